@@ -9,11 +9,12 @@ import importlib
 import os
 import sys
 import types
+from typing import Any
 
 PACKAGE = "cryodl_scipion"
 
 
-def main():
+def main() -> Any:
     """Start the engine with this process's arguments; does not return unless there is no environment."""
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), PACKAGE)
     if PACKAGE not in sys.modules:  # the package without its own file, so that its parts can be imported alone

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Heterogeneity on simulated hinges, rigid molecules and noise: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
 
-Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null. Results that are in OUTPUT/results.json are
-not made again; a Markdown table is printed at the end. Structures are found in CRYODL_DATA/structures/complexes.
+Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null; each by both methods on the same particles or
+by those of --methods. Results that are in OUTPUT/results.json are not made again; a Markdown table is printed at the
+end. Structures are found in CRYODL_DATA/structures/complexes.
 """
 
 import argparse
@@ -15,41 +16,41 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cryodl.contract import FitHeterogeneityConfig, SimulateParticlesConfig
+from cryodl.contract import LATENT_METHODS, FitHeterogeneityConfig, SimulateParticlesConfig
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import fit_heterogeneity, simulate_particles
 
 COMPLEXES = {
     "1U6G": dict(domain="C:900-1210", box=64, pixel_size=4.0),
     "2CG9": dict(domain="A:2-215", box=64, pixel_size=3.5),
+    "1WCM": dict(domain="D,G", box=64, pixel_size=3.8),
     "6RN3": dict(domain="F", box=64, pixel_size=4.2),
 }
-LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "6RN3": "F"}
-HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count={0.1: 3000, 0.02: 6000}, hinge_range=45.0)
+LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
+HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count=3000, hinge_range=45.0)
 NULLS = ("rigid", "noise", "defocus", "astigmatism")
 OCCUPANCY = 3000  # particles of a set of which half lack a part
 
 
-def hinge(folder):
+def hinge(folder, method):
     """Rows (name, function) of the moving sets."""
     for name, snr, error in ((n, s, e) for n in COMPLEXES for s in HINGE["snr"] for e in HINGE["error"]):
-        count = HINGE["count"][snr]
         yield (
-            f"hinge {name} SNR {snr:g} error {error:g}",
-            lambda name=name, snr=snr, error=error, count=count: _moving(folder, name, snr, error, count),
+            f"{method} hinge {name} SNR {snr:g} error {error:g}",
+            lambda name=name, snr=snr, error=error: _moving(folder, method, name, snr, error, HINGE["count"]),
         )
 
 
-def occupancy(folder):
+def occupancy(folder, method):
     """Rows of the sets of which half the particles lack a part."""
     for name in COMPLEXES:
-        yield f"occupancy {name} SNR 0.05", lambda name=name: _occupancy(folder, name)
+        yield f"{method} occupancy {name} SNR 0.05", lambda name=name: _occupancy(folder, method, name)
 
 
-def null(folder, seeds=5):
+def null(folder, method, seeds=5):
     """Rows of the sets without motion."""
     for kind, seed in ((k, s) for k in NULLS for s in range(seeds)):
-        yield f"null {kind} {seed}", lambda kind=kind, seed=seed: _null(folder, kind, seed)
+        yield f"{method} null {kind} {seed}", lambda kind=kind, seed=seed: _null(folder, method, kind, seed)
 
 
 def simulated(folder, name, snr, count, seed=0, **options):
@@ -102,14 +103,14 @@ def fitted(path, reference, **options):
     return outputs, read_particles(outputs["particles"]).columns, time.process_time() - start
 
 
-def _moving(folder, name, snr, error, count):
+def _moving(folder, method, name, snr, error, count):
     from scipy.stats import spearmanr
 
     path = simulated(
         folder, name, snr, count, domain=COMPLEXES[name]["domain"], hinge_range=HINGE["hinge_range"], hinge_states=21
     )
     reference = path.with_name(path.stem + "_map.mrc")
-    made, columns, seconds = fitted(with_errors(path, error), reference)
+    made, columns, seconds = fitted(with_errors(path, error), reference, method=method)
     true = np.array(columns["cryodlTrueLatent"], float)
     found = [abs(spearmanr(np.array(columns[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
     return dict(
@@ -148,11 +149,11 @@ def _domain_shells(path, made, true, columns):
     return dict(shell_path=(shells[0] + shells[2]) / 2, shell_mean=(shells[1] + shells[3]) / 2)
 
 
-def _occupancy(folder, name):
+def _occupancy(folder, method, name):
     from sklearn.metrics import roc_auc_score
 
     path = simulated(folder, name, 0.05, OCCUPANCY, left_out=LEFT_OUT[name])
-    made, columns, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0)
+    made, columns, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0, method=method)
     lacking, latent = (np.array(columns[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
     found = roc_auc_score(lacking == 2, latent)
     return dict(
@@ -164,7 +165,7 @@ def _occupancy(folder, name):
     )
 
 
-def _null(folder, kind, seed):
+def _null(folder, method, kind, seed):
     path = simulated(folder, list(COMPLEXES)[seed % len(COMPLEXES)], 0.1, 1000, seed)
     particles, changed = read_particles(path), path.with_name(f"{path.stem}_{kind}.star")
     columns = {axis: np.array(particles.columns[f"rlnDefocus{axis}"], float) for axis in "UV"}
@@ -184,7 +185,7 @@ def _null(folder, kind, seed):
             "defocus": {axis: v + 500 for axis, v in columns.items()},
         }[kind]
         write_particles_star(str(changed), particles, {f"rlnDefocus{axis}": v for axis, v in columns.items()})
-    made, _, seconds = fitted(changed, path.with_name(path.stem + "_map.mrc"), axes=0, latent=1)
+    made, _, seconds = fitted(changed, path.with_name(path.stem + "_map.mrc"), axes=0, latent=1, method=method)
     return dict(p_value=made["p_value"], variability=made["variability"], cpu_seconds=seconds, count=1000)
 
 
@@ -206,11 +207,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
     parser.add_argument("sets", nargs="*", default=["hinge", "occupancy", "null"])
+    parser.add_argument("--methods", nargs="+", choices=LATENT_METHODS, default=LATENT_METHODS)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    for row, work in (item for name in options.sets for item in globals()[name](options.output)):
+    asked = ((name, method) for name in options.sets for method in options.methods)
+    for row, work in (item for name, method in asked for item in globals()[name](options.output, method)):
         if row not in results:
             results[row] = work()
             path.write_text(json.dumps(results, indent=2))

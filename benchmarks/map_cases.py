@@ -15,7 +15,7 @@ PIXEL_SIZE = 1.2  # Å/px
 SOLVENT = 8.0  # Å on each side: as far as the mask reaches
 SCORED, CHOOSING = 5000, 1500  # atoms, drawn at random, that Q-scores are taken of; fewer to choose a sharpening by
 NOT_REACHED = 20.0  # Å, what a curve counts that is below 0.5 from the first shell on
-STEP, FARTHEST, FINE = 50.0, 400.0, 25.0  # Å², of the B factors that are tried
+STEP, FARTHEST, FINE = 50.0, 400.0, 25.0  # Å², of the B-factors that are tried
 MEASURES = ("fsc05", "unmasked", "times_mask", "q")
 
 
@@ -71,7 +71,7 @@ def measured(data, case):
 
 
 def best_sharpening(case):
-    """The map sharpened or blurred by the B factor whose Q-score is highest, that factor, and Guinier's estimate, Å².
+    """The map sharpened or blurred by the B-factor whose Q-score is highest, that factor, and Guinier's estimate, Å².
 
     From the estimate, steps of STEP in both directions for as long as the score rises, then one of FINE; with and
     without a low-pass filter at the resolution; not sharpened at all is tried too. The peer gets its best: with the

@@ -19,7 +19,7 @@ def run(bench):
 
 
 def draw(bench):
-    """Write docs/images/map_improvement.png. Returns the B factors of the sharpening."""
+    """Write docs/images/map_improvement.png. Returns the B-factors of the sharpening."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,7 +53,7 @@ def draw(bench):
 
 
 def _maps(bench, case, path, output):
-    """{name: (z, y, x) data}, and the B factor of the sharpening."""
+    """{name: (z, y, x) data}, and the B-factor of the sharpening."""
     from cryodl.maps.measures.volume import read_volume
 
     sharpened, b_factor, _ = best_sharpening(case)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated maps of molecules that the shipped model never saw, nor any that shares a chain with them.
 
-Input: as deposited, sharpened by Guinier's B factor and filtered by the half-maps' FSC. Best sharpening: of the input,
-by the B factor whose Q-score is highest. One soft mask for all, made from the model.
+Input: as deposited, sharpened by Guinier's B-factor and filtered by the half-maps' FSC. Best sharpening: of the input,
+by the B-factor whose Q-score is highest. One soft mask for all, made from the model.
 """
 
 import os

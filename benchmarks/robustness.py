@@ -90,7 +90,7 @@ def fuzz(rows: list) -> str:
     lines += [
         f"| {row['name']} | {row['files']} | {row['read']} | {row['refused']} | {len(row['failures'])} | "
         f"{row['slowest']:.2f} | {row['largest']:.0f} | `python benchmarks/fuzz.py --kinds {row['name']} --count "
-        f"{row['files']}{' --first %d' % row['first'] if row.get('first') else ''}` |"
+        f"{row['files']}{' --first ' + str(row['first']) if row.get('first') else ''}` |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"

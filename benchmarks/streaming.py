@@ -120,17 +120,9 @@ def startImport(project, folder):
 def report(options, run, found, coordinates):
     """Lines of Markdown."""
     lines = [
-        "%d micrographs of %d x %d px, %g per second; batches of %d, %d Scipion threads; %s, %d cores, CPU only."
-        % (
-            options.micrographs,
-            arrivals.SIDE,
-            arrivals.SIDE,
-            options.rate,
-            options.batch,
-            options.threads,
-            platform.machine(),
-            os.cpu_count(),
-        ),
+        f"{options.micrographs} micrographs of {arrivals.SIDE} x {arrivals.SIDE} px, {options.rate:g} per "
+        f"second; batches of {options.batch}, {options.threads} Scipion threads; {platform.machine()}, "
+        f"{os.cpu_count()} cores, CPU only.",
         "",
         "| s | arrived | picked | Scipion's process (MB) | engine's peak, of the batch at work (MB) |",
         "|---|---|---|---|---|",
@@ -138,13 +130,13 @@ def report(options, run, found, coordinates):
     samples = [s for s in run.samples if s.scipion]
     step = max(1, len(samples) // _ROWS)
     lines += [
-        "| %.0f | %d | %d | %.0f | %s |" % (s[:4] + ("%.0f" % s.engine if s.engine else "",))
+        f"| {s[0]:.0f} | {s[1]} | {s[2]} | {s[3]:.0f} | {f'{s.engine:.0f}' if s.engine else ''} |"
         for s in samples[::step] + samples[-1:]
     ]
     lines += [
         "",
-        "%d kills; %d coordinates; %.0f s in all; engine's largest peak %.0f MB."
-        % (run.kills, coordinates, run.seconds(), max(s.engine for s in run.samples)),
+        f"{run.kills} kills; {coordinates} coordinates; {run.seconds():.0f} s in all; engine's largest peak "
+        f"{max(s.engine for s in run.samples):.0f} MB.",
     ]
     return lines + (
         ["WRONG: " + sentence for sentence in found[:20]]

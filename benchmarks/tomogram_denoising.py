@@ -143,7 +143,7 @@ def topaz(cell: Cell, options: argparse.Namespace) -> dict:
 
     figures = {}
     for model in ("unet-3d-10a", "unet-3d-20a"):
-        denoiser, start = Denoise3D(model), time.process_time()
+        denoiser, start = Denoise3D(model, dims=3), time.process_time()
         found = denoiser.denoise(cell.average, patch_size=-1)  # at once, which its tiles only approximate
         figures[model] = correlation(found, cell.truth)
         figures[f"{model}_cpu_s"] = round(time.process_time() - start, 1)

@@ -4,14 +4,17 @@
 import glob
 import os
 import shlex
+from typing import Any, List, Optional
 
 import pwem
 import pyworkflow.utils as pwutils
 from pyworkflow import SCIPION_JSON_TEMPLATES, VarTypes
+from pyworkflow.utils import Environ
 
 from . import engine_job, environment
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 from .engine.cryodl import __version__
+from .engine.cryodl.contract import Result
 
 _logo = "icon.png"
 _references = ["cryodl"]
@@ -26,11 +29,26 @@ class Plugin(pwem.Plugin):
     _url = ""
     _processingField = ["SPA", "TOMO"]
 
-    def getName(self):
+    def getName(self) -> str:
         """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""
         return "cryodl"
 
-    def getTemplates(self):
+    @classmethod
+    def getUrl(cls, protClass: Optional[type] = None) -> str:
+        """Address of a protocol's page, which its form shows under Help; empty where the documentation is not there.
+
+        The site is taken if `scripts/docs` has built it, else the page's text in the checkout.
+        """
+        if protClass is None:
+            return cls._url
+        page, package = protClass.__module__.rsplit(".", 1)[-1], os.path.dirname(cls.getEngineFolder())
+        for name in (f".cryodl/site/{page}.html", f"docs/{page}.md"):
+            path = os.path.join(os.path.dirname(package), name)
+            if os.path.exists(path):
+                return "file://" + path
+        return ""
+
+    def getTemplates(self) -> List[Any]:
         """The workflow templates; each says at once which of its programs are missing."""
         from .workflow_templates import CryodlTemplate  # pyworkflow.template needs a set-up Config
 
@@ -42,10 +60,10 @@ class Plugin(pwem.Plugin):
         ]
 
     @classmethod
-    def _defineVariables(cls):
+    def _defineVariables(cls) -> None:
         cls._defineEmVar(
             CRYODL_HOME,
-            "cryodl-%s" % ENV_VERSION,
+            f"cryodl-{ENV_VERSION}",
             var_type=VarTypes.FOLDER,
             description="Folder of the engine's environment, made by `scipion installb cryodl`.",
         )
@@ -65,17 +83,17 @@ class Plugin(pwem.Plugin):
         )
 
     @classmethod
-    def getEngineFolder(cls):
+    def getEngineFolder(cls) -> str:
         """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
         return environment.engineFolder()
 
     @classmethod
-    def getPython(cls):
+    def getPython(cls) -> str:
         """The Python that runs the engine."""
         return cls.getVar(CRYODL_PYTHON) or environment.pythonOf(cls.getHome())
 
     @classmethod
-    def getEnviron(cls):
+    def getEnviron(cls) -> Environ:
         """The engine's environment variables: nothing of Scipion's Python may leak into it."""
         environ = pwutils.Environ(os.environ)
         for name in ("PYTHONHOME", "VIRTUAL_ENV"):
@@ -87,12 +105,12 @@ class Plugin(pwem.Plugin):
         return environ
 
     @classmethod
-    def validateInstallation(cls):
+    def validateInstallation(cls) -> List[str]:
         """Sentences for the form that say what is missing and what to do; empty if all is there."""
         return environment.problems(cls.getHome(), cls.getVar(CRYODL_PYTHON))
 
     @classmethod
-    def runEngine(cls, protocol, command, requestPath, resultPath, useGpu=False):
+    def runEngine(cls, protocol: Any, command: str, requestPath: str, resultPath: str, useGpu: bool = False) -> Any:
         """Run one command of the engine as a job of a protocol.
 
         command: 'pick', 'train-picker' ...; requestPath: a written request.json; resultPath: result.json to come.
@@ -102,7 +120,7 @@ class Plugin(pwem.Plugin):
         return engine_job.run(protocol, cls.getPython(), cls.getEnviron(), command, requestPath, resultPath, useGpu)
 
     @classmethod
-    def defineBinaries(cls, env):
+    def defineBinaries(cls, env: Any) -> None:
         home = cls.getHome()
         marker = environment.markerOf(home)
         commands = [

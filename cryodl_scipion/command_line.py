@@ -49,15 +49,10 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
     if home is not None:
         return environment.pythonOf(home), environment.problems(home, "")
     return "", [
-        "There is no environment of the engine; looked for %s in %s. Run `scipion installb cryodl`, or without "
-        "Scipion: bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python with the packages of requirements.lock."
-        % (
-            os.path.join("env", "bin", "python"),
-            ", ".join(dict.fromkeys(candidates)),
-            environment.installFile("install_env.sh"),
-            CRYODL_HOME,
-            CRYODL_PYTHON,
-        )
+        f"There is no environment of the engine; looked for {os.path.join('env', 'bin', 'python')} in "
+        f"{', '.join(dict.fromkeys(candidates))}. Run `scipion installb cryodl`, or without Scipion: bash "
+        f"'{environment.installFile('install_env.sh')}' FOLDER, then set {CRYODL_HOME}=FOLDER; or set "
+        f"{CRYODL_PYTHON} to a Python with the packages of requirements.lock."
     ]
 
 

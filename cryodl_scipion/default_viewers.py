@@ -25,7 +25,7 @@ _WORKING = {
 }
 
 
-def preferWorkingViewers():
+def preferWorkingViewers() -> None:
     """Put viewers that work here before the Java viewer; nothing where Java's works."""
     if importlib.util.find_spec("xmipp3") is not None:
         return

@@ -4,15 +4,20 @@
 import os
 import shlex
 import subprocess
+from typing import Any, Optional
 
 from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
+from pyworkflow.utils import Environ
 
 from .engine.cryodl import contract
+from .engine.cryodl.contract import Result
 
 FAILURE_FILE = "failure.json"
 
 
-def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
+def run(
+    protocol: Any, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
+) -> Result:
     """See Plugin.runEngine."""
     failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)
     for path in (resultPath, failurePath):
@@ -35,7 +40,7 @@ def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
     return contract.Result.read(resultPath)
 
 
-def jobPath(path):
+def jobPath(path: str) -> str:
     """A path as it can stand in pyworkflow's command line, which is a %-format and then a shell's text.
 
     Protocols run in the project's folder; relative paths keep the project's own name, with whatever %, quotes and
@@ -44,41 +49,41 @@ def jobPath(path):
     """
     relative = os.path.relpath(path)
     if "%" in relative:
-        raise ValueError("The path %s has a %% sign, which Scipion's command lines do not allow. Rename it." % path)
+        raise ValueError(f"The path {path} has a % sign, which Scipion's command lines do not allow. Rename it.")
     for character in ("\\", '"', "$", "`"):
         relative = relative.replace(character, "\\" + character)
     return relative
 
 
-def raiseFailure(command, failurePath, exitCode, useGpu=False):
+def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu: bool = False) -> None:
     """Raise the engine's own message as AllSkipped, ValueError (the user can mend it) or RuntimeError."""
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
         kinds = {"input": ValueError, "all skipped": contract.AllSkipped}
         raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
     raise RuntimeError(
-        "cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
-        % (command, _ending(exitCode), _advice(exitCode))
+        f"cryodl {command} stopped {_ending(exitCode)} and left no result. {_advice(exitCode)} The run's logs "
+        "hold its last words."
     )
 
 
-def _forForms(message, useGpu):
+def _forForms(message: str, useGpu: bool) -> str:
     """The engine's message, with the form's way to follow its advice about the command line's --device."""
     return message + ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in message else message
 
 
-def _ending(exitCode):
+def _ending(exitCode: Optional[int]) -> str:
     if exitCode is None:
         return "in the queue"
-    return "by signal %d" % _signal(exitCode) if _signal(exitCode) else "with exit code %d" % exitCode
+    return f"by signal {_signal(exitCode)}" if _signal(exitCode) else f"with exit code {exitCode}"
 
 
-def _signal(exitCode):
+def _signal(exitCode: int) -> int:
     """The signal that ended a process: pyworkflow's shell gives -n or 128 + n."""
     return -exitCode if exitCode < 0 else exitCode - 128 if exitCode > 128 else 0
 
 
-def _advice(exitCode):
+def _advice(exitCode: Optional[int]) -> str:
     if exitCode is not None and _signal(exitCode) == 9:
         return "Signal 9 mostly means that the machine had too little memory, or that somebody stopped the job."
     return "Try `cryodl doctor`, and continue the run: what is finished is not done again."

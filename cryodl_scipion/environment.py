@@ -5,13 +5,14 @@ import hashlib
 import os
 import shlex
 import sys
+from typing import Any, List
 
 from . import own_python
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, INSTALL_COMMAND
 from .engine.cryodl.contract.needed import NEEDED
 
 
-def installFile(name):
+def installFile(name: str) -> str:
     """Path of a file in install/."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
 
@@ -21,19 +22,19 @@ def engineFolder() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
 
 
-def pythonOf(home):
+def pythonOf(home: str) -> str:
     """The environment's Python."""
     return os.path.join(home, "env", "bin", "python")
 
 
-def markerOf(home):
+def markerOf(home: str) -> str:
     """The file that install_env.sh writes last; its name holds the lock's checksum, so that a new lock is noticed."""
     with open(installFile("requirements.lock"), "rb") as lock:
         checksum = hashlib.sha256(lock.read()).hexdigest()
     return os.path.join(home, "env", "cryodl-ready-" + checksum[:12])
 
 
-def problems(home, ownPython):
+def problems(home: str, ownPython: str) -> List[str]:
     """Sentences about what hinders the engine from running; empty if nothing does.
 
     home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''.
@@ -42,19 +43,14 @@ def problems(home, ownPython):
         return _problemsOfOwn(ownPython)
     folder = os.path.join(home, "env")
     if not os.path.isdir(folder):
-        return [
-            "cryodl's environment is missing: there is no folder %s (%s). Run: %s"
-            % (folder, CRYODL_HOME, INSTALL_COMMAND)
-        ]
+        return [f"cryodl's environment is missing: there is no folder {folder} ({CRYODL_HOME}). Run: {INSTALL_COMMAND}"]
     if os.path.exists(markerOf(home)) and os.path.exists(pythonOf(home)):
         return []
     if any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
-        return [
-            "cryodl's environment in %s was made for another version of cryodl. Run: %s" % (folder, INSTALL_COMMAND)
-        ]
+        return [f"cryodl's environment in {folder} was made for another version of cryodl. Run: {INSTALL_COMMAND}"]
     return [
-        "cryodl's environment in %s is half installed: its installation stopped before the end. It will be built "
-        "anew if you run: %s" % (folder, INSTALL_COMMAND)
+        f"cryodl's environment in {folder} is half installed: its installation stopped before the end. It will "
+        f"be built anew if you run: {INSTALL_COMMAND}"
     ]
 
 
@@ -63,27 +59,27 @@ def isPython(program: str) -> bool:
     return own_python.askPython(program, ()) is not None
 
 
-def _problemsOfOwn(python):
-    remedy = "Give the path of a Python that has the packages of %s, or leave it empty and run: %s" % (
-        installFile("requirements.lock"),
-        INSTALL_COMMAND,
+def _problemsOfOwn(python: str) -> List[str]:
+    remedy = (
+        f"Give the path of a Python that has the packages of {installFile('requirements.lock')}, or leave it empty "
+        f"and run: {INSTALL_COMMAND}"
     )
     if not (os.path.isfile(python) and os.access(python, os.X_OK)):
-        return ["%s is %s, which is not a program. %s" % (CRYODL_PYTHON, python, remedy)]
+        return [f"{CRYODL_PYTHON} is {python}, which is not a program. {remedy}"]
     missing = own_python.missingIn(python, NEEDED)
     if missing is None:
-        return ["%s is %s, which is not a Python. %s" % (CRYODL_PYTHON, python, remedy)]
+        return [f"{CRYODL_PYTHON} is {python}, which is not a Python. {remedy}"]
     if missing:
-        words = ", ".join("%s (%s)" % item for item in missing.items())
-        return ["%s is %s, which lacks what the engine needs: %s. %s" % (CRYODL_PYTHON, python, words, remedy)]
+        words = ", ".join(f"{name} ({why})" for name, why in missing.items())
+        return [f"{CRYODL_PYTHON} is {python}, which lacks what the engine needs: {words}. {remedy}"]
     return []
 
 
-def installCommand(home, pipArgs, activation):
+def installCommand(home: str, pipArgs: Any, activation: Any) -> str:
     """The shell command that makes the environment in `home`.
 
     pipArgs: more arguments for pip. activation: what makes conda known to the shell, ending with `&&`; or ''.
     """
     variables = {CRYODL_PIP_ARGS: pipArgs or "", "CRYODL_SCIPION_PYTHON": sys.executable}
-    words = ["%s=%s" % (name, shlex.quote(value)) for name, value in variables.items()]
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return activation + " ".join(words + ["bash", shlex.quote(installFile("install_env.sh")), shlex.quote(home)])

@@ -2,23 +2,27 @@
 """From the contract's parameters to a Scipion form, and from a filled form back to the contract's config."""
 
 import re
+from typing import Any, Dict, List, Sequence, Tuple
 
+from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import LEVEL_ADVANCED, LEVEL_NORMAL
+from pyworkflow.protocol.params import Form
 
 from .engine.cryodl import contract
+from .engine.cryodl.contract.params import ParamInfo
 
 _PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
 _PATHS = {"file": params.FileParam, "folder": params.FolderParam}
 
 
-def formName(name):
+def formName(name: str) -> str:
     """The form's name of a contract field: particle_diameter -> particleDiameter."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
-def addConfigParams(form, configClass, names, **overrides):
+def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overrides: Any) -> None:
     """Add fields of a contract class to a form (or group, or line).
 
     names: fields of `configClass`, in the order of the form.
@@ -32,7 +36,7 @@ def addConfigParams(form, configClass, names, **overrides):
         form.addParam(formName(name), paramClass, **arguments)
 
 
-def _paramOf(info):
+def _paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:
     """Param class and arguments of addParam for one ParamInfo."""
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
     arguments = dict(
@@ -56,16 +60,16 @@ def _paramOf(info):
     return _PARAMS[info.kind], arguments
 
 
-def _help(info):
+def _help(info: ParamInfo) -> str:
     text = info.help
     if info.optional and info.none_means:
-        text += "\n\nEmpty: %s." % info.none_means
+        text += f"\n\nEmpty: {info.none_means}."
     if info.minimum is not None and info.maximum is not None:
-        text += "\n\nFrom %g to %g%s." % (info.minimum, info.maximum, " " + info.unit if info.unit else "")
+        text += f"\n\nFrom {info.minimum:g} to {info.maximum:g}{' ' + info.unit if info.unit else ''}."
     return text
 
 
-def readConfig(protocol, configClass, **values):
+def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
     """The contract's config of a filled form.
 
     values: fields that are not on the form (paths, pixel size ...); they win over the form.
@@ -80,13 +84,12 @@ def readConfig(protocol, configClass, **values):
             config[info.name] = _formValue(protocol, info)
         elif info.required:
             raise KeyError(
-                "%s.%s is neither on the form of %s nor given"
-                % (configClass.__name__, info.name, protocol.getClassName())
+                f"{configClass.__name__}.{info.name} is neither on the form of {protocol.getClassName()} nor given"
             )
     return configClass(**config)
 
 
-def _formValue(protocol, info):
+def _formValue(protocol: EMProtocol, info: ParamInfo) -> Any:
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None
@@ -97,6 +100,6 @@ def _formValue(protocol, info):
     return value
 
 
-def problems(config):
+def problems(config: Any) -> List[str]:
     """Sentences for the form about what is wrong with a config; without the command line's flags."""
     return [re.sub(r" \(--[a-z-]+\)", "", sentence) for sentence in contract.check(config)]

@@ -2,6 +2,7 @@
 """Objects of cryodl that protocols give to each other."""
 
 import json
+from typing import Any, Dict, List, Optional, Set
 
 from pwem.objects import EMObject
 from pyworkflow.object import CsvList, Float, String
@@ -17,7 +18,7 @@ preferWorkingViewers()
 class CryodlModel(EMObject):
     """A trained network: a folder with card.json and weights.safetensors, and what the card says of it."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         EMObject.__init__(self, **kwargs)
         self._folder = String()
         self._modelName = String()
@@ -31,7 +32,7 @@ class CryodlModel(EMObject):
         self._classes = CsvList()
 
     @classmethod
-    def fromFolder(cls, folder):
+    def fromFolder(cls, folder: str) -> "CryodlModel":
         """The model of a folder. Raises ValueError if the folder holds none."""
         card = contract.read_card(folder)
         model = cls()
@@ -42,73 +43,73 @@ class CryodlModel(EMObject):
         model._particleDiameter.set(card.get("particle_diameter"))
         model._threshold.set(card.get("threshold"))
         sizes = card.get("pixel_sizes") or ([card["pixel_size"]] if card.get("pixel_size") else [])
-        model._pixelSizes.set(" ".join("%g" % size for size in sizes))
+        model._pixelSizes.set(" ".join(f"{size:g}" for size in sizes))
         model._feature.set(card.get("feature"))
         model._annotator.set(card.get("annotator"))
         model._classes.set([str(name) for name in card.get("classes") or ()])
         return model
 
-    def getFolder(self):
+    def getFolder(self) -> str:
         return self._folder.get()
 
     # Scipion asks objects for their file under this name.
     getFileName = getFolder
 
-    def getModelName(self):
+    def getModelName(self) -> str:
         # Not getName(): pyworkflow keeps the attribute's name under that.
         return self._modelName.get()
 
-    def getKind(self):
+    def getKind(self) -> str:
         """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier' or
         'map_improver'."""
         return self._kind.get()
 
-    def getNetwork(self):
+    def getNetwork(self) -> str:
         return self._network.get()
 
-    def getParticleDiameter(self):
+    def getParticleDiameter(self) -> Optional[float]:
         """Å; None of a model that knows no particle."""
         return self._particleDiameter.get()
 
-    def getThreshold(self):
+    def getThreshold(self) -> float:
         """Score in [0, 1] that picks should have; None of a denoiser."""
         return self._threshold.get()
 
-    def getPixelSizes(self):
+    def getPixelSizes(self) -> List[float]:
         """List of Å/px, of the micrographs or particles that it learned from."""
         return [float(size) for size in (self._pixelSizes.get() or "").split()]
 
-    def getFeature(self):
+    def getFeature(self) -> str:
         """What a segmenter finds: 'membrane'. None of other models."""
         return self._feature.get()
 
-    def getAnnotator(self):
+    def getAnnotator(self) -> str:
         """Whose drawings a segmenter learned from. None of other models."""
         return self._annotator.get()
 
-    def getClasses(self):
+    def getClasses(self) -> List[str]:
         """Names of a classifier's classes, [] of other models."""
         return list(self._classes)
 
-    def getFiles(self):
+    def getFiles(self) -> Set[Any]:
         return {self.getFolder()}
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         if self.getClasses():
-            parts.append("%d classes" % len(self.getClasses()))
+            parts.append(f"{len(self.getClasses())} classes")
         if self.getParticleDiameter():
-            parts.append("%g Å" % self.getParticleDiameter())
+            parts.append(f"{self.getParticleDiameter():g} Å")
         if self.getThreshold() is not None:
-            parts.append("threshold %.2f" % self.getThreshold())
-        kind = "%s " % self.getKind() if self.getKind() not in (None, "picker") else ""
-        return "CryodlModel %s%s (%s)" % (kind, self.getModelName() or "without name", ", ".join(parts))
+            parts.append(f"threshold {self.getThreshold():.2f}")
+        kind = f"{self.getKind()} " if self.getKind() not in (None, "picker") else ""
+        return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
 
 
 class CryodlAnnotations(EMObject):
     """Drawings of features on tiles of tomograms: a folder with annotations.json, and what it holds."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         EMObject.__init__(self, **kwargs)
         self._folder = String()
         self._counts = String()  # JSON
@@ -116,7 +117,7 @@ class CryodlAnnotations(EMObject):
         self._tomograms = CsvList()
 
     @classmethod
-    def fromFolder(cls, folder):
+    def fromFolder(cls, folder: str) -> "CryodlAnnotations":
         """The annotations of a folder. Raises FileNotFoundError or ValueError if the folder holds none."""
         tiles, annotations = read_tiles(folder), cls()
         annotations._folder.set(folder)
@@ -125,36 +126,36 @@ class CryodlAnnotations(EMObject):
         annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in tiles)))
         return annotations
 
-    def getFolder(self):
+    def getFolder(self) -> str:
         return self._folder.get()
 
     getFileName = getFolder
 
-    def getCounts(self):
+    def getCounts(self) -> Dict[str, Dict[str, int]]:
         """{feature: {"positive": tiles with it, "negative": tiles without it}}"""
         return json.loads(self._counts.get() or "{}")
 
-    def getFeatures(self):
+    def getFeatures(self) -> List[str]:
         return list(self.getCounts())
 
-    def getAnnotators(self):
+    def getAnnotators(self) -> List[str]:
         return list(self._annotators)
 
-    def getTomograms(self):
+    def getTomograms(self) -> List[str]:
         """Names of the annotated tomograms, and of stacks of tiles."""
         return list(self._tomograms)
 
-    def getFiles(self):
+    def getFiles(self) -> Set[Any]:
         return {self.getFolder()}
 
-    def inWords(self):
+    def inWords(self) -> str:
         return (
             "; ".join(
-                "%s: %d with, %d without" % (feature, counts["positive"], counts["negative"])
+                f"{feature}: {counts['positive']} with, {counts['negative']} without"
                 for feature, counts in self.getCounts().items()
             )
             or "no tile"
         )
 
-    def __str__(self):
-        return "CryodlAnnotations (%s)" % self.inWords()
+    def __str__(self) -> str:
+        return f"CryodlAnnotations ({self.inWords()})"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 import typing
+from typing import Any, Dict, List
 
 # Run by the Python that is asked; its first argument is the JSON list of modules. The answer begins with MARK, since a
 # program that is no Python prints anything or nothing and may end well all the same.
@@ -71,18 +72,18 @@ def missingIn(python: str, needed: typing.Mapping[str, str]) -> typing.Optional[
     version, failed, packages = answer
     missing = {name: failed[module] for name, module in needed.items() if module in failed}
     if tuple(version) < OLDEST:
-        missing["Python %d.%d" % OLDEST] = "this is Python %d.%d" % tuple(version)
+        missing[f"Python {OLDEST[0]}.{OLDEST[1]}"] = f"this is Python {version[0]}.{version[1]}"
     if not missing:
         _remember(record, dict(state=_state(python, packages), packages=packages, needed=sorted(needed)))
     return missing
 
 
-def _state(python, packages):
+def _state(python: str, packages: str) -> List[int]:
     """Times of the last change of the program and of its folder of packages, in nanoseconds."""
     return [os.stat(path).st_mtime_ns if os.path.exists(path) else 0 for path in (python, packages)]
 
 
-def _isFresh(record, python, needed):
+def _isFresh(record: str, python: str, needed: Any) -> bool:
     try:
         with open(record, encoding="utf-8") as file:
             kept = json.load(file)
@@ -91,7 +92,7 @@ def _isFresh(record, python, needed):
         return False
 
 
-def _remember(record, values):
+def _remember(record: str, values: Dict[str, Any]) -> None:
     """Keep an answer; where it cannot be kept the Python is asked again next time."""
     try:
         os.makedirs(os.path.dirname(record), exist_ok=True)
@@ -102,5 +103,5 @@ def _remember(record, values):
         pass
 
 
-def _cacheFolder():
+def _cacheFolder() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cryodl")

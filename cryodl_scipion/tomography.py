@@ -9,7 +9,7 @@ import importlib.util
 import logging
 
 
-def _hasTomo():
+def _hasTomo() -> bool:
     if importlib.util.find_spec("tomo") is None:
         return False
     try:

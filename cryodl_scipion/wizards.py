@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
 
+from typing import Any, Dict, List, Optional, Tuple
+
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.protocols import EMProtocol
 from pyworkflow.object import String
+from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
@@ -20,6 +24,7 @@ from .protocols import (
     CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
+    CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
@@ -52,7 +57,7 @@ class MicrographsToMeasure:
 
     LIST, LABEL, UPWARDS = "Micrographs", "Particle diameter (Å)", False
 
-    def __init__(self, micrographs, coordinates=None):
+    def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates] = None) -> None:
         items = [m.clone() for m in micrographs]
         if not items:
             raise ValueError("There are no micrographs yet.")
@@ -65,18 +70,18 @@ class MicrographsToMeasure:
         self._positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
         self.first = next((i for i, p in enumerate(self._positions) if p), 0)
 
-    def preview(self, index):
+    def preview(self, index: int) -> Any:
         """Preview of a micrograph, see loadPreview."""
         from .viewers.preview import loadPreview
 
         return loadPreview(self._paths[index])
 
-    def positions(self, index):
+    def positions(self, index: int) -> Any:
         """[(x, y)] px where somebody picked particles on a micrograph."""
         return self._positions[index]
 
 
-def micrographsToMeasure(protocol):
+def micrographsToMeasure(protocol: EMProtocol) -> Any:
     """MicrographsToMeasure of a form with micrographs or coordinates. Raises ValueError if no input is chosen yet."""
     chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
     coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
@@ -85,17 +90,17 @@ def micrographsToMeasure(protocol):
     micrographs = next((m for m in chosen if isinstance(m, SetOfMicrographs)), None)
     if micrographs is None:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
-        raise ValueError("Choose the %s first; the circle is drawn on their micrographs." % what)
+        raise ValueError(f"Choose the {what} first; the circle is drawn on their micrographs.")
     return MicrographsToMeasure(micrographs)
 
 
-def takes(protocol, pointerClass):
+def takes(protocol: EMProtocol, pointerClass: Any) -> bool:
     """Whether a form has an input of a class, given by its name, that must be chosen."""
     inputs = [param for _, param in protocol.getDefinition().iterParams() if hasattr(param, "pointerClass")]
     return any(pointerClass in str(p.pointerClass.get()) and not p.allowsNull.get() for p in inputs)
 
 
-def firstDiameter(protocol, largest):
+def firstDiameter(protocol: EMProtocol, largest: Any) -> Any:
     """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
     diameter = diameterOf(protocol) if protocol.hasAttribute("modelFrom") else protocol.particleDiameter.get()
     return min(diameter or _FIRST_GUESS, largest)
@@ -107,6 +112,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
@@ -114,7 +120,7 @@ class CryodlDiameterWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             micrographs = micrographsToMeasure(form.protocol)
         except ValueError as error:
@@ -140,7 +146,7 @@ class CryodlMaskWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
             form.showError("Choose the particles first; the circle is drawn on them.", "Mask diameter")
@@ -159,7 +165,7 @@ class CryodlSpectrumWizard(Wizard):
     _targets = [(CryodlProtEstimateCTF, ["highestResolution"])]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         micrographs = form.protocol.inputMicrographs.get()
         items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
         if not items:
@@ -169,7 +175,8 @@ class CryodlSpectrumWizard(Wizard):
 
         SpectrumWindow(
             form.root,
-            *zip(*items),
+            [name for name, _ in items],
+            [path for _, path in items],
             micrographs.getSamplingRate(),
             form.protocol.highestResolution.get(),
             lambda value: form.setVar("highestResolution", round(value, 1)),
@@ -186,7 +193,7 @@ class CryodlResolutionWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         from .viewers.particles_to_measure import ImagesToFilter
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
@@ -202,7 +209,7 @@ class CryodlResolutionWizard(Wizard):
         ).show()
 
 
-def particlesAndStructures(protocol):
+def particlesAndStructures(protocol: EMProtocol) -> Any:
     """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
     sets = [p.get() for p in protocol.inputSets] if hasattr(protocol, "inputSets") else [protocol.inputParticles.get()]
     structures = (
@@ -213,7 +220,7 @@ def particlesAndStructures(protocol):
     return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
 
 
-def picksToFilter(protocol):
+def picksToFilter(protocol: EMProtocol) -> Any:
     """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without
     any."""
     if protocol.hasAttribute("inputCoordinates"):
@@ -239,7 +246,7 @@ class CryodlThresholdWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             coordinates = picksToFilter(form.protocol)
         except ValueError as error:
@@ -263,7 +270,7 @@ class CryodlClassThresholdWizard(Wizard):
     _targets = [(CryodlProtSelectClasses, ["threshold"])]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
             form.showError("Choose the 2-D classes first; their averages are shown.", "Threshold")
@@ -281,21 +288,21 @@ class CryodlClassThresholdWizard(Wizard):
         ).show()
 
 
-def shippedModelLines(kind="picker"):
+def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
     """[(name, what its card says)] of the models of a kind that come with the plugin."""
     cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder(), kind).items()}
-    return [(name, "%s, %s" % (card["network"], _purposeOf(card))) for name, card in cards.items()]
+    return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
 
 
-def _purposeOf(card):
+def _purposeOf(card: Dict[str, Any]) -> str:
     if card["kind"] == "segmenter":
-        return "for %ss in tomograms" % card["feature"]
+        return f"for {card['feature']}s in tomograms"
     if card["kind"] == "map_improver":
-        return "for maps of %s Å" % " to ".join("%.3g" % resolution for resolution in card["resolutions"])
+        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     return (
         "for particles of every kind and size"
         if card.get("general")
-        else "trained on particles of %g Å" % card["particle_diameter"]
+        else f"trained on particles of {card['particle_diameter']:g} Å"
     )
 
 
@@ -314,7 +321,7 @@ class CryodlShippedModelWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))
         if not lines:
             form.showError(
@@ -326,7 +333,7 @@ class CryodlShippedModelWizard(Wizard):
 
         items = []
         for name, text in lines:
-            item = String("%s: %s" % (name, text))
+            item = String(f"{name}: {text}")
             item.modelName = name
             items.append(item)
         dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose a model")

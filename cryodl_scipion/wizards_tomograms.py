@@ -4,7 +4,12 @@
 Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's.
 """
 
+from typing import Any, Callable, List, Optional, Tuple
+
+from pwem.objects import EMSet
+from pwem.protocols import EMProtocol
 from pyworkflow.object import String
+from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
@@ -25,7 +30,7 @@ _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
 
 
-def labelled(protocol):
+def labelled(protocol: EMProtocol) -> Any:
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
     pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
     masks = pointer.get()
@@ -35,11 +40,11 @@ def labelled(protocol):
     if errors:
         raise ValueError(errors[0])
     if featureOf(masks):
-        raise ValueError("These masks hold scores of %s, which have no labels. Leave Label empty." % featureOf(masks))
+        raise ValueError(f"These masks hold scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
     return masks
 
 
-def labelLines(masks):
+def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.map_plots import readMap
     from .viewers.tomograms.slices_plots import nameOf
@@ -48,7 +53,7 @@ def labelLines(masks):
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
     return [
-        (value, "%s: %s%s voxels" % (nameOf(value, names), word, f"{count:,}".replace(",", " ")))
+        (value, f"{nameOf(value, names)}: {word}" + f"{count:,} voxels".replace(",", " "))
         for value, count in counts.items()
         if 0 < value < 255
     ]
@@ -68,7 +73,7 @@ class CryodlLabelWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             lines = labelLines(labelled(form.protocol))
             if not lines:
@@ -89,7 +94,7 @@ class CryodlLabelWizard(Wizard):
             form.setVar("label", dialog.values[0].labelValue)
 
 
-def scoreSets(protocol):
+def scoreSets(protocol: EMProtocol) -> Any:
     """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
     if protocol.hasAttribute("inputScores"):
         sets = [pointer.get() for pointer in protocol.inputScores]
@@ -102,15 +107,15 @@ def scoreSets(protocol):
             "Labels need no threshold."
         )
     for masks in sets:
-        errors = checkTomograms(masks, "scores of %s" % featureOf(masks))
+        errors = checkTomograms(masks, f"scores of {featureOf(masks)}")
         if errors:
             raise ValueError(errors[0])
     return sets
 
 
-def thresholdText(thresholds):
+def thresholdText(thresholds: Any) -> str:
     """What a field for several features holds: 'membrane=0.4, ribosome=0.6'."""
-    return ", ".join("%s=%g" % (name, round(value, 2)) for name, value in thresholds.items())
+    return ", ".join(f"{name}={round(value, 2):g}" for name, value in thresholds.items())
 
 
 class CryodlScoreThresholdWizard(Wizard):
@@ -123,7 +128,7 @@ class CryodlScoreThresholdWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             sets = scoreSets(form.protocol)
         except (ValueError, OSError) as error:
@@ -134,14 +139,14 @@ class CryodlScoreThresholdWizard(Wizard):
 
         several = form.protocol.hasAttribute("inputScores")
 
-        def accept(thresholds):
+        def accept(thresholds: Any) -> None:
             one = round(next(iter(thresholds.values())), 2)
             form.setVar("threshold", thresholdText(thresholds) if several else one)
 
         SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
 
 
-def toMeasure(protocol):
+def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
     from .viewers.tomograms.slices_data import TomogramSlices
     from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
@@ -172,7 +177,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "diameter"
         measure(form, getattr(form.protocol, field).get(), lambda value, _: form.setVar(field, round(value)))
 
@@ -183,16 +188,16 @@ class CryodlBoxWizard(Wizard):
     _targets = [(CryodlProtPickFeatures, ["boxSize"])]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
 
 
-def boxOf(diameter, pixelSize):
+def boxOf(diameter: float, pixelSize: float) -> Any:
     """Even box (px) that a circle of some Å fits in."""
     return max(2, 2 * int(round(diameter / pixelSize / 2 + 0.499)))
 
 
-def measure(form, value, accept):
+def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> None:
     """Open the circle. value: Å to begin with, or None. accept: takes Å, and Å/px of what was measured on."""
     try:
         measured = toMeasure(form.protocol)
@@ -215,7 +220,7 @@ class CryodlShippedModelsWizard(Wizard):
     _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainSegmenter)]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         from .wizards import shippedModelLines
 
         lines = shippedModelLines("segmenter")
@@ -227,7 +232,7 @@ class CryodlShippedModelsWizard(Wizard):
 
         items = []
         for name, text in lines:
-            item = String("%s: %s" % (name, text))
+            item = String(f"{name}: {text}")
             item.modelName = name
             items.append(item)
         dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose one or several")

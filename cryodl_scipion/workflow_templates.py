@@ -33,12 +33,12 @@ class CryodlTemplate(LocalTemplate):
         if missing and startsRuns():
             os.remove(path)
             sys.exit(
-                "No project was made, since these runs of the workflow could never start:\n%s\nInstall what is "
-                "missing, or add %s to make the project without starting it, and replace these runs there."
-                % (_listed(missing), _NO_SCHEDULE)
+                "No project was made, since these runs of the workflow could never "
+                f"start:\n{_listed(missing)}\nInstall what is missing, or add {_NO_SCHEDULE} to make the "
+                "project without starting it, and replace these runs there."
             )
         if missing:
-            print("These runs of the workflow cannot start on this machine:\n%s" % _listed(missing))
+            print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")
         return path
 
 
@@ -66,12 +66,12 @@ def missingPrograms(path: str) -> Dict[str, List[str]]:
     for run in runs:
         name = run["object.className"]
         problems = (
-            known[name].validateInstallation() if name in known else ["No installed plugin has the protocol %s." % name]
+            known[name].validateInstallation() if name in known else [f"No installed plugin has the protocol {name}."]
         )
         if problems:
             missing[run.get("object.label") or name] = problems
     return missing
 
 
-def _listed(missing):
-    return "\n".join("  %s: %s" % (label, " ".join(problems)) for label, problems in missing.items())
+def _listed(missing: Dict[str, List[str]]) -> str:
+    return "\n".join(f"  {label}: {' '.join(problems)}" for label, problems in missing.items())

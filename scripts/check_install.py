@@ -16,6 +16,9 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any, Dict, List
+
+from pwem.objects import EMSet
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "scipion-em-cryodl"  # installp takes the folder's name for the distribution's
@@ -38,7 +41,7 @@ print(json.dumps(dict(
 """
 
 
-def main():
+def main() -> None:
     options = parseArguments()
     shutil.rmtree(options.work, ignore_errors=True)
     os.makedirs(options.work)
@@ -46,17 +49,14 @@ def main():
     for way in options.ways:
         started = time.time()
         found, problems = check(way, options)
-        counts = ", ".join("%d %s" % (len(found[kind]), kind) for kind in ("protocols", "viewers", "wizards"))
-        print(
-            "%-9s %s: %s (%.0f s)" % (way, counts, "; ".join(problems) or "all is there", time.time() - started),
-            flush=True,
-        )
+        counts = ", ".join(f"{len(found[kind])} {kind}" for kind in ("protocols", "viewers", "wizards"))
+        print(f"{way:<9} {counts}: {'; '.join(problems) or 'all is there'} ({time.time() - started:.0f} s)", flush=True)
         wrong += problems
     shutil.rmtree(options.work)
     sys.exit(1 if wrong else 0)
 
 
-def parseArguments():
+def parseArguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
     parser.add_argument("--python", required=True, help="the engine's Python")
@@ -65,7 +65,7 @@ def parseArguments():
     return parser.parse_args()
 
 
-def check(way, options):
+def check(way: Any, options: Any) -> Any:
     """What an installation finds, and sentences about what it lacks."""
     folder = os.path.join(os.path.abspath(options.work), way)
     source = os.path.join(folder, NAME)
@@ -83,7 +83,7 @@ def check(way, options):
 class Runner:
     """Runs the copy's Python, away from the checkout, and returns what it prints."""
 
-    def __init__(self, scipion, folder):
+    def __init__(self, scipion: Any, folder: str) -> None:
         self.python = os.path.join(scipion, "bin", "python")
         self.folder = os.path.join(folder, "elsewhere")
         home = os.path.join(folder, "home")
@@ -100,7 +100,7 @@ class Runner:
         )
         self.env.pop("PYTHONPATH", None)
 
-    def __call__(self, *words):
+    def __call__(self, *words: Any) -> Any:
         done = subprocess.run(
             [self.python, *words],
             cwd=self.folder,
@@ -110,39 +110,39 @@ class Runner:
             text=True,
         )
         if done.returncode:
-            sys.exit("FAILED: python %s\n%s" % (" ".join(words), done.stdout[-4000:]))
+            sys.exit(f"FAILED: python {' '.join(words)}\n{done.stdout[-4000:]}")
         return done.stdout
 
 
-def plain(run, source):
+def plain(run: Any, source: EMSet) -> None:
     run("-m", "pip", "install", "-q", source)
 
 
-def editable(run, source):
+def editable(run: Any, source: EMSet) -> None:
     run("-m", "pip", "install", "-q", "-e", source)
 
 
-def wheel(run, source):
+def wheel(run: Any, source: EMSet) -> None:
     """As a release: sdist from the checkout, wheel from the sdist."""
     dist = os.path.join(os.path.dirname(source), "dist")
     run(
         "-c",
-        "import os; os.chdir(%r); from setuptools import build_meta; os.makedirs(%r); build_meta.build_sdist(%r)"
-        % (source, dist, dist),
+        f"import os; os.chdir({source!r}); from setuptools import build_meta; os.makedirs({dist!r}); "
+        f"build_meta.build_sdist({dist!r})",
     )
     run("-m", "pip", "wheel", "-q", "--no-deps", "-w", dist, os.path.join(dist, os.listdir(dist)[0]))
     (made,) = [name for name in os.listdir(dist) if name.endswith(".whl")]
     run("-m", "pip", "install", "-q", os.path.join(dist, made))
 
 
-def installp(run, source):
+def installp(run: Any, source: EMSet) -> None:
     run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin")
 
 
 WAYS = {"plain": plain, "editable": editable, "wheel": wheel, "installp": installp}
 
 
-def expected(source):
+def expected(source: EMSet) -> Dict[str, Any]:
     """The same keys as FINDER's, read from the checkout's text."""
     package = os.path.join(source, "cryodl_scipion")
     engine = os.path.join(package, "engine")
@@ -161,12 +161,12 @@ def expected(source):
     )
 
 
-def environmentVersion(package):
+def environmentVersion(package: Any) -> Any:
     with open(os.path.join(package, "constants.py"), encoding="utf-8") as file:
         return re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
 
 
-def classes(package, module, attribute):
+def classes(package: Any, module: Any, attribute: str) -> List[str]:
     """Names of the classes in a module or folder that set an attribute, which makes Scipion show them."""
     path = os.path.join(package, module)
     paths = (
@@ -188,9 +188,9 @@ def classes(package, module, attribute):
     )
 
 
-def compare(found, wanted, source, way):
+def compare(found: Any, wanted: Any, source: EMSet, way: Any) -> Any:
     problems = [
-        "%s: lacks %s" % (key, ", ".join(sorted(set(wanted[key]) - set(found[key]))))
+        f"{key}: lacks {', '.join(sorted(set(wanted[key]) - set(found[key])))}"
         for key in wanted
         if set(wanted[key]) - set(found[key])
     ]
@@ -198,11 +198,11 @@ def compare(found, wanted, source, way):
         problems.append("no protocols, viewers or wizards at all")
     inCheckout = os.path.realpath(found["where"]).startswith(os.path.realpath(source) + os.sep)
     if inCheckout != (way in ("editable", "installp")):
-        problems.append("the package is taken from %s" % found["where"])
+        problems.append(f"the package is taken from {found['where']}")
     return problems
 
 
-def checkCommands(run, found, python):
+def checkCommands(run: Any, found: Any, python: str) -> Any:
     """Scipion's own listings, and the engine as this installation holds it."""
     problems = []
     listed = run("-m", "scipion", "protocols")

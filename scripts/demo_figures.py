@@ -2,8 +2,10 @@
 """Pictures of the demo: picks over micrographs, and class averages."""
 
 import os
+from typing import Any, Sequence
 
 import matplotlib
+from pwem.objects import EMSet
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of backend)
@@ -14,7 +16,7 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 MADE, MARKED = "#00c878", "#ff9f1c"
 
 
-def drawPicks(path, picks, data, pixelSize, diameter):
+def drawPicks(path: str, picks: Sequence[Any], data: Any, pixelSize: float, diameter: float) -> None:
     """One panel per micrograph: our picks as circles, the marked particles as dots.
 
     picks: {micrograph name: [(x, y, score)]}, px. data: folder with micrographs/ and coordinates/.
@@ -31,7 +33,7 @@ def drawPicks(path, picks, data, pixelSize, diameter):
         marked = readCoordinates(os.path.join(data, "coordinates", name + ".star"))
         axis.plot(marked[:, 0], marked[:, 1], ".", color=MARKED, ms=5)
         axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-        axis.set_title("%s: %d picks" % (name, len(found)), fontsize=11)
+        axis.set_title(f"{name}: {len(found)} picks", fontsize=11)
         axis.axis("off")
     figure.text(
         0.5, 0.015, "circles: picked by the network      dots: marked by CryoPPP (incomplete)", ha="center", fontsize=11
@@ -41,14 +43,14 @@ def drawPicks(path, picks, data, pixelSize, diameter):
     plt.close(figure)
 
 
-def readCoordinates(path):
+def readCoordinates(path: str) -> Any:
     """(n, 2) x and y of a STAR file whose first two columns they are."""
     with open(path) as star:
         rows = [line.split()[:2] for line in star if line.strip() and line.strip()[0].isdigit()]
     return np.array(rows, dtype=float).reshape(-1, 2)
 
 
-def drawClasses(path, classes):
+def drawClasses(path: str, classes: EMSet) -> None:
     """Class averages, the largest class first. classes: SetOfClasses2D."""
     averages = []
     for item in classes.iterItems():
@@ -58,7 +60,7 @@ def drawClasses(path, classes):
     figure, axes = plt.subplots(1, len(averages), figsize=(2.2 * len(averages), 2.5), squeeze=False)
     for axis, (size, image) in zip(axes[0], averages):
         axis.imshow(image, cmap="gray", origin="upper", interpolation="bicubic")
-        axis.set_title("%d particles" % size, fontsize=10)
+        axis.set_title(f"{size} particles", fontsize=10)
         axis.axis("off")
     figure.tight_layout()
     figure.savefig(path, dpi=100)

@@ -11,8 +11,12 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any, Dict, Sequence
 
+import numpy as np
 import pyworkflow as pw
+from pwem.objects import EMSet, SetOfCoordinates
+from pwem.protocols import EMProtocol
 
 pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
@@ -43,7 +47,7 @@ IMPORTED, PICKED, EXTRACTED, CLASSIFIED = (
 LEAST_F1 = 0.75  # 0.84 was measured; mirrored or shifted picks would score near 0.1
 
 
-def main():
+def main() -> None:
     options = parseArguments()
     os.makedirs(options.output, exist_ok=True)
     started = time.time()
@@ -55,7 +59,7 @@ def main():
     report(picks, scores, time.time() - started, options.output)
 
 
-def parseArguments():
+def parseArguments() -> Any:
     parser = argparse.ArgumentParser(prog="bash scripts/demo", description=__doc__.splitlines()[0])
     # The engine's Python, and the folder for the pictures: scripts/demo gives both.
     parser.add_argument("--python", required=True, help=argparse.SUPPRESS)
@@ -66,17 +70,17 @@ def parseArguments():
     return parser.parse_args()
 
 
-def projectNames(name):
+def projectNames(name: str) -> Any:
     """(newest existing project, name that is free); the first is None if there is none. name, name_2, name_3 ..."""
     manager, newest, number = Manager(), None, 1
     free = name
     while manager.hasProject(free):
         newest, number = free, number + 1
-        free = "%s_%d" % (name, number)
+        free = f"{name}_{number}"
     return newest, free
 
 
-def finishedRuns(options):
+def finishedRuns(options: Any) -> Any:
     """Picking and classification of the newest project if all its four runs have finished; else None."""
     newest, _ = projectNames(options.project)
     if newest is None:
@@ -87,37 +91,38 @@ def finishedRuns(options):
     finished = {p.getObjLabel(): p for p in reversed(list(project.getRuns())) if p.isFinished()}
     runs = [finished.get(label) for label in (IMPORTED, PICKED, EXTRACTED, CLASSIFIED)]
     if None in runs or runs[1].shippedModel.get() != options.model:
-        print("The project %s is not complete, or of another model. It is left as it is." % newest)
+        print(f"The project {newest} is not complete, or of another model. It is left as it is.")
         return None
-    print("The project is there already (run with --fresh to make it anew): %s" % project.path)
+    print(f"The project is there already (run with --fresh to make it anew): {project.path}")
     return runs[1], runs[3]
 
 
-def newRuns(options):
+def newRuns(options: Any) -> Any:
     """Picking and classification of a new project."""
     project = Manager().createProject(projectNames(options.project)[1])
-    print("Scipion project: %s" % project.path)
+    print(f"Scipion project: {project.path}")
     os.chdir(project.path)
     picking = pick(project, importMicrographs(project), options.model)
     return picking, classify(project, extract(project, picking))
 
 
-def run(project, protocol, label):
+def run(project: Any, protocol: EMProtocol, label: int) -> Any:
     """Launch a protocol, wait, and return it; stop the demo with its log if it fails."""
     protocol.setObjLabel(label)
     problems = protocol.validate()
     if problems:
-        sys.exit("%s cannot start: %s" % (label, " ".join(problems)))
-    print("  %-45s" % protocol.getClassLabel(), end="", flush=True)
+        sys.exit(f"{label} cannot start: {' '.join(problems)}")
+    print(f"  {protocol.getClassLabel():<45}", end="", flush=True)
     started = time.time()
     project.launchProtocol(protocol, wait=True)
     if not protocol.isFinished():
-        sys.exit("FAILED\n%s\n%s" % (protocol.getErrorMessage(), "\n".join(protocol.getLogsLastLines(40, logFile=0))))
-    print("%5.1f s" % (time.time() - started))
+        lines = "\n".join(protocol.getLogsLastLines(40, logFile=0))
+        sys.exit(f"FAILED\n{protocol.getErrorMessage()}\n{lines}")
+    print(f"{time.time() - started:5.1f} s")
     return protocol
 
 
-def importMicrographs(project):
+def importMicrographs(project: Any) -> Any:
     # Voltage, Cs and amplitude contrast as published for EMPIAR-10028; nothing below uses them, since CTF is left out.
     return run(
         project,
@@ -135,13 +140,13 @@ def importMicrographs(project):
     )
 
 
-def pick(project, imported, model):
+def pick(project: Any, imported: Any, model: str) -> Any:
     protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=model)
     link(protocol.inputMicrographs, imported, "outputMicrographs")
     return run(project, protocol, PICKED)
 
 
-def extract(project, picking):
+def extract(project: Any, picking: Any) -> Any:
     protocol = project.newProtocol(
         ProtRelionExtractParticles,
         boxSize=BOX,
@@ -155,7 +160,7 @@ def extract(project, picking):
     return run(project, protocol, EXTRACTED)
 
 
-def classify(project, extraction):
+def classify(project: Any, extraction: Any) -> Any:
     protocol = project.newProtocol(
         ProtRelionClassify2D,
         numberOfClasses=4,
@@ -172,13 +177,13 @@ def classify(project, extraction):
     return run(project, protocol, CLASSIFIED)
 
 
-def link(pointer, protocol, output):
+def link(pointer: Any, protocol: EMProtocol, output: EMSet) -> None:
     """Point to an output by protocol and name: what Scipion's window does."""
     pointer.set(protocol)
     pointer.setExtended(output)
 
 
-def picksByMicrograph(coordinates):
+def picksByMicrograph(coordinates: SetOfCoordinates) -> Dict[str, Any]:
     """{micrograph name: [(x, y, score)]} of a set of coordinates; every micrograph is there, also without picks."""
     picks = {m.getObjId(): (os.path.splitext(m.getMicName())[0], []) for m in coordinates.getMicrographs().iterItems()}
     for item in coordinates.iterItems():
@@ -186,7 +191,7 @@ def picksByMicrograph(coordinates):
     return dict(picks.values())
 
 
-def score(picks, python, output):
+def score(picks: Sequence[Any], python: str, output: EMSet) -> Any:
     """The engine's evaluate-picks on what stands in Scipion's set, against the bundled coordinates."""
     folder = os.path.join(output, "coordinates")
     shutil.rmtree(folder, ignore_errors=True)
@@ -194,7 +199,7 @@ def score(picks, python, output):
     for name, found in picks.items():
         with open(os.path.join(folder, name + ".star"), "w") as star:
             star.write("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n")
-            star.writelines("%d %d %.5f\n" % pick for pick in found)
+            star.writelines(f"{x} {y} {score:.5f}\n" for x, y, score in found)
     return json.loads(
         subprocess.check_output(
             [
@@ -221,24 +226,20 @@ def score(picks, python, output):
     )
 
 
-def report(picks, scores, seconds, output):
+def report(picks: Sequence[Any], scores: np.ndarray, seconds: Any, output: EMSet) -> None:
     print(
-        "\n%d picks on %d micrographs (%s)"
-        % (
-            sum(map(len, picks.values())),
-            len(picks),
-            ", ".join("%s: %d" % (name, len(found)) for name, found in sorted(picks.items())),
-        )
+        f"\n{sum(map(len, picks.values()))} picks on {len(picks)} micrographs "
+        f"({', '.join((f'{name}: {len(found)}' for name, found in sorted(picks.items())))})"
     )
     print(
-        "Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
-        % (scores["precision"], scores["recall"], scores["f1"])
+        f"Against CryoPPP's picks, within half a particle radius: precision {scores['precision']:.2f}, recall "
+        f"{scores['recall']:.2f}, F1 {scores['f1']:.2f}"
     )
     if scores["f1"] < LEAST_F1:
-        sys.exit("FAILED: F1 should be at least %.2f." % LEAST_F1)
+        sys.exit(f"FAILED: F1 should be at least {LEAST_F1:.2f}.")
     print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
-    print("Without CTF: none was measured for these binned images. All this took %.0f s." % seconds)
-    print("Pictures: %s" % ", ".join(os.path.join(output, name) for name in ("picks.png", "classes.png")))
+    print(f"Without CTF: none was measured for these binned images. All this took {seconds:.0f} s.")
+    print(f"Pictures: {', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png'))}")
 
 
 if __name__ == "__main__":

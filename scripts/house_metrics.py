@@ -24,12 +24,14 @@ LAYERS = (
 
 
 class Module(typing.NamedTuple):
-    """name: dotted, below cryodl. package: dotted. lines: of the file. imports: names of modules of cryodl."""
+    """name: dotted, below cryodl. package: dotted. lines: of the file. imports: names of modules of cryodl. at_run:
+    those that are not for types alone."""
 
     name: str
     package: str
     lines: typing.List[str]
     imports: typing.Set[str]
+    at_run: typing.Set[str]
     functions: typing.List[ast.FunctionDef]
 
 
@@ -50,7 +52,9 @@ def read_one(root: Path, name: str, path: Path, known: typing.Set[str]) -> Modul
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     package = list(path.relative_to(root).parts[:-1])
-    imports = set()
+    imports, at_run = set(), set()
+    checking = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
+    type_only = {id(n) for block in checking for inner in block.body for n in ast.walk(inner)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             inner = node.module.split(".") if node.module else []
@@ -58,9 +62,13 @@ def read_one(root: Path, name: str, path: Path, known: typing.Set[str]) -> Modul
                 continue
             base = package[: len(package) - node.level + 1] + inner if node.level else inner[1:]
             full = {".".join(base + [alias.name]) for alias in node.names}
-            imports |= {item if item in known else ".".join(base) for item in full}
+            found = {item if item in known else ".".join(base) for item in full}
+            imports |= found
+            at_run |= found if id(node) not in type_only else set()
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
-    return Module(name, ".".join(package), text.split("\n"), imports & known - {name}, functions)
+    return Module(
+        name, ".".join(package), text.split("\n"), imports & known - {name}, at_run & known - {name}, functions
+    )
 
 
 def cycles(arrows: typing.Dict[str, typing.Set[str]]) -> int:
@@ -114,7 +122,7 @@ def figures(modules: typing.Dict[str, Module]) -> typing.Dict[str, object]:
         "packages": len({m.package for m in modules.values()}),
         "modules": len(modules),
         "import arrows between packages": sum(map(len, between.values())),
-        "groups of modules that import each other in a circle": cycles({m.name: m.imports for m in modules.values()}),
+        "groups of modules that import each other in a circle": cycles({m.name: m.at_run for m in modules.values()}),
         "modules at the engine's root": len(root),
         "files of less than 40 lines with one importer": sum(
             len(m.lines) < 40 and importers[m.name] == 1 for m in modules.values()

@@ -8,12 +8,14 @@ places of the reference, as tomo.objects.convertMatrix defines it.
 """
 
 import os
+from typing import Any, Sequence
 
 import numpy as np
 from pwem.convert import transformations
+from pwem.objects import SetOfParticles
 
 
-def matrixOf(angles, origin=(0, 0)):
+def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
     """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
     particle."""
     matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes="szyz")
@@ -21,20 +23,21 @@ def matrixOf(angles, origin=(0, 0)):
     return np.linalg.inv(matrix)
 
 
-def anglesOf(matrix):
+def anglesOf(matrix: np.ndarray) -> np.ndarray:
     """(3,) rot, tilt, psi in degrees of a (4, 4) matrix."""
     return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes="szyz"))
 
 
-def originOf(matrix, axes=2):
+def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
     """(2,) x, y in px, the shift that centres the particle of a (4, 4) matrix; of a subtomogram 3 axes."""
     return -np.linalg.inv(matrix)[:axes, 3]
 
 
-def writeOrientations(path, particles):
+def writeOrientations(path: str, particles: SetOfParticles) -> None:
     """STAR file with the angles of a SetOfParticles that has projection alignment."""
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write("\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n")
         for particle in particles.iterItems():
-            file.write("%.4f %.4f %.4f\n" % tuple(anglesOf(particle.getTransform().getMatrix())))
+            rot, tilt, psi = anglesOf(particle.getTransform().getMatrix())
+            file.write(f"{rot:.4f} {tilt:.4f} {psi:.4f}\n")
     os.replace(path + ".tmp", path)

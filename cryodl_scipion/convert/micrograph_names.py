@@ -2,18 +2,21 @@
 """Names by which micrographs of a set are known to the engine."""
 
 import re
+from typing import Any, Dict, Iterable, List, Sequence
+
+from pwem.objects import Micrograph
 
 # The engine leaves these endings out when it matches a coordinate file with its micrograph.
 _IMAGE_ENDING = re.compile(r"\.(mrc|mrcs|tif|tiff|map)(\.gz|\.bz2)?$", re.IGNORECASE)
 _PICK_ENDING = re.compile(r"(_autopick|_manualpick|_pick|_extract|\.star|\.box|\.txt|\.gz|\.bz2)$", re.IGNORECASE)
 
 
-def micrographNames(micrographs):
+def micrographNames(micrographs: Sequence[Micrograph]) -> Dict[int, str]:
     """{id: name} of Micrograph objects, see namesForEngine."""
     return namesForEngine((m.getObjId(), m.getMicName()) for m in micrographs)
 
 
-def namesForEngine(named, otherwise="micrograph"):
+def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[int, str]:
     """{id: name} with unique names that can be file names.
 
     named: (id, name in Scipion) of items. The name is that of Scipion without extension; where two would be the same,
@@ -24,26 +27,26 @@ def namesForEngine(named, otherwise="micrograph"):
     for objId, given in sorted((objId, given or "") for objId, given in named):
         name = _plainName(given)
         if not name or name in taken or _PICK_ENDING.search(name):
-            name = "%s_%06d" % (name or otherwise, objId)
+            name = f"{name or otherwise}_{objId:06d}"
         while name in taken:
-            name += "_%06d" % objId
+            name += f"_{objId:06d}"
         taken.add(name)
         names[objId] = name
     return names
 
 
-def _plainName(micName):
+def _plainName(micName: str) -> str:
     name = _IMAGE_ENDING.sub("", micName)
     return re.sub(r"[/@\s]", "_", name).lstrip(".")
 
 
-def imageEnding(path):
+def imageEnding(path: str) -> str:
     """'.mrc', '.tif.gz' ...; '' for an ending that is no image's."""
     found = _IMAGE_ENDING.search(path)
     return found.group(0) if found else ""
 
 
-def repeatedNames(micrographs):
+def repeatedNames(micrographs: Any) -> List[str]:
     """Sorted micNames that more than one micrograph of the set has."""
     seen, repeated = set(), set()
     for micrograph in micrographs:

@@ -3,19 +3,20 @@
 
 import os
 import shutil
+from typing import Dict
 
 from ..engine.cryodl import contract
 
 
-def copyModel(source, target):
+def copyModel(source: str, target: str) -> None:
     """Copy a checked model folder, whole or not at all; the copy is checked as well.
 
     Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
     """
     if os.path.exists(target):
-        raise FileExistsError("%s exists already and is not replaced. Choose another folder or remove it." % target)
+        raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder or remove it.")
     contract.check_model(source)
-    partial = "%s.%d.partial" % (target, os.getpid())
+    partial = f"{target}.{os.getpid()}.partial"
     try:
         shutil.copytree(source, partial)
         contract.check_model(partial)
@@ -24,6 +25,6 @@ def copyModel(source, target):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def shippedModels(engineFolder, kind="picker"):
+def shippedModels(engineFolder: str, kind: str = "picker") -> Dict[str, str]:
     """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
     return contract.shipped_folders(os.path.join(engineFolder, "cryodl", "models"), kind)

@@ -6,9 +6,12 @@ is another one when the run is continued. Files keep their names.
 """
 
 import zlib
+from typing import Any
+
+from pwem.objects import SetOfImages
 
 
-def inputName(kind: str, source) -> str:
+def inputName(kind: str, source: SetOfImages) -> str:
     """Name for files that are written from an input set; another set has another name.
 
     Parameters
@@ -23,9 +26,10 @@ def inputName(kind: str, source) -> str:
     str
         Without folder and ending, such as 'particles_1c291ca3_120'.
     """
-    return "%s_%s_%d" % (kind, checksum(source.getFileName(), source.getPrefix() or ""), source.getSize())
+    return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 
-def checksum(*words) -> str:
+def checksum(*words: Any) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
-    return "%08x" % zlib.crc32("\n".join(map(str, words)).encode("utf-8", "surrogateescape"))
+    text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(text):08x}"

@@ -4,8 +4,11 @@
 import io
 import os
 import re
+from typing import Any, Callable, Dict, Iterable, List, Sequence, TextIO, Tuple
 
+import numpy as np
 from emtable import Table
+from pwem.objects import SetOfImages
 
 from .alignment import anglesOf, originOf
 
@@ -14,7 +17,12 @@ _SPACE = re.compile(r"\s")
 _RESERVED = re.compile(r"data_|loop_|save_|stop_|global_|[_#$'\[\];]", re.IGNORECASE)
 
 
-def writeStar(path, optics, writers, items):
+def writeStar(
+    path: str,
+    optics: Sequence[Dict[str, Any]],
+    writers: Sequence[Tuple[Tuple[str, ...], Callable[..., Any]]],
+    items: Iterable[Any],
+) -> int:
     """Write STAR 3.1, whole or not at all. Returns the number of rows.
 
     optics: of opticsOf. writers: [(column names, function of an item that gives their values)]. items: iterator; each
@@ -25,36 +33,36 @@ def writeStar(path, optics, writers, items):
         _writeOptics(file, optics)
         file.write("\n# version 30001\n\ndata_particles\n\nloop_\n")
         names = [name for columns, _ in writers for name in columns]
-        file.writelines("_%s #%d\n" % (name, number) for number, name in enumerate(names, 1))
+        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(names, 1))
         for count, item in enumerate(items, 1):
             file.write(" ".join(_text(value) for _, values in writers for value in values(item)) + "\n")
     os.replace(path + ".tmp", path)
     return count
 
 
-def poseOf(matrix, pixelSize, axes=2):
+def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, ...]:
     """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of alignment.py."""
     return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix, axes))
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if isinstance(value, float):
-        return "%.6f" % value
+        return f"{value:.6f}"
     text = str(value)
     if not text:
         return "None"  # RELION's word; nothing at all would shift the row's other values
-    return '"%s"' % text if _SPACE.search(text) or _RESERVED.match(text) else text
+    return f'"{text}"' if _SPACE.search(text) or _RESERVED.match(text) else text
 
 
 # ----- optics
-def _writeOptics(file, groups):
+def _writeOptics(file: TextIO, groups: Sequence[Dict[str, Any]]) -> None:
     file.write("\n# version 30001\n\ndata_optics\n\nloop_\n")
-    file.writelines("_%s #%d\n" % (name, number) for number, name in enumerate(groups[0], 1))
+    file.writelines(f"_{name} #{number}\n" for number, name in enumerate(groups[0], 1))
     for group in groups:
         file.write(" ".join(_text(group[name]) for name in groups[0]) + "\n")
 
 
-def opticsOf(particles, dimensions, **more):
+def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the optics groups of a set; without what is not known of the microscope.
 
     dimensions: 2 or 3. more: columns of every group.
@@ -74,7 +82,7 @@ def opticsOf(particles, dimensions, **more):
     ]
 
 
-def _groupsOf(particles):
+def _groupsOf(particles: SetOfImages) -> List[Dict[str, Any]]:
     """Those that RELION's plugin keeps with the set, else one of its acquisition."""
     acquisition = particles.getAcquisition()
     kept = acquisition.getAttributeValue("opticsGroupInfo", None)

@@ -2,14 +2,17 @@
 """Tables of the STAR files that the engine writes."""
 
 import shlex
+from typing import Any, Callable, List, Sequence, Tuple, Union
 
 
-def readColumns(path, columns, kinds, table=""):
+def readColumns(path: str, columns: Any, kinds: Any, table: str = "") -> Any:
     """[(value, ...)] of a table's rows, see iterColumns."""
     return list(iterColumns(path, columns, kinds, table))
 
 
-def iterColumns(path, columns, kinds, table=""):
+def iterColumns(
+    path: str, columns: Sequence[str], kinds: Sequence[Union[Callable[..., Any], type]], table: str = ""
+) -> Any:
     """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
 
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
@@ -30,7 +33,7 @@ def iterColumns(path, columns, kinds, table=""):
                 yield _values(path, number, words, names, columns, kinds)
 
 
-def columnsOf(path, table=""):
+def columnsOf(path: str, table: str = "") -> List[str]:
     """Names of a table's columns, without underscores, in the file's order."""
     names, inside = [], False
     with open(path, encoding="utf-8") as file:
@@ -44,7 +47,7 @@ def columnsOf(path, table=""):
     return names
 
 
-def tableWith(path, column):
+def tableWith(path: str, column: str) -> str:
     """Name of the first table that has a column, what follows `data_`. Raises ValueError if none has."""
     table = ""
     with open(path, encoding="utf-8") as file:
@@ -53,11 +56,18 @@ def tableWith(path, column):
                 table = line.strip()[5:]
             elif line.startswith("_" + column) and line.split()[0] == "_" + column:
                 return table
-    raise ValueError("%s has no column %s." % (path, column))
+    raise ValueError(f"{path} has no column {column}.")
 
 
-def _values(path, number, words, names, columns, kinds):
+def _values(
+    path: str,
+    number: int,
+    words: Sequence[str],
+    names: Sequence[str],
+    columns: Sequence[str],
+    kinds: Sequence[Union[Callable[..., Any], type]],
+) -> Tuple[Any, ...]:
     try:
         return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
     except (ValueError, IndexError):
-        raise ValueError("%s, line %d: the columns %s are needed." % (path, number, ", ".join(columns))) from None
+        raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None

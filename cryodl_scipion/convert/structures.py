@@ -4,9 +4,10 @@
 import glob
 import os
 import shutil
+from typing import List, Tuple
 
 import mrcfile
-from pwem.objects import AtomStruct
+from pwem.objects import AtomStruct, EMObject, Volume
 
 from .names import checksum
 
@@ -14,46 +15,45 @@ _MODELS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map", ".ccp4", ".rec")
 
 
-def structureFileOf(structure):
+def structureFileOf(structure: EMObject) -> str:
     """The file of an AtomStruct or Volume, without the kind that Scipion may put behind it."""
     return (structure.getFileName() or "").split(":")[0]
 
 
-def patternProblems(patterns):
+def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
     """Sentences about file names and patterns that no file fits."""
     said = []
     for pattern in patterns:
         if os.path.isdir(pattern):
-            said.append("%s is a folder; give its files, for example '%s/*.cif'." % (pattern, pattern.rstrip("/")))
+            said.append(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.cif'.")
         elif not os.path.exists(pattern) and not glob.glob(pattern):
-            said.append("No file matches %r. Give a file name, or a pattern such as 'structures/*.cif'." % pattern)
+            said.append(f"No file matches {pattern!r}. Give a file name, or a pattern such as 'structures/*.cif'.")
     return said
 
 
-def stemOf(path):
+def stemOf(path: str) -> str:
     """Name of a structure's file without folder and ending."""
     name = os.path.basename(path)
     return os.path.splitext(name[:-3] if name.endswith(".gz") else name)[0]
 
 
-def structureProblem(structure):
+def structureProblem(structure: EMObject) -> str:
     """A sentence about a structure that cannot be used, or ''."""
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
     name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
     if not os.path.isfile(path):
-        return "The file of the structure, %s, is not there. Import the structure again." % (path or "(no name)")
+        return f"The file of the structure, {path or '(no name)'}, is not there. Import the structure again."
     if not name.lower().endswith(known):
-        return "The structure is in %s; its name must end in one of %s. Convert and import it again." % (
-            path,
-            ", ".join(known),
+        return (
+            f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again."
         )
     if known is _MAPS and (structure.getSamplingRate() or 0) <= 0:
-        return "The map %s has no pixel size (sampling rate). Import it again with it." % path
+        return f"The map {path} has no pixel size (sampling rate). Import it again with it."
     return ""
 
 
-def structureForEngine(structure, folder, named=False):
+def structureForEngine(structure: Volume, folder: str, named: bool = False) -> str:
     """Path of a structure for the engine; of a map a copy in `folder` with the pixel size of Scipion's object.
 
     The engine takes a map's pixel size from the header, which Scipion does not believe. named: the copy has the map's
@@ -64,7 +64,7 @@ def structureForEngine(structure, folder, named=False):
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     key = checksum(path, structure.getSamplingRate())
-    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else ["%s_%s.mrc" % (stemOf(path), key)]))
+    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else [f"{stemOf(path)}_{key}.mrc"]))
     if os.path.exists(copy):
         return copy
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)

@@ -13,6 +13,7 @@ from .micrographs.protocol_compare import CryodlProtCompare
 from .micrographs.protocol_consensus import CryodlProtConsensus
 from .micrographs.protocol_denoise_micrographs import CryodlProtDenoiseMicrographs
 from .micrographs.protocol_estimate_ctf import CryodlProtEstimateCTF
+from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
@@ -30,6 +31,7 @@ from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
 from .protocol_models import CryodlProtExportModel, CryodlProtImportModel
+from .protocol_report import CryodlProtReport
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate

@@ -2,12 +2,15 @@
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
 
 import os
+from typing import Any, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
+from pwem.objects import Image
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import counted
+from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
 from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
 from .remembered_settings import RememberedSettings
@@ -26,11 +29,21 @@ class ArrivingBatches(RememberedSettings):
     self._arriving, an ArrivingItems, and its stepsGeneratorStep is its own or _insertBatches().
     """
 
-    _OUTPUTS = ()
-    _WORK = None
+    _OUTPUTS: Tuple[str, ...] = ()
+    _WORK: Any = None
     _NAME = "_micName"
 
-    def _addBatchParams(self, form, help, size=BATCH):
+    def _addMicrographsParam(self, form: Form, help: str) -> None:
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Micrographs",
+            help=f"{help} They may still be arriving.",
+        )
+
+    def _addBatchParams(self, form: Form, help: str, size: int = BATCH) -> None:
         """The last fields of the form. help: a sentence about batches, after the common one."""
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
@@ -39,11 +52,11 @@ class ArrivingBatches(RememberedSettings):
             params.IntParam,
             default=size,
             label="Batch size",
-            help="%ss that one start of the program takes at most. %s" % (self._ITEM.capitalize(), help),
+            help=f"{self._ITEM.capitalize()}s that one start of the program takes at most. {help}",
         )
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
-    def _insertBatches(self, work, output):
+    def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed.
 
         work, output: steps of this protocol that take names; output is run when work is done. Called by
@@ -66,43 +79,44 @@ class ArrivingBatches(RememberedSettings):
                 self._streamingSleepOnWait()
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
 
-    def _batchFolder(self, items):
+    def _batchFolder(self, items: Sequence[Image]) -> str:
         ids = sorted(item.getObjId() for item in items)
-        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
+        return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
-    def _batchResult(self, items):
+    def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config, folder, error, **outputs):
-        """The result of a batch of which nothing could be used. outputs: the engine's, empty."""
+    def _noteAllSkipped(self, config: SegmentConfig, place: Any, error: AllSkipped, **outputs: Any) -> None:
+        """The result of a batch of which nothing could be used. place: the batch's folder. outputs: the engine's,
+        empty."""
         paths = getattr(config, self._ITEM + "s")
         skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
         contract.Result(contract.command_of(config), outputs, skipped=skipped, nothing_made=True).write(
-            os.path.join(folder, RESULT_FILE)
+            os.path.join(place, RESULT_FILE)
         )
 
-    def _outputNames(self):
+    def _outputNames(self) -> Tuple[str, ...]:
         return self._OUTPUTS
 
-    def _doneNames(self):
+    def _doneNames(self) -> Any:
         return namesIn(self, self._outputNames(), self._NAME)
 
-    def closeStep(self):
+    def closeStep(self) -> None:
         self._closeOutputSet()
         skipped = skippedItems(self._engineResults())
         if skipped and not self._doneNames():
             raise ValueError(
-                "None of the %s could be %s. The first, %s: %s"
-                % (counted(len(skipped), self._ITEM), self._MADE, skipped[0].path, skipped[0].reason)
+                f"None of the {counted(len(skipped), self._ITEM)} could be {self._MADE}. The first, "
+                f"{skipped[0].path}: {skipped[0].reason}"
             )
 
-    def _checkBatches(self):
+    def _checkBatches(self) -> List[str]:
         errors = []
         if self.numberOfThreads.get() < LEAST_THREADS:
             errors.append(
-                "Threads is %d; at least %d are needed: one starts the others, one looks for new %ss, and "
-                "the rest %s." % (self.numberOfThreads.get(), LEAST_THREADS, self._ITEM, self._WORK)
+                f"Threads is {self.numberOfThreads.get()}; at least {LEAST_THREADS} are needed: one starts the "
+                f"others, one looks for new {self._ITEM}s, and the rest {self._WORK}."
             )
         if (self.batchSize.get() or 0) < 1:
-            errors.append("Batch size is %s; it must be at least 1." % self.batchSize.get())
+            errors.append(f"Batch size is {self.batchSize.get()}; it must be at least 1.")
         return errors

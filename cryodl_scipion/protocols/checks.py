@@ -2,6 +2,9 @@
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
 
 import os
+from typing import Any, Dict, List, Sequence
+
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ..convert.micrograph_names import repeatedNames
 from ..convert.micrographs.coordinates import positionsByMicrograph
@@ -11,7 +14,7 @@ from ..engine.cryodl import contract
 _NAMED = 5
 
 
-def checkMicrographs(micrographs):
+def checkMicrographs(micrographs: Any) -> List[str]:
     """What is wrong with a set of micrographs to work on."""
     if micrographs.getSize() == 0 and not micrographs.isStreamOpen():
         return ["The set of micrographs is empty. Import micrographs first."]
@@ -20,13 +23,13 @@ def checkMicrographs(micrographs):
     repeated = repeatedNames(micrographs)
     if repeated:
         return [
-            "Several micrographs have the same name: %s. Scipion tells micrographs apart by their names while "
-            "picking; import them with different names." % listed(repeated)
+            f"Several micrographs have the same name: {listed(repeated)}. Scipion tells micrographs apart by "
+            "their names while picking; import them with different names."
         ]
     return []
 
 
-def checkLabels(coordinates, others, micrographs):
+def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMicrographs) -> Any:
     """What is wrong with coordinates to learn from.
 
     others: {word: SetOfCoordinates} of the labels that are no particles: background, contamination, uncertain.
@@ -39,53 +42,54 @@ def checkLabels(coordinates, others, micrographs):
         return ["The set of particle coordinates is empty. Pick some particles first."]
     errors = _outside("particle coordinates", coordinates, own)
     for word, other in others.items():
-        errors += _checkOtherLabels(word, other, own) or _outside("%s coordinates" % word, other, own)
+        errors += _checkOtherLabels(word, other, own) or _outside(f"{word} coordinates", other, own)
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
         errors.append(
-            "There are %d particle coordinates; training needs at least %d, and 20 or more to be of "
-            "use. Pick more." % (coordinates.getSize(), contract.FEWEST_PARTICLES)
+            f"There are {coordinates.getSize()} particle coordinates; training needs at least "
+            f"{contract.FEWEST_PARTICLES}, and 20 or more to be of use. Pick more."
         )
     return errors
 
 
-def _checkOtherLabels(word, coordinates, own):
+def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> List[str]:
     if coordinates.getSize() == 0:
-        return ["The set of %s coordinates is empty. Leave the field empty, or choose another set." % word]
+        return [f"The set of {word} coordinates is empty. Leave the field empty, or choose another set."]
     theirs = {m.getObjId(): m.getMicName() for m in coordinates.getMicrographs()}
     ours = {m.getObjId(): m.getMicName() for m in own}
     strange = sorted(
-        theirs.get(i) or "id %s" % i
+        theirs.get(i) or f"id {i}"
         for i in positionsByMicrograph(coordinates)
         if theirs.get(i) != ours.get(i) or i not in ours
     )
     if strange:
         return [
-            "The %s coordinates lie on other micrographs than the particles: %s. Choose coordinates picked "
-            "on the same set of micrographs." % (word, listed(strange))
+            f"The {word} coordinates lie on other micrographs than the particles: {listed(strange)}. Choose "
+            "coordinates picked on the same set of micrographs."
         ]
     return []
 
 
-def _checkOther(other, coordinates, own):
+def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
     names = {m.getMicName() for m in other}
     labelled = positionsByMicrograph(coordinates)
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
     if missing:
         return [
-            "The other micrographs lack some that have coordinates: %s. Choose a set with the same names."
-            % listed(missing)
+            f"The other micrographs lack some that have coordinates: {listed(missing)}. Choose a set with the "
+            "same names."
         ]
     if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
         return [
-            "The other micrographs have %g Å/px and those of the coordinates %g Å/px, so the coordinates do not "
-            "fit them. Choose micrographs of the same pixel size." % (other.getSamplingRate(), own.getSamplingRate())
+            f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
+            f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
+            "same pixel size."
         ]
     return []
 
 
-def _outside(what, coordinates, micrographs):
+def _outside(what: str, coordinates: SetOfCoordinates, micrographs: SetOfMicrographs) -> List[str]:
     """Coordinates that are not on their micrograph; sizes are read only of micrographs that may be concerned."""
     width, height = micrographs.getDim()[:2]
     suspects = {
@@ -100,18 +104,17 @@ def _outside(what, coordinates, micrographs):
         out = [p for p in suspects[micrograph.getObjId()] if not (0 <= p[0] < width and 0 <= p[1] < height)]
         if out:
             found.append(
-                "%s (%d; such as x=%d, y=%d on %d x %d px)"
-                % ((micrograph.getMicName(), len(out)) + tuple(out[0]) + (width, height))
+                f"{micrograph.getMicName()} ({len(out)}; such as x={out[0][0]}, y={out[0][1]} on {width} x {height} px)"
             )
     if found:
         return [
-            "Some %s lie outside their micrograph: %s. They may belong to micrographs of another pixel size; "
-            "scale or remove them." % (what, listed(found))
+            f"Some {what} lie outside their micrograph: {listed(found)}. They may belong to micrographs of "
+            "another pixel size; scale or remove them."
         ]
     return []
 
 
-def checkDiameter(diameter, micrographs):
+def checkDiameter(diameter: float, micrographs: SetOfMicrographs) -> List[str]:
     """What is wrong with a particle's size in these micrographs. diameter: Å, or None if it is not given."""
     if diameter is None or not micrographs.getDim():
         return []
@@ -119,7 +122,7 @@ def checkDiameter(diameter, micrographs):
     return [problem] if problem else []
 
 
-def checkModelFolder(folder, kind="picker"):
+def checkModelFolder(folder: str, kind: str = "picker") -> List[str]:
     """What is wrong with a model to be used."""
     try:
         contract.check_model(folder, kind)
@@ -128,7 +131,7 @@ def checkModelFolder(folder, kind="picker"):
     return []
 
 
-def modelWarnings(card, pixelSize, diameter):
+def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> Any:
     """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from.
 
     diameter: None where it is not known yet. A general model learned from all kinds.
@@ -140,18 +143,18 @@ def modelWarnings(card, pixelSize, diameter):
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
     if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
         warnings.append(
-            "The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but "
-            "look at the picks." % (pixelSize, ", ".join("%g" % p for p in known))
+            f"The micrographs have {pixelSize:g} Å/px; the model learned from "
+            f"{', '.join(f'{p:g}' for p in known)} Å/px. Micrographs are rescaled, but look at the picks."
         )
     if not 0.5 <= diameter / card["particle_diameter"] <= 2:
         warnings.append(
-            "The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
-            "rescaled to the same size, but look at the picks." % (diameter, card["particle_diameter"])
+            f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. "
+            "The network sees particles rescaled to the same size, but look at the picks."
         )
     return warnings
 
 
-def listed(names):
+def listed(names: Sequence[str]) -> str:
     """'a, b and 7 more'."""
     rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (" and %d more" % rest if rest > 0 else "")
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -3,18 +3,21 @@
 
 import json
 import os
+from typing import Any
+
+from .inputs import ProtocolMixin
 
 EVALUATION = "evaluation.json"
 
 
-class HasEvaluation:
+class HasEvaluation(ProtocolMixin):
     """Mixin of protocols whose engine command writes a folder with evaluation.json."""
 
-    def getEvaluationFolder(self):
+    def getEvaluationFolder(self) -> str:
         """Where evaluation.json and the pictures are."""
         return self._getExtraPath("evaluation")
 
-    def getEvaluation(self):
+    def getEvaluation(self) -> Any:
         """evaluation.json, None before it is there."""
         path = os.path.join(self.getEvaluationFolder(), EVALUATION)
         if not os.path.exists(path):

@@ -1,22 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Output sets that grow while a protocol runs. The caller holds the protocol's lock."""
 
-from pwem.objects import SetOfMicrographs
-from pyworkflow.object import Set
+from typing import Any, Callable, Optional, Sequence
+
+from pwem.objects import Image, SetOfMicrographs
+from pwem.protocols import EMProtocol
+from pyworkflow.object import Pointer, Set
 
 from ..convert.arriving import asInItsFile
 
 
-def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None):
+def appendItems(
+    protocol: Any,
+    outputName: Any,
+    source: Pointer,
+    items: Sequence[Image],
+    SetClass: Any = SetOfMicrographs,
+    describe: Optional[Callable[..., Any]] = None,
+    info: Any = None,
+) -> None:
     """Append items to an output, which is made with the first of them.
 
-    source: the pointer to the set that they come from. describe: called with the new set before its first item.
+    source: the pointer to the set that they come from. describe: called with the new set before its first item. info:
+    set whose information the new one takes over, if it is not the source.
     """
-    output = getattr(protocol, outputName, None)
+    output: Any = getattr(protocol, outputName, None)
     isNew = output is None
     if isNew:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
-        output.copyInfo(source.get())
+        output.copyInfo(source.get() if info is None else info)
         if describe is not None:
             describe(output)
     else:
@@ -29,7 +41,7 @@ def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, 
         protocol._defineSourceRelation(source, output)
 
 
-def namesIn(protocol, outputNames, attribute):
+def namesIn(protocol: EMProtocol, outputNames: Sequence[str], attribute: str) -> Any:
     """Set of the names that items of outputs have by now. attribute: that holds the name, such as '_micName'."""
     names = set()
     for outputName in outputNames:

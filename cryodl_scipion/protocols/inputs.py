@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
 
-from typing import Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Tuple
 
+from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList
 
+if TYPE_CHECKING:
+    from pwem.protocols import EMProtocol as ProtocolMixin
+else:
+    ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
-class PluginProtocol:
+
+class PluginProtocol(ProtocolMixin):
     """Mixin of all protocols of the plugin; it stands before the Scipion class in the list of bases."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # pyworkflow hands over the label of a workflow's run, and its protocols do not take it
         if kwargs.get("objLabel"):
@@ -23,25 +29,44 @@ class PluginProtocol:
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field.
 
-        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs.
+        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is
+        still wrong when all inputs are there and whole stays wrong: the run is started, and fails with the sentences,
+        instead of waiting for ever in silence.
         """
-        return self._unresolvedInputs() or super().validate()
+        errors = self._unresolvedInputs()
+        if errors:
+            return errors
+        errors = super().validate()
+        return [] if errors and self.isScheduled() and self._inputsAreWhole() else errors
+
+    def _inputsAreWhole(self) -> bool:
+        """Whether no chosen input is a set that still grows, or the output of a run that still works."""
+        return not any(
+            getattr(pointer.get(), "isStreamOpen", bool)() or getattr(pointer.getObjValue(), "isActive", bool)()
+            for _, pointer in chosenInputs(self)
+        )
 
     def _unresolvedInputs(self) -> List[str]:
         """A sentence for each pointer that names an output which the other run does not have (yet)."""
         return [
-            "%s: the run '%s' has no output %s yet. Wait until it has finished, or choose another input."
-            % (
-                self.getParam(name).label.get(),
-                pointer.getObjValue().getObjLabel() or pointer.getObjValue(),
-                pointer.getExtended(),
-            )
+            f"{self.getParam(name).label.get()}: the run "
+            f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output "
+            f"{pointer.getExtended()} yet. Wait until it has finished, or choose another input."
             for name, pointer in chosenInputs(self)
             if pointer.get() is None
         ]
 
 
-def chosenInputs(protocol) -> Iterator[Tuple[str, Pointer]]:
+class WithoutEngine:
+    """Mixin of protocols that do not run the engine; it stands first in the list of bases."""
+
+    @classmethod
+    def validateInstallation(cls) -> List[str]:
+        """No problems: these protocols can be used before the engine is installed."""
+        return []
+
+
+def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
     """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come.
 
     Parameters

@@ -1,160 +1,144 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import EMSet, SetOfCoordinates, SetOfParticles
+
 from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import DENOISER_NETWORKS, counted, network_citations, network_words
+from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words
 
 _LABELS = {"complete": "complete labels", "boxes": "labelled places only", "sparse": "sparse labels"}
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
     model is known yet."""
     return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))
 
 
-def pickingInWords(coordinates, results, card):
+def pickingInWords(coordinates: SetOfCoordinates, results: Sequence[Result], card: Optional[Dict[str, Any]]) -> str:
     """Methods of a picking run. results: the contract's Results of `pick`; card: the model's, or None if it is gone."""
-    counts = {name for r in results for name in r.outputs.get("counts", {})}
-    text = "%s were picked on %s with cryodl %s" % (
-        counted(coordinates.getSize(), "particle"),
-        counted(len(counts), "micrograph"),
-        versionIn(results),
+    counts = {name for r in results for name in r.outputs.counts or {}}
+    text = (
+        f"{counted(coordinates.getSize(), 'particle')} were picked on {counted(len(counts), 'micrograph')} with "
+        f"cryodl {versionIn(results)}"
     )
     if card:
-        text += ", by the model %s (%s%s)" % (card["name"], networkInWords(card), _learned(card))
-    if any(r.outputs.get("threshold") is not None for r in results):
-        text += ", at a score threshold of %s" % thresholdsInWords(results)
+        text += f", by the model {card['name']} ({networkInWords(card)}{_learned(card)})"
+    if any(r.outputs.threshold is not None for r in results):
+        text += f", at a score threshold of {thresholdsInWords(results)}"
     return text + "."
 
 
-def autoPickingInWords(coordinates, results, card, rounds):
+def autoPickingInWords(
+    coordinates: SetOfCoordinates,
+    results: Sequence[Result],
+    card: Optional[Dict[str, Any]],
+    rounds: Sequence[Dict[str, Any]],
+) -> str:
     """Methods of automatic picking. card: of the first model, or None; rounds: of readRounds."""
     text = pickingInWords(coordinates, results, None)[:-1]
     text += ", without labels"
     if card:
-        text += ": by the model %s (%s)" % (card["name"], networkInWords(card))
+        text += f": by the model {card['name']} ({networkInWords(card)})"
     if len(rounds) > 1:
-        text += ", trained in %s on its own confident picks" % counted(len(rounds) - 1, "round")
+        text += f", trained in {counted(len(rounds) - 1, 'round')} on its own confident picks"
     return text + "."
 
 
-def trainingInWords(card):
+def trainingInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
-    text = "The model %s for particles of %.4g Å, %s, was%s with cryodl %s" % (
-        card["name"],
-        card["particle_diameter"],
-        networkInWords(card),
-        _learned(card).lstrip(",") or " trained",
-        (card.get("versions") or {}).get("cryodl", __version__),
+    text = (
+        f"The model {card['name']} for particles of {card['particle_diameter']:.4g} Å, {networkInWords(card)}, "
+        f"was{_learned(card).lstrip(',') or ' trained'} with cryodl "
+        f"{(card.get('versions') or {}).get('cryodl', __version__)}"
     )
     if training:
-        text += " in %s" % counted(training["steps"], "step")
+        text += f" in {counted(training['steps'], 'step')}"
     if card.get("labels") in ("boxes", "sparse"):
-        text += ", from %s" % _LABELS[card["labels"]]
+        text += f", from {_LABELS[card['labels']]}"
     if validation:
-        text += "; on %s kept for validation its F1 was %.3f and its average precision %.3f, " % (
-            counted(len(training.get("validation_micrographs", ())), "micrograph"),
-            validation["f1"],
-            validation["average_precision"],
+        text += (
+            f"; on {counted(len(training.get('validation_micrographs', ())), 'micrograph')} kept for validation its "
+            f"F1 was {validation['f1']:.3f} and its average precision {validation['average_precision']:.3f}, "
         )
-        text += "at a score threshold of %.3f" % card["threshold"]
+        text += f"at a score threshold of {card['threshold']:.3f}"
     return text + "."
 
 
-def simulationInWords(config, made, source, results):
+def simulationInWords(config: Any, made: Any, source: EMSet, results: Sequence[Result]) -> str:
     """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's
     name."""
-    text = "%s with %s of %s were simulated with cryodl %s at %g Å/px and %g kV, " % (
-        counted(config.count, "micrograph"),
-        counted(made["particles"], "particle"),
-        source,
-        versionIn(results),
-        config.pixel_size,
-        config.voltage,
+    text = (
+        f"{counted(config.count, 'micrograph')} with {counted(made.particles, 'particle')} of {source} were "
+        f"simulated with cryodl {versionIn(results)} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, "
     )
-    text += "with defoci from %.0f to %.0f Å, %g e/Å² and a signal-to-noise ratio of %s" % (
-        config.defocus_min,
-        config.defocus_max,
-        config.dose,
-        "%g" % config.snr if config.snr_max is None else "%g to %g" % (config.snr, config.snr_max),
+    text += (
+        f"with defoci from {config.defocus_min:.0f} to {config.defocus_max:.0f} Å, {config.dose:g} e/Å² and a "
+        "signal-to-noise ratio of "
+        f"{f'{config.snr:g}' if config.snr_max is None else f'{config.snr:g} to {config.snr_max:g}'}"
     )
     return text + ("; the noise has the spectrum of our own micrographs." if config.noise_from else ".")
 
 
-def particleSimulationInWords(config, source, results):
+def particleSimulationInWords(config: Any, source: EMSet, results: Sequence[Result]) -> str:
     """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
     return (
-        "%s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å and a "
-        "signal-to-noise ratio of %g."
-        % (
-            counted(config.count, "particle"),
-            source,
-            versionIn(results),
-            config.pixel_size,
-            config.voltage,
-            config.defocus_min,
-            config.defocus_max,
-            config.snr,
-        )
+        f"{counted(config.count, 'particle')} of {source} were simulated with cryodl {versionIn(results)} at "
+        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.defocus_min:.0f} to "
+        f"{config.defocus_max:.0f} Å and a signal-to-noise ratio of {config.snr:g}."
     )
 
 
-def trainingLines(card):
+def trainingLines(card: Dict[str, Any]) -> Any:
     """A trained model in the lines of a summary. card: of the model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
-    lines = [
-        "Model %s for particles of %.4g Å, network %s." % (card["name"], card["particle_diameter"], card["network"])
-    ]
+    lines = [f"Model {card['name']} for particles of {card['particle_diameter']:.4g} Å, network {card['network']}."]
     if training:
         lines.append(
-            "Trained on %s of %s, %d more for validation; %s, stopped: %s."
-            % (
-                counted(training["particles"], "particle"),
-                counted(len(training["micrographs"]), "micrograph"),
-                len(training["validation_micrographs"]),
-                counted(training["steps"], "step"),
-                training["stop_reason"],
-            )
+            f"Trained on {counted(training['particles'], 'particle')} of "
+            f"{counted(len(training['micrographs']), 'micrograph')}, {len(training['validation_micrographs'])} "
+            f"more for validation; {counted(training['steps'], 'step')}, stopped: {training['stop_reason']}."
         )
     facts = ([_LABELS[card["labels"]]] if card.get("labels") in _LABELS else []) + (
-        ["protein %s" % card["contrast"]] if card.get("contrast") else []
+        [f"protein {card['contrast']}"] if card.get("contrast") else []
     )
     if facts:
-        lines.append("Learned from: %s." % ", ".join(facts))
+        lines.append(f"Learned from: {', '.join(facts)}.")
     if validation:
         lines.append(
-            "On the validation micrographs: F1 %.3f, average precision %.3f, at threshold %s."
-            % (validation["f1"], validation["average_precision"], thresholdInWords(card))
+            f"On the validation micrographs: F1 {validation['f1']:.3f}, average precision "
+            f"{validation['average_precision']:.3f}, at threshold {thresholdInWords(card)}."
         )
     return lines
 
 
-def thresholdInWords(card):
+def thresholdInWords(card: Dict[str, Any]) -> str:
     """'0.400', or '0.400 ± 0.043' where the card knows its standard deviation."""
     uncertainty = card.get("threshold_uncertainty")
-    return "%.3f" % card["threshold"] + ("" if uncertainty is None else " ± %.3f" % uncertainty)
+    return f"{card['threshold']:.3f}" + ("" if uncertainty is None else f" ± {uncertainty:.3f}")
 
 
-def networkInWords(card):
+def networkInWords(card: Dict[str, Any]) -> Any:
     """The network of a picker or denoiser; their names differ."""
     return network_words("denoiser" if card["network"] in DENOISER_NETWORKS else "picker", card["network"])
 
 
-def versionIn(results):
+def versionIn(results: Sequence[Result]) -> str:
     """The cryodl that worked, which an update may have replaced since."""
     return ", ".join(sorted({r.versions["cryodl"] for r in results if "cryodl" in r.versions})) or __version__
 
 
-def _learned(card):
+def _learned(card: Dict[str, Any]) -> str:
     training = card.get("training")
     if not training or "particles" not in training:
         return ""
-    return ", trained on %s of %s" % (
-        counted(training["particles"], "particle"),
-        counted(len(training.get("micrographs", ())), "micrograph"),
+    return (
+        f", trained on {counted(training['particles'], 'particle')} of "
+        f"{counted(len(training.get('micrographs', ())), 'micrograph')}"
     )
 
 
@@ -164,16 +148,11 @@ _NO_TRUTH = {
 }
 
 
-def denoisedMicrographsInWords(denoised, results, card):
+def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Result], card: Dict[str, Any]) -> str:
     """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
     return (
-        "For picking and inspection, %s were denoised with cryodl %s to %.3g Å by a U-Net that was trained on %s "
-        "of them, %s; particles were extracted from the micrographs as they were before."
-        % (
-            counted(denoised.getSize(), "micrograph"),
-            versionIn(results),
-            card["resolution"],
-            counted(len(card["training"]["micrographs"]), "micrograph"),
-            _NO_TRUTH[card["method"]],
-        )
+        f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "
+        f"{versionIn(results)} to {card['resolution']:.3g} Å by a U-Net that was trained on "
+        f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_TRUTH[card['method']]}; "
+        "particles were extracted from the micrographs as they were before."
     )

@@ -4,8 +4,11 @@ box.
 """
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.micrographs.picks import boxSizeFor
@@ -19,14 +22,21 @@ _TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}
 GENERAL = "general"
 
 
-def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", none=None, **arguments):
+def addModelParams(
+    form: Form,
+    default: int = FROM_PROJECT,
+    kind: str = "picker",
+    condition: str = "True",
+    none: Optional[str] = None,
+    **arguments: Any,
+) -> None:
     """Add modelFrom, inputModel and shippedModel to a form.
 
     default: FROM_PROJECT, SHIPPED or NONE. kind: of the model's card. condition: of all three. none: what NONE is
     called, None if a model is needed. arguments: of addParam, for all three.
     """
     names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    where = "(%s) and modelFrom == %%d" % condition
+    where = f"({condition}) and modelFrom == %d"
     form.addParam(
         "modelFrom",
         params.EnumParam,
@@ -36,8 +46,8 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
             dict(
                 label="Model",
                 choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
-                help="Where the trained network comes from: train one with *cryodl - %s*, bring one with "
-                "*cryodl - import model*, or take one that comes with the plugin." % _TRAINED_BY[kind],
+                help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, bring "
+                "one with *cryodl - import model*, or take one that comes with the plugin.",
             ),
             **arguments,
         ),
@@ -48,8 +58,8 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
         pointerClass="CryodlModel",
         condition=where % FROM_PROJECT,
         label="Trained model",
-        help="A model of this project: %sof a training, or imported."
-        % ("of *cryodl - auto-pick particles*, " if kind == "picker" else ""),
+        help=f"A model of this project: {'of *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}of a "
+        "training, or imported.",
         **dict(dict(important=True), **_plain(arguments)),
     )
     # A text, not a list: positions in a list would change with the models of later versions.
@@ -60,15 +70,12 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
         condition=where % SHIPPED,
         label="Shipped model",
         **dict(dict(important=True), **_plain(arguments)),
-        help="Name of the model; the wizard lists them. This version has: %s.%s"
-        % (
-            ", ".join(names) or "none",
-            " *general* is for particles of every kind and size." if GENERAL in names else "",
-        ),
+        help=f"Name of the model; the wizard lists them. This version has: {', '.join(names) or 'none'}."
+        + (" *general* is for particles of every kind and size." if GENERAL in names else ""),
     )
 
 
-def addShippedModels(form, kind, **arguments):
+def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
     """Add shippedModels to a form: names of models that come with the plugin, for a protocol that takes several."""
     names = list(shippedModels(Plugin.getEngineFolder(), kind))
     form.addParam(
@@ -80,51 +87,51 @@ def addShippedModels(form, kind, **arguments):
                 important=True,
                 label="Shipped models",
                 help="Names of models that come with the plugin, with commas between them; the wizard lists them. This "
-                "version has: %s.\n\nEmpty: none of them." % (", ".join(names) or "none"),
+                f"version has: {', '.join(names) or 'none'}.\n\nEmpty: none of them.",
             ),
             **arguments,
         ),
     )
 
 
-def startable(kind):
+def startable(kind: str) -> Tuple[str, str]:
     """(names, networks) in words of the shipped models of a kind."""
     cards = {n: contract.read_card(f) for n, f in shippedModels(Plugin.getEngineFolder(), kind).items()}
     words = ", ".join(cards), ", ".join(sorted({card["network"] for card in cards.values()}))
-    return tuple(word or "none" for word in words)
+    return words[0] or "none", words[1] or "none"
 
 
-def shippedNames(protocol):
+def shippedNames(protocol: Any) -> List[str]:
     """What shippedModels names, each once."""
     return list(dict.fromkeys((protocol.shippedModels.get() or "").replace(",", " ").split()))
 
 
-def shippedFolders(protocol, kind):
+def shippedFolders(protocol: Any, kind: str) -> List[str]:
     """Folders of the models that shippedModels names and that there are."""
     known = shippedModels(Plugin.getEngineFolder(), kind)
     return [known[name] for name in shippedNames(protocol) if name in known]
 
 
-def checkShippedModels(protocol, kind):
+def checkShippedModels(protocol: Any, kind: str) -> List[str]:
     """What is wrong with shippedModels. Sentences for the form."""
     known = shippedModels(Plugin.getEngineFolder(), kind)
     return [
-        "Shipped models has %r, which there is not. Shipped models: %s." % (name, ", ".join(known) or "none")
+        f"Shipped models has {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."
         for name in shippedNames(protocol)
         if name not in known
     ]
 
 
-def _plain(arguments):
+def _plain(arguments: Dict[str, Any]) -> Dict[str, int]:
     return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
 
-def firstModel(names):
+def firstModel(names: Sequence[str]) -> str:
     """The shipped model that a new form has: the general one, where there is one."""
     return GENERAL if GENERAL in names else (list(names) or [""])[0]
 
 
-def addBoxParam(form):
+def addBoxParam(form: Form) -> None:
     form.addParam(
         "boxSize",
         params.IntParam,
@@ -136,31 +143,31 @@ def addBoxParam(form):
     )
 
 
-def checkModelField(protocol):
+def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
     kind = getattr(protocol, "_MODEL_KIND", "picker")
     name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if protocol.modelFrom.get() == SHIPPED and name not in known:
-        return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ", ".join(known) or "none")]
+        return [f"Shipped model is {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."]
     return checkModelFolder(modelFolder(protocol), kind)
 
 
-def checkSizeFields(protocol):
+def checkSizeFields(protocol: Any) -> List[str]:
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
     if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
         return [
-            "Particle diameter is missing. The model %s is for particles of every size and cannot find theirs, so "
-            "give it; the wizard beside the field measures it on a micrograph." % cardOf(protocol)["name"]
+            f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size "
+            "and cannot find theirs, so give it; the wizard beside the field measures it on a micrograph."
         ]
     if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
         return [
-            "Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle diameter."
-            % protocol.boxSize.get()
+            f"Box size (px) is {protocol.boxSize.get()}; it must be at least 2. Leave it empty for 1.5 times "
+            "the particle diameter."
         ]
     return []
 
 
-def modelFolder(protocol):
+def modelFolder(protocol: EMProtocol) -> str:
     """The folder that the fields name, '' if none is chosen. It need not exist."""
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
@@ -170,7 +177,7 @@ def modelFolder(protocol):
     return shippedModels(Plugin.getEngineFolder(), kind).get(name, os.path.join("models", name)) if name else ""
 
 
-def cardOf(protocol):
+def cardOf(protocol: EMProtocol) -> Any:
     """The model's card; None if the model is gone, which must not hide what was picked with it."""
     try:
         return contract.read_card(modelFolder(protocol))
@@ -178,13 +185,13 @@ def cardOf(protocol):
         return None
 
 
-def diameterOf(protocol):
+def diameterOf(protocol: EMProtocol) -> Any:
     """Å: the form's, else the model's. None without a model, and for a general model, which is for every size."""
     card = cardOf(protocol) or {}
     return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
 
 
-def boxSizeOf(protocol, diameter):
+def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
     """px: the form's, else what suits particles of this diameter in Å; None without any."""
     pixelSize = protocol.getInputMicrographs().getSamplingRate()
     return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))

@@ -2,14 +2,17 @@
 """Base of the protocols that run the engine once, on files that are written from the inputs before."""
 
 import os
+from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
+from pwem.objects import EMObject, Volume
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..convert.structures import structureFileOf, structureForEngine, structureProblem
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
 from .protocol_base import RESULT_FILE, CryodlProtBase
 
 
@@ -19,19 +22,15 @@ class OneRunBase(CryodlProtBase, EMProtocol):
     _devStatus = BETA
 
     # ----- files for the engine
-    def _inputFolder(self):
+    def _inputFolder(self) -> str:
         return self._getExtraPath("input")
 
-    def _structureFor(self, structure, named=False):
+    def _structureFor(self, structure: Volume, named: bool = False) -> str:
         """The structure's file for the engine, which exists from the first step on. named: by the structure's name."""
         pwutils.makePath(self._inputFolder())
         return structureForEngine(structure, self._inputFolder(), named)
 
-    def _settings(self):
-        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
-        return contract.config_to_dict(self._config(**self._engineValues()))
-
-    def _runOnce(self, config, *outputs, goesOn=False, folder=None):
+    def _runOnce(self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None) -> Result:
         """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
 
         goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where
@@ -47,13 +46,13 @@ class OneRunBase(CryodlProtBase, EMProtocol):
             pwutils.cleanPath(*outputs)
         return self._runEngine(config, folder)
 
-    def _result(self):
+    def _result(self) -> Any:
         """The contract's Result of the run, None before it is there."""
         path = self._getExtraPath(RESULT_FILE)
         return contract.Result.read(path) if os.path.exists(path) else None
 
     # ----- checks
-    def _missingPointers(self):
+    def _missingPointers(self) -> List[str]:
         # A list of pointers is never None; _checkInputs counts it.
         return [
             name
@@ -61,16 +60,16 @@ class OneRunBase(CryodlProtBase, EMProtocol):
             if not isinstance(self.getParam(name), params.MultiPointerParam)
         ]
 
-    def _pointed(self, name):
+    def _pointed(self, name: str) -> Any:
         """[object] of a list of pointers."""
         return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
 
-    def _checkStructure(self, structure):
+    def _checkStructure(self, structure: EMObject) -> List[str]:
         problem = structureProblem(structure)
         return [problem] if problem else []
 
-    def _structureName(self, structure):
+    def _structureName(self, structure: EMObject) -> str:
         return os.path.basename(structureFileOf(structure))
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

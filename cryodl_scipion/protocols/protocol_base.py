@@ -3,13 +3,16 @@
 
 import glob
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
+from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
 from ..form import problems, readConfig
 from .inputs import PluginProtocol
 
@@ -25,14 +28,14 @@ class CryodlProtBase(PluginProtocol):
     A child gives _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
     """
 
-    _CONFIG = None
+    _CONFIG: Any = None
     # Contract fields without a place on the form, and where their values come from.
-    NOT_ON_FORM = {}
+    NOT_ON_FORM: Dict[str, str] = {}
     # Whether one run of the engine may take several GPUs.
     _SEVERAL_GPUS = False
 
     # ----- form
-    def _addGpuParams(self, form):
+    def _addGpuParams(self, form: Form) -> None:
         # A machine without NVIDIA's driver gets No as default; the choice is always the user's and never changed later.
         form.addHidden(
             USE_GPU,
@@ -49,16 +52,20 @@ class CryodlProtBase(PluginProtocol):
             help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.",
         )
 
-    def getGpuList(self):
+    def getGpuList(self) -> Any:
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
         return super().getGpuList() if self.usesGpu() else []
 
     # ----- engine
-    def _config(self, **values):
+    def _config(self, **values: Any) -> Any:
         """The contract's config of this form; `values` are those that are not on it."""
         return readConfig(self, self._CONFIG, **values)
 
-    def _runEngine(self, config, folder):
+    def _settings(self) -> Any:
+        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
+        return contract.config_to_dict(self._config(**self._engineValues()))
+
+    def _runEngine(self, config: Any, folder: Any) -> Result:
         """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result.
 
         Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
@@ -68,7 +75,7 @@ class CryodlProtBase(PluginProtocol):
         contract.Request(command, config).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
 
-    def _forgetOther(self, config, folder, *outputs, free=()):
+    def _forgetOther(self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = ()) -> None:
         """Remove what an earlier start with other settings left; the same settings are continued.
 
         folder: where that start's request lies. outputs: what it made; <output>.partial goes as well. free: settings
@@ -83,23 +90,23 @@ class CryodlProtBase(PluginProtocol):
                 os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ("", ".partial")]
             )
 
-    def _engineResultFiles(self):
+    def _engineResultFiles(self) -> List[str]:
         return sorted(
             glob.glob(os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE), recursive=True),
             key=os.path.getmtime,
         )
 
-    def _engineResults(self):
+    def _engineResults(self) -> Any:
         """The contract's Results of all finished runs of the engine, oldest first."""
         return [contract.Result.read(path) for path in self._engineResultFiles()]
 
     # ----- validation
-    def _validate(self):
+    def _validate(self) -> List[str]:
         if self._missingPointers():
             return []  # pyworkflow names them
         return (self._checkInputs() or problems(self._config(**self._engineValues()))) + self._checkGpus()
 
-    def _checkGpus(self):
+    def _checkGpus(self) -> List[str]:
         """Each run of the engine takes one GPU; Scipion hands the list out to the steps that run side by side."""
         if not self.usesGpu():
             return []
@@ -108,22 +115,19 @@ class CryodlProtBase(PluginProtocol):
         except ValueError:
             gpus = []
         if not gpus:
-            return ["GPU IDs is %r; give numbers such as 0 or 0,1, or choose not to use GPUs." % self.gpuList.get()]
+            return [f"GPU IDs is {self.gpuList.get()!r}; give numbers such as 0 or 0,1, or choose not to use GPUs."]
         sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
         if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
             return []
         if not self.modeParallel():
-            return [
-                "GPU IDs names %d GPUs (%s); this protocol takes one. Give one number."
-                % (len(gpus), self.gpuList.get())
-            ]
+            return [f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol takes one. Give one number."]
         return [
-            "GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, "
-            "and one thread only watches. Set the threads to %d, or give fewer GPUs."
-            % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)
+            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} "
+            f"threads only {sideBySide} of them could work: each batch takes one GPU, and one thread only "
+            f"watches. Set the threads to {len(gpus) + 1}, or give fewer GPUs."
         ]
 
-    def _missingPointers(self):
+    def _missingPointers(self) -> List[str]:
         return [
             name
             for name, param in self.getDefinition().iterParams()
@@ -133,52 +137,52 @@ class CryodlProtBase(PluginProtocol):
             and getattr(self, name).get() is None
         ]
 
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
         return []
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         """{contract field: value} of the fields in NOT_ON_FORM that need a value to be checked."""
         return {}
 
     # ----- information
-    def _summary(self):
+    def _summary(self) -> List[str]:
         results = self._engineResults()
         return self._tell(results) + skippedLines(results) + deviceLines(results) + warningLines(results)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         """First lines of the summary. Outputs and results may not be there yet."""
         return []
 
 
-def skippedLines(results):
+def skippedLines(results: Sequence[Result]) -> List[str]:
     """Sentences about the items left out, the last word on each. results: oldest first."""
     skipped = skippedItems(results)
     if not skipped:
         return []
-    lines = ["*%d skipped:*" % len(skipped)]
-    lines += ["  %s: %s" % (item.item, item.reason) for item in skipped[:MOST_LISTED]]
+    lines = [f"*{len(skipped)} skipped:*"]
+    lines += [f"  {item.item}: {item.reason}" for item in skipped[:MOST_LISTED]]
     if len(skipped) > MOST_LISTED:
-        lines.append("  and %d more, see %s in extra/" % (len(skipped) - MOST_LISTED, RESULT_FILE))
+        lines.append(f"  and {len(skipped) - MOST_LISTED} more, see {RESULT_FILE} in extra/")
     return lines
 
 
-def skippedItems(results):
+def skippedItems(results: Sequence[Result]) -> Any:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
         for done in ("counts", "figures", "files"):  # of picking, of assessing, of denoising and segmenting
-            for name in result.outputs.get(done, ()):
+            for name in result.outputs.get(done) or ():
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)
     return list(skipped.values())
 
 
-def deviceLines(results):
+def deviceLines(results: Sequence[Result]) -> List[str]:
     # "none: ..." stands for a batch that was finished before and only thresholded again
     devices = sorted({r.device for r in results if r.device and not r.device.startswith("none")})
-    return ["Computed on: %s" % ", ".join(devices)] if devices else []
+    return [f"Computed on: {', '.join(devices)}"] if devices else []
 
 
-def warningLines(results):
-    return ["Warning: %s" % w for w in dict.fromkeys(w for result in results for w in result.warnings)]
+def warningLines(results: Sequence[Result]) -> List[str]:
+    return [f"Warning: {w}" for w in dict.fromkeys(w for result in results for w in result.warnings)]

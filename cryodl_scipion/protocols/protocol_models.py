@@ -2,18 +2,20 @@
 """Bring models into a project, and take them out."""
 
 import os
+from typing import List
 
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from .inputs import PluginProtocol
+from .inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtImportModel(PluginProtocol, EMProtocol):
+class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
     """Import a trained model from a folder.
 
     In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
@@ -25,11 +27,7 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputModel": CryodlModel}
 
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
-
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "modelFolder",
@@ -40,16 +38,16 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
             help="The folder with card.json and weights.safetensors.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.copyStep, self.modelFolder.get(), needsGPU=False)
 
-    def copyStep(self, folder):
+    def copyStep(self, folder: str) -> None:
         target = self._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
             copyModel(folder, target)
         self._defineOutputs(outputModel=CryodlModel.fromFolder(target))
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         if not (self.modelFolder.get() or "").strip():
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
         try:
@@ -58,15 +56,15 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
             return [str(error)]
         return []
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         model = getattr(self, "outputModel", None)
-        return ["No model yet."] if model is None else [str(model), "From %s" % self.modelFolder.get()]
+        return ["No model yet."] if model is None else [str(model), f"From {self.modelFolder.get()}"]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]
 
 
-class CryodlProtExportModel(PluginProtocol, EMProtocol):
+class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
     """Copy a model out of the project, for another project, another person, or the command line.
 
     In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the
@@ -77,11 +75,7 @@ class CryodlProtExportModel(PluginProtocol, EMProtocol):
     _label = "export model"
     _devStatus = BETA
 
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
-
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputModel",
@@ -100,33 +94,33 @@ class CryodlProtExportModel(PluginProtocol, EMProtocol):
             help="Folder to make for the copy. It must not exist; the folder above it must.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.exportStep, self.targetFolder.get(), needsGPU=False)
 
-    def exportStep(self, folder):
+    def exportStep(self, folder: str) -> None:
         copyModel(self.inputModel.get().getFolder(), folder)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         model, target = self.inputModel.get(), (self.targetFolder.get() or "").strip()
         if model is None:
             return []  # pyworkflow names it
         if not target:
             return ["New folder is empty. Give the folder to make for the copy."]
         if os.path.exists(target) and not self.isFinished():
-            return ["%s exists already and is not replaced. Choose another name or remove it." % target]
+            return [f"{target} exists already and is not replaced. Choose another name or remove it."]
         above = os.path.dirname(os.path.abspath(target))
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
-            return ["The folder %s is not there or cannot be written to. Choose another place." % above]
+            return [f"The folder {above} is not there or cannot be written to. Choose another place."]
         try:
             contract.check_model(model.getFolder())
         except (ValueError, OSError) as error:
             return [str(error)]
         return []
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         if not self.isFinished():
             return ["Not exported yet."]
-        return ["%s was copied to %s" % (self.inputModel.get(), self.targetFolder.get())]
+        return [f"{self.inputModel.get()} was copied to {self.targetFolder.get()}"]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

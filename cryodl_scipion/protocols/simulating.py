@@ -2,15 +2,18 @@
 """What protocols share that simulate micrographs of a structure: fields, checks, and the engine's run."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import pyworkflow.utils as pwutils
-from pwem.objects import Volume
+from pwem.objects import SetOfCTF, SetOfMicrographs, SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ..convert.structures import structureFileOf, structureForEngine, structureProblem
 from ..engine.cryodl import contract
 from ..form import addConfigParams, readConfig
+from .inputs import ProtocolMixin
 from .protocol_base import RESULT_FILE
 
 SIMULATED_FOLDER = "simulated"
@@ -29,11 +32,11 @@ NOT_ON_FORM = {
 }
 
 
-class SimulatesMicrographs:
+class SimulatesMicrographs(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases."""
 
     # ----- form
-    def _addSourceParams(self, form):
+    def _addSourceParams(self, form: Form) -> None:
         """The structure, and the user's micrographs to be like."""
         form.addParam(
             "inputStructure",
@@ -50,9 +53,9 @@ class SimulatesMicrographs:
             pointerClass="SetOfMicrographs",
             allowsNull=True,
             label="Own micrographs",
-            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the "
-            "spectrum of the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields "
-            "of this form." % NOISE_MICROGRAPHS,
+            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
+            f"noise are taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of "
+            "this form.",
         )
         form.addParam(
             "inputCTF",
@@ -73,7 +76,7 @@ class SimulatesMicrographs:
             ),
         )
 
-    def _addSimulationParams(self, form, names, **overrides):
+    def _addSimulationParams(self, form: Form, names: Sequence[str], **overrides: Any) -> None:
         """Fields of SimulateMicrographsConfig; those that the own micrographs or CTFs give are shown without them."""
         conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: "inputCTF is None" for name in _DEFOCUS})
         overrides = {
@@ -83,7 +86,7 @@ class SimulatesMicrographs:
         addConfigParams(form, contract.SimulateMicrographsConfig, names, **overrides)
 
     # ----- engine
-    def _simulationValues(self):
+    def _simulationValues(self) -> Any:
         """Values of SimulateMicrographsConfig that the form's plain fields do not hold."""
         structure, own, ctfs = self.inputStructure.get(), self.inputMicrographs.get(), self.inputCTF.get()
         values = dict(
@@ -104,10 +107,10 @@ class SimulatesMicrographs:
             values.update(defocusRange(ctfs))
         return values
 
-    def _simulationConfig(self, **values):
+    def _simulationConfig(self, **values: Any) -> Any:
         return readConfig(self, contract.SimulateMicrographsConfig, **dict(self._simulationValues(), **values))
 
-    def _simulate(self, **values):
+    def _simulate(self, **values: Any) -> None:
         """Run the simulator, unless it has run with the same settings. values: see _simulationConfig."""
         folder = self._getExtraPath("simulation")
         pwutils.makePath(folder)
@@ -119,59 +122,61 @@ class SimulatesMicrographs:
             pwutils.cleanPath(self.getSimulatedFolder())
             self._runEngine(config, folder)
 
-    def _madeFromSimulated(self):
+    def _madeFromSimulated(self) -> Any:
         """Files and folders that go when the micrographs are simulated anew."""
         return ()
 
-    def _simulated(self):
+    def _simulated(self) -> Any:
         """Result.outputs of the simulation; {} before it is there."""
         path = os.path.join(self._getExtraPath("simulation"), RESULT_FILE)
         return contract.Result.read(path).outputs if os.path.exists(path) else {}
 
-    def getSimulatedFolder(self):
+    def getSimulatedFolder(self) -> str:
         return self._getExtraPath(SIMULATED_FOLDER)
 
     # ----- checks
-    def _checkSources(self):
+    def _checkSources(self) -> Any:
         problem = structureProblem(self.inputStructure.get())
         own, ctfs = self.inputMicrographs.get(), self.inputCTF.get()
         errors = [problem] if problem else []
         if own is not None and (own.getSize() == 0 or not own.getSamplingRate()):
             errors.append(
-                "The own micrographs are %s. Choose others, or leave the field empty."
-                % ("an empty set" if own.getSize() == 0 else "without pixel size (sampling rate)")
+                "The own micrographs are "
+                f"{'an empty set' if own.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose "
+                "others, or leave the field empty."
             )
         if ctfs is not None and ctfs.getSize() == 0:
             errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
         return errors
 
-    def _sourceName(self):
+    def _sourceName(self) -> str:
         """'emd_1234.mrc'."""
         return os.path.basename(structureFileOf(self.inputStructure.get()))
 
-    def _sourceLine(self):
+    def _sourceLine(self) -> str:
         """The summary's line on what was simulated."""
         own = "" if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
-        return "Structure: %s%s" % (self._sourceName(), own)
+        return f"Structure: {self._sourceName()}{own}"
 
 
-def checkOrientations(particles):
+def checkOrientations(particles: Optional[SetOfParticles]) -> List[str]:
     """What is wrong with particles to draw orientations from, or None."""
     if particles is None or (particles.getSize() and particles.hasAlignmentProj()):
         return []
     return [
-        "The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the field empty."
-        % ("an empty set" if particles.getSize() == 0 else "without projection alignment")
+        "The particles for the orientations are "
+        f"{'an empty set' if particles.getSize() == 0 else 'without projection alignment'}. Choose particles of "
+        "a 3-D refinement, or leave the field empty."
     ]
 
 
-def spread(micrographs):
+def spread(micrographs: SetOfMicrographs) -> List[Any]:
     """Clones of some of a set, evenly spread over it."""
     chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
     return [m.clone() for index, m in enumerate(micrographs) if index in chosen]
 
 
-def defocusRange(ctfs):
+def defocusRange(ctfs: SetOfCTF) -> Dict[str, Any]:
     """{defocus_min, defocus_max, astigmatism} in Å of a SetOfCTF, without its outliers."""
     pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
     low, high = np.percentile(pairs.mean(axis=1), [5, 95])

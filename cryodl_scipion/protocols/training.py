@@ -2,31 +2,35 @@
 """What protocols share that train a model: the model's folder, the engine's run, the output."""
 
 import os
+from typing import Any, List, Sequence
+
+from pyworkflow.object import Pointer
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from .inputs import ProtocolMixin
 from .methods import citationsOf
 
 
-class TrainsModel:
+class TrainsModel(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
 
     _possibleOutputs = {"outputModel": CryodlModel}
     _KIND = "picker"
 
-    def getModelFolder(self):
+    def getModelFolder(self) -> str:
         """Folder of the model; while it trains only <folder>.partial is there."""
         # The engine names the model after its folder; the run's id keeps models of a project apart.
-        return self._getExtraPath("%s_%s" % (self._KIND, self.getObjId() or "new"))
+        return self._getExtraPath(f"{self._KIND}_{self.getObjId() or 'new'}")
 
-    def _train(self, config, folder):
+    def _train(self, config: Any, folder: str) -> None:
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
         result."""
         self._forgetOther(config, folder, self.getModelFolder())
         if self._card() is None:
             self._runEngine(config, folder)
 
-    def _defineModel(self, pointers):
+    def _defineModel(self, pointers: Sequence[Pointer]) -> None:
         """Define the output. pointers: to what it was made from; empty ones are left out."""
         model = CryodlModel.fromFolder(self.getModelFolder())
         self._defineOutputs(outputModel=model)
@@ -34,11 +38,11 @@ class TrainsModel:
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, model)
 
-    def _card(self):
+    def _card(self) -> Any:
         """The model's card, None before it is there."""
         if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
             return None
         return contract.read_card(self.getModelFolder())
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))

@@ -7,14 +7,13 @@ Used by test_facility.py with a few micrographs and by benchmarks/streaming.py w
 
 import collections
 import os
-import signal
 import time
 
 import mrcfile
 import numpy as np
 
 from ..convert.micrographs.coordinates import readPicks
-from .processes import childrenByParent, describeProcess, isThere
+from .processes import describeProcess, isThere, killTree, treeOf
 
 SIDE = 256  # px
 PIXEL_SIZE = 10.0  # Å/px
@@ -35,7 +34,7 @@ def writeMicrographs(folder, count):
         image = generator.standard_normal((SIDE, SIDE), np.float32)
         for px, py in generator.uniform(30, SIDE - 30, (_PARTICLES, 2)):
             image -= 2 * np.exp(-(np.hypot(x - px, y - py) ** 4) / (0.45 * DIAMETER / PIXEL_SIZE) ** 4)
-        paths.append(os.path.join(folder, "mic_%05d.mrc" % number))
+        paths.append(os.path.join(folder, f"mic_{number:05d}.mrc"))
         with mrcfile.new(paths[-1]) as mrc:
             mrc.set_data(np.clip(image * 20 + 100, 0, 255).astype(np.int16))
             mrc.voxel_size = PIXEL_SIZE
@@ -85,7 +84,7 @@ class KilledRun:
             if self.seconds() > seconds:
                 self._kill()
                 raise TimeoutError(
-                    "%d of %d micrographs were picked in %d s." % (len(self.picked()), self.arrivals.count, seconds)
+                    f"{len(self.picked())} of {self.arrivals.count} micrographs were picked in {seconds} s."
                 )
             self.arrivals.update()
             self._sample()
@@ -93,9 +92,8 @@ class KilledRun:
                 self._killAt.pop(0)
                 self._killAndContinue()
             elif self._killAt and not self._alive():
-                raise RuntimeError(
-                    "The run ended before it was killed: %s" % "\n".join(self.protocol.getLogsLastLines(40, logFile=0))
-                )
+                lines = "\n".join(self.protocol.getLogsLastLines(40, logFile=0))
+                raise RuntimeError(f"The run ended before it was killed: {lines}")
             time.sleep(self._pause)
         self.project._updateProtocol(self.protocol)
 
@@ -105,22 +103,13 @@ class KilledRun:
     # ----- killing
     def _processes(self):
         """Ids of the run's processes, Scipion's first."""
-        found, children = [self.protocol.getPid()], childrenByParent()
-        for pid in found:
-            found += children.get(pid, [])
-        return [pid for pid in found if os.path.exists("/proc/%d" % pid)]
+        return treeOf(self.protocol.getPid())
 
     def _alive(self):
         return isThere(self.protocol.getPid())
 
     def _kill(self):
-        processes = self._processes()
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)  # so that none can react to the death of another
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
-        while any(isThere(pid) for pid in processes):
-            time.sleep(0.1)
+        killTree(self.protocol.getPid())
 
     def _killAndContinue(self):
         self._kill()
@@ -128,7 +117,7 @@ class KilledRun:
         self._stamps.update(self.picked())
         self.project._updateProtocol(self.protocol)  # as the project window does; it finds the process gone
         if not self.protocol.isFailed():
-            raise RuntimeError("Scipion takes the killed run for %s." % self.protocol.getStatus())
+            raise RuntimeError(f"Scipion takes the killed run for {self.protocol.getStatus()}.")
         self.project.launchProtocol(self.protocol, wait=False)
 
     # ----- measuring
@@ -155,26 +144,24 @@ class KilledRun:
         """Sentences about what was lost, doubled or done twice; empty if nothing was. names: of all micrographs."""
         protocol, output = self.protocol, getattr(self.protocol, "outputCoordinates", None)
         if output is None or not protocol.isFinished():
-            return ["The run did not finish: %s" % protocol.getErrorMessage()]
+            return [f"The run did not finish: {protocol.getErrorMessage()}"]
         found = [] if output.isStreamClosed() else ["The set of coordinates is still open."]
         picked, inSet = self.picked(), collections.defaultdict(list)
         for item in output.iterItems():
             inSet[os.path.splitext(item.getMicName())[0]].append(item.getPosition())
-        found += ["%s was picked twice." % n for n, stamp in self._stamps.items() if picked.get(n) != stamp]
-        found += ["%s was not picked." % n for n in names if n not in picked]
-        found += ["%s is in the set but not among the micrographs." % n for n in inSet if n not in names]
+        found += [f"{n} was picked twice." for n, stamp in self._stamps.items() if picked.get(n) != stamp]
+        found += [f"{n} was not picked." for n in names if n not in picked]
+        found += [f"{n} is in the set but not among the micrographs." for n in inSet if n not in names]
         for name in names:
             wanted = sorted(
                 (int(round(x)), int(round(y)))
                 for x, y, _ in readPicks(os.path.join(protocol.getCoordsDir(), name + ".star"))
             )
             if sorted(inSet[name]) != wanted:
-                found.append(
-                    "%s has %d coordinates in the set and %d in its file." % (name, len(inSet[name]), len(wanted))
-                )
+                found.append(f"{name} has {len(inSet[name])} coordinates in the set and {len(wanted)} in its file.")
         done = protocol._readDoneList()
         if sorted(done) != sorted(set(done)) or len(done) != len(names):
-            found.append("%d micrographs are noted down as done, %d different ones." % (len(done), len(set(done))))
+            found.append(f"{len(done)} micrographs are noted down as done, {len(set(done))} different ones.")
         return found
 
 
@@ -183,6 +170,6 @@ def waitForOutput(project, protocol, name, seconds):
     end = time.monotonic() + seconds
     while not protocol.hasAttribute(name):
         if time.monotonic() > end or not protocol.isActive():
-            raise RuntimeError("%s has no %s. %s" % (protocol.getClassName(), name, protocol.getErrorMessage()))
+            raise RuntimeError(f"{protocol.getClassName()} has no {name}. {protocol.getErrorMessage()}")
         time.sleep(1)
         project._updateProtocol(protocol)

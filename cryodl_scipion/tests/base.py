@@ -98,8 +98,9 @@ def fakePython(folder):
     path = os.path.join(folder, "fake_python")
     with open(path, "w") as file:
         file.write(
-            '#!/bin/sh\n[ "$1" != -c ] || { echo \'cryodl:[[3, 11], {}, ""]\'; exit; }\nexec "%s" "%s" "$@"\n'
-            % (sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_engine.py"))
+            '#!/bin/sh\n[ "$1" != -c ] || { echo \'cryodl:[[3, 11], {}, ""]\'; exit; }\nexec '
+            f'"{sys.executable}" '
+            f'"{os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_engine.py")}" "$@"\n'
         )
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path

@@ -12,11 +12,11 @@ def main():
     for typed in ("abc", "1.5", "", "nan", "0,3", "0.25"):
         window._typed.set(typed)
         taken = window.settle()
-        print("%r taken=%s value=%g message=%s" % (typed, taken, window.value.get(), window.message.get()))
+        print(f"{typed!r} taken={taken} value={window.value.get():g} message={window.message.get()}")
     window._typed.set("2")
     window.use()
     window.use()
-    print("accepted %s" % accepted)
+    print(f"accepted {accepted}")
 
 
 if __name__ == "__main__":

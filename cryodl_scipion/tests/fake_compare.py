@@ -102,7 +102,7 @@ def writeFound(path, found):
         "_rlnCoordinateY #2",
         "_rlnAutopickFigureOfMerit #3",
         "_cryodlNumberOfSets #4",
-    ] + ["%.3f %.3f %.6f %d" % tuple(row) for row in found]
+    ] + [f"{x:.3f} {y:.3f} {score:.6f} {int(sets)}" for x, y, score, sets in found]
     with open(path, "w") as file:
         file.write("\n".join(lines) + "\n")
 
@@ -129,10 +129,10 @@ def assess(config):
             ice_gradient=1.5,
             background=100.0 + carbon,
             verdict="bad" if bad else "good",
-            reason="carbon %.0f %%" % carbon if bad else "",
+            reason=f"carbon {carbon:.0f} %" if bad else "",
         )
     if not figures:
-        raise contract.AllSkipped("None of the %d micrographs could be read." % len(skipped))
+        raise contract.AllSkipped(f"None of the {len(skipped)} micrographs could be read.")
     verdicts = {kind: [n for n, f in figures.items() if f["verdict"] == kind] for kind in ("good", "bad")}
     return dict(
         figures=figures, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts

@@ -41,8 +41,7 @@ def estimate(config):
             json.dump(dict(profile=dict(frequency=frequency.tolist(), data=wave, model=wave)), file)
     if not figures:
         raise contract.AllSkipped(
-            "The CTF of none of the %d micrographs could be estimated. The first: %s"
-            % (len(skipped), skipped[0].reason)
+            f"The CTF of none of the {len(skipped)} micrographs could be estimated. The first: {skipped[0].reason}"
         )
     return dict(
         star=config.output,

@@ -41,7 +41,7 @@ def simulateParticles(config):
     )
     stack = os.path.relpath(base + ".mrcs")
     rows = [
-        ("%06d@%s" % (i + 1, stack), "mic_%d.mrc" % (i // config.per_micrograph))
+        (f"{i + 1:06d}@{stack}", f"mic_{i // config.per_micrograph}.mrc")
         + poseOf(i)
         + (config.defocus_min + 100, config.defocus_min, 15.0, 1 + i % 2, 1)
         for i in range(n)
@@ -111,7 +111,7 @@ def denoise(config):
     with open(os.path.join(config.model, "card.json")) as file:
         name = json.load(file)["name"]
     made = [
-        row[:place] + ["%06d@%s" % (i, os.path.relpath(stack))] + row[place + 1 :] + [row[place], name, 0.5 + i / 100]
+        row[:place] + [f"{i:06d}@{os.path.relpath(stack)}"] + row[place + 1 :] + [row[place], name, 0.5 + i / 100]
         for i, row in enumerate(rows, 1)
     ]
     columns = columns + ["rlnImageOriginalName", "cryodlDenoiser", "cryodlDenoisedStrength"]
@@ -153,7 +153,7 @@ def assignOrientations(config):
 def reconstruct(config):
     columns, rows, optics = readStar(config.particles)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
-    paths = [config.output] + [os.path.splitext(config.output)[0] + "_half%d.mrc" % half for half in (1, 2)]
+    paths = [config.output] + [os.path.splitext(config.output)[0] + f"_half{half}.mrc" for half in (1, 2)]
     dieSometimes(os.path.dirname(config.output), 0)
     for path in paths:
         writeMrc(path, np.ones((box,) * 3, np.float32), size)
@@ -202,7 +202,7 @@ def evaluate(config):
             noise=0.02,
             unrelated=0.01,
             verdict=verdict,
-            sentences=["Denoised pure noise looks like %s." % ("nothing" if verdict == "ok" else "the target")],
+            sentences=[f"Denoised pure noise looks like {'nothing' if verdict == 'ok' else 'the target'}."],
         ),
     )
     with open(os.path.join(config.output, "evaluation.json"), "w") as file:
@@ -228,7 +228,7 @@ def assessIntegrity(config):
         values = probabilitiesOf(i, k)
         counts[config.names[int(np.argmax(values))]] += 1
         made.append(row + [int(np.argmax(values)) + 1] + values)
-    writeStar(path, columns + ["rlnClassNumber"] + ["cryodlProbability%d" % (i + 1) for i in range(k)], made, optics)
+    writeStar(path, columns + ["rlnClassNumber"] + [f"cryodlProbability{i + 1}" for i in range(k)], made, optics)
     return dict(
         particles=path,
         table=os.path.join(config.output, "probabilities.csv"),
@@ -260,7 +260,7 @@ def classify2d(config):
     averages = np.random.RandomState(1).normal(size=(config.classes, box, box)).astype(np.float32)
     writeMrc(paths[2], averages, size)
     table = [
-        ("%06d@classes.mrcs" % (k + 1), k + 1, counts[k] / len(rows), counts[k], 12.5, scores[k])
+        (f"{k + 1:06d}@classes.mrcs", k + 1, counts[k] / len(rows), counts[k], 12.5, scores[k])
         for k in range(config.classes)
     ]
     writeTable(

@@ -16,6 +16,7 @@ import fake_annotations
 import fake_compare
 import fake_ctf
 import fake_denoising
+import fake_extract
 import fake_heterogeneity
 import fake_maps
 import fake_micrographs
@@ -50,7 +51,7 @@ def main():
     try:
         gpus = os.environ.get("FAKE_ENGINE_GPUS", "").split()
         if arguments.device != "cpu" and not set(arguments.device.split()) <= set(gpus):
-            raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
+            raise InputError(f"GPU {arguments.device} was asked for, but there is none. Choose --device cpu.")
         work = {
             "pick": pick,
             "train-picker": train,
@@ -60,6 +61,7 @@ def main():
             **fake_compare.WORK,
             **fake_ctf.WORK,
             **fake_denoising.WORK,
+            **fake_extract.WORK,
             **fake_maps.WORK,
             **fake_micrographs.WORK,
             **fake_tomograms.WORK,
@@ -70,7 +72,7 @@ def main():
     except (InputError, contract.AllSkipped) as error:
         kind = "all skipped" if isinstance(error, contract.AllSkipped) else "input"
         contract.Failure(arguments.command, kind, str(error)).write(failure)
-        print("cryodl: error: %s" % error, file=sys.stderr)
+        print(f"cryodl: error: {error}", file=sys.stderr)
         sys.exit(2)
     result = contract.Result(
         arguments.command,
@@ -83,7 +85,7 @@ def main():
 
 
 def deviceName(device):
-    return "CPU (fake)" if device == "cpu" else "GPU %s (fake)" % device
+    return "CPU (fake)" if device == "cpu" else f"GPU {device} (fake)"
 
 
 # ----- pick
@@ -112,7 +114,7 @@ def pick(config):
         counts[name] = len(picks)
     if not counts:
         raise contract.AllSkipped(
-            "None of the %d micrographs could be picked. %s: %s" % (len(skipped), skipped[0].item, skipped[0].reason)
+            f"None of the {len(skipped)} micrographs could be picked. {skipped[0].item}: {skipped[0].reason}"
         )
     scores = [score for name in paths for _, _, score in fake_compare.rows(os.path.join(candidates, name + ".star"))]
     return dict(
@@ -154,7 +156,7 @@ def writeStar(path, picks):
         "_rlnCoordinateX #1",
         "_rlnCoordinateY #2",
         "_rlnAutopickFigureOfMerit #3",
-    ] + ["%.3f %.3f %.6f" % tuple(p) for p in picks]
+    ] + [f"{x:.3f} {y:.3f} {score:.6f}" for x, y, score in picks]
     with open(path + ".tmp", "w") as file:
         file.write("\n".join(lines) + "\n")
     os.rename(path + ".tmp", path)
@@ -168,7 +170,7 @@ def autoPick(config):
     table = os.path.join(config.output, "rounds.csv")
     os.makedirs(config.output, exist_ok=True)
     for number in range(config.rounds + 1):
-        folder = os.path.join(config.output, "rounds", "%d" % number)
+        folder = os.path.join(config.output, "rounds", f"{number}")
         if os.path.exists(os.path.join(folder, "round.json")):
             continue
         dieSometimes(config.output, number)
@@ -203,7 +205,7 @@ def autoPick(config):
         contrast=card.get("contrast", "dark"),
         best_round=config.rounds,
         rounds=[],
-        stop_reason="all %d rounds were done" % config.rounds,
+        stop_reason=f"all {config.rounds} rounds were done",
     ), skipped
 
 
@@ -228,7 +230,7 @@ def train(config):
     for step in range(done + 1, STEPS + 1):
         dieSometimes(os.path.dirname(config.output), step - 1)
         with open(metrics, "a") as file:
-            file.write("%d,%d,%f,%f,%f,%f,0.003\n" % (step, step, 1 / step, 1.1 / step, 0.15 * step, 0.16 * step))
+            file.write(f"{step},{step},{1 / step:f},{1.1 / step:f},{0.15 * step:f},{0.16 * step:f},0.003\n")
     particles = sum(countRows(os.path.join(config.coordinates, n + ".star")) for n in config.names)
     background, contamination = (countFolder(folder) for folder in (config.background, config.contamination))
     writeModel(

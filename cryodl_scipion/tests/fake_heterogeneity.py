@@ -15,13 +15,13 @@ def fitHeterogeneity(config):
     os.makedirs(config.output)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
     place = lambda name: os.path.join(config.output, name)
-    names = ["cryodlLatent%d" % (k + 1) for k in range(config.latent)] + ["cryodlCluster"]
+    names = [f"cryodlLatent{k + 1}" for k in range(config.latent)] + ["cryodlCluster"]
     made = [
         row + [float(i * (-1) ** k) for k in range(config.latent)] + [i % config.clusters + 1]
         for i, row in enumerate(rows)
     ]
     writeStar(place("particles.star"), columns + names, made, optics)
-    paths = [[place("path_%d_%02d.mrc" % (axis + 1, k + 1)) for k in range(config.maps)] for axis in range(config.axes)]
+    paths = [[place(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
     for number, path in enumerate(path for axis in paths for path in axis):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
@@ -49,7 +49,7 @@ def latentVolumes(config):
     coordinates = sorted(float(row[columns.index("cryodlLatent1")]) for row in rows)
     os.makedirs(config.output)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
-    paths = [os.path.join(config.output, "map_%02d.mrc" % (number + 1)) for number in range(config.maps)]
+    paths = [os.path.join(config.output, f"map_{number + 1:02d}.mrc") for number in range(config.maps)]
     for number, path in enumerate(paths):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)

@@ -48,8 +48,8 @@ def improve(config):
         card = json.load(file)
     files = dict(map=config.output, confidence=None, half1=None, half2=None)
     for number, half in enumerate(config.half_maps, 1):
-        files["half%d" % number] = "%s_half%d.mrc" % (stem, number)
-        _like(half, files["half%d" % number], 2)
+        files[f"half{number}"] = f"{stem}_half{number}.mrc"
+        _like(half, files[f"half{number}"], 2)
     if config.confidence:
         files["confidence"] = stem + "_confidence.mrc"
         _like(source, files["confidence"], 0)
@@ -105,7 +105,7 @@ def evaluate(config):
         map=config.map,
         structure=config.structure,
         atoms=30,
-        mask=config.mask or "%g Å around the structure" % config.mask_radius,
+        mask=config.mask or f"{config.mask_radius:g} Å around the structure",
     )
     if config.before:
         data["before"] = dict(figures, fsc05_angstrom=5.5, q_score=0.33)
@@ -142,7 +142,7 @@ def evaluate(config):
         ],
     )
     with open(config.output + "/show.cxc", "w") as file:
-        file.write('open "%s"\n' % os.path.relpath(config.map, config.output))
+        file.write(f'open "{os.path.relpath(config.map, config.output)}"\n')
     if config.half_maps:
         _like(config.map, config.output + "/local_resolution.mrc", 0)
         with mrcfile.open(config.output + "/local_resolution.mrc", "r+", permissive=True) as mrc:
@@ -189,7 +189,7 @@ def compare(config):
 def simulate(config):
     """Unlike in every direction; it begins at (10, 20, 30) Å."""
     dieSometimes(os.path.dirname(config.output), 0)
-    files = {name: "%s_%s.mrc" % (config.output, name) for name in ("half1", "half2", "full", "truth")}
+    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
     for number, path in enumerate(files.values()):
         with mrcfile.new(path, overwrite=True) as mrc:
             mrc.set_data(np.random.RandomState(number).normal(size=(SIDE, SIDE, SIDE)).astype(np.float32))

@@ -18,9 +18,9 @@ def denoiseMicrographs(config):
     model = config.model or os.path.join(config.output, "model")
     good = [path for path in config.micrographs if os.path.getsize(path) >= 4096]
     if not good:
-        raise contract.AllSkipped("None of the %d micrographs could be read." % len(config.micrographs))
+        raise contract.AllSkipped(f"None of the {len(config.micrographs)} micrographs could be read.")
     if not os.path.exists(model):
-        note(config, "train %d" % min(len(good), config.training_micrographs))
+        note(config, f"train {min(len(good), config.training_micrographs)}")
         writeModel(
             model,
             dict(

@@ -42,7 +42,7 @@ def particlesOf(index, count, config):
 
 def simulateMicrographs(config):
     """Write all that `cryodl simulate-micrographs` writes. Returns Result.outputs."""
-    names = ["simulated_%04d" % (i + 1) for i in range(config.count)]
+    names = [f"simulated_{i + 1:04d}" for i in range(config.count)]
     for folder in ("micrographs", "coordinates", "ctf", "particles"):
         if folder != "particles" or config.box_size:
             os.makedirs(os.path.join(config.output, folder))
@@ -59,7 +59,7 @@ def simulateMicrographs(config):
         )
         u, v, angle = particlesOf(index, 1, config)[0][5:]
         with open(os.path.join(config.output, "ctf", name + ".txt"), "w") as file:
-            file.write("# fake\n1.0 %f %f %f 0.0 1.0 4.0\n" % (u, v, angle))
+            file.write(f"# fake\n1.0 {u:f} {v:f} {angle:f} 0.0 1.0 4.0\n")
     outputs = {name: os.path.join(config.output, name) for name in ("micrographs", "coordinates", "ctf")}
     stack = writeParticles(config, rows, optics) if config.box_size else None
     return dict(
@@ -84,8 +84,8 @@ def writeParticles(config, rows, optics):
         for i, (x, y, rot, tilt, psi, u, v, angle) in enumerate(particles, 1):
             table.append(
                 (
-                    "%06d@particles/%s.mrcs" % (i, name),
-                    "micrographs/%s.mrc" % name,
+                    f"{i:06d}@particles/{name}.mrcs",
+                    f"micrographs/{name}.mrc",
                     round(x),
                     round(y),
                     (round(x) - x) * config.pixel_size,
@@ -123,6 +123,6 @@ def writeMrc(path, data, pixelSize):
 def writeTable(path, name, columns, rows):
     """Append a loop to a STAR file."""
     with open(path, "a") as file:
-        file.write("\ndata_%s\n\nloop_\n" % name + "".join("_%s #%d\n" % (c, i) for i, c in enumerate(columns, 1)))
+        file.write(f"\ndata_{name}\n\nloop_\n" + "".join(f"_{c} #{i}\n" for i, c in enumerate(columns, 1)))
         for row in rows:
             file.write(" ".join(str(value) for value in row) + "\n")

@@ -26,4 +26,4 @@ def trainSteps(output, partial):
     for step in range(done, 3):
         dieSometimes(os.path.dirname(output), step)
         with open(metrics, "a") as file:
-            file.write("%d,0.5\n" % step)
+            file.write(f"{step},0.5\n")

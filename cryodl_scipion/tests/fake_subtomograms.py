@@ -23,11 +23,11 @@ def simulateSubtomograms(config):
     names = [os.path.splitext(os.path.basename(path))[0] for path in config.structures]
     rows = []
     for number in range(config.count * len(names)):
-        file = "%s/%06d.mrc" % (os.path.basename(folder), number + 1)
+        file = f"{os.path.basename(folder)}/{number + 1:06d}.mrc"
         cube = np.random.RandomState(number).normal(size=(config.box,) * 3).astype(np.float32)
         writeVolume(os.path.join(os.path.dirname(config.output), file), cube, config.pixel_size)
         rows.append(
-            (file, "tomo_%d" % (number // 10), 1 + number % len(names), 1 + number % 2)
+            (file, f"tomo_{number // 10}", 1 + number % len(names), 1 + number % 2)
             + poseOf(number)
             + (config.tilt_min, config.tilt_max, 1)
         )
@@ -52,7 +52,7 @@ def trainClassifier(config):
     os.makedirs(partial, exist_ok=True)
     dieSometimes(os.path.dirname(config.output), 0)
     numbers = sorted({int(row[columns.index("rlnClassNumber")]) for row in rows})
-    classes = list(config.class_names) or ["class %d" % n for n in numbers]
+    classes = list(config.class_names) or [f"class {n}" for n in numbers]
     card = classifierCard(
         classes,
         name=os.path.basename(config.output),
@@ -76,13 +76,13 @@ def classify(config):
     extra = {
         "rlnClassNumber": found,
         "cryodlConfidence": [0.1 if c == 0 else 0.9 for c in found],
-        **{"cryodlProbability%d" % k: [0.8 if c == k else 0.1 for c in found] for k in range(1, len(names) + 1)},
+        **{f"cryodlProbability{k}": [0.8 if c == k else 0.1 for c in found] for k in range(1, len(names) + 1)},
         **{name: [poseOf(row)[i] for row in range(len(rows))] for i, name in enumerate(POSE)},
     }
     writeMore(config.output, columns, rows, optics, extra)
     counts = {name: found.count(number) for number, name in enumerate(names, 1)}
     paths = {
-        name: "%s_class%03d.mrc" % (os.path.splitext(config.output)[0], number)
+        name: f"{os.path.splitext(config.output)[0]}_class{number:03d}.mrc"
         for number, name in enumerate(names, 1)
         if config.averages
     }
@@ -103,7 +103,7 @@ def cluster(config):
     dieSometimes(os.path.dirname(config.output), 0)
     found, base = [1 + row % config.classes for row in range(len(rows))], os.path.splitext(config.output)[0]
     writeMore(config.output, columns, rows, optics, {"rlnClassNumber": found})
-    paths = {str(n): "%s_class%03d.mrc" % (base, n) for n in range(1, config.classes + 1)}
+    paths = {str(n): f"{base}_class{n:03d}.mrc" for n in range(1, config.classes + 1)}
     average(paths.values(), optics)
     return dict(
         subtomograms=config.output,

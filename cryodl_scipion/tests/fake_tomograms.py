@@ -24,7 +24,7 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 
 def simulateTomograms(config):
     dieSometimes(os.path.dirname(config.output), 0)
-    names = ["tomo_%03d" % (number + 1) for number in range(config.count)]
+    names = [f"tomo_{number + 1:03d}" for number in range(config.count)]
     stems = [os.path.splitext(os.path.basename(path))[0] for path in config.structures]
     features = stems + ["membrane"]
     for folder in ("tomograms", "labels", "coordinates"):
@@ -73,7 +73,7 @@ def denoiseTomograms(config):
         files[name] = os.path.join(config.output, name + ".mrc")
         writeVolume(files[name], sum(volumes) / len(volumes), config.pixel_size)
         for half, volume in zip(("even", "odd"), volumes if config.halves and len(volumes) == 2 else ()):
-            halves[half][name] = os.path.join(config.output, "%s_%s.mrc" % (name, half))
+            halves[half][name] = os.path.join(config.output, f"{name}_{half}.mrc")
             writeVolume(halves[half][name], volume, config.pixel_size)
         controls[name] = TOMOGRAM_CONTROLS if len(volumes) == 2 else {}
     return dict(
@@ -122,7 +122,7 @@ def segment(config):
         if os.path.getsize(path) < 4096:
             skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
             continue
-        files[name] = {f: os.path.join(config.output, "%s__%s.mrc" % (name, f)) for f in features}
+        files[name] = {f: os.path.join(config.output, f"{name}__{f}.mrc") for f in features}
         if all(os.path.exists(file) for file in files[name].values()):
             continue
         with open(os.path.join(config.output, "segmented.log"), "a") as log:
@@ -132,7 +132,7 @@ def segment(config):
             writeVolume(file, np.round(100 * np.clip(values - 0.1 * number, 0, 1)).astype(np.int8), config.pixel_size)
     if not files:
         raise contract.AllSkipped(
-            "None of the %d tomograms could be segmented. The first: %s" % (len(skipped), contract.in_words(skipped[0]))
+            f"None of the {len(skipped)} tomograms could be segmented. The first: {contract.in_words(skipped[0])}"
         )
     return dict(
         scores=config.output,

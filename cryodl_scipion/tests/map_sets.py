@@ -38,12 +38,12 @@ def writeModelOf(path, origin, pixelSize=PIXEL_SIZE, cif=False):
     with open(path, "w") as file:
         if cif:
             names = ["group_PDB", "id", "type_symbol", "label_atom_id", "Cartn_x", "Cartn_y", "Cartn_z"]
-            file.write("data_x\nloop_\n" + "".join("_atom_site.%s\n" % name for name in names))
-            file.writelines("ATOM %d C CA %.3f %.3f %.3f\n" % ((i,) + tuple(p)) for i, p in enumerate(places, 1))
+            file.write("data_x\nloop_\n" + "".join(f"_atom_site.{name}\n" for name in names))
+            file.writelines(f"ATOM {i} C CA {x:.3f} {y:.3f} {z:.3f}\n" for i, (x, y, z) in enumerate(places, 1))
         else:
             file.writelines(
-                "ATOM  %5d  CA  ALA A%4d    %8.3f%8.3f%8.3f  1.00 20.00           C\n" % ((i, i) + tuple(p))
-                for i, p in enumerate(places, 1)
+                f"ATOM  {i:5d}  CA  ALA A{i:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C\n"
+                for i, (x, y, z) in enumerate(places, 1)
             )
             file.write("END\n")
     return path
@@ -66,7 +66,7 @@ class MapsTest(CryodlTest):
 
     @classmethod
     def prepare(cls):
-        halves = [writeMap(cls.data + "/half%d.mrc" % n, scale=n) for n in (1, 2)]
+        halves = [writeMap(cls.data + f"/half{n}.mrc", scale=n) for n in (1, 2)]
         cls.volume = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + "/map.mrc"), halves=halves))
         cls.bare = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + "/bare.mrc"), (-10.0, -20.0, -30.0)))
         cls.structure = cls.outputs(outputPdb=AtomStruct(writeModelOf(cls.data + "/model.pdb", (0, 0, 0))))

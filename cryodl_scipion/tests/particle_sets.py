@@ -76,7 +76,7 @@ def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pix
 
 def coordinate(i):
     made = Coordinate(x=100 + i, y=200 + i)
-    made.setMicName("mic %d.mrc" % (i // 3))
+    made.setMicName(f"mic {i // 3}.mrc")
     made.setMicId(i // 3 + 1)
     return made
 
@@ -136,7 +136,7 @@ class ParticlesTest(CryodlTest):
 
     @classmethod
     def finished(cls, protocol):
-        assert protocol.isFinished(), "%s: %s" % (protocol.getClassName(), protocol.getErrorMessage())
+        assert protocol.isFinished(), f"{protocol.getClassName()}: {protocol.getErrorMessage()}"
         return protocol
 
     @classmethod
@@ -145,7 +145,7 @@ class ParticlesTest(CryodlTest):
         os.environ["FAKE_ENGINE_DIE_AFTER"] = str(after)
         try:
             protocol = run()
-            assert protocol.isFailed(), "%s was not killed" % protocol.getClassName()
+            assert protocol.isFailed(), f"{protocol.getClassName()} was not killed"
             cls.proj.launchProtocol(protocol, wait=True)
         finally:
             del os.environ["FAKE_ENGINE_DIE_AFTER"]

@@ -24,7 +24,7 @@ class PickSetsTest(CryodlTest):
         os.makedirs(other)
         # Links whose names sort the same give the same order; the ids are turned around below.
         for number in (1, 2, 3):
-            os.symlink(cls.data + "/mics/mic_%03d.mrc" % number, other + "/mic_%03d.mrc" % number)
+            os.symlink(cls.data + f"/mics/mic_{number:03d}.mrc", other + f"/mic_{number:03d}.mrc")
         cls.other = cls.importMicrographs(other)
         cls.binned = cls.importMicrographs(cls.writeBinned(cls.data + "/binned"), pixelSize=2 * synthetic.PIXEL_SIZE)
         cls.a = cls.makeCoordinates(cls.imported, {1: A, 2: A, 3: A})
@@ -37,9 +37,9 @@ class PickSetsTest(CryodlTest):
 
         os.makedirs(folder)
         for number in (1, 2):
-            with mrcfile.open(cls.data + "/mics/mic_%03d.mrc" % number) as mrc:
+            with mrcfile.open(cls.data + f"/mics/mic_{number:03d}.mrc") as mrc:
                 image = mrc.data[::2, ::2].copy()
-            with mrcfile.new(folder + "/mic_%03d.mrc" % number) as mrc:
+            with mrcfile.new(folder + f"/mic_{number:03d}.mrc") as mrc:
                 mrc.set_data(image)
         return folder
 

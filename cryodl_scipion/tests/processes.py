@@ -2,6 +2,8 @@
 """Processes of a Linux machine: their children, their memory, and whether they are there."""
 
 import os
+import signal
+import time
 
 _MB = 1024.0  # kB
 
@@ -12,7 +14,7 @@ def isThere(pid):
         os.waitpid(pid, os.WNOHANG)  # one of ours would stay as a zombie
     except ChildProcessError:
         pass
-    return os.path.exists("/proc/%d" % pid)
+    return os.path.exists(f"/proc/{pid}")
 
 
 def childrenByParent():
@@ -21,7 +23,7 @@ def childrenByParent():
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open("/proc/%s/stat" % name) as file:
+                with open(f"/proc/{name}/stat") as file:
                     parent = int(file.read().rsplit(")", 1)[1].split()[1])
             except (OSError, IndexError):
                 continue  # it has just ended
@@ -32,10 +34,29 @@ def childrenByParent():
 def describeProcess(pid):
     """(command line with zeros between words, {VmRSS and VmHWM: MB}); empty if it has ended."""
     try:
-        with open("/proc/%d/cmdline" % pid) as file:
+        with open(f"/proc/{pid}/cmdline") as file:
             command = file.read()
-        with open("/proc/%d/status" % pid) as file:
+        with open(f"/proc/{pid}/status") as file:
             lines = [line.split() for line in file if line.startswith(("VmRSS", "VmHWM"))]
     except OSError:
         return "", {}
     return command, {words[0].rstrip(":"): int(words[1]) / _MB for words in lines}
+
+
+def treeOf(pid):
+    """Ids of a process and of all that it started, those that are there."""
+    found, children = [pid], childrenByParent()
+    for parent in found:
+        found += children.get(parent, [])
+    return [number for number in found if os.path.exists(f"/proc/{number}")]
+
+
+def killTree(pid):
+    """End a process and all that it started at once, by SIGKILL. Returns when they are gone."""
+    processes = treeOf(pid)
+    for number in processes:
+        os.kill(number, signal.SIGSTOP)  # so that none can react to the death of another
+    for number in processes:
+        os.kill(number, signal.SIGKILL)
+    while any(isThere(number) for number in processes):
+        time.sleep(0.1)

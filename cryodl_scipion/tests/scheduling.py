@@ -17,15 +17,12 @@ from .programs import writeProgram
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
 _FASTER = 15
-_CLOCK = (
-    """import time
+_CLOCK = f"""import time
 with open('/proc/self/cmdline') as file:
     if 'pw_schedule_run' in file.read():
         wait = time.sleep
-        time.sleep = lambda seconds: wait(seconds / %d)
+        time.sleep = lambda seconds: wait(seconds / {_FASTER})
 """
-    % _FASTER
-)
 _REFRESH = 3  # s; a project window takes longer where nothing happens
 # The defocus in CTFFIND's format, late enough that a run that does not wait for it is noticed.
 _CTFFIND = """#!/bin/sh
@@ -60,7 +57,7 @@ class ScheduledTemplate:
         self.kills, self.continued, self.project, self.command = kills, [], None, None
         self.name, self.runs, self.log = project, [], Path(folder, project + ".log")
         self._command = [sys.executable, "-m", "scipion", "template", template, "--nogui", "project_name=" + project]
-        self._command += ["%s=%s" % pair for pair in answers.items()]
+        self._command += [f"{name}={value}" for name, value in answers.items()]
         self._environment = dict(os.environ, **standIns(folder))
         if kills:
             self._environment["FAKE_ENGINE_DIE_AFTER"] = "0"
@@ -106,8 +103,7 @@ class ScheduledTemplate:
     def told(self) -> str:
         """Status and last lines of all runs, for a message."""
         return "\n".join(
-            "%s: %s %s\n    %s"
-            % (run.getObjLabel(), run.getStatus(), run.getErrorMessage(), "\n    ".join(lastLines(run)))
+            f"{run.getObjLabel()}: {run.getStatus()} {run.getErrorMessage()}\n    " + "\n    ".join(lastLines(run))
             for run in self.runs
         )
 

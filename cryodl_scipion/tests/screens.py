@@ -54,7 +54,7 @@ class Screens:
             ("CryodlProtTrainFromStructure", ("Simulation", "Training")),
         ):
             for section in sections:
-                openers["form_%s_%s" % (name, section)] = lambda name=name, section=section: self.openForm(
+                openers[f"form_{name}_{section}"] = lambda name=name, section=section: self.openForm(
                     self.last(name) or self.new(name), section
                 )
         for name, panels in (
@@ -148,13 +148,13 @@ class Screens:
         opened = model_window.ModelWindow(self.window.getRoot(), folder, "Training")
         for step in (1, 2, 3):
             with open(metrics, "a") as file:
-                file.write("%d,%f,%f,0.5,0.6\n" % (step, 1 / step, 1.2 / step))
+                file.write(f"{step},{1 / step:f},{1.2 / step:f},0.5,0.6\n")
         opened.root.after(2500, lambda: self.expectPoints(opened, 3))
 
     def expectPoints(self, opened, count):
         found = len(opened._figure.axes[0].lines[0].get_xdata()) if opened._figure.axes[0].lines else 0
         if found != count:
-            raise RuntimeError("The open window shows %d of %d points of a training that goes on." % (found, count))
+            raise RuntimeError(f"The open window shows {found} of {count} points of a training that goes on.")
 
     def openParticle(self):
         """What a click on a tile of a gallery opens."""
@@ -176,7 +176,7 @@ class Screens:
 
     def show(self, protocol, obj):
         viewerClass = self.domain.findViewers(obj, DESKTOP_TKINTER)[0]
-        print("%s is opened by %s" % (obj, viewerClass.__name__))
+        print(f"{obj} is opened by {viewerClass.__name__}")
         viewerClass(project=self.project, protocol=protocol, parent=self.window).visualize(obj, windows=self.window)
 
     def wizard(self, name, field):
@@ -263,7 +263,7 @@ def main(projectName, folder, *names):
         if names and name not in names:
             continue
         failure = screens.take(name, opener)
-        print("%s: %s" % (name, failure or "ok"))
+        print(f"{name}: {failure or 'ok'}")
         failed = failed or bool(failure)
     sys.stdout.flush()
     os._exit(1 if failed else 0)  # pyworkflow leaves threads behind

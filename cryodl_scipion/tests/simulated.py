@@ -23,9 +23,9 @@ def missing():
         import cistem  # noqa: F401  its parser reads CTFFIND's text
         from relion import Plugin as Relion
     except ImportError as error:
-        return "a Scipion plugin is not installed: %s." % error
+        return f"a Scipion plugin is not installed: {error}."
     if not os.path.exists(Relion.getHome("bin", "relion_refine")):
-        return "RELION is not in %s (RELION_HOME)." % Relion.getHome()
+        return f"RELION is not in {Relion.getHome()} (RELION_HOME)."
     return problems
 
 

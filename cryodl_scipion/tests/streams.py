@@ -40,4 +40,4 @@ def waitFor(test, protocol, condition, seconds=120):
         test.proj._updateProtocol(protocol)
         if condition():
             return
-    test.fail("The run did not come so far in %d s: %s" % (seconds, protocol.getErrorMessage()))
+    test.fail(f"The run did not come so far in {seconds} s: {protocol.getErrorMessage()}")

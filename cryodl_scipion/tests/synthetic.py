@@ -24,7 +24,7 @@ PARTICLES = [
 def writeMicrographs(folder, count, particles=PARTICLES):
     """Write `count` micrographs with dark discs and, beside each, <file>.truth.json. Returns their paths."""
     os.makedirs(folder, exist_ok=True)
-    return [writeMicrograph(os.path.join(folder, "mic_%03d.mrc" % i), i, particles) for i in range(1, count + 1)]
+    return [writeMicrograph(os.path.join(folder, f"mic_{i:03d}.mrc"), i, particles) for i in range(1, count + 1)]
 
 
 def writeMicrograph(path, seed, particles=PARTICLES):

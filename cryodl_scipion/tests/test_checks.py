@@ -22,7 +22,7 @@ def micrographs(*names, pixelSize=1.5, streaming=False):
 def result(counts=(), skipped=(), device="CPU"):
     return contract.Result(
         "pick",
-        dict(counts=dict.fromkeys(counts, 1)),
+        contract.outputs_of(contract.COMMANDS["pick"].outputs, dict(counts=dict.fromkeys(counts, 1)), old=True),
         device=device,
         skipped=tuple(contract.Skipped(n, n + ".mrc", "no end") for n in skipped),
     )
@@ -60,7 +60,7 @@ class TestCryodlSummaries(unittest.TestCase):
         self.assertEqual([item.item for item in skippedItems(results)], ["b", "c"])
 
     def test_a_thousand_skipped_micrographs_do_not_fill_the_summary(self):
-        lines = skippedLines([result(skipped=["m%d" % i for i in range(1000)])])
+        lines = skippedLines([result(skipped=[f"m{i}" for i in range(1000)])])
         self.assertEqual((len(lines), lines[0]), (12, "*1000 skipped:*"))
         self.assertIn("990 more", lines[-1])
         self.assertEqual(skippedLines([result(counts=["a"])]), [])

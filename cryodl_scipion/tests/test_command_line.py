@@ -63,9 +63,9 @@ def test_the_command_starts_the_engine_in_its_own_python_without_scipions_variab
 @inCheckout
 def test_the_command_is_standard_library_only():
     code = (
-        "import sys; sys.argv = ['cryodl', 'pick']; sys.path.insert(0, %r); "
-        "import cryodl_scipion_command as c; c.main(); "
-        "print([m for m in sys.modules if m.split('.')[0] in ('pwem', 'pyworkflow', 'numpy', 'matplotlib')])" % TOP
+        f"import sys; sys.argv = ['cryodl', 'pick']; sys.path.insert(0, {TOP!r}); import cryodl_scipion_command "
+        "as c; c.main(); print([m for m in sys.modules if m.split('.')[0] in ('pwem', 'pyworkflow', 'numpy', "
+        "'matplotlib')])"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],

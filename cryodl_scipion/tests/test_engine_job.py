@@ -81,7 +81,7 @@ def test_engine_is_told_which_process_it_belongs_to(project, tmp_path):
 
 def test_path_outside_the_project_survives_the_shell(project, tmp_path):
     path = str(tmp_path / 'a "b" $HOME `c`' / "request.json")
-    echoed = subprocess.check_output('printf %%s "%s"' % engine_job.jobPath(path).replace("%", "%%"), shell=True)
+    echoed = subprocess.check_output(f'printf %s "{engine_job.jobPath(path).replace("%", "%%")}"', shell=True)
     assert os.path.abspath(echoed.decode()) == path
 
 

@@ -113,7 +113,7 @@ class TestCryodlForms(BaseTest):
             form = self.newProtocol(protocolClass).getDefinition()
             for info in contract.describe_all(config):
                 places = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
-                self.assertEqual(sum(places), 1, "%s of %s" % (info.name, protocolClass.__name__))
+                self.assertEqual(sum(places), 1, f"{info.name} of {protocolClass.__name__}")
 
     def test_excuses_name_real_fields_and_give_reasons(self):
         for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:
@@ -167,7 +167,7 @@ class TestCryodlForms(BaseTest):
             for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
                 if isinstance(param, params.LabelParam) or param.condition.get() == "False":
                     continue
-                self.assertTrue(param.getLabel() and param.getHelp(), "%s.%s" % (protocolClass.__name__, name))
+                self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")
@@ -204,12 +204,11 @@ class TestCryodlTwoSides(unittest.TestCase):
             self.assertEqual(names, [network.name], network)
             self.assertTrue(network.words and network.citations, network)
             for key in network.citations:
-                self.assertIn("{%s," % key, bibtex.__doc__)
+                self.assertIn(f"{{{key},", bibtex.__doc__)
 
     def test_the_scipion_side_does_not_import_torch(self):
-        code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (
-            ("cryodl_scipion",) * 3
-        )
+        modules = ", ".join(f"cryodl_scipion.{name}" for name in ("protocols", "wizards", "viewers"))
+        code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
         answer = subprocess.run(
             [sys.executable, "-c", code], env=dict(os.environ, MPLBACKEND="Agg"), capture_output=True, text=True
         )

@@ -41,8 +41,8 @@ class TestCryodlPointers(BaseTest):
                     protocol = self.newProtocol(protocolClass)
                     self.choose(protocol, name)
                     self.show(protocol, name)
-                    sentence = "%s: the run 'a run before' has no output outputToCome yet." % param.label.get()
-                    self.assertIn(sentence, " ".join(protocol.validate()), "%s %s" % (protocolClass.__name__, name))
+                    sentence = f"{param.label.get()}: the run 'a run before' has no output outputToCome yet."
+                    self.assertIn(sentence, " ".join(protocol.validate()), f"{protocolClass.__name__} {name}")
                     seen += 1
         self.assertGreater(seen, 60)
 
@@ -57,7 +57,7 @@ class TestCryodlPointers(BaseTest):
         """Fill the fields that the condition of a field names until it is shown."""
         condition, values = str(protocol.getParam(name).condition), {}
         for other, param in protocol.getDefinition().iterParams():
-            if re.search(r"\b%s\b" % other, condition) and other != name:
+            if re.search(rf"\b{other}\b", condition) and other != name:
                 values[other] = (
                     range(len(param.choices))
                     if isinstance(param, params.EnumParam)
@@ -70,7 +70,7 @@ class TestCryodlPointers(BaseTest):
                 getattr(protocol, other).set(value)
             if protocol.evalParamCondition(name):
                 return
-        self.fail("%s of %s is never shown" % (name, protocol))
+        self.fail(f"{name} of {protocol} is never shown")
 
     def test_outputs_are_announced_in_one_style_in_which_none_hides_another(self):
         for protocolClass in ourProtocols():
@@ -118,7 +118,7 @@ class TestCryodlObjectIds(unittest.TestCase):
         ):
             with open(path, encoding="utf-8") as file:
                 tree = ast.parse(file.read())
-            found += ["%s:%d" % (os.path.basename(path), line) for line in namedByObjectIds(tree)]
+            found += [f"{os.path.basename(path)}:{line}" for line in namedByObjectIds(tree)]
         self.assertEqual(found, [])
 
     def test_the_rule_finds_the_ways_to_make_such_a_name(self):

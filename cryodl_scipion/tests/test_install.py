@@ -36,7 +36,7 @@ class Installer:
     def run(self, breakAt="", **variables):
         # The machine's own conda or uv stay out: PATH has only the system's folders.
         env = dict(
-            PATH="%s:/usr/bin:/bin" % self.bin, HOME=str(self.home), LOG=str(self.logFile), BREAK=breakAt, **variables
+            PATH=f"{self.bin}:/usr/bin:/bin", HOME=str(self.home), LOG=str(self.logFile), BREAK=breakAt, **variables
         )
         return subprocess.run(
             ["bash", environment.installFile("install_env.sh"), str(self.home)],

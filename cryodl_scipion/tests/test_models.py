@@ -42,7 +42,7 @@ class TestCryodlModelFolder(unittest.TestCase):
         os.remove(os.path.join(self.model, "weights.safetensors"))
         self.wrong("has no weights.safetensors")
         writeModel(self.model, dict(format_version=99))
-        self.wrong("has format version 99; this version of cryodl reads %d" % contract.FORMAT_VERSION)
+        self.wrong(f"has format version 99; this version of cryodl reads {contract.FORMAT_VERSION}")
         writeModel(self.model, dict(threshold="high"))
         self.wrong("threshold missing or of another type")
         with open(os.path.join(self.model, "card.json"), "w") as file:

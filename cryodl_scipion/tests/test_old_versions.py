@@ -31,7 +31,7 @@ class TestOldVersions(BaseTest):
             self.assertEqual(protocol.getClassName(), run["object.className"])
             for name, value in self._exported(run).items():
                 if not name.startswith(OBJECT):
-                    field = "%s.%s" % (run["object.className"], name)
+                    field = f"{run['object.className']}.{name}"
                     self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a hidden alias")
                     self.assertEqual(getattr(protocol, name).get(), value, field)
 
@@ -40,11 +40,11 @@ class TestOldVersions(BaseTest):
             protocol = getattr(protocols, run["object.className"])()
             for name, words in run["choices"].items():
                 now = [str(word) for word in protocol.getParam(name).choices]
-                self.assertEqual(len(now[: len(words)]), len(words), "%s.%s" % (run["object.className"], name))
+                self.assertEqual(len(now[: len(words)]), len(words), f"{run['object.className']}.{name}")
                 if name in ("network", "labels", "contrast", "shippedModel"):
                     # the form may say more than the word: "projection of the template (posterior)"
                     for word, shown in zip(words, now):
-                        self.assertIn(word, shown, "%s.%s" % (run["object.className"], name))
+                        self.assertIn(word, shown, f"{run['object.className']}.{name}")
 
     def _exported(self, run):
         return {name: value for name, value in run.items() if name != "choices"}

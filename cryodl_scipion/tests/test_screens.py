@@ -70,7 +70,7 @@ def openAll(test, folder, names=()):
             timeout=500,
         )
     except subprocess.TimeoutExpired as error:
-        test.fail("A window hangs, or the machine is slow: %s %s" % (error.stdout, error.stderr))
+        test.fail(f"A window hangs, or the machine is slow: {error.stdout} {error.stderr}")
     finally:
         server.terminate()
         server.wait()
@@ -149,7 +149,7 @@ class TestCryodlScreens(CryodlTest):
         lines = run.stdout.splitlines()
         for typed, line in zip(("abc", "1.5", "", "nan", "0,3"), lines):
             self.assertEqual(
-                line, "%r taken=False value=0.5 message=%r was typed; it must be a number from 0 to 1." % (typed, typed)
+                line, f"{typed!r} taken=False value=0.5 message={typed!r} was typed; it must be a number from 0 to 1."
             )
         self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
 

@@ -73,6 +73,37 @@ TEMPLATES = {
             },
         },
     ),
+    "cryodl-unattended": (
+        dict(
+            IMPORT,
+            timeout=("900", "ProtImportMicrographs", "timeout", "900"),
+            settled=("5", "ProtImportMicrographs", "fileTimeout", "5"),
+            mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
+            model=("ribosome", "CryodlProtPick", "shippedModel", "ribosome"),
+            diameter=("160", "CryodlProtPick", "particleDiameter", 160),
+            box=("180", "CryodlProtExtractParticles", "box", 180),
+            scaledbox=("90", "CryodlProtExtractParticles", "scaledBox", 90),
+            classes=("7", "CryodlProtClassify2D", "classes", 7),
+            score=("0.4", "CryodlProtSelectClasses", "threshold", 0.4),
+            symmetry=("D2", "CryodlProtAssignOrientations", "symmetry", "D2"),
+            mapsymmetry=("D2", "CryodlProtBackProject", "symmetry", "D2"),
+        ),
+        {
+            "CryodlProtEstimateCTF": MICROGRAPHS,
+            "CryodlProtPick": MICROGRAPHS,
+            "CryodlProtExtractParticles": {
+                "inputCoordinates": "CryodlProtPick.outputCoordinates",
+                "inputCTF": "CryodlProtEstimateCTF.outputCTF",
+            },
+            "CryodlProtClassify2D": {"inputParticles": "CryodlProtExtractParticles.outputParticles"},
+            "CryodlProtSelectClasses": {"inputClasses": "CryodlProtClassify2D.outputClasses"},
+            "CryodlProtAssignOrientations": {
+                "inputParticles": "CryodlProtSelectClasses.outputParticles",
+                "inputStructure": MAP,
+            },
+            "CryodlProtBackProject": {"inputParticles": "CryodlProtAssignOrientations.outputParticles"},
+        },
+    ),
     "cryodl-denoising": (
         dict(
             mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
@@ -178,12 +209,15 @@ TEMPLATES = {
 class TestCryodlTemplate(CryodlTest):
     def imported(self, name):
         """{alias: path} of the files or folders that a template asks for, one for each import."""
-        maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"]}.get(name, [])
+        maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"], "cryodl-unattended": ["map"]}.get(
+            name, []
+        )
         if name in ("cryodl-maps", "cryodl-motion"):
             return {"structure": writeModelOf(os.path.join(self.data, "model.pdb"), (0, 0, 0))}
-        return {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps} or {
-            "mics": os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])
-        }
+        paths = {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps}
+        if not maps or name == "cryodl-unattended":
+            paths["mics"] = os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])
+        return paths
 
     def load(self, name):
         """{name of a run: protocol} of a template, filled and loaded."""
@@ -208,27 +242,27 @@ class TestCryodlTemplate(CryodlTest):
         for protocol in loaded.values():
             classes.append(protocol.getClassName())
             number = classes.count(classes[-1])
-            self.names[protocol.getObjId()] = classes[-1] + (" %d" % number if number > 1 else "")
+            self.names[protocol.getObjId()] = classes[-1] + (f" {number}" if number > 1 else "")
         return {self.names[protocol.getObjId()]: protocol for protocol in loaded.values()}
 
     def wordsOf(self, pointer):
         """'run.output' of a pointer, or a list of them."""
         if isinstance(pointer, PointerList):
             return [self.wordsOf(one) for one in pointer]
-        return "%s.%s" % (self.names[pointer.getObjValue().getObjId()], pointer.getExtended())
+        return f"{self.names[pointer.getObjValue().getObjId()]}.{pointer.getExtended()}"
 
     def test_templates_become_linked_runs_with_the_answers(self):
         for template, (answers, links) in TEMPLATES.items():
             missing = [name for name in links if name.split()[0] not in Domain.getProtocols()]
             if missing:
-                self.skipTest("The plugins of these protocols are not installed: %s" % ", ".join(missing))
+                self.skipTest(f"The plugins of these protocols are not installed: {', '.join(missing)}")
             runs = self.load(template)
             self.assertEqual(len(set(runs) - set(links)), len(self.imported(template)))
             for value, name, field, wanted in answers.values():
                 self.assertEqual(runs[name].getAttributeValue(field), wanted, field)
             for name, pointers in links.items():
                 for field, wanted in pointers.items():
-                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, "%s %s" % (name, field))
+                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, f"{name} {field}")
 
     def test_every_run_waits_for_each_of_its_inputs(self):
         """Scipion's scheduler starts a run when its prerequisites have ended and its form has no fault."""
@@ -241,7 +275,7 @@ class TestCryodlTemplate(CryodlTest):
                         self.assertIn(
                             run.getParam(field).label.get(),
                             " ".join(run.validate()),
-                            "%s of %s in %s" % (field, name, template),
+                            f"{field} of {name} in {template}",
                         )
 
     def test_no_run_is_scheduled_twice(self):
@@ -269,7 +303,7 @@ class TestCryodlTemplate(CryodlTest):
             self.assertEqual({run.numberOfMpi.get() for run in runs}, {1}, template)
 
     def test_a_missing_program_is_said_before_a_project_is_made(self):
-        answers = ["%s=%s" % (alias, value) for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
+        answers = [f"{alias}={value}" for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
         run = subprocess.run(
             [
                 sys.executable,

@@ -63,7 +63,7 @@ class TestCryodlTree(unittest.TestCase):
                 self.assertTrue(issubclass(protocolClass, Protocol))
                 form = protocolClass().getDefinition()
                 for field in fields:
-                    self.assertTrue(form.hasParam(field), "%s has no field %s" % (protocolClass, field))
+                    self.assertTrue(form.hasParam(field), f"{protocolClass} has no field {field}")
 
     def test_a_wizard_stands_beside_every_field_of_a_diameter(self):
         measured = {
@@ -121,6 +121,12 @@ class TestCryodlTree(unittest.TestCase):
         ):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
             self.assertTrue(found and found[0].__module__.startswith("cryodl_scipion"), target)
+
+    def test_help_names_the_page_of_each_protocol(self):
+        for protocolClass in ourProtocols():
+            page = cryodl_scipion.Plugin.getUrl(protocolClass)
+            self.assertTrue(page == "" or os.path.exists(page[len("file://") :]), protocolClass)
+        self.assertEqual(cryodl_scipion.Plugin.getUrl(), "")
 
     def test_the_icon_is_there(self):
         self.assertTrue(os.path.isfile(os.path.join(FOLDER, cryodl_scipion._logo)))

@@ -30,7 +30,7 @@ def tomogramOpeners(screens):
 def panelOpeners(screens, panels):
     """As tomogramOpeners, of lines of `Analyze results`. panels: {class name of a protocol: names of its panels}."""
     return {
-        "%s_%s" % (panel, name): lambda name=name, panel=panel: screens.openPanel(screens.last(name), panel)
+        f"{panel}_{name}": lambda name=name, panel=panel: screens.openPanel(screens.last(name), panel)
         for name in sorted(panels)
         if screens.last(name) is not None
         for panel in panels[name]

@@ -156,9 +156,9 @@ def fillSubtomograms(subtomograms, folder, count=10, classes=2, aligned=True, ti
         item = SubTomogram()
         item.setObjId(10 + 2 * i)
         cube = np.random.RandomState(i).normal(size=(BOX,) * 3).astype(np.float32)
-        item.setFileName(writeVolume(os.path.join(folder, "sub_%02d.mrc" % i), cube))
+        item.setFileName(writeVolume(os.path.join(folder, f"sub_{i:02d}.mrc"), cube))
         item.setSamplingRate(PIXEL_SIZE)
-        item.setVolName("TS_%02d" % (i // 5))
+        item.setVolName(f"TS_{i // 5:02d}")
         item.setTransform(Transform(matrixOf(*poseOf(i)) if aligned else np.eye(4)))
         if classes:
             item.setClassId(1 + i % classes)

@@ -20,6 +20,7 @@ from .particles.viewer_evaluate import CryodlEvaluateViewer
 from .particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
+from .viewer_report import CryodlReportViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer

@@ -2,20 +2,22 @@
 """Files opened in ChimeraX, where Scipion has it."""
 
 import os
+from typing import Any, List
 
 from pwem.viewers import Chimera, ChimeraView
 
+from ..viewers.panels_viewer import PanelsViewer
 
-def chimeraViews(viewer, path, what="file"):
+
+def chimeraViews(viewer: PanelsViewer, path: str, what: str = "file") -> List[Any]:
     """pyworkflow's views that open a map or a script, or that say what is missing. viewer: for messages."""
     program = Chimera.getProgram()
     if program and os.path.exists(program):
         return [ChimeraView(path)]
     return [
         viewer.infoMessage(
-            "ChimeraX is not at %s. Install Scipion's plugin scipion-em-chimera, or set "
-            "CHIMERA_HOME in Scipion's configuration. A ChimeraX elsewhere can open the %s: %s"
-            % (program, what, os.path.abspath(path)),
+            f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
+            f"Scipion's configuration. A ChimeraX elsewhere can open the {what}: {os.path.abspath(path)}",
             "No ChimeraX",
         )
     ]

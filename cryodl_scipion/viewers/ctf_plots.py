@@ -3,6 +3,7 @@
 
 from typing import List, Tuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -42,7 +43,7 @@ def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     figure.tight_layout()
 
 
-def drawProfile(axes, profile: dict) -> None:
+def drawProfile(axes: Axes, profile: dict) -> None:
     """A power spectrum, averaged over equal phases, and the fitted CTF.
 
     Parameters

@@ -2,6 +2,7 @@
 """What an evaluation of a denoiser found, as tables and lists of pictures. No windows here."""
 
 import os
+from typing import Any, Dict
 
 from ..engine.cryodl.contract import resolution_in_words
 
@@ -24,7 +25,7 @@ PICTURES = {
 }
 
 
-def tableRows(evaluation):
+def tableRows(evaluation: Dict[str, Any]) -> Any:
     """Rows of TITLES: raw, filtered and denoised images, and below them the controls."""
     rows = []
     for key, label in _IMAGES:
@@ -42,17 +43,17 @@ def tableRows(evaluation):
     return rows + [("control: " + label, _figure(control[key]), "", "") for key, label in _CONTROLS if key in control]
 
 
-def _figure(value):
-    return "-" if value is None else "%.3f" % value
+def _figure(value: float) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
-def picturesIn(folder):
+def picturesIn(folder: str) -> Dict[str, Any]:
     """{name: file} of the pictures that are there, in the order of reading."""
     paths = [(label, os.path.join(folder, key + ".png")) for key, label in PICTURES.items()]
     return {label: path for label, path in paths if os.path.exists(path)}
 
 
-def verdictOf(evaluation):
+def verdictOf(evaluation: Dict[str, Any]) -> Any:
     """(no warning?, sentences) of the control."""
     control = evaluation.get("control") or {}
     return control.get("verdict") == "ok", list(control.get("sentences") or [])

@@ -2,8 +2,10 @@
 """Particles for a gallery: where their images are, raw and denoised, their scores and their groups. No windows here."""
 
 import re
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
+from pwem.objects import SetOfParticles
 
 from ..convert.particles.denoised import RAW_IMAGE
 from .particle_images import lowPass, readParticle, shrunk
@@ -31,15 +33,23 @@ class Gallery:
     # Whether the first row is at the bottom, as of tomograms and maps (engine/cryodl/contract/frames.py).
     UPWARDS = False
 
-    def __init__(self, names, ids, pixelSize, figures=None, groups=None, groupNames=()):
+    def __init__(
+        self,
+        names: Dict[str, List[str]],
+        ids: Any,
+        pixelSize: Any,
+        figures: Optional[Dict[str, np.ndarray]] = None,
+        groups: Optional[np.ndarray] = None,
+        groupNames: Sequence[str] = (),
+    ) -> None:
         self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
         self.figures, self.groups, self.groupNames = figures or {}, groups, list(groupNames)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
-    def ofSet(cls, particles, groupNames=(), truth=None):
+    def ofSet(cls, particles: SetOfParticles, groupNames: Any = (), truth: Any = None) -> Any:
         """Of a SetOfParticles; its items are asked in one query, since a set may have a million.
 
         groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. truth: SetOfParticles with
@@ -67,61 +77,61 @@ class Gallery:
             groupNames,
         )
 
-    def order(self, figure=None, group=0):
+    def order(self, figure: Any = None, group: int = 0) -> np.ndarray:
         """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
         if figure is None:
             return chosen
         return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind="stable")]
 
-    def pictures(self, position, resolution=None, side=_OTHERS_SIDE):
+    def pictures(self, position: int, resolution: Optional[float] = None, side: float = _OTHERS_SIDE) -> Any:
         """As images, with the row first that is drawn on top."""
         found = self.images(position, resolution, side)
         return [image[::-1] for image in found] if self.UPWARDS else found
 
-    def images(self, position, resolution=None, side=_OTHERS_SIDE):
+    def images(self, position: Any, resolution: Any = None, side: Any = _OTHERS_SIDE) -> Any:
         """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""
         found = [readParticle(names[position]) for names in self.names.values()]
         found[0] = lowPass(found[0], resolution, self.pixelSize)
         return [shrunk(image, side) for image in found]
 
-    def lines(self, position):
+    def lines(self, position: int) -> List[str]:
         """What is known of one particle, one line each."""
-        lines = ["%s %d" % (self.ITEM, self.ids[position])]
+        lines = [f"{self.ITEM} {self.ids[position]}"]
         lines += self._places(position)
-        lines += ["%s: %.4g" % (label, values[position]) for label, values in self.figures.items()]
+        lines += [f"{label}: {values[position]:.4g}" for label, values in self.figures.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
-            lines.append("%s: %s" % (self.GROUP, self.groupNames[self.groups[position] - 1]))
+            lines.append(f"{self.GROUP}: {self.groupNames[self.groups[position] - 1]}")
         return lines
 
-    def _places(self, position):
-        return ["%s image: %s" % (kind, names[position]) for kind, names in self.names.items()]
+    def _places(self, position: int) -> List[str]:
+        return [f"{kind} image: {names[position]}" for kind, names in self.names.items()]
 
-    def caption(self, position, figure):
+    def caption(self, position: Any, figure: Any) -> str:
         """'12   0.83': id, and the figure if there is one."""
-        return "%d" % self.ids[position] + ("" if figure is None else "   %.3g" % self.figures[figure][position])
+        return f"{self.ids[position]}" + ("" if figure is None else f"   {self.figures[figure][position]:.3g}")
 
 
-def _rows(particles, names):
+def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
     """[{attribute: value}] of all items, by id; MAX is the number of the image in its file."""
     return sorted(particles.aggregate(["MAX"], "_index", names), key=lambda row: row["id"])
 
 
-def _imageNames(rows):
-    return ["%06d@%s" % (row["MAX"] or 1, row["_filename"]) for row in rows]
+def _imageNames(rows: Any) -> List[str]:
+    return [f"{row['MAX'] or 1:06d}@{row['_filename']}" for row in rows]
 
 
-def pageOf(order, page, size):
+def pageOf(order: Any, page: int, size: int) -> Any:
     """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. Past the end comes the last one."""
     pages = max(1, -(-len(order) // size))
     page = min(max(0, page), pages - 1)
     return order[page * size : (page + 1) * size], pages
 
 
-def _labelOf(attribute, groupNames):
+def _labelOf(attribute: str, groupNames: Sequence[str]) -> Optional[str]:
     """What an attribute is called in a gallery, None if it is no figure."""
     match = _PROBABILITY.match(attribute)
     if not match:
         return _LABELS.get(attribute)
     number = int(match.group(1))
-    return "Probability of %s" % (groupNames[number - 1] if number <= len(groupNames) else "composition %d" % number)
+    return f"Probability of {groupNames[number - 1] if number <= len(groupNames) else f'composition {number}'}"

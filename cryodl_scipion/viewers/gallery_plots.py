@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of many particles, and of one."""
 
+from typing import Any, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pwem.objects import EMSet
 
 from .particle_images import sideBySide
 from .preview import stretch
@@ -9,7 +14,7 @@ from .preview import stretch
 _STRIP = 0.16  # of a tile's height, for the caption below it
 
 
-def drawTiles(axes, tiles, captions, columns):
+def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> Any:
     """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side.
 
     Returns (width, height) of a tile with its strip, in the axes' units, for tileAt.
@@ -35,14 +40,14 @@ def drawTiles(axes, tiles, captions, columns):
     return tile
 
 
-def tileAt(x, y, tile, columns, count):
+def tileAt(x: float, y: float, tile: Any, columns: Any, count: Any) -> Any:
     """Number of the tile (0, 1, ...) at a place of drawTiles' axes; None beside the tiles."""
     column, row = int(x // tile[0]), int(y // tile[1])
     place = row * columns + column
     return place if 0 <= column < columns and 0 <= place < count else None
 
 
-def drawParticle(figure, images, titles):
+def drawParticle(figure: Figure, images: EMSet, titles: Sequence[str]) -> None:
     """The images of one particle, large, each stretched to its own greys."""
     figure.clear()
     for axes, image, title in zip(np.ravel(figure.subplots(1, len(images), squeeze=False)), images, titles):

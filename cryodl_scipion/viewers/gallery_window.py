@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Many particles at a time, raw beside denoised, sorted by what is known of them; a click shows one large."""
 
+import functools
 import tkinter as tk
 from tkinter import ttk
+from typing import Any
 
 from ..engine.cryodl.contract import counted
 from .gallery_data import pageOf
@@ -17,7 +19,7 @@ _TILE_SIDE = 128  # px
 class GalleryWindow(CanvasWindow):
     """data: Gallery. figure: label to sort by at first, None for the set's order."""
 
-    def __init__(self, parent, data, title, figure=None):
+    def __init__(self, parent: Any, data: Any, title: str, figure: Any = None) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._page, self._shown, self._tile = data, 0, [], (1, 1)
         self._columns, self._rows = _GRID[len(data.names)]
@@ -31,7 +33,7 @@ class GalleryWindow(CanvasWindow):
         self.refresh()
 
     # ----- parts
-    def _addControls(self):
+    def _addControls(self) -> None:
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
         self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.figures))
@@ -44,47 +46,47 @@ class GalleryWindow(CanvasWindow):
             for event in ("<Return>", "<FocusOut>"):
                 entry.bind(event, lambda event: self.refresh())
         for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
-        text = "From left to right: %s. " % ", ".join(kinds) if len(kinds) > 1 else ""
-        text += "A click shows a %s large." % self._data.ITEM.lower()
+        text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
+        text += f"A click shows a {self._data.ITEM.lower()} large."
         ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
 
-    def _addChoice(self, row, label, variable, choices):
+    def _addChoice(self, row: Any, label: Any, variable: Any, choices: Any) -> None:
         ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
         box = ttk.Combobox(row, textvariable=variable, values=choices, state="readonly", width=26)
         box.pack(side=tk.LEFT, padx=(0, 12))
         box.bind("<<ComboboxSelected>>", lambda event: self.turn(-self._page))
 
     # ----- what happens
-    def turn(self, step):
+    def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()
 
-    def resolution(self):
+    def resolution(self) -> Any:
         """Å that raw images are filtered to; 0 for none. A text that is no such number becomes 0."""
         try:
             value = float(self._filter.get())
         except ValueError:
             value = 0
         value = value if 0 < value < 1e6 else 0
-        self._filter.set("%g" % value)
+        self._filter.set(f"{value:g}")
         return value
 
-    def _figureLabel(self):
+    def _figureLabel(self) -> Any:
         return self._sortedBy.get() if self._sortedBy.get() in self._data.figures else None
 
-    def order(self):
+    def order(self) -> Any:
         group = self._group.get()
         return self._data.order(self._figureLabel(), 0 if group == _ALL else self._data.groupNames.index(group) + 1)
 
-    def refresh(self):
+    def refresh(self) -> None:
         order = self.order()
         self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set("Page %d of %d, %s" % (self._page + 1, pages, counted(len(order), self._data.ITEM.lower())))
+        self._place.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
         try:
             tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
         except (ValueError, OSError) as error:
@@ -96,13 +98,13 @@ class GalleryWindow(CanvasWindow):
             self._tile = drawTiles(self._axes, tiles, captions, self._columns)
         self._canvas.draw_idle()
 
-    def _clicked(self, event):
+    def _clicked(self, event: Any) -> None:
         if event.inaxes is self._axes and event.xdata is not None:
             place = tileAt(event.xdata, event.ydata, self._tile, self._columns, len(self._shown))
             if place is not None:
                 self.open(self._shown[place])
 
-    def open(self, position):
+    def open(self, position: int) -> None:
         """Show one particle large."""
         ParticleWindow(self.root, self._data, position, self.resolution()).show()
 
@@ -110,8 +112,8 @@ class GalleryWindow(CanvasWindow):
 class ParticleWindow(CanvasWindow):
     """One particle of a Gallery, with the place of its raw image."""
 
-    def __init__(self, parent, data, position, resolution):
-        CanvasWindow.__init__(self, parent, "%s %d" % (data.ITEM, data.ids[position]))
+    def __init__(self, parent: Any, data: Any, position: int, resolution: float) -> None:
+        CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
         text = tk.Text(self.root, height=len(data.lines(position)), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
         text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the place can be copied
         text.config(state=tk.DISABLED)
@@ -119,5 +121,5 @@ class ParticleWindow(CanvasWindow):
         self.addFigure((4.6 * len(data.names), 4.6))
         titles = [data.WORDS[kind] for kind in data.names]
         if resolution:
-            titles[0] += ", to %g Å" % resolution
+            titles[0] += f", to {resolution:g} Å"
         drawParticle(self._figure, data.pictures(position, resolution), titles)

@@ -2,9 +2,12 @@
 """Drawings of maps: slices, and correlations of their shells."""
 
 import warnings
+from typing import Any, Dict, List, Optional, Tuple
 
 import mrcfile
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .preview import stretch
 
@@ -12,7 +15,7 @@ AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a sli
 MARK = "#cc6677"
 
 
-def readMap(path, stack=False):
+def readMap(path: str, stack: bool = False) -> Any:
     """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
 
     Raises FileNotFoundError, ValueError that name the file.
@@ -22,17 +25,17 @@ def readMap(path, stack=False):
         try:
             data = mrcfile.mmap(path.split(":")[0], permissive=True).data
         except FileNotFoundError:
-            raise FileNotFoundError("The map %s is not there." % path) from None
+            raise FileNotFoundError(f"The map {path} is not there.") from None
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError("The map %s cannot be read: %s" % (path, error)) from None
+            raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
         raise ValueError(
-            "%s holds no map: it has %s dimensions, not %d." % (path, "no" if data is None else data.ndim, 3 + stack)
+            f"{path} holds no map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
         )
     return data
 
 
-def slicesOf(density, part):
+def slicesOf(density: np.ndarray, part: float) -> List[np.ndarray]:
     """Slices across z, y and x. density: (d, h, w). part: 0 to 1, how far along each axis. List of three (h, w)."""
     places = [min(length - 1, int(part * length)) for length in density.shape]
     return [
@@ -42,39 +45,52 @@ def slicesOf(density, part):
     ]
 
 
-def drawSlices(figure, density, part):
+def drawSlices(figure: Figure, density: np.ndarray, part: float) -> None:
     """Three slices with the axes' names; x, y and z grow to the right and up."""
     figure.clear()
     for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), AXES):
         axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear")
-        axes.set_title("Slice across %s" % across)
-        axes.set_xlabel("%s (px)" % right)
-        axes.set_ylabel("%s (px)" % up)
+        axes.set_title(f"Slice across {across}")
+        axes.set_xlabel(f"{right} (px)")
+        axes.set_ylabel(f"{up} (px)")
     figure.tight_layout()
 
 
-def drawFsc(axes, curves, pixelSize, box, resolution=None, thresholds=(0.143, 0.5)):
+def drawFsc(
+    axes: Axes,
+    curves: Any,
+    pixelSize: float,
+    box: int,
+    resolution: Optional[float] = None,
+    thresholds: Any = (0.143, 0.5),
+) -> None:
     """Fourier shell correlation curves, whose rings begin with 0. curves: {label: values}. resolution: Å, marked."""
     longest = max([2] + [len(values) for values in curves.values()])
     drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
 
 
-def drawFscAt(axes, frequencies, curves, resolution=None, thresholds=(0.143, 0.5)):
+def drawFscAt(
+    axes: Axes,
+    frequencies: Any,
+    curves: Dict[str, List[float]],
+    resolution: Optional[float] = None,
+    thresholds: Tuple[float, float] = (0.143, 0.5),
+) -> None:
     """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
     for label, values in curves.items():
         axes.plot(frequencies[1 : len(values)], values[1:], label=label)
     for threshold in thresholds:
         axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
         axes.annotate(
-            "%g" % threshold, (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+            f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
         )
     if resolution:
-        axes.axvline(1 / resolution, color=MARK, linestyle="--", label="%.3g Å" % resolution)
+        axes.axvline(1 / resolution, color=MARK, linestyle="--", label=f"{resolution:.3g} Å")
     axes.set_ylim(-0.1, 1.05)
     axes.set_xlim(0, frequencies[-1])
     axes.set_xlabel("Resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
-    axes.xaxis.set_major_formatter(lambda frequency, place: "%.3g" % (1 / frequency) if frequency > 0 else "∞")
+    axes.xaxis.set_major_formatter(lambda frequency, place: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A window with a list of micrographs, one micrograph, and a slider; what is drawn on it is the children's."""
 
+import math
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Callable, Optional, Sequence
+
+from matplotlib.axes import Axes
 
 from .plots import drawMicrograph, view
 from .preview import loadPreview
@@ -18,10 +22,25 @@ class MicrographWindow(CanvasWindow):
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
 
+    _axes: Any
+    _preview: Any
+
     _SIZE = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
 
-    def __init__(self, parent, title, names, paths, slider, value, first=0, accept=None):
+    _accept: Any  # a function that takes what was chosen, or None
+
+    def __init__(
+        self,
+        parent: Any,
+        title: str,
+        names: Sequence[str],
+        paths: Sequence[str],
+        slider: Any,
+        value: float,
+        first: int = 0,
+        accept: Optional[Callable[..., Any]] = None,
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._names, self._paths, self._accept = names, paths, accept
         self._preview = self._axes = None
@@ -37,7 +56,7 @@ class MicrographWindow(CanvasWindow):
             self._list.see(first)
         self.showMicrograph()
 
-    def show(self):
+    def show(self) -> None:
         """Open the window; with `accept` wait until it is closed."""
         CanvasWindow.show(self)
         if not self._own and self._accept is not None:
@@ -47,7 +66,7 @@ class MicrographWindow(CanvasWindow):
             self.root.wait_window()
 
     # ----- parts
-    def _addList(self):
+    def _addList(self) -> None:
         frame = ttk.Frame(self.root)
         frame.pack(side=tk.LEFT, fill=tk.Y, padx=(6, 0), pady=6)
         ttk.Label(frame, text=self._LIST).pack(anchor=tk.W)
@@ -63,13 +82,13 @@ class MicrographWindow(CanvasWindow):
         self._list.bind("<<ListboxSelect>>", lambda event: self.showMicrograph())
         self._list.insert(tk.END, *self._micrographLabels())
 
-    def _addCanvas(self):
+    def _addCanvas(self) -> None:
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
         self.addFigure(self._SIZE, frame)
         self._canvas.mpl_connect("scroll_event", self._scroll)
 
-    def _addControls(self, slider):
+    def _addControls(self, slider: Any) -> None:
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
         ttk.Label(frame, textvariable=self.message).pack(anchor=tk.W)
@@ -97,12 +116,12 @@ class MicrographWindow(CanvasWindow):
         ).pack(side=tk.LEFT, fill=tk.X, expand=True)
 
     # ----- what happens
-    def use(self):
+    def use(self) -> None:
         if self.settle():
             self._accept(self.value.get())
             self.root.destroy()
 
-    def settle(self):
+    def settle(self) -> bool:
         """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if
         taken."""
         typed, low, high = self._typed.get(), self._slider["from_"], self._slider["to"]
@@ -111,24 +130,24 @@ class MicrographWindow(CanvasWindow):
         try:
             number = float(typed)
         except ValueError:
-            number = None
-        taken = number is not None and low <= number <= high
+            number = math.nan
+        taken = low <= number <= high
         if taken:
             self.value.set(number)
         self.refresh()
         if not taken:
-            self.message.set("%r was typed; it must be a number from %g to %g." % (typed, low, high))
+            self.message.set(f"{typed!r} was typed; it must be a number from {low:g} to {high:g}.")
         return taken
 
-    def _shown(self):
-        return "%.10g" % self.value.get()
+    def _shown(self) -> str:
+        return f"{self.value.get():.10g}"
 
-    def index(self):
+    def index(self) -> Any:
         """Position of the chosen micrograph, None if there is none."""
         chosen = self._list.curselection()
         return chosen[0] if chosen else None
 
-    def showMicrograph(self):
+    def showMicrograph(self) -> None:
         """Read and draw the chosen micrograph."""
         self._figure.clear()
         self._axes, self._preview = self._figure.add_axes((0, 0, 1, 1)), None
@@ -142,26 +161,26 @@ class MicrographWindow(CanvasWindow):
                 self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         self.refresh()
 
-    def _load(self, index):
+    def _load(self, index: int) -> Any:
         """Preview of the picture with this number. Raises ValueError or OSError that names the file."""
         return loadPreview(self._paths[index])
 
-    def _scroll(self, event):
+    def _scroll(self, event: Any) -> None:
         """The mouse wheel zooms around the pointer, out to the whole micrograph."""
         if event.inaxes is not self._axes or self._preview is None:
             return
         self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == "down" else 1 / _ZOOM))
         self._canvas.draw_idle()
 
-    def _zoom(self, centre, span):
+    def _zoom(self, centre: Any, span: Any) -> None:
         view(self._axes, self._preview, centre, span)
 
-    def _span(self):
+    def _span(self) -> Any:
         """Px of the micrograph from left to right."""
         left, right = self._axes.get_xlim()
         return right - left
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Draw anew what depends on the slider."""
         self._typed.set(self._shown())
         if self._preview is not None:
@@ -169,7 +188,7 @@ class MicrographWindow(CanvasWindow):
         self.message.set(self._text())
         self._canvas.draw_idle()
 
-    def updateLabels(self):
+    def updateLabels(self) -> None:
         """Write the list anew, for labels that follow the slider."""
         labels, chosen, top = self._micrographLabels(), self.index(), self._list.yview()[0]
         self._list.delete(0, tk.END)
@@ -178,19 +197,19 @@ class MicrographWindow(CanvasWindow):
             self._list.selection_set(chosen)
         self._list.yview_moveto(top)
 
-    def _micrographLabels(self):
+    def _micrographLabels(self) -> Any:
         return self._names
 
-    def _upwards(self):
+    def _upwards(self) -> bool:
         """Whether the first row is at the bottom, as of tomograms (engine/cryodl/contract/frames.py)."""
         return False
 
-    def _look(self):
+    def _look(self) -> None:
         """Choose what part of a new micrograph is seen; here all of it."""
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         """Draw on the micrograph, whose pixels are the axes' units."""
 
-    def _text(self):
+    def _text(self) -> str:
         """One line under the micrograph."""
         return ""

@@ -5,6 +5,7 @@ import os
 import re
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from ..engine.cryodl import contract
 from .plots import drawTraining, readMetrics
@@ -28,13 +29,13 @@ _FIGURES = {
 _STEP = re.compile(r"step_0*(\d+)\.png$")
 
 
-def metricsPath(folder):
+def metricsPath(folder: str) -> Any:
     """The metrics of a model folder, or of its unfinished training."""
     whole = os.path.join(folder, METRICS)
     return whole if os.path.exists(whole) else os.path.join(folder + ".partial", METRICS)
 
 
-def samplesIn(folder):
+def samplesIn(folder: str) -> Dict[str, Any]:
     """{name: picture} of a model folder or its unfinished training.
 
     'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
@@ -47,15 +48,15 @@ def samplesIn(folder):
             if step:
                 steps.append((int(step.group(1)), os.path.join(pictures, name)))
             elif name.endswith(".png"):
-                others["%s tiles" % name[:-4]] = os.path.join(pictures, name)
+                others[f"{name[:-4]} tiles"] = os.path.join(pictures, name)
         if os.path.exists(os.path.join(place, CONFUSION)):
             others["confusion matrix"] = os.path.join(place, CONFUSION)
     steps.sort(reverse=True)
     newest = {NEWEST: steps[0][1]} if steps else {}
-    return dict(newest, **dict({"step %d" % step: path for step, path in steps}, **others))
+    return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
 
 
-def cardLines(folder):
+def cardLines(folder: str) -> List[str]:
     """The card in words, one line each; what is not in it is left out."""
     if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves follow the training."]
@@ -69,14 +70,14 @@ def cardLines(folder):
         ("Annotator", card.get("annotator") or None),
         ("Classes", ", ".join(map(str, card.get("classes") or [])) or None),
         ("Particle diameter", _with(card.get("particle_diameter"), "%g Å")),
-        ("Pixel sizes", _with(card.get("pixel_sizes"), "%s Å/px", lambda v: ", ".join("%g" % p for p in v))),
+        ("Pixel sizes", _with(card.get("pixel_sizes"), "%s Å/px", lambda v: ", ".join(f"{p:g}" for p in v))),
         ("Pixel size", _with(card.get("pixel_size"), "%g Å/px")),
         ("Trained at", _with(card.get("trained_pixel_size"), "%g Å/px")),
         ("Box", _with(card.get("box"), "%d px")),
         ("Structures", ", ".join(card.get("structures") or []) or None),
-        ("CTF of the input", _CTF.get(card.get("ctf"), card.get("ctf"))),
-        ("Grid", _with(card.get("grid"), "%g Å/px")),
-        ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join("%g" % r for r in v))),
+        ("CTF of the input", _CTF.get(str(card.get("ctf")), card.get("ctf"))),
+        ("Working pixel size", _with(card.get("grid"), "%g Å/px")),
+        ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
         ("Default threshold", _with(card.get("threshold"), "%.3f")),
         None,
         ("Particles", training.get("particles")),
@@ -96,11 +97,13 @@ def cardLines(folder):
     ]
     # figures by whatever name the method gives them; other things that were written down are not for this list
     facts += [
-        (_FIGURES.get(name, name.replace("_", " ").capitalize()), "%.3f" % value)
+        (_FIGURES.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
         for name, value in validation.items()
         if isinstance(value, float)
     ]
-    lines = ["" if fact is None else "%-18s %s" % fact for fact in facts if fact is None or fact[1] is not None]
+    lines = [
+        "" if fact is None else f"{fact[0]:<18} {fact[1]}" for fact in facts if fact is None or fact[1] is not None
+    ]
     lines += _names(
         "Trained on", training.get("micrographs") or training.get("molecules") or card.get("training_tomograms")
     )
@@ -111,24 +114,28 @@ def cardLines(folder):
         or card.get("validation_tomograms"),
     )
     versions = card.get("versions") or {}
-    return lines + ["", "Made with " + ", ".join("%s %s" % pair for pair in versions.items())]
+    return lines + ["", "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
-def _with(value, form, convert=lambda value: value):
+def _with(
+    value: Optional[Union[float, List[float]]], form: str, convert: Callable[..., Any] = lambda value: value
+) -> Any:
     return None if value is None else form % convert(value)
 
 
-def _names(title, names):
+def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
     if not names:
         return []
-    more = ["  and %d more" % (len(names) - _NAMES_SHOWN)] if len(names) > _NAMES_SHOWN else []
-    return ["", "%s (%d):" % (title, len(names))] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
+    more = [f"  and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
+    return ["", f"{title} ({len(names)}):"] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
 
 
 class ModelWindow(FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
-    def __init__(self, parent, folder, title, samples=False):
+    _choice: Any
+
+    def __init__(self, parent: Any, folder: str, title: str, samples: bool = False) -> None:
         FollowingWindow.__init__(self, parent, title)
         self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
@@ -137,10 +144,10 @@ class ModelWindow(FollowingWindow):
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
         self.refresh()
 
-    def finished(self):
+    def finished(self) -> bool:
         return os.path.exists(os.path.join(self._folder, contract.CARD))
 
-    def draw(self):
+    def draw(self) -> None:
         samples = samplesIn(self._folder)
         if samples and self._sample.get() not in samples:
             self._sample.set(next(iter(samples)))  # this method makes pictures of other names
@@ -151,7 +158,7 @@ class ModelWindow(FollowingWindow):
         self._text.insert(tk.END, "\n".join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
 
-    def _offer(self, samples):
+    def _offer(self, samples: Any) -> None:
         """The list of sample pictures, as soon as there is one."""
         if not samples:
             return
@@ -164,6 +171,6 @@ class ModelWindow(FollowingWindow):
             self._choice.bind("<<ComboboxSelected>>", lambda event: self._redraw())
         self._choice.config(values=list(samples))
 
-    def _redraw(self):
+    def _redraw(self) -> None:
         self.draw()
         self._canvas.draw_idle()

@@ -2,8 +2,10 @@
 """What `Analyze results` opens: a list of things to look at, each with its button."""
 
 import collections
+from typing import Any, Callable, Dict, List, Tuple
 
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
 # name: of the method that shows it, with a leading underscore; label, help: on the list
@@ -18,19 +20,19 @@ class PanelsViewer(ProtocolViewer):
 
     _environments = [DESKTOP_TKINTER]
     _SECTION = ""
-    _PANELS = ()
+    _PANELS: Tuple[Panel, ...] = ()
     # Sentence for a run that has nothing to show yet.
     _WAIT = ""
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection(label=self._SECTION)
         for panel in self._PANELS:
             form.addParam(panel.name, params.LabelParam, default=True, label=panel.label, help=panel.help)
 
-    def _getVisualizeDict(self):
+    def _getVisualizeDict(self) -> Dict[str, Callable[..., Any]]:
         return {panel.name: self._show for panel in self._PANELS}
 
-    def _show(self, name):
+    def _show(self, name: str) -> List[Any]:
         try:
             data = self._data()
             if data is None:
@@ -39,6 +41,6 @@ class PanelsViewer(ProtocolViewer):
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
 
-    def _data(self):
+    def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""
         return self.protocol

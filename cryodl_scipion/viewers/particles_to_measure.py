@@ -2,9 +2,10 @@
 """Particles and projections of maps that wizards show. No windows here."""
 
 import os
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
-from pwem.objects import Volume
+from pwem.objects import SetOfParticles, Volume
 
 from ..convert.particles.particles import locationOf, nameOf
 from .map_plots import readMap
@@ -15,7 +16,7 @@ _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody
 
 
-def firstNames(particles, count):
+def firstNames(particles: SetOfParticles, count: int) -> Any:
     """Image names, 000001@file, of the first particles of a set."""
     names = []
     for item in particles.iterItems():
@@ -25,13 +26,13 @@ def firstNames(particles, count):
     return names
 
 
-def _short(name):
+def _short(name: str) -> str:
     """'000001@particles.mrcs' of an image's name, without folders."""
     index, path = locationOf(name)
-    return "%06d@%s" % (index, os.path.basename(path))
+    return f"{index:06d}@{os.path.basename(path)}"
 
 
-def previewOf(image):
+def previewOf(image: np.ndarray) -> Preview:
     """Preview of an image in its own pixels."""
     return Preview(stretch(image), 1, image.shape[1], image.shape[0])
 
@@ -42,17 +43,17 @@ class ParticlesToMeasure:
 
     LIST, LABEL, UPWARDS = "Particles", "Mask diameter (Å)", False
 
-    def __init__(self, particles):
+    def __init__(self, particles: SetOfParticles) -> None:
         self._images = firstNames(particles, _AVERAGED)
-        self.names = ["mean of %d particles" % len(self._images)] + [_short(name) for name in self._images[:_SHOWN]]
+        self.names = [f"mean of {len(self._images)} particles"] + [_short(name) for name in self._images[:_SHOWN]]
         self.pixelSize, self.first = particles.getSamplingRate(), 0
         self.largest = int(particles.getXDim() * self.pixelSize)
 
-    def preview(self, index):
+    def preview(self, index: int) -> Any:
         """Preview of the mean (0) or of a particle."""
         return previewOf(readParticle(self._images[index - 1]) if index else meanOf(self._images))
 
-    def positions(self, index):
+    def positions(self, index: int) -> List[str]:
         """None are known: the circle lies in the middle."""
         return []
 
@@ -64,11 +65,11 @@ class ImagesToFilter:
     names: of the images. finest, coarsest: Å between which a resolution makes sense.
     """
 
-    def __init__(self, particles, structures):
-        self._makers = []
+    def __init__(self, particles: Any, structures: Any) -> None:
+        self._makers: List[Tuple[str, str, Optional[int], float]] = []
         for volume in (s for s in structures if isinstance(s, Volume)):
             for axis, name in ((0, "z"), (1, "y"), (2, "x")):
-                self._makers.append(("map along %s" % name, volume.getFileName(), axis, volume.getSamplingRate()))
+                self._makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
         for name in [] if particles is None else firstNames(particles, _SHOWN):
             self._makers.append(("particle " + _short(name), name, None, particles.getSamplingRate()))
         self.names = [maker[0] for maker in self._makers]
@@ -76,7 +77,7 @@ class ImagesToFilter:
         self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)
         self._images = {}
 
-    def filtered(self, index, resolution):
+    def filtered(self, index: int, resolution: float) -> Any:
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
         _, path, axis, pixelSize = self._makers[index]
         if index not in self._images:

@@ -3,6 +3,9 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Optional, Sequence
+
+from pwem.objects import SetOfMicrographs
 
 from .micrographs.assessment_plots import BAD_COLOUR, GOOD_COLOUR
 from .plots import drawPicture
@@ -14,7 +17,16 @@ _ROWS_ALONE = 25  # of a table without pictures below
 class PicturesWindow(CanvasWindow):
     """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name."""
 
-    def __init__(self, parent, title, pictures, sentences=(), good=None, table=None, first=None):
+    def __init__(
+        self,
+        parent: Any,
+        title: str,
+        pictures: Any,
+        sentences: Sequence[Any] = (),
+        good: Optional[SetOfMicrographs] = None,
+        table: Any = None,
+        first: Any = None,
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._pictures = pictures
         self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ""))
@@ -34,7 +46,7 @@ class PicturesWindow(CanvasWindow):
         if pictures:
             self._addPictures()
 
-    def _addPictures(self):
+    def _addPictures(self) -> None:
         row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
         row.pack(fill=tk.X)
         for name in self._pictures:
@@ -42,6 +54,6 @@ class PicturesWindow(CanvasWindow):
         self.addFigure((10.5, 5.6), padx=8, pady=8)
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         drawPicture(self._figure, self._pictures[self._name.get()])
         self._canvas.draw_idle()

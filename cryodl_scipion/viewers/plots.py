@@ -4,9 +4,12 @@
 import csv
 import os
 import re
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
@@ -20,7 +23,7 @@ _COLOURS = (_TRAINING, _FIGURE, "#ccbb44", "#aa3377", "#66ccee", _VALIDATION, "#
 _FEW_CURVES = 3  # more have a small legend
 
 
-def readMetrics(path):
+def readMetrics(path: str) -> Dict[str, Any]:
     """{column: (n,) array} of metrics.csv; {} if it has no figures yet. A last line that is being written is left
     out."""
     if not os.path.exists(path):
@@ -32,7 +35,7 @@ def readMetrics(path):
     return {name: np.array(column, float) for name, column in zip(columns, zip(*values))}
 
 
-def _number(text):
+def _number(text: str) -> Any:
     try:
         return float(text)
     except ValueError:
@@ -60,7 +63,7 @@ _LOSSES = {
 _LOSS_COLUMNS = re.compile("train_|validation_loss$")
 
 
-def drawCurves(figure, metrics):
+def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
     """Losses on the left, validation figures on the right. figure: matplotlib figure, or a part of one."""
     figure.clear()
     left, right = figure.subplots(1, 2)
@@ -90,7 +93,7 @@ def drawCurves(figure, metrics):
         left.text(0.5, 0.5, "No figures yet", ha="center", transform=left.transAxes)
 
 
-def drawTraining(figure, metrics, sample=None):
+def drawTraining(figure: Any, metrics: Dict[str, np.ndarray], sample: Any = None) -> None:
     """The curves, and below them a picture, of what was kept for validation. sample: its path, None for none."""
     figure.clear()
     if sample is None:
@@ -106,7 +109,7 @@ def drawTraining(figure, metrics, sample=None):
     drawPicture(below, sample)
 
 
-def drawPicture(figure, path):
+def drawPicture(figure: Figure, path: str) -> None:
     """A picture file over the whole figure, in its own proportions."""
     figure.clear()
     axes = figure.add_axes((0, 0, 1, 1))
@@ -114,7 +117,7 @@ def drawPicture(figure, path):
     axes.set_axis_off()
 
 
-def drawMicrograph(axes, preview, upwards=False):
+def drawMicrograph(axes: Any, preview: Any, upwards: bool = False) -> None:
     """The micrograph in its own pixels, row 0 on top, or upwards as tomograms are shown; without ticks."""
     axes.clear()
     axes.set_axis_off()
@@ -126,7 +129,7 @@ def drawMicrograph(axes, preview, upwards=False):
         axes.invert_yaxis()
 
 
-def view(axes, preview, centre, span):
+def view(axes: Any, preview: Any, centre: Any, span: Any) -> None:
     """Show `span` px of the micrograph around centre (x, y), moved inside; the whole if it is not larger."""
     down = axes.yaxis_inverted()
     for size, middle, setLimits in (
@@ -138,7 +141,7 @@ def view(axes, preview, centre, span):
         setLimits(middle - half - 0.5, middle + half - 0.5)
 
 
-def drawPicks(axes, picks, diameter):
+def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
     """Circles around picks. picks: (n, 2 or more) x, y. diameter: px. Replaces the circles of an earlier call."""
     for old in [c for c in axes.collections if c.get_gid() == "picks"]:
         old.remove()
@@ -149,10 +152,10 @@ def drawPicks(axes, picks, diameter):
     axes.add_collection(circles, autolim=False)
 
 
-def drawHistogram(axes, scores, threshold):
+def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
     """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
-    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label="threshold %.3f" % threshold)
+    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("Score")
     axes.set_ylabel("Picks and weaker candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
@@ -160,11 +163,11 @@ def drawHistogram(axes, scores, threshold):
     axes.legend()
 
 
-def drawPerMicrograph(axes, counts):
+def drawPerMicrograph(axes: Any, counts: Any) -> None:
     """Picks of each micrograph in the set's order, and their mean."""
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
-        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label="mean %.1f" % np.mean(counts))
+        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")
         axes.legend()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
@@ -172,14 +175,14 @@ def drawPerMicrograph(axes, counts):
     axes.set_ylabel("Picks")
 
 
-def drawRounds(axes, rounds):
+def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
     numbers = [entry["round"] for entry in rounds]
     axes.plot(numbers, [_orNan(entry.get("figure")) for entry in rounds], "o-", color=_FIGURE, label="separation")
     for entry in rounds:
         if entry.get("picks") is not None and entry.get("figure") is not None:
             axes.annotate(
-                "%.0f picks" % entry["picks"],
+                f"{entry['picks']:.0f} picks",
                 (entry["round"], entry["figure"]),
                 xytext=(0, 8),
                 textcoords="offset points",
@@ -194,9 +197,9 @@ def drawRounds(axes, rounds):
     axes.legend()
 
 
-def _orNan(value):
+def _orNan(value: Optional[float]) -> Any:
     return np.nan if value is None else value
 
 
-def shortened(name, most=22):
+def shortened(name: str, most: int = 22) -> str:
     return name if len(name) <= most else name[: most - 3] + "..."

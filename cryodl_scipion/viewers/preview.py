@@ -3,6 +3,7 @@
 
 import collections
 import os
+from typing import Any, Tuple
 
 import mrcfile
 import numpy as np
@@ -16,23 +17,23 @@ _DARKEST, _BRIGHTEST = 0.5, 99.5
 Preview = collections.namedtuple("Preview", "pixels binning width height")
 
 
-def loadPreview(path, largestSide=LARGEST_SIDE):
+def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
     """Preview of a micrograph file, averaged over blocks and stretched between percentiles.
 
     Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError("The micrograph %s is not there." % path)
+        raise FileNotFoundError(f"The micrograph {path} is not there.")
     try:
         image = readImage(path)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError("The micrograph %s cannot be read: %s" % (path, error)) from None
+        raise ValueError(f"The micrograph {path} cannot be read: {error}") from None
     height, width = image.shape
     binning = max(1, -(-max(height, width) // largestSide))
     return Preview(stretch(_binned(image, binning)), binning, width, height)
 
 
-def readImage(path):
+def readImage(path: str) -> Any:
     """The (h, w) array of a micrograph file, rows as coordinates count them. Raises OSError or ValueError."""
     if path.lower().endswith((".tif", ".tiff")):
         import tifffile
@@ -52,25 +53,25 @@ def readImage(path):
     return image
 
 
-def _binned(image, binning):
+def _binned(image: np.ndarray, binning: Any) -> Any:
     """Mean of blocks; the last incomplete ones are left out. Returns float32."""
     height, width = (side // binning * binning for side in image.shape)
     blocks = image[:height, :width].reshape(height // binning, binning, width // binning, binning)
     return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
-def stretch(image):
+def stretch(image: np.ndarray) -> np.ndarray:
     """Values between two percentiles spread over [0, 1]; a flat or empty image becomes grey."""
     return stretchedTo(image, percentilesOf(image))
 
 
-def percentilesOf(image):
+def percentilesOf(image: np.ndarray) -> Tuple[float, float]:
     """(black, white): values between which a picture is stretched."""
     finite = image[np.isfinite(image)]
     return tuple(np.percentile(finite, [_DARKEST, _BRIGHTEST])) if finite.size else (0, 0)
 
 
-def stretchedTo(image, limits):
+def stretchedTo(image: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
     """Values from black to white spread over [0, 1]; all grey if these are the same. limits: of percentilesOf."""
     low, high = limits
     if not high > low:

@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Sequence
 
 from .window import CanvasWindow, addTable
 
@@ -10,7 +11,9 @@ from .window import CanvasWindow, addTable
 class TableWindow(CanvasWindow):
     """titles: of the columns. rows: of texts. note: line below, which can be copied."""
 
-    def __init__(self, parent, title, titles, rows, note=""):
+    def __init__(
+        self, parent: Any, title: str, titles: Sequence[str], rows: Sequence[Sequence[Any]], note: str = ""
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
         addTable(self.root, titles, rows, 220, most=28)
         if note:

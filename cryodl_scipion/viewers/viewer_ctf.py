@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of estimated CTFs."""
 
+from typing import Any, List
+
 from pwem.viewers.plotter import EmPlotter
 
 from ..protocols import CryodlProtEstimateCTF
@@ -32,17 +34,17 @@ class CryodlCTFViewer(PanelsViewer):
     )
     _WAIT = "No CTF is estimated yet. Wait until the first batch is done."
 
-    def _data(self):
+    def _data(self) -> Any:
         ctfs = getattr(self.protocol, OUTPUT, None)
         return None if ctfs is None else EstimatedCTFs(ctfs)
 
-    def _showSpectra(self, data):
+    def _showSpectra(self, data: Any) -> List[str]:
         return [WindowView(CtfWindow, self.getTkRoot(), data, "Power spectra")]
 
-    def _showDefocus(self, data):
+    def _showDefocus(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Estimated CTFs", figsize=(12, 7))
         drawDefocus(plotter.getFigure(), data.rows)
         return [plotter]
 
-    def _showTable(self, data):
+    def _showTable(self, data: Any) -> List[str]:
         return [WindowView(CtfTable, self.getTkRoot(), data, "Estimated CTFs")]

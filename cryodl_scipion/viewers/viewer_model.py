@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of models and of their training."""
 
+from typing import Any, List
+
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
@@ -30,7 +32,7 @@ class CryodlModelViewer(Viewer):
     _targets = [CryodlModel]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [WindowView(ModelWindow, self.getTkRoot(), obj.getFolder(), str(obj))]
 
 
@@ -41,13 +43,13 @@ class CryodlTrainViewer(Viewer):
     _targets = _TRAININGS
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [
             WindowView(
                 ModelWindow,
                 self.getTkRoot(),
                 obj.getModelFolder(),
-                "Training: %s" % obj.getRunName(),
+                f"Training: {obj.getRunName()}",
                 not isinstance(obj, _CURVES_ONLY),
             )
         ]

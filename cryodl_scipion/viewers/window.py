@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import font, ttk
+from typing import Any, Callable
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.figure import Figure
@@ -15,26 +16,32 @@ _CELL_MARGIN = 24  # px beside the words of a table
 class CanvasWindow:
     """A window that may hold one drawing. parent: tk widget, or None for a window of its own."""
 
-    def __init__(self, parent, title):
+    def __init__(self, parent: Any, title: str) -> None:
         self._own = parent is None
-        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
+        self.root: Any = tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
 
-    def addFigure(self, size, master=None, **packing):
+    def addFigure(self, size: Any, master: Any = None, **packing: Any) -> None:
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
         self._figure = Figure(figsize=size, facecolor="white")
         self._canvas = FigureCanvasTkAgg(self._figure, master or self.root)
         self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
 
-    def show(self):
+    def show(self) -> None:
         if self._own:
             self.root.mainloop()
 
 
 class FollowingWindow(CanvasWindow):
-    """A window that looks again while a run goes on. Children give draw() and finished()."""
+    """A window that looks again while a run goes on."""
 
-    def refresh(self):
+    finished: Callable[[], bool]  # whether the run has ended
+
+    def draw(self) -> None:
+        """Draw what there is now."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
         if not self.root.winfo_exists():
             return  # closed since the last look
         finished = self.finished()  # first: what is written between the two looks is then seen by the next one
@@ -47,14 +54,14 @@ class FollowingWindow(CanvasWindow):
 class WindowView(View):
     """Opens a window when Scipion wants it. windowClass(*arguments) is made in show()."""
 
-    def __init__(self, windowClass, *arguments):
+    def __init__(self, windowClass: type, *arguments: Any) -> None:
         self._windowClass, self._arguments = windowClass, arguments
 
-    def show(self):
+    def show(self) -> None:
         self._windowClass(*self._arguments).show()
 
 
-def addTable(parent, titles, rows, first=360, most=10):
+def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, most: Any = 10) -> None:
     """A table whose first column is text, at most `first` px wide, and the others figures; no title is cut off. most:
     rows that are seen at once."""
     style = ttk.Style(parent)

@@ -2,11 +2,12 @@
 """Where the atoms of a model are. Only this is needed on Scipion's side; the engine reads models in full."""
 
 import gzip
+from typing import Iterator, List, Optional, TextIO
 
 import numpy as np
 
 
-def positionsOf(path, most=None):
+def positionsOf(path: str, most: Optional[int] = None) -> np.ndarray:
     """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). most: a spread-out part, if there are more.
 
     Raises ValueError if the file has no atoms.
@@ -15,11 +16,11 @@ def positionsOf(path, most=None):
         name = path[:-3] if path.endswith(".gz") else path
         places = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
     if not places:
-        raise ValueError("%s holds no atoms. Import the atomic model again." % path)
+        raise ValueError(f"{path} holds no atoms. Import the atomic model again.")
     return np.array(places[:: max(1, -(-len(places) // most))] if most else places)
 
 
-def _ofPdb(lines):
+def _ofPdb(lines: TextIO) -> Iterator[List[float]]:
     for line in lines:
         if line.startswith(("ATOM  ", "HETATM")):
             yield [float(line[first : first + 8]) for first in (30, 38, 46)]
@@ -27,7 +28,7 @@ def _ofPdb(lines):
             return
 
 
-def _ofCif(lines):
+def _ofCif(lines: TextIO) -> Iterator[List[float]]:
     columns = []
     for line in lines:
         if line.startswith("_atom_site."):

@@ -10,11 +10,12 @@ atoms tells in which.
 import collections
 import os
 import shutil
+from typing import Any, List, Optional, Tuple
 
 import mrcfile
 import numpy as np
 from pwem.emlib.image import ImageHandler
-from pwem.objects import Transform
+from pwem.objects import Transform, Volume
 
 from ..names import checksum
 from ..structures import structureFileOf
@@ -29,22 +30,22 @@ _SAMPLE = 20000  # atoms that are looked at: more tell no more
 Frame = collections.namedtuple("Frame", "xyz word")
 
 
-def isMrc(volume):
+def isMrc(volume: Volume) -> bool:
     return structureFileOf(volume).lower().endswith(_MRC) and volume.getIndex() <= 1
 
 
-def halfMapsOf(volume):
+def halfMapsOf(volume: Volume) -> List[str]:
     """[file, file] of a Volume's half-maps, [] if it has none."""
     halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
     return halves if len(halves) == 2 else []
 
 
-def scipionOrigin(volume):
+def scipionOrigin(volume: Volume) -> Tuple[float, ...]:
     """(x, y, z) Å of the first voxel, by Scipion's object."""
     return tuple(float(shift) for shift in volume.getOrigin(force=True).getShifts())
 
 
-def headerOrigin(path, pixelSize):
+def headerOrigin(path: str, pixelSize: float) -> Any:
     """(x, y, z) Å of the first voxel, by the header of an MRC file; its start of the grid counts where the origin is
     0.
     """
@@ -57,20 +58,20 @@ def headerOrigin(path, pixelSize):
         return tuple(starts[axis] * pixelSize for axis in np.argsort(_axes(header)))
 
 
-def _axes(header):
+def _axes(header: Any) -> List[int]:
     """0, 1, 2 for x, y, z of the file's columns, rows and sections."""
     axes = [int(header.mapc) - 1, int(header.mapr) - 1, int(header.maps) - 1]
     return axes if sorted(axes) == [0, 1, 2] else [0, 1, 2]
 
 
-def unequalVoxels(path):
+def unequalVoxels(path: str) -> Optional[Tuple[float, ...]]:
     """(x, y, z) Å of the voxels by the header, if they are no cubes; else None."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         sizes = [float(mrc.voxel_size[axis]) for axis in "xyz"]
     return tuple(sizes) if min(sizes) > 0 and max(sizes) / min(sizes) > 1.001 else None
 
 
-def frameOf(volume, structure, choice=AUTOMATIC):
+def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
     """Frame in which a map and an atomic model (its file) belong together. choice: place in FRAMES.
 
     Where Scipion's origin and the header differ, and the choice is automatic, it is the one by which the map is denser
@@ -87,10 +88,10 @@ def frameOf(volume, structure, choice=AUTOMATIC):
     atoms = positionsOf(structure, _SAMPLE)
     found = [_densityAt(volume, origin, atoms) for origin in (ours, theirs)]
     best = HEADER if found[1] > found[0] else SCIPION
-    return Frame((ours, theirs)[best == HEADER], "%s, by which the map is denser at the atoms" % FRAMES[best])
+    return Frame((ours, theirs)[best == HEADER], f"{FRAMES[best]}, by which the map is denser at the atoms")
 
 
-def _densityAt(volume, origin, atoms):
+def _densityAt(volume: Volume, origin: Any, atoms: np.ndarray) -> float:
     """Mean density at atoms (n, 3) Å, x, y, z; outside of the map it counts as the map's median."""
     with mrcfile.mmap(structureFileOf(volume), permissive=True) as mrc:
         # array axes are sections, rows, columns; with x, y, z behind each other a place is an index
@@ -102,7 +103,9 @@ def _densityAt(volume, origin, atoms):
         return values.mean()
 
 
-def mapForEngine(volume, folder, origin=None, pixelSize=False):
+def mapForEngine(
+    volume: Volume, folder: str, origin: Optional[Tuple[float, float, float]] = None, pixelSize: bool = False
+) -> str:
     """Path of a map for the engine: the file itself, or a copy in `folder` where its header must say something else.
 
     origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
@@ -113,26 +116,24 @@ def mapForEngine(volume, folder, origin=None, pixelSize=False):
     if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    copy = "map_%s_%s.mrc" % (
-        os.path.splitext(os.path.basename(path))[0],
-        checksum(path, volume.getIndex(), volume.getSamplingRate()),
-    )
+    unique = checksum(path, volume.getIndex(), volume.getSamplingRate())
+    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{unique}.mrc"
     return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
 
 
-def halfForEngine(path, volume, folder, origin=None):
+def halfForEngine(path: str, volume: Volume, folder: str, origin: Optional[Tuple[float, float, float]] = None) -> str:
     """Path of a half-map of a Volume, as mapForEngine."""
     half = volume.clone()
     half.setLocation(path)
     return mapForEngine(half, folder, origin)
 
 
-def _wrongPixelSize(path, pixelSize):
+def _wrongPixelSize(path: str, pixelSize: float) -> bool:
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         return not np.allclose([float(mrc.voxel_size[axis]) for axis in "xyz"], pixelSize, rtol=1e-4)
 
 
-def _copyWithHeader(volume, copy, origin):
+def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
     temporary = copy + ".tmp.mrc"
     if isMrc(volume):
@@ -150,7 +151,7 @@ def _copyWithHeader(volume, copy, origin):
     return copy
 
 
-def originTransform(xyz):
+def originTransform(xyz: Tuple[float, float, float]) -> Transform:
     """Scipion's origin of a map whose first voxel lies at (x, y, z) Å."""
     transform = Transform()
     transform.setShifts(*[float(shift) for shift in xyz])

@@ -2,7 +2,9 @@
 """Figures of assessed micrographs as attributes of Scipion's Micrograph objects."""
 
 import collections
+from typing import Any, Dict
 
+from pwem.objects import Micrograph
 from pyworkflow.object import Float, Integer, String
 
 from ...engine.cryodl import contract
@@ -24,7 +26,7 @@ LIMITS = [figure.limit for figure in FIGURES.values() if figure.limit]
 REASON = "_cryodlReason"
 
 
-def setFigures(micrograph, figures):
+def setFigures(micrograph: Micrograph, figures: Dict[str, Any]) -> None:
     """Write an assessment on a Micrograph. figures: the engine's dict of one micrograph; None where it was not
     measured."""
     for attribute, figure in FIGURES.items():
@@ -32,19 +34,19 @@ def setFigures(micrograph, figures):
     setattr(micrograph, REASON, String(figures.get("reason") or ""))
 
 
-def figuresOf(micrograph):
+def figuresOf(micrograph: Micrograph) -> Dict[str, Any]:
     """{attribute: number or None} of an assessed Micrograph."""
     return {attribute: getattr(micrograph, attribute).get() for attribute in FIGURES}
 
 
-def splitLines(good, bad, config):
+def splitLines(good: int, bad: int, config: Any) -> Any:
     """Sentences for a summary: how many are good and bad, and the limits that are set. config:
     AssessMicrographsConfig."""
     if not good + bad:
         return ["No micrographs yet."]
-    lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, "micrograph"))]
+    lines = [f"*{good} good*, {bad} bad of {counted(good + bad, 'micrograph')}"]
     for name in LIMITS:
         info, value = contract.describe(type(config), name), getattr(config, name)
         if value is not None:
-            lines.append("  %s: %g%s" % (info.label, value, " " + info.unit if info.unit else ""))
+            lines.append(f"  {info.label}: {value:g}{' ' + info.unit if info.unit else ''}")
     return lines

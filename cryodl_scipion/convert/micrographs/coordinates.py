@@ -2,8 +2,9 @@
 """Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion."""
 
 import os
+from typing import Any, Sequence, Tuple
 
-from pwem.objects import Coordinate
+from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float
 
 from ..star import readColumns
@@ -14,7 +15,7 @@ SCORE = "_cryodlScore"
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
 
 
-def positionsByMicrograph(coordinates):
+def positionsByMicrograph(coordinates: SetOfCoordinates) -> Any:
     """{micrograph id: [(x, y), ...]} of a SetOfCoordinates, in px of its micrographs."""
     positions = {}
     for item in coordinates.iterItems():
@@ -22,7 +23,7 @@ def positionsByMicrograph(coordinates):
     return positions
 
 
-def picksByMicrograph(coordinates):
+def picksByMicrograph(coordinates: SetOfCoordinates) -> Any:
     """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none."""
     picks = {}
     for item in coordinates.iterItems():
@@ -30,21 +31,21 @@ def picksByMicrograph(coordinates):
     return picks
 
 
-def scoreOf(coordinate):
+def scoreOf(coordinate: Coordinate) -> Any:
     """The score of a coordinate that we made, else None."""
     score = getattr(coordinate, SCORE, None)
     return None if score is None else score.get()
 
 
-def writePositions(folder, name, positions):
+def writePositions(folder: str, name: str, positions: Sequence[Any]) -> None:
     """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY."""
     lines = ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2"]
-    lines += ["%12.3f %12.3f" % (x, y) for x, y in positions]
+    lines += [f"{x:12.3f} {y:12.3f}" for x, y in positions]
     with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
 
-def readPicks(path, columns=_COLUMNS):
+def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:
     """[(x, y, score), ...] of a STAR file of the engine, in the file's order.
 
     columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
@@ -52,7 +53,7 @@ def readPicks(path, columns=_COLUMNS):
     return readColumns(path, columns, (float,) * len(columns))
 
 
-def appendPicks(coordinates, micrograph, picks):
+def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: Any) -> None:
     """Append (x, y, score) to a SetOfCoordinates; its integers are the nearest pixel's."""
     for x, y, score in picks:
         # Scipion's coordinates are integers and truncate.

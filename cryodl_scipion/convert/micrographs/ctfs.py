@@ -97,7 +97,7 @@ def ctfLines(ctfs: SetOfCTF) -> List[str]:
     means = sorted((row[1] + row[2]) / 2 for row in rows)
     middle = lambda values: sorted(values)[len(values) // 2]
     return [
-        "*%d* CTFs: mean defocus %.0f to %.0f Å, median astigmatism %.0f Å"
-        % (len(rows), means[0], means[-1], middle([row[4] for row in rows])),
-        "Rings agree with the fit to %.1f Å (median)" % middle([row[5] for row in rows]),
+        f"*{len(rows)}* CTFs: mean defocus {means[0]:.0f} to {means[-1]:.0f} Å, median astigmatism "
+        f"{middle([row[4] for row in rows]):.0f} Å",
+        f"Rings agree with the fit to {middle([row[5] for row in rows]):.1f} Å (median)",
     ]

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Averages of even and odd frames, as motion correction gives them: two further sets with the micrographs' names."""
 
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
 from pwem.objects import SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
+from pyworkflow.object import Pointer
 
 from ..arriving import opened
 
 
-def halvesOf(micrographs):
+def halvesOf(micrographs: Pointer) -> Any:
     """(even, odd) SetOfMicrographs that the protocol of a pointer's micrographs made beside them; (None, None) if it
     did not.
 
@@ -18,7 +21,9 @@ def halvesOf(micrographs):
     return halves if all(isinstance(half, SetOfMicrographs) for half in halves) else (None, None)
 
 
-def checkHalves(micrographs, even, odd):
+def checkHalves(
+    micrographs: SetOfMicrographs, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]
+) -> List[str]:
     """What is wrong with averages of even and odd frames for micrographs: sentences. even, odd: sets, or None."""
     if even is None and odd is None:
         return []
@@ -28,14 +33,14 @@ def checkHalves(micrographs, even, odd):
     for word, half in (("even", even), ("odd", odd)):
         if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:
             return [
-                "The averages of %s frames have %g Å/px and the micrographs %g Å/px. Choose those of the same "
-                "motion correction." % (word, half.getSamplingRate(), micrographs.getSamplingRate())
+                f"The averages of {word} frames have {half.getSamplingRate():g} Å/px and the micrographs "
+                f"{micrographs.getSamplingRate():g} Å/px. Choose those of the same motion correction."
             ]
         missing = sorted(ours - {m.getMicName() for m in half})
         if missing and half.isStreamClosed():
             return [
-                "%d micrographs have no average of %s frames: %s. Micrographs are matched by name; choose a "
-                "subset, or leave the averages out." % (len(missing), word, ", ".join(missing[:5]))
+                f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. "
+                "Micrographs are matched by name; choose a subset, or leave the averages out."
             ]
     return []
 
@@ -43,10 +48,11 @@ def checkHalves(micrographs, even, odd):
 class ArrivingHalves:
     """even, odd: SetOfMicrographs that may still be growing, or None both."""
 
-    def __init__(self, even, odd):
-        self._sets, self._files, self.closed = (even, odd), ({}, {}), True
+    def __init__(self, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]) -> None:
+        self._sets, self.closed = (even, odd), True
+        self._files: Tuple[Dict[str, str], ...] = ({}, {})
 
-    def update(self):
+    def update(self) -> None:
         """Read what there is now."""
         if self._sets[0] is None:
             return
@@ -57,10 +63,10 @@ class ArrivingHalves:
         for half in growing:
             half.close()
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether a micrograph can be worked on. name: its micName."""
         return self._sets[0] is None or all(name in files for files in self._files)
 
-    def files(self, names):
+    def files(self, names: Sequence[str]) -> Any:
         """Even files and odd files of micNames, two tuples; empty ones without halves."""
         return ((), ()) if self._sets[0] is None else tuple(tuple(files[n] for n in names) for files in self._files)

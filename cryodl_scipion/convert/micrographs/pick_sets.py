@@ -7,8 +7,11 @@ micrographs in whose pixels the engine gets all positions.
 
 import os
 import re
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
+from pwem.objects import Coordinate, SetOfCoordinates, SetOfMicrographs
+from pyworkflow.object import Pointer
 
 from ..micrograph_names import micrographNames
 from .coordinates import scoreOf
@@ -20,7 +23,7 @@ PICKERS, NUMBER_OF_SETS = "_cryodlPickers", "cryodlNumberOfSets"
 _SCORE_NAME = re.compile(r"score|figureofmerit", re.IGNORECASE)
 
 
-def setLabels(pointers):
+def setLabels(pointers: Sequence[Pointer]) -> List[str]:
     """A label for each pointer to a set: its run's name, with a number where two would be the same."""
     labels = []
     for pointer in pointers:
@@ -29,12 +32,12 @@ def setLabels(pointers):
         label = name = re.sub(r"[=+\s]+", " ", name).strip() or "picks"
         number = 2
         while label in labels:
-            label, number = "%s (%d)" % (name, number), number + 1
+            label, number = f"{name} ({number})", number + 1
         labels.append(label)
     return labels
 
 
-def anyScoreOf(coordinate):
+def anyScoreOf(coordinate: Coordinate) -> Any:
     """The score that whatever program gave a coordinate, None if it has none. Higher is better."""
     score = scoreOf(coordinate)
     if score is not None:
@@ -45,18 +48,20 @@ def anyScoreOf(coordinate):
     return None
 
 
-def micrographsByName(coordinates):
+def micrographsByName(coordinates: SetOfCoordinates) -> Dict[str, int]:
     """{micName: id} of the micrographs that a set of coordinates belongs to."""
     return {m.getMicName(): m.getObjId() for m in coordinates.getMicrographs()}
 
 
-def commonMicrographs(sets):
+def commonMicrographs(sets: Sequence[SetOfCoordinates]) -> List[str]:
     """Names of the micrographs that all sets belong to, in the order of the first. sets: SetOfCoordinates."""
     first, rest = micrographsByName(sets[0]), [set(micrographsByName(s)) for s in sets[1:]]
     return [name for name in first if all(name in names for names in rest)]
 
 
-def scaledPicks(coordinates, names, pixelSize):
+def scaledPicks(
+    coordinates: SetOfCoordinates, names: Sequence[str], pixelSize: float
+) -> Dict[str, List[Tuple[float, float, None]]]:
     """{micName: [(x, y, score or None), ...]} in px of the frame; an empty list where there are no picks.
 
     names: micrographs to take. pixelSize: Å/px of the frame.
@@ -70,12 +75,14 @@ def scaledPicks(coordinates, names, pixelSize):
     return picks
 
 
-def scaled(position, scale):
+def scaled(position: Any, scale: float) -> Any:
     """A position in pixels `scale` times as many; pixel centres are whole numbers (frames.py of the engine)."""
     return tuple((p + 0.5) * scale - 0.5 for p in position)
 
 
-def writeSet(folder, coordinates, frame, names, onlyPicked=False):
+def writeSet(
+    folder: str, coordinates: SetOfCoordinates, frame: SetOfMicrographs, names: Sequence[str], onlyPicked: bool = False
+) -> Dict[str, str]:
     """Write <folder>/<micrograph>.star of a set, and <folder>/candidates/ where our picker left weaker candidates.
 
     frame: SetOfMicrographs whose pixels count. names: micNames to write. onlyPicked: no file where there is no pick.
@@ -94,7 +101,7 @@ def writeSet(folder, coordinates, frame, names, onlyPicked=False):
     return written
 
 
-def _writeCandidates(folder, coordinates, frame, names):
+def _writeCandidates(folder: Any, coordinates: Any, frame: Any, names: Any) -> None:
     pwutils.makePath(folder)
     scale = coordinates.getMicrographs().getSamplingRate() / frame.getSamplingRate()
     for micrograph, picks in scoredPicks(coordinates):
@@ -105,12 +112,12 @@ def _writeCandidates(folder, coordinates, frame, names):
             )
 
 
-def writePicks(path, picks):
+def writePicks(path: str, picks: Any) -> None:
     """Write a STAR file of (x, y, score) rows; the score's column is left out where any is None."""
     columns = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"]
     if any(pick[2] is None for pick in picks):
         columns, picks = columns[:2], [pick[:2] for pick in picks]
-    lines = ["", "data_", "", "loop_"] + ["_%s #%d" % pair[::-1] for pair in enumerate(columns, 1)]
-    lines += [" ".join("%12.4f" % value for value in pick) for pick in picks]
+    lines = ["", "data_", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)]
+    lines += [" ".join(f"{value:12.4f}" for value in pick) for pick in picks]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

@@ -2,10 +2,12 @@
 """What a set of our picks tells about itself."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Float, String
 
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ..micrograph_names import micrographNames
 from .coordinates import picksByMicrograph, readPicks
 
@@ -17,12 +19,12 @@ DIAMETER = "_cryodlDiameter"
 _BOX_PER_DIAMETER = 1.5
 
 
-def boxSizeFor(diameter, pixelSize):
+def boxSizeFor(diameter: float, pixelSize: float) -> int:
     """Even box size in px. diameter: Å; pixelSize: Å/px."""
     return max(2, 2 * int(round(_BOX_PER_DIAMETER * diameter / pixelSize / 2)))
 
 
-def diameterInPixels(coordinates):
+def diameterInPixels(coordinates: SetOfCoordinates) -> Any:
     """Particle diameter in px; of sets that are not ours what their box suggests, None without a box."""
     diameter = getattr(coordinates, DIAMETER, None)
     if diameter is not None and diameter.hasValue():
@@ -30,35 +32,35 @@ def diameterInPixels(coordinates):
     return coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
 
 
-def describeOutput(coordinates, folder, diameter):
+def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diameter: float) -> None:
     """Write on a set where its candidates are and how large (Å) its particles."""
     setattr(coordinates, CANDIDATES, String(folder))
     setDiameter(coordinates, diameter)
 
 
-def foundDiameter(results):
+def foundDiameter(results: Sequence[Result]) -> Any:
     """Å: the particles' diameter as the runs of `pick` state it, given or found; None as long as none did."""
-    return next((r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")), None)
+    return next((r.outputs.particle_diameter for r in results if r.outputs.particle_diameter), None)
 
 
-def setDiameter(coordinates, diameter):
+def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:
     """Write on a set how large (Å) its particles are."""
     setattr(coordinates, DIAMETER, Float(diameter))
 
 
-def candidatesFolder(coordinates):
+def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     """The folder of a set's candidates, None for sets that are not ours."""
     folder = getattr(coordinates, CANDIDATES, None)
     return None if folder is None else folder.get()
 
 
-def hasCandidates(coordinates):
+def hasCandidates(coordinates: SetOfCoordinates) -> bool:
     """True if the weaker candidates of a set of ours are still on disk."""
     folder = candidatesFolder(coordinates)
     return bool(folder) and os.path.isdir(folder)
 
 
-def scoredPicks(coordinates):
+def scoredPicks(coordinates: SetOfCoordinates) -> List[Tuple[Any, Any]]:
     """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
 
     A micrograph that was skipped has no candidates and no picks.
@@ -72,59 +74,53 @@ def scoredPicks(coordinates):
     return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
 
 
-def modelLine(card):
+def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
     """The summary's line about the model of a run, in a list; empty without a card."""
     if not card:
         return []
     f1 = (card.get("validation") or {}).get("f1")
-    return [
-        "Model: %s (network %s%s)" % (card["name"], card["network"], "" if f1 is None else ", validation F1 %.3f" % f1)
-    ]
+    return [f"Model: {card['name']} (network {card['network']}{'' if f1 is None else f', validation F1 {f1:.3f}'})"]
 
 
-def thresholdsInWords(results):
+def thresholdsInWords(results: Sequence[Result]) -> str:
     """'0.400', or '0.350 to 0.450, for each micrograph its own'. results: the contract's Results of `pick`."""
-    ofEach = [t for r in results for t in (r.outputs.get("thresholds") or {}).values()]
+    ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     thresholds = sorted(
-        set(
-            "%.3f" % t
-            for t in ofEach or [r.outputs["threshold"] for r in results if r.outputs.get("threshold") is not None]
-        )
+        set(f"{t:.3f}" for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
     )
     if ofEach and len(thresholds) > 1:
-        return "%s to %s, for each micrograph its own" % (thresholds[0], thresholds[-1])
+        return f"{thresholds[0]} to {thresholds[-1]}, for each micrograph its own"
     return " and ".join(thresholds)
 
 
-def _expectedLines(results):
+def _expectedLines(results: Sequence[Result]) -> List[str]:
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing."""
-    expected = [r.outputs["expected_particles"] for r in results if r.outputs.get("expected_particles")]
+    expected = [r.outputs.expected_particles for r in results if r.outputs.expected_particles]
     if not expected:
         return []
     deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
     return [
-        "By their scores these micrographs hold about %.0f particles (standard deviation %.0f)."
-        % (sum(e["number"] for e in expected), deviation)
+        f"By their scores these micrographs hold about {sum(e['number'] for e in expected):.0f} particles "
+        f"(standard deviation {deviation:.0f})."
     ]
 
 
-def pickLines(coordinates, results):
+def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
-    count = sum(len(r.outputs.get("counts", {})) for r in results)
-    lines = ["*%s* on %s" % (counted(coordinates.getSize(), "particle"), counted(count, "micrograph"))]
+    count = sum(len(r.outputs.counts or {}) for r in results)
+    lines = [f"*{counted(coordinates.getSize(), 'particle')}* on {counted(count, 'micrograph')}"]
     if count:
-        lines[0] += ", %.1f per micrograph" % (coordinates.getSize() / count)
-    if any(r.outputs.get("threshold") is not None for r in results):
-        lines.append("Score threshold: %s" % thresholdsInWords(results))
+        lines[0] += f", {coordinates.getSize() / count:.1f} per micrograph"
+    if any(r.outputs.threshold is not None for r in results):
+        lines.append(f"Score threshold: {thresholdsInWords(results)}")
     lines += _expectedLines(results)
-    contrasts = sorted({r.outputs["contrast"] for r in results if r.outputs.get("contrast")})
+    contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
     if contrasts:
-        lines.append("Protein is %s in these micrographs." % " and ".join(contrasts))
-    diameters = sorted({r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")})
+        lines.append(f"Protein is {' and '.join(contrasts)} in these micrographs.")
+    diameters = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
     if diameters:
         lines.append(
-            "Particle diameter: %s Å, box %d px"
-            % (", ".join("%g" % d for d in diameters), coordinates.getBoxSize() or 0)
+            f"Particle diameter: {', '.join(f'{d:g}' for d in diameters)} Å, box {coordinates.getBoxSize() or 0} px"
         )
     if count and coordinates.getSize() == 0:
         lines.append("Nothing scored above the threshold. Lower it with *cryodl - filter picks by score*.")

@@ -3,12 +3,13 @@
 
 import csv
 import os
+from typing import Any, Dict, List, Optional, Sequence
 
 TABLE = "rounds.csv"
 _ROUNDS = "rounds"
 
 
-def readRounds(folder):
+def readRounds(folder: str) -> List[Dict[str, Any]]:
     """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished.
 
     Columns: round, figure (how far picks and background of held-out micrographs are apart, in standard deviations),
@@ -23,19 +24,19 @@ def readRounds(folder):
     return [{name: _number(text) for name, text in row.items()} for row in rows]
 
 
-def _number(text):
+def _number(text: str) -> Optional[float]:
     try:
         return float(text)
     except ValueError:
         return None  # an empty cell, or a word: nothing to draw
 
 
-def bestRound(rounds):
+def bestRound(rounds: Sequence[Dict[str, Any]]) -> int:
     """Number of the round with the largest figure, the earlier of equals. rounds: of readRounds, not empty."""
     return int(max(rounds, key=lambda r: (-1 if r["figure"] is None else r["figure"], -r["round"]))["round"])
 
 
-def roundInWords(entry):
+def roundInWords(entry: Dict[str, Any]) -> str:
     """'512 picks, 430 confident, separation 2.91, agreement with the round before 0.88' of one round."""
     words = [
         ("picks", "%.0f picks"),
@@ -46,6 +47,6 @@ def roundInWords(entry):
     return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)
 
 
-def picksOfRound(folder, number):
+def picksOfRound(folder: str, number: int) -> str:
     """Folder with the STAR files of one round's picks, on the micrographs that it learned from."""
-    return os.path.join(folder, _ROUNDS, "%d" % number, "picks")
+    return os.path.join(folder, _ROUNDS, f"{number}", "picks")

@@ -3,8 +3,19 @@
 
 import glob
 import os
+from typing import Any, List, Tuple
 
-from pwem.objects import Coordinate, CTFModel, Micrograph, Particle, Transform
+from pwem.objects import (
+    Coordinate,
+    CTFModel,
+    Micrograph,
+    Particle,
+    SetOfCoordinates,
+    SetOfCTF,
+    SetOfMicrographs,
+    SetOfParticles,
+    Transform,
+)
 from pyworkflow.object import Float
 
 from ..alignment import matrixOf
@@ -17,13 +28,13 @@ _CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 _FILES = ("rlnImageName", "rlnMicrographName")
 
 
-def simulatedFiles(folder):
+def simulatedFiles(folder: str) -> List[Tuple[str, str]]:
     """[(name, path)] of the micrographs in the engine's folder of them, in alphabetical order."""
     paths = sorted(glob.glob(os.path.join(glob.escape(folder), "*.mrc")))
     return [(os.path.splitext(os.path.basename(path))[0], path) for path in paths]
 
 
-def appendMicrographs(micrographs, folder):
+def appendMicrographs(micrographs: SetOfMicrographs, folder: Any) -> Any:
     """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with its
     id}."""
     made = {}
@@ -38,7 +49,7 @@ def appendMicrographs(micrographs, folder):
     return made
 
 
-def appendCoordinates(coordinates, micrographs, folder):
+def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, folder: str) -> None:
     """Append the known particles, with their angles as rlnAngleRot, rlnAngleTilt and rlnAnglePsi (degrees).
 
     micrographs: of appendMicrographs. folder: of the STAR files.
@@ -51,7 +62,7 @@ def appendCoordinates(coordinates, micrographs, folder):
             coordinates.append(item)
 
 
-def appendCTFs(ctfs, micrographs, folder):
+def appendCTFs(ctfs: SetOfCTF, micrographs: SetOfMicrographs, folder: str) -> None:
     """Append the known CTFs, of the texts of CTFFIND."""
     for name, micrograph in micrographs.items():
         ctf = _readCTF(os.path.join(folder, name + ".txt"))
@@ -59,7 +70,7 @@ def appendCTFs(ctfs, micrographs, folder):
         ctfs.append(ctf)
 
 
-def appendParticles(particles, micrographs, path):
+def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> None:
     """Append the particles of the engine's particles.star with alignment, CTF and coordinate.
 
     Raises KeyError for a particle of an unknown micrograph.
@@ -80,20 +91,20 @@ def appendParticles(particles, micrographs, path):
         particles.append(item)
 
 
-def _coordinate(place, micrograph):
+def _coordinate(place: Any, micrograph: Micrograph) -> Any:
     # Scipion's coordinates are integers and truncate.
     item = Coordinate(x=int(round(place[0])), y=int(round(place[1])))
     item.setMicrograph(micrograph)
     return item
 
 
-def _readCTF(path):
+def _readCTF(path: str) -> Any:
     with open(path, encoding="utf-8") as file:
         values = next(line.split() for line in file if line.strip() and not line.startswith("#"))
     return _ctf(*[float(value) for value in values[1:4]])
 
 
-def _ctf(defocusU, defocusV, angle):
+def _ctf(defocusU: Any, defocusV: Any, angle: Any) -> Any:
     ctf = CTFModel()
     ctf.setStandardDefocus(defocusU, defocusV, angle)
     return ctf

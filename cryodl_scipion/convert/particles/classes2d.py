@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes of the engine as Scipion's sets: classes with aligned particles, and their averages with scores."""
 
+from typing import Any, Dict, List, Set, Tuple
+
 import numpy as np
 from pwem.convert import transformations
-from pwem.objects import Particle, Transform
+from pwem.objects import EMObject, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles, Transform
 from pyworkflow.object import Float, Integer
 
 from ..star import iterColumns, readColumns
@@ -17,7 +19,7 @@ _COLUMNS = ("rlnClassNumber", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst
 _TABLE = ("rlnClassNumber", "rlnReferenceImage", SCORE[1:], PARTICLES[1:], RESOLUTION[1:])
 
 
-def planeMatrix(psi, origin):
+def planeMatrix(psi: float, origin: Tuple[float, float]) -> np.ndarray:
     """(4, 4) matrix of Scipion's 2-D alignment, as the plugin of RELION reads and writes it.
 
     psi: degrees. origin: x, y in px, the shift that centres the particle.
@@ -27,26 +29,26 @@ def planeMatrix(psi, origin):
     return matrix
 
 
-def readClasses(path):
+def readClasses(path: Any) -> Dict[int, Tuple[str, float, int, float]]:
     """{number: (image name, score, particles, resolution in Å)} of the engine's classes.star."""
     return {row[0]: row[1:] for row in readColumns(path, _TABLE, (int, str, float, int, float), "classes")}
 
 
-def fillClasses(classes, particles, particlesFile, classesFile):
+def fillClasses(classes: SetOfClasses2D, particles: SetOfParticles, particlesFile: str, classesFile: str) -> None:
     """Fill a SetOfClasses2D from the files of `cryodl classify-2d`.
 
     classes: new set, whose images are `particles`. Particles in no class (number 0) are left out.
     """
     table, pixelSize = readClasses(classesFile), particles.getSamplingRate()
 
-    def describeItem(item, row):
+    def describeItem(item: Any, row: Any) -> None:
         number, psi, x, y, fit, margin = row
         item.setClassId(number)
         item.setTransform(Transform(planeMatrix(psi, (x / pixelSize, y / pixelSize))))
         setattr(item, FIT, Float(fit))
         setattr(item, MARGIN, Float(margin))
 
-    def describeClass(made):
+    def describeClass(made: Any) -> None:
         made.setAlignment2D()
         average = made.getRepresentative()
         average.setLocation(*locationOf(table[made.getObjId()][0], classesFile))
@@ -60,7 +62,7 @@ def fillClasses(classes, particles, particlesFile, classesFile):
     )
 
 
-def appendAverages(averages, particles, classesFile):
+def appendAverages(averages: SetOfAverages, particles: SetOfParticles, classesFile: str) -> None:
     """Append the averages of classes that have particles, each with its score, to a SetOfAverages."""
     averages.copyInfo(particles)
     averages.setAlignment("None")
@@ -78,7 +80,7 @@ def appendAverages(averages, particles, classesFile):
         averages.append(average)
 
 
-def classRows(classes):
+def classRows(classes: SetOfClasses2D) -> Any:
     """[(id, index, file, particles, score or None)] of a SetOfClasses2D, in its order."""
     rows = []
     for made in classes.iterItems():
@@ -88,12 +90,12 @@ def classRows(classes):
     return rows
 
 
-def keptIds(rows, threshold, fewest):
+def keptIds(rows: Any, threshold: Any, fewest: Any) -> List[int]:
     """Ids of the classes of classRows with at least this score and so many particles."""
     return [row[0] for row in rows if row[3] >= fewest and row[4] is not None and row[4] >= threshold]
 
 
-def keepClasses(output, particles, classes, ids):
+def keepClasses(output: SetOfClasses2D, particles: SetOfParticles, classes: SetOfClasses2D, ids: Set[int]) -> None:
     """Copy the classes with these ids to a SetOfClasses2D, and their particles to a SetOfParticles."""
     # found first: two loops over one set's file disturb each other
     known = {
@@ -103,7 +105,7 @@ def keepClasses(output, particles, classes, ids):
         for made in classes.iterItems()
     }
 
-    def describeClass(made):
+    def describeClass(made: Any) -> None:
         for name, value in known[made.getObjId()].items():
             setattr(made, name, value)
 
@@ -111,7 +113,7 @@ def keepClasses(output, particles, classes, ids):
     particles.appendFromClasses(output)
 
 
-def _describe(item, row):
+def _describe(item: EMObject, row: Tuple[str, float, int, float]) -> None:
     setattr(item, SCORE, Float(row[1]))
     setattr(item, PARTICLES, Integer(row[2]))
     setattr(item, RESOLUTION, Float(row[3]))

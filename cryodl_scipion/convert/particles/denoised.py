@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a set of denoised particles says that it is one, and where the raw images are."""
 
+from pwem.objects import Particle, SetOfParticles
 from pyworkflow.object import Boolean, String
 
 # Attribute of a set: the name of the model that made its images.
@@ -11,7 +12,7 @@ RAW_IMAGE = "_cryodlRawImage"
 _RAW_FLIPPED = "_cryodlRawFlipped"
 
 
-def denoiserOf(particles):
+def denoiserOf(particles: SetOfParticles) -> str:
     """Name of the model that made the images of a set; '' for raw ones.
 
     Sets that other protocols made of denoised ones may have lost the set's attribute; their items still tell.
@@ -23,12 +24,12 @@ def denoiserOf(particles):
     return "unknown" if first is not None and rawImageOf(first) else ""
 
 
-def rawImageOf(item):
+def rawImageOf(item: Particle) -> str:
     """'000001@file' of the raw image of a denoised item; '' for a raw one."""
     return item.getAttributeValue(RAW_IMAGE, None) or ""
 
 
-def markSet(particles, model):
+def markSet(particles: SetOfParticles, model: str) -> None:
     """Write on a set that its images are denoised. model: name."""
     setattr(particles, DENOISER, String(model))
     setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
@@ -36,12 +37,12 @@ def markSet(particles, model):
     particles.setIsPhaseFlipped(True)
     particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
-        "Denoised by the model %s: not raw data. For looking, sorting and first orientations; "
-        "never for the final map." % model
+        f"Denoised by the model {model}: not raw data. For looking, sorting and first orientations; never for "
+        "the final map."
     )
 
 
-def unmarkSet(particles):
+def unmarkSet(particles: SetOfParticles) -> None:
     """Take from a set of raw images, copied from a denoised one, what says that they are denoised."""
     particles.setIsPhaseFlipped(bool(particles.getAttributeValue(_RAW_FLIPPED, False)))
     for name in (DENOISER, _RAW_FLIPPED):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
+from typing import Any, Optional, Set
+
 import numpy as np
+from pwem.objects import SetOfParticles
 from pyworkflow.object import Float, String
 
 from ..star import columnsOf
@@ -12,7 +15,7 @@ from .particles import locationOf, nameOf, pairedRows
 _STRENGTH = "_cryodlDenoisedStrength"
 
 
-def appendDenoised(denoised, particles, path, model):
+def appendDenoised(denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str) -> None:
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set.
 
     denoised: new set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name.
@@ -28,12 +31,12 @@ def appendDenoised(denoised, particles, path, model):
         denoised.append(copy)
     if denoised.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, denoised.getSize(), particles.getSize())
+            f"{path} has {denoised.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
     markSet(denoised, model)
 
 
-def appendRaw(output, particles, raw=None):
+def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[SetOfParticles] = None) -> None:
     """Append copies of denoised items with their raw images.
 
     output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are
@@ -55,12 +58,12 @@ def appendRaw(output, particles, raw=None):
     unmarkSet(output)
 
 
-def idsOf(particles):
+def idsOf(particles: SetOfParticles) -> Set[Any]:
     """Ids of a set's items."""
     return {item.getObjId() for item in particles.iterItems()}
 
 
-def _scaleShifts(transform, ratio):
+def _scaleShifts(transform: Any, ratio: float) -> None:
     matrix = np.array(transform.getMatrix(), float)
     matrix[:3, 3] *= ratio
     transform.setMatrix(matrix)

@@ -3,8 +3,9 @@
 
 import shutil
 import sqlite3
+from typing import Any
 
-from pwem.objects import ParticleFlex
+from pwem.objects import ParticleFlex, SetOfParticles, SetOfParticlesFlex
 from pyworkflow.object import Float, Integer
 
 from .particles import pairedRows
@@ -14,12 +15,12 @@ LATENT, CLUSTER = "cryodlLatent%d", "cryodlCluster"
 PROGRAM = "cryodl"
 
 
-def _columns(count):
+def _columns(count: int) -> Any:
     names = [LATENT % number for number in range(1, count + 1)]
     return names + [CLUSTER], (float,) * count + (int,)
 
 
-def appendLatent(output, particles, path, count):
+def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
     """Append copies of all items with `count` latent coordinates and the cluster of the engine's STAR file.
 
     Raises ValueError unless every particle is there.
@@ -33,11 +34,11 @@ def appendLatent(output, particles, path, count):
         output.append(copy)
     if output.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
 
 
-def appendFlex(output, particles, path, count):
+def appendFlex(output: SetOfParticlesFlex, particles: SetOfParticles, path: str, count: int) -> None:
     """Append all items as ParticleFlex, whose place in the latent space other plugins read (getZFlex, getZRed)."""
     output.getFlexInfo().setProgName(PROGRAM)
     for item, row in pairedRows(particles, path, *_columns(count)):
@@ -49,7 +50,7 @@ def appendFlex(output, particles, path, count):
         output.append(flex)
 
 
-def latentOf(particles):
+def latentOf(particles: SetOfParticles) -> Any:
     """Ids, [(coordinates)] and clusters of a set that appendLatent made."""
     ids, coordinates, clusters = [], [], []
     for item in particles.iterItems():
@@ -61,7 +62,7 @@ def latentOf(particles):
     return ids, coordinates, clusters
 
 
-def writeSelection(particles, ids, path):
+def writeSelection(particles: SetOfParticles, ids: Any, path: str) -> None:
     """Write a copy of a set's file in which only the items of `ids` are enabled, for pwem's ProtUserSubSet."""
     particles.write()
     shutil.copy(particles.getFileName(), path)

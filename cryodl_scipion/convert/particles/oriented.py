@@ -2,8 +2,9 @@
 """What the engine found of particles - angles, probabilities, simulated truth - as items of sets."""
 
 import os
+from typing import Any
 
-from pwem.objects import Transform
+from pwem.objects import SetOfParticles, Transform
 from pyworkflow.object import Float, String
 
 from ..alignment import matrixOf
@@ -19,12 +20,12 @@ REFERENCE = ("cryodlReference", "cryodlReferenceDigest")
 NOISE = "_cryodlNoiseControl"  # attribute: the engine's STAR file of noise that was oriented likewise
 
 
-def transformOf(pose, pixelSize):
+def transformOf(pose: Any, pixelSize: float) -> Any:
     """Scipion's Transform of (rot, tilt, psi, origin x, origin y); origin in Å."""
     return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
 
 
-def appendOriented(output, particles, path, noise=None):
+def appendOriented(output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`.
 
     output: new set with projection alignment. path: the engine's STAR file. noise: that of oriented noise, or None.
@@ -44,11 +45,11 @@ def appendOriented(output, particles, path, noise=None):
         output.append(copy)
     if output.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
 
 
-def noiseControlOf(particles):
+def noiseControlOf(particles: SetOfParticles) -> Any:
     """Path of the oriented noise that belongs to the angles of a set; None if there is none, or it is gone."""
     first = particles.getFirstItem() if particles.getSize() else None
     path = first.getAttributeValue(NOISE, None) if first is not None else None

@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SetOfParticles as RELION's STAR (3.1) for the engine. Items are iterated, never held: a set may have a million."""
 
+import functools
 import os
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+from pwem.objects import Particle, SetOfParticles
 
 from ..relion_star import _SPACE, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 # Attributes of items that RELION's plugin keeps under these names.
-_KEPT = ("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution")
-_KEPT += tuple("cryodlLatent%d" % number for number in range(1, 21)) + ("cryodlCluster",)
+_KEPT: Tuple[str, ...] = (
+    "rlnRandomSubset",
+    "rlnClassNumber",
+    "cryodlReference",
+    "cryodlReferenceDigest",
+    "cryodlReferenceResolution",
+)
+_KEPT += tuple(f"cryodlLatent{number}" for number in range(1, 21)) + ("cryodlCluster",)
 _ID = "rlnImageId"
 _ORIGINAL = "rlnImageOriginalName"
 
 
-def writeParticles(path, particles):
+def writeParticles(path: str, particles: SetOfParticles) -> None:
     """Write a SetOfParticles as STAR 3.1, whole or not at all.
 
     path: the file. Image names are those of the set: relative to the project's folder, in which the engine runs.
@@ -23,12 +33,12 @@ def writeParticles(path, particles):
     """
     first = particles.getFirstItem() if particles.getSize() else None
     if first is None:
-        raise ValueError("The set of particles is empty; there is nothing to write to %s." % path)
+        raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
     flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
     writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), particles.iterItems())
 
 
-def pairedRows(particles, path, columns, kinds):
+def pairedRows(particles: SetOfParticles, path: Any, columns: Sequence[str], kinds: Tuple[type, ...]) -> Any:
     """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles.
 
     path: the engine's STAR file. columns, kinds: see star.iterColumns. The engine keeps the order, and may leave rows
@@ -42,13 +52,12 @@ def pairedRows(particles, path, columns, kinds):
         item = next((item for item in items if item.getObjId() == row[0]), None)
         if item is None:
             raise ValueError(
-                "%s has particle %d, which the input set does not have at that place. Run the "
-                "protocol anew." % (path, row[0])
+                f"{path} has particle {row[0]}, which the input set does not have at that place. Run the protocol anew."
             )
         yield item, row[1:]
 
 
-def locationOf(name, star=None):
+def locationOf(name: Any, star: Optional[str] = None) -> Any:
     """(index, file) of RELION's 000001@file.
 
     star: the STAR file that names it, if the engine wrote it: its stacks may lie beside it and be named so.
@@ -58,15 +67,19 @@ def locationOf(name, star=None):
     return int(index), beside if star and os.path.exists(beside) else path
 
 
-def nameOf(item):
+def nameOf(item: Particle) -> str:
     """RELION's name of an item's image, 000001@file; a file with one image has it as the first."""
-    return "%06d@%s" % (item.getIndex() or 1, item.getFileName())
+    return f"{item.getIndex() or 1:06d}@{item.getFileName()}"
 
 
 # ----- columns: (names, function of an item that gives their values)
-def _writersOf(particles, first):
+def _attributeOf(name: str, item: Particle) -> Tuple[Any]:
+    return (item.getAttributeValue(name),)
+
+
+def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
     pixelSize = particles.getSamplingRate()
-    writers = [
+    writers: List[Tuple[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]]] = [
         (
             ("rlnImageName", _ID, "rlnOpticsGroup"),
             lambda item: (nameOf(item), item.getObjId(), item.getAttributeValue("_rlnOpticsGroup", 1)),
@@ -89,18 +102,14 @@ def _writersOf(particles, first):
         )
     for name in _KEPT:
         if first.hasAttribute("_" + name):
-            writers.append(((name,), lambda item, name=name: (item.getAttributeValue("_" + name),)))
+            writers.append(((name,), functools.partial(_attributeOf, "_" + name)))
     if denoiserOf(particles):
-        writers.append(
-            (
-                ("cryodlDenoiser", _ORIGINAL),
-                lambda item, model=denoiserOf(particles): (model, rawImageOf(item) or "None"),
-            )
-        )
+        model = denoiserOf(particles)
+        writers.append((("cryodlDenoiser", _ORIGINAL), lambda item: (model, rawImageOf(item) or "None")))
     return writers
 
 
-def micrographOf(item):
+def micrographOf(item: Particle) -> str:
     """What tells the item's micrograph from others; '' if nothing is known of it."""
     coordinate = item.getCoordinate()
     name = coordinate.getMicName() if coordinate is not None else None

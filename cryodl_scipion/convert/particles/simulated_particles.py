@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `cryodl simulate-particles` made, as Scipion's sets."""
 
-from pwem.objects import Coordinate, CTFModel, Particle
+from typing import Any, Tuple
+
+from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 from pyworkflow.object import Integer
 
 from ..star import columnsOf, iterColumns
@@ -12,13 +14,14 @@ _COLUMNS = ("rlnImageName", "rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "
 _HALF = "rlnRandomSubset"
 
 
-def appendSimulated(particles, path, cleanPath, clean):
+def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParticles) -> None:
     """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
 
     particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.
     cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets.
     """
-    columns, kinds = _COLUMNS, (str, str) + (float,) * 8
+    columns: Tuple[str, ...] = _COLUMNS
+    kinds: Tuple[type, ...] = (str, str) + (float,) * 8
     hasHalf = _HALF in columnsOf(path, "particles")
     if hasHalf:
         columns, kinds = columns + (_HALF,), kinds + (int,)
@@ -42,7 +45,7 @@ def appendSimulated(particles, path, cleanPath, clean):
         particles.append(item)
 
 
-def _coordinate(micName, micId):
+def _coordinate(micName: Any, micId: int) -> Any:
     # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
     # want.
     coordinate = Coordinate(x=0, y=0)

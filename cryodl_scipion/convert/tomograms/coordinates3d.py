@@ -6,9 +6,11 @@ words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix o
 alignment.py.
 """
 
+from typing import Any, Dict, List, Sequence
+
 from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
-from tomo.objects import Coordinate3D
+from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
@@ -18,7 +20,7 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
 
 
-def readPlaces(path):
+def readPlaces(path: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the rows of a STAR file; columns that the file lacks are absent."""
     table = tableWith(path, PLACE[0])
     kinds = dict(
@@ -29,7 +31,13 @@ def readPlaces(path):
     return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], table)]
 
 
-def appendPlaces(coordinates, tomogram, rows, groups=None, scale=1.0):
+def appendPlaces(
+    coordinates: SetOfCoordinates3D,
+    tomogram: Tomogram,
+    rows: Sequence[Dict[str, Any]],
+    groups: Any = None,
+    scale: float = 1.0,
+) -> None:
     """Append rows of readPlaces to a SetOfCoordinates3D.
 
     tomogram: the one that the places lie in, of the set's precedents. groups: {structure: group number}; None: the

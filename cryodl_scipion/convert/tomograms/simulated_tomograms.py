@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `cryodl simulate-tomograms` made, as Scipion's sets."""
 
-from tomo.objects import TomoAcquisition, Tomogram
+from typing import Dict
+
+from pwem.objects import SetOfMicrographs
+from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
 from .tomograms import maskOf
 
 
-def appendTomograms(tomograms, files, even, odd):
+def appendTomograms(
+    tomograms: SetOfTomograms, files: Dict[str, str], even: SetOfMicrographs, odd: SetOfMicrographs
+) -> Dict[str, Tomogram]:
     """Append all to a SetOfTomograms, which has pixel size and acquisition.
 
     files: {name: path}; the name is the tsId. even, odd: the same of half tomograms, or empty.
@@ -30,7 +35,7 @@ def appendTomograms(tomograms, files, even, odd):
     return made
 
 
-def appendLabels(masks, tomograms, files):
+def appendLabels(masks: SetOfTomoMasks, tomograms: Dict[str, Tomogram], files: Dict[str, str]) -> None:
     """Append the label volumes to a SetOfTomoMasks. tomograms: of appendTomograms."""
     for name, path in sorted(files.items()):
         masks.append(maskOf(tomograms[name], path))

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown."""
 
+from typing import Any, Dict, Sequence
+
 from pyworkflow.object import Float, Integer, String
-from tomo.objects import AverageSubTomogram, SubTomogram, TomoAcquisition
+from tomo.objects import (
+    AverageSubTomogram,
+    SetOfAverageSubTomograms,
+    SetOfClassesSubTomograms,
+    SetOfSubTomograms,
+    SubTomogram,
+    TomoAcquisition,
+)
 
 from ..star import columnsOf, iterColumns
 from .subtomograms import ANGLES, CLASS, CLASS_NAMES, HALF, ORIGIN, TILTS, readRows, transformOf, volumeOf
@@ -12,7 +21,7 @@ CONFIDENCE, PROBABILITY = "_cryodlConfidence", "_cryodlProbability%d"
 _TOMOGRAM = "rlnTomoName"
 
 
-def appendSimulated(subtomograms, path, names):
+def appendSimulated(subtomograms: SetOfSubTomograms, path: str, names: Sequence[str]) -> None:
     """Append the simulated subtomograms with their true class, transform, half set and tilt range.
 
     subtomograms: new set with pixel size and acquisition. path: the engine's STAR file. names: of classes 1, 2, ...
@@ -35,7 +44,7 @@ def appendSimulated(subtomograms, path, names):
     setattr(subtomograms, CLASS_NAMES, String(", ".join(names)))
 
 
-def _acquisition(subtomograms, row):
+def _acquisition(subtomograms: SetOfSubTomograms, row: Any) -> TomoAcquisition:
     acquisition = TomoAcquisition()
     acquisition.copy(subtomograms.getAcquisition())
     for name, setter in zip(TILTS, (acquisition.setAngleMin, acquisition.setAngleMax)):
@@ -44,7 +53,7 @@ def _acquisition(subtomograms, row):
     return acquisition
 
 
-def fillClasses(classes, path, names, averages):
+def fillClasses(classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]) -> int:
     """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out.
 
     names: {class number: name}. averages: {class number: file}; a class without one has no representative.
@@ -53,16 +62,16 @@ def fillClasses(classes, path, names, averages):
     rows, columns = readRows(path)
     pixelSize, made = classes.getImages().getSamplingRate(), []
 
-    def describeItem(item, _):
+    def describeItem(item: Any, _: Any) -> None:
         row = rows.get(item.getObjId())
         item._appendItem = row is not None and int(float(row[CLASS])) > 0
-        if item._appendItem:
+        if row is not None and item._appendItem:
             describe(item, row, columns, pixelSize)
             made.append(item.getObjId())
 
-    def describeClass(item):
+    def describeClass(item: Any) -> None:
         item.setAlignment3D()
-        item.setObjLabel(names.get(item.getObjId(), "class %d" % item.getObjId()))
+        item.setObjLabel(names.get(item.getObjId(), f"class {item.getObjId()}"))
         if item.getObjId() in averages:
             representative = item.getRepresentative()
             representative.setFileName(averages[item.getObjId()])
@@ -72,7 +81,7 @@ def fillClasses(classes, path, names, averages):
     return len(made)
 
 
-def appendUnknown(output, subtomograms, path):
+def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str) -> int:
     """Append copies of the items of class 0; returns how many."""
     rows, columns = readRows(path)
     for item in [item.clone() for item in subtomograms.iterItems()]:
@@ -82,7 +91,7 @@ def appendUnknown(output, subtomograms, path):
     return output.getSize()
 
 
-def describe(item, row, columns, pixelSize):
+def describe(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
     """Write class, transform, confidence and probabilities of a row on an item. Returns it."""
     item.setClassId(int(float(row[CLASS])))
     if ANGLES[0] in row:
@@ -93,12 +102,12 @@ def describe(item, row, columns, pixelSize):
     return item
 
 
-def appendAverages(output, names, averages):
+def appendAverages(output: SetOfAverageSubTomograms, names: Dict[int, str], averages: Dict[int, str]) -> None:
     """Append the averages of classes; ids are the classes' numbers. output: set of averages with pixel size."""
     for number in sorted(averages):
         item = AverageSubTomogram()
         item.setObjId(number)
         item.setFileName(averages[number])
         item.setSamplingRate(output.getSamplingRate())
-        item.setObjLabel(names.get(number, "class %d" % number))
+        item.setObjLabel(names.get(number, f"class {number}"))
         output.append(item)

@@ -5,11 +5,13 @@ A transform of Scipion turns places of the subtomogram into places of the refere
 tilt, psi and origins as alignment.py says, the way that the plugin of RELION's tomography does.
 """
 
+import functools
 import os
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from pwem.objects import Transform
-from tomo.objects import SetOfClassesSubTomograms
+from pwem.objects import EMObject, EMSet, Transform
+from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
 from ..alignment import matrixOf
 from ..relion_star import opticsOf, poseOf, writeStar
@@ -30,7 +32,7 @@ UNKNOWN = "unknown"
 _HALVES, _WEIGHTS = ("_rlnRandomSubset", "_rdnSubset"), ("_ctfFile",)
 
 
-def writeSubtomograms(path, subtomograms, tilts, classes=False):
+def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], classes: bool = False) -> None:
     """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all.
 
     tilts: (least, largest) degrees where neither the items nor their tomograms know their range. classes: whether
@@ -46,17 +48,15 @@ def writeSubtomograms(path, subtomograms, tilts, classes=False):
         writers.append(((CLASS,), lambda pair: (pair[1],)))
     count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), _sizeOf(subtomograms)
     if count != expected:
-        raise ValueError(
-            "Only %d of %d subtomograms could be read from %s." % (count, expected, subtomograms.getFileName())
-        )
+        raise ValueError(f"Only {count} of {expected} subtomograms could be read from {subtomograms.getFileName()}.")
 
 
-def imagesOf(subtomograms):
+def imagesOf(subtomograms: EMSet) -> SetOfSubTomograms:
     """The SetOfSubTomograms of a set, or of a set of classes."""
     return subtomograms.getImages() if isinstance(subtomograms, SetOfClassesSubTomograms) else subtomograms
 
 
-def isAligned(subtomograms):
+def isAligned(subtomograms: EMSet) -> bool:
     """Whether any item has another transform than none at all."""
     return any(
         item.hasTransform() and not np.allclose(item.getTransform().getMatrix(), np.eye(4))
@@ -64,7 +64,7 @@ def isAligned(subtomograms):
     )
 
 
-def classNumbers(subtomograms):
+def classNumbers(subtomograms: EMSet) -> Dict[int, int]:
     """{class number: number of items} of a set of classes, or by the class ids of a set; 0 holds those without any."""
     counts = {}
     for _, number in _items(subtomograms):
@@ -72,7 +72,7 @@ def classNumbers(subtomograms):
     return counts
 
 
-def classNames(subtomograms, numbers):
+def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
     """Names of classes by their numbers: those of a simulation, else the labels of classes; [] if they cannot tell the
     classes apart.
 
@@ -87,7 +87,7 @@ def classNames(subtomograms, numbers):
     return names if all(names) and len(set(names)) == len(names) and UNKNOWN not in names else []
 
 
-def _items(subtomograms):
+def _items(subtomograms: EMSet) -> Any:
     """(item, class number) one after another; the item is the set's own object and changes with the next."""
     if not isinstance(subtomograms, SetOfClassesSubTomograms):
         for item in subtomograms.iterItems():
@@ -98,18 +98,24 @@ def _items(subtomograms):
             yield item, number
 
 
-def _sizeOf(subtomograms):
+def _sizeOf(subtomograms: EMSet) -> int:
     if not isinstance(subtomograms, SetOfClassesSubTomograms):
         return subtomograms.getSize()
     return sum([item.getSize() for item in subtomograms.iterItems()])
 
 
 # ----- columns: (names, function of an item that gives their values)
-def _unpacked(values):
+def _attribute(name: str, item: SubTomogram) -> Tuple[Any]:
+    return (item.getAttributeValue(name),)
+
+
+def _unpacked(values: Callable[..., Any]) -> Callable[..., Any]:
     return lambda pair: values(pair[0])
 
 
-def _writersOf(images, first, tilts):
+def _writersOf(
+    images: SetOfSubTomograms, first: SubTomogram, tilts: Callable[..., Any]
+) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
     writers = [
         (
             ("rlnImageName", ID, "rlnOpticsGroup"),
@@ -121,23 +127,23 @@ def _writersOf(images, first, tilts):
     for column, names in ((HALF, _HALVES), (WEIGHTS, _WEIGHTS)):
         name = next((name for name in names if first.getAttributeValue(name, None)), None)
         if name:
-            writers.append(((column,), lambda item, name=name: (item.getAttributeValue(name),)))
+            writers.append(((column,), functools.partial(_attribute, name)))
     return writers
 
 
-def _nameOf(item):
+def _nameOf(item: SubTomogram) -> str:
     path = fileOf(item)
-    return "%06d@%s" % (item.getIndex(), path) if (item.getIndex() or 0) > 1 else path
+    return f"{item.getIndex():06d}@{path}" if (item.getIndex() or 0) > 1 else path
 
 
-def _tomogramOf(item):
+def _tomogramOf(item: SubTomogram) -> str:
     """Name of an item's tomogram; 'None', RELION's word, if it is not known."""
     coordinate = item.getCoordinate3D()
     name = coordinate.getTomoId() if coordinate is not None else None
     return name or item.getAttributeValue("_volName", None) or "None"
 
 
-def _tiltsOf(images, otherwise):
+def _tiltsOf(images: SetOfSubTomograms, otherwise: Tuple[float, float]) -> Callable[..., Any]:
     """A function of an item: (least, largest) tilt of it, of its tomogram, of the set, or `otherwise`."""
     coordinates = images.getCoordinates3D() if images.hasCoordinates3D() else None
     tomograms = coordinates.getPrecedents() if coordinates is not None else None
@@ -146,7 +152,7 @@ def _tiltsOf(images, otherwise):
     return lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
 
 
-def tiltRange(item):
+def tiltRange(item: EMObject) -> Optional[Tuple[float, ...]]:
     """(least, largest) degrees that the acquisition of an item or set tells, or None."""
     acquisition = item.getAcquisition()
     angles = [acquisition.getAttributeValue(name, None) for name in ("_angleMin", "_angleMax")] if acquisition else []
@@ -154,20 +160,20 @@ def tiltRange(item):
 
 
 # ----- from the engine
-def readRows(path):
+def readRows(path: str) -> Tuple[Dict[int, Dict[str, str]], List[str]]:
     """({item's id: {column: text}}, columns) of the engine's STAR file."""
     columns = columnsOf(path, "particles")
     rows = iterColumns(path, columns, (str,) * len(columns), "particles")
     return {int(row[columns.index(ID)]): dict(zip(columns, row)) for row in rows}, columns
 
 
-def transformOf(row, pixelSize):
+def transformOf(row: Any, pixelSize: float) -> Any:
     """Scipion's Transform of a row with ANGLES and ORIGIN; origins that it lacks are 0."""
     origin = [float(row.get(name, 0)) / pixelSize for name in ORIGIN]
     return Transform(matrixOf([float(row[name]) for name in ANGLES], origin))
 
 
-def volumeOf(name, star):
+def volumeOf(name: Any, star: str) -> Tuple[int, str]:
     """(index, path) of a volume that a STAR file names: beside the STAR file, or in the current folder."""
     number, _, path = name.rpartition("@")
     beside = os.path.join(os.path.dirname(star), path)

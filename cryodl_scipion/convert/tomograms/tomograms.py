@@ -5,10 +5,12 @@ Items of a set are read into clones first: while a set is iterated, any other ac
 """
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import mrcfile
+from pwem.objects import Volume
 from pyworkflow.object import Float, String
-from tomo.objects import TomoMask
+from tomo.objects import SetOfTomograms, SetOfTomoMasks, Tomogram, TomoMask
 
 from ..arriving import ArrivingItems
 from ..micrograph_names import namesForEngine
@@ -25,43 +27,43 @@ MRC_ENDINGS = (".mrc", ".rec", ".st", ".map", ".ccp4", ".ali", ".mrcs")
 class ArrivingTomograms(ArrivingItems):
     """Tomograms of a set that may still be growing, by their tsId."""
 
-    def _nameOf(self, tomogram):
+    def _nameOf(self, tomogram: Tomogram) -> str:
         return idOf(tomogram)
 
 
-def idOf(tomogram):
+def idOf(tomogram: Tomogram) -> str:
     """What tells a tomogram, or the mask of one, from others: its tsId; of old sets the name of its file."""
     return tomogram.getTsId() or os.path.splitext(os.path.basename(fileOf(tomogram)))[0]
 
 
-def clonesOf(volumes):
+def clonesOf(volumes: SetOfTomograms) -> List[Tomogram]:
     """[item] of a set, as objects of their own."""
     return [item.clone() for item in volumes.iterItems()]
 
 
-def byId(volumes):
+def byId(volumes: SetOfTomograms) -> Dict[str, Tomogram]:
     """{tsId: item} of a set of tomograms or masks."""
     return {idOf(item): item for item in clonesOf(volumes)}
 
 
-def engineNames(volumes):
+def engineNames(volumes: Union[List[Tomogram], SetOfTomograms]) -> Dict[str, str]:
     """{tsId: name for the engine} of a set, or of a list of items."""
     items = volumes if isinstance(volumes, list) else clonesOf(volumes)
     names = namesForEngine(((item.getObjId(), idOf(item)) for item in items), "tomogram")
     return {idOf(item): names[item.getObjId()] for item in items}
 
 
-def pairedVolumes(tomograms, masks):
+def pairedVolumes(tomograms: SetOfTomograms, masks: SetOfTomoMasks) -> Tuple[List[Tomogram], List[TomoMask]]:
     """([Tomogram], [TomoMask]) of the masks' tomograms, in the order of the masks."""
     known, items = byId(tomograms), clonesOf(masks)
     return [known[idOf(mask)] for mask in items], items
 
 
-def filesOf(items):
+def filesOf(items: Sequence[TomoMask]) -> Tuple[str, ...]:
     return tuple(fileOf(item) for item in items)
 
 
-def tomogramFileOf(item):
+def tomogramFileOf(item: TomoMask) -> Optional[str]:
     """File of a tomogram, or of the tomogram of a mask; None if the mask does not say, or if that is gone."""
     if not isinstance(item, TomoMask):
         return fileOf(item)
@@ -69,7 +71,7 @@ def tomogramFileOf(item):
     return path if os.path.exists(path) else None
 
 
-def tomogramsBehind(masks):
+def tomogramsBehind(masks: Sequence[TomoMask]) -> Any:
     """[file] of the tomograms of a list of masks, of the same size; None unless all are there."""
     files = [tomogramFileOf(mask) for mask in masks]
     if not all(path and path.lower().endswith(MRC_ENDINGS) for path in files):
@@ -77,17 +79,17 @@ def tomogramsBehind(masks):
     return files if [sizeOfFile(path) for path in files] == [sizeOf(mask) for mask in masks] else None
 
 
-def sizeOf(volume):
+def sizeOf(volume: Volume) -> Any:
     """(x, y, z) px of an item's file by its header, whatever the name of the file is."""
     return sizeOfFile(fileOf(volume))
 
 
-def sizeOfFile(path):
+def sizeOfFile(path: Optional[str]) -> Tuple[int, ...]:
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         return tuple(int(mrc.header[name]) for name in ("nx", "ny", "nz"))
 
 
-def maskOf(tomogram, path):
+def maskOf(tomogram: Tomogram, path: str) -> TomoMask:
     """A TomoMask in the place of a tomogram: same tsId, pixel size, origin and acquisition; path: its volume."""
     mask = TomoMask()
     mask.copyInfo(tomogram)
@@ -99,14 +101,14 @@ def maskOf(tomogram, path):
     return mask
 
 
-def markScores(masks, feature, threshold, models):
+def markScores(masks: SetOfTomoMasks, feature: str, threshold: float, models: str) -> None:
     """Note on a set of score volumes what they are. models: text."""
     setattr(masks, FEATURE, String(feature))
     setattr(masks, THRESHOLD, Float(threshold))
     setattr(masks, MODELS, String(models))
 
 
-def markLabels(masks, features):
+def markLabels(masks: SetOfTomoMasks, features: Sequence[str]) -> None:
     """Note on a set of label volumes the names of labels 1, 2, ..."""
     for name in (FEATURE, THRESHOLD, MODELS):
         if masks.hasAttribute(name):  # copyInfo of scores hands on what they say of themselves
@@ -114,12 +116,12 @@ def markLabels(masks, features):
     setattr(masks, FEATURES, String(", ".join(features)))
 
 
-def featureOf(masks):
+def featureOf(masks: SetOfTomoMasks) -> str:
     """Name of the feature of a set of score volumes, '' of other sets."""
     return masks.getAttributeValue(FEATURE, None) or ""
 
 
-def featuresOf(masks):
+def featuresOf(masks: SetOfTomoMasks) -> List[str]:
     """Names of labels 1, 2, ... of a set of label volumes, [] if they are not known."""
     names = masks.getAttributeValue(FEATURES, None) or ""
     return [name.strip() for name in names.split(",") if name.strip()]

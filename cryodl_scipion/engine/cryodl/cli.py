@@ -75,6 +75,10 @@ EPILOGS = {
     "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
     "--spherical-aberration 2.7 --output ctf.star",
+    "report": "example:\n  cryodl report --folder results/ --output report.html\nFor a Scipion project: cryodl report "
+    "--project ScipionUserData/projects/mine --output report.html",
+    "extract-particles": "example:\n  cryodl extract-particles --coordinates picks/ --micrographs 'mics/*.mrc' "
+    "--ctf ctf.star --pixel-size 1.06 --particle-diameter 190 --output particles.star",
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
     "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
     "Then: cryodl pick --micrographs assessment/good.txt ...",

@@ -104,6 +104,8 @@ def test_order_of_choices_is_frozen():
         "SegmentConfig.annotators": ("combined", "each"),
         "SegmentConfig.scores": ("float16", "int8"),
         "ExportRelionConfig.protein": ("dark", "bright"),
+        "ExtractParticlesConfig.protein": ("dark", "bright"),
+        "ExtractParticlesConfig.border": ("drop", "fill"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
         "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),

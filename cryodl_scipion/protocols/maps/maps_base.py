@@ -3,9 +3,11 @@
 
 import json
 import os
+from typing import Any, List, Optional, Sequence, Tuple
 
-from pwem.objects import EMSet
+from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.maps.maps import FRAMES, frameOf, isMrc, mapForEngine, unequalVoxels
 from ...convert.structures import structureFileOf, structureProblem
@@ -22,7 +24,7 @@ class MapsBase(OneRunBase):
     _MODEL_KIND = "map_improver"
 
     # ----- form
-    def _addMapParam(self, form, name, help, pointerClass="Volume", **arguments):
+    def _addMapParam(self, form: Form, name: str, help: str, pointerClass: str = "Volume", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -31,7 +33,7 @@ class MapsBase(OneRunBase):
             **dict(dict(label="Map", important=True), **arguments),
         )
 
-    def _addModelParam(self, form, name, help, **arguments):
+    def _addModelParam(self, form: Form, name: str, help: str, **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -40,7 +42,7 @@ class MapsBase(OneRunBase):
             **dict(dict(label="Atomic model", important=True), **arguments),
         )
 
-    def _addFrameParam(self, form, condition="True"):
+    def _addFrameParam(self, form: Form, condition: str = "True") -> None:
         form.addParam(
             "frame",
             params.EnumParam,
@@ -49,77 +51,79 @@ class MapsBase(OneRunBase):
             condition=condition,
             expertLevel=params.LEVEL_ADVANCED,
             label="Map and model fit by",
-            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, "
-            "and the map's file has one in its header; in an imported map they often differ. *%s*: if "
-            "they differ, the one by which the map is denser at the atoms. The summary tells which." % FRAMES[0],
+            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, and "
+            f"the map's file has one in its header; in an imported map they often differ. *{FRAMES[0]}*: if "
+            "they differ, the one by which the map is denser at the atoms. The summary tells which.",
         )
 
     # ----- files for the engine
-    def _place(self, volume, structure, name=_FRAME_FILE):
+    def _place(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
         """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
         frame = frameOf(volume, structureFileOf(structure), self.frame.get())
         os.makedirs(self._inputFolder(), exist_ok=True)
         write_json(os.path.join(self._inputFolder(), name), frame._asdict())
         return frame.xyz
 
-    def _frameLines(self, name=_FRAME_FILE):
+    def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
         path = os.path.join(self._inputFolder(), name)
         if not os.path.exists(path):
             return []
         with open(path, encoding="utf-8") as file:
             frame = json.load(file)
         return [
-            "Map and model fit by: %s (the map begins at %s Å)"
-            % (frame["word"], ", ".join("%.2f" % value for value in frame["xyz"]))
+            f"Map and model fit by: {frame['word']} (the map begins at "
+            f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
         ]
 
-    def _mapFor(self, volume, origin=None, pixelSize=False):
+    def _mapFor(
+        self, volume: Volume, origin: Optional[Tuple[float, float, float]] = None, pixelSize: bool = False
+    ) -> str:
         return mapForEngine(volume, self._inputFolder(), origin, pixelSize)
 
     # ----- checks
-    def _checkMap(self, volume, what="map"):
+    def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
         """A sentence about a map that cannot be used, in a list."""
         path = structureFileOf(volume)
         if not os.path.isfile(path):
-            return ["The file of the %s, %s, is not there. Import it again." % (what, path or "(no name)")]
+            return [f"The file of the {what}, {path or '(no name)'}, is not there. Import it again."]
         if not volume.getSamplingRate() or volume.getSamplingRate() <= 0:
-            return ["The %s %s has no pixel size (sampling rate). Import it again with it." % (what, path)]
+            return [f"The {what} {path} has no pixel size (sampling rate). Import it again with it."]
         return []
 
-    def _checkSameGrid(self, volume, other, what):
+    def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
         """A sentence about a mask, half-map or other map that is not on the grid of a map, in a list."""
         ours, theirs = volume.getDim(), other.getDim()
         if tuple(ours) != tuple(theirs):
             return [
-                "The %s has %s voxels, the map %s. They must lie on the same grid; resample one onto the other "
-                "first." % (what, " x ".join(map(str, theirs)), " x ".join(map(str, ours)))
+                f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. "
+                "They must lie on the same grid; resample one onto the other first."
             ]
         if abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01:
             return [
-                "The %s has %.4g Å/px, the map %.4g Å/px. They must lie on the same grid."
-                % (what, other.getSamplingRate(), volume.getSamplingRate())
+                f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} "
+                "Å/px. They must lie on the same grid."
             ]
         return []
 
-    def _voxelWarnings(self, volumes):
+    def _voxelWarnings(self, volumes: Sequence[Volume]) -> List[str]:
         """Sentences about maps whose header has voxels that are no cubes: Scipion knows one pixel size only."""
         found = [
             (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
         ]
         return [
-            "The voxels of %s are %s Å by its header; they are taken for cubes of %.4g Å, Scipion's pixel size. If "
-            "the header is right, resample the map first."
-            % (structureFileOf(v), " x ".join("%.4g" % n for n in sizes), v.getSamplingRate())
+            f"The voxels of {structureFileOf(v)} are {' x '.join(f'{n:.4g}' for n in sizes)} Å by its header; "
+            f"they are taken for cubes of {v.getSamplingRate():.4g} Å, Scipion's pixel size. If the header is "
+            "right, resample the map first."
             for v, sizes in found
             if sizes
         ]
 
-    def _modelCard(self):
+    def _modelCard(self) -> Any:
         """The improver's card; None without one, or if it is gone, which must not hide what was made with it."""
         return cardOf(self)
 
 
-def itemsOf(objects):
+def itemsOf(objects: Sequence[EMObject]) -> List[EMObject]:
     """Clones of the items of sets, and objects that are no sets, in their order."""
     items = []
     for found in objects:
@@ -127,10 +131,10 @@ def itemsOf(objects):
     return items
 
 
-def structureProblems(structures):
+def structureProblems(structures: Sequence[AtomStruct]) -> List[str]:
     return [problem for problem in map(structureProblem, structures) if problem]
 
 
-def ownOrigin(volume):
+def ownOrigin(volume: Volume) -> Any:
     """Scipion's origin for what is made of a map: the map's own, None if it has none."""
     return volume.getOrigin() if volume.hasOrigin() else None

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compare an atomic model that was built into a map with a reference."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pyworkflow.protocol.params import Form
+
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
+from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...form import addConfigParams
 from .map_words import comparedInWords, comparedLines
 from .maps_base import MapsBase
@@ -26,33 +32,33 @@ class CryodlProtCompareModels(MapsBase):
         "json": "the results are files",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addModelParam(form, "inputStructure", "Model that was built, by whatever program.", label="Built model")
         self._addModelParam(form, "inputReference", "Reference, such as the deposited model.", label="Reference")
         addConfigParams(form, self._CONFIG, ["distance"])
         form.addParallelSection(threads=0, mpi=0)
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.compareStep, self._settings(), needsGPU=False)
 
-    def compareStep(self, settings):
+    def compareStep(self, settings: Dict[str, Any]) -> None:
         self._runOnce(self._config(**self._engineValues()), self.getTable())
 
-    def getTable(self):
+    def getTable(self) -> str:
         """CSV file of the matched residues."""
         return self._getExtraPath("matched_residues.csv")
 
-    def getCompared(self):
+    def getCompared(self) -> Optional[CompareModelsOutputs]:
         """Result.outputs, None before they are there."""
         result = self._result()
         return None if result is None else result.outputs
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             structure=structureFileOf(self.inputStructure.get()),
             output=self.getTable(),
@@ -61,16 +67,16 @@ class CryodlProtCompareModels(MapsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return self._checkStructure(self.inputStructure.get()) + self._checkStructure(self.inputReference.get())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         made = self.getCompared()
         return ["Not compared yet."] if made is None else comparedLines(made)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         made = self.getCompared()
         return [] if made is None else [comparedInWords(made, self.distance.get(), self._engineResults())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", "Liebschner2019"]

@@ -3,13 +3,16 @@
 
 import csv
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
-from pwem.objects import FSC, SetOfFSCs, Volume
+from pwem.objects import FSC, EMObject, SetOfFSCs, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
@@ -45,7 +48,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMapParam(form, "inputVolume", "Map to measure; its half-maps are measured too, if it has them.")
         self._addModelParam(form, "inputStructure", "Atomic model, fitted into the map.")
@@ -62,9 +65,9 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         for number in (1, 2):
             self._addMapParam(
                 form,
-                "inputHalf%d" % number,
+                f"inputHalf{number}",
                 "Unmasked and unsharpened half-map.\n\nEmpty: that of the map, if it has one.",
-                label="Half-map %d" % number,
+                label=f"Half-map {number}",
                 allowsNull=True,
                 important=False,
                 expertLevel=params.LEVEL_ADVANCED,
@@ -92,17 +95,17 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         """Only the half-map test has a network to run."""
         return self.testImprover.get() and super().usesGpu()
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = dict(self._settings(), frame=self.frame.get())
         self._insertFunctionStep(self.evaluateStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def evaluateStep(self, settings):
+    def evaluateStep(self, settings: Dict[str, Any]) -> None:
         volume, before, mask = self.inputVolume.get(), self.inputBefore.get(), self.inputMask.get()
         origin = self._place(volume, self.inputStructure.get())
         files = dict(
@@ -115,7 +118,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             files.update(mask=self._mapFor(mask))
         self._runOnce(self._config(**dict(self._engineValues(), **files)), self.getEvaluationFolder())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         fscs = SetOfFSCs.create(self._getPath())
         frequencies, curves = self.getCurves()
         for name, values in curves.items():
@@ -135,13 +138,13 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             self._defineOutputs(outputLocalResolution=volume)
             self._relate(volume)
 
-    def _relate(self, output):
+    def _relate(self, output: EMObject) -> None:
         for pointer in (self.inputVolume, self.inputStructure, self.inputBefore):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
 
     # ----- results
-    def getCurves(self):
+    def getCurves(self) -> Tuple[List[float], Dict[str, List[float]]]:
         """([frequency in 1/Å], {name: [correlation]}) of fsc.csv."""
         with open(os.path.join(self.getEvaluationFolder(), CURVES), newline="", encoding="utf-8") as file:
             names, *rows = list(csv.reader(file))
@@ -149,7 +152,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         return columns[0], dict(zip(names[1:], columns[1:]))
 
     # ----- inputs
-    def _halfFiles(self):
+    def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""
         given = [half.get() for half in (self.inputHalf1, self.inputHalf2)]
         if all(half is not None for half in given):
@@ -157,7 +160,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         before = self.inputBefore.get()
         return halfMapsOf(self.inputVolume.get()) or ([] if before is None else halfMapsOf(before))
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         before, mask = self.inputBefore.get(), self.inputMask.get()
         return dict(
             map=structureFileOf(self.inputVolume.get()),
@@ -173,7 +176,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         volume = self.inputVolume.get()
         errors = self._checkMap(volume) + self._checkStructure(self.inputStructure.get())
         if errors:
@@ -196,18 +199,18 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             )
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         volume = self.inputVolume.get()
         return [] if volume is None else self._voxelWarnings([volume])
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         evaluation = self.getEvaluation()
         return ["No evaluation yet."] if evaluation is None else evaluationLines(evaluation) + self._frameLines()
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         evaluation = self.getEvaluation()
         return [] if evaluation is None else [evaluationInWords(evaluation, self._engineResults())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         network = (cardOf(self) or {}).get("network") if self.testImprover.get() else None
         return citationsOf(network) + list(MEASURES)

@@ -2,14 +2,17 @@
 """Improve the local contrast of maps."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMSet, SetOfVolumes, Volume
 from pyworkflow.object import String
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import stemOf, structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ...form import addConfigParams
 from ..inputs import classOf
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
@@ -47,12 +50,12 @@ class CryodlProtImproveMap(MapsBase):
     }
 
     @property
-    def _possibleOutputs(self):
+    def _possibleOutputs(self) -> Dict[str, Any]:
         if self.inputFrom.get() == WHOLE and issubclass(classOf(self.inputVolume), EMSet):
             return {"outputVolumes": SetOfVolumes, "outputConfidences": SetOfVolumes}
         return {"outputVolume": Volume, "outputConfidence": Volume}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputFrom",
@@ -68,13 +71,13 @@ class CryodlProtImproveMap(MapsBase):
             "inputVolume",
             "Map with positive protein, or a set of maps; each is improved by itself.\n\n" + WHAT_FOR,
             "Volume,SetOfVolumes",
-            condition="inputFrom == %d" % WHOLE,
+            condition=f"inputFrom == {WHOLE}",
         )
         form.addParam(
             "useHalves",
             params.BooleanParam,
             default=True,
-            condition="inputFrom == %d" % WHOLE,
+            condition=f"inputFrom == {WHOLE}",
             label="Half-map test",
             help="Improve the half-maps that the map has, each alone, and compare "
             "them: three times the work. Maps without half-maps are improved without.",
@@ -82,10 +85,10 @@ class CryodlProtImproveMap(MapsBase):
         for number in (1, 2):
             self._addMapParam(
                 form,
-                "inputHalf%d" % number,
+                f"inputHalf{number}",
                 "Unmasked and unsharpened half-map.",
-                label="Half-map %d" % number,
-                condition="inputFrom == %d" % HALVES,
+                label=f"Half-map {number}",
+                condition=f"inputFrom == {HALVES}",
             )
         addModelParams(form, SHIPPED, self._MODEL_KIND)
         self._addMapParam(
@@ -105,13 +108,13 @@ class CryodlProtImproveMap(MapsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         for name in self._namedVolumes():
             self._insertFunctionStep(self.improveStep, name, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def improveStep(self, name, settings):
+    def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
         volume = self._namedVolumes()[name]
         mask, origin = self.inputMask.get(), None
         if isinstance(mask, AtomStruct):
@@ -125,14 +128,14 @@ class CryodlProtImproveMap(MapsBase):
             values.update(mask=self._mapFor(mask))
         self._runOnce(self._config(**values), values["output"], folder=self._folder(name))
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
         made = {"outputVolume": [], "outputConfidence": []}
         for name, volume in self._namedVolumes().items():
             outputs = results[name].outputs
-            made["outputVolume"].append(self._made(name, volume, outputs["map"], outputs))
-            if outputs["confidence"]:
-                made["outputConfidence"].append(self._made(name, volume, outputs["confidence"], outputs, True))
+            made["outputVolume"].append(self._made(name, volume, outputs.map, outputs))
+            if outputs.confidence:
+                made["outputConfidence"].append(self._made(name, volume, outputs.confidence, outputs, True))
         for name, volumes in made.items():
             if volumes:
                 self._defineOutputs(**({name + "s": self._setOf(volumes, name)} if isSet else {name: volumes[0]}))
@@ -140,12 +143,12 @@ class CryodlProtImproveMap(MapsBase):
             for _, output in self.iterOutputAttributes():
                 self._defineSourceRelation(pointer, output)
 
-    def _made(self, name, volume, path, outputs, confidence=False):
+    def _made(self, name: str, volume: Any, path: str, outputs: ImproveMapOutputs, confidence: bool = False) -> Volume:
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        alone = outputs.get("left_alone")
-        made.setObjLabel("%s (%s)" % (name, "confidence" if confidence else "as it was" if alone else "improved"))
+        alone = outputs.left_alone
+        made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:
@@ -153,11 +156,11 @@ class CryodlProtImproveMap(MapsBase):
             return made
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
-        made.setObjComment(alone or "Improved by the model %s; not for FSC-based resolution." % outputs["model"])
-        setattr(made, IMPROVER, String("" if alone else outputs["model"]))
+        made.setObjComment(alone or f"Improved by the model {outputs.model}; not for FSC-based resolution.")
+        setattr(made, IMPROVER, String("" if alone else outputs.model))
         return made
 
-    def _setOf(self, volumes, name):
+    def _setOf(self, volumes: Sequence[Volume], name: str) -> SetOfVolumes:
         volumesSet = SetOfVolumes.create(self._getPath(), prefix=name)
         volumesSet.setSamplingRate(volumes[0].getSamplingRate())
         for volume in volumes:
@@ -165,20 +168,20 @@ class CryodlProtImproveMap(MapsBase):
         return volumesSet
 
     # ----- inputs
-    def _whole(self):
+    def _whole(self) -> bool:
         return self.inputFrom.get() == WHOLE
 
-    def _volumes(self):
+    def _volumes(self) -> Any:
         """Maps to improve; of two half-maps the first stands for both."""
         found = self.inputVolume.get() if self._whole() else self.inputHalf1.get()
         return [] if found is None else itemsOf([found])
 
-    def _rawHalves(self, volume):
+    def _rawHalves(self, volume: Volume) -> List[str]:
         if not self._whole():
             return [structureFileOf(self.inputHalf1.get()), structureFileOf(self.inputHalf2.get())]
         return halfMapsOf(volume)
 
-    def _halves(self, volume, origin=None):
+    def _halves(self, volume: Volume, origin: Optional[Tuple[float, float, float]] = None) -> Tuple[str, ...]:
         """Files of half-maps for the engine."""
         if not self._whole():
             return tuple(self._mapFor(half.get(), origin) for half in (self.inputHalf1, self.inputHalf2))
@@ -186,17 +189,17 @@ class CryodlProtImproveMap(MapsBase):
             return ()
         return tuple(halfForEngine(path, volume, self._inputFolder(), origin) for path in halfMapsOf(volume))
 
-    def _namedVolumes(self):
+    def _namedVolumes(self) -> Dict[str, Volume]:
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
-        return {"%s_%d" % (stemOf(structureFileOf(v)), place): v for place, v in enumerate(self._volumes(), 1)}
+        return {f"{stemOf(structureFileOf(v))}_{place}": v for place, v in enumerate(self._volumes(), 1)}
 
-    def _frameFile(self, name):
-        return "frame_%s.json" % name
+    def _frameFile(self, name: str) -> str:
+        return f"frame_{name}.json"
 
-    def _folder(self, name):
+    def _folder(self, name: str) -> str:
         return self._getExtraPath(name)
 
-    def _resultsByName(self):
+    def _resultsByName(self) -> Any:
         """{name of the map: the contract's Result} of those that are improved."""
         paths = {name: os.path.join(self._folder(name), RESULT_FILE) for name in self._namedVolumes()}
         results = {name: contract.Result.read(path) for name, path in paths.items() if os.path.exists(path)}
@@ -204,7 +207,7 @@ class CryodlProtImproveMap(MapsBase):
             results = dict(zip(paths, self._engineResults()))
         return results
 
-    def _engineValues(self, name=None):
+    def _engineValues(self, name: Optional[str] = None) -> Any:
         volumes, mask = self._namedVolumes(), self.inputMask.get()
         if not volumes:
             return dict(
@@ -234,7 +237,7 @@ class CryodlProtImproveMap(MapsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         volumes, mask = self._volumes(), self.inputMask.get()
         if not volumes:
             return ["The set of maps is empty. Choose another."]
@@ -253,7 +256,7 @@ class CryodlProtImproveMap(MapsBase):
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         warnings = self._voxelWarnings(self._volumes())
         if self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()):
             warnings.append(
@@ -262,7 +265,7 @@ class CryodlProtImproveMap(MapsBase):
             )
         return warnings
 
-    def _tell(self, results):
+    def _tell(self, results: Any) -> List[str]:
         results = self._resultsByName()
         if not results:
             return ["No improved map yet."]
@@ -271,9 +274,9 @@ class CryodlProtImproveMap(MapsBase):
             dict.fromkeys(line for name in self._namedVolumes() for line in self._frameLines(self._frameFile(name)))
         )
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         results = self._resultsByName()
         return [improvingInWords(len(results), cardOf(self), results.values())] if results else []
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((cardOf(self) or {}).get("network"))

@@ -3,11 +3,15 @@
 
 import csv
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
+from pwem.objects import AtomStruct, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
@@ -39,7 +43,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "pairsFrom",
@@ -49,7 +53,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             choices=["of this project", "a table (.csv)", "none: simulated maps only"],
             help="Pairs of a map and its atomic model to learn from.",
         )
-        ours = "pairsFrom == %d" % PROJECT
+        ours = f"pairsFrom == {PROJECT}"
         form.addParam(
             "inputVolumes",
             params.MultiPointerParam,
@@ -79,7 +83,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             help="Of the maps, in the same order, separated by commas; one alone counts for all.",
         )
         self._addFrameParam(form, ours)
-        addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition="pairsFrom == %d" % TABLE))
+        addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition=f"pairsFrom == {TABLE}"))
         form.addParam(
             "simulateFrom",
             params.MultiPointerParam,
@@ -127,32 +131,32 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = dict(
             self._settings(), pairs_of_the_project=[structureFileOf(o) for pair in self._pairs() for o in pair]
         )
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         if self.pairsFrom.get() == PROJECT and self._pairs():
             self._writePairs()
         self._train(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         pointers = [*self.inputVolumes, *self.inputModels] if self.pairsFrom.get() == PROJECT else []
         self._defineModel(
             pointers + list(self.simulateFrom) + ([self.inputModel] if self.modelFrom.get() != NONE else [])
         )
 
-    def _writePairs(self):
+    def _writePairs(self) -> None:
         """The table of pairs; maps are copied where their header is wrong, as the engine reads nothing else."""
         table = self._pairsTable()
         os.makedirs(os.path.dirname(table), exist_ok=True)
         relative = lambda path: os.path.relpath(path, os.path.dirname(table))
-        rows = []
+        rows: List[List[Any]] = [["map", "structure", "resolution"]]
         for number, ((volume, structure), resolution) in enumerate(zip(self._pairs(), self._resolutions())):
-            origin = self._place(volume, structure, "frame_%d.json" % number)
+            origin = self._place(volume, structure, f"frame_{number}.json")
             rows.append(
                 [
                     relative(self._mapFor(volume, origin, pixelSize=True)),
@@ -161,31 +165,31 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
                 ]
             )
         with open(table + ".tmp", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["map", "structure", "resolution"]] + rows)
+            csv.writer(file).writerows(rows)
         os.replace(table + ".tmp", table)
 
     # ----- inputs
-    def _pairsTable(self):
+    def _pairsTable(self) -> str:
         return os.path.join(self._inputFolder(), "pairs.csv")
 
-    def _pairs(self):
+    def _pairs(self) -> List[Tuple[Volume, AtomStruct]]:
         """[(Volume, AtomStruct)] of the project."""
         if self.pairsFrom.get() != PROJECT:
             return []
         return list(zip(itemsOf(self._pointed("inputVolumes")), itemsOf(self._pointed("inputModels"))))
 
-    def _resolutions(self):
+    def _resolutions(self) -> List[float]:
         """[Å] of the pairs. Raises ValueError for words that are no numbers."""
         values = [float(word) for word in (self.resolutions.get() or "").split(",") if word.strip()]
         return values * len(self._pairs()) if len(values) == 1 else values
 
-    def _structures(self):
+    def _structures(self) -> Tuple[str, ...]:
         pattern = (self.structureFiles.get() or "").strip()
         return tuple(structureFileOf(s) for s in itemsOf(self._pointed("simulateFrom"))) + (
             (pattern,) if pattern else ()
         )
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         pairs = {PROJECT: self._pairsTable() if self._pairs() else None, TABLE: self.pairs.get() or None, NOTHING: None}
         return dict(
             pairs=pairs[self.pairsFrom.get()],
@@ -196,50 +200,50 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = structureProblems(itemsOf(self._pointed("simulateFrom")))
         if self.pairsFrom.get() == PROJECT:
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
             errors.append(
-                "The table of maps and models, %s, is not there. Give a .csv file with the columns map, "
-                "structure and resolution." % (self.pairs.get() or "(no name)")
+                f"The table of maps and models, {self.pairs.get() or '(no name)'}, is not there. Give a .csv "
+                "file with the columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
 
-    def _checkPairs(self):
+    def _checkPairs(self) -> List[str]:
         volumes, models = (itemsOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
         if len(volumes) != len(models):
             return [
-                "There are %d maps and %d atomic models. Give the model of each map, in the same order."
-                % (len(volumes), len(models))
+                f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in "
+                "the same order."
             ]
         try:
             resolutions = self._resolutions()
         except ValueError:
             return [
-                "Resolutions (Å) is %r; give numbers separated by commas, one for all maps or one for each."
-                % self.resolutions.get()
+                f"Resolutions (Å) is {self.resolutions.get()!r}; give numbers separated by commas, one for all "
+                "maps or one for each."
             ]
         if volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0):
             return [
-                "There are %d maps and %d resolutions. Give one for all, or one for each, in Å."
-                % (len(volumes), len(resolutions))
+                f"There are {len(volumes)} maps and {len(resolutions)} resolutions. Give one for all, or one "
+                "for each, in Å."
             ]
         return [error for volume in volumes for error in self._checkMap(volume)] + structureProblems(models)
 
-    def _checkStart(self):
+    def _checkStart(self) -> List[str]:
         errors, network = checkModelField(self), self.getEnumText("network")
         card = cardOf(self)
         if not errors and card["network"] != network:
             errors = [
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (card["network"], network)
+                f"The model to start from has the network {card['network']}, but the form asks for {network}. "
+                "Choose the same."
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         warnings = self._voxelWarnings([volume for volume, _ in self._pairs()])
         if self.getEnumText("network") == "swinconv" and not self.usesGpu():
             warnings.append(
@@ -248,13 +252,13 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             )
         return warnings
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else improverLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [improverInWords(card)]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))

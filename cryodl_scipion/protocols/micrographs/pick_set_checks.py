@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of several sets of coordinates that are to be compared or combined. Each gives sentences for the form."""
 
+from typing import Any, List, Sequence, Tuple
+
+from pwem.objects import SetOfCoordinates
+
 from ...convert.micrograph_names import repeatedNames
 from ...convert.micrographs.pick_sets import commonMicrographs, micrographsByName
 from ..checks import listed
@@ -9,7 +13,7 @@ from ..checks import listed
 _SAME_EXTENT = 0.05
 
 
-def checkPickSets(labelled):
+def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame."""
     errors = [sentence for label, coordinates in labelled for sentence in _checkOne(label, coordinates)]
     errors = errors or _checkTwice(labelled)
@@ -20,54 +24,53 @@ def checkPickSets(labelled):
     return _checkExtents(labelled)
 
 
-def _checkOne(label, coordinates):
+def _checkOne(label: str, coordinates: SetOfCoordinates) -> List[str]:
     micrographs = coordinates.getMicrographs()
     if micrographs is None or micrographs.getSize() == 0:
-        return ["%s belongs to no micrographs. Choose coordinates of a set of micrographs." % label]
+        return [f"{label} belongs to no micrographs. Choose coordinates of a set of micrographs."]
     if coordinates.isStreamOpen():
-        return ["%s is still growing. Wait until its run has finished." % label]
+        return [f"{label} is still growing. Wait until its run has finished."]
     if coordinates.getSize() == 0:
-        return ["%s is empty: there is nothing to compare or combine. Remove it from the list." % label]
+        return [f"{label} is empty: there is nothing to compare or combine. Remove it from the list."]
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
-        return ["The micrographs of %s have no pixel size (sampling rate). Import them again with it." % label]
+        return [f"The micrographs of {label} have no pixel size (sampling rate). Import them again with it."]
     repeated = repeatedNames(micrographs)
     if repeated:
         return [
-            "Several micrographs of %s have the same name: %s. Picks are matched by the micrographs' names; "
-            "import them with different names." % (label, listed(repeated))
+            f"Several micrographs of {label} have the same name: {listed(repeated)}. Picks are matched by the "
+            "micrographs' names; import them with different names."
         ]
     strange = set(coordinates.getUniqueValues("_micId")) - set(micrographsByName(coordinates).values())
     if strange:
         return [
-            "%s has coordinates on micrographs that its own set of micrographs lacks (ids %s). Choose a set that "
-            "belongs to all its micrographs." % (label, listed([str(i) for i in sorted(strange)]))
+            f"{label} has coordinates on micrographs that its own set of micrographs lacks (ids "
+            f"{listed([str(i) for i in sorted(strange)])}). Choose a set that belongs to all its micrographs."
         ]
     return []
 
 
-def _checkTwice(labelled):
+def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     """A set compared with itself agrees, and in a consensus it would vote twice."""
     seen = {}
     for label, coordinates in labelled:
         path = coordinates.getFileName()
         if path in seen:
-            return ["%s and %s are the same set of coordinates. Remove one of them." % (seen[path], label)]
+            return [f"{seen[path]} and {label} are the same set of coordinates. Remove one of them."]
         seen[path] = label
     return []
 
 
-def _nothingInCommon(labelled):
+def _nothingInCommon(labelled: Any) -> str:
     parts = [
-        "%s has %s" % (label, listed(sorted(micrographsByName(coordinates), key=str)[:2]))
-        for label, coordinates in labelled
+        f"{label} has {listed(sorted(micrographsByName(coordinates), key=str)[:2])}" for label, coordinates in labelled
     ]
     return (
-        "There is not one micrograph that all sets belong to: %s. They are matched by name. Choose sets picked "
-        "on the same micrographs." % "; ".join(parts)
+        f"There is not one micrograph that all sets belong to: {'; '.join(parts)}. They are matched by name. "
+        "Choose sets picked on the same micrographs."
     )
 
 
-def _checkExtents(labelled):
+def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     frame = labelled[0][1].getMicrographs()
     errors = []
     for label, coordinates in labelled[1:]:
@@ -77,14 +80,14 @@ def _checkExtents(labelled):
         sides = [[side * m.getSamplingRate() for side in m.getDim()[:2]] for m in (frame, other)]
         if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(*sides)):
             errors.append(
-                "The micrographs of %s cover %.0f x %.0f Å and those of %s %.0f x %.0f Å, so their "
-                "positions do not fit each other. Check the pixel sizes."
-                % ((labelled[0][0],) + tuple(sides[0]) + (label,) + tuple(sides[1]))
+                f"The micrographs of {labelled[0][0]} cover {sides[0][0]:.0f} x {sides[0][1]:.0f} Å and those of "
+                f"{label} {sides[1][0]:.0f} x {sides[1][1]:.0f} Å, so their positions do not fit each other. Check "
+                "the pixel sizes."
             )
     return errors
 
 
-def leftOutLines(labelled):
+def leftOutLines(labelled: Any) -> Any:
     """Sentences about micrographs that are not in all sets, and so are not compared or combined."""
     common = set(commonMicrographs([coordinates for _, coordinates in labelled]))
     lines = []
@@ -92,7 +95,6 @@ def leftOutLines(labelled):
         others = sorted(str(name) for name in micrographsByName(coordinates) if name not in common)
         if others:
             lines.append(
-                "Not all sets have these %d micrographs of %s, which are left out: %s."
-                % (len(others), label, listed(others))
+                f"Not all sets have these {len(others)} micrographs of {label}, which are left out: {listed(others)}."
             )
     return lines

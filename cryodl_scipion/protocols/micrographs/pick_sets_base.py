@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the protocols share that take several sets of coordinates."""
 
+from typing import Any, List, Tuple
+
 import pyworkflow.utils as pwutils
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrographs.pick_sets import commonMicrographs, setLabels, writeSet
 from ...convert.micrographs.picks import DIAMETER
@@ -20,7 +24,7 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
 
     _devStatus = BETA
 
-    def _addSetsParam(self, form, help, **arguments):
+    def _addSetsParam(self, form: Form, help: str, **arguments: Any) -> None:
         form.addParam(
             "inputSets",
             params.MultiPointerParam,
@@ -32,28 +36,28 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
             **arguments,
         )
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # positions only; no network runs
 
     # ----- inputs
-    def _labelledSets(self):
+    def _labelledSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         """[(label, SetOfCoordinates)] in the order of the form."""
         pointers = [p for p in self.inputSets if p.get() is not None]
         return list(zip(setLabels(pointers), [p.get() for p in pointers]))
 
-    def _allSets(self):
+    def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         """The same, with what else has to fit; the first gives the frame."""
         return self._labelledSets()
 
-    def _frame(self):
+    def _frame(self) -> SetOfMicrographs:
         """SetOfMicrographs in whose pixels the sets are compared."""
         return self._allSets()[0][1].getMicrographs()
 
-    def _names(self):
+    def _names(self) -> List[str]:
         """micNames that all sets have."""
         return commonMicrographs([coordinates for _, coordinates in self._allSets()])
 
-    def _diameter(self):
+    def _diameter(self) -> Any:
         """Å: the form's, else what all sets that say it agree on; None if nobody says."""
         if self.particleDiameter.get():
             return self.particleDiameter.get()
@@ -61,38 +65,36 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
         return known[0] if known and max(known) - min(known) <= _SAME_DIAMETER * max(known) else None
 
     # ----- files
-    def _setFolder(self, number):
-        return self._getExtraPath("sets", "%02d" % number)
+    def _setFolder(self, number: int) -> str:
+        return self._getExtraPath("sets", f"{number:02d}")
 
-    def _pickFolders(self):
+    def _pickFolders(self) -> Tuple[str, ...]:
         """The engine's list of sets: label=folder."""
-        return tuple(
-            "%s=%s" % (label, self._setFolder(number)) for number, (label, _) in enumerate(self._labelledSets(), 1)
-        )
+        return tuple(f"{label}={self._setFolder(number)}" for number, (label, _) in enumerate(self._labelledSets(), 1))
 
-    def _writeSets(self):
+    def _writeSets(self) -> None:
         names, frame = self._names(), self._frame()
         for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
             writeSet(self._setFolder(number), coordinates, frame, names)
 
-    def _outputFolder(self):
+    def _outputFolder(self) -> str:
         return self._getExtraPath(self._OUTPUT)
 
-    def _forget(self):
+    def _forget(self) -> None:
         """Remove what an earlier start made."""
         pwutils.cleanPath(self._outputFolder(), self._getExtraPath(RESULT_FILE))
 
     # ----- validation
-    def _missingPointers(self):
+    def _missingPointers(self) -> List[str]:
         # A list of pointers is never None; _checkInputs counts it.
         return [name for name in CryodlProtBase._missingPointers(self) if name != "inputSets"]
 
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         count = len(self._labelledSets())
         if count < self._leastSets():
             return [
-                "Sets of coordinates has %d; at least %d are needed. Choose more with the "
-                "magnifying glass." % (count, self._leastSets())
+                f"Sets of coordinates has {count}; at least {self._leastSets()} are needed. Choose more with "
+                "the magnifying glass."
             ]
         errors = checkPickSets(self._allSets())
         if errors:
@@ -101,11 +103,11 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
             return ["Particle diameter is empty, and the sets do not say it or do not agree. Give it, in Å."]
         return checkDiameter(self._diameter(), self._frame())
 
-    def _leastSets(self):
+    def _leastSets(self) -> int:
         return 2
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         return [] if self._missingPointers() or self._checkInputs() else leftOutLines(self._allSets())
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

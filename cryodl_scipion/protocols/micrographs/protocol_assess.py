@@ -2,17 +2,20 @@
 """Measure micrographs as they come, and split them into good and bad ones."""
 
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
 from ...convert.micrographs.assessments import LIMITS, setFigures, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkDiameter, checkMicrographs
@@ -47,16 +50,9 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     }
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs to assess. They may still be arriving.",
-        )
+        self._addMicrographsParam(form, "Micrographs to assess.")
         form.addParam(
             "inputCoordinates",
             params.PointerParam,
@@ -80,14 +76,14 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         addConfigParams(form, self._CONFIG, LIMITS)
         self._addBatchParams(form, "While they arrive, it starts with those that are there.")
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
-    def stepsGeneratorStep(self):
+    def stepsGeneratorStep(self) -> None:
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), self.inputCoordinates.get())
         self._insertBatches(self.assessStep, self.outputStep)
 
-    def assessStep(self, names):
+    def assessStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
@@ -105,7 +101,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         except contract.AllSkipped as error:
             self._noteAllSkipped(config, self._batchFolder(micrographs), error, figures={}, good=[], bad=[])
 
-    def outputStep(self, names):
+    def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the sets; micrographs that they have already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
@@ -119,14 +115,14 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                     if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
                 ]
                 for micrograph in chosen:
-                    setFigures(micrograph, result.outputs["figures"][engineNames[micrograph.getObjId()]])
+                    setFigures(micrograph, result.outputs.figures[engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendItems(self, output, self.inputMicrographs, chosen)
 
-    def _picksFolder(self):
+    def _picksFolder(self) -> str:
         return self._getExtraPath("coordinates")
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the verdicts: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "coordinates", "micrographs"):
@@ -138,13 +134,13 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
             set_of_coordinates=None if coordinates is None else coordinates.getFileName(),
         )
 
-    def _diameter(self):
+    def _diameter(self) -> float:
         coordinates = self.inputCoordinates.get()
         if self.particleDiameter.get() or coordinates is None or not coordinates.hasAttribute(DIAMETER):
             return self.particleDiameter.get()
         return getattr(coordinates, DIAMETER).get()
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         micrographs = self.inputMicrographs.get()
         return dict(
             micrographs=(micrographs.getFileName(),),
@@ -157,7 +153,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         micrographs = self.inputMicrographs.get()
         errors = checkMicrographs(micrographs) or self._checkCoordinates()
         errors += self._checkBatches()
@@ -167,7 +163,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
             return ["Particle diameter is empty, and no coordinates say it. Give it, in Å."]
         return checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
 
-    def _checkCoordinates(self):
+    def _checkCoordinates(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
             unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
@@ -175,28 +171,30 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                 []
                 if unlimited
                 else [
-                    "Least particles or Least mean score is set, but there are no Coordinates to "
+                    "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to "
                     "measure it. Choose them, or leave both limits empty."
                 ]
             )
         problem = checkPicks(self.inputMicrographs.get(), coordinates)
         return [problem] if problem else []
 
-    def _tell(self, results):
-        return splitLines(*self._counts(), self._config(**self._engineValues()))
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        good, bad = self._counts()
+        return splitLines(good, bad, self._config(**self._engineValues()))
 
-    def _counts(self):
+    def _counts(self) -> Tuple[int, int]:
         """Good and bad micrographs by now."""
-        return [0 if getattr(self, name, None) is None else getattr(self, name).getSize() for name in (GOOD, BAD)]
+        good, bad = (getattr(self, name, None) for name in (GOOD, BAD))
+        return 0 if good is None else good.getSize(), 0 if bad is None else bad.getSize()
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if not any(self._counts()):
             return []
         first, *limits = self._tell([])
         return [
-            "Micrographs were split into %s by these limits: %s."
-            % (first.replace("*", ""), "; ".join(map(str.strip, limits)) or "none")
+            f"Micrographs were split into {first.replace('*', '')} by these limits: "
+            f"{'; '.join(map(str.strip, limits)) or 'none'}."
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -2,17 +2,19 @@
 """Pick without labels: a general model picks, and its confident picks teach it these micrographs."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfCoordinates
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow import BETA
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput, pickLines
 from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..checks import checkDiameter, checkMicrographs
@@ -57,7 +59,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         ProtParticlePicking._defineParams(self, form)
         addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
         addModelParams(form, default=SHIPPED)
@@ -72,12 +74,12 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.pickStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
 
-    def pickStep(self, settings):
+    def pickStep(self, settings: Dict[str, Any]) -> None:
         micrographs = [m.clone() for m in self.getInputMicrographs()]
         names = micrographNames(micrographs)
         config = self._config(
@@ -91,30 +93,30 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
         self._runEngine(config, self._getExtraPath())
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: Optional[int]) -> None:
         outputs = contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
         coordinates = self._createSetOfCoordinates(self.getInputMicrographsPointer())
-        diameter = self.particleDiameter.get() or outputs.get("particle_diameter")
+        diameter = self.particleDiameter.get() or outputs.particle_diameter
         if boxSizeOf(self, diameter):
             coordinates.setBoxSize(boxSizeOf(self, diameter))
         describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), diameter)
         micrographs = [m.clone() for m in self.getInputMicrographs()]
         names = micrographNames(micrographs)
         for micrograph in micrographs:
-            path = outputs["coordinates"].get(names[micrograph.getObjId()])
+            path = outputs.coordinates.get(names[micrograph.getObjId()])
             if path:  # the others were skipped, and are named in the summary
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
-        model = CryodlModel.fromFolder(outputs["model"])
+        model = CryodlModel.fromFolder(outputs.model)
         self._defineOutputs(outputCoordinates=coordinates, outputModel=model)
         for output in (coordinates, model):
             self._defineSourceRelation(self.getInputMicrographsPointer(), output)
 
     # ----- what the steps share
-    def getPicksFolder(self):
+    def getPicksFolder(self) -> str:
         """Folder of picks, candidates/, rounds/, rounds.csv and model/."""
         return self._getExtraPath(PICKS_FOLDER)
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         micrographs = self.getInputMicrographs()
         return dict(
             micrographs=(micrographs.getFileName(),),
@@ -126,7 +128,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         micrographs = self.getInputMicrographs()
         if micrographs.isStreamOpen():
             return [
@@ -136,7 +138,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         errors = checkMicrographs(micrographs) + checkModelField(self)
         return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
 
-    def _checkSizes(self, micrographs):
+    def _checkSizes(self, micrographs: SetOfMicrographs) -> List[str]:
         if micrographs.getSize() < 2 and self.rounds.get():
             return [
                 "There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "
@@ -144,41 +146,41 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
             ]
         return checkSizeFields(self)
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         card = cardOf(self)
         if card is None or card.get("general"):
             return []
         return [
-            "The model %s was trained on particles of %g Å and is not a general one. If yours are unlike "
-            "those, the rounds will learn from wrong picks: look at the first round."
-            % (card["name"], card["particle_diameter"])
+            f"The model {card['name']} was trained on particles of {card['particle_diameter']:g} Å and is not a "
+            "general one. If yours are unlike those, the rounds will learn from wrong picks: look at the first "
+            "round."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."] + self._roundLines()
-        stopped = results[-1].outputs.get("stop_reason") if results else None
+        stopped = results[-1].outputs.stop_reason if results else None
         return pickLines(coordinates, results) + self._roundLines(stopped)
 
-    def _roundLines(self, stopped=None):
+    def _roundLines(self, stopped: Optional[str] = None) -> List[str]:
         """What each finished round did; stopped: why there was no further one."""
         rounds = readRounds(self.getPicksFolder())
         if not rounds:
             return []
         lines = [
-            "%s of training; the best was round %d%s."
-            % (counted(len(rounds) - 1, "round"), bestRound(rounds), "; stopped: %s" % stopped if stopped else "")
+            f"{counted(len(rounds) - 1, 'round')} of training; the best was round "
+            f"{bestRound(rounds)}{f'; stopped: {stopped}' if stopped else ''}."
         ]
-        return lines + ["  round %d: %s" % (r["round"], roundInWords(r)) for r in rounds]
+        return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return []
         return [autoPickingInWords(coordinates, self._engineResults(), cardOf(self), readRounds(self.getPicksFolder()))]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
         return list(
             dict.fromkeys(

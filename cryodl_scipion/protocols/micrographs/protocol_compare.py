@@ -3,14 +3,17 @@
 
 import json
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
+from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from .pick_sets_base import PickSetsBase
 
@@ -39,7 +42,7 @@ class CryodlProtCompare(PickSetsBase):
         "json": "result.json has all of it",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSetsParam(form, "Coordinates to compare.", minNumObjects=1)
         form.addParam(
@@ -63,12 +66,12 @@ class CryodlProtCompare(PickSetsBase):
         )
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
         self._insertFunctionStep(self.compareStep, settings, sizes, needsGPU=False)
 
-    def compareStep(self, settings, sizes):
+    def compareStep(self, settings: Dict[str, Any], sizes: Sequence[int]) -> None:
         self._forget()
         self._writeSets()
         if self.border.get():
@@ -83,11 +86,11 @@ class CryodlProtCompare(PickSetsBase):
             )
         self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
 
-    def _allSets(self):
+    def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         reference = self.referenceCoordinates.get()
         return ([] if reference is None else [(_REFERENCE, reference)]) + self._labelledSets()
 
-    def _comparedNames(self):
+    def _comparedNames(self) -> List[str]:
         """micNames that count: those that all sets have, and with a reference those that it has particles on."""
         names, reference = self._names(), self.referenceCoordinates.get()
         if reference is None:
@@ -95,12 +98,12 @@ class CryodlProtCompare(PickSetsBase):
         picks = scaledPicks(reference, names, reference.getMicrographs().getSamplingRate())
         return [name for name in names if picks[name]]
 
-    def _writeSets(self):
+    def _writeSets(self) -> None:
         names, frame = self._comparedNames(), self._frame()
         for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
             writeSet(self._setFolder(number), coordinates, frame, names)
 
-    def _linkMicrographs(self):
+    def _linkMicrographs(self) -> None:
         """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
         pwutils.cleanPath(self._micrographFolder())
         pwutils.makePath(self._micrographFolder())
@@ -112,28 +115,28 @@ class CryodlProtCompare(PickSetsBase):
                     path, os.path.join(self._micrographFolder(), names[micrograph.getObjId()] + imageEnding(path))
                 )
 
-    def _micrographFolder(self):
+    def _micrographFolder(self) -> str:
         return self._getExtraPath("micrographs")
 
-    def _referenceFolder(self):
+    def _referenceFolder(self) -> str:
         return self._getExtraPath("reference")
 
-    def comparisonFile(self):
+    def comparisonFile(self) -> str:
         """JSON of the engine: sets, counts, figures, agreement."""
         return os.path.join(self._outputFolder(), COMPARISON)
 
-    def curvesFile(self):
+    def curvesFile(self) -> str:
         """Picture of the curves; only with a reference."""
         return os.path.join(self._outputFolder(), "curves.png")
 
-    def comparison(self):
+    def comparison(self) -> Any:
         """What the engine found, as a dict; None before it is there."""
         if not os.path.exists(self.comparisonFile()):
             return None
         with open(self.comparisonFile(), encoding="utf-8") as file:
             return json.load(file)
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             picks=self._pickFolders(),
             pixel_size=self._frame().getSamplingRate(),
@@ -145,10 +148,10 @@ class CryodlProtCompare(PickSetsBase):
         )
 
     # ----- validation and information
-    def _leastSets(self):
+    def _leastSets(self) -> int:
         return 2 if self.referenceCoordinates.get() is None else 1
 
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = PickSetsBase._checkInputs(self)
         if not errors and not self._comparedNames():
             return [
@@ -156,53 +159,41 @@ class CryodlProtCompare(PickSetsBase):
             ]
         return errors
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         comparison = self.comparison()
         if comparison is None:
             return ["No comparison yet."]
         lines = [
-            "%s compared on %s"
-            % (counted(len(comparison["sets"]), "set"), counted(comparison["micrographs"], "micrograph"))
+            f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]
         for name in comparison["sets"]:
             figures = comparison["figures"].get(name)
-            lines.append(
-                "*%s*: %d picks%s"
-                % (
-                    name,
-                    comparison["counts"][name],
-                    ""
-                    if not figures
-                    else ", precision %(precision).3f, recall %(recall).3f, F1 %(f1).3f, average "
-                    "precision %(average_precision).3f" % figures,
+            line = f"*{name}*: {comparison['counts'][name]} picks"
+            if figures:
+                line += (
+                    f", precision {figures['precision']:.3f}, recall {figures['recall']:.3f}, F1 {figures['f1']:.3f}, "
+                    f"average precision {figures['average_precision']:.3f}"
                 )
-            )
+            lines.append(line)
         if len(comparison["sets"]) > 1:
             lines.append(agreementLine(comparison))
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         comparison = self.comparison()
         if comparison is None:
             return []
         return [
-            "%s of coordinates were compared%s on %s; picks were matched one to one within %.2f particle radii."
-            % (
-                counted(len(comparison["sets"]), "set"),
-                " with reference picks" if comparison["figures"] else " with each other",
-                counted(comparison["micrographs"], "micrograph"),
-                comparison["tolerance"],
-            )
+            f"{counted(len(comparison['sets']), 'set')} of coordinates were "
+            f"compared{' with reference picks' if comparison['figures'] else ' with each other'} on "
+            f"{counted(comparison['micrographs'], 'micrograph')}; picks were matched one to one within "
+            f"{comparison['tolerance']:.2f} particle radii."
         ]
 
 
-def agreementLine(comparison):
+def agreementLine(comparison: Dict[str, Any]) -> Any:
     """The pair that agrees most and the one that agrees least."""
     names, matrix = comparison["sets"], comparison["agreement"]
     pairs = sorted((matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i))
-    text = "Agreement (F1): %s and %s %.3f" % (pairs[-1][2], pairs[-1][1], pairs[-1][0])
-    return (
-        text
-        if len(pairs) == 1
-        else text + " at best; %s and %s %.3f at worst" % (pairs[0][2], pairs[0][1], pairs[0][0])
-    )
+    text = f"Agreement (F1): {pairs[-1][2]} and {pairs[-1][1]} {pairs[-1][0]:.3f}"
+    return text if len(pairs) == 1 else text + f" at best; {pairs[0][2]} and {pairs[0][1]} {pairs[0][0]:.3f} at worst"

@@ -2,17 +2,19 @@
 """Combine sets of coordinates: keep what several of them found."""
 
 import collections
+from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Coordinate, SetOfCoordinates
+from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from .pick_sets_base import PickSetsBase
 
@@ -39,15 +41,15 @@ class CryodlProtConsensus(PickSetsBase):
         "output": "the run's folder",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSetsParam(form, "Coordinates to combine, of other programs or of other settings.")
         addConfigParams(
             form,
             self._CONFIG,
             ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
-            at_least=dict(condition="rule == %d" % _AT_LEAST),
-            least_score=dict(condition="rule == %d" % _SCORE),
+            at_least=dict(condition=f"rule == {_AT_LEAST}"),
+            least_score=dict(condition=f"rule == {_SCORE}"),
             particle_diameter=dict(
                 help=contract.describe(self._CONFIG, "particle_diameter").help
                 + "\n\nEmpty: the one with which the sets were picked by cryodl."
@@ -63,18 +65,18 @@ class CryodlProtConsensus(PickSetsBase):
         )
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
         self._insertFunctionStep(self.combineStep, settings, sizes, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get() or 0, needsGPU=False)
 
-    def combineStep(self, settings, sizes):
+    def combineStep(self, settings: Dict[str, Any], sizes: Sequence[int]) -> None:
         self._forget()
         self._writeSets()
         self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
         (result,) = self._engineResults()
         micrographs = {m.getMicName(): m.clone() for m in self._frame()}
         names = micrographNames(list(micrographs.values()))
@@ -84,14 +86,14 @@ class CryodlProtConsensus(PickSetsBase):
         describeOutput(output, None, self._diameter())
         setattr(output, PICKERS, String("; ".join(label for label, _ in self._labelledSets())))
         for name in self._names():
-            path = result.outputs["coordinates"].get(names[micrographs[name].getObjId()])
+            path = result.outputs.coordinates.get(names[micrographs[name].getObjId()])
             for row in readPicks(path, _COLUMNS) if path else []:
                 output.append(combined(row, micrographs[name]))
         self._defineOutputs(outputCoordinates=output)
         for pointer in self.inputSets:
             self._defineSourceRelation(pointer, output)
 
-    def _boxSize(self):
+    def _boxSize(self) -> int:
         first = self._labelledSets()[0][1]
         return (
             self.boxSize.get()
@@ -99,11 +101,11 @@ class CryodlProtConsensus(PickSetsBase):
             or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
         )
 
-    def candidatesFolder(self):
+    def candidatesFolder(self) -> str:
         """Folder with all that any set found, one STAR file per micrograph."""
         return self._getExtraPath(self._OUTPUT, "candidates")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             picks=self._pickFolders(),
             pixel_size=self._frame().getSamplingRate(),
@@ -112,15 +114,15 @@ class CryodlProtConsensus(PickSetsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = PickSetsBase._checkInputs(self)
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
             errors = [
-                "Box size (px) is %d; it must be at least 2. Leave it empty for the first set's." % self.boxSize.get()
+                f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for the first set's."
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         lines = PickSetsBase._warnings(self)
         if self._missingPointers() or self._checkInputs() or self.boxSize.get():
             return lines
@@ -129,43 +131,44 @@ class CryodlProtConsensus(PickSetsBase):
         }
         if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
             lines.append(
-                "The sets have boxes of other sizes (%s); the output gets %d px. Set Box size (px) for "
-                "another." % (", ".join("%s: %.0f Å" % item for item in boxes.items()), self._boxSize())
+                "The sets have boxes of other sizes "
+                f"({', '.join((f'{name}: {box:.0f} Å' for name, box in boxes.items()))}); the output gets "
+                f"{self._boxSize()} px. Set Box size (px) for another."
             )
         return lines
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
             return ["No coordinates yet."]
-        groups = results[-1].outputs["groups"]
+        groups = results[-1].outputs.groups
         lines = [
-            "*%s* on %s, found by %s"
-            % (counted(output.getSize(), "particle"), counted(len(self._names()), "micrograph"), self._ruleInWords())
+            f"*{counted(output.getSize(), 'particle')}* on {counted(len(self._names()), 'micrograph')}, found "
+            f"by {self._ruleInWords()}"
         ]
         byNumber = collections.Counter()
         for key, count in groups.items():
             byNumber[key.count(" + ") + 1] += count
-        lines += ["Found by %s: %d" % (counted(number, "set"), byNumber[number]) for number in sorted(byNumber)]
+        lines += [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
         return lines
 
-    def _ruleInWords(self):
+    def _ruleInWords(self) -> str:
         sets = counted(len(self._labelledSets()), "set")
         if self.rule.get() == _AT_LEAST:
-            return "at least %d of %s" % (self.atLeast.get(), sets)
-        return "%s with a mean score of at least %g" % (sets, self.leastScore.get())
+            return f"at least {self.atLeast.get()} of {sets}"
+        return f"{sets} with a mean score of at least {self.leastScore.get():g}"
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return []
         return [
-            "%s were kept that were found by %s; picks within %.2f particle radii are the same particle."
-            % (counted(output.getSize(), "particle"), self._ruleInWords(), self.tolerance.get())
+            f"{counted(output.getSize(), 'particle')} were kept that were found by {self._ruleInWords()}; picks "
+            f"within {self.tolerance.get():.2f} particle radii are the same particle."
         ]
 
 
-def combined(row, micrograph):
+def combined(row: Any, micrograph: Micrograph) -> Coordinate:
     """A Coordinate of (x, y, score, number of sets)."""
     x, y, score, number = row
     item = Coordinate(x=int(round(x)), y=int(round(y)))  # Scipion's are whole and truncate

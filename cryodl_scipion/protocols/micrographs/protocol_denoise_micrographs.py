@@ -2,6 +2,7 @@
 """Denoise micrographs as they come, for looking and picking."""
 
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfMicrographs
@@ -10,11 +11,12 @@ from pyworkflow import BETA
 from pyworkflow.object import String
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs
 from ...convert.micrographs.halves import ArrivingHalves, checkHalves, halvesOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..batches import ArrivingBatches
@@ -58,26 +60,19 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     }
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs to denoise. They may still be arriving.",
-        )
+        self._addMicrographsParam(form, "Micrographs to denoise.")
         for name, word in (("evenMicrographs", "even"), ("oddMicrographs", "odd")):
             form.addParam(
                 name,
                 params.PointerParam,
                 pointerClass="SetOfMicrographs",
                 allowsNull=True,
-                label="%s averages" % word.capitalize(),
-                help="Averages of the %s frames alone, as motion correction makes them on demand; matched by "
-                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as "
-                "outputs beside them; else none." % word,
+                label=f"{word.capitalize()} averages",
+                help=f"Averages of the {word} frames alone, as motion correction makes them on demand; matched by "
+                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as outputs "
+                "beside them; else none.",
             )
         form.addParam(
             "inputModel",
@@ -94,7 +89,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         self._addBatchParams(form, "The first batch is that of training.")
 
     # ----- steps
-    def stepsGeneratorStep(self):
+    def stepsGeneratorStep(self) -> None:
         """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
         pwutils.makePath(self._getExtraPath())
         self._rememberSettings()
@@ -119,7 +114,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
                 self._streamingSleepOnWait()
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
 
-    def _batches(self, names, closed, training):
+    def _batches(self, names: Sequence[str], closed: bool, training: bool) -> List[Sequence[str]]:
         """[[micName]] to work on now. training: whether the batch that trains is under way."""
         size, start = max(1, self.batchSize.get()), 0
         if not (training or self._modelFolder()):
@@ -129,7 +124,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         groups = [names[:start]] + [names[i : i + size] for i in range(start, len(names), size)]
         return [group for group in groups if group]
 
-    def denoiseStep(self, names):
+    def denoiseStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
@@ -148,15 +143,15 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             self._runEngine(config, folder)
         except contract.AllSkipped as error:
             if not self._modelFolder():
-                raise ValueError("No model could be trained. %s" % error)
+                raise ValueError(f"No model could be trained. {error}")
             self._noteAllSkipped(config, folder, error, files={}, counts={})
 
-    def outputStep(self, names):
+    def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the output; micrographs that it has already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
             result = self._batchResult(micrographs)
-            files, engineNames = result.outputs["files"], self._arriving.engineNames()
+            files, engineNames = result.outputs.files, self._arriving.engineNames()
             chosen = [m for m in micrographs if m.getMicName() not in done and engineNames[m.getObjId()] in files]
             for micrograph in chosen:
                 micrograph.setFileName(files[engineNames[micrograph.getObjId()]])
@@ -168,25 +163,25 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
                 self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
 
     # ----- files
-    def _denoisedFolder(self):
+    def _denoisedFolder(self) -> str:
         return self._getExtraPath("denoised")
 
-    def _ownModelFolder(self):
+    def _ownModelFolder(self) -> str:
         """Where the engine puts the model that it trains."""
         return os.path.join(self._denoisedFolder(), "model")
 
-    def getModelFolder(self):
+    def getModelFolder(self) -> Any:
         """Folder of the model; while it trains only <folder>.partial is there."""
         return self._modelFolder() or self._ownModelFolder()
 
-    def _modelFolder(self):
+    def _modelFolder(self) -> str:
         """Folder of the model that there is by now: the given one, or the one trained here. '' if there is none yet."""
         if self.inputModel.get() is not None:
             return self.inputModel.get().getFolder()
         return self._ownModelFolder() if os.path.exists(os.path.join(self._ownModelFolder(), contract.CARD)) else ""
 
     # ----- settings
-    def _halfSets(self):
+    def _halfSets(self) -> Tuple[None, None]:
         """(even, odd) sets, or (None, None)."""
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
         wanted = self.getEnumText("method") != "added-noise" or self.inputModel.get() is not None
@@ -194,7 +189,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             return given
         return halvesOf(self.inputMicrographs) if wanted else (None, None)
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the output: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "device", "micrographs", "even", "odd"):
@@ -208,7 +203,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             },
         )
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         micrographs, (even, odd) = self.inputMicrographs.get(), self._halfSets()
         model = self.inputModel.get()
         return dict(
@@ -224,7 +219,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         micrographs = self.inputMicrographs.get()
         errors = checkMicrographs(micrographs) or checkHalves(micrographs, *self._halfSets())
         if self.inputModel.get() is not None:
@@ -232,24 +227,24 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         errors += self._checkBatches()
         return errors or self._checkContinuation()
 
-    def _card(self):
+    def _card(self) -> Any:
         """The model's card, None before it is there."""
         return contract.read_card(self._modelFolder()) if self._modelFolder() else None
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         denoised, card = getattr(self, DENOISED, None), self._card()
         if denoised is None or card is None:
             return ["No denoised micrographs yet."]
         return [
-            "*%s denoised* by the model %s (%s, to %.3g Å)."
-            % (counted(denoised.getSize(), "micrograph"), card["name"], card["method"], card["resolution"]),
+            f"*{counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
+            f"({card['method']}, to {card['resolution']:.3g} Å).",
             ONLY_FOR,
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         denoised = getattr(self, DENOISED, None)
         return [] if denoised is None else [denoisedMicrographsInWords(denoised, self._engineResults(), self._card())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         method = (self._card() or {}).get("method", "even-odd")
         return ["cryodl", "Lehtinen2018", "Bepler2020"] + (["Pang2021"] if method == "added-noise" else [])

@@ -2,17 +2,19 @@
 """Estimate the CTF of micrographs as they come."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfCTF
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs, asInItsFile
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl import __version__, contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkMicrographs
@@ -47,16 +49,10 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
     }
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs, as they were averaged from their frames. They may still "
-            "be arriving. Voltage, Cs and amplitude contrast are theirs.",
+        self._addMicrographsParam(
+            form, "Averages of motion-corrected movies; voltage, Cs and amplitude contrast are theirs."
         )
         addConfigParams(
             form,
@@ -76,14 +72,14 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         )
         self._addBatchParams(form, "While they arrive, it starts with those that are there.")
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
-    def stepsGeneratorStep(self):
+    def stepsGeneratorStep(self) -> None:
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
         self._insertBatches(self.estimateStep, self.outputStep)
 
-    def estimateStep(self, names):
+    def estimateStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
@@ -101,7 +97,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         except contract.AllSkipped as error:
             self._noteAllSkipped(config, folder, error, star=None, spectra={}, figures={})
 
-    def outputStep(self, names):
+    def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the set; micrographs that it has already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
@@ -109,11 +105,9 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
             ctfs = []
             for micrograph in micrographs:
                 name = engineNames[micrograph.getObjId()]
-                if micrograph.getMicName() not in done and name in outputs["figures"]:
+                if micrograph.getMicName() not in done and name in outputs.figures:
                     ctfs.append(
-                        ctfModel(
-                            micrograph, outputs["figures"][name], outputs["spectra"][name], self.findPhaseShift.get()
-                        )
+                        ctfModel(micrograph, outputs.figures[name], outputs.spectra[name], self.findPhaseShift.get())
                     )
             if ctfs:
                 appendItems(
@@ -125,7 +119,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
                     lambda output: output.setMicrographs(self.inputMicrographs),
                 )
 
-    def _doneNames(self):
+    def _doneNames(self) -> Any:
         output = getattr(self, OUTPUT, None)
         if output is None or not asInItsFile(output):
             return set()
@@ -133,14 +127,14 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         output.close()
         return names
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the CTFs: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "micrographs"):
             config.pop(name)
         return dict(config, set_of_micrographs=self.inputMicrographs.get().getFileName())
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         micrographs = self.inputMicrographs.get()
         acquisition = micrographs.getAcquisition()
         return dict(
@@ -155,27 +149,22 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = checkMicrographs(self.inputMicrographs.get()) + self._checkBatches()
         return errors or self._checkContinuation()
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         return ctfLines(getattr(self, OUTPUT, None))
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         ctfs = getattr(self, OUTPUT, None)
         if ctfs is None:
             return []
         return [
-            "The contrast transfer functions of %s were estimated with cryodl %s, from rings between %g and %g Å "
-            "in their power spectra."
-            % (
-                counted(ctfs.getSize(), "micrograph"),
-                __version__,
-                self.lowestResolution.get(),
-                self.highestResolution.get(),
-            )
+            f"The contrast transfer functions of {counted(ctfs.getSize(), 'micrograph')} were estimated with "
+            f"cryodl {__version__}, from rings between {self.lowestResolution.get():g} and "
+            f"{self.highestResolution.get():g} Å in their power spectra."
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", "Rohou2015"]

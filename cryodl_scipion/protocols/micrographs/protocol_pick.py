@@ -3,18 +3,23 @@
 
 import json
 import os
+import time
+from typing import Any, Dict, List, Sequence, Set
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfCoordinates
+from pwem.objects import Micrograph, SetOfCoordinates
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow import BETA
+from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import asInItsFile
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
 from ..methods import citationsOf, pickingInWords
@@ -39,6 +44,8 @@ DIAMETER_HELP = (
 )
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
+# Seconds that a micrograph waits at most for others to fill its batch.
+LONGEST_WAIT = 60
 
 
 class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
@@ -50,11 +57,14 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     A stopped run continues where it was.
     """
 
+    _waitsSince: Any
+
     _label = "pick particles"
     _devStatus = BETA
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickConfig
     _MADE = "picked"
+    _waitsSince = None
     NOT_ON_FORM = {
         "micrographs": "the input set",
         "pixel_size": "the micrographs' sampling rate",
@@ -68,7 +78,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     }
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         ProtParticlePickingAuto._defineParams(self, form)
         addModelParams(form)
         addConfigParams(
@@ -83,21 +93,42 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         self._addGpuParams(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)
+        form.addParam(
+            "batchWait",
+            params.IntParam,
+            default=LONGEST_WAIT,
+            label="Longest wait (s)",
+            help="A batch that is not full is started when its first micrograph has waited so long. 0: at once.",
+        )
         form.addParallelSection(threads=2, mpi=0, binThreads=2)
 
     # ----- steps, called by pwem's streaming loop
-    def _insertInitialSteps(self):
+    def _insertInitialSteps(self) -> List[str]:
         pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
         self._rememberSettings()
         return []
 
-    def _getPickArgs(self):
+    def _insertNewMicsSteps(self, inputMics: Any) -> Any:
+        """Batches that are full, and one that is not but whose first micrograph has waited long enough."""
+        new = [m for m in inputMics if m.getMicName() not in self.micDict]
+        steps = super()._insertNewMicsSteps(new)
+        left = [m for m in new if m.getMicName() not in self.micDict]
+        now = time.monotonic()
+        if steps or not left or self._waitsSince is None:
+            self._waitsSince = now if left else None
+        if left and now - self._waitsSince >= (self.batchWait.get() or 0):
+            steps.append(self._insertPickMicrographListStep(left, self.initialIds, *self._getPickArgs()))
+            self.micDict.update((m.getMicName(), m) for m in left)
+            self._waitsSince = None
+        return steps
+
+    def _getPickArgs(self) -> List[str]:
         return [json.dumps(self._settings(), sort_keys=True)]
 
-    def _pickMicrograph(self, micrograph, *settings):
+    def _pickMicrograph(self, micrograph: Micrograph, *settings: Any) -> None:
         self._pickMicrographList([micrograph], *settings)
 
-    def _pickMicrographList(self, micrographs, *settings):
+    def _pickMicrographList(self, micrographs: Sequence[Micrograph], *settings: str) -> None:
         """Pick a batch. It runs in a thread: it writes files only, no sets."""
         if not micrographs:
             return  # all of the batch was done before the run was continued
@@ -115,20 +146,20 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
             # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
             self._noteAllBad(config, str(error), self._batchFolder(micrographs))
 
-    def _noteAllBad(self, config, reason, folder):
+    def _noteAllBad(self, config: Any, reason: str, folder: str) -> None:
         skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
         contract.Result(
             contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped, nothing_made=True
         ).write(os.path.join(folder, RESULT_FILE))
 
-    def _batchFolder(self, micrographs):
+    def _batchFolder(self, micrographs: Sequence[Micrograph]) -> str:
         ids = sorted(m.getObjId() for m in micrographs)
-        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
+        return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
-    def getCoordsDir(self):
+    def getCoordsDir(self) -> str:
         return self._getExtraPath(PICKS_FOLDER)
 
-    def readCoordsFromMics(self, folder, micrographs, coordinates):
+    def readCoordsFromMics(self, folder: str, micrographs: Sequence[Micrograph], coordinates: SetOfCoordinates) -> None:
         present = self._micrographsIn(coordinates)
         diameter = diameterOf(self) or foundDiameter(self._engineResults())
         box = boxSizeOf(self, diameter)
@@ -142,7 +173,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
             if path and micrograph.getObjId() not in present:
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
 
-    def _micrographsIn(self, coordinates):
+    def _micrographsIn(self, coordinates: SetOfCoordinates) -> Set[Any]:
         """Ids of the micrographs whose picks the output has, also those of a run that died before noting them down."""
         if not self.hasAttribute("outputCoordinates"):
             return set()
@@ -150,29 +181,29 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
             return set()
         return set(coordinates.getUniqueValues("_micId"))
 
-    def createOutputStep(self):
+    def createOutputStep(self) -> None:
         """The sets were written while picking; here only the case that nothing could be picked is an error."""
         skipped = skippedItems(self._engineResults())
         if self.micDict and len(skipped) >= len(self.micDict):
             raise ValueError(
-                "None of the %d micrographs could be picked. The first, %s: %s"
-                % (len(skipped), skipped[0].path, skipped[0].reason)
+                f"None of the {len(skipped)} micrographs could be picked. The first, {skipped[0].path}: "
+                f"{skipped[0].reason}"
             )
 
     # ----- what the steps share
-    def _names(self):
+    def _names(self) -> Dict[int, str]:
         return micrographNames(list(self.micDict.values()))
 
-    def _pickFiles(self):
+    def _pickFiles(self) -> Dict[str, str]:
         """{micrograph name: STAR file} of all batches, from the engine's results."""
         known = self.__dict__.setdefault("_knownResults", {})
         for path in self._engineResultFiles():
             stamp = os.stat(path).st_mtime_ns
             if known.get(path, (None,))[0] != stamp:
-                known[path] = stamp, contract.Result.read(path).outputs["coordinates"]
+                known[path] = stamp, contract.Result.read(path).outputs.coordinates
         return {name: file for _, files in known.values() for name, file in files.items()}
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         micrographs = self.getInputMicrographs()
         return dict(
             micrographs=(micrographs.getFileName(),),
@@ -184,7 +215,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
             threads=self.binThreads.get(),
         )
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the picks: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         source = config.pop("micrographs")[0]
@@ -196,29 +227,29 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         micrographs = self.getInputMicrographs()
         errors = checkMicrographs(micrographs) + checkModelField(self)
         if errors:
             return errors
         return checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) + self._checkContinuation()
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         micrographs, folder = self.getInputMicrographs(), modelFolder(self)
         if micrographs is None or checkModelFolder(folder):
             return []
         return modelWarnings(contract.read_card(folder), micrographs.getSamplingRate(), diameterOf(self))
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."]
         lines = pickLines(coordinates, results)
         return lines[:1] + modelLine(cardOf(self)) + lines[1:]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), cardOf(self))]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((cardOf(self) or {}).get("network"))

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate micrographs of which everything is known."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import Acquisition, SetOfCoordinates, SetOfCTF, SetOfMicrographs, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.alignment import writeOrientations
 from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ..methods import simulationInWords
 from ..protocol_base import CryodlProtBase
 from ..simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
@@ -38,7 +42,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
     NOT_ON_FORM = dict(NOT_ON_FORM, orientations="written from the input particles")
     OTHER_DEFAULTS = {"count": 10}  # the command line wants a number
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSourceParams(form)
         form.addParam(
@@ -78,40 +82,40 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def simulateStep(self, settings):
+    def simulateStep(self, settings: Dict[str, Any]) -> None:
         particles = self.inputParticles.get()
         if particles is not None:
             writeOrientations(self._orientationsFile(), particles)
         self._simulate(orientations=None if particles is None else self._orientationsFile())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         config, made = self._config(**self._engineValues()), self._simulated()
         micrographs = self._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
         micrographs.setAcquisition(_acquisition(config))
-        byName = appendMicrographs(micrographs, made["micrographs"])
+        byName = appendMicrographs(micrographs, made.micrographs)
         self._defineOutputs(outputMicrographs=micrographs)
         pointer = Pointer(self, extended="outputMicrographs")
         coordinates = self._createSetOfCoordinates(pointer)
-        coordinates.setBoxSize(config.box_size or boxSizeFor(made["particle_diameter"], config.pixel_size))
-        setDiameter(coordinates, made["particle_diameter"])
-        appendCoordinates(coordinates, byName, made["coordinates"])
+        coordinates.setBoxSize(config.box_size or boxSizeFor(made.particle_diameter, config.pixel_size))
+        setDiameter(coordinates, made.particle_diameter)
+        appendCoordinates(coordinates, byName, made.coordinates)
         ctfs = self._createSetOfCTF()
         ctfs.setMicrographs(pointer)
-        appendCTFs(ctfs, byName, made["ctf"])
+        appendCTFs(ctfs, byName, made.ctf)
         outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
-        if made.get("particle_stack"):
-            outputs["outputParticles"] = self._particles(config, byName, made["particle_stack"])
+        if made.particle_stack:
+            outputs["outputParticles"] = self._particles(config, byName, made.particle_stack)
         self._defineOutputs(**outputs)
         for output in [micrographs] + list(outputs.values()):
             self._defineSourceRelation(self.inputStructure, output)
 
-    def _particles(self, config, byName, stack):
+    def _particles(self, config: Any, byName: Dict[str, Any], stack: Any) -> Any:
         particles = self._createSetOfParticles()
         particles.setSamplingRate(config.pixel_size)
         particles.setAcquisition(_acquisition(config))
@@ -121,31 +125,31 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         return particles
 
     # ----- what the steps share
-    def _orientationsFile(self):
+    def _orientationsFile(self) -> str:
         return self._getExtraPath("orientations.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         particles = self.inputParticles.get()
         return dict(self._simulationValues(), orientations=None if particles is None else self._orientationsFile())
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return self._checkSources() + checkOrientations(self.inputParticles.get())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         made, micrographs = self._simulated(), getattr(self, "outputMicrographs", None)
         if micrographs is None:
             return ["No micrographs yet."]
         lines = [
-            "*%d micrographs* with %d particles of %.0f Å, at %g Å/px"
-            % (micrographs.getSize(), made["particles"], made["particle_diameter"], micrographs.getSamplingRate())
+            f"*{micrographs.getSize()} micrographs* with {made.particles} particles of "
+            f"{made.particle_diameter:.0f} Å, at {micrographs.getSamplingRate():g} Å/px"
         ]
         particles = getattr(self, "outputParticles", None)
         if particles is not None:
-            lines.append("%d of the particles were cut out." % particles.getSize())
+            lines.append(f"{particles.getSize()} of the particles were cut out.")
         return lines + [self._sourceLine()]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, "outputMicrographs", None) is None:
             return []
         return [
@@ -154,11 +158,11 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]
 
 
-def _acquisition(config):
+def _acquisition(config: Any) -> Any:
     return Acquisition(
         voltage=config.voltage,
         sphericalAberration=config.spherical_aberration,

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose another score threshold for picks, without running the network again."""
 
+from typing import Any, List
+
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
+class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
     """Choose another score threshold for particles picked by cryodl.
 
     In: coordinates of `cryodl - pick particles`. Out: those with at least the new score. The threshold may be lower
@@ -24,11 +27,7 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
 
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
-
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputCoordinates",
@@ -47,10 +46,10 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
             help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.filterStep, self.threshold.get(), needsGPU=False)
 
-    def filterStep(self, threshold):
+    def filterStep(self, threshold: Any) -> None:
         source = self.inputCoordinates.get()
         output = self._createSetOfCoordinates(source.getMicrographs(asPointer=True))
         output.setBoxSize(source.getBoxSize())
@@ -62,12 +61,12 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
         self._defineOutputs(outputCoordinates=output)
         self._defineSourceRelation(self.inputCoordinates, output)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         coordinates, threshold = self.inputCoordinates.get(), self.threshold.get()
         if coordinates is None:
             return []  # pyworkflow names it
         if threshold is None or not 0 <= threshold <= 1:
-            return ["Score threshold is %s; it must be a number from 0 to 1." % threshold]
+            return [f"Score threshold is {threshold}; it must be a number from 0 to 1."]
         if not hasCandidates(coordinates):
             if coordinates.getSize() == 0:
                 return [
@@ -78,7 +77,7 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
                 return ["The coordinates have no scores. Choose coordinates picked by cryodl."]
         return []
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates is None or hasCandidates(coordinates):
             return []
@@ -87,23 +86,23 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
             "them is gone). Picks can be removed but no weaker ones added."
         ]
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return ["No coordinates yet."]
         source = self.inputCoordinates.get()
-        lines = ["*%s* with a score of at least %.3f" % (counted(output.getSize(), "particle"), self.threshold.get())]
+        lines = [f"*{counted(output.getSize(), 'particle')}* with a score of at least {self.threshold.get():.3f}"]
         if source is not None:
-            lines.append("The input has %d." % source.getSize())
+            lines.append(f"The input has {source.getSize()}.")
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         return (
             []
             if output is None
-            else ["%d particles with a score of at least %.3f were kept." % (output.getSize(), self.threshold.get())]
+            else [f"{output.getSize()} particles with a score of at least {self.threshold.get():.3f} were kept."]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

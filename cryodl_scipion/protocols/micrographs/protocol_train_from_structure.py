@@ -2,15 +2,18 @@
 """Train a particle picker on simulated micrographs of a known structure."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ... import Plugin
 from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.models import shippedModels
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams, problems
 from ..methods import simulationInWords, trainingInWords, trainingLines
 from ..model_field import GENERAL
@@ -59,7 +62,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         "gradient": 0.5,
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSourceParams(form)
         self._addFields(form, ["count", "size", "particles"])
@@ -101,7 +104,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
-    def _addFields(self, form, names):
+    def _addFields(self, form: Form, names: Sequence[str]) -> None:
         self._addSimulationParams(
             form,
             names,
@@ -109,43 +112,43 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         )
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         simulation = contract.config_to_dict(self._simulationConfig())
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, simulation)
         self._insertFunctionStep(self.trainStep, simulation, settings)
         self._insertFunctionStep(self.createOutputStep, simulation, settings, needsGPU=False)
 
-    def simulateStep(self, simulation):
+    def simulateStep(self, simulation: Any) -> None:
         self._simulate()
 
-    def trainStep(self, simulation, settings):
+    def trainStep(self, simulation: Any, settings: Dict[str, Any]) -> None:
         made = self._simulated()
-        names, paths = zip(*simulatedFiles(made["micrographs"]))
+        names, paths = zip(*simulatedFiles(made.micrographs))
         config = self._config(
             **dict(
                 self._engineValues(),
                 micrographs=paths,
                 names=names,
-                coordinates=made["coordinates"],
-                particle_diameter=made["particle_diameter"],
+                coordinates=made.coordinates,
+                particle_diameter=made.particle_diameter,
             )
         )
         self._train(config, self._getExtraPath("training"))
 
-    def createOutputStep(self, simulation, settings):
+    def createOutputStep(self, simulation: Any, settings: Dict[str, Any]) -> None:
         self._defineModel((self.inputStructure, self.inputMicrographs, self.inputCTF))
 
     # ----- what the steps share
-    def _madeFromSimulated(self):
+    def _madeFromSimulated(self) -> Any:
         return (self.getModelFolder(),)
 
-    def _generalFolder(self):
+    def _generalFolder(self) -> Any:
         """Folder of the general model if training starts from it, else None."""
         folder = shippedModels(Plugin.getEngineFolder()).get(GENERAL) if self.startGeneral.get() else None
         return folder if folder and contract.read_card(folder)["network"] == self.getEnumText("network") else None
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         made, simulation = self._simulated(), self._simulationConfig()
         return dict(
             micrographs=(self.getSimulatedFolder(),),
@@ -155,22 +158,21 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             labels="complete",
             contrast=simulation.contrast,
             # before the simulation any diameter will do for the form's checks
-            particle_diameter=made.get("particle_diameter", 100.0),
+            particle_diameter=made.particle_diameter if made else 100.0,
             output=self.getModelFolder(),
             start_from=self._generalFolder(),
             threads=self.numberOfThreads.get(),
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return self._checkSources() or problems(self._simulationConfig())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         made, card = self._simulated(), self._card()
         lines = (
             [
-                "*%d simulated particles* of %.0f Å, of %s"
-                % (made["particles"], made["particle_diameter"], self._sourceName()),
+                f"*{made.particles} simulated particles* of {made.particle_diameter:.0f} Å, of {self._sourceName()}",
                 self._sourceLine(),
             ]
             if made
@@ -181,15 +183,15 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         return (
             lines
             + trainingLines(card)
-            + ["Training started from %s." % ("the general model" if self._startedFromGeneral() else "random weights")]
+            + [f"Training started from {'the general model' if self._startedFromGeneral() else 'random weights'}."]
         )
 
-    def _startedFromGeneral(self):
+    def _startedFromGeneral(self) -> bool:
         """As the request had it: the plugin may have another general model since."""
         path = os.path.join(self._getExtraPath("training"), "request.json")
         return bool(os.path.exists(path) and contract.Request.read(path).config.start_from)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         if card is None:
             return []

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle picker."""
 
+from typing import Any, Dict, List, Sequence
+
 import pyworkflow.utils as pwutils
+from pwem.objects import Micrograph
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..methods import trainingInWords, trainingLines
@@ -20,10 +25,9 @@ FEW_PARTICLES = 20
 # Labels beside the particles: contract fields, and with "Coordinates" behind them the form's pointers.
 OTHER_LABELS = ("background", "contamination", "uncertain")
 # Labels are sparse: chosen, or for Topaz by itself.
-SPARSE = "labels == %d or (labels == %d and network == %d)" % (
-    contract.LABEL_KINDS.index("sparse"),
-    contract.LABEL_KINDS.index("auto"),
-    contract.PICKER_NETWORKS.index("topaz"),
+SPARSE = (
+    f"labels == {contract.LABEL_KINDS.index('sparse')} or (labels == {contract.LABEL_KINDS.index('auto')} and "
+    f"network == {contract.PICKER_NETWORKS.index('topaz')})"
 )
 
 
@@ -54,7 +58,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputCoordinates",
@@ -108,15 +112,15 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
         self._insertFunctionStep(self.writeLabelsStep, sizes, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def writeLabelsStep(self, sizes):
+    def writeLabelsStep(self, sizes: Any) -> None:
         names = self._names()
         for word, coordinates in self._labelSets():
             folder = self._getExtraPath(word)
@@ -125,7 +129,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePositions(folder, names[micId], positions)
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         names, micrographs = self._names(), self._labelledMicrographs()
         config = self._config(
             **dict(
@@ -136,23 +140,23 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         )
         self._train(config, self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()))
 
     # ----- what the steps share
-    def _otherPointers(self):
+    def _otherPointers(self) -> Dict[str, Any]:
         """{word: pointer} of the labels that are given beside the particles."""
         pointers = {word: getattr(self, word + "Coordinates") for word in OTHER_LABELS}
         return {word: pointer for word, pointer in pointers.items() if pointer.get() is not None}
 
-    def _labelSets(self):
+    def _labelSets(self) -> Any:
         """[(name of the folder, set)] of the coordinates to write."""
         return [("coordinates", self.inputCoordinates.get())] + [(w, p.get()) for w, p in self._otherPointers().items()]
 
-    def _names(self):
+    def _names(self) -> Any:
         return micrographNames([m.clone() for m in self.inputCoordinates.get().getMicrographs()])
 
-    def _labelledMicrographs(self):
+    def _labelledMicrographs(self) -> Any:
         """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
         labelled = set()
         for word, coordinates in self._labelSets():
@@ -165,7 +169,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         byName = {m.getMicName(): m.clone() for m in other}
         return [_replaced(m, byName) for m in micrographs]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         start, given = self.startModel.get(), self._otherPointers()
         micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
         folders = {word: self._getExtraPath(word) if word in given else None for word in OTHER_LABELS}
@@ -181,14 +185,14 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
         errors = checkLabels(coordinates, others, self.inputMicrographs.get())
         errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
         return errors + self._checkExpected() + self._checkStartModel()
 
-    def _checkExpected(self):
+    def _checkExpected(self) -> List[str]:
         """Labelled particles are part of the expected ones."""
         expected, coordinates = self.expectedParticles.get(), self.inputCoordinates.get()
         if expected is None or not self.evalParamCondition("expectedParticles"):
@@ -197,11 +201,11 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         if expected >= labelled:
             return []
         return [
-            "Expected particles per micrograph is %g, but %.1f are labelled on average. Give the number of all "
-            "particles, labelled or not." % (expected, labelled)
+            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. "
+            "Give the number of all particles, labelled or not."
         ]
 
-    def _checkStartModel(self):
+    def _checkStartModel(self) -> Any:
         start = self.startModel.get()
         if start is None:
             return []
@@ -209,17 +213,17 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         errors = checkModelFolder(start.getFolder())
         if not errors and start.getNetwork() != network:
             errors.append(
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (start.getNetwork(), network)
+                f"The model to start from has the network {start.getNetwork()}, but the form asks for "
+                f"{network}. Choose the same."
             )
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         warnings, coordinates = [], self.inputCoordinates.get()
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
             warnings.append(
-                "There are only %d particles to learn from; from about %d on a picker becomes useful."
-                % (coordinates.getSize(), FEW_PARTICLES)
+                f"There are only {coordinates.getSize()} particles to learn from; from about {FEW_PARTICLES} on "
+                "a picker becomes useful."
             )
         if self.getEnumText("network") == "cryolo" and not self.usesGpu():
             warnings.append(
@@ -228,23 +232,20 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             )
         return warnings
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else trainingLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [trainingInWords(card)]
 
 
-def _helpOfBoxes(info):
-    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (
-        info.help,
-        info.none_means,
-    )
+def _helpOfBoxes(info: Any) -> str:
+    return f"{info.help}\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: {info.none_means}."
 
 
-def _replaced(micrograph, byName):
+def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
     """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
     replacement = byName[micrograph.getMicName()].clone()
     replacement.setObjId(micrograph.getObjId())

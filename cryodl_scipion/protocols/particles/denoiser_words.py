@@ -1,189 +1,163 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
 
+from typing import Any, Dict, List, Sequence
+
+from pwem.objects import AtomStruct
+
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, resolution_in_words
+from ...engine.cryodl.contract import Result, counted, resolution_in_words
 from ..methods import networkInWords, versionIn
 
 KINDS = (("raw", "raw"), ("wiener", "Wiener filter"), ("denoised", "denoised"))
 
 
-def denoiserLines(card):
+def denoiserLines(card: Dict[str, Any]) -> List[str]:
     """A trained denoiser in the lines of a summary."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [
-        "Model %s, network %s, of %s; learned at %.4g Å/px, box %d px."
-        % (
-            card["name"],
-            card["network"],
-            ", ".join(card.get("structures") or ["unknown structures"]),
-            card["pixel_size"],
-            card["box"],
-        )
+        f"Model {card['name']}, network {card['network']}, of "
+        f"{', '.join(card.get('structures') or ['unknown structures'])}; learned at {card['pixel_size']:.4g} "
+        f"Å/px, box {card['box']} px."
     ]
     if training:
+        steps = f"{counted(training['steps'], 'step')}, stopped: " if training["steps"] else ""
         lines.append(
-            "%s on %s, %d more for validation; %s."
-            % (
-                "Trained" if training["steps"] else "Measured",
-                counted(training["particles"], "particle"),
-                training["validation_particles"],
-                "%s, stopped: %s" % (counted(training["steps"], "step"), training["stop_reason"])
-                if training["steps"]
-                else training["stop_reason"],
-            )
+            f"{'Trained' if training['steps'] else 'Measured'} on {counted(training['particles'], 'particle')}, "
+            f"{training['validation_particles']} more for validation; {steps}{training['stop_reason']}."
         )
     if validation:
         lines.append(
-            "On the particles kept for validation: mean FRC with the truth %.3f, of the raw images %.3f."
-            % (validation["frc"], validation["frc_raw"])
+            f"On the particles kept for validation: mean FRC with the truth {validation['frc']:.3f}, of the raw "
+            f"images {validation['frc_raw']:.3f}."
         )
     return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
 
 
-def denoiserInWords(card):
+def denoiserInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training = card.get("training") or {}
     structures = ", ".join(card.get("structures") or ["the structure"])
-    text = "The denoiser %s, %s, was %s with cryodl %s" % (
-        card["name"],
-        networkInWords(card),
-        "trained" if training.get("steps", 1) else "made",
-        (card.get("versions") or {}).get("cryodl", __version__),
+    text = (
+        f"The denoiser {card['name']}, {networkInWords(card)}, was "
+        f"{'trained' if training.get('steps', 1) else 'made'} with cryodl "
+        f"{(card.get('versions') or {}).get('cryodl', __version__)}"
     )
     if not training.get("steps", 1):
-        return text + " from %s; strength, noise and shifts were measured on %s." % (
-            structures,
-            counted(training["particles"], "particle"),
+        return text + (
+            f" from {structures}; strength, noise and shifts were measured on "
+            f"{counted(training['particles'], 'particle')}."
         )
     if training:
-        text += " in %s on %s" % (counted(training["steps"], "step"), counted(training["particles"], "particle"))
-    return text + " with projections of %s as targets." % structures
+        text += f" in {counted(training['steps'], 'step')} on {counted(training['particles'], 'particle')}"
+    return text + f" with projections of {structures} as targets."
 
 
-def denoisingInWords(count, card, result):
+def denoisingInWords(count: int, card: Dict[str, Any], result: Result) -> str:
     """Methods of a denoising run. card: of the model, or None if it is gone."""
-    by = "the model %s (%s)" % (card["name"], networkInWords(card)) if card else "a model that is no longer there"
-    return "%s were denoised with cryodl %s by %s; the raw images were kept." % (
-        counted(count, "particle"),
-        versionIn([result]),
-        by,
+    by = f"the model {card['name']} ({networkInWords(card)})" if card else "a model that is no longer there"
+    return (
+        f"{counted(count, 'particle')} were denoised with cryodl {versionIn([result])} by {by}; the raw images were "
+        "kept."
     )
 
 
-def orientingInWords(count, structure, card, result, step):
+def orientingInWords(count: int, structure: AtomStruct, card: Dict[str, Any], result: Result, step: int) -> str:
     """Methods of an assignment of orientations. step: degrees; card: the denoiser's, or None."""
-    text = "%s were given initial orientations with cryodl %s by comparison with projections of %s" % (
-        counted(count, "particle"),
-        versionIn([result]),
-        structure,
+    text = (
+        f"{counted(count, 'particle')} were given initial orientations with cryodl {versionIn([result])} by "
+        f"comparison with projections of {structure}"
     )
-    text += " in %d directions %.3g° apart" % (result.outputs["directions"], step)
+    text += f" in {result.outputs.directions} directions {step:.3g}° apart"
     return text + (
-        ", of images denoised by %s." % card["name"] if card else ", of the raw images with their CTF and noise."
+        f", of images denoised by {card['name']}." if card else ", of the raw images with their CTF and noise."
     )
 
 
-def backProjectingInWords(result, symmetry, denoiser):
+def backProjectingInWords(result: Result, symmetry: str, denoiser: str) -> str:
     """Methods of a back-projection. denoiser: name, '' for raw particles."""
     made = result.outputs
-    text = "%s%s were back-projected with cryodl %s under symmetry %s" % (
-        counted(made["count"], "particle"),
-        " denoised by the model %s" % denoiser if denoiser else "",
-        versionIn([result]),
-        symmetry,
+    text = (
+        f"{counted(made.count, 'particle')}{f' denoised by the model {denoiser}' if denoiser else ''} were "
+        f"back-projected with cryodl {versionIn([result])} under symmetry {symmetry}"
     )
     if denoiser:
         return text + "; the map shows what the model learned."
-    return text + "; the resolution by the Fourier shell correlation of half-maps at 0.143 is %s." % (
-        resolution_in_words(made["resolution"])
+    return text + (
+        "; the resolution by the Fourier shell correlation of half-maps at 0.143 is "
+        f"{resolution_in_words(made.resolution)}."
     )
 
 
-def referenceLines(made):
+def referenceLines(made: Any) -> Any:
     """Lines about a map whose angles come from a reference: what of its FSC is the map's own. made: the outputs of
     `reconstruct`."""
-    if not made.get("reference"):
+    if not made.reference:
         return []
-    lines = ["Angles from the reference %s, which both half-maps share" % made["reference"]]
-    if made.get("noise_fsc") is None:
+    lines = [f"Angles from the reference {made.reference}, which both half-maps share"]
+    if made.noise_fsc is None:
         return lines + ["As many images of noise, oriented likewise: not tested"]
-    lines.append(
-        "As many images of noise, oriented likewise: %s; without what noise has as well: %s"
-        % tuple(resolution_in_words(made.get(name)) for name in ("noise_resolution", "own_resolution"))
-    )
-    if made.get("fsc_beyond") is not None:
+    noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.own_resolution)
+    lines.append(f"As many images of noise, oriented likewise: {noise}; without what noise has as well: {own}")
+    if made.fsc_beyond is not None:
         lines.append(
-            "Mean FSC beyond %.3g Å, which was not compared with the reference: %.3f"
-            % (made["compared"], made["fsc_beyond"])
+            f"Mean FSC beyond {made.compared:.3g} Å, which was not compared with the reference: {made.fsc_beyond:.3f}"
         )
     return lines
 
 
-def evaluationLines(evaluation):
+def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]
     lines = [
-        "*%s* of %d px, %.4g Å/px against the truth"
-        % (counted(evaluation["count"], "particle"), evaluation["box"], evaluation["pixel_size"])
+        f"*{counted(evaluation['count'], 'particle')}* of {evaluation['box']} px, "
+        f"{evaluation['pixel_size']:.4g} Å/px against the truth"
     ]
     for kind, word in KINDS:
         if mean.get(kind) is not None:
-            lines.append(
-                "%s: mean FRC %.3f; FRC 0.5 at %s, 0.143 at %s"
-                % (
-                    (word.capitalize(), mean[kind])
-                    + tuple(resolution_in_words((resolution.get(kind) or {}).get(level)) for level in ("0.5", "0.143"))
-                )
-            )
-    lines.append(
-        "*Control: %s*" % ("passed" if control["verdict"] == "ok" else "WARNING, for the reason that comes first")
-    )
-    lines += ["  %s" % sentence for sentence in control["sentences"]]
+            half, seventh = (resolution_in_words((resolution.get(kind) or {}).get(level)) for level in ("0.5", "0.143"))
+            lines.append(f"{word.capitalize()}: mean FRC {mean[kind]:.3f}; FRC 0.5 at {half}, 0.143 at {seventh}")
+    lines.append(f"*Control: {'passed' if control['verdict'] == 'ok' else 'WARNING, for the reason that comes first'}*")
+    lines += [f"  {sentence}" for sentence in control["sentences"]]
     return lines
 
 
-def evaluationInWords(evaluation, card, results):
+def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results: Sequence[Result]) -> str:
     """Methods of an evaluation. card: of the model, or None if it is gone."""
     mean, control = evaluation["mean_frc"], evaluation["control"]
-    text = "The denoiser %s was evaluated with cryodl %s on %s" % (
-        card["name"] if card else "",
-        versionIn(results),
-        counted(evaluation["count"], "particle"),
+    text = (
+        f"The denoiser {card['name'] if card else ''} was evaluated with cryodl {versionIn(results)} on "
+        f"{counted(evaluation['count'], 'particle')}"
     )
     text += (
-        ": the mean Fourier ring correlation with the truth was %.3f, for raw images %.3f and for "
-        "Wiener-filtered ones %.3f" % (mean["denoised"], mean["raw"], mean["wiener"])
+        f": the mean Fourier ring correlation with the truth was {mean['denoised']:.3f}, for raw images "
+        f"{mean['raw']:.3f} and for Wiener-filtered ones {mean['wiener']:.3f}"
     )
-    return text + "; for denoised pure noise it was %.3f (unrelated projections: %.3f)." % (
-        control["noise"],
-        control["unrelated"],
+    return text + (
+        f"; for denoised pure noise it was {control['noise']:.3f} (unrelated projections: {control['unrelated']:.3f})."
     )
 
 
-def integrityLines(result, subsets, least):
+def integrityLines(result: Result, subsets: Any, least: Any) -> List[str]:
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
-    lines = ["*Likeliest composition of %s*" % counted(sum(made["counts"].values()), "particle")]
+    lines = [f"*Likeliest composition of {counted(sum(made.counts.values()), 'particle')}*"]
     lines += [
-        "  %s: %d, of them %d with a probability of %g or more"
-        % (name, made["counts"].get(name, 0), subsets[name], least)
-        for name in made["names"]
+        f"  {name}: {made.counts.get(name, 0)}, of them {subsets[name]} with a probability of {least:g} or more"
+        for name in made.names
     ]
-    if made.get("separation") is not None:
-        lines.append("About %.0f %% of these classes should be right." % (100 * made["separation"]))
+    if made.separation is not None:
+        lines.append(f"About {100 * made.separation:.0f} % of these classes should be right.")
     return lines + ["Images and alignments are those of the input."]
 
 
-def integrityInWords(count, result, card):
+def integrityInWords(count: int, result: Result, card: Dict[str, Any]) -> str:
     """Methods of an assessment of compositions. card: the denoiser's, or None."""
     made = result.outputs
-    text = "The compositions %s were told apart for each of %s with cryodl %s" % (
-        ", ".join(made["names"]),
-        counted(count, "particle"),
-        versionIn([result]),
+    text = (
+        f"The compositions {', '.join(made.names)} were told apart for each of {counted(count, 'particle')} with "
+        f"cryodl {versionIn([result])}"
     )
-    text += ", with the denoiser %s beside the raw images" % card["name"] if card else ", from the raw images"
-    return text + "; the likeliest was %s." % ", ".join(
-        "%s for %d" % (name, made["counts"].get(name, 0)) for name in made["names"]
-    )
+    text += f", with the denoiser {card['name']} beside the raw images" if card else ", from the raw images"
+    likeliest = ", ".join(f"{name} for {made.counts.get(name, 0)}" for name in made.names)
+    return text + f"; the likeliest was {likeliest}."

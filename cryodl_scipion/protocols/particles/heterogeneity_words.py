@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A latent space and its verdict in words, for summaries and methods."""
 
-from ...engine.cryodl.contract import counted
+from typing import Any
+
+from ...engine.cryodl.contract import Result, counted
 from ..methods import versionIn
 
 
-def verdictLine(made):
+def verdictLine(made: Any) -> str:
     """The verdict as a sentence. made: outputs of fit-heterogeneity."""
-    amount = "(p = %.2g; variability %.2f %% of the molecule's power)" % (made["p_value"], 100 * made["variability"])
-    if made["verdict"] == "motion":
-        return "*Motion found* %s." % amount
+    amount = f"(p = {made.p_value:.2g}; variability {100 * made.variability:.2f} % of the molecule's power)"
+    if made.verdict == "motion":
+        return f"*Motion found* {amount}."
     return (
-        "*No motion found* %s: the particles differ by no more than noise and errors of orientation and CTF. The "
-        "latent coordinates and maps below show noise." % amount
+        f"*No motion found* {amount}: the particles differ by no more than noise and errors of orientation and "
+        "CTF. The latent coordinates and maps below show noise."
     )
 
 
-def heterogeneityLines(result):
+def heterogeneityLines(result: Result) -> Any:
     """Lines of a summary."""
     made = result.outputs
-    lines = [verdictLine(made), "%d latent coordinates of %s" % (made["latent"], counted(made["count"], "particle"))]
-    if any(made["paths"]):
+    lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}"]
+    if any(made.paths):
         lines.append(
-            "%s along %s, with half-maps"
-            % (counted(sum(map(len, made["paths"])), "map"), counted(len(made["paths"]), "axis", "axes"))
+            f"{counted(sum(map(len, made.paths)), 'map')} along {counted(len(made.paths), 'axis', 'axes')}, "
+            "with half-maps"
         )
     return lines
 
@@ -35,19 +37,12 @@ _WAYS = {
 }
 
 
-def heterogeneityInWords(result, method):
+def heterogeneityInWords(result: Result, method: Any) -> str:
     """Methods. method: of fit-heterogeneity."""
     made = result.outputs
     return (
-        "A latent space of %d dimensions was fitted to %s with cryodl %s by %s, with the CTF and with errors of "
-        "orientation, shift, contrast and defocus to first order. Components of each half of the particles were "
-        "tested on the other half: p = %.2g for a rigid molecule (%s)."
-        % (
-            made["latent"],
-            counted(made["count"], "particle"),
-            versionIn([result]),
-            _WAYS[method],
-            made["p_value"],
-            made["verdict"],
-        )
+        f"A latent space of {made.latent} dimensions was fitted to {counted(made.count, 'particle')} with "
+        f"cryodl {versionIn([result])} by {_WAYS[method]}, with the CTF and with errors of orientation, shift, "
+        "contrast and defocus to first order. Components of each half of the particles were tested on the "
+        f"other half: p = {made.p_value:.2g} for a rigid molecule ({made.verdict})."
     )

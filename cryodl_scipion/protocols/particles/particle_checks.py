@@ -3,9 +3,11 @@
 
 import os
 import warnings
+from typing import Any, List, Sequence, Tuple
 
 import mrcfile
 import numpy as np
+from pwem.objects import AtomStruct, SetOfParticles
 
 from ...convert.particles.denoised import denoiserOf
 
@@ -15,18 +17,20 @@ _MODES = (0, 1, 2, 6, 12)
 _LOOKED_AT = 8
 
 
-def checkParticles(particles, need=(), what="particles", fewest=1, finite=True):
+def checkParticles(
+    particles: SetOfParticles, need: Tuple[str, ...] = (), what: str = "particles", fewest: int = 1, finite: bool = True
+) -> List[str]:
     """What is wrong with a SetOfParticles.
 
     need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest:
     particles below which nothing can be done. finite: False where images with NaN are left out by the engine.
     """
     if particles.getSize() == 0:
-        return ["The set of %s is empty. Choose another." % what]
+        return [f"The set of {what} is empty. Choose another."]
     if particles.getSize() < fewest:
-        return ["The %s are %d; at least %d are needed here." % (what, particles.getSize(), fewest)]
+        return [f"The {what} are {particles.getSize()}; at least {fewest} are needed here."]
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
-        return ["The %s have no pixel size (sampling rate). Import them again with it." % what]
+        return [f"The {what} have no pixel size (sampling rate). Import them again with it."]
     return (
         (_checkRaw(particles, what) if "raw" in need else [])
         or _checkNeeds(particles, need, what)
@@ -34,43 +38,41 @@ def checkParticles(particles, need=(), what="particles", fewest=1, finite=True):
     )
 
 
-def _checkRaw(particles, what):
+def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     model = denoiserOf(particles)
     if model:
         return [
-            "The %s are denoised images (model %s), not raw data; what is made of them here would show what the "
-            "model learned. Take the raw ones: *cryodl - back to raw particles* gives them." % (what, model)
+            f"The {what} are denoised images (model {model}), not raw data; what is made of them here would "
+            "show what the model learned. Take the raw ones: *cryodl - back to raw particles* gives them."
         ]
     if particles.isAmplitudeCorrected():
         return [
-            "The CTF of the %s was corrected in amplitude by Scipion's record; images are needed whose CTF is "
-            "still in them (phase-flipped ones will do). Extract them without CTF correction." % what
+            f"The CTF of the {what} was corrected in amplitude by Scipion's record; images are needed whose CTF "
+            "is still in them (phase-flipped ones will do). Extract them without CTF correction."
         ]
     return []
 
 
-def _checkNeeds(particles, need, what):
+def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
     first = particles.getFirstItem()
     if "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()):
         has = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}.get(
             particles.getAlignment(), "no alignment"
         )
         return [
-            "The %s have %s; angles of a 3-D refinement are needed (projection alignment). Refine them, or give "
-            "them angles with *cryodl - assign initial orientations*." % (what, has)
+            f"The {what} have {has}; angles of a 3-D refinement are needed (projection alignment). Refine them, "
+            "or give them angles with *cryodl - assign initial orientations*."
         ]
     if "ctf" in need:
         acquisition = particles.getAcquisition()
         if not (particles.hasCTF() and first.hasCTF()):
-            return ["The %s have no CTF. Extract them with the CTFs of their micrographs." % what]
+            return [f"The {what} have no CTF. Extract them with the CTFs of their micrographs."]
         if not acquisition.getVoltage() or acquisition.getSphericalAberration() is None:
-            return [
-                "The %s have a CTF, but no voltage or spherical aberration. Import the micrographs with them." % what
-            ]
+            return [f"The {what} have a CTF, but no voltage or spherical aberration. Import the micrographs with them."]
     return []
 
 
-def checkStacks(particles, what="particles", finite=True):
+def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
     """What is wrong with the files of a set: absent, of another kind, shorter than the set believes, not finite (unless
     `finite` is False)."""
     stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
@@ -78,20 +80,21 @@ def checkStacks(particles, what="particles", finite=True):
     for path, most in stacks:
         problem, box = _stackProblem(path, most or 1)
         if problem:
-            return ["The %s cannot be used: %s" % (what, problem)]
+            return [f"The {what} cannot be used: {problem}"]
         boxes.setdefault(box, path)
     if len(boxes) > 1:
         return [
-            "The %s have boxes of several sizes: %s. Extract them with one."
-            % (what, ", ".join("%d px in %s" % item for item in sorted(boxes.items())))
+            f"The {what} have boxes of several sizes: "
+            f"{', '.join((f'{box} px in {name}' for box, name in sorted(boxes.items())))}. Extract them with "
+            "one."
         ]
-    return ["The %s cannot be used: %s" % (what, bad) for bad in [_notFinite(stacks) if finite else ""] if bad]
+    return [f"The {what} cannot be used: {bad}" for bad in [_notFinite(stacks) if finite else ""] if bad]
 
 
-def _stackProblem(path, most):
+def _stackProblem(path: str, most: int) -> Tuple[str, int]:
     """(sentence or '', box in px) of a stack whose image number `most` is needed."""
     if not os.path.exists(path):
-        return "the image stack %s is not there. Bring it back, or extract the particles again." % path, 0
+        return f"the image stack {path} is not there. Bring it back, or extract the particles again.", 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -99,21 +102,22 @@ def _stackProblem(path, most):
                 mode, start = int(mrc.header.mode), 1024 + int(mrc.header.nsymbt)
                 shape = tuple(int(mrc.header[name]) for name in ("nz", "ny", "nx"))
         except (ValueError, OSError, EOFError) as error:
-            return "%s is not a readable stack of images (%s)." % (path, error), 0
+            return f"{path} is not a readable stack of images ({error}).", 0
     if mode not in _MODES or min(shape) < 1:
-        return "%s is no MRC stack (.mrcs). Convert the particles to one first." % path, 0
+        return f"{path} is no MRC stack (.mrcs). Convert the particles to one first.", 0
     if shape[1] != shape[2]:
-        return "%s has images of %d x %d px; they must be square." % (path, shape[2], shape[1]), 0
+        return f"{path} has images of {shape[2]} x {shape[1]} px; they must be square.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
     if most > shape[0] or os.path.getsize(path) < size:
         return (
-            "%s is too short: image %d is needed, and it holds %d%s. Extract the particles again."
-            % (path, most, shape[0], "" if most > shape[0] else " by its header, but ends before")
+            f"{path} is too short: image {most} is needed, and it holds "
+            f"{shape[0]}{'' if most > shape[0] else ' by its header, but ends before'}. Extract the particles "
+            "again."
         ), 0
     return "", shape[2]
 
 
-def _notFinite(stacks):
+def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
     """A sentence about the first of some images, spread over the stacks, that holds a NaN or infinity; '' if none."""
     chosen = [stacks[i] for i in np.unique(np.linspace(0, len(stacks) - 1, _LOOKED_AT).astype(int))]
     for path, most in chosen:
@@ -124,13 +128,13 @@ def _notFinite(stacks):
                 for number in np.unique(np.linspace(0, (most or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)):
                     if not np.isfinite(images[number]).all():
                         return (
-                            "image %d of %s holds values that are no finite numbers (NaN). Extract it again, or "
-                            "take it out of the set." % (number + 1, path)
+                            f"image {number + 1} of {path} holds values that are no finite numbers (NaN). "
+                            "Extract it again, or take it out of the set."
                         )
     return ""
 
 
-def scaleWarnings(particles, structure, what="structure"):
+def scaleWarnings(particles: SetOfParticles, structure: AtomStruct, what: str = "structure") -> Any:
     """Sentences about a map whose pixels or box are not those of the particles. Models have neither."""
     size = structure.getSamplingRate() if hasattr(structure, "getSamplingRate") else None
     if not size:
@@ -138,18 +142,14 @@ def scaleWarnings(particles, structure, what="structure"):
     lines, own = [], particles.getSamplingRate()
     if abs(size / own - 1) > 0.001:
         lines.append(
-            "The %s has %.4g Å/px, the particles %.4g Å/px: it is resampled to theirs. Make sure that both "
-            "pixel sizes are right, since a wrong one spoils everything." % (what, size, own)
+            f"The {what} has {size:.4g} Å/px, the particles {own:.4g} Å/px: it is resampled to theirs. Make "
+            "sure that both pixel sizes are right, since a wrong one spoils everything."
         )
     dimensions = structure.getDim()
     if dimensions and abs(dimensions[0] * size / (particles.getXDim() * own) - 1) > 0.01:
         lines.append(
-            "The %s has a box of %.0f Å, the particles one of %.0f Å: it is %s."
-            % (
-                what,
-                dimensions[0] * size,
-                particles.getXDim() * own,
-                "cut" if dimensions[0] * size > particles.getXDim() * own else "padded",
-            )
+            f"The {what} has a box of {dimensions[0] * size:.0f} Å, the particles one of "
+            f"{particles.getXDim() * own:.0f} Å: it is "
+            f"{'cut' if dimensions[0] * size > particles.getXDim() * own else 'padded'}."
         )
     return lines

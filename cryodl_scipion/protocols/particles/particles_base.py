@@ -3,9 +3,12 @@
 
 import os
 import re
+from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
+from pwem.objects import SetOfParticles
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.names import inputName
 from ...convert.particles.particles import writeParticles
@@ -28,7 +31,7 @@ class ParticlesBase(OneRunBase):
     """Base of the protocols on particles. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
 
     # ----- form
-    def _addParticlesParam(self, form, help, name="inputParticles", **arguments):
+    def _addParticlesParam(self, form: Form, help: str, name: str = "inputParticles", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -36,7 +39,7 @@ class ParticlesBase(OneRunBase):
             **dict(dict(important=True, label="Particles", help=help), **arguments),
         )
 
-    def _addStructureParam(self, form, help, name="inputStructure", **arguments):
+    def _addStructureParam(self, form: Form, help: str, name: str = "inputStructure", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -52,7 +55,7 @@ class ParticlesBase(OneRunBase):
             ),
         )
 
-    def _addDenoiserParam(self, form, help, **arguments):
+    def _addDenoiserParam(self, form: Form, help: str, **arguments: Any) -> None:
         form.addParam(
             "inputModel",
             params.PointerParam,
@@ -61,29 +64,29 @@ class ParticlesBase(OneRunBase):
         )
 
     # ----- files for the engine
-    def _particlesFile(self, particles):
+    def _particlesFile(self, particles: SetOfParticles) -> str:
         """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
 
-    def _writeInputs(self, *sets):
+    def _writeInputs(self, *sets: SetOfParticles) -> None:
         pwutils.makePath(self._inputFolder())
         for particles in sets:
             writeParticles(self._particlesFile(particles), particles)
 
     # ----- checks
-    def _checkSymmetry(self):
+    def _checkSymmetry(self) -> List[str]:
         if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
             return []
         return [
-            "Symmetry is %r; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in RELION's axes. Helical "
-            "symmetry is not known here." % (self.symmetry.get() or "")
+            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to "
+            "I4, in RELION's axes. Helical symmetry is not known here."
         ]
 
-    def _checkDenoiser(self):
+    def _checkDenoiser(self) -> List[str]:
         model = self.inputModel.get()
         return [] if model is None else checkModelFolder(model.getFolder(), "denoiser")
 
-    def _modelCard(self):
+    def _modelCard(self) -> Any:
         """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
         model = self.inputModel.get()
         try:
@@ -91,7 +94,7 @@ class ParticlesBase(OneRunBase):
         except ValueError:
             return None
 
-    def _pixelWarnings(self, particles):
+    def _pixelWarnings(self, particles: Any) -> List[str]:
         """A sentence if the denoiser learned at another pixel size than the particles have."""
         card = self._modelCard()
         if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
@@ -99,12 +102,12 @@ class ParticlesBase(OneRunBase):
         theirs, own = card["pixel_size"], particles.getSamplingRate()
         if abs(theirs / own - 1) <= 0.01:
             return []
-        finer = " Their detail finer than %.3g Å is not denoised." % (2 * theirs) if own < theirs else ""
+        finer = f" Their detail finer than {2 * theirs:.3g} Å is not denoised." if own < theirs else ""
         return [
-            "The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and "
-            "back.%s" % (own, theirs, finer)
+            f"The particles have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: the images are "
+            f"resampled for it and back.{finer}"
         ]
 
-    def _denoiserFolder(self):
+    def _denoiserFolder(self) -> Optional[str]:
         model = self.inputModel.get()
         return None if model is None else model.getFolder()

@@ -2,12 +2,15 @@
 """Give particles their first Euler angles."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfParticles
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.oriented import appendOriented
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
@@ -35,7 +38,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF; angles that they have are not used.")
         self._addStructureParam(form, "What the particles are compared with.")
@@ -53,32 +56,32 @@ class CryodlProtAssignOrientations(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.orientStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def orientStep(self, settings):
+    def orientStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         structure = self._structureFor(self.inputStructure.get())
         self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles = self.inputParticles.get()
         output = self._createSetOfParticles()
         output.copyInfo(particles)
         output.setAlignmentProj()
         made = self._result().outputs
-        appendOriented(output, particles, made["particles"], made.get("noise_control"))
+        appendOriented(output, particles, made.particles, made.noise_control)
         self._defineOutputs(outputParticles=output)
         for pointer in (self.inputParticles, self.inputStructure, self.inputModel):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("oriented.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             structure=structureFileOf(self.inputStructure.get()),
@@ -88,7 +91,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return (
             checkParticles(self.inputParticles.get(), ("raw", "ctf"))
             + self._checkDenoiser()
@@ -96,30 +99,30 @@ class CryodlProtAssignOrientations(ParticlesBase):
             + self._checkStructure(self.inputStructure.get())
         )
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles, structure = self.inputParticles.get(), self.inputStructure.get()
         if particles is None or structure is None:
             return []
         return scaleWarnings(particles, structure) + self._pixelWarnings(particles)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         if output is None or result is None:
             return ["No orientations yet."]
         made = result.outputs
         lines = [
-            "*%d particles* with angles, of %d directions (%.3g° apart, symmetry %s)"
-            % (output.getSize(), made["directions"], self.angularStep.get(), made["symmetry"])
+            f"*{output.getSize()} particles* with angles, of {made.directions} directions "
+            f"({self.angularStep.get():.3g}° apart, symmetry {made.symmetry})"
         ]
-        if made.get("mean_score") is not None:
-            lines.append("Mean score %.3g; scores and margins are attributes of the particles." % made["mean_score"])
-        if made.get("mean_probability") is not None:
-            lines.append("%.0f %% of the orientations should be right (within 15°)." % (100 * made["mean_probability"]))
-        if made.get("reference"):
-            lines.append("The angles come from the reference %s." % os.path.basename(made["reference"]))
+        if made.mean_score is not None:
+            lines.append(f"Mean score {made.mean_score:.3g}; scores and margins are attributes of the particles.")
+        if made.mean_probability is not None:
+            lines.append(f"{100 * made.mean_probability:.0f} % of the orientations should be right (within 15°).")
+        if made.reference:
+            lines.append(f"The angles come from the reference {os.path.basename(made.reference)}.")
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         if output is None or result is None:
             return []
@@ -133,6 +136,6 @@ class CryodlProtAssignOrientations(ParticlesBase):
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         network = (self._modelCard() or {}).get("network")
         return list(dict.fromkeys(citationsOf(network) + ["Gorski2005", "Scheres2012"]))

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Back-project oriented particles into a map."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import FSC, Volume
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
@@ -31,7 +35,7 @@ class CryodlProtBackProject(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form,
@@ -43,37 +47,37 @@ class CryodlProtBackProject(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = contract.config_to_dict(self._config(**self._engineValues()))
         self._insertFunctionStep(self.reconstructStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def reconstructStep(self, settings):
+    def reconstructStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
-        halves = [self._getExtraPath("map_half%d.mrc" % half) for half in (1, 2)]
+        halves = [self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2)]
         self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())
-        volume = Volume(location=made["map"])
-        volume.setSamplingRate(made["pixel_size"])
-        volume.setHalfMaps([made["half1"], made["half2"]])
-        if made.get("reference"):
-            volume.setObjComment("Angles from the reference %s." % made["reference"])
+        volume = Volume(location=made.map)
+        volume.setSamplingRate(made.pixel_size)
+        volume.setHalfMaps([made.half1, made.half2])
+        if made.reference:
+            volume.setObjComment(f"Angles from the reference {made.reference}.")
         if denoiser:
-            volume.setObjComment("Of denoised particles (model %s): it shows what the model learned." % denoiser)
+            volume.setObjComment(f"Of denoised particles (model {denoiser}): it shows what the model learned.")
         fsc = FSC()
-        frequencies = [ring / (made["box"] * made["pixel_size"]) for ring in range(len(made["fsc"]))]
-        fsc.setData(frequencies, list(made["fsc"]))
+        frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
+        fsc.setData(frequencies, list(made.fsc))
         fsc.setObjLabel("half-maps")
         self._defineOutputs(outputVolume=volume, outputFSC=fsc)
         for output in (volume, fsc):
             self._defineSourceRelation(self.inputParticles, output)
 
-    def _mapFile(self):
+    def _mapFile(self) -> str:
         return self._getExtraPath("map.mrc")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         particles = self.inputParticles.get()
         values = dict(
             particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
@@ -86,31 +90,30 @@ class CryodlProtBackProject(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         raw = () if denoiserOf(particles) else ("raw",)
         needsCTF = ("ctf",) if self.correctCtf.get() and raw else ()
         return checkParticles(particles, raw + ("angles",) + needsCTF, fewest=2) + self._checkSymmetry()
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None or not denoiserOf(particles):
             return []
         return [
-            "The particles are denoised (model %s): their map shows the structure that the model learned, even of "
-            "pure noise. Its FSC says nothing about resolution. For a map take the raw particles."
-            % denoiserOf(particles)
+            f"The particles are denoised (model {denoiserOf(particles)}): their map shows the structure that "
+            "the model learned, even of pure noise. Its FSC says nothing about resolution. For a map take the "
+            "raw particles."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolume", None) is None:
             return ["No map yet."]
         made = result.outputs
         lines = [
-            "*Map* of %d particles, %d px, %.4g Å/px, with half-maps"
-            % (made["count"], made["box"], made["pixel_size"]),
-            "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made["resolution"]),
+            f"*Map* of {made.count} particles, {made.box} px, {made.pixel_size:.4g} Å/px, with half-maps",
+            f"FSC of the half-maps 0.143: {contract.resolution_in_words(made.resolution)}",
         ]
         lines += referenceLines(made)
         if denoiserOf(self.inputParticles.get()):
@@ -119,11 +122,11 @@ class CryodlProtBackProject(ParticlesBase):
             )
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolume", None) is None:
             return []
         return [backProjectingInWords(result, self.symmetry.get(), denoiserOf(self.inputParticles.get()))]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", "Scheres2012"]

@@ -2,11 +2,14 @@
 """Sort particles into 2-D classes."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfAverages, SetOfClasses2D
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import appendAverages, fillClasses
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -33,7 +36,7 @@ class CryodlProtClassify2D(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form, "Raw particles of one box size, as they were extracted. Angles that they have are not used."
@@ -47,29 +50,29 @@ class CryodlProtClassify2D(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.classifyStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def classifyStep(self, settings):
+    def classifyStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         self._runOnce(self._config(**self._engineValues()), self._folder(), goesOn=True)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles, made = self.inputParticles.get(), self._result().outputs
         classes = self._createSetOfClasses2D(self.inputParticles)
-        fillClasses(classes, particles, made["particles"], made["classes"])
+        fillClasses(classes, particles, made.particles, made.classes)
         averages = self._createSetOfAverages()
-        appendAverages(averages, particles, made["classes"])
+        appendAverages(averages, particles, made.classes)
         self._defineOutputs(outputClasses=classes, outputAverages=averages)
         for output in (classes, averages):
             self._defineSourceRelation(self.inputParticles, output)
 
-    def _folder(self):
+    def _folder(self) -> str:
         return self._getExtraPath("classes")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             output=self._folder(),
@@ -77,18 +80,18 @@ class CryodlProtClassify2D(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         errors = checkParticles(particles, ("raw",), finite=False)
         count = self.classes.get()
         if not errors and count and particles.getSize() < 2 * count:
             errors.append(
-                "There are %d particles for %d classes; there must be at least two for each, and a few tens "
-                "are better. Choose fewer classes." % (particles.getSize(), count)
+                f"There are {particles.getSize()} particles for {count} classes; there must be at least two for "
+                "each, and a few tens are better. Choose fewer classes."
             )
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None or particles.hasCTF():
             return []
@@ -97,39 +100,35 @@ class CryodlProtClassify2D(ParticlesBase):
             "the microscope."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputClasses", None) is None:
             return ["No classes yet."]
         made = result.outputs
-        filled = [(count, score) for count, score in zip(made["counts"], made["scores"]) if count]
+        filled = [(count, score) for count, score in zip(made.counts, made.scores) if count]
         good = [count for count, score in filled if score >= GOOD]
         lines = [
-            "*%s* of %s"
-            % (contract.counted(len(filled), "class", "classes"), contract.counted(made["count"], "particle")),
-            "%d averages have a score of %g or more; they have %d particles." % (len(good), GOOD, sum(good)),
+            f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made.count, 'particle')}",
+            f"{len(good)} averages have a score of {GOOD:g} or more; they have {sum(good)} particles.",
         ]
-        if not made["converged"]:
+        if not made.converged:
             lines.append("The classes still changed in the last pass.")
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputClasses", None) is None:
             return []
         return [
-            "%d particles were sorted into %d 2-D classes with cryodl: first by rotational invariants, then by "
-            "comparison with aligned class averages, whose CTF was %s."
-            % (
-                result.outputs["count"],
-                self.classes.get(),
-                "corrected" if self.correctCtf.get() and self.inputParticles.get().hasCTF() else "not corrected",
-            )
+            f"{result.outputs.count} particles were sorted into {self.classes.get()} 2-D classes with "
+            "cryodl: first by rotational invariants, then by comparison with aligned class averages, whose CTF "
+            "was "
+            f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
         ]
 
-    def getClassesFile(self):
+    def getClassesFile(self) -> str:
         """classes.star of the engine."""
         return os.path.join(self._folder(), "classes.star")
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
 from .particle_checks import checkParticles, checkStacks
@@ -37,7 +41,7 @@ class CryodlProtDenoise(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form,
@@ -55,28 +59,28 @@ class CryodlProtDenoise(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.denoiseStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def denoiseStep(self, settings):
+    def denoiseStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         self._runOnce(self._config(**self._engineValues()), self._starFile(), self._getExtraPath("denoised.mrcs"))
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles = self.inputParticles.get()
         denoised = self._createSetOfParticles()
         denoised.copyInfo(particles)
-        appendDenoised(denoised, particles, self._result().outputs["particles"], self.inputModel.get().getModelName())
+        appendDenoised(denoised, particles, self._result().outputs.particles, self.inputModel.get().getModelName())
         self._defineOutputs(outputParticles=denoised)
         self._defineTransformRelation(self.inputParticles, denoised)
         self._defineSourceRelation(self.inputModel, denoised)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("denoised.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             model=self._denoiserFolder(),
@@ -85,46 +89,46 @@ class CryodlProtDenoise(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         usesCTF = (self._modelCard() or {}).get("ctf") != "none"
         need = ("raw", "ctf") if usesCTF else ("raw",)
         errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
         return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
 
-    def _checkRoom(self, particles, diameter):
+    def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()
         if diameter <= room:
             return []
         return [
-            "The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). "
-            "Extract them with a box of %.0f Å, or take another model."
-            % (diameter, room, particles.getXDim(), particles.getSamplingRate(), 1.5 * diameter)
+            f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
+            f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
+            f"{1.5 * diameter:.0f} Å, or take another model."
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         return self._pixelWarnings(self.inputParticles.get())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
         if output is None:
             return ["No denoised particles yet."]
         return [
-            "*%d denoised particles* by the model %s: not raw data." % (output.getSize(), denoiserOf(output)),
+            f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}: not raw data.",
             "For looking, sorting and first orientations; never for the final map.",
             "The way back: *cryodl - back to raw particles*.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         return (
             [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(), result)]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((self._modelCard() or {}).get("network"))
 
 
-class CryodlProtRawParticles(PluginProtocol, EMProtocol):
+class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
     """Go back from denoised particles to their raw images.
 
     In: denoised particles, or what any later step made of them (a subset, a class, a refinement). Out: the same
@@ -135,11 +139,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles}
 
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
-
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputParticles",
@@ -161,7 +161,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             "rescaled.\n\nEmpty: the places that the items know.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         raw = self.rawParticles.get()
         self._insertFunctionStep(
             self.createOutputStep,
@@ -170,7 +170,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             needsGPU=False,
         )
 
-    def createOutputStep(self, size, rawSize):
+    def createOutputStep(self, size: int, rawSize: int) -> None:
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
         output = self._createSetOfParticles()
         output.copyInfo(particles)
@@ -180,7 +180,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
         if particles is None:
             return []  # pyworkflow names it
@@ -188,7 +188,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             return ["The set of denoised particles is empty. Choose another."]
         return self._checkOwnPlaces(particles) if raw is None else self._checkRaw(particles, raw)
 
-    def _checkOwnPlaces(self, particles):
+    def _checkOwnPlaces(self, particles: SetOfParticles) -> List[str]:
         if not rawImageOf(particles.getFirstItem()):
             return [
                 "The particles do not know the place of raw images: they are no denoised particles, or a later "
@@ -196,41 +196,42 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             ]
         item = particles.getFirstItem().clone()
         item.setLocation(*locationOf(rawImageOf(item)))
-        errors = [] if item.getDim() else ["The raw image %s is not there. Bring it back." % rawImageOf(item)]
+        errors = [] if item.getDim() else [f"The raw image {rawImageOf(item)} is not there. Bring it back."]
         if not errors and item.getDim()[0] != particles.getXDim():
             errors.append(
-                "The particles have boxes of %d px and their raw images of %d px, so they were rescaled or "
-                "cut. Give the raw particles as well (expert level)." % (particles.getXDim(), item.getDim()[0])
+                f"The particles have boxes of {particles.getXDim()} px and their raw images of "
+                f"{item.getDim()[0]} px, so they were rescaled or cut. Give the raw particles as well (expert "
+                "level)."
             )
         return errors
 
-    def _checkRaw(self, particles, raw):
+    def _checkRaw(self, particles: SetOfParticles, raw: SetOfParticles) -> Any:
         if denoiserOf(raw):
             return ["The raw particles are denoised ones, too. Choose those that were denoised first."]
         errors = [] if raw.getSize() else ["The set of raw particles is empty. Choose another."]
         missing = len(idsOf(particles) - idsOf(raw)) if not errors else 0
         if missing:
             errors.append(
-                "%d of the %d particles have no raw particle of their id. Choose the set that was denoised."
-                % (missing, particles.getSize())
+                f"{missing} of the {particles.getSize()} particles have no raw particle of their id. Choose the "
+                "set that was denoised."
             )
         return errors or checkStacks(raw, "raw particles")
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputParticles", None)
         return (
             ["No particles yet."]
             if output is None
-            else ["*%d raw particles*, with all that later steps gave to their denoised images." % output.getSize()]
+            else [f"*{output.getSize()} raw particles*, with all that later steps gave to their denoised images."]
         )
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputParticles", None)
         return (
             []
             if output is None
-            else ["The raw images of %d denoised particles were used from there on." % output.getSize()]
+            else [f"The raw images of {output.getSize()} denoised particles were used from there on."]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

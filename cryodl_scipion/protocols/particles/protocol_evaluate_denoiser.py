@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a denoiser gains, and what it invents."""
 
-from pwem.objects import FSC, SetOfFSCs
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import FSC, SetOfFSCs, Volume
+from pyworkflow.protocol.params import Form
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
 from ..methods import citationsOf
@@ -36,7 +40,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form, "Raw particles with angles, shifts and CTF that the denoiser did not learn from.\n\n" + WHAT_FOR
@@ -69,35 +73,35 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.evaluateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def evaluateStep(self, settings):
+    def evaluateStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(*[s for s in (self.inputParticles.get(), self.unseenParticles.get()) if s is not None])
         structures = dict(structure=self._structureFor(self.inputStructure.get()))
         if self._unseenStructure() is not None:
             structures["unseen_structure"] = self._structureFor(self._unseenStructure())
         self._runOnce(self._config(**dict(self._engineValues(), **structures)), self.getEvaluationFolder())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         evaluation = self.getEvaluation()
         fscs = SetOfFSCs.create(self._getPath())
         for kind in ("raw", "denoised"):
             fsc = FSC()
             fsc.setData(evaluation["fsc"]["frequency"], evaluation["fsc"][kind])
-            fsc.setObjLabel("%s particles against the truth" % kind)
+            fsc.setObjLabel(f"{kind} particles against the truth")
             fscs.append(fsc)
         self._defineOutputs(outputFSCs=fscs)
         for pointer in (self.inputParticles, self.inputModel, self.inputStructure, self.unseenParticles):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, fscs)
 
-    def _unseenStructure(self):
+    def _unseenStructure(self) -> Optional[Volume]:
         return self.structureOfUnseen.get() if self.unseenParticles.get() is not None else None
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         unseen, structure = self.unseenParticles.get(), self._unseenStructure()
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
@@ -110,7 +114,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = checkParticles(self.inputParticles.get(), ("raw", "angles", "ctf"), fewest=2)
         errors += self._checkDenoiser() + self._checkStructure(self.inputStructure.get()) + self._checkSymmetry()
         unseen, structure = self.unseenParticles.get(), self._unseenStructure()
@@ -119,25 +123,25 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
             errors += checkParticles(unseen, need, "unseen particles", 2)
             if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
                 errors.append(
-                    "The unseen particles have a box of %d px, the others one of %d px. Give the structure "
-                    "of the unseen ones, or particles of the same box."
-                    % (unseen.getXDim(), self.inputParticles.get().getXDim())
+                    f"The unseen particles have a box of {unseen.getXDim()} px, the others one of "
+                    f"{self.inputParticles.get().getXDim()} px. Give the structure of the unseen ones, or "
+                    "particles of the same box."
                 )
         return errors + ([] if structure is None else self._checkStructure(structure))
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles, structure = self.inputParticles.get(), self.inputStructure.get()
         if particles is None or structure is None:
             return []
         return scaleWarnings(particles, structure) + self._pixelWarnings(particles)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         evaluation = self.getEvaluation()
         return ["No evaluation yet."] if evaluation is None else evaluationLines(evaluation)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         evaluation = self.getEvaluation()
         return [] if evaluation is None else [evaluationInWords(evaluation, self._modelCard(), self._engineResults())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((self._modelCard() or {}).get("network"))

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a molecule moves, or that it does not."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import appendFlex, appendLatent
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
+from ...engine.cryodl.contract.particles.heterogeneity import FitHeterogeneityOutputs
 from ...form import addConfigParams
 from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
 from .particle_checks import checkParticles, scaleWarnings
@@ -40,7 +45,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF and the angles of a 3-D refinement without symmetry.")
         form.addParam(
@@ -76,61 +81,61 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
                 "tolerance",
                 "seed",
             ],
-            **dict.fromkeys(("gaussians", "anchors"), dict(condition="method == %d" % _GAUSSIAN)),
+            **dict.fromkeys(("gaussians", "anchors"), dict(condition=f"method == {_GAUSSIAN}")),
         )
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.fitStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def fitStep(self, settings):
+    def fitStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         files = dict(reference=self._structureFor(self.inputVolume.get()))
         if self.inputMask.get() is not None:
             files["mask"] = self._structureFor(self.inputMask.get(), named=True)
         self._runOnce(self._config(**dict(self._engineValues(), **files)), self.getLatentFolder())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles, made = self.inputParticles.get(), self._result().outputs
         output = self._createSetOfParticles()
         output.copyInfo(particles)
-        appendLatent(output, particles, made["particles"], made["latent"])
+        appendLatent(output, particles, made.particles, made.latent)
         flex = SetOfParticlesFlex.create(self._getPath(), suffix="Flex")
         flex.copyInfo(particles)
-        appendFlex(flex, particles, made["particles"], made["latent"])
-        mean = Volume(location=made["mean"])
-        mean.setSamplingRate(made["pixel_size"])
+        appendFlex(flex, particles, made.particles, made.latent)
+        mean = Volume(location=made.mean)
+        mean.setSamplingRate(made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
-        if any(made["paths"]):
+        if any(made.paths):
             outputs["outputVolumes"] = self._volumes(made)
         self._defineOutputs(**outputs)
         for volume in outputs.values():
             self._defineSourceRelation(self.inputParticles, volume)
 
-    def _volumes(self, made):
+    def _volumes(self, made: FitHeterogeneityOutputs) -> SetOfVolumes:
         volumes = self._createSetOfVolumes()
-        volumes.setSamplingRate(made["pixel_size"])
-        for axis, path in enumerate(made["paths"], 1):
+        volumes.setSamplingRate(made.pixel_size)
+        for axis, path in enumerate(made.paths, 1):
             for number, name in enumerate(path, 1):
                 volume = Volume(location=name)
-                volume.setSamplingRate(made["pixel_size"])
-                volume.setHalfMaps(["%s_half%d.mrc" % (name[: -len(".mrc")], half) for half in (1, 2)])
-                volume.setObjComment("axis %d, map %d" % (axis, number))
+                volume.setSamplingRate(made.pixel_size)
+                volume.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+                volume.setObjComment(f"axis {axis}, map {number}")
                 volumes.append(volume)
         return volumes
 
     # ----- what the steps share
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return self.method.get() == _GAUSSIAN and super().usesGpu()
 
-    def getLatentFolder(self):
+    def getLatentFolder(self) -> str:
         return self._getExtraPath("latent")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         mask = self.inputMask.get()
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
@@ -141,30 +146,30 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         errors = checkParticles(particles, ("raw", "ctf", "angles"), fewest=self._fewest())
         return errors + self._checkStructure(self.inputVolume.get())
 
-    def _fewest(self):
+    def _fewest(self) -> int:
         return contract.PARTICLES_PER_DIMENSION * (self.latent.get() or 1)
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles, volume = self.inputParticles.get(), self.inputVolume.get()
         return [] if particles is None or volume is None else scaleWarnings(particles, volume, "reference")
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return ["No latent space yet."]
         return heterogeneityLines(result)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
         return [heterogeneityInWords(result, self.getEnumText("method"))]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         theirs = "Chen2021" if self.method.get() == _GAUSSIAN else "Tagare2015"
         return ["cryodl", theirs, "Tipping1999"]

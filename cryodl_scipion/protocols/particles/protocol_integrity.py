@@ -3,13 +3,16 @@
 
 import os
 import re
+from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfClasses3D, SetOfParticles
+from pwem.objects import SetOfClasses3D, SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.compositions import appendAssessed, appendLikely, classify
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from .denoiser_words import integrityInWords, integrityLines
@@ -38,7 +41,7 @@ class CryodlProtIntegrity(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement help, if there are any.")
         form.addParam(
@@ -64,7 +67,7 @@ class CryodlProtIntegrity(ParticlesBase):
             "leastProbability",
             params.FloatParam,
             default=0.8,
-            label="Least probability",
+            label="Minimum probability",
             help="The subset of a composition holds the particles that have it with at least this "
             "probability; those that are less sure are in none.\n\nFrom 0 to 1.",
         )
@@ -79,18 +82,18 @@ class CryodlProtIntegrity(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.assessStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.leastProbability.get(), needsGPU=False)
 
-    def assessStep(self, settings):
+    def assessStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         structures = tuple(self._structureFor(structure) for structure in self._structures())
         self._runOnce(self._config(**dict(self._engineValues(), structures=structures)), self.getIntegrityFolder())
 
-    def createOutputStep(self, settings, leastProbability):
-        particles, path = self.inputParticles.get(), self._result().outputs["particles"]
+    def createOutputStep(self, settings: Dict[str, Any], leastProbability: float) -> None:
+        particles, path = self.inputParticles.get(), self._result().outputs.particles
         output = self._newSet("all")
         appendAssessed(output, particles, path, len(self.getNames()))
         outputs = dict(outputParticles=output)
@@ -98,34 +101,34 @@ class CryodlProtIntegrity(ParticlesBase):
         classify(classes, path, self.getNames(), self._volumes())
         outputs["outputClasses"] = classes
         for number, name in enumerate(self.getNames(), 1):
-            subset = self._newSet("composition_%d" % number)
+            subset = self._newSet(f"composition_{number}")
             if appendLikely(subset, particles, path, number, leastProbability):
                 subset.setObjLabel(name)
-                outputs["outputParticles_%s" % outputWord(name, number)] = subset
+                outputs[f"outputParticles_{outputWord(name, number)}"] = subset
         self._defineOutputs(**outputs)
         for made in outputs.values():
             for pointer in [self.inputParticles, self.inputModel] + list(self.inputStructures):
                 if pointer.get() is not None:
                     self._defineSourceRelation(pointer, made)
 
-    def _newSet(self, suffix):
+    def _newSet(self, suffix: str) -> SetOfParticles:
         made = self._createSetOfParticles("_" + suffix)
         made.copyInfo(self.inputParticles.get())
         return made
 
     # ----- what the steps share
-    def _structures(self):
+    def _structures(self) -> List[Volume]:
         return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
 
-    def _volumes(self):
+    def _volumes(self) -> Optional[List[Volume]]:
         """The compositions as representatives of their classes, if all are maps."""
         volumes = self._structures()
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
-    def getIntegrityFolder(self):
+    def getIntegrityFolder(self) -> str:
         return self._getExtraPath("integrity")
 
-    def getNames(self):
+    def getNames(self) -> List[str]:
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
         names = [
@@ -134,9 +137,9 @@ class CryodlProtIntegrity(ParticlesBase):
         ]
         if given or len(set(names)) == len(names):
             return given or names
-        return ["%s %d" % (name, number) for number, name in enumerate(names, 1)]
+        return [f"{name} {number}" for number, name in enumerate(names, 1)]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             model=self._denoiserFolder(),
@@ -147,61 +150,61 @@ class CryodlProtIntegrity(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         structures, names = self._structures(), self.getNames()
         if len(structures) < 2:
             return [
-                "Compositions has %d; two or more are needed to tell apart. Choose more with the magnifying glass."
-                % len(structures)
+                f"Compositions has {len(structures)}; two or more are needed to tell apart. Choose more with "
+                "the magnifying glass."
             ]
         errors = []
         if len(names) != len(structures):
             errors.append(
-                "There are %d names for %d compositions. Give as many, with commas between, or none."
-                % (len(names), len(structures))
+                f"There are {len(names)} names for {len(structures)} compositions. Give as many, with commas "
+                "between, or none."
             )
         elif len({outputWord(name, 0).lower() for name in names}) < len(names):
-            errors.append("Two compositions have the same name (%s). Give each its own." % ", ".join(names))
+            errors.append(f"Two compositions have the same name ({', '.join(names)}). Give each its own.")
         if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
-            errors.append("Least probability is %s; it must be between 0 and 1." % self.leastProbability.get())
+            errors.append(f"Minimum probability is {self.leastProbability.get()}; it must be between 0 and 1.")
         need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())
         errors += checkParticles(self.inputParticles.get(), need)
         for structure in structures:
             errors += self._checkStructure(structure)
         return errors + self._checkDenoiser()
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None:
             return []
         lines = [
             line
             for s, name in zip(self._structures(), self.getNames())
-            for line in scaleWarnings(particles, s, "composition %s" % name)
+            for line in scaleWarnings(particles, s, f"composition {name}")
         ]
         return lines + self._pixelWarnings(particles)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return ["No probabilities yet."]
         subsets = {
-            name: getattr(self, "outputParticles_%s" % outputWord(name, number), None)
-            for number, name in enumerate(result.outputs["names"], 1)
+            name: getattr(self, f"outputParticles_{outputWord(name, number)}", None)
+            for number, name in enumerate(result.outputs.names, 1)
         }
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
         return integrityLines(result, sizes, self.leastProbability.get())
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
         return [integrityInWords(self.outputParticles.getSize(), result, self._modelCard())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get("network")) + ["Scheres2012"]))
 
 
-def outputWord(name, number):
+def outputWord(name: str, number: int) -> str:
     """A composition's name as it can stand in the name of an output; its number if nothing of it can."""
-    return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or "composition%d" % number
+    return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or f"composition{number}"

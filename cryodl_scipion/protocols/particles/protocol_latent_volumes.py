@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps along the dense regions of a latent space, or at points of it."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import PROGRAM
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import versionIn
 from .particle_checks import checkParticles
@@ -27,41 +31,41 @@ class CryodlProtLatentVolumes(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Particles with latent coordinates, of *cryodl - fit heterogeneity*.")
         addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.reconstructStep, settings, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def reconstructStep(self, settings):
+    def reconstructStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         self._runOnce(self._config(**self._engineValues()), self._folder())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made = self._result().outputs
         volumes = self._createSetOfVolumes()
         flex = SetOfVolumesFlex.create(self._getPath(), suffix="Flex")
         flex.getFlexInfo().setProgName(PROGRAM)
         for output, kind in ((volumes, Volume), (flex, VolumeFlex)):
-            output.setSamplingRate(made["pixel_size"])
-            for number, name in enumerate(made["volumes"]):
+            output.setSamplingRate(made.pixel_size)
+            for number, name in enumerate(made.volumes):
                 output.append(self._volume(kind, name, made, number))
         self._defineOutputs(outputVolumes=volumes, outputFlexVolumes=flex)
         for output in (volumes, flex):
             self._defineSourceRelation(self.inputParticles, output)
 
-    def _volume(self, kind, name, made, number):
+    def _volume(self, kind: Any, name: str, made: Any, number: int) -> Any:
         volume = kind(location=name)
-        volume.setSamplingRate(made["pixel_size"])
-        volume.setHalfMaps(["%s_half%d.mrc" % (name[: -len(".mrc")], half) for half in (1, 2)])
-        place = made["coordinates"][number]
-        volume.setObjComment("at latent coordinates %s" % ", ".join("%.3g" % value for value in place))
+        volume.setSamplingRate(made.pixel_size)
+        volume.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+        place = made.coordinates[number]
+        volume.setObjComment(f"at latent coordinates {', '.join(f'{value:.3g}' for value in place)}")
         if kind is VolumeFlex:
             volume.getFlexInfo().setProgName(PROGRAM)
             volume.setZFlex(place)
@@ -69,13 +73,13 @@ class CryodlProtLatentVolumes(ParticlesBase):
         return volume
 
     # ----- what the steps share
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False
 
-    def _folder(self):
+    def _folder(self) -> str:
         return self._getExtraPath("volumes")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             output=self._folder(),
@@ -83,7 +87,7 @@ class CryodlProtLatentVolumes(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         errors = checkParticles(particles, ("raw", "ctf", "angles"))
         first = particles.getFirstItem() if particles.getSize() else None
@@ -91,23 +95,23 @@ class CryodlProtLatentVolumes(ParticlesBase):
             errors.append("The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*.")
         return errors
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolumes", None) is None:
             return ["No maps yet."]
         made = result.outputs
-        found = [value for value in made["resolutions"] if value]
-        lines = ["*%s* with half-maps" % contract.counted(len(made["volumes"]), "map")]
+        found = [value for value in made.resolutions if value]
+        lines = [f"*{contract.counted(len(made.volumes), 'map')}* with half-maps"]
         if found:
-            lines.append("Resolutions (FSC 0.143): %.1f to %.1f Å" % (min(found), max(found)))
+            lines.append(f"Resolutions (FSC 0.143): {min(found):.1f} to {max(found):.1f} Å")
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolumes", None) is None:
             return []
         return [
-            "%s of the latent space were reconstructed with cryodl %s from the particles near to them, by Gaussian "
-            "weights of their latent coordinates."
-            % (contract.counted(len(result.outputs["volumes"]), "map"), versionIn([result]))
+            f"{contract.counted(len(result.outputs.volumes), 'map')} of the latent space were reconstructed "
+            f"with cryodl {versionIn([result])} from the particles near to them, by Gaussian weights of their "
+            "latent coordinates."
         ]

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the 2-D classes whose averages are good."""
 
+from typing import Any, List, Sequence
+
 from pwem.objects import SetOfClasses2D, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds
 from ...engine.cryodl import contract
 from ...form import addConfigParams
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
+class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     """Keep the 2-D classes whose score is high enough, and their particles.
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
@@ -23,11 +26,7 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
 
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
-
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputClasses",
@@ -39,12 +38,12 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
         )
         addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
             self.selectStep, self.inputClasses.get().getSize(), self.threshold.get(), self.fewest.get(), needsGPU=False
         )
 
-    def selectStep(self, size, threshold, fewest):
+    def selectStep(self, size: int, threshold: float, fewest: int) -> None:
         source = self.inputClasses.get()
         ids = set(keptIds(classRows(source), threshold, fewest))
         if not ids:
@@ -57,23 +56,24 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
         for output in (particles, classes):
             self._defineSourceRelation(self.inputClasses, output)
 
-    def _nothingKept(self, rows):
+    def _nothingKept(self, rows: Sequence[Sequence[Any]]) -> str:
         return (
-            "No class has a score of %g and %s; the best score is %.2f. Choose a lower threshold, or look whether "
-            "the picking found particles at all."
-            % (self.threshold.get(), contract.counted(self.fewest.get(), "particle"), max(row[4] for row in rows))
+            f"No class has a score of {self.threshold.get():g} and "
+            f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
+            f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
+            "particles at all."
         )
 
     # ----- validation and information
-    def _validate(self):
+    def _validate(self) -> List[str]:
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
         threshold, fewest = self.threshold.get(), self.fewest.get()
         if threshold is None or not 0 <= threshold <= 1:
-            return ["Threshold is %s; it must be a number from 0 to 1." % threshold]
+            return [f"Threshold is {threshold}; it must be a number from 0 to 1."]
         if fewest is None or fewest < 1:
-            return ["Fewest particles is %s; it must be at least 1." % fewest]
+            return [f"Minimum number of particles is {fewest}; it must be at least 1."]
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
@@ -81,35 +81,30 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
             return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
         return [] if keptIds(rows, threshold, fewest) else [self._nothingKept(rows)]
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         if output is None:
             return ["No classes yet."]
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
+        lost = max(0, sum(row[3] for row in rows) - self.outputParticles.getSize())
         return [
-            "*%s* in %s with a score of at least %g"
-            % (
-                contract.counted(self.outputParticles.getSize(), "particle"),
-                contract.counted(output.getSize(), "class", "classes"),
-                self.threshold.get(),
-            ),
-            "%s with %s were left out."
-            % (
-                contract.counted(max(0, len(rows) - output.getSize()), "class", "classes"),
-                contract.counted(max(0, sum(row[3] for row in rows) - self.outputParticles.getSize()), "particle"),
-            ),
+            f"*{contract.counted(self.outputParticles.getSize(), 'particle')}* in "
+            f"{contract.counted(output.getSize(), 'class', 'classes')} with a score of at least "
+            f"{self.threshold.get():g}",
+            f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
+            f"{contract.counted(lost, 'particle')} were left out.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         return (
             []
             if output is None
             else [
-                "The %d particles of %d 2-D classes with a score of at least %g were kept."
-                % (self.outputParticles.getSize(), output.getSize(), self.threshold.get())
+                f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score "
+                f"of at least {self.threshold.get():g} were kept."
             ]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate particles of which everything is known."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import Acquisition, SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.alignment import writeOrientations
 from ...convert.particles.simulated_particles import appendSimulated
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import particleSimulationInWords
 from ..simulating import checkOrientations
@@ -36,7 +40,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
     }
     OTHER_DEFAULTS = {"count": 1000, "box": 128, "snr": 0.05}  # the command line wants numbers
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addStructureParam(
             form, "What the particles are made of. Of a model with assemblies the first one is built."
@@ -81,19 +85,19 @@ class CryodlProtSimulateParticles(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def simulateStep(self, settings):
+    def simulateStep(self, settings: Dict[str, Any]) -> None:
         structure = self._structureFor(self.inputStructure.get())
         if self.inputParticles.get() is not None:
             writeOrientations(self._orientationsFile(), self.inputParticles.get())
         beside = [self._getExtraPath("particles" + end) for end in (".mrcs", "_clean.mrcs", "_map.mrc")]
         self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile(), *beside)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         config, made = self._config(**self._engineValues()), self._result().outputs
         acquisition = Acquisition(
             voltage=config.voltage,
@@ -107,22 +111,22 @@ class CryodlProtSimulateParticles(ParticlesBase):
             particles.setAcquisition(acquisition)
             particles.setHasCTF(hasCTF)
             particles.setAlignmentProj()
-        appendSimulated(sets[0], made["particles"], made["clean"], sets[1])
+        appendSimulated(sets[0], made.particles, made.clean, sets[1])
         sets[1].setObjComment("Projections without CTF and noise.")
-        volume = Volume(location=made["map"])
+        volume = Volume(location=made.map)
         volume.setSamplingRate(config.pixel_size)
         outputs = dict(outputParticles=sets[0], outputClean=sets[1], outputVolume=volume)
         self._defineOutputs(**outputs)
         for output in outputs.values():
             self._defineSourceRelation(self.inputStructure, output)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("particles.star")
 
-    def _orientationsFile(self):
+    def _orientationsFile(self) -> str:
         return self._getExtraPath("input", "orientations.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         structure, particles = self.inputStructure.get(), self.inputParticles.get()
         values = dict(
             structure=structureFileOf(structure),
@@ -135,21 +139,21 @@ class CryodlProtSimulateParticles(ParticlesBase):
         return values
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return self._checkStructure(self.inputStructure.get()) + checkOrientations(self.inputParticles.get())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
         if output is None:
             return ["No particles yet."]
         return [
-            "*%d particles* of %d px, at %g Å/px, SNR %g"
-            % (output.getSize(), output.getXDim(), output.getSamplingRate(), self.snr.get()),
-            "Structure: %s" % self._structureName(self.inputStructure.get()),
+            f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
+            f"SNR {self.snr.get():g}",
+            f"Structure: {self._structureName(self.inputStructure.get())}",
             "Angles, shifts, CTF and clean images are the true ones.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, "outputParticles", None) is None:
             return []
         return [

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle denoiser."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from ..training import TrainsModel
@@ -18,7 +23,7 @@ _FEWEST = 10
 # Networks that are trained by gradients, unlike the posterior.
 # What a choice is called on the form, where its name alone would mislead.
 _LABELS = {"posterior": "projection of the template (posterior)"}
-_LEARNS = "network != %d" % contract.DENOISER_NETWORKS.index("posterior")
+_LEARNS = f"network != {contract.DENOISER_NETWORKS.index('posterior')}"
 _TRAINING = ["patience", "batch_size", "learning_rate"]
 
 
@@ -43,7 +48,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputSets",
@@ -92,30 +97,30 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.writeInputsStep, settings, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def writeInputsStep(self, settings):
+    def writeInputsStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(*self._sets())
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         structures = tuple(self._structureFor(structure) for structure in self._structures())
         self._train(self._config(**dict(self._engineValues(), structure=structures)), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel(list(self.inputSets) + list(self.inputStructures) + [self.inputModel])
 
-    def _sets(self):
+    def _sets(self) -> List[SetOfParticles]:
         return [pointer.get() for pointer in self.inputSets if pointer.get() is not None]
 
-    def _structures(self):
+    def _structures(self) -> List[Volume]:
         return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=tuple(self._particlesFile(particles) for particles in self._sets()),
             structure=tuple(structureFileOf(structure) for structure in self._structures()),
@@ -124,64 +129,65 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             threads=self.numberOfThreads.get(),
         )
 
-    def _startFolder(self):
+    def _startFolder(self) -> Optional[str]:
         return self._denoiserFolder() if self.evalParamCondition("inputModel") else None
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         sets, structures = self._sets(), self._structures()
         if not sets or not structures:
             return [
-                "%s is empty. Choose one or several with the magnifying glass." % word
+                f"{word} is empty. Choose one or several with the magnifying glass."
                 for word, found in (("Particles", sets), ("Structures", structures))
                 if not found
             ]
         if len(structures) not in (1, len(sets)):
             return [
-                "There are %d sets of particles and %d structures. Give one structure for all, or one for each in "
-                "the same order." % (len(sets), len(structures))
+                f"There are {len(sets)} sets of particles and {len(structures)} structures. Give one structure "
+                "for all, or one for each in the same order."
             ]
         errors = []
         for number, particles in enumerate(sets, 1):
-            what = "particles" if len(sets) == 1 else "particles of set %d" % number
+            what = "particles" if len(sets) == 1 else f"particles of set {number}"
             errors += checkParticles(particles, ("raw", "angles", "ctf"), what, _FEWEST)
         errors += self._checkHalves(sets)
         for structure in structures:
             errors += self._checkStructure(structure)
         return errors + (self._checkDenoiser() + self._checkStart() if self._startFolder() else [])
 
-    def _checkHalves(self, sets):
+    def _checkHalves(self, sets: Sequence[SetOfParticles]) -> List[str]:
         if self.getEnumText("splitBy") != "half":
             return []
         return [
-            "Validation by half sets was chosen, but %s no half sets (rlnRandomSubset). Choose auto."
-            % ("the particles have" if len(sets) == 1 else "set %d has" % number)
+            "Validation by half sets was chosen, but "
+            f"{'the particles have' if len(sets) == 1 else f'set {number} has'} no half sets (rlnRandomSubset). "
+            "Choose auto."
             for number, particles in enumerate(sets, 1)
             if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
         ]
 
-    def _network(self):
+    def _network(self) -> str:
         return contract.DENOISER_NETWORKS[self.network.get()]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self._network())
 
-    def _checkStart(self):
+    def _checkStart(self) -> List[str]:
         start, network = self.inputModel.get(), self._network()
         if start.getNetwork() == network:
             return []
         return [
-            "The model to start from has the network %s, but the form asks for %s. Choose the same."
-            % (start.getNetwork(), network)
+            f"The model to start from has the network {start.getNetwork()}, but the form asks for {network}. "
+            "Choose the same."
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         sets, structures, warnings = self._sets(), self._structures(), []
         count = sum(particles.getSize() for particles in sets)
         if 0 < count < FEW_PARTICLES:
             warnings.append(
-                "There are only %d particles to learn from; from about %d on a denoiser becomes useful. "
-                "Make the simulated part larger." % (count, FEW_PARTICLES)
+                f"There are only {count} particles to learn from; from about {FEW_PARTICLES} on a denoiser "
+                "becomes useful. Make the simulated part larger."
             )
         if self._network() == "cgan" and not self.usesGpu():
             warnings.append(
@@ -193,10 +199,10 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
                 warnings += scaleWarnings(particles, structure)
         return list(dict.fromkeys(warnings))
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else denoiserLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [denoiserInWords(card)]

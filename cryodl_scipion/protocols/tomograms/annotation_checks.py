@@ -2,15 +2,16 @@
 """Checks of annotations before a run. Each gives sentences for the form; none changes anything."""
 
 import os
+from typing import Any, Iterable, List, Optional, Set, Union
 
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 
 
-def checkNames(feature, annotator):
+def checkNames(feature: str, annotator: str) -> List[str]:
     """What is wrong with the names on a form."""
     for name, what in ((feature, "feature"), (annotator, "annotator")):
         if not name:
-            return ["%s is empty. Give a short name." % what.capitalize()]
+            return [f"{what.capitalize()} is empty. Give a short name."]
         try:
             check_name(name, what)
         except ValueError as error:
@@ -18,16 +19,14 @@ def checkNames(feature, annotator):
     return []
 
 
-def checkStacks(tiles, drawings):
+def checkStacks(tiles: str, drawings: str) -> List[str]:
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
     if not tiles:
         return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
-    return [
-        "%s is not there. Check the path." % path for path in (tiles, drawings) if path and not os.path.isfile(path)
-    ]
+    return [f"{path} is not there. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)]
 
 
-def checkAnnotations(folder, moved=None):
+def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any], Set[Any]]] = None) -> List[str]:
     """What is wrong with a folder of annotations. moved: names of tomograms at hand; None: they are not looked for."""
     if not folder:
         return ["Folder of annotations is empty. Give the folder that holds annotations.json."]
@@ -41,7 +40,7 @@ def checkAnnotations(folder, moved=None):
         if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
     }
     return [
-        "The annotated tomogram %s is not at %s, and none of the Tomograms has this name (tsId). Choose a set that "
-        "holds it." % item
-        for item in sorted(lost.items())[:1]
+        f"The annotated tomogram {name} is not at {path}, and none of the Tomograms has this name (tsId). Choose a set "
+        "that holds it."
+        for name, path in sorted(lost.items())[:1]
     ]

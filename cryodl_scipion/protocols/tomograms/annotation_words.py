@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotations in sentences for summaries and for the methods of a paper."""
 
-from ...engine.cryodl.contract import counted
+from typing import List, Sequence
+
+from ...engine.cryodl.contract import Result, counted
+from ...objects import CryodlAnnotations
 from ..methods import versionIn
 
 # Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.
 FEW_WITH, FEW_WITHOUT = 10, 100
 
 
-def annotationLines(annotations):
+def annotationLines(annotations: CryodlAnnotations) -> List[str]:
     """CryodlAnnotations in the lines of a summary."""
     lines = [
-        "*%s*: %s with it, %d without" % (feature, counted(counts["positive"], "tile"), counts["negative"])
+        f"*{feature}*: {counted(counts['positive'], 'tile')} with it, {counts['negative']} without"
         for feature, counts in annotations.getCounts().items()
     ]
     if not lines:
@@ -23,23 +26,21 @@ def annotationLines(annotations):
     ]
     if few:
         lines.append(
-            "About %d tiles with and %d without are wanted; there are fewer for %s."
-            % (FEW_WITH, FEW_WITHOUT, ", ".join(few))
+            f"About {FEW_WITH} tiles with and {FEW_WITHOUT} without are wanted; there are fewer for {', '.join(few)}."
         )
     return lines + [
-        "By %s, on %s." % (", ".join(annotations.getAnnotators()), counted(len(annotations.getTomograms()), "tomogram"))
+        f"By {', '.join(annotations.getAnnotators())}, on {counted(len(annotations.getTomograms()), 'tomogram')}."
     ]
 
 
-def annotatedInWords(annotations, results):
+def annotatedInWords(annotations: CryodlAnnotations, results: Sequence[Result]) -> str:
     """Methods of an annotation."""
     tiles = "; ".join(
-        "%s on %s with and %d without it" % (feature, counted(counts["positive"], "tile"), counts["negative"])
+        f"{feature} on {counted(counts['positive'], 'tile')} with and {counts['negative']} without it"
         for feature, counts in annotations.getCounts().items()
     )
-    return "Features were annotated with cryodl %s on %s by %s: %s." % (
-        versionIn(results),
-        counted(len(annotations.getTomograms()), "tomogram"),
-        ", ".join(annotations.getAnnotators()),
-        tiles,
+    return (
+        f"Features were annotated with cryodl {versionIn(results)} on "
+        f"{counted(len(annotations.getTomograms()), 'tomogram')} by {', '.join(annotations.getAnnotators())}: "
+        f"{tiles}."
     )

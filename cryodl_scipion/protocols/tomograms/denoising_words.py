@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done to denoise tomograms, in sentences for summaries and methods, and whom to cite."""
 
-from ...engine.cryodl.contract import counted, network_citations, network_words
+from typing import Any, Dict, List, Sequence
+
+from ...engine.cryodl.contract import Result, counted, network_citations, network_words
 from ..methods import versionIn
 
 ONLY_FOR = "For looking, annotating and segmenting. Average subtomograms of the tomograms as they were."
@@ -9,7 +11,7 @@ GUESS = "What stands in the missing wedge is the network's guess: do not measure
 _MOST = 10  # tomograms whose controls a summary lists
 
 
-def citationsOf(card, fillWedge):
+def citationsOf(card: Dict[str, Any], fillWedge: Any) -> List[str]:
     """Keys of the bibliography. card: of the model, or None; fillWedge: of the form, while there is no model."""
     fills = card["fills_wedge"] if card else fillWedge
     network = card["network"] if card else "unet3d"
@@ -17,58 +19,47 @@ def citationsOf(card, fillWedge):
     return keys + list(network_citations("tomogram_denoiser", network))
 
 
-def denoisedLines(count, card, controls):
+def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
     """A run in the lines of a summary. controls: of the result."""
     lines = [
-        "*%s denoised*%s by the model %s, at %.4g Å/px."
-        % (
-            counted(count, "tomogram"),
-            ", missing wedge filled," if card["fills_wedge"] else "",
-            card["name"],
-            card["pixel_size"],
-        ),
+        f"*{counted(count, 'tomogram')} denoised*{', missing wedge filled,' if card['fills_wedge'] else ''} by "
+        f"the model {card['name']}, at {card['pixel_size']:.4g} Å/px.",
         ONLY_FOR,
     ]
     if card["fills_wedge"]:
         found = card["validation"]
         lines.append(
-            "%s Where it was hidden from the network and measured, its guess correlated by %.3f with the other raw "
-            "half (a measurement: by %.3f)."
-            % (GUESS, found.get("wedge_correlation", 0), found.get("wedge_measured_correlation", 0))
+            f"{GUESS} Where it was hidden from the network and measured, its guess correlated by "
+            f"{found.get('wedge_correlation', 0):.3f} with the other raw half (a measurement: by "
+            f"{found.get('wedge_measured_correlation', 0):.3f})."
         )
     known = [(name, figures) for name, figures in sorted(controls.items()) if figures]
     lines += [controlLine(name, figures) for name, figures in known[:_MOST]]
     if len(known) > _MOST:
-        lines.append("... and %d more, in denoise.json." % (len(known) - _MOST))
+        lines.append(f"... and {len(known) - _MOST} more, in denoise.json.")
     if len(known) < len(controls):
         lines.append("Tomograms without halves cannot be controlled: nothing tells what was invented in them.")
     return lines
 
 
-def controlLine(name, figures):
+def controlLine(name: str, figures: Dict[str, Any]) -> str:
     """What is known of a tomogram from its halves alone."""
     return (
-        "%s: correlation of a half with the signal %.2f before, %.2f after (estimated from the other half); of noise "
-        "alone %.0f %% of the contrast is left (Wiener filter: %.0f %%), of random phases %.0f %%."
-        % (
-            name,
-            figures["signal_correlation_before"],
-            figures["signal_correlation_after"],
-            100 * figures["noise_left"],
-            100 * figures["wiener_noise_left"],
-            100 * figures["random_phases_left"],
-        )
+        f"{name}: correlation of a half with the signal {figures['signal_correlation_before']:.2f} before, "
+        f"{figures['signal_correlation_after']:.2f} after (estimated from the other half); of noise alone "
+        f"{100 * figures['noise_left']:.0f} % of the contrast is left (Wiener filter: "
+        f"{100 * figures['wiener_noise_left']:.0f} %), of random phases "
+        f"{100 * figures['random_phases_left']:.0f} %."
     )
 
 
-def denoisedInWords(count, card, results):
+def denoisedInWords(count: int, card: Dict[str, Any], results: Sequence[Result]) -> str:
     """Methods of a run."""
     learned = len((card.get("training") or {}).get("tomograms") or ())
-    return "%s were denoised%s with cryodl %s by %s that had learned to predict one half of %s from the other%s." % (
-        counted(count, "tomogram"),
-        ", and their missing wedge filled," if card["fills_wedge"] else "",
-        versionIn(results),
-        network_words("tomogram_denoiser", card["network"]),
-        counted(learned, "tomogram") if learned else "tomograms",
-        ", turned and with a second wedge taken out" if card["fills_wedge"] else "",
+    return (
+        f"{counted(count, 'tomogram')} were "
+        f"denoised{', and their missing wedge filled,' if card['fills_wedge'] else ''} with cryodl "
+        f"{versionIn(results)} by {network_words('tomogram_denoiser', card['network'])} that had learned to predict "
+        f"one half of {counted(learned, 'tomogram') if learned else 'tomograms'} from the "
+        f"other{', turned and with a second wedge taken out' if card['fills_wedge'] else ''}."
     )

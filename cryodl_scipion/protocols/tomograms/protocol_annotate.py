@@ -2,12 +2,16 @@
 """Annotate tomograms: draw features on tiles, or take annotations from where they were made."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import MODE_RESTART, params
+from pyworkflow.protocol.params import Form
+from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import clonesOf, engineNames, idOf, pairedVolumes
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams, problems, readConfig
 from ...objects import CryodlAnnotations
 from .annotation_checks import checkAnnotations, checkNames, checkStacks
@@ -25,8 +29,8 @@ _CONFIGS = {
 }
 
 
-def _when(*sources):
-    return "source in [%s]" % ", ".join(str(source) for source in sources)
+def _when(*sources: int) -> str:
+    return f"source in [{', '.join(str(source) for source in sources)}]"
 
 
 class CryodlProtAnnotate(TomogramsBase):
@@ -49,7 +53,7 @@ class CryodlProtAnnotate(TomogramsBase):
     }
     OTHER_DEFAULTS = {"feature": "feature"}  # the command line wants one
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "source",
@@ -109,7 +113,7 @@ class CryodlProtAnnotate(TomogramsBase):
         )
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         if self.source.get() == DRAW:
             # Without end by itself: the run can be executed again, and the window opens with all that was drawn.
             self._insertFunctionStep(self.annotateStep, interactive=True, needsGPU=False)
@@ -119,14 +123,14 @@ class CryodlProtAnnotate(TomogramsBase):
                 self.importStep, dict(settings, added=self.inputAnnotations.get() is not None), needsGPU=False
             )
 
-    def annotateStep(self):
+    def annotateStep(self) -> None:
         if not os.path.exists(self._annotationsFolder()):
             self._startFolder()
         self._linkVolumes("tomograms", clonesOf(self.inputTomograms.get()))
         self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
         self._createOutput()
 
-    def importStep(self, settings):
+    def importStep(self, settings: Dict[str, Any]) -> None:
         """Nothing here was drawn by hand: a run that is executed again begins anew."""
         pwutils.cleanPath(self._annotationsFolder())
         self._startFolder()
@@ -139,19 +143,19 @@ class CryodlProtAnnotate(TomogramsBase):
             self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
         self._createOutput()
 
-    def _startFolder(self):
+    def _startFolder(self) -> None:
         """The run's folder of annotations, with what it adds to."""
         given = self.inputAnnotations.get()
         if given is not None:
             self._addAnnotations(given.getFolder())
 
-    def _takeFolder(self):
+    def _takeFolder(self) -> None:
         items = [] if self.inputTomograms.get() is None else clonesOf(self.inputTomograms.get())
         names, paths = engineNames(items), self._linkVolumes("tomograms", items) if items else ()
         moved = [(names[idOf(item)], path) for item, path in zip(items, paths)]
         self._addAnnotations(self.folder.get(), moved)
 
-    def _addAnnotations(self, folder, moved=()):
+    def _addAnnotations(self, folder: str, moved: Sequence[Tuple[str, str]] = ()) -> None:
         """Add those of a folder to the run's. moved: (name, path) of tomograms that are not where they were."""
         config = contract.JoinAnnotationsConfig(
             annotations=self._annotationsFolder(),
@@ -163,7 +167,7 @@ class CryodlProtAnnotate(TomogramsBase):
         pwutils.makePath(folder)
         self._runEngine(config, folder)
 
-    def _createOutput(self):
+    def _createOutput(self) -> None:
         output = CryodlAnnotations.fromFolder(self._annotationsFolder())
         self._defineOutputs(outputAnnotations=output)
         for pointer in (self.inputTomograms, self.inputMasks, self.inputAnnotations):
@@ -171,19 +175,19 @@ class CryodlProtAnnotate(TomogramsBase):
                 self._defineSourceRelation(pointer, output)
 
     # ----- what the engine gets
-    def _annotationsFolder(self):
+    def _annotationsFolder(self) -> str:
         return self._getExtraPath("annotations")
 
-    def _config(self, **values):
+    def _config(self, **values: Any) -> Any:
         """The config of the source on the form, None for a folder, which needs no engine."""
         config = _CONFIGS.get(self.source.get())
         return None if config is None else readConfig(self, config, **dict(self._engineValues(), **values))
 
-    def _pairs(self):
+    def _pairs(self) -> Tuple[List[Tomogram], ...]:
         """([Tomogram], [TomoMask]) in the order of the names that the engine calls them."""
         return tuple(map(self._inOrder, pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())))
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         values, source = dict(annotations=self._annotationsFolder(), names=()), self.source.get()
         if source == DRAW:
             tomograms = clonesOf(self.inputTomograms.get())
@@ -202,13 +206,13 @@ class CryodlProtAnnotate(TomogramsBase):
         return dict(values, tomograms=(), labels=(), label=None)
 
     # ----- validation and information
-    def _validate(self):
+    def _validate(self) -> List[str]:
         if self._missingPointers():
             return []  # pyworkflow names them
         errors = self._checkInputs()
         return errors or ([] if self.source.get() == FOLDER else problems(self._config()))
 
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         source, tomograms = self.source.get(), self.inputTomograms.get()
         if source in (DRAW, LABELS) and tomograms is None:
             return ["Tomograms is empty. Choose the tomograms to annotate, or those of the label volumes."]
@@ -217,7 +221,7 @@ class CryodlProtAnnotate(TomogramsBase):
             errors += checkNames(self.feature.get(), self.annotator.get())
         return errors or self._checkSource(source) or self._checkAdded()
 
-    def _checkSource(self, source):
+    def _checkSource(self, source: int) -> List[str]:
         if source == STACK:
             return checkStacks(self.tiles.get(), self.drawings.get())
         if source == FOLDER:
@@ -225,18 +229,18 @@ class CryodlProtAnnotate(TomogramsBase):
             return checkAnnotations(self.folder.get(), set() if tomograms is None else engineNames(tomograms).values())
         return self._checkLabels() if source == LABELS else self._checkScreen()
 
-    def _checkAdded(self):
+    def _checkAdded(self) -> List[str]:
         given = self.inputAnnotations.get()
         return [] if given is None else checkAnnotations(given.getFolder())
 
-    def _checkScreen(self):
+    def _checkScreen(self) -> List[str]:
         return (
             ["The annotation window cannot be opened by a job of a queue. Set 'Use a queue' to No."]
             if self.useQueue()
             else []
         )
 
-    def _checkLabels(self):
+    def _checkLabels(self) -> List[str]:
         masks = self.inputMasks.get()
         return (
             checkTomograms(masks, "label volumes")
@@ -244,24 +248,24 @@ class CryodlProtAnnotate(TomogramsBase):
             or checkLabelField(masks, self.label.get())
         )
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         drawn = self._drawn()
         if self.source.get() != DRAW or self.runMode.get() != MODE_RESTART or drawn is None or not drawn.getCounts():
             return []
-        return ["Restart deletes what was drawn in this run (%s). Choose Continue to go on drawing." % drawn.inWords()]
+        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to go on drawing."]
 
-    def _drawn(self):
+    def _drawn(self) -> Optional[CryodlAnnotations]:
         """The annotations in the run's folder, None if there are none; they are there before the output is."""
         try:
             return CryodlAnnotations.fromFolder(self._annotationsFolder())
         except (ValueError, OSError):
             return None
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         drawn = self._drawn()
         more = ["Execute the run again (Continue) to draw more."] if self.source.get() == DRAW else []
         return ["No annotations yet."] if drawn is None else annotationLines(drawn) + more
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         drawn = self._drawn()
         return [] if drawn is None or not drawn.getCounts() else [annotatedInWords(drawn, self._engineResults())]

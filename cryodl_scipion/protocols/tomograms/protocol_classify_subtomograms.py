@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell which class each subtomogram belongs to."""
 
+from typing import Any, Dict, List, Sequence
+
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms
 
 from ...convert.tomograms.subtomogram_sets import appendUnknown
 from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
 from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
@@ -39,7 +43,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSubtomogramsParam(
             form, "Subtomograms to classify. Other boxes and pixel sizes than the model's are resampled."
@@ -59,36 +63,34 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.classifyStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def classifyStep(self, settings):
+    def classifyStep(self, settings: Dict[str, Any]) -> None:
         self._writeInput(classes=self.truth.get())
         self._runOnce(self._config(**self._engineValues()), *self._filesMade())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made, card = self._result().outputs, contract.read_card(self.inputModel.get().getFolder(), KIND)
         numbers = card.get("class_numbers") or range(1, len(card["classes"]) + 1)
         names = dict(zip(numbers, map(str, card["classes"])))
-        averages = {
-            number: made["averages"][name] for number, name in names.items() if name in (made["averages"] or {})
-        }
-        for output in self._defineClasses(made["subtomograms"], names, averages).values():
+        averages = {number: made.averages[name] for number, name in names.items() if name in (made.averages or {})}
+        for output in self._defineClasses(made.subtomograms, names, averages).values():
             self._defineSourceRelation(self.inputModel, output)
-        if made["counts"].get(UNKNOWN):
+        if made.counts.get(UNKNOWN):
             unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
             unknown.copyInfo(self.inputSubtomograms.get())
             unknown.setObjComment("Of these the model is least sure.")
-            appendUnknown(unknown, self.inputSubtomograms.get(), made["subtomograms"])
+            appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
             self._defineOutputs(**{UNKNOWN_SET: unknown})
             self._defineSourceRelation(self.inputSubtomograms, unknown)
 
     # ----- what the steps share
-    def _outputFile(self):
+    def _outputFile(self) -> str:
         return self._getExtraPath("classified.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             subtomograms=self._starFile(self.inputSubtomograms.get()),
             output=self._outputFile(),
@@ -97,7 +99,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         subtomograms = self.inputSubtomograms.get()
         errors = checkSubtomograms(subtomograms) + checkModelFolder(self.inputModel.get().getFolder(), KIND)
         if not errors and self.truth.get() and set(classNumbers(subtomograms)) == {0}:
@@ -106,21 +108,21 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
             )
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         subtomograms, card = self.inputSubtomograms.get(), self._card()
         if subtomograms is None or card is None or not subtomograms.getSamplingRate():
             return []
         own, theirs = subtomograms.getSamplingRate(), card["pixel_size"]
         return (
             [
-                "The subtomograms have %.4g Å/px, the model learned at %.4g Å/px: they are resampled for it."
-                % (own, theirs)
+                f"The subtomograms have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: they are "
+                "resampled for it."
             ]
             if abs(theirs / own - 1) > 0.01
             else []
         )
 
-    def _card(self):
+    def _card(self) -> Any:
         """The model's card; None without one, or if it is gone, which must not hide what was made with it."""
         model = self.inputModel.get()
         try:
@@ -128,15 +130,15 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         except ValueError:
             return None
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         if getattr(self, CLASSES, None) is None:
             return ["No classes yet."]
         return classifiedLines(self._result().outputs)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, CLASSES, None) is None:
             return []
         return [classifyingInWords(self._result().outputs, self._card(), self._result())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((self._card() or {}).get("network"))

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Group subtomograms by what they show, without labels."""
 
+from typing import Any, Dict, List, Sequence
+
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from .subtomogram_words import CONSTRAINED, clusteredLines, clusteringInWords
 from .subtomograms_base import AVERAGES, CLASSES, SubtomogramsBase
@@ -28,7 +32,7 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSubtomogramsParam(form, "Subtomograms to group.")
         addConfigParams(
@@ -40,27 +44,27 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.clusterStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def clusterStep(self, settings):
+    def clusterStep(self, settings: Dict[str, Any]) -> None:
         self._writeInput()
         self._runOnce(self._config(**self._engineValues()), *self._filesMade())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made = self._result().outputs
         self._defineClasses(
-            made["subtomograms"],
-            {int(number): "group %s" % number for number in made["counts"]},
-            {int(number): path for number, path in (made["averages"] or {}).items()},
+            made.subtomograms,
+            {int(number): f"group {number}" for number in made.counts},
+            {int(number): path for number, path in (made.averages or {}).items()},
         )
 
     # ----- what the steps share
-    def _outputFile(self):
+    def _outputFile(self) -> str:
         return self._getExtraPath("clustered.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             subtomograms=self._starFile(self.inputSubtomograms.get()),
             output=self._outputFile(),
@@ -68,20 +72,20 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         subtomograms = self.inputSubtomograms.get()
         errors = checkSubtomograms(subtomograms)
         if not errors and subtomograms.getSize() < 2 * (self.classes.get() or 1):
             errors.append(
-                "There are %d subtomograms for %d classes; at least twice as many as classes are needed."
-                % (subtomograms.getSize(), self.classes.get())
+                f"There are {subtomograms.getSize()} subtomograms for {self.classes.get()} classes; at least "
+                "twice as many as classes are needed."
             )
         return errors
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         return ["No classes yet."] if getattr(self, CLASSES, None) is None else clusteredLines(self._result().outputs)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, CLASSES, None) is None:
             return []
         return [
@@ -90,5 +94,5 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"] + list(CONSTRAINED if self.compensate.get() else ())

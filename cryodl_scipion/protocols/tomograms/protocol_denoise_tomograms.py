@@ -2,15 +2,18 @@
 """Denoise tomograms and fill their missing wedge."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pyworkflow.object import String
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomograms
 
 from ...convert.tomograms.denoised_tomograms import DENOISER, denoisedOf, halvesOf
 from ...convert.tomograms.subtomograms import tiltRange
 from ...convert.tomograms.tomograms import clonesOf, engineNames, fileOf, idOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..checks import checkModelFolder, listed
@@ -48,7 +51,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputTomograms",
@@ -78,24 +81,24 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.denoiseStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def denoiseStep(self, settings):
+    def denoiseStep(self, settings: Dict[str, Any]) -> None:
         self._runOnce(self._config(**self._engineValues()), self._denoisedFolder(), goesOn=True)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made, source = self._result().outputs, self.inputTomograms.get()
         denoised = SetOfTomograms.create(self._getPath())
         denoised.copyInfo(source)
         names = engineNames(source)
         for tomogram in clonesOf(source):
             name = names[idOf(tomogram)]
-            if name in made["files"]:
+            if name in made.files:
                 halves = [made[half][name] for half in ("even", "odd") if name in made[half]]
-                denoised.append(denoisedOf(tomogram, made["files"][name], halves, self._card()["name"]))
+                denoised.append(denoisedOf(tomogram, made.files[name], halves, self._card()["name"]))
         setattr(denoised, DENOISER, String(self._card()["name"]))
         outputs = {DENOISED: denoised}
         if self.inputModel.get() is None:
@@ -105,21 +108,21 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             self._defineSourceRelation(self.inputTomograms, output)
 
     # ----- files and settings
-    def _denoisedFolder(self):
+    def _denoisedFolder(self) -> str:
         return self._getExtraPath("denoised")
 
-    def getModelFolder(self):
+    def getModelFolder(self) -> Any:
         """Folder of the model: the given one, or the one trained here; while it trains only <folder>.partial is
         there."""
         model = self.inputModel.get()
         return os.path.join(self._denoisedFolder(), "model") if model is None else model.getFolder()
 
-    def _card(self):
+    def _card(self) -> Any:
         """The model's card, None before it is there."""
         folder = self.getModelFolder()
         return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         tomograms, model = self.inputTomograms.get(), self.inputModel.get()
         items = clonesOf(tomograms)
         names, halves = engineNames(tomograms), [halvesOf(item) for item in items]
@@ -139,31 +142,31 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             **({} if model is None else dict(fill_wedge=False)),
         )
 
-    def _tilts(self):
+    def _tilts(self) -> Any:
         """(least, largest) degrees of the first tomogram, or of the set, that says; None if none does."""
         tomograms = self.inputTomograms.get()
         known = [tiltRange(item) for item in [*clonesOf(tomograms), tomograms]]
         return next((found for found in known if found), None)
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         tomograms, model = self.inputTomograms.get(), self.inputModel.get()
         errors = checkTomograms(tomograms)
         if model is not None:
             errors += checkModelFolder(model.getFolder(), KIND)
         return errors or self._checkHalves() or self._checkTilts()
 
-    def _checkHalves(self):
+    def _checkHalves(self) -> List[str]:
         """Sentences about tomograms without halves where others have them, or where a network has to learn."""
         items = clonesOf(self.inputTomograms.get())
         without = [idOf(item) for item in items if not halvesOf(item)]
         if not without:
             lost = [path for item in items for path in halvesOf(item) if not os.path.exists(path)]
-            return ["%s, a half tomogram, is not there. Bring it back, or make it again." % path for path in lost[:1]]
+            return [f"{path}, a half tomogram, is not there. Bring it back, or make it again." for path in lost[:1]]
         if len(without) < len(items):
             return [
-                "These tomograms have no halves, and the others do: %s. Make a subset of those with halves."
-                % listed(without)
+                f"These tomograms have no halves, and the others do: {listed(without)}. Make a subset of those "
+                "with halves."
             ]
         if self.inputModel.get() is None:
             return [
@@ -172,7 +175,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             ]
         return []
 
-    def _checkTilts(self):
+    def _checkTilts(self) -> List[str]:
         if self.inputModel.get() is None and self.fillWedge.get() and not self._tilts():
             return [
                 "The tomograms do not say their least and largest tilt, which the missing wedge follows from. Import "
@@ -180,15 +183,15 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             ]
         return []
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         denoised, result = getattr(self, DENOISED, None), self._result()
         if denoised is None or result is None:
             return ["No denoised tomograms yet."]
-        return denoisedLines(denoised.getSize(), self._card(), result.outputs["controls"])
+        return denoisedLines(denoised.getSize(), self._card(), result.outputs.controls)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         denoised = getattr(self, DENOISED, None)
         return [] if denoised is None else [denoisedInWords(denoised.getSize(), self._card(), self._engineResults())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self._card(), self.fillWedge.get())

@@ -2,9 +2,14 @@
 """Compare segmentations with labels."""
 
 import os
+from typing import Any, Dict, List, Sequence, Tuple
+
+from pyworkflow.protocol.params import Form
+from tomo.objects import SetOfTomoMasks, TomoMask
 
 from ...convert.tomograms.tomograms import byId, featureOf, featuresOf, tomogramsBehind
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import listed
 from ..evaluation_folder import HasEvaluation
@@ -31,7 +36,7 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         "pixel_size": "the masks' sampling rate",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMasksParam(
             form,
@@ -49,14 +54,14 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         addConfigParams(form, self._CONFIG, ["label", "threshold"], threshold=dict(condition="label is not None"))
         form.addParallelSection(threads=0, mpi=0)
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.evaluateStep, self._settings(), needsGPU=False)
 
-    def evaluateStep(self, settings):
+    def evaluateStep(self, settings: Dict[str, Any]) -> None:
         for folder, items in zip(("segmentations", "labels"), self._pairs()):
             self._linkVolumes(folder, items)
         behind = tomogramsBehind(self._pairs()[0])
@@ -64,14 +69,14 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
             self._linkVolumes("tomograms", self._pairs()[0], behind)
         self._runOnce(self._config(**self._engineValues()), self.getEvaluationFolder())
 
-    def _pairs(self):
+    def _pairs(self) -> Tuple[List[TomoMask], List[TomoMask]]:
         """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
         common = set(byId(self.inputMasks.get())) & set(byId(self.inputTruth.get()))
         truth = [mask for key, mask in byId(self.inputTruth.get()).items() if key in common]
         masks = [mask for key, mask in byId(self.inputMasks.get()).items() if key in common]
         return self._inOrder(masks), self._inOrder(truth)
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         masks, truth = self._pairs()
         return dict(
             segmentations=self._linkPaths("segmentations", masks),
@@ -83,47 +88,46 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         masks, truth = self.inputMasks.get(), self.inputTruth.get()
         errors = checkTomograms(masks, "segmentations") or checkTomograms(truth, "true labels")
         if not errors and not set(byId(masks)) & set(byId(truth)):
             errors = [
-                "The segmentations and the true labels have no tomogram in common: %s, and %s. They are matched "
-                "by their names (tsId)." % (listed(sorted(byId(masks))), listed(sorted(byId(truth))))
+                "The segmentations and the true labels have no tomogram in common: "
+                f"{listed(sorted(byId(masks)))}, and {listed(sorted(byId(truth)))}. They are matched by their "
+                "names (tsId)."
             ]
         if errors:
             return errors
         if featureOf(masks) and self.label.get() is None:
-            known = ", ".join("%d %s" % pair for pair in enumerate(featuresOf(truth), 1))
+            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
             return [
-                "The segmentations are scores of %s: Label must say which value of the true labels that is%s."
-                % (featureOf(masks), " (%s)" % known if known else "")
+                f"The segmentations are scores of {featureOf(masks)}: Label must say which value of the true "
+                f"labels that is{f' ({known})' if known else ''}."
             ]
         return self._checkCommon(masks, truth)
 
-    def _checkCommon(self, masks, truth):
+    def _checkCommon(self, masks: SetOfTomoMasks, truth: SetOfTomoMasks) -> List[str]:
         """A sentence about the first pair of unlike size."""
         if set(byId(masks)) <= set(byId(truth)):
             return checkPaired(truth, masks, "segmentations", "true labels")
         return checkPaired(masks, truth, "true labels", "segmentations") if set(byId(truth)) < set(byId(masks)) else []
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         masks, truth = self.inputMasks.get(), self.inputTruth.get()
         if masks is None or truth is None:
             return []
         alone = sorted(set(byId(masks)) ^ set(byId(truth)))
         return (
-            ["Only tomograms that both sets have are compared; these are left out: %s." % listed(alone)]
-            if alone
-            else []
+            [f"Only tomograms that both sets have are compared; these are left out: {listed(alone)}."] if alone else []
         )
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None:
             return ["Not evaluated yet."]
-        return judgedLines(result.outputs["features"]) + ["Table: %s" % os.path.relpath(result.outputs["evaluation"])]
+        return judgedLines(result.outputs.features) + [f"Table: {os.path.relpath(result.outputs.evaluation)}"]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
-        return [] if result is None else [judgedInWords(result.outputs["features"], self._engineResults())]
+        return [] if result is None else [judgedInWords(result.outputs.features, self._engineResults())]

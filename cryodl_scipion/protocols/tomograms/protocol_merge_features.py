@@ -3,9 +3,11 @@
 
 import json
 import os
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks
 
 from ...convert.tomograms.tomograms import (
@@ -20,6 +22,7 @@ from ...convert.tomograms.tomograms import (
     sizeOf,
 )
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import listed
 from .tomogram_checks import checkPaired, checkTomograms
@@ -41,7 +44,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
     _CONFIG = contract.MergeFeaturesConfig
     NOT_ON_FORM = {"scores": "links to the input sets", "output": "the run's folder"}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputScores",
@@ -64,20 +67,20 @@ class CryodlProtMergeFeatures(TomogramsBase):
         )
         form.addParallelSection(threads=0, mpi=0)
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = dict(self._settings(), sets=[masks.getFileName() for masks in self._pointed("inputScores")])
         self._insertFunctionStep(self.mergeStep, settings, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def mergeStep(self, settings):
+    def mergeStep(self, settings: Dict[str, Any]) -> None:
         self._writeScores()
         self._runOnce(self._config(**self._engineValues()), self._mergedFolder(), goesOn=True)
 
-    def _writeScores(self):
+    def _writeScores(self) -> None:
         """Links to the score volumes and segment.json, as `cryodl segment` leaves them."""
         folder, sets = self._scoresFolder(), self._pointed("inputScores")
         pwutils.cleanPath(folder)
@@ -85,7 +88,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
         names, tomograms = engineNames(sets[0]), {}
         for masks in sets:
             for key, mask in byId(masks).items():
-                file = "%s__%s.mrc" % (names[key], featureOf(masks))
+                file = f"{names[key]}__{featureOf(masks)}.mrc"
                 os.symlink(
                     os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder)),
                     os.path.join(folder, file),
@@ -109,33 +112,33 @@ class CryodlProtMergeFeatures(TomogramsBase):
             )
             for masks in sets
         ]
-        with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as file:
-            json.dump(dict(features=features, tomograms=tomograms), file, indent=2)
+        with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as written:
+            json.dump(dict(features=features, tomograms=tomograms), written, indent=2)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made, first = self._result().outputs, self._pointed("inputScores")[0]
         labels = SetOfTomoMasks.create(self._getPath(), template="tomomasks%s.sqlite")
         labels.copyInfo(first)
         names = engineNames(first)
         for key, mask in byId(first).items():
-            if names[key] in made["files"]:
-                labels.append(maskOf(mask, made["files"][names[key]]))
-        markLabels(labels, made["features"])
+            if names[key] in made.files:
+                labels.append(maskOf(mask, made.files[names[key]]))
+        markLabels(labels, made.features)
         self._defineOutputs(outputLabels=labels)
         for pointer in self.inputScores:
             self._defineSourceRelation(pointer, labels)
 
     # ----- what the steps share
-    def _scoresFolder(self):
+    def _scoresFolder(self) -> str:
         return self._getExtraPath("scores")
 
-    def _mergedFolder(self):
+    def _mergedFolder(self) -> str:
         return self._getExtraPath("merged")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(scores=self._scoresFolder(), output=self._mergedFolder())
 
-    def getFound(self):
+    def getFound(self) -> Dict[str, Dict[str, Dict[str, float]]]:
         """{tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}} of features.json; {} before it is there."""
         path = os.path.join(self._mergedFolder(), "features.json")
         if not os.path.exists(path):
@@ -144,7 +147,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
             return {name: entry["found"] for name, entry in json.load(file)["tomograms"].items()}
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         sets = self._pointed("inputScores")
         if not sets:
             return ["Scores is empty. Choose the outputs of cryodl - segment tomograms, one for each feature."]
@@ -153,44 +156,44 @@ class CryodlProtMergeFeatures(TomogramsBase):
         features = [featureOf(masks) for masks in sets]
         if len(set(features)) < len(features):
             return [
-                "Several sets hold scores of the same feature: %s. Choose one of each."
-                % listed(sorted({name for name in features if features.count(name) > 1}))
+                "Several sets hold scores of the same feature: "
+                f"{listed(sorted({name for name in features if features.count(name) > 1}))}. Choose one of each."
             ]
         errors = []
         for masks in sets:
-            errors += checkTomograms(masks, "scores of %s" % featureOf(masks))
+            errors += checkTomograms(masks, f"scores of {featureOf(masks)}")
         for masks in sets[1:] if not errors else []:
             errors += self._checkSame(sets[0], masks)
         return errors
 
-    def _checkSame(self, first, other):
+    def _checkSame(self, first: SetOfTomoMasks, other: SetOfTomoMasks) -> List[str]:
         missing = sorted(set(byId(first)) ^ set(byId(other)))
         if missing:
             return [
-                "The scores of %s and %s are not of the same tomograms; these are in one of them only: %s. "
-                "Continue the segmentation to its end." % (featureOf(first), featureOf(other), listed(missing))
+                f"The scores of {featureOf(first)} and {featureOf(other)} are not of the same tomograms; these "
+                f"are in one of them only: {listed(missing)}. Continue the segmentation to its end."
             ]
-        return checkPaired(first, other, "scores of %s" % featureOf(other), "scores of %s" % featureOf(first))
+        return checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         if getattr(self, "outputLabels", None) is None:
             return ["No labels yet."]
         made = self._result().outputs
         return (
-            ["Labels: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["features"], 1))]
+            ["Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1))]
             + mergedLines(self.getFound())
-            + ["Table: %s" % made["table"]]
+            + [f"Table: {made.table}"]
         )
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         labels = getattr(self, "outputLabels", None)
         if labels is None:
             return []
         return [
             mergingInWords(
-                labels.getSize(), self._result().outputs["features"], self.competitive.get(), self._engineResults()
+                labels.getSize(), self._result().outputs.features, self.competitive.get(), self._engineResults()
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", METHOD]

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turn a segmentation into 3-D coordinates."""
 
+from typing import Any, Dict, List, Sequence
+
 from pyworkflow.protocol import params
-from tomo.objects import SetOfCoordinates3D
+from pyworkflow.protocol.params import Form
+from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, engineNames, featureOf, featuresOf, filesOf, idOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..checks import listed
 from .tomogram_checks import checkLabelField, checkTomograms
@@ -35,7 +38,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         "pixel_size": "the masks' sampling rate",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMasksParam(
             form,
@@ -70,19 +73,19 @@ class CryodlProtPickFeatures(TomogramsBase):
         )
         form.addParallelSection(threads=0, mpi=0)
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.pickStep, settings, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
 
-    def pickStep(self, settings):
+    def pickStep(self, settings: Dict[str, Any]) -> None:
         self._runOnce(self._config(**self._engineValues()), self._picksFolder(), goesOn=True)
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
         made, precedents = self._result().outputs, self._precedents()
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
         coordinates.setPrecedents(precedents)
@@ -91,22 +94,22 @@ class CryodlProtPickFeatures(TomogramsBase):
         scale = self.inputMasks.get().getSamplingRate() / precedents.get().getSamplingRate()
         tomograms, names = byId(precedents.get()), engineNames(self.inputMasks.get())
         for key in sorted(names):
-            if names[key] in made["files"]:
-                appendPlaces(coordinates, tomograms[key], readPlaces(made["files"][names[key]]), scale=scale)
+            if names[key] in made.files:
+                appendPlaces(coordinates, tomograms[key], readPlaces(made.files[names[key]]), scale=scale)
         self._defineOutputs(outputCoordinates=coordinates)
         for pointer in (self.inputMasks, self.inputTomograms):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, coordinates)
 
     # ----- what the steps share
-    def _precedents(self):
+    def _precedents(self) -> Any:
         """The pointer to the set that the coordinates belong to."""
         return self.inputMasks if self.inputTomograms.get() is None else self.inputTomograms
 
-    def _picksFolder(self):
+    def _picksFolder(self) -> str:
         return self._getExtraPath("picks")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         masks = self.inputMasks.get()
         items, names = clonesOf(masks), engineNames(masks)
         return dict(
@@ -119,52 +122,50 @@ class CryodlProtPickFeatures(TomogramsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         masks, tomograms = self.inputMasks.get(), self.inputTomograms.get()
         errors = checkTomograms(masks, "segmentations") or checkLabelField(masks, self.label.get())
         if (self.boxSize.get() or 0) < 2:
-            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
         if tomograms is not None and not errors:
             errors = checkTomograms(tomograms) or self._checkTomogramsHave(masks, tomograms)
         return errors
 
-    def _checkTomogramsHave(self, masks, tomograms):
+    def _checkTomogramsHave(self, masks: SetOfTomoMasks, tomograms: SetOfTomograms) -> List[str]:
         missing = sorted(set(byId(masks)) - set(byId(tomograms)))
         return (
             [
-                "Some segmentations have no partner among the tomograms: %s. They are matched by their names (tsId)."
-                % listed(missing)
+                f"Some segmentations have no partner among the tomograms: {listed(missing)}. They are matched "
+                "by their names (tsId)."
             ]
             if missing
             else []
         )
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         masks = self.inputMasks.get()
         if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - self.threshold.get()) < 0.005:
             return []
         return [
-            "The threshold is %.2f; the model of %s found %.2f best."
-            % (self.threshold.get(), featureOf(masks), getattr(masks, THRESHOLD).get())
+            f"The threshold is {self.threshold.get():.2f}; the model of {featureOf(masks)} found "
+            f"{getattr(masks, THRESHOLD).get():.2f} best."
         ]
 
-    def _what(self):
+    def _what(self) -> str:
         """The feature in words."""
         masks = self.inputMasks.get()
         known = dict(enumerate(featuresOf(masks), 1))
-        return featureOf(masks) or known.get(self.label.get()) or "label %s" % self.label.get()
+        return featureOf(masks) or known.get(self.label.get()) or f"label {self.label.get()}"
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."]
-        counts = self._result().outputs["counts"]
-        lines = [
-            "*%s* of %s (%s)" % (counted(coordinates.getSize(), "coordinate"), self._what(), self.getEnumText("shape"))
-        ]
-        return lines + ["  %s: %d" % pair for pair in sorted(counts.items())]
+        counts = self._result().outputs.counts
+        lines = [f"*{counted(coordinates.getSize(), 'coordinate')}* of {self._what()} ({self.getEnumText('shape')})"]
+        return lines + [f"  {name}: {count}" for name, count in sorted(counts.items())]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return []
@@ -178,5 +179,5 @@ class CryodlProtPickFeatures(TomogramsBase):
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", METHOD]

@@ -2,16 +2,20 @@
 """Find features in tomograms as they come."""
 
 import re
+from typing import Any, Callable, Dict, List, Sequence
 
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks
 
 from ...convert.tomograms.tomograms import ArrivingTomograms, fileOf, idOf, markScores, maskOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..checks import checkModelFolder, listed
 from ..growing_outputs import appendItems, namesIn
@@ -50,7 +54,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     OTHER_DEFAULTS = {"scores": "int8"}
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputTomograms",
@@ -83,17 +87,17 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         self._addBatchParams(form, "One is best for large tomograms.", size=1)
 
     @property
-    def _possibleOutputs(self):
+    def _possibleOutputs(self) -> Dict[str, type]:
         """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
         coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
         return {SCORES % plain(key): SetOfTomoMasks for key in self._keys() + coming}
 
     # ----- steps
-    def stepsGeneratorStep(self):
+    def stepsGeneratorStep(self) -> None:
         self._arriving = ArrivingTomograms(self.inputTomograms.get())
         self._insertBatches(self.segmentStep, self.outputStep)
 
-    def segmentStep(self, names):
+    def segmentStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
@@ -109,17 +113,15 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         except contract.AllSkipped as error:
             self._noteAllSkipped(config, self._batchFolder(tomograms), error, files={}, features=[], thresholds={})
 
-    def outputStep(self, names):
+    def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the sets; tomograms that a set has already are left alone."""
         with self._lock:
             tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
             result = self._batchResult(tomograms)
-            for key in result.outputs["features"]:
+            for key in result.outputs.features:
                 output = SCORES % plain(key)
                 done = namesIn(self, [output], self._NAME)
-                files = {
-                    idOf(t): result.outputs["files"].get(engineNames[t.getObjId()], {}).get(key) for t in tomograms
-                }
+                files = {idOf(t): result.outputs.files.get(engineNames[t.getObjId()], {}).get(key) for t in tomograms}
                 masks = [maskOf(t, files[idOf(t)]) for t in tomograms if files[idOf(t)] and idOf(t) not in done]
                 if masks:
                     appendItems(
@@ -128,38 +130,38 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
                         self.inputTomograms,
                         masks,
                         SetOfTomoMasks,
-                        self._marking(key, result.outputs["thresholds"].get(key, 0.5)),
+                        self._marking(key, result.outputs.thresholds.get(key, 0.5)),
                     )
 
-    def _marking(self, key, threshold):
+    def _marking(self, key: str, threshold: float) -> Callable[..., Any]:
         """A function that notes on a set what it holds. key: feature, or feature@annotator."""
         cards = [card for card in self._cards() if key in (card["feature"], _keyOf(card))]
         models = ", ".join(
-            card["name"] + (" (%s)" % card["annotator"] if card["annotator"] not in (None, "", "unknown") else "")
+            card["name"] + (f" ({card['annotator']})" if card["annotator"] not in (None, "", "unknown") else "")
             for card in cards
         )
         return lambda masks: markScores(masks, key, threshold, models)
 
-    def _doneNames(self):
+    def _doneNames(self) -> Any:
         """tsIds that every set has; a run may have died between two of them."""
-        keys = {key for result in self._engineResults() for key in result.outputs["features"]}
+        keys = {key for result in self._engineResults() for key in result.outputs.features}
         found = [namesIn(self, [SCORES % plain(key)], self._NAME) for key in keys]
         return set.intersection(*found) if found else set()
 
     # ----- settings
-    def _models(self):
+    def _models(self) -> List[CryodlModel]:
         return [pointer.get() for pointer in self.inputModels if pointer.get() is not None]
 
-    def _trainings(self):
+    def _trainings(self) -> List[Any]:
         """Runs of *train feature segmentation* that are chosen and have no model yet."""
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
         return [run for run in runs if run is not None and run.hasAttribute("feature")]
 
-    def _folders(self):
+    def _folders(self) -> List[str]:
         """Folders of all models, those that come with the plugin last."""
         return [model.getFolder() for model in self._models()] + shippedFolders(self, KIND)
 
-    def _cards(self):
+    def _cards(self) -> List[Dict[str, Any]]:
         """Cards of the models that are still there."""
         cards = []
         for folder in self._folders():
@@ -169,7 +171,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
                 continue  # the model is gone; what was made with it stays
         return cards
 
-    def _keys(self):
+    def _keys(self) -> List[str]:
         """Names of the score volumes to come: of features, or of features and annotators."""
         cards, each = self._cards(), self.getEnumText("annotators") == "each"
         features = [card["feature"] for card in cards]
@@ -179,14 +181,14 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             )
         )
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the scores: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "device", "tomograms", "memory"):
             config.pop(name)
         return dict(config, set_of_tomograms=self.inputTomograms.get().getFileName())
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         tomograms = self.inputTomograms.get()
         return dict(
             tomograms=(tomograms.getFileName(),),
@@ -198,10 +200,10 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         )
 
     # ----- validation and information
-    def _missingPointers(self):
+    def _missingPointers(self) -> List[str]:
         return [name for name in super()._missingPointers() if name != "inputModels"]  # counted below
 
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         if not self._folders() and not checkShippedModels(self, KIND):
             return [
                 "There is no model. Choose one or several of the project with the magnifying glass (Models), or name "
@@ -212,30 +214,30 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             errors += checkModelFolder(folder, KIND)
         return errors + self._checkNames() + self._checkBatches() or self._checkContinuation()
 
-    def _checkNames(self):
+    def _checkNames(self) -> List[str]:
         """Features whose scores would go to one output, where the second would take the first one's place."""
         outputs = {}
         for key in self._keys():
-            outputs.setdefault(SCORES % plain(key), []).append("'%s'" % key)
+            outputs.setdefault(SCORES % plain(key), []).append(f"'{key}'")
         return [
-            "The scores of the features %s would all go to the output %s. Segment with their models in several "
-            "runs." % (listed(keys), output)
+            f"The scores of the features {listed(keys)} would all go to the output {output}. Segment with their "
+            "models in several runs."
             for output, keys in outputs.items()
             if len(keys) > 1
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         tomograms = self.inputTomograms.get()
         if tomograms is None or not tomograms.getSamplingRate():
             return []
         return [
-            "The tomograms have %.4g Å/px, the model %s learned at %.4g Å/px: they are resampled for it, and its "
-            "scores back." % (tomograms.getSamplingRate(), card["name"], card["pixel_size"])
+            f"The tomograms have {tomograms.getSamplingRate():.4g} Å/px, the model {card['name']} learned at "
+            f"{card['pixel_size']:.4g} Å/px: they are resampled for it, and its scores back."
             for card in self._cards()
             if abs(card["pixel_size"] / tomograms.getSamplingRate() - 1) > 0.05
         ]
 
-    def _scoreSets(self):
+    def _scoreSets(self) -> Dict[str, SetOfTomoMasks]:
         """{feature: SetOfTomoMasks} of the outputs that there are."""
         return {
             masks._cryodlFeature.get(): masks
@@ -243,23 +245,23 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             if name.startswith(SCORES % "")
         }
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         return segmentedLines(self._scoreSets()) + noiseLines(results) or ["No score volumes yet."]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         sets = self._scoreSets()
         if not sets:
             return []
         return [segmentingInWords(max(s.getSize() for s in sets.values()), self._cards(), self._engineResults())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", METHOD]
 
 
-def _keyOf(card):
-    return "%s@%s" % (card["feature"], card["annotator"])
+def _keyOf(card: Dict[str, Any]) -> str:
+    return f"{card['feature']}@{card['annotator']}"
 
 
-def plain(key):
+def plain(key: str) -> str:
     """A feature's name as it can stand in the name of an output."""
     return re.sub(r"\W+", "_", key)

@@ -2,14 +2,16 @@
 """Simulate subtomograms of which everything is known."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfSubTomograms, TomoAcquisition
 
 from ...convert.structures import structureFileOf
 from ...convert.tomograms.subtomogram_sets import appendSimulated
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..one_run import OneRunBase
 from .subtomogram_words import simulationInWords
@@ -33,7 +35,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputStructures",
@@ -67,11 +69,11 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.simulateStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def simulateStep(self, settings):
+    def simulateStep(self, settings: Dict[str, Any]) -> None:
         files = tuple(self._structureFor(structure, named=True) for structure in self._pointed("inputStructures"))
         self._runOnce(
             self._config(**dict(self._engineValues(), structures=files)),
@@ -79,10 +81,10 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
             os.path.splitext(self._starFile())[0],
         )
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         config, made = self._config(**self._engineValues()), self._result().outputs
         subtomograms = SetOfSubTomograms.create(self._getPath(), template="subtomograms%s.sqlite")
-        subtomograms.setSamplingRate(made["pixel_size"])
+        subtomograms.setSamplingRate(made.pixel_size)
         subtomograms.setAcquisition(
             TomoAcquisition(
                 angleMin=config.tilt_min,
@@ -94,15 +96,15 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
                 magnification=50000,
             )
         )
-        appendSimulated(subtomograms, made["subtomograms"], made["classes"])
+        appendSimulated(subtomograms, made.subtomograms, made.classes)
         self._defineOutputs(outputSubtomograms=subtomograms)
         for pointer in self.inputStructures:
             self._defineSourceRelation(pointer, subtomograms)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("subtomograms.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
             output=self._starFile(),
@@ -110,25 +112,25 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         structures = self._pointed("inputStructures")
         if not structures:
             return ["Structures is empty. Choose one or several with the magnifying glass."]
         return [problem for structure in structures for problem in self._checkStructure(structure)]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputSubtomograms", None)
         if output is None:
             return ["No subtomograms yet."]
         made = self._result().outputs
         return [
-            "*%s* of %d px, at %g Å/px, SNR %g"
-            % (counted(output.getSize(), "subtomogram"), made["box"], made["pixel_size"], self.snr.get()),
-            "Classes: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["classes"], 1)),
+            f"*{counted(output.getSize(), 'subtomogram')}* of {made.box} px, at {made.pixel_size:g} Å/px, "
+            f"SNR {self.snr.get():g}",
+            "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(made.classes, 1)),
             "Classes, transforms and half sets are the true ones.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, "outputSubtomograms", None) is None:
             return []
         return [simulationInWords(self._config(**self._engineValues()), self._result())]

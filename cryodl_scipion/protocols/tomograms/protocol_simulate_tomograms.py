@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate tomograms of which everything is known."""
 
+from typing import Any, Dict, List, Sequence
+
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
-from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
+from pyworkflow.protocol.params import Form
+from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
 from ...convert.structures import structureFileOf
 from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
 from ...convert.tomograms.simulated_tomograms import appendLabels, appendTomograms
 from ...convert.tomograms.tomograms import markLabels
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result, SimulateTomogramsConfig
+from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ...form import addConfigParams
 from ..one_run import OneRunBase
 from .tomogram_words import simulationInWords, simulationLines
@@ -37,7 +42,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputStructures",
@@ -91,25 +96,25 @@ class CryodlProtSimulateTomograms(OneRunBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.simulateStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), self.boxSize.get(), needsGPU=False)
 
-    def simulateStep(self, settings):
+    def simulateStep(self, settings: Dict[str, Any]) -> None:
         files = tuple(self._structureFor(structure, named=True) for structure in self._pointed("inputStructures"))
         self._runOnce(self._config(**dict(self._engineValues(), structures=files)), self._simulatedFolder())
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
         config, made = self._config(**self._engineValues()), self._result().outputs
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
-        tomograms.setSamplingRate(made["pixel_size"])
+        tomograms.setSamplingRate(made.pixel_size)
         tomograms.setAcquisition(_acquisition(config, made))
-        byName = appendTomograms(tomograms, made["tomograms"], made["even"] or {}, made["odd"] or {})
+        byName = appendTomograms(tomograms, made.tomograms, made.even or {}, made.odd or {})
         self._defineOutputs(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
-        appendLabels(labels, byName, made["labels"])
-        markLabels(labels, made["features"])
+        appendLabels(labels, byName, made.labels)
+        markLabels(labels, made.features)
         outputs = dict(outputLabels=labels)
         if config.structures:
             outputs["outputCoordinates"] = self._coordinates(tomograms, byName, made)
@@ -118,21 +123,23 @@ class CryodlProtSimulateTomograms(OneRunBase):
             for output in [tomograms] + list(outputs.values()):
                 self._defineSourceRelation(pointer, output)
 
-    def _coordinates(self, tomograms, byName, made):
+    def _coordinates(
+        self, tomograms: SetOfTomograms, byName: Dict[str, Tomogram], made: SimulateTomogramsOutputs
+    ) -> SetOfCoordinates3D:
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
         coordinates.setPrecedents(Pointer(self, extended="outputTomograms"))
-        coordinates.setSamplingRate(made["pixel_size"])
+        coordinates.setSamplingRate(made.pixel_size)
         coordinates.setBoxSize(self.boxSize.get())
-        groups = {name: label for label, name in enumerate(made["features"], 1)}
-        for name, path in sorted(made["coordinates"].items()):
+        groups = {name: label for label, name in enumerate(made.features, 1)}
+        for name, path in sorted(made.coordinates.items()):
             appendPlaces(coordinates, byName[name], readPlaces(path), groups)
         return coordinates
 
     # ----- what the steps share
-    def _simulatedFolder(self):
+    def _simulatedFolder(self) -> str:
         return self._getExtraPath("simulated")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         return dict(
             structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
             output=self._simulatedFolder(),
@@ -140,29 +147,29 @@ class CryodlProtSimulateTomograms(OneRunBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = [
             problem for structure in self._pointed("inputStructures") for problem in self._checkStructure(structure)
         ]
         if (self.boxSize.get() or 0) < 2:
-            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
         return errors
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         if getattr(self, "outputTomograms", None) is None:
             return ["No tomograms yet."]
         return simulationLines(self._config(**self._engineValues()), self._result().outputs)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         if getattr(self, "outputTomograms", None) is None:
             return []
         return [simulationInWords(self._config(**self._engineValues()), self._result().outputs, self._engineResults())]
 
 
-def _acquisition(config, made):
+def _acquisition(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> TomoAcquisition:
     return TomoAcquisition(
-        angleMin=made["tilt_min"],
-        angleMax=made["tilt_max"],
+        angleMin=made.tilt_min,
+        angleMax=made.tilt_max,
         step=config.tilt_step,
         accumDose=config.dose,
         tiltAxisAngle=0.0,

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a classifier of subtomograms."""
 
+from typing import Any, Dict, List, Sequence
+
+from pyworkflow.protocol.params import Form
+
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..training import TrainsModel
 from .subtomogram_words import citationsOf, classifierInWords, classifierLines
@@ -11,7 +15,7 @@ from .subtomograms_base import SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
 # Networks that are trained by gradients, unlike the likelihood.
-_LEARNS = "network != %d" % contract.CLASSIFIER_NETWORKS.index("likelihood")
+_LEARNS = f"network != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
 _TRAINING = ["steps", "patience", "batch_size", "learning_rate"]
 
 
@@ -33,7 +37,7 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSubtomogramsParam(
             form,
@@ -62,22 +66,22 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         self._insertFunctionStep(self.writeInputStep, self._settings(), needsGPU=False)
         self._insertFunctionStep(self.trainStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def writeInputStep(self, settings):
+    def writeInputStep(self, settings: Dict[str, Any]) -> None:
         self._writeInput(classes=True)
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         self._train(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel([self.inputSubtomograms])
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         subtomograms = self.inputSubtomograms.get()
         values = dict(
             subtomograms=self._starFile(subtomograms), output=self.getModelFolder(), threads=self.numberOfThreads.get()
@@ -88,12 +92,12 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
             else dict(values, class_names=tuple(classNames(subtomograms, self._numbers())))
         )
 
-    def _numbers(self):
+    def _numbers(self) -> List[int]:
         """Numbers of the classes that there are, rising."""
         return sorted(number for number in classNumbers(self.inputSubtomograms.get()) if number > 0)
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = checkSubtomograms(self.inputSubtomograms.get(), classes=True)
         if errors:
             return errors
@@ -101,17 +105,17 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
         if not given or len(given) == len(numbers):
             return []
         return [
-            "Names of the classes is %s, %s; the classes are %s. Give one name for each, separated by commas."
-            % (", ".join(given), counted(len(given), "name"), ", ".join(map(str, numbers)))
+            f"Names of the classes is {', '.join(given)}, {counted(len(given), 'name')}; the classes are "
+            f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else classifierLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [classifierInWords(card)]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))

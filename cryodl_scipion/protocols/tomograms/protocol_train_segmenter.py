@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a network that finds one feature in tomograms."""
 
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import featuresOf, pairedVolumes
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
@@ -16,7 +21,7 @@ from .tomograms_base import TomogramsBase
 
 KIND = "segmenter"
 DRAWN, LABELLED = 0, 1
-_DRAWN, _LABELLED = ("labelsFrom == %d" % kind for kind in (DRAWN, LABELLED))
+_DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 
 
 class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
@@ -43,7 +48,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "labelsFrom",
@@ -124,33 +129,33 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             important=False,
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
-            help="Name of a segmenter that comes with the plugin, to be sharpened by these labels: %s. It has the "
-            "network %s.\n\nEmpty: none." % startable(KIND),
+            help="Name of a segmenter that comes with the plugin, to be sharpened by these labels: {}. It has the "
+            "network {}.\n\nEmpty: none.".format(*startable(KIND)),
         )
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         self._insertFunctionStep(self.trainStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         if self.labelsFrom.get() == LABELLED:
             for folder, items in zip(("tomograms", "labels"), self._pairs()):
                 self._linkVolumes(folder, items)
         self._train(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel([self.inputAnnotations, self.inputTomograms, self.inputMasks, self.inputModel])
 
-    def _pairs(self):
+    def _pairs(self) -> Tuple[List[Tomogram], ...]:
         """([Tomogram], [TomoMask]) in the order of the names that the engine calls them."""
         return tuple(map(self._inOrder, pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())))
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         values = dict(
             output=self.getModelFolder(),
             threads=self.numberOfThreads.get(),
@@ -173,21 +178,21 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             feature=self._featureName(),
         )
 
-    def _featureName(self):
+    def _featureName(self) -> Optional[str]:
         """The form's, else the name that the masks give the label; None if they give none."""
         known = dict(enumerate(featuresOf(self.inputMasks.get()), 1))
         return self.feature.get() or known.get(self.label.get())
 
-    def _startFolder(self):
+    def _startFolder(self) -> Any:
         model, shipped = self.inputModel.get(), shippedFolders(self, KIND)
         return model.getFolder() if model is not None else shipped[0] if shipped else None
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = self._checkLabelled() if self.labelsFrom.get() == LABELLED else self._checkDrawn()
         return errors or self._checkStart()
 
-    def _checkDrawn(self):
+    def _checkDrawn(self) -> List[str]:
         annotations = self.inputAnnotations.get()
         counts, annotators = annotations.getCounts(), annotations.getAnnotators()
         feature = self.feature.get() or (list(counts)[0] if len(counts) == 1 else None)
@@ -195,14 +200,14 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         for what, given, there in (("Feature", feature, list(counts)), ("Annotator", self.annotator.get(), annotators)):
             if not errors and (given not in there if given else len(there) != 1):
                 errors = [
-                    "%s is %s; the annotations have tiles of: %s. One model learns one."
-                    % (what, given or "empty", ", ".join(there) or "none")
+                    f"{what} is {given or 'empty'}; the annotations have tiles of: "
+                    f"{', '.join(there) or 'none'}. One model learns one."
                 ]
         if not errors and not counts[feature]["positive"]:
-            errors = ["There is no tile with the feature %s. Draw it on at least one; ten are better." % feature]
+            errors = [f"There is no tile with the feature {feature}. Draw it on at least one; ten are better."]
         return errors
 
-    def _checkLabelled(self):
+    def _checkLabelled(self) -> List[str]:
         tomograms, masks = self.inputTomograms.get(), self.inputMasks.get()
         return (
             checkTomograms(tomograms)
@@ -211,7 +216,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             or checkLabelField(masks, self.label.get())
         )
 
-    def _checkStart(self):
+    def _checkStart(self) -> List[str]:
         folder, network, errors = self._startFolder(), self.getEnumText("network"), checkShippedModels(self, KIND)
         if len(shippedNames(self)) + (self.inputModel.get() is not None) > 1:
             errors = ["There is more than one model to start from. Choose one."]
@@ -220,12 +225,12 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         errors = checkModelFolder(folder, KIND)
         if not errors and contract.read_card(folder)["network"] != network:
             errors = [
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (contract.read_card(folder)["network"], network)
+                f"The model to start from has the network {contract.read_card(folder)['network']}, but the form asks "
+                f"for {network}. Choose the same."
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         annotations = self.inputAnnotations.get() if self.labelsFrom.get() == DRAWN else None
         alone = (
             []
@@ -237,18 +242,18 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             ]
         )
         return [
-            "There is no tile without %s: the network may find it in all that it has not seen. Mark tiles without "
-            "it; a hundred are good." % feature
+            f"There is no tile without {feature}: the network may find it in all that it has not seen. Mark "
+            "tiles without it; a hundred are good."
             for feature in alone
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else segmenterLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [segmenterInWords(card)]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))

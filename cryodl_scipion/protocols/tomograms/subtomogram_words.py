@@ -1,90 +1,93 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with subtomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional
+
 from ...convert.tomograms.subtomograms import UNKNOWN
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import CLASSIFIER_NETWORKS, counted, network_citations, network_words
+from ...engine.cryodl.contract import (
+    CLASSIFIER_NETWORKS,
+    Result,
+    SimulateSubtomogramsConfig,
+    counted,
+    network_citations,
+    network_words,
+)
+from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
+from ...engine.cryodl.contract.tomograms.clustering import ClusterSubtomogramsOutputs
 from ..methods import versionIn
 
 # Correlation of what both subtomograms have measured.
 CONSTRAINED = ("Xu2012",)
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a classifier; network: its name, or None if no model is known yet."""
     return ["cryodl"] + list(network_citations("classifier", network))
 
 
-def simulationInWords(config, result):
+def simulationInWords(config: SimulateSubtomogramsConfig, result: Any) -> str:
     """Methods of a simulation. config: SimulateSubtomogramsConfig."""
     made = result.outputs
     return (
-        "%s of %s were simulated with cryodl %s at %g Å/px, with tilts from %g to %g° in steps of %g° and a "
-        "signal-to-noise ratio of %g."
-        % (
-            counted(made["count"], "subtomogram"),
-            ", ".join(made["classes"]),
-            versionIn([result]),
-            made["pixel_size"],
-            config.tilt_min,
-            config.tilt_max,
-            config.tilt_step,
-            config.snr,
-        )
+        f"{counted(made.count, 'subtomogram')} of {', '.join(made.classes)} were simulated with cryodl "
+        f"{versionIn([result])} at {made.pixel_size:g} Å/px, with tilts from {config.tilt_min:g} to "
+        f"{config.tilt_max:g}° in steps of {config.tilt_step:g}° and a signal-to-noise ratio of {config.snr:g}."
     )
 
 
 # ----- training
-def classifierLines(card):
+def classifierLines(card: Dict[str, Any]) -> List[str]:
     """A trained classifier in the lines of a summary."""
     validation, training = card.get("validation") or {}, card.get("training") or {}
     lines = [
-        "*%d classes*: %s" % (len(card["classes"]), ", ".join(map(str, card["classes"]))),
-        "Model %s, network %s, box %d px at %.4g Å/px, particles of %.4g Å."
-        % (card["name"], card["network"], card["box"], card["pixel_size"], card["particle_diameter"]),
+        f"*{len(card['classes'])} classes*: {', '.join(map(str, card['classes']))}",
+        f"Model {card['name']}, network {card['network']}, box {card['box']} px at {card['pixel_size']:.4g} "
+        f"Å/px, particles of {card['particle_diameter']:.4g} Å.",
     ]
     if training.get("steps"):
-        lines.append("%s, stopped: %s." % (counted(training["steps"], "step"), training.get("stop_reason")))
+        lines.append(f"{counted(training['steps'], 'step')}, stopped: {training.get('stop_reason')}.")
     if validation.get("accuracy") is not None:
-        lines.append("On the subtomograms kept for validation: accuracy %.3f." % validation["accuracy"])
+        lines.append(f"On the subtomograms kept for validation: accuracy {validation['accuracy']:.3f}.")
     return lines
 
 
-def classifierInWords(card):
+def classifierInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     validation = card.get("validation") or {}
-    text = "The model %s was trained with cryodl %s to classify subtomograms (%s) %s" % (
-        card["name"],
-        (card.get("versions") or {}).get("cryodl", __version__),
-        ", ".join(map(str, card["classes"])),
-        _how(card["network"]),
+    text = (
+        f"The model {card['name']} was trained with cryodl "
+        f"{(card.get('versions') or {}).get('cryodl', __version__)} to classify subtomograms "
+        f"({', '.join(map(str, card['classes']))}) {_how(card['network'])}"
     )
     if validation.get("accuracy") is not None:
-        text += "; the accuracy on subtomograms kept for validation was %.3f" % validation["accuracy"]
+        text += f"; the accuracy on subtomograms kept for validation was {validation['accuracy']:.3f}"
     return text + "."
 
 
-def _how(network):
-    return network_words("classifier", network) if network in CLASSIFIER_NETWORKS else "by the network %s" % network
+def _how(network: str) -> str:
+    return network_words("classifier", network) if network in CLASSIFIER_NETWORKS else f"by the network {network}"
 
 
 # ----- classifying and clustering
-def classifiedLines(outputs):
+def classifiedLines(outputs: ClassifySubtomogramsOutputs) -> List[str]:
     """Result.outputs of `classify-subtomograms` in the lines of a summary."""
-    counts = outputs["counts"]
-    lines = ["*%s*" % counted(sum(counts.values()), "subtomogram")] + ["  %s: %d" % pair for pair in counts.items()]
-    if outputs.get("accuracy") is not None:
-        lines.append("Accuracy, against the classes of the input: %.3f" % outputs["accuracy"])
+    counts = outputs.counts
+    lines = [f"*{counted(sum(counts.values()), 'subtomogram')}*"] + [
+        f"  {name}: {count}" for name, count in counts.items()
+    ]
+    if outputs.accuracy is not None:
+        lines.append(f"Accuracy, against the classes of the input: {outputs.accuracy:.3f}")
     return lines
 
 
-def classifyingInWords(outputs, card, result):
+def classifyingInWords(outputs: ClassifySubtomogramsOutputs, card: Optional[Dict[str, Any]], result: Result) -> str:
     """Methods of a classification. card: the model's, or None if it is gone."""
-    counts = outputs["counts"]
-    text = "%s were classified with cryodl %s" % (counted(sum(counts.values()), "subtomogram"), versionIn([result]))
+    counts = outputs.counts
+    text = f"{counted(sum(counts.values()), 'subtomogram')} were classified with cryodl {versionIn([result])}"
     if card:
-        text += " %s (model %s)" % (_how(card["network"]), card["name"])
-    return text + "; %d were left out as unknown." % counts.get(UNKNOWN, 0)
+        text += f" {_how(card['network'])} (model {card['name']})"
+    return text + f"; {counts.get(UNKNOWN, 0)} were left out as unknown."
 
 
 _ALIGNED = {
@@ -99,26 +102,24 @@ _EMBEDDINGS = {
 }
 
 
-def clusteredLines(outputs):
+def clusteredLines(outputs: ClusterSubtomogramsOutputs) -> List[str]:
     """Result.outputs of `cluster-subtomograms` in the lines of a summary."""
-    counts = outputs["counts"]
-    lines = ["*%s in %s*" % (counted(sum(counts.values()), "subtomogram"), counted(len(counts), "group"))]
-    lines += ["  group %s: %d%s" % (number, count, _resolution(outputs, number)) for number, count in counts.items()]
-    return lines + [_ALIGNED[outputs["aligned"]]]
+    counts = outputs.counts
+    lines = [f"*{counted(sum(counts.values()), 'subtomogram')} in {counted(len(counts), 'group')}*"]
+    lines += [f"  group {number}: {count}{_resolution(outputs, number)}" for number, count in counts.items()]
+    return lines + [_ALIGNED[outputs.aligned]]
 
 
-def _resolution(outputs, number):
-    found = outputs["resolutions"].get(number)
-    return "" if found is None else ", its halves agree to %.3g Å" % found
+def _resolution(outputs: ClusterSubtomogramsOutputs, number: str) -> str:
+    found = outputs.resolutions.get(number)
+    return "" if found is None else f", its halves agree to {found:.3g} Å"
 
 
-def clusteringInWords(outputs, embedding, compensate, result):
+def clusteringInWords(outputs: ClusterSubtomogramsOutputs, embedding: str, compensate: bool, result: Result) -> str:
     """Methods of a clustering."""
-    text = "%s were grouped into %d classes with cryodl %s by %s" % (
-        counted(sum(outputs["counts"].values()), "subtomogram"),
-        len(outputs["counts"]),
-        versionIn([result]),
-        _EMBEDDINGS[embedding],
+    text = (
+        f"{counted(sum(outputs.counts.values()), 'subtomogram')} were grouped into {len(outputs.counts)} "
+        f"classes with cryodl {versionIn([result])} by {_EMBEDDINGS[embedding]}"
     )
     return text + (
         ", comparing only Fourier coefficients that both had measured."

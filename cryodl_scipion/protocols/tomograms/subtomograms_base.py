@@ -3,9 +3,12 @@
 
 import glob
 import os
+from typing import Dict, List
 
 import pyworkflow.utils as pwutils
+from pwem.objects import EMSet
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
 from ...convert.names import inputName
@@ -21,7 +24,7 @@ class SubtomogramsBase(OneRunBase):
     """Base of the protocols on subtomograms; a child gives _checkInputs and _engineValues as of CryodlProtBase."""
 
     # ----- form
-    def _addSubtomogramsParam(self, form, help, pointerClass="SetOfSubTomograms"):
+    def _addSubtomogramsParam(self, form: Form, help: str, pointerClass: str = "SetOfSubTomograms") -> None:
         form.addParam(
             "inputSubtomograms",
             params.PointerParam,
@@ -31,7 +34,7 @@ class SubtomogramsBase(OneRunBase):
             help=help,
         )
 
-    def _addTiltParams(self, form):
+    def _addTiltParams(self, form: Form) -> None:
         """The range of tilts, asked for because not all packages keep it with the subtomograms."""
         for name, word in (("tilt_min", "Least"), ("tilt_max", "Largest")):
             addConfigParams(
@@ -40,30 +43,30 @@ class SubtomogramsBase(OneRunBase):
                 [name],
                 **{
                     name: dict(
-                        help="%s tilt of the series, about the y axis: what lies beyond was not measured. Used where "
-                        "neither the subtomograms nor their tomograms know their range of tilts." % word
+                        help=f"{word} tilt of the series, about the y axis: what lies beyond was not measured. Used "
+                        "where neither the subtomograms nor their tomograms know their range of tilts."
                     )
                 },
             )
 
     # ----- files for the engine
-    def _starFile(self, subtomograms):
+    def _starFile(self, subtomograms: EMSet) -> str:
         """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
 
-    def _writeInput(self, classes=False):
+    def _writeInput(self, classes: bool = False) -> None:
         pwutils.makePath(self._inputFolder())
         subtomograms = self.inputSubtomograms.get()
         writeSubtomograms(self._starFile(subtomograms), subtomograms, (self.tiltMin.get(), self.tiltMax.get()), classes)
 
-    def _filesMade(self):
+    def _filesMade(self) -> List[str]:
         """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
         engine does not replace."""
         stem = os.path.splitext(self._outputFile())[0]
         return [self._outputFile()] + sorted(glob.glob(glob.escape(stem) + "_*"))
 
     # ----- outputs
-    def _defineClasses(self, path, names, averages):
+    def _defineClasses(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:
         """Define the classes and their averages. names, averages: {class number: name, file}. Returns the outputs."""
         images = self.inputSubtomograms.get()
         classes = SetOfClassesSubTomograms.create(self._getPath(), template="classes%s.sqlite")

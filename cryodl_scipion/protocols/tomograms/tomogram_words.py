@@ -1,8 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with tomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from tomo.objects import SetOfTomoMasks
+
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, network_citations, network_words, noise_in_words
+from ...engine.cryodl.contract import (
+    Result,
+    SimulateTomogramsConfig,
+    counted,
+    network_citations,
+    network_words,
+    noise_in_words,
+)
+from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ..methods import versionIn
 
 # One network for each feature, and the competition of features, are of this paper.
@@ -10,68 +22,67 @@ METHOD = "Chen2017"
 MOST_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a segmenter; network: its name, or None if no model is known yet."""
     return ["cryodl", METHOD] + [key for key in network_citations("segmenter", network) if key != METHOD]
 
 
-def _network(card):
+def _network(card: Dict[str, Any]) -> str:
     return network_words("segmenter", card["network"])
 
 
 # ----- training
-def segmenterLines(card):
+def segmenterLines(card: Dict[str, Any]) -> List[str]:
     """A trained segmenter in the lines of a summary."""
     tiles, training, validation = card.get("tiles") or {}, card.get("training") or {}, card.get("validation") or {}
     by = card["annotator"] if card["annotator"] != "unknown" else None
     lines = [
-        "*%s*%s: model %s, network %s, at %.4g Å/px."
-        % (card["feature"], " as %s draws it" % by if by else "", card["name"], card["network"], card["pixel_size"])
+        f"*{card['feature']}*{f' as {by} draws it' if by else ''}: model {card['name']}, network "
+        f"{card['network']}, at {card['pixel_size']:.4g} Å/px."
     ]
     if tiles:
         lines.append(
-            "Learned from %s with and %d without the feature; %d more for validation."
-            % (counted(tiles.get("positive", 0), "tile"), tiles.get("negative", 0), tiles.get("validation", 0))
+            f"Learned from {counted(tiles.get('positive', 0), 'tile')} with and {tiles.get('negative', 0)} "
+            f"without the feature; {tiles.get('validation', 0)} more for validation."
         )
     if training.get("steps"):
-        lines.append("%s, stopped: %s." % (counted(training["steps"], "step"), training.get("stop_reason")))
+        lines.append(f"{counted(training['steps'], 'step')}, stopped: {training.get('stop_reason')}.")
     if validation.get("dice") is not None:
         lines.append(
-            "On the validation tiles: Dice %.3f%s, at threshold %.2f."
-            % (validation["dice"], _boundary(validation.get("boundary_error_angstrom")), card["threshold"])
+            "On the validation tiles: Dice "
+            f"{validation['dice']:.3f}{_boundary(validation.get('boundary_error_angstrom'))}, at threshold "
+            f"{card['threshold']:.2f}."
         )
     return lines
 
 
-def _boundary(error):
-    return "" if error is None else ", boundary off by %.3g Å" % error
+def _boundary(error: Optional[float]) -> str:
+    return "" if error is None else f", boundary off by {error:.3g} Å"
 
 
-def segmenterInWords(card):
+def segmenterInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     tiles, validation = card.get("tiles") or {}, card.get("validation") or {}
-    text = "The model %s, %s, was trained with cryodl %s to find the feature %s" % (
-        card["name"],
-        _network(card),
-        (card.get("versions") or {}).get("cryodl", __version__),
-        card["feature"],
+    text = (
+        f"The model {card['name']}, {_network(card)}, was trained with cryodl "
+        f"{(card.get('versions') or {}).get('cryodl', __version__)} to find the feature {card['feature']}"
     )
     if tiles:
-        text += ", on %s with and %d without it" % (counted(tiles.get("positive", 0), "tile"), tiles.get("negative", 0))
+        text += f", on {counted(tiles.get('positive', 0), 'tile')} with and {tiles.get('negative', 0)} without it"
     if validation.get("dice") is not None:
-        text += "; the Dice coefficient on validation tiles was %.3f" % validation["dice"]
+        text += f"; the Dice coefficient on validation tiles was {validation['dice']:.3f}"
     return text + "."
 
 
 # ----- segmenting, merging, picking, judging
-def segmentedLines(outputs):
+def segmentedLines(outputs: Dict[str, SetOfTomoMasks]) -> List[str]:
     """Sets of score volumes in the lines of a summary. outputs: {feature: SetOfTomoMasks}."""
-    return ["*%s*: %s" % (feature, counted(masks.getSize(), "tomogram")) for feature, masks in sorted(outputs.items())]
+    return [f"*{feature}*: {counted(masks.getSize(), 'tomogram')}" for feature, masks in sorted(outputs.items())]
 
 
-def noiseLines(results):
+def noiseLines(results: Sequence[Result]) -> List[str]:
     """What the models found in noise, the feature with the highest part of each tomogram. results: of `segment`."""
-    found = {}
+    found: Dict[str, Any] = {}
     for result in results:
         found.update(result.outputs.get("noise") or {})
     lines = []
@@ -80,52 +91,42 @@ def noiseLines(results):
             worst = max(features, key=lambda feature: features[feature]["noise"])
             lines.append(noise_in_words(tomogram, worst, features[worst]))
     if len(lines) > MOST_NOISE_LINES:
-        lines[MOST_NOISE_LINES:] = ["... and so on for %d more tomograms." % (len(lines) - MOST_NOISE_LINES)]
+        lines[MOST_NOISE_LINES:] = [f"... and so on for {len(lines) - MOST_NOISE_LINES} more tomograms."]
     return lines
 
 
-def segmentingInWords(count, cards, results):
+def segmentingInWords(count: int, cards: Sequence[Dict[str, Any]], results: Sequence[Result]) -> str:
     """Methods of a segmentation. cards: of the models that are still there."""
-    by = " and ".join("%s by %s (%s)" % (card["feature"], card["name"], _network(card)) for card in cards)
-    return "%s were segmented with cryodl %s%s." % (
-        counted(count, "tomogram"),
-        versionIn(results),
-        ": %s" % by if by else "",
-    )
+    by = " and ".join(f"{card['feature']} by {card['name']} ({_network(card)})" for card in cards)
+    return f"{counted(count, 'tomogram')} were segmented with cryodl {versionIn(results)}{f': {by}' if by else ''}."
 
 
-def mergedLines(found):
+def mergedLines(found: Dict[str, Any]) -> List[str]:
     """The table of features. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}."""
     lines = []
     for tomogram, features in sorted(found.items()):
-        lines.append("*%s*" % tomogram)
+        lines.append(f"*{tomogram}*")
         for name, figures in features.items():
+            area = figures.get("area_nm2")
+            surface = "" if area is None else f", surface {area:.4g} nm²"
             lines.append(
-                "  %s: %s, %.4g nm³%s"
-                % (
-                    name,
-                    counted(figures["pieces"], "piece"),
-                    figures["volume_nm3"],
-                    "" if figures.get("area_nm2") is None else ", surface %.4g nm²" % figures["area_nm2"],
-                )
+                f"  {name}: {counted(figures['pieces'], 'piece')}, {figures['volume_nm3']:.4g} nm³{surface}"
                 if figures["voxels"]
-                else "  %s: nothing found" % name
+                else f"  {name}: nothing found"
             )
     return lines
 
 
-def mergingInWords(count, features, competitive, results):
+def mergingInWords(count: int, features: Sequence[str], competitive: bool, results: Sequence[Result]) -> str:
     """Methods of a merging of features."""
     how = (
         "every voxel was given to the feature whose score was farthest above its threshold (in log odds)"
         if competitive
         else "every voxel above a feature's threshold was given to it"
     )
-    return "The features %s of %s were merged with cryodl %s: %s." % (
-        ", ".join(features),
-        counted(count, "tomogram"),
-        versionIn(results),
-        how,
+    return (
+        f"The features {', '.join(features)} of {counted(count, 'tomogram')} were merged with cryodl "
+        f"{versionIn(results)}: {how}."
     )
 
 
@@ -137,18 +138,16 @@ _SHAPES = {
 }
 
 
-def pickedInWords(count, shape, spacing, what, results):
+def pickedInWords(count: int, shape: str, spacing: float, what: str, results: Sequence[Result]) -> str:
     """Methods of a picking in segmentations. what: the feature in words."""
     places = _SHAPES[shape] % spacing if "%" in _SHAPES[shape] else _SHAPES[shape]
-    return "In the segmentation of %s, %s were taken with cryodl %s: %s." % (
-        what,
-        counted(count, "place"),
-        versionIn(results),
-        places,
+    return (
+        f"In the segmentation of {what}, {counted(count, 'place')} were taken with cryodl {versionIn(results)}: "
+        f"{places}."
     )
 
 
-def judgedLines(features):
+def judgedLines(features: Dict[str, Dict[str, float]]) -> List[str]:
     """A comparison of segmentations. features: {name: {dice, precision, recall, boundary_error ...}}."""
     lines = []
     for name, figures in features.items():
@@ -157,50 +156,36 @@ def judgedLines(features):
             for word, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
             if figures.get(key) is not None
         ]
-        lines.append(
-            "*%s*: %s%s"
-            % (
-                name,
-                ", ".join("%s %.3f" % pair for pair in known) or "nothing to compare",
-                _boundary(figures.get("boundary_error")),
-            )
-        )
+        overlap = ", ".join(f"{word} {value:.3f}" for word, value in known) or "nothing to compare"
+        lines.append(f"*{name}*: {overlap}{_boundary(figures.get('boundary_error'))}")
     return lines
 
 
-def judgedInWords(features, results):
+def judgedInWords(features: Dict[str, Dict[str, float]], results: Sequence[Result]) -> str:
     dice = ", ".join(
-        "%.3f for %s" % (figures["dice"], name) for name, figures in features.items() if figures.get("dice") is not None
+        f"{figures['dice']:.3f} for {name}" for name, figures in features.items() if figures.get("dice") is not None
     )
-    return "The segmentation was compared with labels with cryodl %s; the Dice coefficient is %s." % (
-        versionIn(results),
-        dice or "not defined",
+    return (
+        f"The segmentation was compared with labels with cryodl {versionIn(results)}; the Dice coefficient is "
+        f"{dice or 'not defined'}."
     )
 
 
 # ----- simulating
-def simulationLines(config, made):
+def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> List[str]:
     """config: SimulateTomogramsConfig; made: Result.outputs."""
     return [
-        "*%s* of %d x %d x %d px, at %g Å/px"
-        % (counted(config.count, "tomogram"), config.size, config.size, config.thickness, made["pixel_size"]),
-        "Labels: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["features"], 1)),
+        f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
+        f"{made.pixel_size:g} Å/px",
+        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)),
         "Labels, places and angles are the true ones.",
     ]
 
 
-def simulationInWords(config, made, results):
+def simulationInWords(config: Any, made: Any, results: Any) -> str:
     return (
-        "%s with %s were simulated with cryodl %s at %g Å/px, from tilts of %g to %g° in steps of %g°, with a "
-        "signal-to-noise ratio of %g."
-        % (
-            counted(config.count, "tomogram"),
-            ", ".join(made["features"]),
-            versionIn(results),
-            made["pixel_size"],
-            config.tilt_min,
-            config.tilt_max,
-            config.tilt_step,
-            config.snr,
-        )
+        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl "
+        f"{versionIn(results)} at {made.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to "
+        f"{config.tilt_max:g}° in steps of {config.tilt_step:g}°, with a signal-to-noise ratio of "
+        f"{config.snr:g}."
     )

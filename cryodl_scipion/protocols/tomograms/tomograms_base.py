@@ -2,9 +2,12 @@
 """What the protocols on tomograms and their masks share: pointers, and links to the files for the engine."""
 
 import os
+from typing import Any, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import engineNames, fileOf, idOf
 from ..one_run import OneRunBase
@@ -14,7 +17,7 @@ class TomogramsBase(OneRunBase):
     """Base of the protocols on tomograms. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
 
     # ----- form
-    def _addMasksParam(self, form, name, help, **arguments):
+    def _addMasksParam(self, form: Form, name: str, help: str, **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -24,7 +27,9 @@ class TomogramsBase(OneRunBase):
         )
 
     # ----- files for the engine
-    def _linkVolumes(self, folder, items, files=None):
+    def _linkVolumes(
+        self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
+    ) -> Tuple[str, ...]:
         """Links to the files of items, or to others of theirs, named as the engine is to call them. Returns the links
         in the items' order."""
         paths = self._linkPaths(folder, items)
@@ -34,13 +39,13 @@ class TomogramsBase(OneRunBase):
             os.symlink(os.path.relpath(os.path.realpath(file), os.path.realpath(os.path.dirname(path))), path)
         return paths
 
-    def _linkPaths(self, folder, items):
+    def _linkPaths(self, folder: str, items: Sequence[Tomogram]) -> Tuple[str, ...]:
         """Where _linkVolumes puts its links. The engine pairs volumes in the order of their names, which are the same
         for a tomogram and its labels."""
         names = engineNames(items)
         return tuple(os.path.join(self._inputFolder(), folder, names[idOf(item)] + ".mrc") for item in items)
 
-    def _inOrder(self, items):
+    def _inOrder(self, items: Sequence[Tomogram]) -> List[Tomogram]:
         """Items by the names that the engine calls them."""
         names = engineNames(items)
         return sorted(items, key=lambda item: names[idOf(item)])

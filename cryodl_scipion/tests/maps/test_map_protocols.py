@@ -75,7 +75,7 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(volumes[0].getSamplingRate(), PIXEL_SIZE)
 
     def test_two_half_maps_are_enough(self):
-        halves = [self.outputs(outputVolume=makeVolume(self.data + "/half%d.mrc" % n)) for n in (1, 2)]
+        halves = [self.outputs(outputVolume=makeVolume(self.data + f"/half{n}.mrc")) for n in (1, 2)]
         run = self.finished(
             self.runProtocol(
                 CryodlProtImproveMap,

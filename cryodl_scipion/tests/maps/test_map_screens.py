@@ -46,7 +46,7 @@ class TestCryodlMapScreens(MapsTest):
     def test_windows_on_maps_open(self):
         folder = os.path.join(self.data, "screens")
         os.makedirs(folder)
-        names = ["%s_%s" % (panel, name) for name, panels in PANELS.items() for panel in panels]
+        names = [f"{panel}_{name}" for name, panels in PANELS.items() for panel in panels]
         run = openAll(self, folder, names)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         for name in names:

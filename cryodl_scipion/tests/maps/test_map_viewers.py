@@ -163,7 +163,7 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
             dict(map="d.mrc", confidence="e.mrc"),
         ]
         lines = chimeraScript(made).splitlines()
-        self.assertEqual(lines[0], 'open "%s"' % os.path.abspath("a.mrc"))
+        self.assertEqual(lines[0], f'open "{os.path.abspath("a.mrc")}"')
         self.assertEqual(
             [line for line in lines if not line.startswith("open")],
             [

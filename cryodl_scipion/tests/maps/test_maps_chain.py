@@ -45,8 +45,8 @@ def writeBundle(path, residues=("ALA", "GLY", "SER")):
                 turn = np.radians(angle + 100.0 * k)
                 place = (80 + x + radius * np.cos(turn), -30 + y + radius * np.sin(turn), 55 + z + 1.5 * k + height)
                 lines.append(
-                    "ATOM  %5d  %-3s %3s A%4d    %8.3f%8.3f%8.3f  1.00 20.00          %2s\n"
-                    % ((len(lines) + 1, name, residues[k % len(residues)], number) + place + (name[0],))
+                    f"ATOM  {len(lines) + 1:5d}  {name:<3} {residues[k % len(residues)]:>3} A{number:4d}    "
+                    f"{place[0]:8.3f}{place[1]:8.3f}{place[2]:8.3f}  1.00 20.00          {name[0]:>2}\n"
                 )
     with open(path, "w") as file:
         file.writelines(lines + ["END\n"])
@@ -140,5 +140,5 @@ class TestCryodlMapsChain(MapsTest):
 
     def test_the_simulated_model_is_the_given_one(self):
         made = self.compared.getCompared()
-        self.assertEqual((made["coverage"], made["false_residues"]), (1.0, 0))
-        self.assertLess(made["rmsd_angstrom"], 0.01)
+        self.assertEqual((made.coverage, made.false_residues), (1.0, 0))
+        self.assertLess(made.rmsd_angstrom, 0.01)

@@ -41,7 +41,7 @@ class TestCryodlAssess(CryodlTest):
     def check(self, protocol, good, bad):
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         for output, numbers in ((protocol.goodMicrographs, good), (protocol.badMicrographs, bad)):
-            self.assertEqual(sorted(m.getMicName() for m in output), ["mic_%03d.mrc" % n for n in numbers])
+            self.assertEqual(sorted(m.getMicName() for m in output), [f"mic_{n:03d}.mrc" for n in numbers])
             self.assertFalse(output.isStreamOpen())
             self.assertEqual(output.getSamplingRate(), synthetic.PIXEL_SIZE)
 
@@ -58,14 +58,14 @@ class TestCryodlAssess(CryodlTest):
             for output in (protocol.goodMicrographs, protocol.badMicrographs)
             for m in output
         }
-        self.assertEqual([figures["mic_%03d.mrc" % n]["_cryodlParticles"] for n in (1, 2, 3, 4)], [2, 1, 0, 2])
+        self.assertEqual([figures[f"mic_{n:03d}.mrc"]["_cryodlParticles"] for n in (1, 2, 3, 4)], [2, 1, 0, 2])
         self.assertEqual(figures["mic_002.mrc"]["_cryodlCarbon"], 20)
         self.assertIsNone(figures["mic_003.mrc"]["_cryodlMeanScore"])
         self.assertEqual({m._cryodlReason.get() for m in protocol.badMicrographs}, {"carbon 30 %", "carbon 40 %"})
         self.assertEqual(set(figures["mic_001.mrc"]), set(FIGURES))
         summary = "\n".join(protocol.summary())
         self.assertIn("*2 good*, 2 bad of 4 micrographs", summary)
-        self.assertIn("Most carbon area: 25 %", summary)
+        self.assertIn("Maximum carbon area: 25 %", summary)
         protocol.mostCarbon.set(50)
         self.assertIn("another most carbon", " ".join(protocol.validate()))
 
@@ -105,4 +105,4 @@ class TestCryodlAssess(CryodlTest):
         self.start(protocol)
         self.check(protocol, (1, 2), (3, 4, 5))
         self.assertEqual(before, ["mic_001"])
-        self.assertEqual(sorted(self.assessed(protocol)), ["mic_%03d" % n for n in range(1, 6)])
+        self.assertEqual(sorted(self.assessed(protocol)), [f"mic_{n:03d}" for n in range(1, 6)])

@@ -50,7 +50,7 @@ class TestCryodlAutoPick(CryodlTest):
     def test_coordinates_and_a_model_come_out(self):
         self.assertTrue(self.finished.isFinished(), self.finished.getErrorMessage())
         coordinates, model = self.finished.outputCoordinates, self.finished.outputModel
-        self.assertEqual(picksOf(coordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)})
+        self.assertEqual(picksOf(coordinates), {f"mic_{i:03d}.mrc": sorted(ABOVE_04) for i in range(1, 5)})
         self.assertEqual(coordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
         self.assertEqual(
             sorted({round(c._cryodlScore.get(), 1) for c in coordinates.iterItems()}), [0.5, 0.7, 0.8, 0.9]

@@ -85,14 +85,8 @@ class TestCryodlChain(CryodlTest):
     def good(cls, protocolClass, pointers, **values):
         protocol = cls.runProtocol(protocolClass, pointers, **values)
         if not protocol.isFinished():
-            raise AssertionError(
-                "%s: %s\n%s"
-                % (
-                    protocolClass.__name__,
-                    protocol.getErrorMessage(),
-                    "\n".join(protocol.getLogsLastLines(40, logFile=0)),
-                )
-            )
+            lines = "\n".join(protocol.getLogsLastLines(40, logFile=0))
+            raise AssertionError(f"{protocolClass.__name__}: {protocol.getErrorMessage()}\n{lines}")
         return protocol
 
     def picks(self):

@@ -55,7 +55,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         output, source = protocol.outputMicrographs, protocol.inputMicrographs.get()
         originals = {m.getObjId(): m.clone() for m in source}
-        self.assertEqual(sorted(m.getMicName() for m in output), ["mic_%03d.mrc" % n for n in numbers])
+        self.assertEqual(sorted(m.getMicName() for m in output), [f"mic_{n:03d}.mrc" for n in numbers])
         self.assertFalse(output.isStreamOpen())
         self.assertEqual((output.getSamplingRate(), output.getDim()[:2]), (synthetic.PIXEL_SIZE, source.getDim()[:2]))
         for micrograph in output:
@@ -111,7 +111,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
             micrographs.copyInfo(self.imported.outputMicrographs)
             for micrograph in [m.clone() for m in self.imported.outputMicrographs]:
                 if value:
-                    path = protocol._getExtraPath("%s_%d.mrc" % (micrograph.getMicName(), value))
+                    path = protocol._getExtraPath(f"{micrograph.getMicName()}_{value}.mrc")
                     with mrcfile.new(path, overwrite=True) as mrc:
                         mrc.set_data(np.full((synthetic.SIDE_Y, synthetic.SIDE_X), value, np.float32))
                     micrograph.setFileName(path)
@@ -159,7 +159,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         self.start(protocol)
         self.check(protocol, (1, 2, 3, 4, 5))
         self.assertEqual(before, ["train 2", "mic_001", "mic_002"])
-        self.assertEqual(sorted(self.log(protocol)[3:]), ["mic_%03d" % n for n in (3, 4, 5)])
+        self.assertEqual(sorted(self.log(protocol)[3:]), [f"mic_{n:03d}" for n in (3, 4, 5)])
 
     # ----- viewer
     def test_pairs_are_matched_by_name_and_drawn_with_their_spectra(self):

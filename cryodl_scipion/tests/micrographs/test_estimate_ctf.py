@@ -86,9 +86,9 @@ class TestCryodlEstimateCTF(CryodlTest):
             shutil.move(path, folder)
         open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
         self.proj.launchProtocol(protocol, wait=True)
-        self.assertEqual(sorted(self.ctfsOf(protocol)), ["mic_00%d.mrc" % n for n in (1, 2, 3)])
+        self.assertEqual(sorted(self.ctfsOf(protocol)), [f"mic_00{n}.mrc" for n in (1, 2, 3)])
         with open(protocol._getExtraPath("batches", "estimated.log")) as file:
-            self.assertEqual(sorted(file.read().split()), ["mic_00%d" % n for n in (1, 2, 3)])
+            self.assertEqual(sorted(file.read().split()), [f"mic_00{n}" for n in (1, 2, 3)])
 
     # ----- viewer
     def panels(self, protocol):

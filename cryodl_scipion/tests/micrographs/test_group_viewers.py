@@ -95,7 +95,7 @@ class TestCryodlGroupViewers(CryodlTest):
 
     def test_assessed_micrographs_come_in_their_order_with_figures_and_verdict(self):
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)
-        self.assertEqual(data.names, ["mic_%03d.mrc" % i for i in (1, 2, 3)])
+        self.assertEqual(data.names, [f"mic_{i:03d}.mrc" for i in (1, 2, 3)])
         self.assertEqual([good for _, good in data.figures], [True, True, False])
         self.assertEqual(data.firstToShow(), 2)
         self.assertRegex(data.inWords(2), r"^particles 3, contaminated area \(%\) 7.5, carbon area")

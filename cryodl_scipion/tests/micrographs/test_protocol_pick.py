@@ -21,7 +21,7 @@ class TestCryodlPick(PickTest):
         protocol = self.pick()
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         coordinates = protocol.outputCoordinates
-        self.assertEqual(picksOf(coordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)})
+        self.assertEqual(picksOf(coordinates), {f"mic_{i:03d}.mrc": sorted(ABOVE_04) for i in range(1, 5)})
         self.assertEqual(coordinates.getBoxSize(), boxSizeFor(120, synthetic.PIXEL_SIZE))
         scores = sorted({round(c._cryodlScore.get(), 3) for c in coordinates.iterItems()})
         self.assertEqual(scores, [0.5, 0.7, 0.8, 0.9])
@@ -107,7 +107,7 @@ class TestCryodlPick(PickTest):
             del os.environ["FAKE_ENGINE_DIE_AFTER"]
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         self.assertEqual(
-            picksOf(protocol.outputCoordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)}
+            picksOf(protocol.outputCoordinates), {f"mic_{i:03d}.mrc": sorted(ABOVE_04) for i in range(1, 5)}
         )
         with open(protocol._getExtraPath("picks", "picked.log")) as log:
             self.assertEqual(sorted(log.read().split()), ["mic_001", "mic_002", "mic_003", "mic_004"])
@@ -206,7 +206,8 @@ class TestCryodlPick(PickTest):
         self.assertFalse(protocol.evalParamCondition("thresholdRule"))
 
     def test_thresholds_and_expectations_in_words(self):
-        result = lambda **outputs: contract.Result("pick", outputs)
+        made = contract.COMMANDS["pick"].outputs
+        result = lambda **outputs: contract.Result("pick", contract.outputs_of(made, outputs, old=True))
         self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), "0.400 and 0.500")
         both = [
             result(

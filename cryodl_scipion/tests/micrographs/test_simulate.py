@@ -56,7 +56,7 @@ class TestCryodlSimulate(SimulateTest):
             ),
             (300, 2.7, 0.1, 40),
         )
-        self.assertEqual([m.getMicName() for m in micrographs], ["simulated_%04d.mrc" % i for i in (1, 2, 3)])
+        self.assertEqual([m.getMicName() for m in micrographs], [f"simulated_{i:04d}.mrc" for i in (1, 2, 3)])
 
     def test_coordinates_with_their_angles(self):
         coordinates = self.simulated.outputCoordinates
@@ -73,7 +73,7 @@ class TestCryodlSimulate(SimulateTest):
             [(c.getDefocusU(), c.getDefocusV(), c.getDefocusAngle()) for c in ctfs],
             [(8050 + 100 * i, 7950 + 100 * i, 15 + i) for i in range(3)],
         )
-        self.assertEqual([c.getMicrograph().getMicName() for c in ctfs], ["simulated_%04d.mrc" % i for i in (1, 2, 3)])
+        self.assertEqual([c.getMicrograph().getMicName() for c in ctfs], [f"simulated_{i:04d}.mrc" for i in (1, 2, 3)])
         self.assertEqual(self.simulated.outputCTF.getMicrographs().getSize(), 3)
 
     def test_particles_have_alignment_ctf_and_place(self):
@@ -152,8 +152,8 @@ class TestCryodlSimulate(SimulateTest):
         self.assertEqual(self.errors(), "")
         self.assertIn("EMPTY", self.errors(dict(inputStructure=(None, ""))))
         self.assertIn("Number of micrographs is missing", self.errors(count=None))
-        self.assertIn("below the least defocus", self.errors(defocusMin=9000, defocusMax=8000))
-        self.assertIn("Largest SNR is 0.01, below", self.errors(snrMax=0.01))
+        self.assertIn("below the minimum defocus", self.errors(defocusMin=9000, defocusMax=8000))
+        self.assertIn("Maximum SNR is 0.01, below", self.errors(snrMax=0.01))
         self.assertIn("Size is 10 px", self.errors(size=10))
         bare = self.bareParticles()
         self.assertIn("without projection alignment", self.errors(dict(inputParticles=(bare, "outputParticles"))))

@@ -69,10 +69,10 @@ class TestCryodlPickStreaming(CryodlTest):
         picks = picksOf(protocol.outputCoordinates)
         self.assertEqual(
             {name: len(positions) for name, positions in picks.items()},
-            {"mic_%03d.mrc" % i: PICKS_EACH for i in range(1, count + 1)},
+            {f"mic_{i:03d}.mrc": PICKS_EACH for i in range(1, count + 1)},
         )
         self.assertFalse(protocol.outputCoordinates.isStreamOpen())
-        self.assertEqual(sorted(self.log(protocol)), ["mic_%03d" % i for i in range(1, count + 1)])
+        self.assertEqual(sorted(self.log(protocol)), [f"mic_{i:03d}" for i in range(1, count + 1)])
 
     def log(self, protocol):
         """Names of the micrographs in the order in which the engine picked them."""
@@ -107,4 +107,4 @@ class TestCryodlPickStreaming(CryodlTest):
             self.proj._updateProtocol(protocol)
             if until() if until else not protocol.isActive():
                 return
-        self.fail("The run did not come so far in %d s." % seconds)
+        self.fail(f"The run did not come so far in {seconds} s.")

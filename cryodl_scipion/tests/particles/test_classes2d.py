@@ -109,7 +109,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(errors(), "")
         self.assertIn("No class has a score of 0.95", errors(threshold=0.95))
         self.assertIn("Threshold is 2", errors(threshold=2.0))
-        self.assertIn("Fewest particles is 0", errors(fewest=0))
+        self.assertIn("Minimum number of particles is 0", errors(fewest=0))
 
     # ----- viewer and wizard
     def test_classes_are_shown_the_best_or_the_largest_first(self):
@@ -117,7 +117,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual([data.ids[i] for i in data.order(BY_SCORE)], [1, 2, 3])
         self.assertEqual(data.counts[data.order(SIZE)].tolist(), sorted(data.counts.tolist(), reverse=True))
         self.assertEqual(data.kept(0.6).tolist(), [True, True, False])
-        self.assertEqual(data.caption(0), "1: %d, 0.90" % data.counts[0])
+        self.assertEqual(data.caption(0), f"1: {data.counts[0]}, 0.90")
         self.assertEqual(data.picture(1).shape, (BOX, BOX))
 
     def test_the_panels_open(self):

@@ -155,7 +155,7 @@ class TestCryodlDenoise(ParticlesTest):
         for old, new in zip([p.clone() for p in raw], [p.clone() for p in output]):
             self.assertEqual((new.getObjId(), new.getCTF().getDefocusU()), (old.getObjId(), old.getCTF().getDefocusU()))
             self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
-            self.assertEqual(new._cryodlRawImage.get(), "%06d@%s" % old.getLocation())
+            self.assertEqual(new._cryodlRawImage.get(), f"{old.getIndex():06d}@{old.getFileName()}")
             self.assertAlmostEqual(new._cryodlDenoisedStrength.get(), 0.5 + new.getIndex() / 100)
             self.assertEqual(new.getFileName(), self.denoised._getExtraPath("denoised.mrcs"))
         relations = [
@@ -258,7 +258,7 @@ class TestCryodlRawParticles(ParticlesTest):
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath("raw.mrcs")
         os.rename(stack, stack + ".away")
         try:
-            self.assertIn("raw image 000001@%s is not there" % stack, " ".join(self.back(self.denoised).validate()))
+            self.assertIn(f"raw image 000001@{stack} is not there", " ".join(self.back(self.denoised).validate()))
         finally:
             os.rename(stack + ".away", stack)
         writeStack(stack, box=48)

@@ -45,7 +45,7 @@ class FolderTest(unittest.TestCase):
 class TestCryodlParticleImages(FolderTest):
     def test_images_are_read_by_their_number_from_1(self):
         path = self.write("s.mrcs", np.arange(3)[:, None, None] * np.ones((1, 4, 4)))
-        self.assertEqual([particle_images.readParticle("%06d@%s" % (i, path)).max() for i in (1, 2, 3)], [0, 1, 2])
+        self.assertEqual([particle_images.readParticle(f"{i:06d}@{path}").max() for i in (1, 2, 3)], [0, 1, 2])
         single = self.write("one.mrc", 7 * np.ones((4, 4)))
         self.assertEqual(particle_images.readParticle("000001@" + single).max(), 7)
 
@@ -76,7 +76,7 @@ class TestCryodlParticleImages(FolderTest):
 
     def test_the_mean_of_particles_is_measured_first(self):
         path = self.write("s.mrcs", np.arange(3)[:, None, None] * np.ones((1, 4, 4)))
-        mean = particle_images.meanOf(["%06d@%s" % (i, path) for i in (1, 2, 3)])
+        mean = particle_images.meanOf([f"{i:06d}@{path}" for i in (1, 2, 3)])
         self.assertEqual(mean.tolist(), np.ones((4, 4)).tolist())
 
     def test_a_resolution_is_seen_on_projections_along_each_axis(self):
@@ -99,9 +99,7 @@ class TestCryodlGallery(FolderTest):
     def gallery(self):
         raw = self.write("raw.mrcs", np.random.RandomState(0).normal(size=(5, 8, 8)))
         denoised = self.write("d.mrcs", np.arange(5)[:, None, None] * np.ones((1, 8, 8)))
-        names = {
-            kind: ["%06d@%s" % (i, path) for i in range(1, 6)] for kind, path in ((RAW, raw), (DENOISED, denoised))
-        }
+        names = {kind: [f"{i:06d}@{path}" for i in range(1, 6)] for kind, path in ((RAW, raw), (DENOISED, denoised))}
         return Gallery(
             names,
             [10, 11, 12, 13, 14],
@@ -123,7 +121,7 @@ class TestCryodlGallery(FolderTest):
         text = "\n".join(gallery.lines(1))
         for words in (
             "Particle 11",
-            "000002@%s" % self.path("raw.mrcs"),
+            f"000002@{self.path('raw.mrcs')}",
             "denoised image: 000002@",
             "Score: 0.9",
             "Composition: part",
@@ -290,7 +288,7 @@ class TestCryodlTrainingSamples(FolderTest):
     def test_the_newest_sample_of_a_training_comes_first_and_pictures_of_its_end_last(self):
         self.assertEqual(model_window.samplesIn(self.path("model")), {})
         for step in (90, 100):
-            self.sample("model.partial", "samples", "step_%d.png" % step)
+            self.sample("model.partial", "samples", f"step_{step}.png")
         self.sample("model.partial", "samples", "validation.png")
         found = model_window.samplesIn(self.path("model"))
         self.assertEqual(list(found), [model_window.NEWEST, "step 100", "step 90", "validation tiles"])

@@ -67,7 +67,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):
         gallery = Gallery.ofSet(self.guessed.outputParticles)
         raw = [item.clone() for item in self.raw.outputParticles]
-        self.assertEqual(gallery.names[RAW], ["%06d@%s" % item.getLocation() for item in raw])
+        self.assertEqual(gallery.names[RAW], [f"{item.getIndex():06d}@{item.getFileName()}" for item in raw])
         self.assertEqual(gallery.ids.tolist(), [item.getObjId() for item in raw])
         self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.guessed.outputParticles])
         seen, guess = gallery.images(5)
@@ -97,7 +97,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     # ----- panels
     def test_directions_and_scores_are_drawn(self):
         sphere = self.axes(self.oriented, "showDirections")[0]
-        self.assertIn("%d particles" % COUNT, sphere.get_title())
+        self.assertIn(f"{COUNT} particles", sphere.get_title())
         self.assertEqual(
             [sum(p.get_height() for p in axes.patches) for axes in self.axes(self.oriented, "showScores")], [COUNT] * 3
         )
@@ -175,7 +175,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
 
     def test_the_mask_is_measured_on_the_mean_and_on_particles(self):
         measured = particles_to_measure.ParticlesToMeasure(self.raw.outputParticles)
-        self.assertEqual((measured.names[0], len(measured.names)), ("mean of %d particles" % COUNT, COUNT + 1))
+        self.assertEqual((measured.names[0], len(measured.names)), (f"mean of {COUNT} particles", COUNT + 1))
         self.assertEqual((measured.largest, measured.pixelSize), (BOX * PIXEL_SIZE, PIXEL_SIZE))
         self.assertEqual(measured.preview(0).pixels.shape, (BOX, BOX))
         self.assertFalse(np.allclose(measured.preview(0).pixels, measured.preview(1).pixels))

@@ -47,7 +47,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
 
     def test_maps_along_the_axis_have_half_maps(self):
         volumes = [v.clone() for v in self.fitted.outputVolumes]
-        self.assertEqual([v.getObjComment() for v in volumes], ["axis 1, map %d" % n for n in (1, 2, 3)])
+        self.assertEqual([v.getObjComment() for v in volumes], [f"axis 1, map {n}" for n in (1, 2, 3)])
         for volume in volumes:
             self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
@@ -104,7 +104,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.root.destroy()
         self.waitFor(subset)
         self.assertEqual(subset.outputParticles.getSize(), 11)
-        paths = PathWindow(None, self.fitted._result().outputs["paths"], "x")
+        paths = PathWindow(None, self.fitted._result().outputs.paths, "x")
         paths.slider.set(2)
         self.assertTrue(paths.current().endswith("path_1_02.mrc"))
         paths.root.destroy()

@@ -272,7 +272,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         self.assertIn(
             "unseen particles have no alignment", errors(dict(unseen, structureOfUnseen=(self.other, "outputVolume")))
         )
-        self.assertIn("Most particles is 1; it must be between 2", errors(count=1))
+        self.assertIn("Maximum number of particles is 1; it must be between 2", errors(count=1))
 
 
 class TestCryodlIntegrity(ParticlesTest):
@@ -330,7 +330,7 @@ class TestCryodlIntegrity(ParticlesTest):
         self.assertIn("Compositions has 1", self.errors(structures=[self.volume]))
         self.assertIn("There are 3 names for 2", self.errors(compositionNames="a, b, c"))
         self.assertIn("have the same name", self.errors(compositionNames="a b, a-b"))
-        self.assertIn("Least probability is 1.5", self.errors(leastProbability=1.5))
+        self.assertIn("Minimum probability is 1.5", self.errors(leastProbability=1.5))
         bare = makeParticles(self, "bare", aligned=False)
         self.assertEqual(self.errors(particles=bare), "")
         self.assertIn("no alignment", self.errors(particles=bare, orientations=1))

@@ -52,7 +52,7 @@ class ParticlesCase(BaseTest):
 
     def new(self):
         self.number += 1
-        return SetOfParticles(filename="set_%d.sqlite" % self.number)
+        return SetOfParticles(filename=f"set_{self.number}.sqlite")
 
     def make(self, **values):
         return fill(self.new(), self.stack, **values)
@@ -173,8 +173,7 @@ class TestCryodlParticlesAsStar(ParticlesCase):
         for name in ("data_1.mrc", "_x.mrc", "#2.mrc", "$3.mrc", ""):
             with open("p.star", "w") as file:
                 file.write(
-                    "data_particles\n\nloop_\n_a #1\n_b #2\n%s 3\n4 %s\n"
-                    % (relion_star._text(name), relion_star._text(name))
+                    f"data_particles\n\nloop_\n_a #1\n_b #2\n{relion_star._text(name)} 3\n4 {relion_star._text(name)}\n"
                 )
             self.assertEqual(
                 list(iterColumns("p.star", ("b", "a"), (str, str), "particles")),
@@ -210,7 +209,7 @@ class TestCryodlDenoisedSets(ParticlesCase):
             self.assertEqual(new.getCTF().getDefocus(), old.getCTF().getDefocus())
             self.assertEqual(new.getCoordinate().getMicName(), old.getCoordinate().getMicName())
             self.assertEqual(new._rlnRandomSubset.get(), old._rlnRandomSubset.get())
-            self.assertEqual(denoised.rawImageOf(new), "%06d@Runs/extra/raw.mrcs" % old.getIndex())
+            self.assertEqual(denoised.rawImageOf(new), f"{old.getIndex():06d}@Runs/extra/raw.mrcs")
         self.assertEqual(made.getAcquisition().getVoltage(), 300)
 
     def test_a_denoised_set_says_so_and_so_does_what_is_made_of_it(self):

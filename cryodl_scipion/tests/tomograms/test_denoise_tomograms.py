@@ -26,7 +26,7 @@ def withHalves(names, without=()):
         for name in names:
             item = tomogramAt(protocol._getExtraPath(name + ".mrc"), name, origin=(-30.0, -40.0, 12.5))
             if name not in without:
-                paths = [protocol._getExtraPath("%s_%s.mrc" % (name, half)) for half in ("EVN", "ODD")]
+                paths = [protocol._getExtraPath(f"{name}_{half}.mrc") for half in ("EVN", "ODD")]
                 for path, value in zip(paths, (1, 3)):
                     writeVolume(path, np.full(SHAPE, value, np.float32))
                 item.setHalfMaps(paths)
@@ -107,7 +107,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         lost = finishedWith(self, withHalves(["TS_01"]))
         path = halvesOf(lost.outputTomograms.getFirstItem())[1]
         os.remove(path)
-        self.assertIn("%s, a half tomogram, is not there" % path, self.make(tomograms=lost).validate()[0])
+        self.assertIn(f"{path}, a half tomogram, is not there", self.make(tomograms=lost).validate()[0])
 
     def test_the_viewer_has_slices_before_and_after_with_the_same_names(self):
         protocol = self.run_()

@@ -189,7 +189,7 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
         self.assertIn(
             "Names of the classes is only, 1 name; the classes are 1, 2.", errors(self.labelled, classNames="only")
         )
-        self.assertIn("not above the least tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
+        self.assertIn("not above the minimum tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
         gone = makeSubtomograms(self)
         os.remove(gone.outputSubtomograms.getFirstItem().getFileName())
         self.assertIn("is not there", errors(gone))
@@ -222,7 +222,7 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
                 found[row] = number
                 self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), fake_truth.poseOf(row)[:3]))
                 self.assertEqual(
-                    (item._cryodlConfidence.get(), getattr(item, "_cryodlProbability%d" % number).get()), (0.9, 0.8)
+                    (item._cryodlConfidence.get(), getattr(item, f"_cryodlProbability{number}").get()), (0.9, 0.8)
                 )
         self.assertEqual(found, {row: fake_truth.classOf(row, 2) for row in range(10) if fake_truth.classOf(row, 2)})
 

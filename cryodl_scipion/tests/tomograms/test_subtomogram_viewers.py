@@ -51,11 +51,9 @@ class TestCryodlSubtomogramViewers(ViewersTest):
     def test_a_lost_embedding_is_named(self):
         message = self.panel(self.grouped, "showEmbedding").getMessage()
         self.assertIn("clustered_embedding.csv", message)
-        path = self.grouped._result().outputs["embedding"]
+        path = self.grouped._result().outputs.embedding
         with open(path, "w") as file:
-            file.write(
-                "name,class,component 1,component 2\n" + "".join("x,%d,%d,0\n" % (1 + i % 2, i) for i in range(6))
-            )
+            file.write("name,class,component 1,component 2\n" + "".join(f"x,{1 + i % 2},{i},0\n" for i in range(6)))
         axes = self.axes(self.grouped, "showEmbedding")
         self.assertEqual([t.get_text() for t in axes[0].get_legend().get_texts()], ["group 1 (3)", "group 2 (3)"])
 
@@ -64,5 +62,5 @@ class TestCryodlSubtomogramViewers(ViewersTest):
             CryodlProtTrainClassifier, dict(inputSubtomograms=(self.items, "outputSubtomograms"))
         )
         measured = wizards_tomograms.toMeasure(protocol)
-        self.assertEqual((measured.names[0], len(measured.names)), ("mean of %d subtomograms" % COUNT, COUNT + 1))
+        self.assertEqual((measured.names[0], len(measured.names)), (f"mean of {COUNT} subtomograms", COUNT + 1))
         self.assertEqual((measured.largest, measured.preview(0).pixels.shape), (BOX * PIXEL_SIZE, (BOX, BOX)))

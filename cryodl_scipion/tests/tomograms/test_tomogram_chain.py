@@ -157,7 +157,7 @@ class TestCryodlTomogramChain(Chain):
         self.assertEqual([model.outputModel.getFeature() for model in self.models], [BODY, "membrane"])
 
     def test_what_was_segmented_is_near_the_truth(self):
-        figures = self.judged._result().outputs["features"]
+        figures = self.judged._result().outputs.features
         dice = {each["label"]: each["dice"] for each in figures.values()}
         self.assertGreater(dice[1], 0.5)
         self.assertGreater(dice[2], 0.6)
@@ -166,8 +166,8 @@ class TestCryodlTomogramChain(Chain):
         found = self.merged.getFound()["tomo_001"]
         self.assertGreater(found["membrane"]["area_nm2"], found[BODY]["area_nm2"])
         made = self.merged._result().outputs
-        self.assertEqual(set(made["surfaces"]["tomo_001"]), {BODY, "membrane"})
-        self.assertTrue(all(os.path.exists(path) for path in made["surfaces"]["tomo_001"].values()))
+        self.assertEqual(set(made.surfaces["tomo_001"]), {BODY, "membrane"})
+        self.assertTrue(all(os.path.exists(path) for path in made.surfaces["tomo_001"].values()))
 
     # ----- places
     def recall(self, picked, true):
@@ -222,7 +222,7 @@ class TestCryodlSubtomogramChain(Chain):
         right = np.mean([found.get(key) == number for key, number in true.items()])
         self.assertGreater(right, 0.9)
         self.assertEqual([item.getObjLabel() for item in classes.iterItems()], ["import_" + name for name in BODIES])
-        self.assertAlmostEqual(self.classified._result().outputs["accuracy"], right, places=2)
+        self.assertAlmostEqual(self.classified._result().outputs.accuracy, right, places=2)
 
     def test_subtomograms_turned_by_their_transforms_look_like_the_average(self):
         gallery = SubtomogramGallery.ofClasses(self.classified.outputClasses)

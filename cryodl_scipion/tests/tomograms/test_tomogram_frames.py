@@ -29,13 +29,13 @@ BOX, PIXEL_SIZE = 48, 8.0
 # x, y, z of blobs from the middle voxel, px: unlike its mirror image, and no two axes alike
 BLOBS = np.array([(0, 0, 0), (13, 0, 0), (0, 9, 0), (0, 4, 15), (-7, -8, 3)], float)
 ANGLES, SHIFT = (35.0, 65.0, -110.0), np.array((3.0, -2.0, 4.0))  # shift x, y, z px of the particle in its box
-TURN = """
+TURN = f"""
 import json, sys, mrcfile, numpy as np, torch
 from cryodl.simulate.rotations import rotated
 from cryodl.io.subtomograms import read_subtomograms
 star, reference, target = sys.argv[1:]
 if star == 'none':
-    angles, shifts = [%r], [%r]
+    angles, shifts = [{ANGLES!r}], [{tuple(SHIFT[::-1])!r}]
 else:
     found = read_subtomograms(star, need=('angles',))
     angles, shifts = found.angles, found.shifts_zyx
@@ -43,7 +43,7 @@ density = torch.from_numpy(mrcfile.read(reference).astype(np.float32))
 with mrcfile.new(target, overwrite=True) as mrc:
     mrc.set_data(rotated(density, np.array(angles), np.array(shifts))[0].numpy())
 print(json.dumps([np.array(angles).tolist(), np.array(shifts).tolist()]))
-""" % (ANGLES, tuple(SHIFT[::-1]))
+"""
 
 
 def density(blobs):

@@ -34,7 +34,7 @@ class TestCryodlTomogramScreens(TomogramsTest):
     def test_windows_on_tomograms_open(self):
         folder = os.path.join(self.data, "screens")
         os.makedirs(folder)
-        names = ["%s_%s" % (panel, name) for name, panels in PANELS.items() for panel in panels] + list(WIZARDS)
+        names = [f"{panel}_{name}" for name, panels in PANELS.items() for panel in panels] + list(WIZARDS)
         run = openAll(self, folder, names)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         for name in names:

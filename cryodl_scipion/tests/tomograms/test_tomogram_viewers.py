@@ -83,7 +83,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         found = self.merged.getFound()["TS_01"]["membrane"]
         self.assertEqual(
             rows[0],
-            ("TS_01", "membrane", "%.3g" % found["volume_nm3"], "%d" % found["pieces"], "2.5", "%d" % found["voxels"]),
+            ("TS_01", "membrane", f"{found['volume_nm3']:.3g}", f"{found['pieces']}", "2.5", f"{found['voxels']}"),
         )
         self.assertTrue(os.path.exists(note.split(": ", 1)[1]))
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several maps on one grid, a row of three slices each, all at the same place."""
 
+from typing import Any, Dict, Optional, Tuple, Union
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..map_plots import AXES, MARK, readMap
 from ..preview import percentilesOf, stretchedTo
@@ -18,21 +22,21 @@ class LinkedSlices:
     Raises ValueError if the maps have unlike sizes, and as readMap.
     """
 
-    def __init__(self, figure, paths, fixed=None):
+    def __init__(self, figure: Figure, paths: Dict[str, str], fixed: Any = None) -> None:
         self._maps = {name: readMap(path) for name, path in paths.items()}
         self.shape = next(iter(self._maps.values())).shape
         for name, data in self._maps.items():
             if data.shape != self.shape:
                 raise ValueError(
-                    "%s has %s voxels, the first map %s: they cannot be shown at the same place."
-                    % (paths[name], " x ".join(map(str, data.shape[::-1])), " x ".join(map(str, self.shape[::-1])))
+                    f"{paths[name]} has {' x '.join(map(str, data.shape[::-1]))} voxels, the first map "
+                    f"{' x '.join(map(str, self.shape[::-1]))}: they cannot be shown at the same place."
                 )
         self._limits = {name: (fixed or {}).get(name) or _limitsOf(data) for name, data in self._maps.items()}
         self.place = tuple(length // 2 for length in self.shape)
         self._figure, self._images, self._lines = figure, {}, []
         self._draw()
 
-    def _draw(self):
+    def _draw(self) -> None:
         self._figure.clear()
         rows = self._figure.subplots(len(self._maps), 3, squeeze=False)
         for number, (name, row) in enumerate(zip(self._maps, rows)):
@@ -46,16 +50,16 @@ class LinkedSlices:
                 self._lines.append((axes.axhline(self.place[second], **line), second, 1))
                 axes.set_xticks([])
                 axes.set_yticks([])
-                axes.set_xlabel("%s to the right, %s up" % (right, up), fontsize=8)
+                axes.set_xlabel(f"{right} to the right, {up} up", fontsize=8)
                 if number == 0:
-                    axes.set_title("Slice across %s" % across, fontsize=10)
+                    axes.set_title(f"Slice across {across}", fontsize=10)
             row[0].set_ylabel(name, fontsize=11)
         self._figure.tight_layout()
 
-    def _slice(self, name, axis):
+    def _slice(self, name: str, axis: int) -> np.ndarray:
         return stretchedTo(np.array(np.take(self._maps[name], self.place[axis], axis=axis), float), self._limits[name])
 
-    def move(self, place):
+    def move(self, place: Tuple[int, int, int]) -> None:
         """Show another place, (z, y, x) px; what lies outside is moved inside."""
         self.place = tuple(int(min(max(p, 0), n - 1)) for p, n in zip(place, self.shape))
         for (name, axis), image in self._images.items():
@@ -63,7 +67,7 @@ class LinkedSlices:
         for line, axis, vertical in self._lines:
             (line.set_ydata if vertical else line.set_xdata)([self.place[axis]] * 2)
 
-    def placeOf(self, axes, x, y):
+    def placeOf(self, axes: Union[Axes, object], x: float, y: float) -> Optional[Tuple[int, ...]]:
         """(z, y, x) of a point of the drawing, or None outside of the slices. x, y: of a click."""
         for (_, axis), image in self._images.items():
             if image.axes is axes:
@@ -74,7 +78,7 @@ class LinkedSlices:
         return None
 
 
-def _limitsOf(data):
+def _limitsOf(data: np.ndarray) -> Tuple[float, float]:
     """Black and white value of a map, from some of its voxels; of a map that is empty but for little, its extremes."""
     some = np.array(data[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in data.shape)], float)
     low, high = percentilesOf(some)

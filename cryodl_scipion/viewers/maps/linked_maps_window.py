@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Sequence
 
 from ..window import CanvasWindow
 from .linked_maps_plots import LinkedSlices
@@ -14,7 +15,7 @@ class LinkedMapsWindow(CanvasWindow):
     """groups: {name: {label: map file}}; a list offers them if there are several. notes: lines above. fixed: {label:
     (black, white)}, see LinkedSlices."""
 
-    def __init__(self, parent, groups, title, notes=(), fixed=None):
+    def __init__(self, parent: Any, groups: Any, title: str, notes: Sequence[str] = (), fixed: Any = None) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._groups, self._fixed = groups, fixed
         self._name = tk.StringVar(self.root, next(iter(groups)))
@@ -34,37 +35,37 @@ class LinkedMapsWindow(CanvasWindow):
         self._canvas.mpl_connect("button_press_event", self._click)
         self.choose()
 
-    def _addScales(self):
+    def _addScales(self) -> Any:
         scales = []
         for axis in reversed(_AXES):  # the last one is packed lowest
             row = ttk.Frame(self.root, padding=(8, 0))
             row.pack(side=tk.BOTTOM, fill=tk.X)
-            ttk.Label(row, text="Slice across %s" % axis, width=14).pack(side=tk.LEFT)
+            ttk.Label(row, text=f"Slice across {axis}", width=14).pack(side=tk.LEFT)
             scale = tk.Scale(row, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move())
             scale.pack(side=tk.LEFT, fill=tk.X, expand=True)
             scales.insert(0, scale)
         return scales
 
-    def choose(self):
+    def choose(self) -> None:
         """Show the maps of another group, in the middle."""
         self._slices = LinkedSlices(self._figure, self._groups[self._name.get()], self._fixed)
         for scale, length in zip(self._scales, self._slices.shape):
             scale.config(to=length - 1)
         self._set(self._slices.place)
 
-    def move(self):
+    def move(self) -> None:
         place = tuple(scale.get() for scale in self._scales)
         if place != self._slices.place:
             self._slices.move(place)
             self._canvas.draw_idle()
 
-    def _set(self, place):
+    def _set(self, place: Any) -> None:
         self._slices.move(place)
         for scale, value in zip(self._scales, self._slices.place):
             scale.set(value)
         self._canvas.draw_idle()
 
-    def _click(self, event):
+    def _click(self, event: Any) -> None:
         place = self._slices.placeOf(event.inaxes, event.xdata, event.ydata) if event.inaxes else None
         if place is not None:
             self._set(place)

@@ -3,8 +3,10 @@
 
 import csv
 import os
+from typing import Any, Dict, Optional
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict
@@ -19,27 +21,27 @@ _BEFORE = "_before"
 _NOW, _THEN = "#4477aa", "#999999"
 
 
-def tableOf(evaluation):
+def tableOf(evaluation: Dict[str, Any]) -> Any:
     """(titles, rows) of an evaluation.json, for a table."""
     titles = TITLES + (("Map before",) if evaluation.get("before") else ())
     rows = evaluationRows(evaluation) + halfMapRows(evaluation)  # half-maps have no map before
     return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
 
 
-def verdictOf(evaluation):
+def verdictOf(evaluation: Dict[str, Any]) -> Any:
     """(good, sentences) of the half-map test; (None, a sentence) without one."""
     if evaluation.get("half_map_test"):
         return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
     return None, ["No half-map test was made: nothing tells whether a gain is in the data or invented."]
 
 
-def readResidues(folder):
+def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
     """{chain: {'names': ['12 ALA', ...], column of residues.csv: (n,) array}}, chains in the model's order."""
     chains = {}
     with open(os.path.join(folder, RESIDUES), newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             chain = chains.setdefault(row.pop("chain"), {"names": []})
-            chain["names"].append("%s %s" % (row.pop("number"), row.pop("name")))
+            chain["names"].append(f"{row.pop('number')} {row.pop('name')}")
             for column, value in row.items():
                 chain.setdefault(column, []).append(float(value))
     return {
@@ -48,7 +50,7 @@ def readResidues(folder):
     }
 
 
-def drawResidues(axes, chain, measure):
+def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
     """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
     column, names = MEASURES[measure], chain["names"]
     place = np.arange(len(names))
@@ -58,9 +60,9 @@ def drawResidues(axes, chain, measure):
             chain[column + _BEFORE],
             color=_THEN,
             linewidth=1,
-            label="before: mean %.3f" % chain[column + _BEFORE].mean(),
+            label=f"before: mean {chain[column + _BEFORE].mean():.3f}",
         )
-    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label="map: mean %.3f" % chain[column].mean())
+    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(
@@ -75,7 +77,7 @@ def drawResidues(axes, chain, measure):
     axes.legend(loc="lower right")
 
 
-def localResolutions(folder):
+def localResolutions(folder: str) -> Optional[np.ndarray]:
     """(n,) Å inside the mask, None if the evaluation had no half-maps."""
     path = os.path.join(folder, LOCAL)
     if not os.path.exists(path):
@@ -84,7 +86,7 @@ def localResolutions(folder):
     return np.array(data[data > 0], float)
 
 
-def drawLocalResolution(axes, values):
+def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
     """Histogram with median and the limits of 10 and 90 %. values: of localResolutions."""
     axes.hist(values, bins=40, color=_NOW)
     for part, style in ((10, ":"), (50, "-"), (90, ":")):
@@ -93,7 +95,7 @@ def drawLocalResolution(axes, values):
             value,
             color="#cc6677",
             linestyle=style,
-            label="%s: %.2f Å" % ("median" if part == 50 else "%d %% of the voxels are better" % part, value),
+            label=f"{'median' if part == 50 else f'{part} % of the voxels are better'}: {value:.2f} Å",
         )
     axes.set_xlabel("Local resolution (Å), windowed FSC of the half-maps at 0.5")
     axes.set_ylabel("Voxels in the mask")

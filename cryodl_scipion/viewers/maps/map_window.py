@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any
 
 from ..map_plots import drawSlices, readMap
 from ..window import CanvasWindow
@@ -11,7 +12,7 @@ from ..window import CanvasWindow
 class MapWindow(CanvasWindow):
     """paths: {name: map file}; the first is shown first. note: line above the slices."""
 
-    def __init__(self, parent, paths, title, note=""):
+    def __init__(self, parent: Any, paths: Any, title: str, note: str = "") -> None:
         CanvasWindow.__init__(self, parent, title)
         self._maps = {name: readMap(path) for name, path in paths.items()}
         self._name, self._part = tk.StringVar(self.root, next(iter(paths))), tk.DoubleVar(self.root, 0.5)
@@ -28,6 +29,6 @@ class MapWindow(CanvasWindow):
         self.addFigure((12, 4.6))
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         drawSlices(self._figure, self._maps[self._name.get()], self._part.get())
         self._canvas.draw_idle()

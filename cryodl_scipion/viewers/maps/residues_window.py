@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Dict
 
 from ..window import CanvasWindow
 from .map_measures import MEASURES, drawResidues
@@ -11,7 +12,7 @@ from .map_measures import MEASURES, drawResidues
 class ResiduesWindow(CanvasWindow):
     """chains: of readResidues."""
 
-    def __init__(self, parent, chains, title):
+    def __init__(self, parent: Any, chains: Dict[str, Any], title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._chains = chains
         self._chain, self._measure = (tk.StringVar(self.root, next(iter(names))) for names in (chains, MEASURES))
@@ -28,7 +29,7 @@ class ResiduesWindow(CanvasWindow):
         self.addFigure((10.5, 4.8))
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         self._figure.clear()
         drawResidues(self._figure.add_subplot(), self._chains[self._chain.get()], self._measure.get())
         self._figure.tight_layout()

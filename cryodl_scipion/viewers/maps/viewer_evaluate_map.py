@@ -3,10 +3,12 @@
 
 import csv
 import os
+from typing import Any, Dict, List, Optional
 
 from pwem.viewers.plotter import EmPlotter
 
 from ...convert.structures import structureFileOf
+from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtCompareModels, CryodlProtEvaluateMap
 from ...protocols.maps.map_words import comparedLines
 from ..chimera import chimeraViews
@@ -48,19 +50,19 @@ class CryodlEvaluateMapViewer(PanelsViewer):
     )
     _WAIT = "There is no evaluation yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[Dict[str, Any]]:
         return self.protocol.getEvaluation()
 
-    def _folder(self):
+    def _folder(self) -> str:
         return self.protocol.getEvaluationFolder()
 
-    def _showFigures(self, evaluation):
+    def _showFigures(self, evaluation: Dict[str, Any]) -> List[str]:
         good, sentences = verdictOf(evaluation)
         return [
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 picturesIn(self._folder()),
                 sentences,
                 good,
@@ -68,28 +70,28 @@ class CryodlEvaluateMapViewer(PanelsViewer):
             )
         ]
 
-    def _showSlices(self, evaluation):
+    def _showSlices(self, evaluation: Dict[str, Any]) -> List[WindowView]:
         before, volume = self.protocol.inputBefore.get(), self.protocol.inputVolume.get()
         group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
-        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, "Map: %s" % self.protocol.getRunName())]
+        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, f"Map: {self.protocol.getRunName()}")]
 
-    def _showFsc(self, evaluation):
+    def _showFsc(self, evaluation: Dict[str, Any]) -> List[Any]:
         frequencies, curves = self.protocol.getCurves()
-        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
         drawFscAt(plotter.getFigure().add_subplot(), frequencies, curves)
         return [plotter]
 
-    def _showResidues(self, evaluation):
+    def _showResidues(self, evaluation: Dict[str, Any]) -> List[str]:
         return [
             WindowView(
                 ResiduesWindow,
                 self.getTkRoot(),
                 readResidues(self._folder()),
-                "Residues: %s" % self.protocol.getRunName(),
+                f"Residues: {self.protocol.getRunName()}",
             )
         ]
 
-    def _showLocal(self, evaluation):
+    def _showLocal(self, evaluation: Dict[str, Any]) -> List[Any]:
         values = localResolutions(self._folder())
         if values is None or not values.size:
             return [
@@ -98,11 +100,11 @@ class CryodlEvaluateMapViewer(PanelsViewer):
                     "No local resolution",
                 )
             ]
-        plotter = EmPlotter(windowTitle="Local resolution: %s" % self.protocol.getRunName(), figsize=(7, 4))
+        plotter = EmPlotter(windowTitle=f"Local resolution: {self.protocol.getRunName()}", figsize=(7, 4))
         drawLocalResolution(plotter.getFigure().add_subplot(), values)
         return [plotter]
 
-    def _showInChimera(self, evaluation):
+    def _showInChimera(self, evaluation: Dict[str, Any]) -> List[Any]:
         return chimeraViews(self, os.path.join(self._folder(), _SCRIPT), "script")
 
 
@@ -115,21 +117,21 @@ class CryodlCompareModelsViewer(PanelsViewer):
     _PANELS = (Panel("showResidues", "Matched residues", "Figures, and the list of the pairs of matched residues."),)
     _WAIT = "There is no comparison yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[CompareModelsOutputs]:
         return self.protocol.getCompared()
 
-    def _showResidues(self, made):
+    def _showResidues(self, made: CompareModelsOutputs) -> List[WindowView]:
         with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:
             titles, *rows = list(csv.reader(file))
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
         lines = [line.replace("*", "") for line in comparedLines(made)]
         if len(rows) > _MOST_ROWS:
-            lines.append("The first %d of %d pairs; all are in %s." % (_MOST_ROWS, len(rows), self.protocol.getTable()))
+            lines.append(f"The first {_MOST_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
         return [
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Compared: %s" % self.protocol.getRunName(),
+                f"Compared: {self.protocol.getRunName()}",
                 {},
                 lines,
                 None,

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of a latent space."""
 
+from typing import Any, List
+
 from ...convert.particles.latent import latentOf
+from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..panels_viewer import Panel, PanelsViewer
 from ..particles.latent_window import LatentWindow, PathWindow
@@ -30,17 +33,17 @@ class CryodlHeterogeneityViewer(PanelsViewer):
     )
     _WAIT = "There is no latent space yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         result = self.protocol._result()
         return result if getattr(self.protocol, "outputParticles", None) is not None else None
 
-    def _showLatent(self, result):
+    def _showLatent(self, result: Result) -> List[str]:
         return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *latentOf(self.protocol.outputParticles))]
 
-    def _showPath(self, result):
-        if not any(result.outputs["paths"]):
+    def _showPath(self, result: Result) -> List[str]:
+        if not any(result.outputs.paths):
             raise ValueError("No maps were asked for along any axis. Set *Axes with maps* to 1 or more, and run again.")
-        return [WindowView(PathWindow, self.getTkRoot(), result.outputs["paths"], self.protocol.getRunName())]
+        return [WindowView(PathWindow, self.getTkRoot(), result.outputs.paths, self.protocol.getRunName())]
 
 
 class CryodlLatentVolumesViewer(PanelsViewer):
@@ -54,10 +57,10 @@ class CryodlLatentVolumesViewer(PanelsViewer):
     )
     _WAIT = "There are no maps yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         result = self.protocol._result()
         return result if getattr(self.protocol, "outputVolumes", None) is not None else None
 
-    def _showPath(self, result):
-        paths = [result.outputs["volumes"]]
+    def _showPath(self, result: Result) -> List[str]:
+        paths = [result.outputs.volumes]
         return [WindowView(PathWindow, self.getTkRoot(), paths, self.protocol.getRunName())]

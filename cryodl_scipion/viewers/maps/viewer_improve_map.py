@@ -2,9 +2,14 @@
 """Viewers of improved and of simulated maps."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from pwem.objects import Volume
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import half_map_verdict
+from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
+from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ...protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
 from ..chimera import chimeraViews
 from ..panels_viewer import Panel, PanelsViewer
@@ -42,13 +47,13 @@ class CryodlImproveMapViewer(PanelsViewer):
         Panel(
             "showInChimera",
             "Improved map in ChimeraX",
-            "Coloured by confidence (red: 0, white: 0.5, blue: "
-            "1), if the model tells it; of a set the first %d. Opens ChimeraX, if Scipion has it." % _MOST_OPENED,
+            "Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model tells it; of a set the first "
+            f"{_MOST_OPENED}. Opens ChimeraX, if Scipion has it.",
         ),
     )
     _WAIT = "There is no improved map yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[Dict[str, Tuple[Volume, ImproveMapOutputs]]]:
         """{name of the map: (volume before, Result.outputs)}"""
         results = self.protocol._resultsByName()
         return {
@@ -57,28 +62,26 @@ class CryodlImproveMapViewer(PanelsViewer):
             if name in results
         } or None
 
-    def _showSlices(self, made):
+    def _showSlices(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
         groups = {name: self.groupOf(volume, outputs) for name, (volume, outputs) in made.items()}
         return [
             WindowView(
                 LinkedMapsWindow,
                 self.getTkRoot(),
                 groups,
-                "Improved: %s" % self.protocol.getRunName(),
+                f"Improved: {self.protocol.getRunName()}",
                 [_LOOK],
                 {_CONFIDENCE: (0, 1)},
             )
         ]
 
-    def groupOf(self, volume, outputs):
+    def groupOf(self, volume: Volume, outputs: ImproveMapOutputs) -> Dict[str, str]:
         """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
         before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
-        return dict(
-            before, improved=outputs["map"], **({_CONFIDENCE: outputs["confidence"]} if outputs["confidence"] else {})
-        )
+        return dict(before, improved=outputs.map, **({_CONFIDENCE: outputs.confidence} if outputs.confidence else {}))
 
-    def _showTest(self, made):
-        tests = {name: outputs["half_map_test"] for name, (_, outputs) in made.items() if outputs["half_map_test"]}
+    def _showTest(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
+        tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
             return [
                 self.infoMessage(
@@ -89,14 +92,14 @@ class CryodlImproveMapViewer(PanelsViewer):
             ]
         verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
         sentences = [
-            "%s%s" % ("%s: " % name if len(tests) > 1 else "", line)
+            f"{f'{name}: ' if len(tests) > 1 else ''}{line}"
             for name, (_, lines) in verdicts.items()
             for line in lines[1:]
         ]
         rows = [
             (name,)
-            + tuple("-" if test.get(key) is None else "%.2f Å" % test[key] for key in _KEYS)
-            + ("%.0f %%" % (100 * test["unexplained"]) if "unexplained" in test else "-",)
+            + tuple("-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in _KEYS)
+            + (f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-",)
             for name, test in tests.items()
         ]
         return [
@@ -111,30 +114,30 @@ class CryodlImproveMapViewer(PanelsViewer):
             )
         ]
 
-    def _showInChimera(self, made):
+    def _showInChimera(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[Any]:
         script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
         with open(script, "w", encoding="utf-8") as file:
             file.write(chimeraScript([outputs for _, outputs in made.values()][:_MOST_OPENED]))
         return chimeraViews(self, script, "script")
 
 
-def chimeraScript(made):
+def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
     """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
     of each."""
     lines, number = [], 0
     for place, outputs in enumerate(made):
         number += 1
         shown = number
-        lines.append('open "%s"' % os.path.abspath(outputs["map"]))
-        if outputs["confidence"]:
+        lines.append(f'open "{os.path.abspath(outputs.map)}"')
+        if outputs.confidence:
             number += 1
             lines += [
-                'open "%s"' % os.path.abspath(outputs["confidence"]),
-                "volume #%d hide" % number,
-                "color sample #%d map #%d palette red:white:blue range 0,1" % (shown, number),
+                f'open "{os.path.abspath(outputs.confidence)}"',
+                f"volume #{number} hide",
+                f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
             ]
         if place:
-            lines.append("volume #%d hide" % shown)
+            lines.append(f"volume #{shown} hide")
     return "\n".join(lines) + "\n"
 
 
@@ -154,19 +157,19 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
     )
     _WAIT = "There are no maps yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[SimulateHalfMapsOutputs]:
         result = self.protocol._result()
         return (
             result.outputs if result is not None and getattr(self.protocol, "outputVolume", None) is not None else None
         )
 
-    def _showSlices(self, made):
-        group = {"whole map": made["full"], "half-map 1": made["half1"], "truth": made["truth"]}
+    def _showSlices(self, made: Any) -> List[str]:
+        group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.truth}
         return [
             WindowView(
-                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, "Simulated: %s" % self.protocol.getRunName()
+                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"
             )
         ]
 
-    def _showInChimera(self, made):
-        return chimeraViews(self, made["full"], "map")
+    def _showInChimera(self, made: SimulateHalfMapsOutputs) -> List[Any]:
+        return chimeraViews(self, made.full, "map")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of maps."""
 
+from typing import Any, Dict, List
+
 from pwem.objects import Volume
 from pwem.viewers.plotter import EmPlotter
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
@@ -20,7 +22,7 @@ class CryodlVolumeViewer(Viewer):
     _targets = [Volume]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [slicesView(self.getTkRoot(), obj)]
 
 
@@ -42,31 +44,29 @@ class CryodlBackProjectViewer(PanelsViewer):
     )
     _WAIT = "There is no map yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputVolume", None)
 
-    def _showSlices(self, volume):
+    def _showSlices(self, volume: Volume) -> List[str]:
         return [slicesView(self.getTkRoot(), volume)]
 
-    def _showFsc(self, volume):
+    def _showFsc(self, volume: Volume) -> List[str]:
         made, comment = self.protocol._result().outputs, volume.getObjComment()
-        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
         axes = plotter.getFigure().add_subplot()
-        drawFsc(
-            axes, {"half-maps": made["fsc"]}, made["pixel_size"], made["box"], None if comment else made["resolution"]
-        )
-        axes.set_title(comment or "%d particles" % made["count"], fontsize=10)
+        drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
+        axes.set_title(comment or f"{made.count} particles", fontsize=10)
         return [plotter]
 
-    def _showInChimera(self, volume):
+    def _showInChimera(self, volume: Volume) -> Any:
         return chimeraViews(self, volume.getFileName(), "map")
 
 
-def slicesView(root, volume):
+def slicesView(root: Any, volume: Volume) -> Any:
     return WindowView(MapWindow, root, mapsOf(volume), str(volume), volume.getObjComment())
 
 
-def mapsOf(volume):
+def mapsOf(volume: Volume) -> Dict[str, Any]:
     """{name: file} of a Volume and its half-maps."""
     halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
-    return dict({"map": volume.getFileName()}, **{"half-map %d" % n: path for n, path in enumerate(halves, 1)})
+    return dict({"map": volume.getFileName()}, **{f"half-map {n}": path for n, path in enumerate(halves, 1)})

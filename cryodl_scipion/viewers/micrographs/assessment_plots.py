@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of assessed micrographs."""
 
+from typing import Any, Dict, Optional
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from pwem.objects import SetOfMicrographs
 
 from ...convert.micrographs.assessments import FIGURES
 
@@ -10,7 +15,7 @@ GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
 _BINS = 24
 
 
-def drawFigures(figure, assessed, limits):
+def drawFigures(figure: Figure, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
     """A histogram of each measured figure, with its limit, and a scatter of two of them.
 
     assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}.
@@ -29,7 +34,7 @@ def drawFigures(figure, assessed, limits):
     figure.tight_layout()
 
 
-def drawOne(axes, attribute, assessed, limit):
+def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optional[float]) -> None:
     """Histogram of one figure, good and bad micrographs on top of each other."""
     values = [
         [v[attribute] for v, good in assessed if good == kind and v[attribute] is not None] for kind in (True, False)
@@ -38,7 +43,7 @@ def drawOne(axes, attribute, assessed, limit):
     low, high = known.min(), known.max()
     axes.hist(
         values,
-        bins=np.linspace(low, high if high > low else low + 1, _BINS + 1),
+        bins=[float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)],
         stacked=True,
         color=[GOOD_COLOUR, BAD_COLOUR],
         label=["good", "bad"],
@@ -50,12 +55,12 @@ def drawOne(axes, attribute, assessed, limit):
     axes.legend()
 
 
-def drawLimit(line, limit):
+def drawLimit(line: Any, limit: Optional[float]) -> None:
     if limit is not None:
-        line(limit, color="black", linestyle="--", linewidth=1, label="limit %g" % limit)
+        line(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:g}")
 
 
-def drawScatter(axes, measured, assessed, limits):
+def drawScatter(axes: Axes, measured: Any, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
     """The first two of the most telling figures that were measured, one point for each micrograph."""
     across, up = sorted(measured, key=_telling)[:2]
     for kind, colour, label in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
@@ -70,6 +75,6 @@ def drawScatter(axes, measured, assessed, limits):
         axes.legend()
 
 
-def _telling(attribute):
+def _telling(attribute: str) -> Any:
     order = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
     return order.index(attribute) if attribute in order else len(order)

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Assessed micrographs, each with its figures and verdict."""
 
+from typing import Any, List
+
+from matplotlib.axes import Axes
+from pwem.objects import SetOfMicrographs
+
 from ...convert.micrographs.assessments import FIGURES, REASON, figuresOf
 from ..micrograph_window import MicrographWindow
 from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
@@ -9,7 +14,7 @@ from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
 class AssessedMicrographs:
     """good, bad: SetOfMicrographs or None; they may still be growing."""
 
-    def __init__(self, good, bad):
+    def __init__(self, good: SetOfMicrographs, bad: SetOfMicrographs) -> None:
         both = [
             (m.clone(), isGood) for source, isGood in ((bad, False), (good, True)) if source is not None for m in source
         ]
@@ -19,38 +24,36 @@ class AssessedMicrographs:
         self.figures = [(figuresOf(m), isGood) for m, isGood in both]
         self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
 
-    def firstToShow(self):
+    def firstToShow(self) -> Any:
         """Index of the first bad micrograph, else 0."""
         return next((i for i, (_, good) in enumerate(self.figures) if not good), 0)
 
-    def inWords(self, index):
+    def inWords(self, index: int) -> str:
         """'particles 3, mean score 0.81, ...': what was measured."""
         values, _ = self.figures[index]
         return ", ".join(
-            "%s %.3g" % (figure.label[0].lower() + figure.label[1:], values[attribute])
+            f"{figure.label[0].lower() + figure.label[1:]} {values[attribute]:.3g}"
             for attribute, figure in FIGURES.items()
             if values[attribute] is not None
         )
 
-    def verdict(self, index):
+    def verdict(self, index: int) -> str:
         if self.figures[index][1]:
             return "good"
-        return "bad (%s)" % self.reasons[index] if self.reasons[index] else "bad"
+        return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
 
 
 class AssessmentWindow(MicrographWindow):
     """data: AssessedMicrographs."""
 
-    def __init__(self, parent, data, title):
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
         self._data = data
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
 
-    def _micrographLabels(self):
-        return [
-            "%-5s %s" % ("good" if good else "bad", name) for (_, good), name in zip(self._data.figures, self._names)
-        ]
+    def _micrographLabels(self) -> List[str]:
+        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.figures, self._names)]
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
             old.remove()
         good = self._data.figures[self.index()][1]
@@ -66,5 +69,5 @@ class AssessmentWindow(MicrographWindow):
         )
         text.set_gid("verdict")
 
-    def _text(self):
+    def _text(self) -> Any:
         return "There are no micrographs." if self.index() is None else self._data.inWords(self.index())

@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Dict
 
 from ..window import CanvasWindow, addTable
 from .group_plots import drawComparison
@@ -10,14 +11,14 @@ from .group_plots import drawComparison
 _FIGURES = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
 
 
-def tableRows(comparison):
+def tableRows(comparison: Dict[str, Any]) -> Any:
     """[(set, picks, figures as texts ...)], best F1 first; figures are left out without a reference."""
     rows = []
     for name in comparison["sets"]:
         figures = comparison["figures"].get(name)
         rows.append(
             (name, comparison["counts"][name])
-            + (tuple("%.3f" % figures[key] for key, _ in _FIGURES) if figures else ())
+            + (tuple(f"{figures[key]:.3f}" for key, _ in _FIGURES) if figures else ())
         )
     return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["figures"] else rows
 
@@ -25,7 +26,7 @@ def tableRows(comparison):
 class ComparisonWindow(CanvasWindow):
     """comparison: the engine's dict. curvesFile: picture, or None without a reference. parent: tk widget or None."""
 
-    def __init__(self, parent, comparison, curvesFile, title):
+    def __init__(self, parent: Any, comparison: Dict[str, Any], curvesFile: str, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
         ttk.Label(self.root, text=self._headline(comparison)).pack(anchor=tk.W, padx=8, pady=(8, 2))
         self._addTable(comparison)
@@ -34,15 +35,14 @@ class ComparisonWindow(CanvasWindow):
         self.addFigure((11 if curvesFile else 6, 4.8), padx=8, pady=8)
         drawComparison(self._figure, comparison, curvesFile)
 
-    def _headline(self, comparison):
-        text = "%d micrographs; picks matched one to one within %.1f px (%g particle radii)" % (
-            comparison["micrographs"],
-            comparison["match_distance_px"],
-            comparison["tolerance"],
+    def _headline(self, comparison: Dict[str, Any]) -> Any:
+        text = (
+            f"{comparison['micrographs']} micrographs; picks matched one to one within "
+            f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
         )
         return text if comparison["figures"] else text + ". Without a reference there is only the agreement."
 
-    def _addTable(self, comparison):
+    def _addTable(self, comparison: Dict[str, Any]) -> None:
         rows = tableRows(comparison)
         titles = ["Set", "Picks"] + ([title for _, title in _FIGURES] if comparison["figures"] else [])
         addTable(self.root, titles, rows)

@@ -3,8 +3,10 @@
 
 import json
 import os
+from typing import Any
 
 import mrcfile
+from pwem.objects import SetOfCTF
 
 from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ..ctf_plots import drawProfile
@@ -23,7 +25,7 @@ class EstimatedCTFs:
     ctfs : SetOfCTF
     """
 
-    def __init__(self, ctfs):
+    def __init__(self, ctfs: SetOfCTF) -> None:
         self.rows = ctfRows(ctfs)
         self.paths = [ctf.getPsdFile() for ctf in ctfs.iterItems()]
         self.names = [row[0] for row in self.rows]
@@ -41,11 +43,11 @@ class EstimatedCTFs:
         """
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
         return (
-            "Defocus %.0f and %.0f Å, U at %.0f° to x, astigmatism %.0f Å, rings seen to %.1f Å, correlation %.2f, "
-            "strength %.0f" % (u, v, angle, astigmatism, resolution, correlation, strength)
+            f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings "
+            f"seen to {resolution:.1f} Å, correlation {correlation:.2f}, strength {strength:.0f}"
         )
 
-    def profile(self, index: int):
+    def profile(self, index: int) -> Any:
         """The spectrum over equal phases of one micrograph.
 
         Parameters
@@ -66,36 +68,36 @@ class EstimatedCTFs:
 class CtfWindow(MicrographWindow):
     """Fitted CTF (left half) and power spectrum (right half). data: EstimatedCTFs."""
 
-    def __init__(self, parent, data, title):
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
         self._data = data
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0)
 
-    def _load(self, index):
+    def _load(self, index: int) -> Any:
         path = self._paths[index]
         if not path or not os.path.exists(path):
-            raise ValueError("The power spectrum %s is not there." % path)
+            raise ValueError(f"The power spectrum {path} is not there.")
         return previewOf(mrcfile.read(path))
 
-    def _look(self):
+    def _look(self) -> None:
         self._axes.set_position((0.14, 0.27, 0.72, 0.72))
         profile = self._data.profile(self.index())
         if profile:
             drawProfile(self._figure.add_axes((0.06, 0.08, 0.9, 0.17)), profile)
 
-    def _text(self):
+    def _text(self) -> Any:
         return "There are no CTFs." if self.index() is None else self._data.inWords(self.index())
 
 
 class CtfTable(CanvasWindow):
     """All figures. data: EstimatedCTFs."""
 
-    def __init__(self, parent, data, title):
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
         addTable(
             self.root,
             TITLES,
             [
-                row[:1] + tuple("%.0f" % v for v in row[1:5]) + ("%.2f" % row[5], "%.2f" % row[6], "%.1f" % row[7])
+                row[:1] + tuple(f"{v:.0f}" for v in row[1:5]) + (f"{row[5]:.2f}", f"{row[6]:.2f}", f"{row[7]:.1f}")
                 for row in data.rows
             ],
             most=_ROWS,

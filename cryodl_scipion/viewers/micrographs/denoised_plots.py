@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A micrograph before and after denoising, side by side, and the power spectra of both."""
 
+from typing import Any, Optional, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..plots import drawMicrograph
 from ..preview import readImage
@@ -11,7 +15,7 @@ _PATCH = 512  # px: large enough for the coarse detail that is looked at, small 
 _MOST_PATCHES = 36
 
 
-def radialPower(image, pixelSize):
+def radialPower(image: np.ndarray, pixelSize: float) -> Any:
     """Frequencies (1/Å) and mean power at each, of patches of an (h, w) image. Two (n,) arrays."""
     side = min(_PATCH, *image.shape) // 2 * 2
     rows, columns = (
@@ -19,7 +23,7 @@ def radialPower(image, pixelSize):
         for n in image.shape
     )
     window = np.hanning(side)[:, None] * np.hanning(side)
-    power = 0
+    power: Any = 0
     for y in rows:
         for x in columns:
             patch = np.nan_to_num(np.asarray(image[y : y + side, x : x + side], np.float32))
@@ -31,7 +35,7 @@ def radialPower(image, pixelSize):
     return rings / (side * pixelSize), mean[rings] / (len(rows) * len(columns) * (window**2).sum())
 
 
-def drawPair(figure, before, after):
+def drawPair(figure: Figure, before: Optional[str], after: Any) -> Any:
     """The two pictures beside each other and an empty place for spectra below. before, after: Previews.
 
     Returns three axes.
@@ -47,7 +51,7 @@ def drawPair(figure, before, after):
     return left, right, below
 
 
-def drawSpectra(axes, paths, pixelSize):
+def drawSpectra(axes: Axes, paths: Sequence[str], pixelSize: float) -> None:
     """Power spectra of the files before and after. pixelSize: Å/px."""
     axes.clear()
     for path, label, colour in zip(paths, ("as it was", "denoised"), (BEFORE, AFTER)):

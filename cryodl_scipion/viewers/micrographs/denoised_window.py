@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs before and after denoising."""
 
+from typing import Any
+
+from pwem.objects import SetOfParticles
+
 from ..micrograph_window import MicrographWindow
 from ..plots import view
 from ..preview import loadPreview
@@ -10,7 +14,7 @@ from .denoised_plots import drawPair, drawSpectra
 class DenoisedMicrographs:
     """originals, denoised: SetOfMicrographs; the second may still be growing, and says which are shown."""
 
-    def __init__(self, originals, denoised):
+    def __init__(self, originals: Any, denoised: SetOfParticles) -> None:
         files = {m.getMicName(): m.getFileName() for m in originals}
         pairs = [(m.getMicName(), m.getFileName()) for m in denoised if m.getMicName() in files]
         self.names = [name for name, _ in pairs]
@@ -23,11 +27,11 @@ class DenoisedWindow(MicrographWindow):
 
     _SIZE = (13, 8)
 
-    def __init__(self, parent, data, title):
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
         self._data = data
         MicrographWindow.__init__(self, parent, title, data.names, data.before, None, 0)
 
-    def showMicrograph(self):
+    def showMicrograph(self) -> None:
         self._figure.clear()
         self._axes = self._other = self._preview = None
         if self.index() is not None:
@@ -40,11 +44,11 @@ class DenoisedWindow(MicrographWindow):
                 self._figure.text(0.5, 0.5, str(error), ha="center", wrap=True)
         self.refresh()
 
-    def _zoom(self, centre, span):
+    def _zoom(self, centre: Any, span: Any) -> None:
         for axes, preview in ((self._axes, self._preview), (self._other, self._after)):
             view(axes, preview, centre, span)
 
-    def _text(self):
+    def _text(self) -> str:
         return (
             "There are no denoised micrographs."
             if self.index() is None

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A circle on a micrograph, to measure a particle."""
 
+from typing import Any, Callable
+
+from matplotlib.axes import Axes
+from pwem.objects import SetOfMicrographs
+
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks, view
 
@@ -14,7 +19,9 @@ class DiameterWindow(MicrographWindow):
     micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
     """
 
-    def __init__(self, parent, micrographs, value, accept):
+    _centre: Any
+
+    def __init__(self, parent: Any, micrographs: SetOfMicrographs, value: float, accept: Callable[..., Any]) -> None:
         self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
         slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label=micrographs.LABEL)
         MicrographWindow.__init__(
@@ -22,39 +29,39 @@ class DiameterWindow(MicrographWindow):
         )
         self._canvas.mpl_connect("button_press_event", self._move)
 
-    def _move(self, event):
+    def _move(self, event: Any) -> None:
         """A click puts the circle there; to measure a particle that nobody picked."""
         if event.inaxes is self._axes and event.xdata is not None:
             self._centre = (event.xdata, event.ydata)
             self.refresh()
 
-    def showMicrograph(self):
+    def showMicrograph(self) -> None:
         self._centre = None
         MicrographWindow.showMicrograph(self)
 
-    def _load(self, index):
+    def _load(self, index: int) -> Any:
         return self._micrographs.preview(index)
 
-    def _upwards(self):
+    def _upwards(self) -> Any:
         return self._micrographs.UPWARDS
 
-    def _look(self):
+    def _look(self) -> None:
         first = self._positions()[0]
         view(self._axes, self._preview, first, _DIAMETERS_SEEN * self.value.get() / self._micrographs.pixelSize)
 
-    def _positions(self):
+    def _positions(self) -> Any:
         if self._centre is not None:
             return [self._centre]
         picked = self._micrographs.positions(self.index())
         return picked or [(self._preview.width / 2, self._preview.height / 2)]
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         drawPicks(axes, self._positions(), self.value.get() / self._micrographs.pixelSize)
 
-    def _text(self):
+    def _text(self) -> str:
         if self.index() is None:
             return "There is nothing to measure on."
-        return "%.0f Å are %.1f px. The circle should just hold the particle. Click puts it there, the wheel zooms." % (
-            self.value.get(),
-            self.value.get() / self._micrographs.pixelSize,
+        return (
+            f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
+            "should just hold the particle. Click puts it there, the wheel zooms."
         )

@@ -3,8 +3,10 @@
 here."""
 
 import os
+from typing import Any, Sequence
 
 import numpy as np
+from pwem.protocols import EMProtocol
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import readPicks
@@ -21,22 +23,29 @@ class GroupedPicks:
     window.
     """
 
-    def __init__(self, frame, picks, diameter, labels):
+    def __init__(self, frame: Any, picks: Any, diameter: Any, labels: Sequence[str]) -> None:
         micrographs = [m.clone() for m in frame if m.getMicName() in picks]
         self.names, self.paths = [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs]
         self._picks = [np.array(picks[name], float).reshape(-1, 3) for name in self.names]
         self.diameter, self.labels = diameter, labels
 
-    def picks(self, index, value):
+    value: Any  # the slider's first value
+
+    @staticmethod
+    def shows(group: int, value: Any) -> bool:
+        """Whether picks of a group are seen at a value of the slider."""
+        raise NotImplementedError
+
+    def picks(self, index: int, value: Any) -> Any:
         """(n, 3) x, y and group of what is seen on one micrograph."""
         picks = self._picks[index]
         return picks[[self.shows(int(group), value) for group in picks[:, 2]]] if len(picks) else picks
 
-    def counts(self, value):
+    def counts(self, value: float) -> Any:
         """(micrographs,) number of picks seen."""
         return np.array([len(self.picks(i, value)) for i in range(len(self.names))], int)
 
-    def firstToShow(self):
+    def firstToShow(self) -> int:
         """Index of the first micrograph with picks, else 0."""
         counts = self.counts(self.value)
         return int(np.argmax(counts > 0)) if counts.size else 0
@@ -45,7 +54,7 @@ class GroupedPicks:
 class ComparedPicks(GroupedPicks):
     """Each set of a comparison is a group; the slider chooses one of them. protocol: CryodlProtCompare."""
 
-    def __init__(self, protocol):
+    def __init__(self, protocol: EMProtocol) -> None:
         sets, names, frame = protocol._allSets(), protocol._comparedNames(), protocol._frame()
         picks = {name: [] for name in names}
         for group, (_, coordinates) in enumerate(sets, 1):
@@ -58,11 +67,11 @@ class ComparedPicks(GroupedPicks):
         self.value = 0
 
     @staticmethod
-    def shows(group, value):
+    def shows(group: Any, value: float) -> bool:
         return value in (0, group)
 
-    def words(self, value):
-        return "of all sets" if value == 0 else "of %s" % self.labels[int(value) - 1]
+    def words(self, value: float) -> str:
+        return "of all sets" if value == 0 else f"of {self.labels[int(value) - 1]}"
 
 
 class FoundTogether(GroupedPicks):
@@ -71,7 +80,7 @@ class FoundTogether(GroupedPicks):
     protocol: CryodlProtConsensus.
     """
 
-    def __init__(self, protocol):
+    def __init__(self, protocol: EMProtocol) -> None:
         frame, count = protocol._frame(), len(protocol._labelledSets())
         engineNames, ids = micrographNames([m.clone() for m in frame]), {m.getMicName(): m.getObjId() for m in frame}
         picks = {}
@@ -83,14 +92,14 @@ class FoundTogether(GroupedPicks):
             frame,
             picks,
             protocol._diameter() / frame.getSamplingRate(),
-            ["1 set"] + ["%d sets" % n for n in range(2, count + 1)],
+            ["1 set"] + [f"{n} sets" for n in range(2, count + 1)],
         )
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")
         self.value = min(count, protocol.atLeast.get() or 1)
 
     @staticmethod
-    def shows(group, value):
+    def shows(group: Any, value: float) -> bool:
         return group >= value
 
-    def words(self, value):
-        return "found by at least %d of %d sets" % (value, len(self.labels))
+    def words(self, value: float) -> str:
+        return f"found by at least {value} of {len(self.labels)} sets"

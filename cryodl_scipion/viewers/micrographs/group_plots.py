@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of several sets of picks: coloured circles, agreement, curves."""
 
+from typing import Any, Dict, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
@@ -13,12 +17,12 @@ from ..plots import shortened
 COLOURS = ("#ffcc33", "#33bbee", "#ee3377", "#19e57b", "#ee7733", "#aa77ff", "#ffffff", "#cc8844")
 
 
-def colourOf(group):
+def colourOf(group: Any) -> Any:
     """group: 1, 2, ..."""
     return COLOURS[(group - 1) % len(COLOURS)]
 
 
-def drawGroups(axes, picks, labels, diameter):
+def drawGroups(axes: Axes, picks: Sequence[Any], labels: Sequence[str], diameter: float) -> None:
     """Circles in their group's colour, and a legend. picks: (n, 3) x, y, group. Replaces those of an earlier call.
 
     Circles of later groups are a little larger, so that those on the same particle are all seen.
@@ -47,13 +51,13 @@ def drawGroups(axes, picks, labels, diameter):
     axes.legend(handles=handles, loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
-def drawAgreement(axes, names, matrix):
+def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
     """F1 of each pair of sets as colours and numbers."""
     matrix = np.array(matrix, float)
     axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
-            axes.text(column, row, "%.2f" % value, ha="center", va="center", color="black" if value > 0.6 else "white")
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.6 else "white")
     short = [shortened(name) for name in names]
     axes.set_xticks(range(len(names)))
     axes.set_xticklabels(short, rotation=30, ha="right")
@@ -62,7 +66,7 @@ def drawAgreement(axes, names, matrix):
     axes.set_title("Agreement (F1 of each pair)")
 
 
-def drawComparison(figure, comparison, curvesFile):
+def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: str) -> None:
     """The agreement of a comparison and, with a reference, the engine's picture of the curves."""
     figure.clear()
     if not curvesFile:

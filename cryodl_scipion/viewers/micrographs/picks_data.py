@@ -3,8 +3,10 @@
 
 import math
 import os
+from typing import Any, Optional
 
 import numpy as np
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import SCORE, picksByMicrograph, readPicks
@@ -21,11 +23,11 @@ class PicksData:
     names, paths: of the micrographs. hasScores: False for coordinates of other programs, which are then all shown.
     """
 
-    def __init__(self, scored, diameter, threshold=None):
+    def __init__(self, scored: Any, diameter: float, threshold: Optional[float] = None) -> None:
         self.diameter = diameter
         scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
-        self.names = [m.getMicName() or "micrograph %d" % m.getObjId() for m, _ in scored]
+        self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
         self.paths = [m.getFileName() for m, _ in scored]
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
@@ -34,7 +36,7 @@ class PicksData:
         )
 
     @classmethod
-    def ofSet(cls, coordinates):
+    def ofSet(cls, coordinates: SetOfCoordinates) -> Any:
         """Of a SetOfCoordinates. The threshold is the lowest score in the set, which is what was used."""
         scored = scoredPicks(coordinates)
         inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
@@ -45,37 +47,37 @@ class PicksData:
         return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used)
 
     @classmethod
-    def ofFolder(cls, micrographs, folder, diameter):
+    def ofFolder(cls, micrographs: SetOfMicrographs, folder: str, diameter: float) -> Any:
         """Of a folder of STAR files, for those of the micrographs that have one. diameter: px."""
         names = micrographNames(micrographs)
         paths = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
         return cls([(m, readPicks(path)) for m, path in paths if os.path.exists(path)], diameter)
 
-    def picks(self, index, threshold):
+    def picks(self, index: int, threshold: float) -> Any:
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
         picks = self._picks[index]
         return picks[picks[:, 2] >= threshold]
 
-    def counts(self, threshold):
+    def counts(self, threshold: float) -> Any:
         """(micrographs,) number of picks that reach the threshold."""
         return np.array([int((picks[:, 2] >= threshold).sum()) for picks in self._picks], int)
 
-    def scores(self):
+    def scores(self) -> np.ndarray:
         """(n,) scores of all picks and candidates."""
         return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
 
-    def firstToShow(self):
+    def firstToShow(self) -> int:
         """Index of the first micrograph that has picks, else 0."""
         counts = self.counts(self.threshold)
         return int(np.argmax(counts > 0)) if counts.size else 0
 
 
-def _roundedDown(score):
+def _roundedDown(score: Any) -> Any:
     """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
     return math.floor(float(score) * 1e4 + 1e-6) / 1e4
 
 
-def isOurs(coordinates):
+def isOurs(coordinates: SetOfCoordinates) -> bool:
     """True for sets that we made, and for empty ones, which other viewers cannot open."""
     if coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER):
         return True

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, with a slider for the score."""
 
+from typing import Any, Callable, List, Optional
+
+from matplotlib.axes import Axes
+
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks
@@ -9,7 +13,14 @@ from ..plots import drawPicks
 class PicksWindow(MicrographWindow):
     """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's."""
 
-    def __init__(self, parent, data, title="Picks", accept=None, value=None):
+    def __init__(
+        self,
+        parent: Any,
+        data: Any,
+        title: str = "Picks",
+        accept: Optional[Callable[..., Any]] = None,
+        value: Optional[float] = None,
+    ) -> None:
         self._data = data
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
         MicrographWindow.__init__(
@@ -24,23 +35,19 @@ class PicksWindow(MicrographWindow):
             accept,
         )
 
-    def refresh(self):
+    def refresh(self) -> None:
         MicrographWindow.refresh(self)
         self.updateLabels()
 
-    def _micrographLabels(self):
-        return ["%5d   %s" % (count, name) for count, name in zip(self._data.counts(self.value.get()), self._names)]
+    def _micrographLabels(self) -> List[str]:
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
 
-    def _text(self):
+    def _text(self) -> str:
         counts = self._data.counts(self.value.get())
         if self.index() is None:
             return "There are no micrographs."
-        text = "%s on this micrograph, %d on all %d" % (
-            counted(counts[self.index()], "pick"),
-            counts.sum(),
-            len(counts),
-        )
+        text = f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
         return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"

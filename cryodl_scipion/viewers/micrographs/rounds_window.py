@@ -3,19 +3,20 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Dict, List, Sequence
 
 from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ..plots import drawRounds
 from ..window import FollowingWindow
 
 
-def roundLines(rounds):
+def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
     """What each round did, one line each. rounds: of readRounds."""
     if not rounds:
         return ["No round is finished yet. Round 0 is the first model, before any training."]
     best = bestRound(rounds)
     lines = [
-        "Round %d%s: %s." % (entry["round"], " (best)" if entry["round"] == best else "", roundInWords(entry))
+        f"Round {entry['round']}{' (best)' if entry['round'] == best else ''}: {roundInWords(entry)}."
         for entry in rounds
     ]
     return lines + ["The best round picks all micrographs."]
@@ -25,7 +26,7 @@ class RoundsWindow(FollowingWindow):
     """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, True when no more will
     come."""
 
-    def __init__(self, parent, folder, title, finished):
+    def __init__(self, parent: Any, folder: str, title: str, finished: Any) -> None:
         FollowingWindow.__init__(self, parent, title)
         self._folder, self.finished = folder, finished
         self._text = ttk.Label(self.root, padding=8, font="TkFixedFont")
@@ -33,7 +34,7 @@ class RoundsWindow(FollowingWindow):
         self.addFigure((8, 4.6))
         self.refresh()
 
-    def draw(self):
+    def draw(self) -> None:
         rounds = readRounds(self._folder)
         self._figure.clear()
         if rounds:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Power spectra of micrographs, to choose by eye up to where rings are fitted."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from scipy import ndimage
 
@@ -49,18 +52,20 @@ class SpectrumWindow(MicrographWindow):
     names, paths: of micrographs. pixelSize: Å/px. value: Å to begin with, or None. accept: takes Å.
     """
 
-    def __init__(self, parent, names, paths, pixelSize, value, accept):
+    _circle: Any
+
+    def __init__(self, parent: Any, names: Any, paths: Any, pixelSize: Any, value: Any, accept: Any) -> None:
         self._pixelSize, self._circle = pixelSize, None
         finest = max(2.0, round(2 * pixelSize, 2))
         slider = dict(from_=finest, to=max(20.0, 4 * finest), resolution=0.1, label="Highest resolution (Å)")
         value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
         MicrographWindow.__init__(self, parent, "Power spectra", names, paths, slider, value, 0, accept)
 
-    def _load(self, index):
+    def _load(self, index: int) -> Any:
         self._circle = None
         return previewOf(powerSpectrum(readImage(self._paths[index])))
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         side = self._preview.width
         radius = side * self._pixelSize / self.value.get()
         if self._circle is None:
@@ -68,5 +73,5 @@ class SpectrumWindow(MicrographWindow):
             axes.add_patch(self._circle)
         self._circle.set_radius(radius)
 
-    def _text(self):
-        return "Rings up to %.1f Å are fitted. Choose the last that can be seen in most micrographs." % self.value.get()
+    def _text(self) -> str:
+        return f"Rings up to {self.value.get():.1f} Å are fitted. Choose the last that can be seen in most micrographs."

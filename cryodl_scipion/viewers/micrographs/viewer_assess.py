@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of assessed micrographs."""
 
+from typing import Any, Dict, List
+
 from pwem.viewers.plotter import EmPlotter
 
 from ...convert.micrographs.assessments import FIGURES
@@ -25,11 +27,11 @@ class CryodlAssessViewer(PanelsViewer):
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
 
-    def _data(self):
+    def _data(self) -> Any:
         outputs = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
         return AssessedMicrographs(*outputs) if any(output is not None for output in outputs) else None
 
-    def _limits(self):
+    def _limits(self) -> Dict[str, Any]:
         """{attribute: number or None}."""
         return {
             attribute: getattr(self.protocol, formName(figure.limit)).get()
@@ -37,10 +39,10 @@ class CryodlAssessViewer(PanelsViewer):
             if figure.limit
         }
 
-    def _showFigures(self, data):
+    def _showFigures(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Assessed micrographs", figsize=(12, 7))
         drawFigures(plotter.getFigure(), data.figures, self._limits())
         return [plotter]
 
-    def _showMicrographs(self, data):
+    def _showMicrographs(self, data: Any) -> List[str]:
         return [WindowView(AssessmentWindow, self.getTkRoot(), data, "Assessed micrographs")]

@@ -2,6 +2,9 @@
 """Viewers of comparisons and of consensus coordinates."""
 
 import os
+from typing import Any, Dict, List
+
+from pwem.objects import SetOfCoordinates
 
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..panels_viewer import Panel, PanelsViewer
@@ -27,10 +30,10 @@ class CryodlCompareViewer(PanelsViewer):
     )
     _WAIT = "There is no comparison yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol.comparison()
 
-    def _showFigures(self, comparison):
+    def _showFigures(self, comparison: Dict[str, Any]) -> List[str]:
         curves = self.protocol.curvesFile()
         return [
             WindowView(
@@ -38,11 +41,11 @@ class CryodlCompareViewer(PanelsViewer):
                 self.getTkRoot(),
                 comparison,
                 curves if os.path.exists(curves) else None,
-                "Comparison: %s" % self.protocol.getRunName(),
+                f"Comparison: {self.protocol.getRunName()}",
             )
         ]
 
-    def _showPicks(self, comparison):
+    def _showPicks(self, comparison: Dict[str, Any]) -> List[str]:
         return [WindowView(GroupsWindow, self.getTkRoot(), ComparedPicks(self.protocol), "Compared coordinates")]
 
 
@@ -61,8 +64,8 @@ class CryodlConsensusViewer(PanelsViewer):
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputCoordinates", None)
 
-    def _showPicks(self, coordinates):
+    def _showPicks(self, coordinates: SetOfCoordinates) -> List[str]:
         return [WindowView(GroupsWindow, self.getTkRoot(), FoundTogether(self.protocol), "Consensus coordinates")]

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of denoised micrographs."""
 
+from typing import List
+
+from pwem.protocols import EMProtocol
+
 from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
 from ..model_window import ModelWindow
@@ -30,13 +34,13 @@ class CryodlDenoiseMicrographsViewer(PanelsViewer):
     )
     _WAIT = "No micrograph is denoised yet. Wait until the first batch is done."
 
-    def _showMicrographs(self, protocol):
+    def _showMicrographs(self, protocol: EMProtocol) -> List[str]:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
             return [self.infoMessage(self._WAIT, "Nothing yet")]
         data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
         return [WindowView(DenoisedWindow, self.getTkRoot(), data, "Denoised micrographs")]
 
-    def _showModel(self, protocol):
-        title = "Training: %s" % protocol.getRunName()
+    def _showModel(self, protocol: EMProtocol) -> List[str]:
+        title = f"Training: {protocol.getRunName()}"
         return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of coordinates that we picked."""
 
+from typing import Any, Dict, List, Optional
+
 from pwem.objects import SetOfCoordinates
 from pwem.viewers.plotter import EmPlotter
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.micrographs.rounds import picksOfRound, readRounds
@@ -26,10 +29,10 @@ class CryodlPicksViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
-    def can_handle_this_instance(cls, instance):
+    def can_handle_this_instance(cls, instance: Any) -> Any:
         return isinstance(instance, SetOfCoordinates) and isOurs(instance)
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
 
 
@@ -50,26 +53,26 @@ class CryodlPickProtocolViewer(PanelsViewer):
     )
     _WAIT = "There are no coordinates yet. Wait until the first batch is picked."
 
-    def _data(self):
+    def _data(self) -> Any:
         coordinates = getattr(self.protocol, "outputCoordinates", None)
         return None if coordinates is None else PicksData.ofSet(coordinates)
 
-    def _showPicks(self, data):
+    def _showPicks(self, data: Any) -> List[str]:
         return [WindowView(PicksWindow, self.getTkRoot(), data, _NAME)]
 
-    def _showScores(self, data):
+    def _showScores(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Scores")
         drawHistogram(
-            plotter.createSubPlot("Scores of %d candidates" % len(data.scores()), "Score", "Number"),
+            plotter.createSubPlot(f"Scores of {len(data.scores())} candidates", "Score", "Number"),
             data.scores(),
             data.threshold,
         )
         return [plotter]
 
-    def _showCounts(self, data):
+    def _showCounts(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Picks of each micrograph")
         counts = data.counts(data.threshold)
-        drawPerMicrograph(plotter.createSubPlot("%d picks" % counts.sum(), "Micrograph", "Picks"), counts)
+        drawPerMicrograph(plotter.createSubPlot(f"{counts.sum()} picks", "Micrograph", "Picks"), counts)
         return [plotter]
 
 
@@ -79,14 +82,14 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     _label = "auto-picking viewer"
     _targets = [CryodlProtAutoPick]
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         CryodlPickProtocolViewer._defineParams(self, form)
         form.addSection(label="Rounds")
         form.addParam(
             "showRounds",
             params.LabelParam,
             default=True,
-            label="Figures of the rounds",
+            label="Metrics of the rounds",
             help="How far picks and background of held-out micrographs are apart, in standard deviations, "
             "judged by an observer that does not know the network. The best round picks all "
             "micrographs.",
@@ -106,26 +109,26 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             help="Micrographs that the rounds learn from, with the picks of the chosen round.",
         )
 
-    def _getVisualizeDict(self):
+    def _getVisualizeDict(self) -> Dict[str, Any]:
         return dict(
             CryodlPickProtocolViewer._getVisualizeDict(self),
             showRounds=self._showRounds,
             showRoundPicks=self._showRoundPicks,
         )
 
-    def _showRounds(self, paramName=None):
+    def _showRounds(self, paramName: Optional[str] = None) -> List[str]:
         protocol = self.protocol
         return [
             WindowView(
                 RoundsWindow,
                 self.getTkRoot(),
                 protocol.getPicksFolder(),
-                "Rounds: %s" % protocol.getRunName(),
+                f"Rounds: {protocol.getRunName()}",
                 lambda: not protocol.isActive(),
             )
         ]
 
-    def _showRoundPicks(self, paramName=None):
+    def _showRoundPicks(self, paramName: Optional[str] = None) -> List[str]:
         protocol, number = self.protocol, self.round.get()
         known = [int(r["round"]) for r in readRounds(protocol.getPicksFolder())]
         if not known:
@@ -134,9 +137,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             ]
         if number not in known:
             return [
-                self.errorMessage(
-                    "Round is %s; the rounds are %d to %d." % (number, min(known), max(known)), "No such round"
-                )
+                self.errorMessage(f"Round is {number}; the rounds are {min(known)} to {max(known)}.", "No such round")
             ]
         micrographs = protocol.getInputMicrographs()
         data = PicksData.ofFolder(
@@ -144,9 +145,9 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             picksOfRound(protocol.getPicksFolder(), number),
             self._pickedDiameter() / micrographs.getSamplingRate(),
         )
-        return [WindowView(PicksWindow, self.getTkRoot(), data, "Picks of round %d" % number)]
+        return [WindowView(PicksWindow, self.getTkRoot(), data, f"Picks of round {number}")]
 
-    def _pickedDiameter(self):
+    def _pickedDiameter(self) -> Any:
         """Å: the form's, else what the first round found; 0 if it found nothing."""
         found = readRounds(self.protocol.getPicksFolder())[0].get("picked_diameter")
         return self.protocol.particleDiameter.get() or float(found or 0)
@@ -159,7 +160,7 @@ class CryodlSimulateViewer(Viewer):
     _targets = [CryodlProtSimulate]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         coordinates = getattr(obj, "outputCoordinates", None)
         if coordinates is None:
             return [

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Averages of 2-D classes with their particles and scores; a slider shows which ones a threshold keeps."""
 
+import functools
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Callable, Optional
 
 from ...engine.cryodl.contract import counted
 from ..gallery_data import pageOf
@@ -18,7 +20,17 @@ class Classes2DWindow(CanvasWindow):
     """data: Classes2D. value, fewest: to begin with. accept: of wizards, function that takes the threshold; with it
     there are the buttons Use and Cancel, and show() waits."""
 
-    def __init__(self, parent, data, title, value=0.5, fewest=1, accept=None):
+    _accept: Any  # a function that takes what was chosen, or None
+
+    def __init__(
+        self,
+        parent: Any,
+        data: Any,
+        title: str,
+        value: float = 0.5,
+        fewest: int = 1,
+        accept: Optional[Callable[..., Any]] = None,
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._accept, self._fewest, self._page = data, accept, fewest, 0
         self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
@@ -29,7 +41,7 @@ class Classes2DWindow(CanvasWindow):
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
         self.refresh()
 
-    def show(self):
+    def show(self) -> None:
         """Open the window; with `accept` wait until it is closed."""
         CanvasWindow.show(self)
         if not self._own and self._accept is not None:
@@ -39,7 +51,7 @@ class Classes2DWindow(CanvasWindow):
             self.root.wait_window()
 
     # ----- parts
-    def _addControls(self):
+    def _addControls(self) -> None:
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
         ttk.Label(row, text="Sorted by").pack(side=tk.LEFT)
@@ -68,26 +80,26 @@ class Classes2DWindow(CanvasWindow):
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
         for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
         ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     # ----- what happens
-    def turn(self, step):
+    def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()
 
-    def use(self):
+    def use(self) -> None:
         """Take the threshold and close."""
         self._accept(self.value.get())
         self.root.destroy()
 
-    def refresh(self):
+    def refresh(self) -> None:
         order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
         shown, pages = pageOf(order, self._page, _COLUMNS * _ROWS)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set("Page %d of %d" % (self._page + 1, pages))
+        self._place.set(f"Page {self._page + 1} of {pages}")
         self.message.set(self._text(kept))
         try:
             tiles = [[self._tile(position, kept[position])] for position in shown]
@@ -98,7 +110,7 @@ class Classes2DWindow(CanvasWindow):
             drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], _COLUMNS)
         self._canvas.draw_idle()
 
-    def _tile(self, position, kept):
+    def _tile(self, position: int, kept: bool) -> Any:
         picture = self._data.picture(position)
         if kept or not self._data.hasScores:
             return picture
@@ -106,11 +118,11 @@ class Classes2DWindow(CanvasWindow):
 
         return 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
 
-    def _text(self, kept):
+    def _text(self, kept: Any) -> str:
         text = "Class: particles"
         if not self._data.hasScores:
             return text + " (these classes have no scores)"
-        return text + ", score. Kept: %s with %s; those left out are pale." % (
-            counted(int(kept.sum()), "class", "classes"),
-            counted(int(self._data.counts[kept].sum()), "particle"),
+        return text + (
+            f", score. Kept: {counted(int(kept.sum()), 'class', 'classes')} with "
+            f"{counted(int(self._data.counts[kept].sum()), 'particle')}; those left out are pale."
         )

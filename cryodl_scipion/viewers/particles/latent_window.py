@@ -5,12 +5,14 @@ import itertools
 import os
 import tkinter as tk
 from tkinter import messagebox, ttk
+from typing import Any, Sequence
 
 import mrcfile
 import numpy as np
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
-from pwem.protocols import ProtUserSubSet
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import EMProtocol, ProtUserSubSet
 
 from ...convert.particles.latent import writeSelection
 from ...engine.cryodl.contract import counted
@@ -23,8 +25,10 @@ class LatentWindow(CanvasWindow):
     """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters: see
     convert.latent.latentOf."""
 
-    def __init__(self, parent, protocol, ids, coordinates, clusters):
-        CanvasWindow.__init__(self, parent, "Latent space: %s" % protocol.getRunName())
+    def __init__(
+        self, parent: Any, protocol: EMProtocol, ids: Sequence[int], coordinates: SetOfCoordinates, clusters: Any
+    ) -> None:
+        CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._ids = protocol, np.array(ids)
         self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
         self.chosen = np.zeros(len(ids), bool)
@@ -33,7 +37,7 @@ class LatentWindow(CanvasWindow):
         names = [str(number) for number in range(1, self._coordinates.shape[1] + 1)]
         self._axes = []
         for label, value in (("x", names[0]), ("y", names[min(1, len(names) - 1)])):
-            ttk.Label(bar, text="Latent coordinate, %s:" % label).pack(side=tk.LEFT, padx=4)
+            ttk.Label(bar, text=f"Latent coordinate, {label}:").pack(side=tk.LEFT, padx=4)
             box = ttk.Combobox(bar, values=names, width=3, state="readonly")
             box.set(value)
             box.bind("<<ComboboxSelected>>", lambda event: self.draw())
@@ -45,28 +49,30 @@ class LatentWindow(CanvasWindow):
         self.addFigure((8, 6))
         self.draw()
 
-    def points(self):
+    def points(self) -> Any:
         """(n, 2) the coordinates on show."""
         return self._coordinates[:, [int(box.get()) - 1 for box in self._axes]]
 
-    def draw(self):
+    def draw(self) -> None:
         self._figure.clear()
         axes, points = self._figure.add_subplot(), self.points()
         some = slice(None, None, max(1, len(points) // _SHOWN))
-        axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
-        axes.scatter(*points[self.chosen].T, s=9, facecolors="none", edgecolors="black", linewidths=0.4)
-        axes.set_xlabel("latent coordinate %s" % self._axes[0].get())
-        axes.set_ylabel("latent coordinate %s" % self._axes[1].get())
+        axes.scatter(points[some, 0], points[some, 1], c=self._clusters[some], s=4, cmap="tab10")
+        axes.scatter(
+            points[self.chosen, 0], points[self.chosen, 1], s=9, facecolors="none", edgecolors="black", linewidths=0.4
+        )
+        axes.set_xlabel(f"latent coordinate {self._axes[0].get()}")
+        axes.set_ylabel(f"latent coordinate {self._axes[1].get()}")
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 
-    def choose(self, corners):
+    def choose(self, corners: Any) -> None:
         """Choose the particles within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
-        self.words.set("%s chosen" % counted(int(self.chosen.sum()), "particle"))
+        self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} chosen")
         self.draw()
 
-    def createSubset(self):
+    def createSubset(self) -> Any:
         """Start pwem's protocol that makes a set of the chosen particles. Returns it, None if none is chosen."""
         if not self.chosen.any():
             messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
@@ -80,26 +86,24 @@ class LatentWindow(CanvasWindow):
             other="",
             sqliteFile=path + ",",
             outputClassName="SetOfParticles",
-            objLabel="region of %s" % self._protocol.getRunName(),
+            objLabel=f"region of {self._protocol.getRunName()}",
         )
         project.launchProtocol(subset)
-        self.words.set(
-            "The set of %s is made by %s." % (counted(int(self.chosen.sum()), "particle"), subset.getRunName())
-        )
+        self.words.set(f"The set of {counted(int(self.chosen.sum()), 'particle')} is made by {subset.getRunName()}.")
         return subset
 
-    def _newFile(self):
+    def _newFile(self) -> Any:
         """Path of a selection that no other run reads, now or when it is run again."""
         count = int(self.chosen.sum())
-        names = (self._protocol._getExtraPath("chosen_%d_%d.sqlite" % (count, n)) for n in itertools.count(1))
+        names = (self._protocol._getExtraPath(f"chosen_{count}_{n}.sqlite") for n in itertools.count(1))
         return next(name for name in names if not os.path.exists(name))
 
 
 class PathWindow(CanvasWindow):
     """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis."""
 
-    def __init__(self, parent, paths, title):
-        CanvasWindow.__init__(self, parent, "Maps along an axis: %s" % title)
+    def __init__(self, parent: Any, paths: Sequence[str], title: str) -> None:
+        CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
         bar = ttk.Frame(self.root)
         bar.pack(fill=tk.X, padx=8, pady=4)
@@ -117,11 +121,11 @@ class PathWindow(CanvasWindow):
         self.addFigure((9, 6))
         self.draw()
 
-    def current(self):
+    def current(self) -> Any:
         """File of the map on show."""
         return self._paths[int(self._axis.get()) - 1][int(self.slider.get()) - 1]
 
-    def draw(self):
+    def draw(self) -> None:
         data = mrcfile.read(self.current())
         self._figure.clear()
         pictures = [data[len(data) // 2], data[:, len(data) // 2], data[:, :, len(data) // 2]]
@@ -129,6 +133,6 @@ class PathWindow(CanvasWindow):
         for number, (picture, name) in enumerate(zip(pictures, "z y x z y x".split()), 1):
             axes = self._figure.add_subplot(2, 3, number)
             axes.imshow(picture, cmap="gray", origin="lower")
-            axes.set_title("%s along %s" % ("slice" if number < 4 else "projection", name), fontsize=9)
+            axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
             axes.axis("off")
         self._canvas.draw_idle()

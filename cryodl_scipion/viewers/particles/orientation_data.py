@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directions and scores of particles, from the STAR file of `cryodl assign-orientations`. No windows here."""
 
+from typing import Any
+
 import numpy as np
 
 from ...convert.star import columnsOf, iterColumns
@@ -17,17 +19,17 @@ _ANGLES = ("rlnAngleRot", "rlnAngleTilt")
 class Orientations:
     """rot, tilt: (n,) degrees. scores: {label: (n,) numbers}, those that the file has."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         present = columnsOf(path, "particles")
         scores = [name for name in SCORES if name in present]
         columns = _ANGLES + tuple(scores)
-        rows = list(iterColumns(path, columns, (float,) * len(columns), "particles"))
-        rows = np.array(rows).reshape(-1, len(columns))
+        read = list(iterColumns(path, columns, (float,) * len(columns), "particles"))
+        rows = np.array(read).reshape(-1, len(columns))
         self.rot, self.tilt = rows[:, 0], rows[:, 1]
         self.scores = {SCORES[name]: rows[:, 2 + place] for place, name in enumerate(scores)}
 
 
-def probabilitiesOf(path, count):
+def probabilitiesOf(path: str, count: int) -> Any:
     """(n, count) probabilities of the compositions, from the STAR file of `cryodl assess-integrity`."""
-    columns = tuple("cryodlProbability%d" % number for number in range(1, count + 1))
+    columns = tuple(f"cryodlProbability{number}" for number in range(1, count + 1))
     return np.array(list(iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)

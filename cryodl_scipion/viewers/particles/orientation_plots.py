@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of directions, and of how sure they are."""
 
+from typing import Any, Dict, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 _MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
 _FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
@@ -9,7 +13,7 @@ _PIECES = 8  # of a cell, each way
 _BLUE, _RED = "#4477aa", "#cc6677"
 
 
-def directionCounts(rot, tilt):
+def directionCounts(rot: float, tilt: float) -> Any:
     """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
 
     rot, tilt: (n,) degrees, any turn; tilt is from the pole z.
@@ -23,7 +27,7 @@ def directionCounts(rot, tilt):
     return counts
 
 
-def drawDirections(axes, rot, tilt):
+def drawDirections(axes: Axes, rot: float, tilt: float) -> None:
     """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
 
     The pole z (tilt 0) is on top. Uniform directions give one colour all over.
@@ -37,24 +41,21 @@ def drawDirections(axes, rot, tilt):
     axes.grid(alpha=0.25)
     axes.set_xticklabels([])
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
-    axes.set_yticklabels(["%d°" % t for t in (150, 120, 90, 60, 30)])
+    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
     axes.set_ylabel("Tilt")
     bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
     bar.set_label("Particles")
     axes.set_title(directionsInWords(counts))
 
 
-def directionsInWords(counts):
+def directionsInWords(counts: Any) -> str:
     """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
-    mean = counts.mean()
-    return "%d particles; %.0f %% of the directions are empty, the fullest has %s" % (
-        counts.sum(),
-        100 * np.mean(counts == 0),
-        "none" if not mean else "%.1f times the mean" % (counts.max() / mean),
-    )
+    mean, empty = counts.mean(), 100 * np.mean(counts == 0)
+    fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
+    return f"{counts.sum()} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
 
 
-def drawDistributions(figure, columns):
+def drawDistributions(figure: Figure, columns: Any) -> None:
     """A histogram for each of {label: (n,) numbers}, with its median."""
     figure.clear()
     panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
@@ -65,14 +66,14 @@ def drawDistributions(figure, columns):
             half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
             middle = (known.min() + known.max()) / 2
             axes.hist(known, bins=40, range=(middle - half, middle + half), color=_BLUE)
-            axes.axvline(np.median(known), color=_RED, linestyle="--", label="median %.3g" % np.median(known))
+            axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {np.median(known):.3g}")
             axes.legend()
         axes.set_xlabel(label)
         axes.set_ylabel("Particles")
     figure.tight_layout()
 
 
-def drawProbabilities(figure, probabilities, names, counts):
+def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
     """How sure each particle's composition is, and how many have which.
 
     probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.
@@ -81,7 +82,7 @@ def drawProbabilities(figure, probabilities, names, counts):
     panels = figure.subplots(1, len(names) + 1)
     for axes, name, values in zip(panels, names, np.transpose(probabilities)):
         axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)
-        axes.set_xlabel("Probability of %s" % name)
+        axes.set_xlabel(f"Probability of {name}")
         axes.set_ylabel("Particles")
     bars = panels[-1].bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED)
     panels[-1].bar_label(bars)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
+from typing import Any, List
+
+from pwem.objects import EMSet
+
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
@@ -26,10 +30,10 @@ class CryodlClasses2DViewer(PanelsViewer):
     _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles, class by class."))
     _WAIT = "There are no classes yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputClasses", None)
 
-    def _showClasses(self, classes):
+    def _showClasses(self, classes: EMSet) -> List[str]:
         value = getattr(self.protocol, "threshold", None)
         return [
             WindowView(
@@ -41,19 +45,19 @@ class CryodlClasses2DViewer(PanelsViewer):
             )
         ]
 
-    def _showParticles(self, classes):
+    def _showParticles(self, classes: EMSet) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), galleryOf(classes), self.protocol.getRunName())]
 
 
-def galleryOf(classes):
+def galleryOf(classes: EMSet) -> Any:
     """Gallery of the particles of a SetOfClasses2D, that can be shown class by class."""
     import numpy as np
 
     names, ids, groups, labels = [], [], [], []
     for number, made in enumerate(classes.iterItems(), 1):
-        labels.append("class %d" % made.getObjId())
+        labels.append(f"class {made.getObjId()}")
         for item in made.iterItems():
-            names.append("%06d@%s" % (item.getIndex() or 1, item.getFileName()))
+            names.append(f"{item.getIndex() or 1:06d}@{item.getFileName()}")
             ids.append(item.getObjId())
             groups.append(number)
     gallery = Gallery(dict(raw=names), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of denoised and of simulated particles."""
 
+from typing import Any, List
+
 from pwem.objects import SetOfParticles
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.particles.denoised import denoiserOf
-from ...protocols import CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles
+from ...protocols import (
+    CryodlProtDenoise,
+    CryodlProtExtractParticles,
+    CryodlProtRawParticles,
+    CryodlProtSimulateParticles,
+)
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..window import WindowView
@@ -19,21 +26,21 @@ class CryodlGalleryViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
-    def can_handle_this_instance(cls, instance):
+    def can_handle_this_instance(cls, instance: Any) -> bool:
         return isinstance(instance, SetOfParticles) and bool(denoiserOf(instance))
 
-    def _visualize(self, obj, **kwargs):
-        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), "Denoised by %s" % denoiserOf(obj))]
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
+        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}")]
 
 
 class CryodlParticlesViewer(Viewer):
     """What `Analyze results` opens for runs that make particles: a gallery, with the truth of simulated ones beside."""
 
     _name = "cryodl particles"
-    _targets = [CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles]
+    _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtRawParticles, CryodlProtSimulateParticles]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of the evaluation of a denoiser."""
 
+from typing import Any, Dict, List
+
 from ...protocols import CryodlProtEvaluateDenoiser
 from ..evaluation_words import PICTURES, TITLES, picturesIn, tableRows, verdictOf
 from ..panels_viewer import Panel, PanelsViewer
@@ -31,19 +33,19 @@ class CryodlEvaluateViewer(PanelsViewer):
     )
     _WAIT = "There is no evaluation yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol.getEvaluation()
 
-    def _showVerdict(self, evaluation):
+    def _showVerdict(self, evaluation: Dict[str, Any]) -> Any:
         return self._pictures(evaluation, "control")
 
-    def _showCurves(self, evaluation):
+    def _showCurves(self, evaluation: Dict[str, Any]) -> Any:
         return self._pictures(evaluation, "frc")
 
-    def _showParticles(self, evaluation):
+    def _showParticles(self, evaluation: Dict[str, Any]) -> Any:
         return self._pictures(evaluation, "triplets")
 
-    def _pictures(self, evaluation, first):
+    def _pictures(self, evaluation: Dict[str, Any], first: Any) -> List[str]:
         """One window for all; the panels differ in the picture that it begins with."""
         good, sentences = verdictOf(evaluation)
         pictures = picturesIn(self.protocol.getEvaluationFolder())
@@ -51,7 +53,7 @@ class CryodlEvaluateViewer(PanelsViewer):
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 pictures,
                 sentences,
                 good,

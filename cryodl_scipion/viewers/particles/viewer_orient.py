@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of oriented particles and of compositions."""
 
+from typing import Any, List
+
 from pwem.viewers.plotter import EmPlotter
 
+from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIntegrity
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
@@ -35,21 +38,21 @@ class CryodlOrientationsViewer(PanelsViewer):
     )
     _WAIT = "There are no orientations yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         result = self.protocol._result()
-        return None if result is None else Orientations(result.outputs["particles"])
+        return None if result is None else Orientations(result.outputs.particles)
 
-    def _showDirections(self, data):
-        plotter = EmPlotter(windowTitle="Directions: %s" % self.protocol.getRunName(), figsize=(9, 5))
+    def _showDirections(self, data: Any) -> List[str]:
+        plotter = EmPlotter(windowTitle=f"Directions: {self.protocol.getRunName()}", figsize=(9, 5))
         drawDirections(plotter.getFigure().add_subplot(projection="mollweide"), data.rot, data.tilt)
         return [plotter]
 
-    def _showScores(self, data):
-        plotter = EmPlotter(windowTitle="Scores: %s" % self.protocol.getRunName(), figsize=(12, 4.4))
+    def _showScores(self, data: Any) -> List[str]:
+        plotter = EmPlotter(windowTitle=f"Scores: {self.protocol.getRunName()}", figsize=(12, 4.4))
         drawDistributions(plotter.getFigure(), data.scores)
         return [plotter]
 
-    def _showParticles(self, data):
+    def _showParticles(self, data: Any) -> List[str]:
         gallery = Gallery.ofSet(self.protocol.outputParticles)
         return [
             WindowView(
@@ -78,18 +81,18 @@ class CryodlIntegrityViewer(PanelsViewer):
     )
     _WAIT = "There are no probabilities yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol._result()
 
-    def _showProbabilities(self, result):
+    def _showProbabilities(self, result: Result) -> List[str]:
         made, plotter = result.outputs, EmPlotter(windowTitle="Compositions", figsize=(12, 4.4))
         drawProbabilities(
-            plotter.getFigure(), probabilitiesOf(made["particles"], len(made["names"])), made["names"], made["counts"]
+            plotter.getFigure(), probabilitiesOf(made.particles, len(made.names)), made.names, made.counts
         )
         return [plotter]
 
-    def _showParticles(self, result):
-        gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs["names"])
+    def _showParticles(self, result: Result) -> List[str]:
+        gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs.names)
         return [
             WindowView(
                 GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)

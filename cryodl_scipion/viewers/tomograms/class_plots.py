@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of classes of subtomograms: how many, which for which, where in an embedding, and their averages."""
 
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from ..plots import shortened
@@ -13,7 +17,7 @@ _SLICES = ("z", "y", "x")
 _MOST_ROWS = 8  # of averages that are drawn beside an embedding
 
 
-def drawCounts(axes, counts):
+def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     """How many items each class has. counts: {name: number}."""
     bars = axes.bar(range(len(counts)), list(counts.values()), color=[colourOf(n) for n in range(1, len(counts) + 1)])
     axes.bar_label(bars)
@@ -24,14 +28,14 @@ def drawCounts(axes, counts):
     axes.margins(y=0.12)
 
 
-def drawConfusion(axes, matrix, rows, columns):
+def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     """Rows are the true classes, columns those that were found; colours are parts of a row, figures are numbers."""
     matrix = np.array(matrix, float).reshape(len(rows), len(columns))
     parts = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(
-            column, row, "%d" % count, ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black"
+            column, row, f"{count}", ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black"
         )
     axes.set_xticks(range(len(columns)))
     axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")
@@ -41,7 +45,7 @@ def drawConfusion(axes, matrix, rows, columns):
     axes.set_ylabel("True")
 
 
-def drawEmbedding(axes, places, classes, names):
+def drawEmbedding(axes: Axes, places: np.ndarray, classes: np.ndarray, names: Dict[int, str]) -> None:
     """The first two components of an embedding, coloured by class. names: {class number: name}."""
     for number in sorted(set(classes)):
         chosen = classes == number
@@ -53,7 +57,7 @@ def drawEmbedding(axes, places, classes, names):
             alpha=0.75,
             color=colourOf(int(number)) if number else "#888888",
             edgecolors="none",
-            label="%s (%d)" % (names.get(number, "class %d" % number), chosen.sum()),
+            label=f"{names.get(number, f'class {number}')} ({chosen.sum()})",
         )
     axes.set_xlabel("Component 1")
     axes.set_ylabel("Component 2" if places.shape[1] > 1 else "")
@@ -61,7 +65,7 @@ def drawEmbedding(axes, places, classes, names):
     axes.legend()
 
 
-def drawAverages(figure, averages):
+def drawAverages(figure: Union[Figure, SubFigure], averages: Sequence[Tuple[str, int, Optional[str]]]) -> None:
     """Middle slices of class averages, a row for each class. averages: [(name, count, file or None)].
 
     Raises ValueError or OSError that names the file.
@@ -71,18 +75,24 @@ def drawAverages(figure, averages):
         axes.set_xticks([])
         axes.set_yticks([])
     for number, (row, (name, count, path)) in enumerate(zip(grid, averages), 1):
-        row[0].set_ylabel("%s\n(%d)" % (shortened(name), count), color=colourOf(number), fontsize=9)
+        row[0].set_ylabel(f"{shortened(name)}\n({count})", color=colourOf(number), fontsize=9)
         if path is None:
             row[1].text(0.5, 0.5, "no average", ha="center", transform=row[1].transAxes)
             continue
         for axes, image in zip(row, middleSlices(readCube(path))):
             axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower")
     for axes, plane in zip(grid[0], _SLICES):
-        axes.set_title("across %s" % plane, fontsize=9)
+        axes.set_title(f"across {plane}", fontsize=9)
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 
 
-def drawEmbeddingAndAverages(figure, places, classes, averages, names):
+def drawEmbeddingAndAverages(
+    figure: Any,
+    places: np.ndarray,
+    classes: np.ndarray,
+    averages: Sequence[Tuple[str, int, Optional[str]]],
+    names: Dict[int, str],
+) -> None:
     """The embedding on the left and the averages of its classes on the right."""
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     drawEmbedding(left.add_subplot(), places, classes, names)

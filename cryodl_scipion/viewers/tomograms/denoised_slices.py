@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tomograms before and after denoising, slice by slice and side by side."""
 
+from typing import Any, Dict
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from ..plots import drawMicrograph, view
 from .slices_window import SlicesWindow
 
@@ -10,11 +15,14 @@ class DenoisedSlicesWindow(SlicesWindow):
 
     _SIZE = (13, 7)
 
-    def __init__(self, parent, data, denoised, title):
+    _axes: Any
+    _other: Any
+
+    def __init__(self, parent: Any, data: Any, denoised: Any, title: str) -> None:
         self._denoised, self._other = denoised, None
         SlicesWindow.__init__(self, parent, data, title)
 
-    def showMicrograph(self):
+    def showMicrograph(self) -> None:
         self._figure.clear()
         self._axes = self._other = self._preview = None
         if self.index() is not None:
@@ -27,21 +35,21 @@ class DenoisedSlicesWindow(SlicesWindow):
                 self._figure.text(0.5, 0.5, str(error), ha="center", wrap=True)
         self.refresh()
 
-    def _look(self):
+    def _look(self) -> None:
         for axes in (self._axes, self._other):
             if self._view is not None:
                 axes.set_xlim(*self._view[0])
                 axes.set_ylim(*self._view[1])
 
-    def _zoom(self, centre, span):
+    def _zoom(self, centre: Any, span: Any) -> None:
         for axes in (self._axes, self._other):
             view(axes, self._preview, centre, span)
 
-    def _text(self):
+    def _text(self) -> str:
         return SlicesWindow._text(self) + "; left as it was, right denoised"
 
 
-def drawSlices(figure, before, after):
+def drawSlices(figure: Figure, before: str, after: Any) -> Any:
     """The two Previews beside each other. Returns their axes."""
     figure.clear()
     left, right = figure.subplots(1, 2, gridspec_kw=dict(left=0.01, right=0.99, top=0.94, bottom=0.01, wspace=0.02))
@@ -51,7 +59,7 @@ def drawSlices(figure, before, after):
     return left, right
 
 
-def drawControls(axes, name, figures):
+def drawControls(axes: Axes, name: str, figures: Dict[str, Any]) -> None:
     """What the halves tell of a tomogram's denoising, by frequency. figures: `controls` of a result."""
     axes.clear()
     frequencies = figures["frequencies"]
@@ -60,6 +68,6 @@ def drawControls(axes, name, figures):
     axes.plot(frequencies, figures["kept"], color="#888888", ls="--", label="amplitude of the signal that is kept")
     axes.set_xlabel("Frequency (1/Å)")
     axes.set_ylim(-0.05, 1.1)
-    axes.set_title("%s: what denoising keeps" % name)
+    axes.set_title(f"{name}: what denoising keeps")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was found in tomograms, and how well, as tables. No windows here."""
 
+from typing import Dict, List, Optional, Tuple
+
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Pieces", "Surface (nm²)", "Voxels")
 JUDGED_TITLES = ("Feature", "Dice", "Precision", "Recall", "Boundary error (Å)", "Pieces found", "Pieces right")
 _ALL = "all tomograms"
 
 
-def foundRows(found):
+def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:
     """Rows of FOUND_TITLES. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}; sums come last."""
     rows, sums = [], {}
     for tomogram, features in sorted(found.items()):
@@ -19,23 +21,23 @@ def foundRows(found):
     return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
 
 
-def _row(tomogram, feature, figures):
+def _row(tomogram: str, feature: str, figures: Dict[str, Optional[float]]) -> Tuple[str, ...]:
     return (
         tomogram,
         feature,
         _size(figures["volume_nm3"]),
-        "%d" % figures["pieces"],
+        f"{figures['pieces']}",
         _size(figures.get("area_nm2")),
-        "%d" % figures["voxels"],
+        f"{figures['voxels']}",
     )
 
 
-def _size(value):
+def _size(value: Optional[float]) -> str:
     """A volume or area with three or more figures, never as a power of ten."""
-    return "-" if value is None else "%.0f" % value if value >= 100 else "%.3g" % value
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def judgedRows(features):
+def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:
     """Rows of JUDGED_TITLES. features: {name: {dice, precision, ...}}; what was not measured is '-'."""
     return [
         (name,)
@@ -54,5 +56,5 @@ def judgedRows(features):
     ]
 
 
-def _figure(value, form):
+def _figure(value: Optional[float], form: str) -> str:
     return "-" if value is None else form % value

@@ -2,9 +2,12 @@
 """Tomograms with what lies over them: labels, scores, coordinates. Slices are read when needed. No windows here."""
 
 import collections
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
+from pwem.objects import EMSet, SetOfCoordinates
 from tomo.constants import BOTTOM_LEFT_CORNER
+from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ..map_plots import readMap
@@ -20,7 +23,7 @@ _DEFAULT_THRESHOLD = 0.5
 Layer = collections.namedtuple("Layer", "name kind files names threshold")
 
 
-def layerOf(masks, name=None):
+def layerOf(masks: EMSet, name: Optional[str] = None) -> Any:
     """Layer of a SetOfTomoMasks. name: in the list, default what the set says of itself."""
     feature, files = featureOf(masks), {idOf(item): item.getFileName().split(":")[0] for item in clonesOf(masks)}
     if feature:
@@ -35,13 +38,20 @@ class TomogramSlices:
     pixelSize: Å/px. diameter: of the circles at points, px.
     """
 
-    def __init__(self, files, layers=(), points=None, pixelSize=1.0, diameter=10):
+    def __init__(
+        self,
+        files: Dict[str, Optional[str]],
+        layers: Sequence["Layer"] = (),
+        points: Optional[Dict[str, np.ndarray]] = None,
+        pixelSize: float = 1.0,
+        diameter: int = 10,
+    ) -> None:
         self.files, self.layers, self.points = files, list(layers), points or {}
         self.pixelSize, self.diameter = pixelSize, diameter
         self.ids, self._contrasts = list(files), {}
 
     @classmethod
-    def ofTomograms(cls, tomograms, masks=(), coordinates=None):
+    def ofTomograms(cls, tomograms: EMSet, masks: EMSet = (), coordinates: Optional[SetOfCoordinates] = None) -> Any:
         """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
         files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
@@ -50,15 +60,15 @@ class TomogramSlices:
 
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
-    def layer(self, name):
+    def layer(self, name: str) -> Optional["Layer"]:
         """The Layer of this name, None if there is none."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
-    def shape(self, tsId):
+    def shape(self, tsId: str) -> Tuple[int, int, int]:
         """(z, y, x) of a tomogram; without one, of the first layer that has it."""
         return self._volume(tsId).shape
 
-    def slice(self, tsId, axis, index):
+    def slice(self, tsId: str, axis: int, index: int) -> Any:
         """Preview of a slice of the tomogram, in greys that are those of the whole. axis: of the array [z, y, x]."""
         volume = self._volume(tsId)
         image, step = sliceOf(volume, axis, index, average=True)
@@ -67,7 +77,7 @@ class TomogramSlices:
         height, width = np.delete(volume.shape, axis)
         return Preview(stretchedTo(image, self._contrast(tsId)), step, int(width), int(height))
 
-    def overlay(self, tsId, layer, axis, index):
+    def overlay(self, tsId: str, layer: "Layer", axis: int, index: int) -> Optional[np.ndarray]:
         """(h, w) labels, or scores from 0 to 1, at a slice; None where the layer has no volume of this tomogram."""
         if layer is None or tsId not in layer.files:
             return None
@@ -79,7 +89,7 @@ class TomogramSlices:
             return image.astype(int)
         return image / 100 if np.issubdtype(volume.dtype, np.integer) else image  # int8 scores go from 0 to 100
 
-    def pointsNear(self, tsId, axis, index):
+    def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
         """(n, 3): place from left to right and from top to bottom (px), and radius of each point's circle here."""
         points = np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
         beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
@@ -89,13 +99,13 @@ class TomogramSlices:
             [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
         )
 
-    def _volume(self, tsId):
+    def _volume(self, tsId: str) -> np.ndarray:
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
         if path is None:
-            raise ValueError("Neither a tomogram nor a mask of %s is known." % tsId)
+            raise ValueError(f"Neither a tomogram nor a mask of {tsId} is known.")
         return readMap(path)
 
-    def _contrast(self, tsId):
+    def _contrast(self, tsId: str) -> Tuple[float, float]:
         """Black and white value of a tomogram, from some of its slices: one slice alone would flicker."""
         if tsId not in self._contrasts:
             volume = self._volume(tsId)
@@ -104,7 +114,9 @@ class TomogramSlices:
         return self._contrasts[tsId]
 
 
-def sliceOf(volume, axis, index, average, most=LARGEST_SIDE):
+def sliceOf(
+    volume: np.ndarray, axis: int, index: int, average: bool, most: int = LARGEST_SIDE
+) -> Tuple[np.ndarray, int]:
     """((h, w) float32 of at most `most` px a side, px of the volume per px of it) of a slice.
 
     volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
@@ -122,7 +134,7 @@ def sliceOf(volume, axis, index, average, most=LARGEST_SIDE):
     return padded.reshape(height, step, width, step).mean(axis=(1, 3), dtype=np.float32), step
 
 
-def pointsOf(coordinates):
+def pointsOf(coordinates: SetOfCoordinates3D) -> Dict[str, np.ndarray]:
     """{tsId: (n, 3) x, y, z px of the tomogram} of a SetOfCoordinates3D, counted from the first voxel's centre."""
     tomograms, points = byId(coordinates.getPrecedents()), {}
     for item in coordinates.iterItems():

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of what lies over a slice of a tomogram: labels, scores, places."""
 
+from typing import Any, Sequence, Tuple
+
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, Patch
@@ -18,19 +21,19 @@ _HEAT = "inferno"
 _LEGEND = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
-def colourOf(label):
+def colourOf(label: int) -> str:
     """label: 1, 2, ...; 255 is what nobody annotated."""
     return _UNSURE if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
 
 
-def nameOf(label, names):
+def nameOf(label: int, names: Sequence[str]) -> str:
     """What a label is called. names: of labels 1, 2, ..."""
     if label == NOT_ANNOTATED:
         return "not annotated"
-    return "%d %s" % (label, names[label - 1]) if label <= len(names) else "label %d" % label
+    return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
 
 
-def clearOverlay(axes):
+def clearOverlay(axes: Any) -> None:
     """Take away what the functions below drew earlier, and the legend."""
     for artist in [a for a in list(axes.images) + list(axes.collections) if a.get_gid() == _OVERLAY]:
         artist.remove()
@@ -38,7 +41,9 @@ def clearOverlay(axes):
         axes.get_legend().remove()
 
 
-def drawLabels(axes, labels, names, extent, opacity):
+def drawLabels(
+    axes: Any, labels: np.ndarray, names: Any, extent: Tuple[float, float, float, float], opacity: float
+) -> None:
     """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
 
     labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1.
@@ -53,7 +58,14 @@ def drawLabels(axes, labels, names, extent, opacity):
         axes.legend(handles=[Patch(color=colourOf(label), label=nameOf(label, names)) for label in listed], **_LEGEND)
 
 
-def drawScores(axes, scores, name, extent, opacity, threshold):
+def drawScores(
+    axes: Any,
+    scores: np.ndarray,
+    name: str,
+    extent: Tuple[float, float, float, float],
+    opacity: float,
+    threshold: float,
+) -> None:
     """A slice of scores as a heat map of those that reach the threshold. scores: (h, w) 0 to 1."""
     shown = np.ma.masked_less(np.nan_to_num(scores), max(threshold, 1e-6))
     axes.imshow(shown, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, extent=extent, interpolation="nearest").set_gid(
@@ -61,14 +73,14 @@ def drawScores(axes, scores, name, extent, opacity, threshold):
     )
     axes.legend(
         handles=[
-            Patch(color=matplotlib.colormaps[_HEAT](value), label="%s %.2f" % (name, value))
+            Patch(color=matplotlib.colormaps[_HEAT](value), label=f"{name} {value:.2f}")
             for value in np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
         ],
         **_LEGEND,
     )
 
 
-def drawPoints(axes, circles, colour=PICK_COLOUR):
+def drawPoints(axes: Axes, circles: Any, colour: str = PICK_COLOUR) -> None:
     """Places near a slice: circles: (n, 3) x, y, radius in px."""
     collection = PatchCollection(
         [Circle((x, y), radius) for x, y, radius in circles], facecolors="none", edgecolors=colour, linewidths=1.2

@@ -3,6 +3,9 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Callable, Optional
+
+from matplotlib.axes import Axes
 
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
@@ -18,9 +21,19 @@ class SlicesWindow(MicrographWindow):
     """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
     show first, default the last one."""
 
+    _number: Any
+    _place: Any
+    _problem: Any
+    _shownId: Any
+    _view: Any
+
     _LIST = "Tomograms"
 
-    def __init__(self, parent, data, title, accept=None, first=None):
+    _accept: Any  # a function that takes what was chosen, or None
+
+    def __init__(
+        self, parent: Any, data: Any, title: str, accept: Optional[Callable[..., Any]] = None, first: Any = None
+    ) -> None:
         self._data, self._plane, self._place, self._view = data, "z", None, None
         self._shownId = self._problem = None
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
@@ -30,7 +43,7 @@ class SlicesWindow(MicrographWindow):
         MicrographWindow.__init__(self, parent, title, data.ids, (), slider, self._threshold(), 0, accept)
 
     # ----- parts
-    def _addControls(self, slider):
+    def _addControls(self, slider: Any) -> None:
         """The choice of layer, plane, slice and opacity above the slider of the threshold."""
         self._chosen = tk.StringVar(self.root, self._layer)
         self._across, self._number = tk.StringVar(self.root, self._plane), tk.IntVar(self.root)
@@ -48,7 +61,7 @@ class SlicesWindow(MicrographWindow):
             self._addLayers()
         MicrographWindow._addControls(self, slider)
 
-    def _addLayers(self):
+    def _addLayers(self) -> None:
         row = ttk.Frame(self.root)
         row.pack(fill=tk.X, padx=6)
         ttk.Label(row, text="Over it").pack(side=tk.LEFT)
@@ -62,41 +75,41 @@ class SlicesWindow(MicrographWindow):
         )
 
     # ----- what happens
-    def turn(self):
+    def turn(self) -> None:
         """Show slices across the axis that was chosen, beginning in the middle."""
         self._plane, self._place, self._view = self._across.get(), None, None
         self.showMicrograph()
 
-    def move(self):
+    def move(self) -> None:
         """Show the slice that was chosen; what part of it is seen stays."""
         if self._number.get() != self._place and self._axes is not None:
             self._place, self._view = self._number.get(), (self._axes.get_xlim(), self._axes.get_ylim())
             self.showMicrograph()
 
-    def choose(self):
+    def choose(self) -> None:
         """Show another layer, with its own threshold."""
         self._layer = self._chosen.get()
         self.value.set(self._threshold())
         self.refresh()
 
-    def use(self):
+    def use(self) -> None:
         if self.settle():
             self._accept(dict(self._thresholds))
             self.root.destroy()
 
-    def refresh(self):
+    def refresh(self) -> None:
         if self._layer in self._thresholds:
             self._thresholds[self._layer] = self.value.get()
         MicrographWindow.refresh(self)
 
     # ----- the slice
-    def _threshold(self):
+    def _threshold(self) -> Any:
         return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), 0))
 
-    def _axis(self):
+    def _axis(self) -> Any:
         return PLANES[self._plane]
 
-    def _load(self, index):
+    def _load(self, index: int) -> Any:
         tsId = self._names[index]
         if tsId != self._shownId:
             self._shownId, self._view = tsId, None
@@ -106,15 +119,15 @@ class SlicesWindow(MicrographWindow):
         self._number.set(self._place)
         return self._data.slice(tsId, self._axis(), self._place)
 
-    def _upwards(self):
+    def _upwards(self) -> bool:
         return True
 
-    def _look(self):
+    def _look(self) -> None:
         if self._view is not None:
             self._axes.set_xlim(*self._view[0])
             self._axes.set_ylim(*self._view[1])
 
-    def _drawOn(self, axes):
+    def _drawOn(self, axes: Axes) -> None:
         clearOverlay(axes)
         tsId, layer = self._names[self.index()], self._data.layer(self._layer)
         extent = (-0.5, self._preview.width - 0.5, self._preview.height - 0.5, -0.5)
@@ -131,20 +144,20 @@ class SlicesWindow(MicrographWindow):
         axes.set_xlim(*limits[0])  # imshow shows all of it again
         axes.set_ylim(*limits[1])
 
-    def _text(self):
+    def _text(self) -> str:
         if self.index() is None or self._preview is None:
             return "There are no tomograms." if self.index() is None else ""
         tsId = self._names[self.index()]
         parts = [
-            "%s = %d of %d (px of %.4g Å), %s"
-            % (self._plane, self._place, self._data.shape(tsId)[self._axis()], self._data.pixelSize, _AXES[self._plane])
+            f"{self._plane} = {self._place} of {self._data.shape(tsId)[self._axis()]} (px of "
+            f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"
         ]
         if self._data.points:
             near = len(self._data.pointsNear(tsId, self._axis(), self._place))
-            parts.append("%d of %s here" % (near, counted(len(self._data.points.get(tsId, ())), "place")))
+            parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'place')} here")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:
-            parts.append("%s: none of this tomogram" % layer.name)
+            parts.append(f"{layer.name}: none of this tomogram")
         if self._data.files[tsId] is None:
             parts.append("the tomogram itself is not there")
         return "; ".join(parts + [self._problem] * bool(self._problem))

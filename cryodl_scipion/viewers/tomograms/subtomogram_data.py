@@ -2,8 +2,10 @@
 """Classes of subtomograms: slices of the items and of their averages, confusion, embedding. No windows here."""
 
 import csv
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
+from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SubTomogram
 
 from ...convert.tomograms.subtomogram_sets import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...convert.tomograms.subtomograms import fileOf
@@ -21,16 +23,18 @@ class SubtomogramGallery(Gallery):
     None: of each subtomogram, to turn it like its class average."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Filter to (Å, 0: not)", True
-    WORDS = {plane: "across %s" % plane for plane in _PLANES}
+    WORDS = {plane: f"across {plane}" for plane in _PLANES}
 
-    def __init__(self, names, ids, pixelSize, transforms=None, **values):
+    def __init__(
+        self, names: Any, ids: Any, pixelSize: Any, transforms: Optional[Tuple[np.ndarray, ...]] = None, **values: Any
+    ) -> None:
         Gallery.__init__(self, {plane: names for plane in _PLANES}, ids, pixelSize, **values)
         self._transforms = transforms
 
     @classmethod
-    def ofClasses(cls, classes):
+    def ofClasses(cls, classes: SetOfClassesSubTomograms) -> "SubtomogramGallery":
         """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
-        groups = {item.getObjId(): item.getObjLabel() or "class %d" % item.getObjId() for item in classes.iterItems()}
+        groups = {item.getObjId(): item.getObjLabel() or f"class {item.getObjId()}" for item in classes.iterItems()}
         kept, figures = [], {}
         for group, number in enumerate(sorted(groups), 1):
             for item in classes[number].iterItems():
@@ -51,11 +55,11 @@ class SubtomogramGallery(Gallery):
             groupNames=[groups[number] for number in sorted(groups)],
         )
 
-    def _places(self, position):
+    def _places(self, position: int) -> List[str]:
         how = "turned like the average of its class" if self._transforms is not None else "as it is in the file"
-        return ["Volume: %s" % self.names["z"][position], "Middle slices, %s" % how]
+        return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
 
-    def images(self, position, resolution=None, side=512):
+    def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """Three (h, w): means of the middle slices across z, y and x, turned like the class average if known."""
         volume = readCube(self.names["z"][position])
         if self._transforms is not None:
@@ -65,43 +69,43 @@ class SubtomogramGallery(Gallery):
         return [shrunk(lowPass(image, resolution, self.pixelSize), side) for image in found]
 
 
-def _matrixOf(item):
+def _matrixOf(item: SubTomogram) -> np.ndarray:
     return np.array(item.getTransform().getMatrix(), float) if item.hasTransform() else np.eye(4)
 
 
-def _figuresOf(item):
+def _figuresOf(item: SubTomogram) -> Dict[str, float]:
     value = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
     return {} if value is None else {CONFIDENCE: value}
 
 
-def nameOf(item):
+def nameOf(item: SubTomogram) -> str:
     """'path', or '000002@path' of an item in a stack of volumes."""
-    return "%06d@%s" % (item.getIndex(), fileOf(item)) if (item.getIndex() or 0) > 1 else fileOf(item)
+    return f"{item.getIndex():06d}@{fileOf(item)}" if (item.getIndex() or 0) > 1 else fileOf(item)
 
 
-def readCube(name):
+def readCube(name: str) -> np.ndarray:
     """(d, d, d) of 'path' or '000002@stack', read as it is needed. Raises FileNotFoundError or ValueError."""
     number, _, path = name.rpartition("@")
     volume = readMap(path, stack=bool(number))
     return volume[int(number) - 1] if number else volume
 
 
-def middleSlices(volume):
+def middleSlices(volume: np.ndarray) -> List[np.ndarray]:
     """Means of the middle slices across z, y and x; three (h, w)."""
     half = _half(volume.shape[0])
     return [np.asarray(volume[_middle(volume, axis, half)].mean(axis, dtype=np.float32)) for axis in range(3)]
 
 
-def _half(side):
+def _half(side: int) -> int:
     return max(0, int(_THICKNESS * side / 2))
 
 
-def _middle(volume, axis, half):
+def _middle(volume: np.ndarray, axis: int, half: int) -> Tuple[slice, ...]:
     place = volume.shape[axis] // 2
     return tuple(slice(place - half, place + half + 1) if n == axis else slice(None) for n in range(3))
 
 
-def turnedSlices(volume, matrix):
+def turnedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
     """As middleSlices, of the volume as a transform of Scipion turns it: its places into those of the average.
 
     volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.
@@ -116,7 +120,7 @@ def turnedSlices(volume, matrix):
     return found
 
 
-def _valuesAt(volume, places):
+def _valuesAt(volume: np.ndarray, places: np.ndarray) -> Any:
     """Values at places (3, ...) z, y, x between voxels, by the eight around; the mean of the volume outside."""
     volume = np.asarray(volume, np.float32)
     low = np.floor(places).astype(int)
@@ -130,21 +134,23 @@ def _valuesAt(volume, places):
     return total
 
 
-def averagesOf(classes, averages):
+def averagesOf(
+    classes: SetOfClassesSubTomograms, averages: SetOfAverageSubTomograms
+) -> List[Tuple[str, int, Optional[str]]]:
     """[(name, number of items, file or None)] of classes, in the order of their numbers. averages: set, or None."""
     files = {} if averages is None else {item.getObjId(): fileOf(item) for item in averages.iterItems()}
     return [
-        (item.getObjLabel() or "class %d" % item.getObjId(), item.getSize(), files.get(item.getObjId()))
+        (item.getObjLabel() or f"class {item.getObjId()}", item.getSize(), files.get(item.getObjId()))
         for item in classes.iterItems(orderBy="id")
     ]
 
 
-def readEmbedding(path):
+def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     """((n, c) places, (n,) class numbers) of the engine's table. Raises ValueError or OSError that names the file."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or "class" not in rows[0]:
-        raise ValueError("%s holds no embedding: there is no column `class`." % path)
+        raise ValueError(f"{path} holds no embedding: there is no column `class`.")
     components = [name for name in rows[0] if name not in ("name", "class")]
     return (
         np.array([[float(row[name]) for name in components] for row in rows]),

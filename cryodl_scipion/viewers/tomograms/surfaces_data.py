@@ -2,6 +2,7 @@
 """Surfaces of features from STL files, simplified so that they can be turned quickly. No windows here."""
 
 import os
+from typing import Any, Dict, Iterable, Sequence
 
 import numpy as np
 
@@ -16,12 +17,12 @@ class Surfaces:
     """Surfaces of features in tomograms. files: {tomogram: {feature: STL file}}. scripts: {tomogram: .cxc file}.
     features: names in the order of the labels."""
 
-    def __init__(self, files, scripts, features):
+    def __init__(self, files: Dict[str, Dict[str, str]], scripts: Dict[str, Any], features: Sequence[str]) -> None:
         self.files, self.scripts, self.features = files, scripts or {}, list(features)
         self.names = sorted(files)
         self._read = {}
 
-    def triangles(self, name):
+    def triangles(self, name: str) -> Dict[str, np.ndarray]:
         """{feature: (n, 3, 3) corners, x, y, z in nm} of a tomogram, simplified."""
         if name not in self._read:
             most = MOST_TRIANGLES // max(1, len(self.files[name]))
@@ -29,16 +30,16 @@ class Surfaces:
         return self._read[name]
 
 
-def readSurface(path, most=MOST_TRIANGLES):
+def readSurface(path: str, most: int = MOST_TRIANGLES) -> np.ndarray:
     """(n, 3, 3) corners of about `most` triangles at most, simplified by joining corners that lie near each other.
 
     path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError("The surface %s is not there. Make it again by merging the features." % path)
+        raise FileNotFoundError(f"The surface {path} is not there. Make it again by merging the features.")
     count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
     if count < 0 or rest:
-        raise ValueError("The surface %s is no whole binary STL file. Merge the features again." % path)
+        raise ValueError(f"The surface {path} is no whole binary STL file. Merge the features again.")
     if not count:
         return np.zeros((0, 3, 3), np.float32)
     corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]
@@ -53,18 +54,18 @@ def readSurface(path, most=MOST_TRIANGLES):
         cell *= _COARSER
 
 
-def _parts(corners):
+def _parts(corners: np.ndarray) -> Iterable[Any]:
     return (corners[start : start + _AT_ONCE] for start in range(0, len(corners), _AT_ONCE))
 
 
-def _firstCell(corners, most):
+def _firstCell(corners: np.ndarray, most: int) -> float:
     """Side of the cells that about so many triangles are left with: a triangle for each cell's face."""
     sides = np.array(corners[:: max(1, len(corners) // 10000)])
     area = 0.5 * np.linalg.norm(np.cross(sides[:, 1] - sides[:, 0], sides[:, 2] - sides[:, 0]), axis=1).mean()
     return max(1e-6, np.sqrt(2 * area * len(corners) / most))
 
 
-def _joined(corners, low, cell):
+def _joined(corners: np.ndarray, low: np.ndarray, cell: float) -> np.ndarray:
     """Triangles whose corners were moved to the means of those in the same cell; repeated ones and those that became
     lines are gone."""
     triangles, keys, sums = [], [], []
@@ -84,7 +85,7 @@ def _joined(corners, low, cell):
     return means[np.searchsorted(known, _different(np.concatenate(triangles)))]
 
 
-def _different(triangles):
+def _different(triangles: np.ndarray) -> np.ndarray:
     """Triangles, (n, 3) numbers of corners, without those that have the same three."""
     _, first = np.unique(np.sort(triangles, axis=1), axis=0, return_index=True)
     return triangles[first]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of surfaces."""
 
+from typing import Any, Dict, Sequence
+
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
@@ -12,7 +14,7 @@ _LIGHT = np.array([-0.4, -0.6, 0.7]) / np.linalg.norm([-0.4, -0.6, 0.7])
 _DARKEST = 0.35  # of a colour, where no light falls
 
 
-def drawSurfaces(axes, surfaces, features, shown):
+def drawSurfaces(axes: Any, surfaces: Dict[str, np.ndarray], features: Sequence[str], shown: Sequence[str]) -> None:
     """Surfaces of some features, shaded, in nm.
 
     axes: 3-D. surfaces: {feature: (n, 3, 3)}. features: all names, in the order of the labels, which is that of the
@@ -39,18 +41,18 @@ def drawSurfaces(axes, surfaces, features, shown):
     else:
         axes.text2D(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
     for axis, setLabel in zip("xyz", (axes.set_xlabel, axes.set_ylabel, axes.set_zlabel)):
-        setLabel("%s (nm)" % axis)
+        setLabel(f"{axis} (nm)")
     if shown:
         axes.legend(
             handles=[Patch(color=colour(feature, features), label=feature) for feature in shown], loc="upper right"
         )
 
 
-def colour(feature, features):
+def colour(feature: str, features: Sequence[str]) -> str:
     return colourOf(features.index(feature) + 1)
 
 
-def _shaded(triangles, colour):
+def _shaded(triangles: np.ndarray, colour: str) -> np.ndarray:
     """(n, 3) colours of faces lit from one side; light falls through to the back a little."""
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)

@@ -3,6 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
+from typing import Any
 
 from ..window import CanvasWindow
 from .surfaces_plots import drawSurfaces
@@ -11,7 +12,7 @@ from .surfaces_plots import drawSurfaces
 class SurfacesWindow(CanvasWindow):
     """data: Surfaces. inChimera: function of a script's path that opens it and returns pyworkflow's views."""
 
-    def __init__(self, parent, data, title, inChimera):
+    def __init__(self, parent: Any, data: Any, title: str, inChimera: Any) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._inChimera = data, inChimera
         self._name = tk.StringVar(self.root, data.names[0])
@@ -31,7 +32,7 @@ class SurfacesWindow(CanvasWindow):
         self._axes = self._figure.add_axes((0.02, 0.03, 0.94, 0.94), projection="3d")
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         shown = [feature for feature, variable in self._shown.items() if variable.get()]
         try:
             drawSurfaces(self._axes, self._data.triangles(self._name.get()), self._data.features, shown)
@@ -40,6 +41,6 @@ class SurfacesWindow(CanvasWindow):
             self.message.set(str(error))
         self._canvas.draw_idle()
 
-    def openInChimera(self):
+    def openInChimera(self) -> None:
         for view in self._inChimera(self._data.scripts[self._name.get()]):
             view.show()

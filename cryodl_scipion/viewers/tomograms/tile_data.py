@@ -2,6 +2,7 @@
 """Annotated tiles for a gallery, and where they lie in their tomograms. No windows here."""
 
 import os
+from typing import Any, List
 
 import numpy as np
 
@@ -20,11 +21,11 @@ class TileGallery(Gallery):
     ITEM, GROUP, FILTER, UPWARDS = "Tile", "Tiles", "", True
     WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain, or nothing is drawn)"}
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self._folder, self._tiles = folder, read_tiles(folder)
         if not self._tiles:
             raise ValueError("There are no annotated tiles yet.")
-        kinds = ["%s: %s" % (tile.feature, "with" if tile.kind == POSITIVE else "without") for tile in self._tiles]
+        kinds = [f"{tile.feature}: {'with' if tile.kind == POSITIVE else 'without'}" for tile in self._tiles]
         names = sorted(set(kinds))
         Gallery.__init__(
             self,
@@ -36,26 +37,26 @@ class TileGallery(Gallery):
         )
         self._side = max(tile.size for tile in self._tiles)
 
-    def images(self, position, resolution=None, side=512):
+    def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """The tile and its drawing, of the side of the largest tile. Raises ValueError, OSError for a lost tomogram."""
         tile = self._tiles[position]
         drawing = drawingOf(self._folder, tile)
         drawing = np.where(drawing == UNCERTAIN, _GREY, drawing)
         return [self._padded(image) for image in (imageOf(self._folder, tile), drawing)]
 
-    def _padded(self, image):
+    def _padded(self, image: np.ndarray) -> Any:
         more = self._side - len(image)
         return np.pad(np.asarray(image, np.float32), (more // 2, more - more // 2), mode="edge") if more else image
 
-    def _places(self, position):
+    def _places(self, position: int) -> List[str]:
         tile = self._tiles[position]
         return [
-            "%s by %s" % (tile.feature, tile.annotator),
-            "In %s at z, y, x = %s px" % (tile.tomogram, ", ".join("%g" % value for value in tile.centre_zyx)),
+            f"{tile.feature} by {tile.annotator}",
+            f"In {tile.tomogram} at z, y, x = {', '.join(f'{value:g}' for value in tile.centre_zyx)} px",
         ]
 
 
-def tilesInTomograms(folder):
+def tilesInTomograms(folder: str) -> Any:
     """TomogramSlices with a circle for each tile; None if no tile lies in a tomogram that is there."""
     tiles = [tile for tile in read_tiles(folder) if tile.path and os.path.exists(tile.path)]
     if not tiles:

@@ -3,6 +3,7 @@
 
 import os
 import warnings
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -11,14 +12,14 @@ from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES
 from ..map_plots import readMap
 
 
-def drawingOf(folder, tile):
+def drawingOf(folder: str, tile: Any) -> np.ndarray:
     """(size, size) as it was drawn: 0 without the feature, 1 with it, 255 uncertain."""
     if tile.drawing is None:
         return np.zeros((tile.size, tile.size), np.int16)
     return np.array(_stack(folder, DRAWINGS)[tile.drawing][: tile.size, : tile.size], np.int16)
 
 
-def imageOf(folder, tile):
+def imageOf(folder: str, tile: Any) -> np.ndarray:
     """(size, size) float32 of the tile's slice, reflected at the tomogram's border, or its own image.
 
     Raises ValueError or OSError if the tomogram is not there.
@@ -30,14 +31,14 @@ def imageOf(folder, tile):
     return np.array(plane[np.ix_(rows, columns)], np.float32)
 
 
-def _stack(folder, name):
+def _stack(folder: str, name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
     return data if data.ndim == 3 else data[None]
 
 
-def _reflected(places, count):
+def _reflected(places: Any, count: int) -> Any:
     """Places beyond the border of an axis with `count` values, thrown back at its first and last value."""
     period = max(2 * (count - 1), 1)
     places = np.abs(places) % period

@@ -2,10 +2,13 @@
 """Tomograms and subtomograms that wizards show, to measure on. No windows here."""
 
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
+from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import imagesOf
+from ...viewers.preview import Preview
 from ..particles_to_measure import previewOf
 from .subtomogram_data import middleSlices, nameOf, readCube
 
@@ -18,17 +21,17 @@ class TomogramsToMeasure:
 
     LIST, UPWARDS = "Tomograms", True
 
-    def __init__(self, data, label):
+    def __init__(self, data: Any, label: Any) -> None:
         self._data, self.LABEL = data, label
         self.names, self.pixelSize, self.first = data.ids, data.pixelSize, 0
         self.largest = int(min(data.shape(data.ids[0])[1:]) * data.pixelSize / 2)
 
-    def preview(self, index):
+    def preview(self, index: int) -> Any:
         """Preview of the middle slice. Raises ValueError or OSError that names the file."""
         name = self.names[index]
         return self._data.slice(name, 0, self._data.shape(name)[0] // 2)
 
-    def positions(self, index):
+    def positions(self, index: int) -> List[str]:
         """None are known: the circle lies in the middle until it is moved."""
         return []
 
@@ -38,30 +41,30 @@ class SubtomogramsToMeasure:
 
     LIST, LABEL, UPWARDS = "Subtomograms", "Particle diameter (Å)", True
 
-    def __init__(self, subtomograms):
+    def __init__(self, subtomograms: SetOfSubTomograms) -> None:
         images = imagesOf(subtomograms)
         self._volumes = []
         for item in images.iterItems():
             if len(self._volumes) == _AVERAGED:
                 break
             self._volumes.append(nameOf(item))
-        self.names = ["mean of %d subtomograms" % len(self._volumes)] + [
+        self.names = [f"mean of {len(self._volumes)} subtomograms"] + [
             os.path.basename(name) for name in self._volumes[:_SHOWN]
         ]
         self.pixelSize, self.first = images.getSamplingRate(), 0
         self.largest = int(readCube(self._volumes[0]).shape[0] * self.pixelSize)
 
-    def preview(self, index):
+    def preview(self, index: int) -> Preview:
         """Preview of the mean (0) or of a subtomogram. Raises ValueError or OSError that names the file."""
         names = [self._volumes[index - 1]] if index else self._volumes
         return previewOf(np.mean([middleSlices(readCube(name))[0] for name in names], axis=0))
 
-    def positions(self, index):
+    def positions(self, index: int) -> List[str]:
         """None are known: the circle lies in the middle."""
         return []
 
 
-def labelCounts(volumes, most=2**26):
+def labelCounts(volumes: Sequence[np.ndarray], most: int = 2**26) -> Tuple[Dict[int, int], bool]:
     """({value: voxels}, whether all were counted) of label volumes, 0 left out; of large ones every n-th slice is read.
 
     volumes: memory-mapped (z, y, x) arrays. most: voxels that are read.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of annotated tiles."""
 
+from typing import Any, List
+
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...objects import CryodlAnnotations
@@ -19,7 +21,7 @@ class CryodlAnnotationsViewer(Viewer):
     _targets = [CryodlAnnotations]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(obj.getFolder()), str(obj))]
 
 
@@ -35,13 +37,13 @@ class CryodlAnnotateViewer(PanelsViewer):
     )
     _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputAnnotations", None)
 
-    def _showTiles(self, annotations):
+    def _showTiles(self, annotations: Any) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(annotations.getFolder()), str(annotations))]
 
-    def _showPlaces(self, annotations):
+    def _showPlaces(self, annotations: Any) -> List[str]:
         data = tilesInTomograms(annotations.getFolder())
         if data is None:
             return [
@@ -50,4 +52,4 @@ class CryodlAnnotateViewer(PanelsViewer):
                     "No tomograms",
                 )
             ]
-        return [WindowView(SlicesWindow, self.getTkRoot(), data, "Tiles of %s" % self.protocol.getRunName())]
+        return [WindowView(SlicesWindow, self.getTkRoot(), data, f"Tiles of {self.protocol.getRunName()}")]

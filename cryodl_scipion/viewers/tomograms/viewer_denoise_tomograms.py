@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of denoised tomograms."""
 
+from typing import Any, List
+
+from pwem.protocols import EMProtocol
 from pwem.viewers.plotter import EmPlotter
 
 from ...convert.tomograms.tomograms import engineNames
@@ -36,30 +39,30 @@ class CryodlDenoiseTomogramsViewer(PanelsViewer):
     )
     _WAIT = "No tomogram is denoised yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol
 
-    def _showSlices(self, protocol):
+    def _showSlices(self, protocol: EMProtocol) -> List[str]:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
             return [self.infoMessage(self._WAIT, "Nothing yet")]
         after = TomogramSlices.ofTomograms(denoised)
         before = TomogramSlices.ofTomograms(protocol.inputTomograms.get())
         before.ids = [name for name in before.ids if name in after.files]
-        title = "Denoised tomograms: %s" % protocol.getRunName()
+        title = f"Denoised tomograms: {protocol.getRunName()}"
         return [WindowView(DenoisedSlicesWindow, self.getTkRoot(), before, after, title)]
 
-    def _showControls(self, protocol):
+    def _showControls(self, protocol: EMProtocol) -> List[str]:
         result = protocol._result()
-        controls = {} if result is None else {k: v for k, v in result.outputs["controls"].items() if v}
+        controls = {} if result is None else {k: v for k, v in result.outputs.controls.items() if v}
         if not controls:
             return [self.infoMessage("No tomogram with halves is denoised yet.", "Nothing yet")]
         names = {name: tsId for tsId, name in engineNames(protocol.inputTomograms.get()).items()}
-        plotter = EmPlotter(windowTitle="Controls: %s" % protocol.getRunName(), figsize=(8, 5))
+        plotter = EmPlotter(windowTitle=f"Controls: {protocol.getRunName()}", figsize=(8, 5))
         shown = sorted(controls)[len(controls) // 2]  # one stands for all; denoise.json has them all
         drawControls(plotter.createSubPlot("", "", ""), names.get(shown, shown), controls[shown])
         return [plotter]
 
-    def _showModel(self, protocol):
-        title = "Training: %s" % protocol.getRunName()
+    def _showModel(self, protocol: EMProtocol) -> List[str]:
+        title = f"Training: {protocol.getRunName()}"
         return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of classes of subtomograms."""
 
+from typing import Any, List, Optional, Tuple
+
+from pwem.objects import EMSet
 from pwem.viewers.plotter import EmPlotter
+from tomo.objects import SetOfClassesSubTomograms
 
 from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms
 from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
@@ -27,28 +31,28 @@ class _ClassesPanels(PanelsViewer):
     _SECTION = "Classes"
     _WAIT = "There are no classes yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> SetOfClassesSubTomograms:
         return getattr(self.protocol, CLASSES, None)
 
-    def _averages(self, classes):
+    def _averages(self, classes: SetOfClassesSubTomograms) -> List[Tuple[str, int, Optional[str]]]:
         return averagesOf(classes, getattr(self.protocol, AVERAGES, None))
 
-    def _plotter(self, what, size):
-        return EmPlotter(windowTitle="%s: %s" % (what, self.protocol.getRunName()), figsize=size)
+    def _plotter(self, what: str, size: Tuple[float, float]) -> Any:
+        return EmPlotter(windowTitle=f"{what}: {self.protocol.getRunName()}", figsize=size)
 
-    def _showCounts(self, classes):
-        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs["counts"]
+    def _showCounts(self, classes: SetOfClassesSubTomograms) -> List[Any]:
+        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs.counts
         drawCounts(plotter.getFigure().add_subplot(), counts)
         plotter.getFigure().tight_layout()
         return [plotter]
 
-    def _showAverages(self, classes):
+    def _showAverages(self, classes: SetOfClassesSubTomograms) -> List[Any]:
         averages = self._averages(classes)
         plotter = self._plotter("Averages", (6.4, min(10, 0.4 + 1.75 * len(averages))))
         drawAverages(plotter.getFigure(), averages)
         return [plotter]
 
-    def _showGallery(self, classes):
+    def _showGallery(self, classes: EMSet) -> List[str]:
         return [galleryView(self.getTkRoot(), classes, self.protocol.getRunName())]
 
 
@@ -68,9 +72,9 @@ class CryodlClassifyViewer(_ClassesPanels):
         _GALLERY,
     )
 
-    def _showConfusion(self, classes):
+    def _showConfusion(self, classes: SetOfClassesSubTomograms) -> List[Any]:
         made = self.protocol._result().outputs
-        found = made.get("confusion")
+        found = made.confusion
         if not found:
             return [
                 self.infoMessage(
@@ -82,7 +86,7 @@ class CryodlClassifyViewer(_ClassesPanels):
         plotter = self._plotter("Confusion", (7, 6))
         axes = plotter.getFigure().add_subplot()
         drawConfusion(axes, found["matrix"], found["rows"], found["columns"])
-        axes.set_title("Accuracy %.3f" % made["accuracy"])
+        axes.set_title(f"Accuracy {made.accuracy:.3f}")
         plotter.getFigure().tight_layout()
         return [plotter]
 
@@ -103,8 +107,8 @@ class CryodlClusterViewer(_ClassesPanels):
         _GALLERY,
     )
 
-    def _showEmbedding(self, classes):
-        places, numbers = readEmbedding(self.protocol._result().outputs["embedding"])
+    def _showEmbedding(self, classes: SetOfClassesSubTomograms) -> List[Any]:
+        places, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
         plotter = self._plotter("Embedding", (13, 7))
@@ -112,6 +116,6 @@ class CryodlClusterViewer(_ClassesPanels):
         return [plotter]
 
 
-def galleryView(root, classes, title):
+def galleryView(root: Any, classes: EMSet, title: str) -> Any:
     data = SubtomogramGallery.ofClasses(classes)
     return WindowView(GalleryWindow, root, data, title, next(iter(data.figures), None))

@@ -2,12 +2,15 @@
 """Viewers of tomograms with what was found in them."""
 
 import os
+from typing import Any, List, Sequence
 
+from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from tomo.objects import SetOfCoordinates3D, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import featureOf, featuresOf
+from ...engine.cryodl.contract import Result
 from ...protocols import (
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
@@ -35,10 +38,10 @@ class CryodlMasksViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
-    def can_handle_this_instance(cls, instance):
+    def can_handle_this_instance(cls, instance: Any) -> bool:
         return isinstance(instance, SetOfTomoMasks) and bool(featureOf(instance) or featuresOf(instance))
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [slicesView(self.getTkRoot(), TomogramSlices.ofMasks(obj, [obj]), str(obj))]
 
 
@@ -50,13 +53,13 @@ class CryodlCoordinates3DViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
-    def can_handle_this_instance(cls, instance):
+    def can_handle_this_instance(cls, instance: Any) -> bool:
         if not isinstance(instance, SetOfCoordinates3D) or not instance.getSize():
             return False
         first = instance.getFirstItem()
         return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE))
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [slicesView(self.getTkRoot(), placesOf(obj), str(obj))]
 
 
@@ -75,16 +78,16 @@ class CryodlSegmentViewer(PanelsViewer):
     )
     _WAIT = "There are no scores yet. Wait until the first tomogram is segmented."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol._scoreSets() or None
 
-    def _showScores(self, sets):
+    def _showScores(self, sets: Any) -> List[str]:
         tomograms = self.protocol.inputTomograms.get()
         return [
             slicesView(
                 self.getTkRoot(),
                 TomogramSlices.ofTomograms(tomograms, sets.values()),
-                "Scores: %s" % self.protocol.getRunName(),
+                f"Scores: {self.protocol.getRunName()}",
             )
         ]
 
@@ -107,29 +110,29 @@ class CryodlMergeViewer(PanelsViewer):
     )
     _WAIT = "There are no labels yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputLabels", None)
 
-    def _showLabels(self, labels):
+    def _showLabels(self, labels: Sequence[str]) -> List[str]:
         scores = [masks for masks in self.protocol._pointed("inputScores")]
         data = TomogramSlices.ofMasks(labels, scores + [layerOf(labels, "features")])
-        return [slicesView(self.getTkRoot(), data, "Features: %s" % self.protocol.getRunName())]
+        return [slicesView(self.getTkRoot(), data, f"Features: {self.protocol.getRunName()}")]
 
-    def _showTable(self, labels):
+    def _showTable(self, labels: Sequence[str]) -> List[str]:
         return [
             WindowView(
                 TableWindow,
                 self.getTkRoot(),
-                "Features: %s" % self.protocol.getRunName(),
+                f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
                 foundRows(self.protocol.getFound()),
-                "All figures: %s" % os.path.abspath(self.protocol._result().outputs["table"]),
+                f"All figures: {os.path.abspath(self.protocol._result().outputs.table)}",
             )
         ]
 
-    def _showSurfaces(self, labels):
+    def _showSurfaces(self, labels: Sequence[str]) -> List[str]:
         made = self.protocol._result().outputs
-        files = {name: each for name, each in (made["surfaces"] or {}).items() if each}
+        files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
             return [
                 self.infoMessage(
@@ -140,8 +143,8 @@ class CryodlMergeViewer(PanelsViewer):
             WindowView(
                 SurfacesWindow,
                 self.getTkRoot(),
-                Surfaces(files, made["scripts"], made["features"]),
-                "Surfaces: %s" % self.protocol.getRunName(),
+                Surfaces(files, made.scripts, made.features),
+                f"Surfaces: {self.protocol.getRunName()}",
                 lambda path: chimeraViews(self, path, "script"),
             )
         ]
@@ -162,15 +165,15 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputCoordinates", None)
 
-    def _showPlaces(self, coordinates):
+    def _showPlaces(self, coordinates: SetOfCoordinates) -> List[str]:
         return [
             slicesView(
                 self.getTkRoot(),
                 placesOf(coordinates, [self.protocol.inputMasks.get()]),
-                "Places: %s" % self.protocol.getRunName(),
+                f"Places: {self.protocol.getRunName()}",
             )
         ]
 
@@ -190,10 +193,10 @@ class CryodlSimulateTomogramsViewer(PanelsViewer):
     )
     _WAIT = "There are no tomograms yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return getattr(self.protocol, "outputTomograms", None)
 
-    def _showTomograms(self, tomograms):
+    def _showTomograms(self, tomograms: EMSet) -> List[str]:
         labels = getattr(self.protocol, "outputLabels", None)
         data = TomogramSlices.ofTomograms(
             tomograms, [] if labels is None else [labels], getattr(self.protocol, "outputCoordinates", None)
@@ -213,34 +216,34 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
     )
     _WAIT = "There is no evaluation yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Any:
         return self.protocol._result()
 
-    def _showFigures(self, result):
+    def _showFigures(self, result: Result) -> List[str]:
         made = result.outputs
-        pictures = {name: path for name, path in made["pictures"].items() if os.path.exists(path)}
+        pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
         return [
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 pictures,
                 (),
                 None,
-                (JUDGED_TITLES, judgedRows(made["features"])),
+                (JUDGED_TITLES, judgedRows(made.features)),
             )
         ]
 
-    def _showSlices(self, result):
+    def _showSlices(self, result: Result) -> List[str]:
         found, truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
         data = TomogramSlices.ofMasks(found, [layerOf(truth, "truth"), layerOf(found, "segmentation")])
         return [slicesView(self.getTkRoot(), data, "Segmentation and truth")]
 
 
-def slicesView(root, data, title):
+def slicesView(root: Any, data: Any, title: str) -> Any:
     return WindowView(SlicesWindow, root, data, title)
 
 
-def placesOf(coordinates, masks=()):
+def placesOf(coordinates: SetOfCoordinates, masks: EMSet = ()) -> Any:
     """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
     return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)

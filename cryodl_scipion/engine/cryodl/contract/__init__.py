@@ -33,6 +33,7 @@ from .micrographs.consensus import ConsensusPicksConfig
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.exporting import ExportRelionConfig
+from .micrographs.extracting import ExtractParticlesConfig
 from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
@@ -68,6 +69,7 @@ from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
+from .recipes.reporting import ReportConfig
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
@@ -108,6 +110,7 @@ __all__ = [
     "DenoiseTomogramsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
+    "ExtractParticlesConfig",
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
@@ -138,6 +141,7 @@ __all__ = [
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
+    "ReportConfig",
     "Request",
     "Result",
     "SEGMENTER_NETWORKS",

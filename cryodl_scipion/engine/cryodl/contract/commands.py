@@ -18,6 +18,7 @@ from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
+from .micrographs.extracting import ExtractParticlesConfig, ExtractParticlesOutputs
 from .micrographs.general import TrainGeneralPickerConfig, TrainGeneralPickerOutputs
 from .micrographs.picking import PickConfig, PickOutputs, ProposeBoxesConfig, ProposeBoxesOutputs
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
@@ -42,6 +43,7 @@ from .particles.orienting import (
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
 from .particles.training import TrainDenoiserConfig, TrainDenoiserOutputs
+from .recipes.reporting import ReportConfig, ReportOutputs
 from .tomograms.annotating import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import (
     ClassifySubtomogramsConfig,
@@ -99,6 +101,12 @@ COMMANDS = {
             AssessMicrographsOutputs,
         ),
         Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
+        Command(
+            "extract-particles",
+            "micrographs.commands.extract_particles",
+            ExtractParticlesConfig,
+            ExtractParticlesOutputs,
+        ),
         Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
@@ -208,6 +216,7 @@ COMMANDS = {
         Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
+        Command("report", "recipes.commands.report", ReportConfig, ReportOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

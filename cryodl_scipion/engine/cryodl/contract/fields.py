@@ -159,7 +159,7 @@ def tilt_problems(config: typing.Any) -> typing.List[str]:
     if config.tilt_max > config.tilt_min:
         return []
     return [
-        f"Largest tilt (--tilt-max) is {config.tilt_max:g}°, not above the least tilt (--tilt-min) of "
+        f"Maximum tilt (--tilt-max) is {config.tilt_max:g}°, not above the minimum tilt (--tilt-min) of "
         f"{config.tilt_min:g}°."
     ]
 

@@ -8,15 +8,15 @@ from .params import param
 # The microscope of all simulations.
 _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     defocus_min=dict(
-        help="Smallest mean defocus; positive is underfocus.",
+        help="Minimum mean defocus; positive is underfocus.",
         default=8000.0,
-        label="Least defocus",
+        label="Minimum defocus",
         unit="Å",
         minimum=0,
         maximum=100000,
     ),
     defocus_max=dict(
-        help="Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0, maximum=100000
+        help="Maximum mean defocus.", default=25000.0, label="Maximum defocus", unit="Å", minimum=0, maximum=100000
     ),
     astigmatism=dict(
         help="Largest difference of the two defoci.",
@@ -47,6 +47,6 @@ def _defocus_problems(config: typing.Any) -> typing.List[str]:
     if config.defocus_max >= config.defocus_min:
         return []
     return [
-        f"Largest defocus (--defocus-max) is {config.defocus_max:g} Å, below the least defocus "
+        f"Maximum defocus (--defocus-max) is {config.defocus_max:g} Å, below the minimum defocus "
         f"(--defocus-min) of {config.defocus_min:g} Å."
     ]

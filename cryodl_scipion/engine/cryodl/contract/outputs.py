@@ -92,7 +92,8 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
     values : mapping
         As JSON holds them.
     old : bool
-        Whether they were written before outputs were declared: then missing values are None, and others are left.
+        Whether they were written before outputs were declared, or by a run that made nothing: then missing values are
+        None, and others are left.
 
     Raises
     ------

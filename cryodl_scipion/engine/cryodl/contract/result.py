@@ -58,11 +58,12 @@ class Result:
     outputs: the Outputs that stand beside the command's config, or a dict of the same names.
     skipped: inputs left out. warnings: sentences for the user.
     device: what was really used, in words. seconds: wall time.
-    nothing_made: all inputs were skipped; then a dict with some of the outputs is enough.
+    nothing_made: all inputs were skipped; then a dict with some of the outputs is enough, and those that are missing
+        are read as None.
     """
 
     command: str
-    outputs: typing.Mapping[str, typing.Any]
+    outputs: typing.Any  # its fields are declared by the command, so that no one type fits here
     device: str = ""
     seconds: float = 0.0
     skipped: typing.Tuple[Skipped, ...] = ()
@@ -98,10 +99,11 @@ class Result:
             raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
         data["warnings"] = tuple(data["warnings"])
-        declared = cls(**data)._declared()
+        declared = COMMANDS[data["command"]].outputs if data["command"] in COMMANDS else None
         if declared:
+            partial = version < RESULT_VERSION or data.get("nothing_made", False)
             try:
-                data["outputs"] = outputs_of(declared, data["outputs"], old=version < RESULT_VERSION)
+                data["outputs"] = outputs_of(declared, data["outputs"], old=partial)
             except ValueError as error:
                 raise ValueError(f"{path} is not a result of this version of {data['command']}. {error}") from None
         return cls(**data)

@@ -26,7 +26,6 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
     Raises FileNotFoundError, or ValueError that names the file that cannot be understood, two files for one key, or two
     micrographs of one file for one key.
     """
-
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist.")

@@ -56,7 +56,6 @@ def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> 
     OSError
         If nothing can be written there: read-only, or no room.
     """
-
     field = "annotations" if command.name in WINDOWS else "output"
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)

@@ -16,6 +16,7 @@ _ITEMS = {
     "pick": "micrograph",
     "assess-micrographs": "micrograph",
     "estimate-ctf": "micrograph",
+    "extract-particles": "micrograph",
     "denoise-micrographs": "micrograph",
     "denoise-tomograms": "tomogram",
     "segment": "tomogram",

@@ -22,7 +22,6 @@ FREE = ("device", "threads", "output")  # parameters that change nothing of what
 
 def check_output(output: str, what: str = "Output folder") -> None:
     """Raises FileExistsError if there is already something under the name of the output."""
-
     if os.path.exists(output):
         raise FileExistsError(
             f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove it."

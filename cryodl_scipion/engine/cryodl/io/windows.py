@@ -108,3 +108,25 @@ def _fit_screen(figure: typing.Any) -> None:
         width, height = figure.get_size_inches() * figure.dpi
         scale = min(1.0, room[0] / width, room[1] / height)
         figure.canvas.manager.resize(round(width * scale), round(height * scale))
+
+
+class MouseAndKeys(typing.Protocol):
+    """What a window does with mouse and keys, in px of the picture."""
+
+    def press(self, event: typing.Any) -> None: ...
+    def motion(self, event: typing.Any) -> None: ...
+    def release(self, event: typing.Any) -> None: ...
+    def scroll(self, event: typing.Any) -> None: ...
+    def key(self, event: typing.Any) -> None: ...
+
+
+def connect(figure: typing.Any, window: MouseAndKeys) -> None:
+    """Send the mouse and the keys of a matplotlib figure to a window."""
+    for event, action in (
+        ("button_press_event", window.press),
+        ("motion_notify_event", window.motion),
+        ("button_release_event", window.release),
+        ("scroll_event", window.scroll),
+        ("key_press_event", window.key),
+    ):
+        figure.canvas.mpl_connect(event, action)

@@ -115,6 +115,31 @@ class FitReport:
     stop_reason: str
     seconds: float
 
+    def record(self, seconds: float, device: str, seed: int) -> dict[str, typing.Any]:
+        """What a model card says of how the training ended.
+
+        Parameters
+        ----------
+        seconds : float
+            Wall time of the whole command.
+        device : str
+            In words.
+        seed : int
+
+        Returns
+        -------
+        dict
+            steps, best_step, stop_reason, seconds, device and seed.
+        """
+        return dict(
+            steps=self.steps,
+            best_step=self.best_step,
+            stop_reason=self.stop_reason,
+            seconds=round(seconds, 1),
+            device=device,
+            seed=seed,
+        )
+
 
 def fit(
     task: Task, schedule: Schedule, folder: Path, accelerator: typing.Any, log: typing.Callable[[str], None] = print

@@ -8,6 +8,8 @@ import typing
 import numpy as np
 import torch
 
+from ..core.boxes import box_corners, cut_boxes, inside, normalised
+
 if typing.TYPE_CHECKING:
     from ..core.projections import Projector
 
@@ -115,15 +117,9 @@ def cut_particles(
     Returns images (m, box, box) float32 array, the boxes' centres (m, 2) whole px, and whole (n,) bool: particles whose
     box lies inside of the micrograph; of the others there is none.
     """
-    places = np.rint(centres).astype(int).reshape(-1, 2)
-    low = places - box // 2
-    whole = ((low >= 0) & (low + box <= np.array(image.shape))).all(axis=1)
-    boxes = [image[y : y + box, x : x + box] for y, x in low[whole]]
-    if not boxes:
+    corners, places = box_corners(centres, box)
+    whole = inside(corners, box, tuple(image.shape))
+    if not whole.any():
         return np.zeros((0, box, box), np.float32), places[whole], whole
-    images = torch.stack(boxes).float()
-    axis = torch.arange(box) - box // 2
-    outside = axis[:, None] ** 2 + axis**2 > radius**2
-    background = images[:, outside]
-    images = (images - background.mean(1)[:, None, None]) / background.std(1).clamp(min=1e-12)[:, None, None]
-    return (-images if dark_protein else images).numpy(), places[whole], whole
+    images, _ = normalised(cut_boxes(image, corners[whole], box), radius, dark_protein)
+    return images.numpy(), places[whole], whole

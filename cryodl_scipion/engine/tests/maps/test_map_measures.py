@@ -28,7 +28,7 @@ def atoms(tmp_path):
 
 
 def with_b(atoms, b_factor, voxels=0.5):
-    """The noiseless map of atoms that are Gaussians of the Q-score's width, blurred by a B factor (Å²)."""
+    """The noiseless map of atoms that are Gaussians of the Q-score's width, blurred by a B-factor (Å²)."""
     grid = empty_grid((72, 72, 96)[::-1], voxels, (-6.0, -18.0, -18.0))
     width = np.sqrt(SIGMA**2 + b_factor / (8 * np.pi**2))
     return dataclasses.replace(grid, data=model_density(atoms, grid, width))

@@ -176,7 +176,7 @@ def boxes(folder, truth, positives, negatives):
 
 @pytest.mark.slow
 def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
-    """Most particles of the micrographs are unlabelled and must not be taught as background."""
+    """Maximum number of particles of the micrographs are unlabelled and must not be taught as background."""
     truth = blob_project(tmp_path, count=4)
     boxes(tmp_path, truth, 20, 60)
     assert train(tmp_path, steps=30, coordinates="good", more=["--background", str(tmp_path / "bad")]) == 0

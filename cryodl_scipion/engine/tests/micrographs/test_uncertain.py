@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Uncertain places: circles or masks, in px of the micrographs, left out of training and validation."""
+"""Uncertain regions: circles or masks, in px of the micrographs, left out of training and validation."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Made-up assemblies and the varied micrographs that a general picker learns from."""
+"""Artificial assemblies and the varied micrographs that a general picker learns from."""
 
 import numpy as np
 import pytest

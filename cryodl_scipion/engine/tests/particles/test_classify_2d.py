@@ -134,7 +134,7 @@ def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(fol
         (
             dict(max_shift=60),
             None,
-            "Largest shift (--max-shift) is 60 Å; it must be at most a quarter of the box, 32 Å",
+            "Maximum shift (--max-shift) is 60 Å; it must be at most a quarter of the box, 32 Å",
         ),
         (dict(), lambda images: images * 0, "the images are empty (all pixels the same, or not finite numbers)"),
         (dict(), lambda images: images * np.nan, "the images are empty (all pixels the same, or not finite numbers)"),

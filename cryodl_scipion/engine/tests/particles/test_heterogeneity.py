@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """fit-heterogeneity and select-latent: motion where there is some, none where there is none."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -76,6 +77,24 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
         expected = seen.errors[..., number] * np.exp(-2j * np.pi / 32 * turns)
         alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
         assert alike > 0.98 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.05), name
+
+
+def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
+    particles = read_particles("p.star")
+    optics = [dataclasses.replace(o, voltage_kv=(300, 200)[row % 2]) for row, o in enumerate(particles.optics)]
+    mixed = dataclasses.replace(particles, optics=np.array(optics, dtype=object)).subset(np.arange(20))
+    coefficients = load_coefficients(mixed, 8, 20, "bright", tmp_path)
+    assert np.allclose(coefficients.wavelength[:4], [0.01969, 0.02508, 0.01969, 0.02508], atol=1e-5)
+    views, cube, rows, count = Views.of(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
+    volume = resized(mrcfile.read("p_map.mrc"), 20)
+    table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
+    views.move(rows, np.tile([0.0] * 6 + [0.3, 0, 0], (20, 1)))
+    found = look(coefficients, views, rows, cube, table, count).transfer
+    moved = [dataclasses.replace(o, defocus_u=o.defocus_u + 300, defocus_v=o.defocus_v + 300) for o in mixed.optics]
+    (tmp_path / "moved").mkdir()
+    changed = dataclasses.replace(mixed, optics=np.array(moved, dtype=object))
+    expected = load_coefficients(changed, 8, 20, "bright", tmp_path / "moved").read(rows, count)[1]
+    assert np.allclose(found, expected, atol=0.01 * np.abs(expected).max())
 
 
 def test_motion_is_found_and_the_first_coordinate_follows_it(here):

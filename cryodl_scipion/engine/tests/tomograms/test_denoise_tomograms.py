@@ -137,6 +137,10 @@ def spoil(kind):
     if kind == "image":
         write_mrc("tomo2_even.mrc", np.zeros((64, 48), np.float32), PIXEL)
         odd = np.zeros((64, 48), np.float32)
+    if kind == "scaled":
+        odd = 3 * odd
+    if kind == "moved":
+        odd = odd + 2
     if kind == "empty":
         odd = np.zeros(SHAPE, np.float32)
     write_mrc("tomo2_odd.mrc", odd, 12.5 if kind == "pixel" else PIXEL)
@@ -151,6 +155,8 @@ def spoil(kind):
         ("copy", "They are copies, or were denoised before"),
         ("denoised", "They are copies, or were denoised before"),
         ("strange", "have nothing in common"),
+        ("scaled", "each was scaled by itself"),
+        ("moved", "have different grey values"),
         ("image", "It is an image, not a tomogram"),
         ("empty", "has the same value nearly everywhere"),
     ],

@@ -226,7 +226,7 @@ def test_sets_that_teach_nothing_are_refused(model, change, words, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("--tilt-min", "60", "--tilt-max", "-60"), "not above the least tilt"),
+        (("--tilt-min", "60", "--tilt-max", "-60"), "not above the minimum tilt"),
         (("--class-names", "a", "b"), "2 names of classes"),
         (("--particle-diameter", "500"), "only 160 Å wide"),
         (("--resolution", "120"), "Give 43 Å or less"),

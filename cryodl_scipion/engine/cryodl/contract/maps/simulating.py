@@ -40,15 +40,15 @@ class SimulateHalfMapsConfig:
         none_means="the structure with 20 Å of solvent on each side",
     )
     b_factor: float = param(
-        "B factor that the maps are blurred by, as they come out of a reconstruction.",
+        "B-factor that the maps are blurred by, as they come out of a reconstruction.",
         default=100.0,
-        label="B factor",
+        label="B-factor",
         unit="Å²",
         minimum=0,
         maximum=1000,
     )
     flexibility: float = param(
-        "How much the B factor rises from the core to the surface and to flexible domains.",
+        "How much the B-factor rises from the core to the surface and to flexible domains.",
         default=100.0,
         label="Flexibility",
         unit="Å²",
@@ -66,7 +66,7 @@ class SimulateHalfMapsConfig:
         "A belt of detergent around the middle, as of a membrane protein.", default=False, label="Detergent belt"
     )
     side_chains: float = param(
-        "How much the B factor rises with each bond that an atom is away from the backbone.",
+        "How much the B-factor rises with each bond that an atom is away from the backbone.",
         default=30.0,
         label="Flexibility of side chains",
         unit="Å²",
@@ -92,7 +92,7 @@ class SimulateHalfMapsConfig:
         expert=True,
     )
     sharpen: bool = param(
-        "The whole map is sharpened by its B factor and filtered by its FSC, as deposited maps are.",
+        "The whole map is sharpened by its B-factor and filtered by its FSC, as deposited maps are.",
         default=True,
         label="Sharpen the whole map",
     )

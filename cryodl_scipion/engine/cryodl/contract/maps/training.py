@@ -70,9 +70,9 @@ class TrainMapImproverConfig:
         maximum=20,
     )
     grid: float = param(
-        "Pixel size that maps are brought to. 0.5 for maps finer than that of 3 Å resolution.",
+        "Pixel size that maps are resampled to. Choose 0.5 for maps of a better resolution than 3 Å.",
         default=1.0,
-        label="Grid",
+        label="Working pixel size",
         unit="Å/px",
         minimum=0.3,
         maximum=3,
@@ -95,7 +95,7 @@ class TrainMapImproverConfig:
         expert=True,
     )
     local_effects: bool = param(
-        "Simulated maps differ from place to place in resolution and contrast, as real ones do. Off: for comparison.",
+        "Resolution and contrast of simulated maps vary locally, as in real maps. Off: for comparison.",
         default=True,
         label="Local effects",
         expert=True,

@@ -37,7 +37,7 @@ class AssessMicrographsConfig:
     least_particles: typing.Optional[int] = param(
         "Micrographs with fewer picks are bad.",
         default=None,
-        label="Least particles",
+        label="Minimum number of particles",
         minimum=0,
         maximum=1000000,
         none_means="no limit",
@@ -45,7 +45,7 @@ class AssessMicrographsConfig:
     least_score: typing.Optional[float] = param(
         "Micrographs with a lower mean score are bad.",
         default=None,
-        label="Least mean score",
+        label="Minimum mean score",
         minimum=0,
         maximum=1,
         none_means="no limit",
@@ -53,7 +53,7 @@ class AssessMicrographsConfig:
     most_contaminated: typing.Optional[float] = param(
         "Micrographs with more contaminated area are bad.",
         default=20.0,
-        label="Most contaminated area",
+        label="Maximum contaminated area",
         unit="%",
         minimum=0,
         maximum=100,
@@ -62,7 +62,7 @@ class AssessMicrographsConfig:
     most_carbon: typing.Optional[float] = param(
         "Micrographs with more carbon are bad.",
         default=50.0,
-        label="Most carbon area",
+        label="Maximum carbon area",
         unit="%",
         minimum=0,
         maximum=100,
@@ -72,7 +72,7 @@ class AssessMicrographsConfig:
         "Micrographs whose background varies more are bad: its range (5th to 95th percentile) over the noise, a proxy "
         "of uneven ice.",
         default=None,
-        label="Most ice gradient",
+        label="Maximum ice gradient",
         unit="noise sigma",
         minimum=0,
         maximum=1000,

@@ -38,9 +38,9 @@ class ConsensusPicksConfig:
     )
     at_least: int = param("Sets that must have found a particle.", default=2, label="At least", minimum=1, maximum=100)
     least_score: float = param(
-        "Least mean score over all sets; a set that did not find the particle counts as 0.",
+        "Minimum mean score over all sets; a set that did not find the particle counts as 0.",
         default=0.4,
-        label="Least score",
+        label="Minimum score",
         minimum=0,
         maximum=1,
     )

@@ -35,7 +35,7 @@ class EstimateCtfConfig:
         maximum=1,
     )
     minimum_defocus: float = param(
-        "Smallest defocus to look for; positive is underfocus.",
+        "Minimum defocus of the search; positive is underfocus.",
         default=3000.0,
         label="Minimum defocus",
         unit="Å",
@@ -43,7 +43,7 @@ class EstimateCtfConfig:
         maximum=200000,
     )
     maximum_defocus: float = param(
-        "Largest defocus to look for.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
+        "Maximum defocus to look for.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
     )
     maximum_astigmatism: float = param(
         "Largest difference of DefocusU and DefocusV to look for. 0: none.",

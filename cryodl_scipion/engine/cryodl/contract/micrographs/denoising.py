@@ -64,7 +64,7 @@ class DenoiseMicrographsConfig:
         none_means="the method's own number",
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail that is kept; the rest is filtered away before.",
+        "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
         default=None,
         label="Resolution",
         unit="Å",

@@ -22,9 +22,9 @@ class TrainGeneralPickerConfig:
         path="file",
     )
     procedural: int = param(
-        "Made-up assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures.",
+        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures.",
         default=120,
-        label="Made-up assemblies",
+        label="Artificial assemblies",
         minimum=0,
         maximum=100000,
     )
@@ -50,9 +50,9 @@ class TrainGeneralPickerConfig:
         maximum=1000000,
     )
     real_share: float = param(
-        "Part of the training crops that is real, if there are real sets.",
+        "Fraction of the training crops that is real, if there are real sets.",
         default=0.2,
-        label="Share of real crops",
+        label="Fraction of real crops",
         minimum=0,
         maximum=1,
     )

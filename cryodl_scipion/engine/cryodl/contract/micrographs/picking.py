@@ -69,7 +69,7 @@ class PickConfig:
         expert=True,
     )
     minimum_distance: typing.Optional[float] = param(
-        "Of two picks nearer than this only the better stays.",
+        "Minimum distance between picks; of two closer ones the one with the higher score stays.",
         default=None,
         label="Minimum distance",
         unit="Å",

@@ -37,9 +37,9 @@ class SimulateMicrographsConfig:
         maximum=100000,
     )
     closest: float = param(
-        "Smallest distance of two particles' centres; below 1 they overlap.",
+        "Minimum distance of two particles' centres; below 1 they overlap.",
         default=1.15,
-        label="Smallest distance",
+        label="Minimum distance",
         unit="diameters",
         minimum=0.2,
         maximum=100,
@@ -60,9 +60,9 @@ class SimulateMicrographsConfig:
         maximum=1000,
     )
     snr_max: typing.Optional[float] = param(
-        "Largest SNR; each micrograph takes one between, logarithmically.",
+        "Maximum SNR; each micrograph takes one between, logarithmically.",
         default=None,
-        label="Largest SNR",
+        label="Maximum SNR",
         minimum=1e-6,
         maximum=1000,
         none_means="SNR for all",
@@ -131,7 +131,7 @@ class SimulateMicrographsConfig:
     def check_together(self) -> typing.List[str]:
         problems = _defocus_problems(self)
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
-            problems = [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
+            problems = [f"Maximum SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
         return problems
 
 

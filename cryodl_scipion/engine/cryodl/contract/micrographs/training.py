@@ -86,10 +86,10 @@ class TrainPickerConfig:
         none_means="proposed where it is needed",
     )
     uncertain: typing.Optional[str] = param(
-        "Folder with places that are left out of training and validation: coordinates (circles of one particle "
+        "Folder with regions that are excluded from training and validation: coordinates (circles of one particle "
         "diameter), or masks <micrograph>.mrc of the micrographs' size, not 0 where uncertain.",
         default=None,
-        label="Uncertain places",
+        label="Uncertain regions",
         path="folder",
         none_means="nothing is left out",
         expert=True,

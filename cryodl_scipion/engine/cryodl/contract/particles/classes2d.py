@@ -38,14 +38,14 @@ class Classify2DConfig:
     max_shift: typing.Optional[float] = param(
         "Largest distance of a particle from its box's centre.",
         default=None,
-        label="Largest shift",
+        label="Maximum shift",
         unit="Å",
         minimum=0,
         maximum=1000,
         none_means="a twelfth of the box",
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail that is compared. The averages have all detail.",
+        "Resolution limit of the comparison. The averages have all detail.",
         default=None,
         label="Resolution",
         unit="Å",
@@ -62,7 +62,7 @@ class Classify2DConfig:
     epochs: int = param(
         "Passes over all particles with the full number of classes at most; it ends earlier when the classes stay.",
         default=8,
-        label="Largest number of passes",
+        label="Maximum number of passes",
         minimum=1,
         maximum=100,
         expert=True,
@@ -104,7 +104,7 @@ class SelectClassesConfig:
     fewest: int = param(
         "Classes with fewer particles are not kept.",
         default=1,
-        label="Fewest particles",
+        label="Minimum number of particles",
         minimum=1,
         maximum=10**7,
         expert=True,

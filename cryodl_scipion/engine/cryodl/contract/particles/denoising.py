@@ -81,9 +81,9 @@ class EvaluateDenoiserConfig:
         none_means="only the similarity to the training targets is measured",
     )
     count: int = param(
-        "Most particles that are used, and images of pure noise that are made.",
+        "Maximum number of particles that are used, and images of pure noise that are made.",
         default=500,
-        label="Most particles",
+        label="Maximum number of particles",
         minimum=2,
         maximum=1000000,
     )

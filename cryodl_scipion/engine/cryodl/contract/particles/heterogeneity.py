@@ -46,7 +46,7 @@ class FitHeterogeneityConfig:
         none_means="found from the particles",
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail that tells the particles apart.",
+        "Resolution limit of the particle images that are fitted.",
         default=None,
         label="Resolution",
         unit="Å",

@@ -50,7 +50,7 @@ class AssessIntegrityConfig:
         expert=True,
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail that is compared.",
+        "Resolution limit of the comparison.",
         default=None,
         label="Resolution",
         unit="Å",

@@ -50,14 +50,14 @@ class AssignOrientationsConfig:
     max_shift: typing.Optional[float] = param(
         "Largest distance of a particle from its box's centre.",
         default=None,
-        label="Largest shift",
+        label="Maximum shift",
         unit="Å",
         minimum=0,
         maximum=1000,
         none_means="a tenth of the box",
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail that is compared.",
+        "Resolution limit of the comparison.",
         default=None,
         label="Resolution",
         unit="Å",

@@ -34,9 +34,9 @@ class SimulateParticlesConfig:
         path="file",
     )
     max_shift: float = param(
-        "Largest shift of a particle from its box's centre, in x and in y.",
+        "Maximum shift of a particle from its box's centre, in x and in y.",
         default=5.0,
-        label="Largest shift",
+        label="Maximum shift",
         unit="Å",
         minimum=0,
         maximum=1000,

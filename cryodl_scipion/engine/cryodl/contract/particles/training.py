@@ -79,7 +79,7 @@ class TrainDenoiserConfig:
         maximum=1,
     )
     resolution: typing.Optional[float] = param(
-        "Finest detail of the targets; finer detail is not in a single image.",
+        "Resolution limit of the targets; finer detail is not in a single image.",
         default=None,
         label="Resolution of targets",
         unit="Å",

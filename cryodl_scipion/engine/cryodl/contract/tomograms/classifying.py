@@ -35,7 +35,7 @@ class TrainClassifierConfig:
     )
     particle_diameter: typing.Optional[float] = diameter_field()
     resolution: typing.Optional[float] = param(
-        "Finest detail that is used. The published networks see fewer voxels, then, and are as much quicker.",
+        "Resolution limit of the input. The published networks see fewer voxels, then, and are as much quicker.",
         default=None,
         label="Resolution",
         unit="Å",
@@ -94,10 +94,10 @@ class ClassifySubtomogramsConfig:
         path="file",
     )
     unknown: float = param(
-        "Part of the subtomograms of known classes that may be called unknown: those least sure. 0: "
-        "none is called unknown.",
+        "Rejection threshold, as the fraction of validation subtomograms of the trained classes that may "
+        "be called unknown: those with the highest out-of-distribution score. 0: none is rejected.",
         default=0.05,
-        label="Unknown",
+        label="Rejected fraction",
         minimum=0,
         maximum=0.9,
     )

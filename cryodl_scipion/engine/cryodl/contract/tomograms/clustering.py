@@ -46,7 +46,7 @@ class ClusterSubtomogramsConfig:
     )
     particle_diameter: typing.Optional[float] = diameter_field()
     resolution: typing.Optional[float] = param(
-        "Finest detail that is compared.",
+        "Resolution limit of the comparison.",
         default=None,
         label="Resolution",
         unit="Å",

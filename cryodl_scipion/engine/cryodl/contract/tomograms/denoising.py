@@ -59,14 +59,14 @@ class DenoiseTomogramsConfig:
         label="Fill the missing wedge",
     )
     tilt_min: float = param(
-        "Least tilt, about the y axis, for the missing wedge.",
+        "Minimum tilt, about the y axis, for the missing wedge.",
         default=-60.0,
-        label="Least tilt",
+        label="Minimum tilt",
         unit="°",
         minimum=-90,
         maximum=90,
     )
-    tilt_max: float = param("Largest tilt.", default=60.0, label="Largest tilt", unit="°", minimum=-90, maximum=90)
+    tilt_max: float = param("Maximum tilt.", default=60.0, label="Maximum tilt", unit="°", minimum=-90, maximum=90)
     network: str = param(
         "Network to train.", default="unet3d", label="Network", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True
     )

@@ -26,7 +26,7 @@ class EvaluateSegmentationConfig:
         maximum=254,
         none_means="the segmentations are label volumes; all values are compared",
     )
-    threshold: float = param("Least score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    threshold: float = param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
     tomograms: Paths = tomograms_field(
         "The tomograms, one for each segmentation and of the same shape, to draw behind the features in the pictures.",
         optional=True,

@@ -29,7 +29,7 @@ class MergeFeaturesConfig:
     smallest: float = param(
         "Connected pieces smaller than this go.",
         default=0.0,
-        label="Smallest piece",
+        label="Minimum component size",
         unit="nm³",
         minimum=0,
         maximum=1e12,
@@ -108,7 +108,7 @@ class PickFeaturesConfig:
         label="Shape",
         choices=FEATURE_SHAPES,
     )
-    threshold: float = param("Least score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    threshold: float = param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
     diameter: typing.Optional[float] = param(
         "Diameter of the particles to part; two are not nearer than half of it.",
@@ -128,12 +128,12 @@ class PickFeaturesConfig:
         maximum=100000,
     )
     smallest: float = param(
-        "Smaller pieces are left out.", default=0.0, label="Smallest piece", unit="nm³", minimum=0, maximum=1e12
+        "Smaller pieces are left out.", default=0.0, label="Minimum component size", unit="nm³", minimum=0, maximum=1e12
     )
     largest: typing.Optional[float] = param(
         "Larger pieces are left out.",
         default=None,
-        label="Largest piece",
+        label="Maximum component size",
         unit="nm³",
         minimum=0,
         maximum=1e12,

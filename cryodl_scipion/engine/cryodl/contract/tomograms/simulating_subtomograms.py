@@ -43,7 +43,7 @@ class SimulateSubtomogramsConfig:
     max_shift: float = param(
         "Largest distance of a particle from its box's centre, along each axis.",
         default=20.0,
-        label="Largest shift",
+        label="Maximum shift",
         unit="Å",
         minimum=0,
         maximum=1000,

@@ -7,9 +7,9 @@ from ..params import param
 
 _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     tilt_min=dict(
-        help="Least tilt, about the y axis.", default=-60.0, label="Least tilt", unit="°", minimum=-90, maximum=90
+        help="Minimum tilt, about the y axis.", default=-60.0, label="Minimum tilt", unit="°", minimum=-90, maximum=90
     ),
-    tilt_max=dict(help="Largest tilt.", default=60.0, label="Largest tilt", unit="°", minimum=-90, maximum=90),
+    tilt_max=dict(help="Maximum tilt.", default=60.0, label="Maximum tilt", unit="°", minimum=-90, maximum=90),
     tilt_step=dict(help="Step between tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30),
     defocus=dict(
         help="Mean defocus; positive is underfocus. 0: no CTF.",

@@ -106,7 +106,7 @@ def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
 
 
 def _write_structure(config: SimulateHalfMapsConfig, b_factors: np.ndarray) -> str:
-    """The model as deposited, in the frame of the maps; the B factors are those that its atoms were blurred by."""
+    """The model as deposited, in the frame of the maps; the B-factors are those that its atoms were blurred by."""
     import gemmi
 
     from ...io.files import whole_file

@@ -96,7 +96,7 @@ def filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callable[...
 
 
 def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolution: float) -> np.ndarray:
-    """A map with the fall-off of a B factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
+    """A map with the fall-off of a B-factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
 
     The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4).
     """
@@ -112,7 +112,7 @@ def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolut
 def guinier_b_factor(
     data: np.ndarray, voxels_zyx: np.ndarray, resolution: float, coarsest: float = 10.0
 ) -> float | None:
-    """B factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
+    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
     `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
     use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)

@@ -79,7 +79,7 @@ def grid_around(atoms: Atoms, pixel_size: float, box: int | None = None) -> Volu
 def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generator) -> HalfMaps:
     """HalfMaps of Atoms on the grid of a Volume.
 
-    The blur is a B factor for each atom, which rises along side chains. Solvent fills what is no molecule; carboxyl
+    The blur is a B-factor for each atom, which rises along side chains. Solvent fills what is no molecule; carboxyl
     groups are weaker than what they are made of, for their charge and their damage by the beam. With 30 Å² per bond
     of side chains, solvent of 0.6 of protein's density and carboxylates of 0.3 the FSC of simulated maps with their
     models is that of real ones between 15 and 4 Å, and so are their Q-scores (docs/map_benchmarks.md). The noise is
@@ -108,7 +108,7 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
 
 
 def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) -> tuple[np.ndarray, float]:
-    """The mean of two half-maps, weighed by their FSC and sharpened, as maps are deposited; and the B factor used (Å²).
+    """The mean of two half-maps, weighed by their FSC and sharpened, as maps are deposited; and the B-factor used (Å²).
 
     b_factor: None takes the slope of the amplitudes up to the resolution (Rosenthal and Henderson 2003).
     """

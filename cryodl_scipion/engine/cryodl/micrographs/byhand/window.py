@@ -5,7 +5,7 @@ import typing
 
 from matplotlib.widgets import Button
 
-from ...io.windows import move_axes, open_figure, show_until_closed, zoom_axes
+from ...io.windows import connect, move_axes, open_figure, show_until_closed, zoom_axes
 from .session import HandSession
 from .view import MicrographView
 
@@ -64,14 +64,7 @@ class HandWindow:
             )
             self.buttons[key].label.set_fontsize(9)
             self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
-        for event, action in (
-            ("button_press_event", self.press),
-            ("motion_notify_event", self.motion),
-            ("button_release_event", self.release),
-            ("scroll_event", self.scroll),
-            ("key_press_event", self.key),
-        ):
-            figure.canvas.mpl_connect(event, action)
+        connect(figure, self)
         self.refresh()
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:

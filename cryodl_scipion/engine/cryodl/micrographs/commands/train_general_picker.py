@@ -224,12 +224,7 @@ def _card(
         real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out),
         **start,
-        steps=report.steps,
-        best_step=report.best_step,
-        stop_reason=report.stop_reason,
-        seconds=round(seconds, 1),
-        device=device,
-        seed=config.seed,
+        **report.record(seconds, device, config.seed),
     )
     card = dict(
         kind="picker",

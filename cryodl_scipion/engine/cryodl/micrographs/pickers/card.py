@@ -58,12 +58,7 @@ def model_card(
         validation_particles=count(task.validation, "positives"),
         background_boxes=count(filled.images, "negatives"),
         contamination_boxes=count(filled.images, "contamination"),
-        steps=report.steps,
-        best_step=report.best_step,
-        stop_reason=report.stop_reason,
-        seconds=round(seconds, 1),
-        device=device,
-        seed=config.seed,
+        **report.record(seconds, device, config.seed),
     )
     if task.labels == "sparse":
         training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)

@@ -33,7 +33,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     """
     source = Path(source)
     if not source.exists():
-        raise FileNotFoundError(f"Uncertain places (--uncertain) {source} do not exist.")
+        raise FileNotFoundError(f"Uncertain regions (--uncertain) {source} do not exist.")
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith("."))
     masks, with_coordinates = dict[str, str](), any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
     for path in files:

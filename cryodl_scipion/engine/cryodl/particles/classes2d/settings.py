@@ -48,7 +48,7 @@ def settings_of(config: Classify2DConfig, particles: ParticleSet) -> Settings:
         )
     if config.max_shift and config.max_shift > width / 4:
         raise ValueError(
-            f"Largest shift (--max-shift) is {config.max_shift:g} Å; it must be at most a quarter of the "
+            f"Maximum shift (--max-shift) is {config.max_shift:g} Å; it must be at most a quarter of the "
             f"box, {width / 4:g} Å."
         )
     used, notes = _with_ctf(config, particles)

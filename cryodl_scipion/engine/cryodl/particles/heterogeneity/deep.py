@@ -20,7 +20,6 @@ NODES = 33  # places of the latent coordinate
 ROUNDS = 20  # at most
 PATIENCE = 3  # rounds without a better held-out likelihood after which the training has converged
 HELD_OUT = 10  # every tenth particle
-BATCH = 64  # images of a step of the optimiser
 RATE, NEUTRAL_RATE = 3e-3, 3e-4  # of the optimiser: the network's, and the neutral Gaussians'
 
 
@@ -85,7 +84,7 @@ class Training:
     def maximise(self, posterior: np.ndarray) -> None:
         """One pass of the optimiser over the particles that are not held out. posterior : (n, NODES)."""
         images, own = self.images, self.rng.permutation(self.rows[~self.held])
-        for batch in images.batches(own, BATCH):
+        for batch in images.batches(own):
             self.optimiser.zero_grad()
             made = self.decoder(self._drawn(posterior[batch.rows]))
             slices = made.project(batch.matrices, images.y, images.x, images.box)

@@ -79,10 +79,9 @@ class Images:
         """What all images show besides the Gaussians."""
         self._static = self.cube.table(volume)
 
-    def batches(self, rows: np.ndarray, size: int | None = None) -> typing.Iterator[Batch]:
-        """Batches of some rows. size: images of a batch; as many as memory bears if None."""
-        parts = batches(rows, self.count) if size is None else np.split(rows, range(size, len(rows), size))
-        for part in parts:
+    def batches(self, rows: np.ndarray) -> typing.Iterator[Batch]:
+        """Batches of some rows."""
+        for part in batches(rows, self.count):
             yield self._batch(part)
 
     def _batch(self, rows: np.ndarray) -> Batch:

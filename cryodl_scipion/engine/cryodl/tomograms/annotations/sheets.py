@@ -35,7 +35,7 @@ class Sheet:
 
     @property
     def state(self) -> str:
-        """ "with" the feature, "without" it, or "empty": placed, but nothing is drawn, and so it is not kept."""
+        """One of "with" the feature, "without" it, or "empty": placed, but nothing is drawn, and so it is not kept."""
         if (self.drawing == FEATURE).any():
             return WITH
         return WITHOUT_IT if self.negative else EMPTY

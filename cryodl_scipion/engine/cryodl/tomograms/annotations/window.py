@@ -7,6 +7,7 @@ import typing
 
 from matplotlib.widgets import Button, Slider, TextBox
 
+from ...io.windows import connect
 from .panels import TileList, Words
 from .view import SliceView, TileView
 
@@ -47,14 +48,7 @@ class AnnotationWindow:
         self.box.active = False  # else it draws the whole window at each click
         self.keys = self._actions()
         self._add_buttons()
-        for event, action in (
-            ("button_press_event", self.press),
-            ("motion_notify_event", self.motion),
-            ("button_release_event", self.release),
-            ("scroll_event", self.scroll),
-            ("key_press_event", self.key),
-        ):
-            figure.canvas.mpl_connect(event, action)
+        connect(figure, self)
         self.refresh()
 
     # ----- parts

@@ -11,6 +11,8 @@ from .published import PublishedClassifier, convolution, head, started
 
 
 class CB3D(PublishedClassifier):
+    """The published CB3D."""
+
     name = "cb3d"
     # less leaves single voxels to the last kernels; the taps that then see padding only get arbitrary gradients from
     # torch 2.x on CPUs with bfloat16

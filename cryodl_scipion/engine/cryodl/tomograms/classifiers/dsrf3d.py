@@ -8,6 +8,8 @@ from .published import PublishedClassifier, convolution, head, started
 
 
 class DSRF3D(PublishedClassifier):
+    """The published DSRF3D."""
+
     name = "dsrf3d"
 
     def build(self, classes: int, box: int) -> nn.Sequential:

@@ -26,6 +26,8 @@ class Block(nn.Module):
 
 
 class RB3D(PublishedClassifier):
+    """The published RB3D: residual blocks."""
+
     name = "rb3d"
     weak = "its 263 million weights take 1 GB on the disk and 8 GB of memory in training."
 

@@ -21,7 +21,8 @@ from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
     from ...contract import DenoiseTomogramsConfig
-    from ..denoisers.halves import Named, Source
+    from ..denoisers.halves import Source
+    from ..denoisers.named import Named
     from ..denoisers.predict import TomogramDenoiser
 
 KIND, MODEL = "tomogram_denoiser", "model"
@@ -30,7 +31,7 @@ DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned
 
 def run(config: DenoiseTomogramsConfig) -> Result:
     """Train a model if there is none, and denoise what is not denoised yet."""
-    from ..denoisers.halves import named_tomograms
+    from ..denoisers.named import named_tomograms
     from ..denoisers.written import finished, model_notes, read_record
 
     named, skipped, notes = named_tomograms(config)

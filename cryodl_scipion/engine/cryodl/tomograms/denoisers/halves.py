@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Even and odd halves of tomograms: which files belong together, and whether they can be what they are given for."""
+"""Whether even and odd halves of tomograms can be what they are given for."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
-import typing
 
 import numpy as np
 import torch
 
-from ...contract import Skipped
-from ...io.files import expand_paths, name_tomograms
-from ...io.pairing import pair_by_name
 from ...io.tomograms import Tomogram, working_pixel_size
+from .named import Named
 from .spectra import BINS, Powers, Scale, scale_of_halves
 
 SMALLEST = 16  # px along each axis
@@ -22,18 +18,9 @@ SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along a
 SAME_PIXEL = 0.02
 # FSC over the finest fifth of frequencies: above the first the halves are hardly independent, above the second not.
 DEPENDENT, COPIES = 0.5, 0.9
+ALIKE = 1.25  # times that the grey values of one half may spread wider than those of the other
 CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
 WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
-_EVEN = re.compile(r"(?<![a-z0-9])(even|evn|half[-_]?1|half[-_]?map[-_]?1|h1)(?![a-z0-9])", re.I)
-_ODD = re.compile(r"(?<![a-z0-9])(odd|half[-_]?2|half[-_]?map[-_]?2|h2)(?![a-z0-9])", re.I)
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """A tomogram by its name. paths: of its even and odd halves, or of the one file that there is."""
-
-    name: str
-    paths: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,64 +35,6 @@ class Source:
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.volumes[0].shape
-
-
-def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], list[str]]:
-    """The tomograms of a DenoiseTomogramsConfig, halves without their other half, and sentences for the user.
-
-    Raises ValueError if even and odd halves are not as many, or if two tomograms have one name.
-    """
-    if not config.even:
-        return _by_their_names(expand_paths(config.tomograms), config.names)
-    even, odd = expand_paths(config.even), expand_paths(config.odd)
-    if len(even) != len(odd):
-        raise ValueError(
-            f"There are {len(even)} even halves (--even) and {len(odd)} odd ones (--odd). Give one of each for every "
-            "tomogram."
-        )
-    if config.names:  # files of one tomogram may have any names
-        named = name_tomograms(even, config.names)
-        return [Named(name, pair) for (name, _), pair in zip(named, zip(even, odd))], [], []
-    names, others = ([_stem(path, pattern) for path in paths] for paths, pattern in ((even, _EVEN), (odd, _ODD)))
-    places, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
-    named = name_tomograms(even, names)
-    return [Named(name, (e, odd[k])) for (name, e), k in zip(named, places)], [], [note] if note else []
-
-
-def _by_their_names(paths: list[str], names: typing.Sequence[str]) -> tuple[list[Named], list[Skipped], list[str]]:
-    """As named_tomograms, of one list of files in which halves are told apart by their names."""
-    halves: dict[tuple[str, str], dict[int, str]] = {}
-    whole: list[str] = []
-    for path in paths:
-        kinds = [kind for kind, pattern in enumerate((_EVEN, _ODD)) if pattern.search(os.path.basename(path))]
-        if len(kinds) == 1:
-            halves.setdefault((os.path.dirname(path), _stem(path, (_EVEN, _ODD)[kinds[0]])), {})[kinds[0]] = path
-        else:
-            whole.append(path)
-    pairs = {key[1]: (found[0], found[1]) for key, found in halves.items() if len(found) == 2}
-    lonely = [(key[1], *item) for key, found in halves.items() if len(found) == 1 for item in found.items()]
-    skipped = [
-        Skipped(
-            name,
-            path,
-            f"{path} is the {('even', 'odd')[kind]} half of {name} by its name, and its {('odd', 'even')[kind]} half "
-            "is not among the tomograms (--tomograms). Give both.",
-        )
-        for name, kind, path in lonely
-    ]
-    files = [paths[0] for paths in pairs.values()] + whole
-    named = name_tomograms(files, names or [*pairs, *(_stem(path, None) for path in whole)])
-    every = [*pairs.values(), *((path,) for path in whole)]
-    return [Named(name, found) for (name, _), found in zip(named, every)], skipped, []
-
-
-def _stem(path: str, pattern: re.Pattern[str] | None) -> str:
-    """A file's name without its ending and without the word that tells its half."""
-    from ...io.files import micrograph_key
-
-    key = micrograph_key(path)
-    bare = re.sub(r"^[-_. ]+|[-_. ]+$", "", re.sub(r"[-_. ]*\|", "", pattern.sub("|", key))) if pattern else key
-    return bare or key
 
 
 def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[Source, list[str]]:
@@ -167,7 +96,9 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
 
     Raises ValueError for halves that are copies of each other, or that have nothing in common.
     """
-    scale, powers = scale_of_halves(bricks_of(source))
+    bricks = bricks_of(source)
+    _check_greys(source, bricks)
+    scale, powers = scale_of_halves(bricks)
     fsc = powers.fsc
     fine = float(np.mean(fsc[-BINS // 5 :]))
     both = f"{source.paths[0]} and {source.paths[1]}"
@@ -191,6 +122,17 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
             ],
         )
     return scale, fsc, []
+
+
+def _check_greys(source: Source, bricks: list[tuple[torch.Tensor, ...]]) -> None:
+    """Raises ValueError for halves whose grey values are scaled or moved against each other."""
+    means, widths = ([float(np.mean([f(b[k]) for b in bricks])) for k in (0, 1)] for f in (torch.mean, torch.std))
+    if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
+        raise ValueError(
+            f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "
+            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): each was scaled by itself. "
+            "Reconstruct both alike, and keep floating point."
+        )
 
 
 def _certainty(powers: Powers) -> float:

@@ -69,14 +69,7 @@ def model_card(
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         parted=parted,
-        training=dict(
-            steps=report.steps,
-            best_step=report.best_step,
-            stop_reason=report.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=config.seed,
-        ),
+        training=dict(**report.record(seconds, device, config.seed)),
         versions=dict(cryodl=__version__, torch=torch.__version__),
     )
 

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Arriving micrographs to a map with no click and two kills, by the template cryodl-unattended and Scipion's scheduler.
+
+    python benchmarks/unattended.py --structure MAP [--micrographs 500] [--size 2048] [--particles 60] [--rate 0.2]
+                                    [--output unattended.json] [--report report.html]
+
+Micrographs of a structure are simulated, and move one by one into the folder that the import watches. When a third of
+them is picked, the run that picks is killed with all its processes (SIGKILL); when two thirds are cut out, the run that
+extracts. Each is continued once, as a user would. Then every set is compared with the engine's files, and the map's
+resolution with that of the same commands on the true positions. Exit code 1 if anything was lost or doubled.
+
+Needs Scipion's Python with this plugin, and the engine. docs/unattended.md has the figures.
+"""
+
+import argparse
+import collections
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, TOP)
+import pyworkflow as pw  # noqa: E402
+
+import cryodl_scipion.tests.conftest  # noqa: E402,F401  a Scipion of its own, in a temporary folder
+
+pw.Config.getDomain().getPlugins()
+os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "2"  # the import looks for files every 10 s otherwise
+
+from cryodl_scipion import Plugin  # noqa: E402
+from cryodl_scipion.constants import CRYODL_PYTHON  # noqa: E402
+from cryodl_scipion.tests.arrivals import Arrivals  # noqa: E402
+from cryodl_scipion.tests.processes import killTree  # noqa: E402
+from cryodl_scipion.tests.scheduling import ScheduledTemplate  # noqa: E402
+
+PICK, CUT = "CryodlProtPick", "CryodlProtExtractParticles"
+_HOURS = 24
+
+
+def main() -> None:
+    """Run, check, compare, print."""
+    options = arguments()
+    folder = tempfile.mkdtemp(prefix="cryodl-unattended-", dir=options.scratch)
+    started = time.monotonic()
+    simulated = simulate(options, folder)
+    trial = Trial(options, folder, simulated)
+    trial.run()
+    row = dict(vars(options), seconds=round(time.monotonic() - started), kills=trial.kills, problems=trial.problems())
+    row.update(trial.figures())
+    row["from_true_positions"] = fromTruth(options, folder, simulated)
+    if options.report:
+        engine("report", "--project", trial.path, "--output", os.path.abspath(options.report))
+    print(json.dumps(row, indent=1))
+    if options.output:
+        with open(options.output, "w", encoding="utf-8") as file:
+            json.dump(row, file, indent=1)
+    if not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.flush()
+    os._exit(bool(row["problems"]))  # pyworkflow leaves threads behind
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--structure", required=True, help="map that is simulated, and compared with")
+    parser.add_argument("--map-pixel-size", type=float, required=True, help="Å/px of the map")
+    parser.add_argument("--diameter", type=float, required=True, help="of the particle, Å")
+    parser.add_argument("--micrographs", type=int, default=24)
+    parser.add_argument("--size", type=int, default=768, help="side of a micrograph, px")
+    parser.add_argument("--pixel-size", type=float, default=4.0)
+    parser.add_argument("--particles", type=int, default=30, help="in a micrograph")
+    parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--box", type=int, default=96)
+    parser.add_argument("--scaled-box", type=int, default=64)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=0.5, help="micrographs that arrive per second")
+    parser.add_argument("--output", help="JSON file for the figures")
+    parser.add_argument("--report", help="HTML file for the report")
+    parser.add_argument("--scratch", help="where the temporary folder is made")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
+    return parser.parse_args()
+
+
+def engine(*words) -> None:
+    """Run a command of the engine. Raises CalledProcessError."""
+    environ = dict(os.environ, PYTHONPATH=os.path.join(TOP, "cryodl_scipion", "engine"))
+    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
+        environ.pop(name, None)
+    subprocess.run([Plugin.getPython(), "-m", "cryodl", *map(str, words)], env=environ, check=True)
+
+
+def simulate(options, folder) -> str:
+    """The folder of simulated micrographs and their truth; none of them is there for the import yet."""
+    target = os.path.join(folder, "simulated")
+    values = dict(structure=options.structure, count=options.micrographs, size=options.size, snr=options.snr)
+    values.update(particles=options.particles, output=target)
+    words = [word for name, value in values.items() for word in ("--" + name, value)]
+    engine("simulate-micrographs", *words, "--pixel-size", options.pixel_size)
+    return target
+
+
+class Trial:
+    """The template at work, with kills."""
+
+    def __init__(self, options, folder, simulated):
+        self.options, self.kills = options, []
+        self.names = sorted(os.path.basename(p)[:-4] for p in glob.glob(simulated + "/micrographs/*.mrc"))
+        waiting = os.path.join(folder, "waiting")
+        shutil.copytree(os.path.join(simulated, "micrographs"), waiting)
+        self._arrivals = Arrivals(
+            [os.path.join(waiting, name + ".mrc") for name in self.names],
+            os.path.join(folder, "arriving"),
+            options.rate,
+        )
+        self._arrivals.update()
+        answers = dict(
+            mics=os.path.join(folder, "arriving"),
+            pattern="*.mrc",
+            timeout=7200,
+            settled=1,
+            voltage=300,
+            cs=2.7,
+            contrast=0.1,
+            pixel=options.pixel_size,
+            map=options.structure,
+            mappixel=options.map_pixel_size,
+            model="general",
+            diameter=options.diameter,
+            box=options.box,
+            scaledbox=options.scaled_box,
+            classes=options.classes,
+            score=0.5,
+            symmetry="C1",
+            mapsymmetry="C1",
+        )
+        os.environ[CRYODL_PYTHON] = Plugin.getPython()
+        # a run that fails is continued once
+        self._template = ScheduledTemplate("cryodl-unattended", os.path.basename(folder), folder, answers, kills=True)
+
+    def run(self):
+        """Returns when all runs have ended."""
+        template, end = self._template, time.monotonic() + 3600 * _HOURS
+        template.start()
+        waiting = [(PICK, self._picked, 1 / 3), (CUT, self._cut, 2 / 3)]
+        while time.monotonic() < end:
+            self._arrivals.update()
+            try:
+                template.refresh()
+            except (IndexError, OSError) as error:  # the machine's hosts.conf is just being written; the runs go on
+                print(f"Not refreshed: {error!r}", flush=True)
+            self._nameStopFile()
+            if waiting and waiting[0][1]() >= waiting[0][2] * len(self.names):
+                self._kill(*waiting.pop(0)[:2])
+            if template.runs and not template.working():
+                break
+            time.sleep(2)
+        self.path = os.path.abspath(template.project.path)
+
+    def _nameStopFile(self):
+        imported = self._named("ProtImportMicrographs")
+        if imported is not None and self._arrivals.stopFile is None:
+            self._arrivals.stopFile = os.path.abspath(imported._getStopStreamingFilename())
+
+    def _named(self, name):
+        return next((run for run in self._template.runs if run.getClassName() == name), None)
+
+    def _kill(self, name, done):
+        run = self._named(name)
+        killTree(run.getPid())
+        self.kills.append(f"{run.getObjLabel()}, with {done()} of {len(self.names)} micrographs done")
+        print("Killed: " + self.kills[-1], flush=True)
+
+    def _files(self, name, *pattern):
+        run = self._named(name)
+        return [] if run is None else glob.glob(os.path.join(glob.escape(run._getExtraPath()), *pattern))
+
+    def _picked(self):
+        return len(self._files(PICK, "picks", "candidates", "*.star"))
+
+    def _cut(self):
+        return len({os.path.basename(path) for path in self._files(CUT, "batches", "*", "particles", "*.mrcs")})
+
+    # ----- checks
+    def problems(self):
+        """Sentences about what was lost or doubled."""
+        unfinished = [run.getObjLabel() for run in self._template.runs if not run.isFinished()]
+        if unfinished:
+            return [f"These runs did not finish: {', '.join(unfinished)}. {self._template.told()}"]
+        ctfs = collections.Counter(
+            c.getMicrograph().getMicName()[:-4] for c in self._named("CryodlProtEstimateCTF").outputCTF.iterItems()
+        )
+        picks = collections.Counter(self._placesOf(self._named(PICK).outputCoordinates.iterItems()))
+        particles = collections.Counter(
+            self._placesOf(p.getCoordinate() for p in self._named(CUT).outputParticles.iterItems())
+        )
+        found = self._missing("CTF", "CryodlProtEstimateCTF", ctfs)
+        found += self._missing("picks", PICK, {name for name, _, _ in picks})
+        for what, counts in (("CTF", ctfs), ("pick", picks), ("particle", particles)):
+            found += [f"{what} twice: {item}" for item, count in counts.items() if count > 1]
+        found += [f"a particle that is no pick: {item}" for item in particles if item not in picks]
+        edge = sum(sum(r.outputs["at_edge"].values()) for r in self._named(CUT)._engineResults())
+        lost = [item for item in picks if item not in particles and item[0] in ctfs]
+        if len(lost) > edge:
+            found.append(f"{len(lost)} picks gave no particle, of which {edge} lie at the edge")
+        return found
+
+    def _placesOf(self, coordinates):
+        return [(c.getMicName()[:-4],) + c.getPosition() for c in coordinates]
+
+    def _missing(self, what, run, there):
+        skipped = {s.item for result in self._named(run)._engineResults() for s in result.skipped}
+        empty = {n for r in self._named(run)._engineResults() for n, c in r.outputs.get("counts", {}).items() if not c}
+        return [f"{what} of {n} are lost" for n in self.names if n not in there and n not in skipped | empty]
+
+    def figures(self):
+        """Numbers of particles at each step, and the map's resolution."""
+        if any(not run.isFinished() for run in self._template.runs):
+            return {}
+        made = self._named("CryodlProtBackProject")._result().outputs
+        return dict(
+            picks=self._named(PICK).outputCoordinates.getSize(),
+            cut_out=self._named(CUT).outputParticles.getSize(),
+            chosen=self._named("CryodlProtSelectClasses").outputParticles.getSize(),
+            resolution=made["resolution"],
+            noise_resolution=made["noise_resolution"],
+        )
+
+
+def fromTruth(options, folder, simulated):
+    """The same commands on the true positions, without classes: particles and resolution."""
+    place = os.path.join(folder, "truth")
+    os.makedirs(place)
+    at = lambda name: os.path.join(place, name)
+    micrographs = ["--micrographs", simulated + "/micrographs/*.mrc", "--pixel-size", options.pixel_size]
+    engine("estimate-ctf", *micrographs, "--voltage", 300, "--spherical-aberration", 2.7, "--output", at("ctf.star"))
+    sizes = ["--particle-diameter", options.diameter, "--box", options.box, "--scaled-box", options.scaled_box]
+    coordinates = ["--coordinates", simulated + "/coordinates", "--ctf", at("ctf.star")]
+    engine("extract-particles", *micrographs, *coordinates, *sizes, "--output", at("particles.star"))
+    structure = ["--structure", options.structure]
+    engine("assign-orientations", "--particles", at("particles.star"), *structure, "--output", at("oriented.star"))
+    result = at("result.json")
+    engine("reconstruct", "--particles", at("oriented.star"), "--output", at("map.mrc"), "--result", result)
+    with open(result, encoding="utf-8") as file:
+        made = json.load(file)["outputs"]
+    return dict(particles=made["count"], resolution=made["resolution"])
+
+
+if __name__ == "__main__":
+    main()

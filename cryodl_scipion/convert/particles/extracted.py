@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files for `cryodl extract-particles`, and what it cut out as Scipion's particles."""
+
+from typing import Any, Dict, Iterator, List, Optional
+
+from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
+
+from ..micrographs.pick_sets import scaled
+from ..star import iterColumns
+from .particles import locationOf
+
+_COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
+
+
+def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
+    """Write the CTFs of micrographs as the engine reads them; the microscope's constants are given apart.
+
+    Parameters
+    ----------
+    path : str
+        STAR file.
+    ctfs : dict of str to CTFModel
+        By the micrographs' names in the engine.
+    """
+    names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
+    lines = ["", "data_micrographs", "", "loop_"] + [f"_{name} #{number}" for number, name in enumerate(names, 1)]
+    for name, ctf in ctfs.items():
+        values = tuple(ctf.getDefocus()) + (ctf.getPhaseShift() or 0.0,)
+        lines.append(f'"{name}.mrc" ' + " ".join(f"{value:.4f}" for value in values))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def extractedParticles(
+    path: str,
+    files: Dict[str, Micrograph],
+    coordinates: Dict[str, List[Coordinate]],
+    ctfs: Optional[Dict[str, CTFModel]],
+    scale: float,
+    pixelSize: float,
+) -> Iterator[Particle]:
+    """Particles of the engine's STAR file, each with its coordinate and its CTF.
+
+    Parameters
+    ----------
+    path : str
+        STAR file.
+    files : dict of str to Micrograph
+        By file name, as the engine was given it.
+    coordinates : dict of str to list of Coordinate
+        By the micrographs' names, in the order in which the engine was given them.
+    ctfs : dict of str to CTFModel, or None
+        By the micrographs' names.
+    scale : float
+        Pixels of the micrographs per pixel of the coordinates.
+    pixelSize : float
+        Of the particles, Å/px.
+
+    Yields
+    ------
+    Particle
+        Without an id.
+    """
+    for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
+        micrograph = files[file]
+        name = micrograph.getMicName()
+        item = Particle()
+        item.setLocation(*locationOf(image))
+        item.setSamplingRate(pixelSize)
+        item.setAcquisition(micrograph.getAcquisition())
+        item.setMicId(micrograph.getObjId())
+        item.setCoordinate(_onMicrograph(coordinates[name][number - 1], micrograph, scale))
+        if ctfs is not None:
+            item.setCTF(ctfs[name].clone())
+        yield item
+
+
+def _onMicrograph(coordinate: Any, micrograph: Micrograph, scale: Any) -> Any:
+    """The coordinate with all its attributes, on the micrograph that the particle was cut out of."""
+    copy = coordinate.clone()
+    if abs(scale - 1) > 1e-6:
+        copy.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))
+    copy.setMicrograph(micrograph)
+    return copy

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boxes cut out of images around places, and their normalisation."""
+
+import numpy as np
+import torch
+
+_FLAT = 1e-12  # standard deviation below which a background is a constant
+
+
+def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where boxes begin.
+
+    Parameters
+    ----------
+    centres_yx : ndarray
+        (n, 2) px.
+    box : int
+        Side in px; a box's centre is its pixel box // 2.
+
+    Returns
+    -------
+    tuple of ndarray
+        Corners and centres, (n, 2) whole px each.
+    """
+    places = np.rint(centres_yx).astype(int).reshape(-1, 2)
+    return places - box // 2, places
+
+
+def inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
+    """(n,) bool: boxes that lie inside of an image of a shape. corners: (n, 2) px. box: px."""
+    return np.asarray((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1).reshape(-1)
+
+
+def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tensor:
+    """Cut boxes; beyond the image the nearest pixel of its edge is repeated.
+
+    Parameters
+    ----------
+    image : Tensor
+        (h, w).
+    corners : ndarray
+        (n, 2) whole px.
+    box : int
+        Side in px.
+
+    Returns
+    -------
+    Tensor
+        (n, box, box) float32.
+    """
+    axis = np.arange(box)
+    height, width = image.shape
+    boxes = [
+        image[np.clip(y + axis, 0, height - 1)[:, None], np.clip(x + axis, 0, width - 1)[None]] for y, x in corners
+    ]
+    return torch.stack(boxes).float() if boxes else torch.zeros((0, box, box))
+
+
+def normalised(
+    images: torch.Tensor, radius: float, dark_protein: bool = True, slope: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images as RELION normalises them: background of mean 0 and standard deviation 1, protein bright.
+
+    Parameters
+    ----------
+    images : Tensor
+        (n, box, box).
+    radius : float
+        Of the circle that holds the particle, px; the background lies outside.
+    dark_protein : bool
+        Whether protein is dark in the images given.
+    slope : bool
+        Whether the plane through the background is taken away, and not its mean alone.
+
+    Returns
+    -------
+    tuple of Tensor
+        Images, and (n,) bool: those whose background is finite and no constant.
+    """
+    box = images.shape[-1]
+    axis = torch.arange(box) - box // 2
+    outside = axis[:, None] ** 2 + axis**2 > radius**2
+    if slope:
+        images = images - _planes(images, outside, axis / box)
+    background = images[:, outside]
+    deviation = background.std(1)
+    usable = torch.isfinite(images).all(dim=(1, 2)) & (deviation > _FLAT)
+    images = (images - background.mean(1)[:, None, None]) / deviation.clamp(min=_FLAT)[:, None, None]
+    return (-images if dark_protein else images), usable
+
+
+def _planes(images: torch.Tensor, outside: torch.Tensor, axis: torch.Tensor) -> torch.Tensor:
+    """(n, box, box) least-squares planes through the background of each image. axis: (box,) coordinates."""
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    terms = torch.stack([y, x, torch.ones_like(x)], -1).double()
+    known = terms[outside]
+    fit = torch.linalg.solve(known.T @ known, known.T @ images[:, outside].double().T)
+    return torch.einsum("yxt,tn->nyx", terms, fit).float()

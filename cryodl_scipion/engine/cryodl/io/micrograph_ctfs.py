@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The CTF of each micrograph, in the STAR files of `cryodl estimate-ctf` and RELION."""
+
+import os
+import typing
+
+import numpy as np
+
+from .files import micrograph_key
+from .particles import CTF, MICROSCOPE
+from .relion_tables import number_columns
+from .star import read_tables
+
+if typing.TYPE_CHECKING:
+    from ..core.optics import Optics
+
+_NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
+
+
+def read_micrograph_ctfs(
+    path: str | os.PathLike[str], microscope: dict[str, float | None] | None = None
+) -> "dict[str, Optics]":
+    """CTFs by micrograph key.
+
+    Parameters
+    ----------
+    path : path
+        STAR file with rlnMicrographName and rlnDefocusU, rlnDefocusV, rlnDefocusAngle; rlnPhaseShift if there is one.
+        The microscope stands in its optics table, or in columns of the same table.
+    microscope : dict
+        {rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast: value, or None for that of the file}.
+
+    Returns
+    -------
+    dict of str to Optics
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        That name the file and what it lacks, or two micrographs of one name.
+    """
+    from ..core.optics import Optics
+
+    table, optics = _tables(path)
+    count = len(table[_NAME])
+    defocus = _numbers(path, table, CTF, "micrograph")
+    phases = _numbers(path, table, (_PHASE,), "micrograph") if _PHASE in table else None
+    constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
+    found = {}
+    for row, name in enumerate(table[_NAME]):
+        key = micrograph_key(name)
+        if key in found:
+            raise ValueError(f"{path} has two micrographs called {key}. Keep one of them, or rename it.")
+        phase = 0.0 if phases is None else float(phases[row, 0])
+        found[key] = Optics(*map(float, (*defocus[row], *(values[row] for values in constants), phase)))
+    return found
+
+
+def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
+    """The table of micrographs and that of optics groups, which may be empty."""
+    tables = read_tables(path)
+    table = next((t for t in tables.values() if _NAME in t and all(name in t for name in CTF)), None)
+    if table is None:
+        raise ValueError(
+            f"{path} (--ctf) has no table with {_NAME} and {', '.join(CTF)}. Give the STAR file of `cryodl "
+            "estimate-ctf`, or RELION's micrographs_ctf.star."
+        )
+    return table, next((t for t in tables.values() if _GROUP in t and _NAME not in t), {})
+
+
+def _numbers(
+    path: str | os.PathLike[str], table: dict[str, typing.Any], names: tuple[str, ...], what: str
+) -> np.ndarray:
+    """(n, len(names)) numbers of columns that are there."""
+    values = number_columns(path, table, names, what)
+    return np.zeros((0, len(names))) if values is None else values
+
+
+def _constant(
+    path: str | os.PathLike[str],
+    name: str,
+    given: float | None,
+    table: dict[str, typing.Any],
+    optics: dict[str, typing.Any],
+    count: int,
+) -> list[float]:
+    """[value] of each micrograph of one of the microscope's constants."""
+    if given is not None:
+        return [float(given)] * count
+    if name in table:
+        return _numbers(path, table, (name,), "micrograph")[:, 0].tolist()
+    if name in optics:
+        values = _numbers(path, optics, (name,), "optics group")[:, 0]
+        by_group = dict(zip(optics[_GROUP], values.tolist()))
+        groups = table.get(_GROUP, list(optics[_GROUP]) * count if len(optics[_GROUP]) == 1 else [])
+        if len(groups) == count and set(groups) <= set(by_group):
+            return [by_group[group] for group in groups]
+        raise ValueError(f"{path} (--ctf) has micrographs whose optics group is not in its table of optics groups.")
+    word = {MICROSCOPE[0]: "voltage", MICROSCOPE[1]: "spherical-aberration", MICROSCOPE[2]: "amplitude-contrast"}[name]
+    raise ValueError(f"{path} (--ctf) has no {name}. Give it as --{word}.")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was cut out of each micrograph: a record beside its stack, and the table of all particles."""
+
+import hashlib
+import json
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import config_to_dict
+from ...contract.result import write_json
+from ...io.files import whole_file
+from ...io.particles import CTF, MICROSCOPE
+from ...io.stamps import file_stamp
+from ...io.star import star_text
+
+KIND = "particles of a micrograph"
+FREE = ("coordinates", "micrographs", "ctf", "output", "names", "threads")  # they, or what is in them, may grow
+NUMBER = "cryodlPickNumber"  # column: place of the particle in its micrograph's list of picks, from 1
+_PICK = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER)
+_PHASE, _FLIPPED = "rlnPhaseShift", "rlnCtfDataArePhaseFlipped"
+
+
+def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.Any) -> dict:
+    """What the particles of a micrograph are made of: another micrograph, other picks or another CTF is another source.
+
+    picks: centres (n, 2) px and scores (n,).
+    """
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(p, "<f8").tobytes() for p in picks)).hexdigest()
+    return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
+
+
+def settings_of(config: typing.Any) -> dict:
+    """Parameters that decide what is cut out."""
+    return {name: value for name, value in config_to_dict(config).items() if name not in FREE}
+
+
+def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict | None:
+    """The record of a micrograph that was cut before; None if there is none, or its source has changed.
+
+    Raises ValueError if it was cut with other parameters, or the file is none of ours.
+    """
+    file = folder / f"{name}.json"
+    if not file.exists():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        raise ValueError(f"{file} does not say what was cut out of a micrograph. Choose another --output.")
+    now, before = settings_of(config), record["settings"]
+    other = [
+        f"{key.replace('_', ' ')} {before.get(key)} (now {now[key]})" for key in now if before.get(key) != now[key]
+    ]
+    if other:
+        raise ValueError(f"{folder} holds particles cut otherwise: {'; '.join(other)}. Choose another --output.")
+    whole = not record["rows"] or (folder / f"{name}.mrcs").exists()
+    return record if record["source"] == source and whole else None
+
+
+def write_record(
+    folder: Path, name: str, path: str, source: dict, config: typing.Any, cut: typing.Any, scores: np.ndarray
+) -> dict:
+    """Write and return the record of a micrograph; its stack must be there. scores: (n,) of all picks."""
+    rows = [[int(x), int(y), float(scores[row]), int(row) + 1] for row, (y, x) in zip(cut.rows.tolist(), cut.places_yx)]
+    record = dict(
+        kind=KIND,
+        name=name,
+        path=str(path),
+        source=source,
+        settings=settings_of(config),
+        rows=rows,
+        at_edge=cut.at_edge,
+        unusable=cut.unusable,
+    )
+    write_json(str(folder / f"{name}.json"), record)
+    return record
+
+
+def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config: typing.Any) -> None:
+    """RELION's STAR file (3.1) of all particles, whole or not at all. Rows are written one by one."""
+    box = config.box_in_pixels()
+    side = config.scaled_box or box
+    given = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
+    groups = {_microscope(record, given): 0 for record in records}
+    groups = {constants: number for number, constants in enumerate(groups, 1)}
+    known = [name for place, name in enumerate(MICROSCOPE) if all(c[place] is not None for c in groups)]
+    optics = ["rlnOpticsGroupName", "rlnOpticsGroup", *known, "rlnImagePixelSize", "rlnMicrographOriginalPixelSize"]
+    optics += ["rlnImageSize", "rlnImageDimensionality"] + ([_FLIPPED] if config.flip_phases else [])
+    phase = any((record["source"]["ctf"] or {}).get("phase_shift") for record in records)
+    ctf = [] if config.ctf is None else [*CTF] + ([_PHASE] if phase else [])
+    with whole_file(star) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(_head("optics", optics))
+        for constants, number in groups.items():
+            values = [f"opticsGroup{number}", number, *(c for c in constants if c is not None)][: 2 + len(known)]
+            values += [config.pixel_size * box / side, config.pixel_size, side, 2] + [1] * config.flip_phases
+            file.write("  ".join(map(star_text, values)) + "\n")
+        file.write(_head("particles", ["rlnImageName", "rlnMicrographName", *_PICK, *ctf, "rlnOpticsGroup"]))
+        for record in records:
+            file.writelines(_rows(record, folder, ctf, groups[_microscope(record, given)]))
+
+
+def _rows(record: dict, folder: Path, ctf: list[str], group: int) -> typing.Iterator[str]:
+    optics = record["source"]["ctf"]
+    words = dict(zip((*CTF, _PHASE), ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")))
+    shared = [optics[words[name]] for name in ctf] + [group]
+    for number, pick in enumerate(record["rows"], 1):
+        name = f"{number:06d}@{folder / record['name']}.mrcs"
+        yield "  ".join(map(star_text, [name, record["path"], *pick, *shared])) + "\n"
+
+
+def _microscope(record: dict, given: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Voltage, Cs and amplitude contrast of a micrograph, as far as they are known."""
+    optics = record["source"]["ctf"]
+    return given if optics is None else tuple(optics[name] for name in ("voltage_kv", "cs_mm", "amplitude_contrast"))
+
+
+def _head(block: str, names: typing.Sequence[str]) -> str:
+    columns = "".join(f"_{name} #{place}\n" for place, name in enumerate(names, 1))
+    return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{columns}"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl report`: a project or a folder of results in, one HTML page on it out.
+
+Result.outputs are the contract's ReportOutputs. What cannot be read is named on the page and never ends it.
+"""
+
+import datetime
+import json
+import os
+import typing
+from pathlib import Path
+
+from ...contract import ReportConfig, Result, config_to_dict
+from ...io.files import whole_file
+from ..report.alarms import alarms_of, malformed_of, warnings_of
+from ..report.numbers import table
+from ..report.page import MARK, Content, page_of
+from ..report.pictures import Picture, class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
+from ..report.runs import Run, read_words, runs_of_folder, runs_of_project
+
+LONGEST_LIST = 4  # values of a list of parameters that are shown
+
+
+def run(config: ReportConfig) -> Result:
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    config : ReportConfig
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, ValueError
+        If the folder is not there or is no project, or the output is a file of another kind.
+    """
+    _check(config)
+    words, damaged = read_words(config.words)
+    folder = config.project or config.folder or ""
+    runs = runs_of_project(folder, words) if config.project else runs_of_folder(folder)
+    runs = [run for run in runs if run.name != config.own]
+    if not runs:
+        raise ValueError(_nothing(config))
+    alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
+    micrographs, unshown = micrograph_pictures(runs, config.micrographs)
+    classes, unclear = class_picture(runs)
+    others: dict[str, list[Picture]] = {}
+    for section, draw in (("Progress", growth_picture), ("Map", fsc_picture), ("CTF", ctf_picture)):
+        try:
+            others[section] = draw(runs)
+        except (ValueError, TypeError, KeyError, IndexError) as error:  # of results of other versions
+            unclear.append(f"The part {section} cannot be shown: {error!r}")
+    name = os.path.basename(os.path.abspath(folder))
+    content = Content(
+        title=f"{name}: cryodl report",
+        source=f"Scipion project {name}" if config.project else f"Results in {name}",
+        runs=runs,
+        numbers=table(runs),
+        alarms=alarms,
+        warnings=warnings_of(runs) + unshown + unclear,
+        malformed=malformed,
+        pictures={
+            "Progress": others.get("Progress", []),
+            "Latest micrographs with their picks": micrographs,
+            "2-D classes": classes,
+            "Map": others.get("Map", []),
+            "CTF": others.get("CTF", []),
+        },
+        methods=[(run.label, run.methods) for run in runs if run.methods],
+        parameters=_parameters(runs),
+        versions=_versions(runs),
+        refresh=config.refresh,
+    )
+    text = page_of(content, datetime.datetime.now())
+    with whole_file(config.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"Report on {len(runs)} runs: {config.output}")
+    for sentence in alarms:
+        print(f"Alarm: {sentence}")
+    outputs = dict(page=config.output, runs=len(runs), alarms=alarms, malformed=malformed)
+    return Result("report", dict(outputs, working=any(run.works for run in runs)))
+
+
+def _check(config: ReportConfig) -> None:
+    folder, flag = config.project or config.folder or "", "--project" if config.project else "--folder"
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"The folder {folder} ({flag}) does not exist.")
+    if config.project and not os.path.isfile(os.path.join(folder, "project.sqlite")):
+        raise ValueError(
+            f"{folder} (--project) has no project.sqlite: it is no Scipion project. Give the results of the command "
+            "line as --folder."
+        )
+    if os.path.exists(config.output):
+        with open(config.output, "rb") as file:
+            if MARK.encode() not in file.read(256):
+                raise FileExistsError(
+                    f"{config.output} (--output) is no report, and is not replaced. Choose another name."
+                )
+    Path(config.output).absolute().parent.mkdir(parents=True, exist_ok=True)
+
+
+def _nothing(config: ReportConfig) -> str:
+    if config.project:
+        return f"The project {config.project} (--project) has no runs yet."
+    return (
+        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Start commands with "
+        "--result FOLDER/result.json to have one."
+    )
+
+
+def _parameters(runs: list[Run]) -> list[tuple[str, str]]:
+    """(run's label, its parameters) of the last request of each run; long lists are cut."""
+    found = []
+    for run in runs:
+        configs = [finished.config for finished in run.results if finished.config is not None]
+        if configs:
+            values = {key: _short(value) for key, value in config_to_dict(configs[-1]).items()}
+            found.append((run.label, json.dumps(values, indent=1, ensure_ascii=False, default=str)))
+    return found
+
+
+def _short(value: typing.Any) -> typing.Any:
+    if isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST:
+        return [*value[:LONGEST_LIST], f"... {len(value)} in all"]
+    return value
+
+
+def _versions(runs: list[Run]) -> dict[str, str]:
+    """Versions that made the results; several of one name are all named."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for finished in run.results:
+            for name, version in finished.result.versions.items():
+                found.setdefault(str(name), {})[str(version)] = None
+    return {name: ", ".join(versions) for name, versions in found.items()}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runs of a project or of a folder, as their files tell of them. Nothing here may end with an exception."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import sqlite3
+import typing
+from pathlib import Path
+
+from ...contract import Failure, Request, Result
+
+RESULT, REQUEST, FAILURE = "result.json", "request.json", "failure.json"
+LARGEST = 256 << 20  # bytes of a file that is read
+_RUN = re.compile(r"(\d{6})_(\w+)")
+# what a damaged or foreign file makes the readers raise
+_ERRORS = (ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError)
+WORKING = ("running", "launched", "scheduled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A result and what was asked for.
+
+    time: seconds since 1970, when it was written. config: None if it is unknown. root: folder that relative paths in it
+    are relative to.
+    """
+
+    path: str
+    time: float
+    result: Result
+    config: typing.Any
+    root: str
+
+    def file(self, path: str) -> str:
+        """Where a file is that the result names: below the root, beside the result, or as it is named."""
+        places = [os.path.join(self.root, path), os.path.join(os.path.dirname(self.path), os.path.basename(path))]
+        return next((place for place in places if os.path.exists(place)), path)
+
+
+@dataclasses.dataclass
+class Run:
+    """A run of a project, or all results of one command in one folder.
+
+    name: folder, or folder and command. label: for people. status: Scipion's word, '' where there is none. results:
+    oldest first. problems: sentences on files that could not be read. failures: what stopped it. summary, methods:
+    Scipion's texts.
+    """
+
+    name: str
+    label: str
+    status: str = ""
+    results: list[Finished] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    failures: list[str] = dataclasses.field(default_factory=list)
+    summary: list[str] = dataclasses.field(default_factory=list)
+    methods: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def works(self) -> bool:
+        return self.status in WORKING
+
+
+def runs_of_folder(folder: str) -> list[Run]:
+    """The results below a folder, those of one command in one folder together, in the order of their names."""
+    runs: dict[str, Run] = {}
+    for path in _files(folder):
+        place = os.path.relpath(os.path.dirname(path), folder)
+        finished, problem = _read(path, os.curdir)
+        command = finished.result.command if finished else os.path.basename(path)
+        name = command if place == "." else f"{place}: {command}"
+        run = runs.setdefault(name, Run(name, name))
+        _add(run, path, finished, problem)
+    return _sorted(runs)
+
+
+def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[Run]:
+    """The runs of a Scipion project. words: {folder's name: {label, summary, methods}} from Scipion itself."""
+    runs = {}
+    top = Path(project, "Runs")
+    folders = sorted(top.iterdir()) if top.is_dir() else []
+    for folder in folders:
+        found = _RUN.fullmatch(folder.name)
+        if not found or not folder.is_dir():
+            continue
+        run = runs[folder.name] = Run(folder.name, found.group(2))
+        _scipions_words(run, folder, int(found.group(1)))
+        told = words.get(folder.name)
+        if isinstance(told, dict):
+            run.label = str(told.get("label") or run.label)
+            run.summary, run.methods = (_texts(told.get(key)) for key in ("summary", "methods"))
+        for path in _files(str(folder)):
+            _add(run, path, *_read(path, project))
+    return _sorted(runs)
+
+
+def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
+    """The words of Scipion, and sentences if the file is damaged."""
+    if path is None:
+        return {}, []
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no {name: ...}")
+        return found, []
+    except _ERRORS as error:
+        return {}, [f"{path} (--words) cannot be read: {error}."]
+
+
+def _texts(value: typing.Any) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []
+
+
+def _sorted(runs: dict[str, Run]) -> list[Run]:
+    for run in runs.values():
+        run.results.sort(key=lambda finished: finished.time)
+    return list(runs.values())
+
+
+def _files(folder: str) -> typing.Iterator[str]:
+    """Files of results and failures below a folder, without hidden and unfinished ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(".partial"))
+        yield from (os.path.join(place, n) for n in sorted(names) if n.endswith((RESULT, FAILURE)) and n[0] != ".")
+
+
+def _read(path: str, root: str) -> tuple[Finished | None, str]:
+    """(Finished or None, what is wrong or '')."""
+    if os.path.basename(path).endswith(FAILURE):
+        return None, ""
+    try:
+        if os.path.getsize(path) > LARGEST:
+            raise ValueError("it is larger than any result")
+        result = _sound(Result.read(path))
+        time = os.stat(path).st_mtime
+    except _ERRORS as error:
+        return None, f"{path} is not a result that can be read: {_one_line(error)}"
+    config = None
+    with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
+        config = Request.read(os.path.join(os.path.dirname(path), REQUEST)).config
+    return Finished(path, time, result, config, root), ""
+
+
+def _sound(result: Result) -> Result:
+    """The result. Raises ValueError if a part of it is of another kind than the page needs."""
+    kinds = (
+        ("command", result.command, str),
+        ("outputs", result.outputs, collections.abc.Mapping),
+        ("versions", result.versions, dict),
+        ("device", result.device, str),
+    )
+    wrong = [name for name, value, kind in kinds if not isinstance(value, kind)]
+    wrong += ["warnings"] * any(not isinstance(w, str) for w in result.warnings)
+    wrong += ["skipped"] * any(not isinstance(text, str) for s in result.skipped for text in vars(s).values())
+    if wrong:
+        raise ValueError(f"its {', '.join(wrong)} are not what a result holds")
+    return result
+
+
+def _add(run: Run, path: str, finished: Finished | None, problem: str) -> None:
+    if finished is not None:
+        run.results.append(finished)
+    elif problem:
+        run.problems.append(problem)
+    else:
+        try:
+            run.failures.append(_one_line(Failure.read(path).message))
+        except _ERRORS as error:
+            run.problems.append(f"{path} is not a failure that can be read: {_one_line(error)}")
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _scipions_words(run: Run, folder: Path, number: int) -> None:
+    """Label and status of a run from its database, which is only read."""
+    database = folder / "logs" / "run.db"
+    if not database.exists():
+        run.status = "saved"
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+            label = db.execute("SELECT label FROM Objects WHERE id=?", (number,)).fetchone()
+            status = db.execute(
+                "SELECT value FROM Objects WHERE parent_id=? AND name=?", (number, f"{number}.status")
+            ).fetchone()
+        run.label = str(label[0]) if label and label[0] else run.label
+        run.status = str(status[0]) if status and status[0] else ""
+    except sqlite3.Error as error:
+        run.problems.append(f"{database} cannot be read: {error}.")

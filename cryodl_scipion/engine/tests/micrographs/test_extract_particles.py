@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""extract-particles: boxes against RELION's rules and RELION itself, edges, CTF, what is skipped, continuing."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import mrcfile
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import ExtractParticlesConfig, Result, check
+from cryodl.core.ctf import ctf_rfft
+from cryodl.io.coordinates import write_coordinates
+from cryodl.io.particle_sets import read_particles
+from cryodl.io.star import read_tables, write_tables
+
+PIXEL, DIAMETER, BOX = 4.0, 100.0, 40
+PLACES = np.array([[60, 70], [100, 40], [5, 90], [120, 110]])  # y, x; the third is nearer to the edge than half a box
+OPTICS = dict(rlnVoltage=300.0, rlnSphericalAberration=2.7, rlnAmplitudeContrast=0.1)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Two micrographs with a slope and a dark blob at each place, their picks and their CTF."""
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("mics")
+    os.makedirs("picks")
+    y, x = np.mgrid[:140, :160]
+    for number in (1, 2):
+        image = np.random.default_rng(number).standard_normal((140, 160)).astype(np.float32) + 0.05 * x - 0.02 * y
+        for place in PLACES:
+            image -= 3 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 60.0)
+        write_mrc(f"mics/m{number}.mrc", image.astype(np.float32))
+        write_coordinates(f"picks/m{number}.star", PLACES, np.linspace(0.9, 0.6, 4))
+    write_ctf([1, 2])
+    return tmp_path
+
+
+def write_ctf(numbers):
+    optics = {"rlnOpticsGroupName": ["o"], "rlnOpticsGroup": [1], **{name: [value] for name, value in OPTICS.items()}}
+    micrographs = dict(
+        rlnMicrographName=[f"mics/m{n}.mrc" for n in numbers],
+        rlnOpticsGroup=[1] * len(numbers),
+        rlnDefocusU=[15000.0 + n for n in numbers],
+        rlnDefocusV=[14000.0 + n for n in numbers],
+        rlnDefocusAngle=[20.0] * len(numbers),
+    )
+    write_tables("ctf.star", dict(optics=optics, micrographs=micrographs))
+
+
+def extract(output="particles.star", *more, ctf=True):
+    arguments = ["extract-particles", "--coordinates", "picks", "--micrographs", "mics/*.mrc", "--pixel-size", "4"]
+    arguments += ["--particle-diameter", "100", "--box", str(BOX), "--output", output, "--result", "result.json"]
+    return main(arguments + (["--ctf", "ctf.star"] if ctf else []) + list(more))
+
+
+def outside(radius=DIAMETER / PIXEL / 2, box=BOX):
+    y, x = np.mgrid[:box, :box] - box // 2
+    return y**2 + x**2 > radius**2
+
+
+def test_particles_are_white_on_a_flat_background_of_deviation_1_and_know_their_place_and_ctf(data):
+    assert extract() == 0
+    result = Result.read("result.json").outputs
+    assert (result.counts, result.at_edge, result.box) == ({"m1": 3, "m2": 3}, {"m1": 1, "m2": 1}, BOX)
+    particles = read_particles("particles.star", need=("raw", "ctf"))
+    images = particles.images(slice(None)).numpy()
+    background = images[:, outside()]
+    assert np.abs(background.mean(1)).max() < 1e-4 and np.abs(background.std(1) - 1).max() < 1e-2
+    y, x = np.mgrid[:BOX, :BOX] - BOX // 2
+    assert images[:, BOX // 2, BOX // 2].min() > 1  # dark blobs are bright, at the middle
+    assert np.abs([np.polyfit(x[outside()], image[outside()], 1)[0] for image in images]).max() < 1e-4  # no slope
+    table = read_tables("particles.star")["particles"]
+    assert table["cryodlPickNumber"] == ["1", "2", "4"] * 2
+    assert [(float(a), float(b)) for a, b in zip(table["rlnCoordinateX"], table["rlnCoordinateY"])][:2] == [
+        (70, 60),
+        (40, 100),
+    ]
+    assert [o.defocus_u for o in particles.optics] == [15001.0] * 3 + [15002.0] * 3
+
+
+@pytest.mark.skipif(not shutil.which("relion_preprocess"), reason="RELION's relion_preprocess is not installed")
+def test_boxes_are_those_of_relions_extraction(data):
+    os.makedirs("relion/mics")
+    for number in (1, 2):
+        shutil.copy(f"picks/m{number}.star", f"relion/mics/m{number}_pick.star")
+    optics = {"rlnOpticsGroupName": ["o"], "rlnOpticsGroup": [1], **{name: [value] for name, value in OPTICS.items()}}
+    pixel = dict(rlnMicrographOriginalPixelSize=[PIXEL], rlnMicrographPixelSize=[PIXEL])
+    names = dict(rlnMicrographName=["mics/m1.mrc", "mics/m2.mrc"], rlnOpticsGroup=[1, 1])
+    write_tables("micrographs.star", dict(optics=dict(optics, **pixel), micrographs=names))
+    subprocess.run(
+        "relion_preprocess --i micrographs.star --coord_dir relion/ --coord_suffix _pick.star --extract "
+        f"--extract_size {BOX} --norm --bg_radius 12 --invert_contrast --part_dir theirs/ --part_star theirs/p.star",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    assert extract("particles.star", "--border", "fill", "--particle-diameter", "96") == 0
+    for number in (1, 2):
+        theirs = mrcfile.read(f"theirs/mics/m{number}.mrcs")
+        assert np.abs(mrcfile.read(f"particles/m{number}.mrcs") - theirs)[[0, 1, 3]].max() < 4e-3
+
+
+def test_a_resampled_box_keeps_the_field_of_view(data):
+    assert extract("small.star", "--scaled-box", "20") == 0
+    particles = read_particles("small.star")
+    assert (particles.box, particles.pixel_size) == (20, pytest.approx(8.0))
+    images = particles.images(slice(None)).numpy()
+    assert images[:, 10, 10].min() > 1 and np.abs(images[:, outside(6.25, 20)].std(1) - 1).max() < 1e-2
+
+
+def test_a_box_over_the_edge_is_filled_with_the_edges_pixels_on_demand(data):
+    assert extract("filled.star", "--border", "fill", "--protein", "bright") == 0
+    assert Result.read("result.json").outputs.counts == {"m1": 4, "m2": 4}
+    image = mrcfile.read("filled/m1.mrcs")[2]  # centre 5 px below the upper edge: 15 rows repeat the first one
+    plane = lambda row: row - np.polyval(np.polyfit(np.arange(BOX), row, 1), np.arange(BOX))
+    assert np.allclose(plane(image[0]), plane(image[15]), atol=1e-3)
+
+
+def test_flipped_phases_make_the_signs_of_the_ctf_one(data):
+    image = np.zeros((128, 128), np.float32)
+    image[64, 64] = 1
+    seen = np.fft.irfft2(np.fft.rfft2(image) * ctf_rfft((128, 128), PIXEL, 15001, 14001, 20, 300, 2.7, 0.1).numpy())
+    os.remove("mics/m2.mrc")
+    write_mrc("mics/m1.mrc", seen.astype(np.float32))
+    write_coordinates("picks/m1.star", np.array([[64, 64]]), np.ones(1))
+    assert extract("flipped.star", "--flip-phases", "--protein", "bright", "--box", "128") == 0
+    particles = read_particles("flipped.star", need=("ctf",))
+    assert particles.ctf_state == "flipped"
+    transform = np.fft.rfft2(np.roll(particles.images([0])[0].numpy(), (64, 64), (0, 1)))
+    rings = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.rfftfreq(128)[None])
+    tested = transform[(rings > 0.1) & (rings < 0.4)]
+    assert (tested.real > -0.02 * np.abs(tested).max()).all()
+
+
+def test_what_cannot_be_used_is_named_and_the_others_are_cut(data):
+    write_ctf([1])
+    write_mrc("mics/m3.mrc", np.zeros((140, 160), np.float32))
+    assert extract() == 0
+    skipped = {s.item: s.reason for s in Result.read("result.json").skipped}
+    assert "no CTF" in skipped["m2"] and "m3" in skipped
+    os.remove("picks/m2.star")
+    assert extract("less.star", ctf=False) == 0
+    assert "no list of picks" in Result.read("result.json").skipped[0].reason
+    write_coordinates("picks/m3.star", PLACES, np.ones(4))
+    assert extract("without.star", ctf=False) == 0
+    result = Result.read("result.json")
+    assert result.outputs.unusable == {"m3": 3} and result.outputs.counts == {"m1": 3, "m3": 0}
+    write_ctf([7])
+    assert extract("none.star") == 2
+
+
+def test_only_what_has_changed_is_cut_again(data):
+    assert extract() == 0
+    first = {n: os.stat(f"particles/m{n}.mrcs").st_mtime_ns for n in (1, 2)}
+    write_coordinates("picks/m2.star", PLACES[:2], np.ones(2))
+    assert extract() == 0
+    again = {n: os.stat(f"particles/m{n}.mrcs").st_mtime_ns for n in (1, 2)}
+    assert again[1] == first[1] and again[2] != first[2]
+    assert len(read_particles("particles.star")) == 5
+    assert extract("particles.star", "--scaled-box", "20") == 2  # other parameters are not mixed in
+    with open("particles/m1.json", "w") as file:
+        json.dump(dict(kind="else"), file)
+    assert extract() == 2
+
+
+def test_what_does_not_fit_is_said():
+    config = dict(coordinates="p", micrographs=("m.mrc",), pixel_size=4.0, particle_diameter=100.0, output="p.star")
+    problems = lambda **values: " ".join(check(ExtractParticlesConfig(**dict(config, **values))))
+    assert not problems() and ExtractParticlesConfig(**config).box_in_pixels() == 38
+    assert "must be even" in problems(box=41) and "wider than the particle" in problems(box=20)
+    assert "no finer detail" in problems(scaled_box=60) and "needs the CTF" in problems(flip_phases=True)
+    assert "end in .star" in problems(output="p")

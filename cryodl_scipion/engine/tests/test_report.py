@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""report: the page of a folder and of a project, what is malformed, what is escaped, alarms; a browser shows it."""
+
+import html.parser
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import PickConfig, Request, Result, Skipped
+from cryodl.io.coordinates import write_coordinates
+from cryodl.recipes.report.alarms import LATEST, alarms_of
+from cryodl.recipes.report.runs import runs_of_folder
+
+EVIL = '<script>alert("x")</script>'
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, texts and the sources of pictures; an end without a beginning is an error."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words, self.pictures = [], [], "", []
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attributes)["src"])
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Results of CTF, picking, 2-D classes and a map, with their files, in a folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mics", "picks", "ctf", "classes", "map"):
+        os.makedirs(f"results/{name}")
+    random, names = np.random.default_rng(0), [f"m{n}" for n in range(1, 5)]
+    for name in names:
+        write_mrc(f"results/mics/{name}.mrc", random.standard_normal((80, 120)).astype(np.float32))
+        write_coordinates(f"results/picks/{name}.star", np.array([[40, 60], [20, 30]]), np.ones(2))
+    write_pick(names)
+    write_ctf(names)
+    write_mrc("results/classes/classes.mrcs", random.standard_normal((3, 32, 32)).astype(np.float32))
+    Result(
+        "classify-2d",
+        dict(
+            particles="p.star",
+            classes="c.star",
+            stack="results/classes/classes.mrcs",
+            counts=[30, 20, 0],
+            scores=[0.9, 0.2, 0.0],
+            resolutions=[10.0, 12.0, None],
+            count=50,
+            converged=True,
+            pixel_size=4.0,
+            box=32,
+        ),
+    ).write("results/classes/result.json")
+    write_map(noise=None)
+    return tmp_path
+
+
+def write_pick(names, path="results/picks", counts=2):
+    paths = tuple(f"results/mics/{name}.mrc" for name in names)
+    Request("pick", PickConfig(paths, 4.0, "general", "picks", names=tuple(names))).write(f"{path}/request.json")
+    stars = {name: f"results/picks/{name}.star" for name in names}
+    Result(
+        "pick",
+        dict(
+            folder="picks",
+            coordinates=stars,
+            candidates=stars,
+            counts=dict.fromkeys(names, counts) if isinstance(counts, int) else counts,
+            picks=8,
+            threshold=0.5,
+            threshold_uncertainty=None,
+            thresholds={},
+            particle_diameter=60.0,
+            contrast="dark",
+            expected_particles={},
+            expected=None,
+            model="general",
+            pictures={},
+        ),
+        device="CPU",
+        warnings=(f"a model {EVIL}",),
+        versions=dict(cryodl="1.2.3"),
+    ).write(f"{path}/result.json")
+
+
+def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
+    figures = dict(defocus_u=15000.0, defocus_v=14000.0, resolution=resolution, defocus_angle=1.0, phase_shift=0.0)
+    Result(
+        "estimate-ctf",
+        dict(star="ctf.star", folder="ctf", spectra={}, figures={name: figures for name in names}),
+        skipped=tuple(Skipped(name, name + ".mrc", "no rings stand out") for name in skipped),
+    ).write(f"{path}/result.json")
+
+
+def write_map(noise):
+    curve = np.clip(1.2 - np.arange(17) / 10, 0, 1).tolist()
+    made = dict(map="m.mrc", half1="1.mrc", half2="2.mrc", resolution=12.5, fsc=curve, count=50, pixel_size=4.0, box=32)
+    Result("reconstruct", dict(made, noise_fsc=noise and curve, noise_resolution=noise)).write(
+        "results/map/result.json"
+    )
+
+
+def report(*more):
+    status = main(["report", "--output", "report.html", "--result", "said.json", *more])
+    with open("report.html", encoding="utf-8") as file:
+        text = file.read()
+    return status, Page(text), Result.read("said.json").outputs, text
+
+
+def test_the_page_of_a_folder_shows_numbers_pictures_and_versions(folder):
+    status, page, said, text = report("--folder", "results")
+    assert status == 0 and said.runs == 4 and not said.working
+    for words in ("8picks", "4picked micrographs", "12.5 Å", "no run is at work", "1.2.3", "FSC"):
+        assert words in page.words, words
+    assert len(page.pictures) == 4 + 4  # growth, classes, FSC, CTF and four micrographs
+    assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
+    assert 'src="http' not in text and "<link" not in text and "script" not in page.tags
+
+
+def test_texts_from_outside_are_escaped(folder):
+    _, page, _, text = report("--folder", "results")
+    assert EVIL not in text and EVIL in page.words
+
+
+def test_what_is_malformed_is_named_and_ends_nothing(folder):
+    for name, words in (("a", "{"), ("b", "[]"), ("c", '{"contract_version": 9}'), ("d", ""), ("e", "\xff\xfe\0")):
+        os.makedirs(f"results/{name}")
+        with open(f"results/{name}/result.json", "w", encoding="latin1") as file:
+            file.write(words)
+    strange = dict(contract_version=2, command="of-tomorrow", outputs=[1], skipped=[], warnings=[7], versions=3)
+    os.makedirs("results/g")
+    with open("results/g/result.json", "w") as file:
+        json.dump(strange, file)
+    os.makedirs("results/f")
+    with open("results/f/failure.json", "w") as file:
+        json.dump(dict(command="pick", kind="input", message="The disk is full."), file)
+    os.remove("results/mics/m4.mrc")
+    with open("results/classes/classes.mrcs", "wb") as file:
+        file.write(b"nothing")
+    old = dict(contract_version=1, command="reconstruct", outputs=dict(fsc=[1.0, 0.5]), skipped=[], warnings=[])
+    with open("results/map/result.json", "w") as file:  # of a version that did not declare its outputs
+        json.dump(old, file)
+    status, page, said, _ = report("--folder", "results")
+    assert status == 0 and len(said.malformed) == 6
+    for sentence in (
+        "m4 cannot be shown",
+        "The 2-D classes cannot be shown",
+        "The disk is full",
+        "a/result.json is not",
+    ):
+        assert sentence in page.words, sentence
+
+
+def test_alarms_are_for_what_needs_attention(folder):
+    assert not report("--folder", "results")[2].alarms
+    write_map(noise=12.0)
+    write_ctf(["m1"], skipped=("m2", "m3"))
+    alarms = " ".join(report("--folder", "results")[2].alarms)
+    assert "comes from the reference" in alarms and "2 of 3 items were left out" in alarms
+
+
+def test_a_drift_is_an_alarm(folder):
+    names = [f"x{n}" for n in range(2 * LATEST)]
+    write_pick(names, counts={name: 100 if n < LATEST else 20 for n, name in enumerate(names)})
+    (alarm,) = [a for a in alarms_of(runs_of_folder("results")) if "picks" in a]
+    assert "20 picks (median), those before 100" in alarm
+
+
+def test_a_project_gives_its_runs_with_label_and_status(folder):
+    os.makedirs("project")
+    open("project/project.sqlite", "w").close()
+    for number, status in ((2, "finished"), (77, "running")):
+        place = f"project/Runs/{number:06d}_ProtPick"
+        os.makedirs(place + "/logs")
+        os.makedirs(place + "/extra")
+        with sqlite3.connect(place + "/logs/run.db") as db:
+            db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
+            db.execute("INSERT INTO Objects VALUES (?, NULL, '', NULL, ?)", (number, f"my <b>picks</b> {number}"))
+            db.execute("INSERT INTO Objects VALUES (?, ?, ?, ?, '')", (number + 1, number, f"{number}.status", status))
+    shutil.copytree("results", "project/results")  # paths in results are relative to the project
+    write_pick(["m1"], "project/Runs/000077_ProtPick/extra")
+    shutil.rmtree("results")
+    with open("words.json", "w") as file:
+        json.dump(
+            {"000077_ProtPick": dict(label="picking", summary=["*8 picks*"], methods=["They were picked."])}, file
+        )
+    status, page, said, text = report("--project", "project", "--words", "words.json")
+    assert status == 0 and said.runs == 2 and said.working
+    assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 picks" in page.words
+    assert 'http-equiv="refresh"' in text and "runs are at work" in page.words
+    assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 2
+
+
+def test_another_file_is_never_replaced_and_a_report_is(folder):
+    with open("report.html", "w") as file:
+        file.write("<p>mine</p>")
+    assert main(["report", "--folder", "results", "--output", "report.html"]) == 2
+    os.remove("report.html")
+    assert report("--folder", "results")[0] == report("--folder", "results")[0] == 0
+    os.makedirs("empty")
+    assert main(["report", "--folder", "empty", "--output", "other.html"]) == 2
+    assert main(["report", "--project", "results", "--output", "other.html"]) == 2
+    assert main(["report", "--output", "other.html"]) == 2
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+def test_a_browser_shows_the_page(folder):
+    report("--folder", "results")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{folder}/report.html"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert shown.count("<img") == 8 and "Latest micrographs with their picks" in shown

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cutting particles out, from the form to the set, also while micrographs arrive, with a fake engine."""
+
+import os
+import shutil
+from collections import Counter
+
+import mrcfile
+import numpy as np
+from pwem.objects import SetOfParticles
+from pyworkflow.object import Set
+from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
+
+from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
+from .. import synthetic
+from ..base import CryodlTest
+from ..streams import startImport, waitFor
+
+BOX = 32
+WHOLE = 5  # of a micrograph's six particles are picked: one has too low a score; their boxes lie inside
+
+
+class TestCryodlExtractParticles(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.paths = synthetic.writeMicrographs(cls.data + "/mics", 3)
+        shutil.move(cls.paths[2], cls.data + "/mics/mic_009.mrc")  # the fake engine finds no rings in it
+        shutil.move(cls.paths[2] + ".truth.json", cls.data + "/mics/mic_009.mrc.truth.json")
+        cls.imported = cls.importMicrographs(cls.data + "/mics")
+        cls.ctf = cls.runProtocol(CryodlProtEstimateCTF, cls.micrographsOf(cls.imported), streamingSleepOnWait=1)
+        cls.picked = cls.runProtocol(CryodlProtPick, cls.micrographsOf(cls.imported), **cls.pickValues())
+        cls.extracted = cls.extract(cls.picked, cls.ctf, batchSize=2)
+
+    @staticmethod
+    def micrographsOf(imported):
+        return dict(inputMicrographs=(imported, "outputMicrographs"))
+
+    @staticmethod
+    def pickValues():
+        return dict(modelFrom=1, particleDiameter=synthetic.DIAMETER, threshold=0.2, useGpu=False)
+
+    @classmethod
+    def extract(cls, picked, ctf, run=True, **values):
+        pointers = dict(inputCoordinates=(picked, "outputCoordinates"))
+        if ctf is not None:
+            pointers["inputCTF"] = (ctf, "outputCTF")
+        values = dict(dict(box=BOX, streamingSleepOnWait=1), **values)
+        return (cls.runProtocol if run else cls.makeProtocol)(CryodlProtExtractParticles, pointers, **values)
+
+    def perMicrograph(self, protocol):
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertFalse(protocol.outputParticles.isStreamOpen())
+        return Counter(item.getCoordinate().getMicName() for item in protocol.outputParticles.iterItems())
+
+    def test_each_particle_has_its_image_its_coordinate_and_its_ctf(self):
+        self.assertEqual(self.perMicrograph(self.extracted), {"mic_001.mrc": WHOLE, "mic_002.mrc": WHOLE})
+        output = self.extracted.outputParticles
+        self.assertIsInstance(output, SetOfParticles)
+        self.assertEqual((output.getXDim(), output.getSamplingRate(), output.hasCTF()), (BOX, 3.0, True))
+        self.assertFalse(output.isPhaseFlipped())
+        picks = {(c.getMicName(),) + c.getPosition() for c in self.picked.outputCoordinates.iterItems()}
+        images = {}
+        for item in output.iterItems():
+            name, (x, y) = item.getCoordinate().getMicName(), item.getCoordinate().getPosition()
+            self.assertIn((name, x, y), picks)
+            self.assertGreater(item.getCoordinate()._cryodlScore.get(), 0.2)
+            image = images.setdefault(name, mrcfile.read(os.path.join(self.data, "mics", name)))
+            index, path = item.getLocation()
+            box = image[y - BOX // 2 : y + BOX // 2, x - BOX // 2 : x + BOX // 2]
+            self.assertTrue(np.array_equal(mrcfile.read(path)[index - 1], -box))
+            self.assertEqual(item.getCTF().getDefocusU(), 10000 + 1000 * int(name[4:7]))
+            self.assertEqual(item.getAcquisition().getVoltage(), 300)
+
+    def test_what_was_left_out_is_said(self):
+        summary = "\n".join(self.extracted.summary())
+        self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)
+        self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no CTF")
+        self.assertIn(f"{2 * WHOLE} particles were cut out", self.extracted.methods()[0])
+
+    def test_without_ctfs_all_micrographs_are_used(self):
+        bare = self.extract(self.picked, None, box=100)
+        counts = self.perMicrograph(bare)
+        self.assertEqual(sorted(counts), ["mic_001.mrc", "mic_002.mrc", "mic_009.mrc"])
+        self.assertFalse(bare.outputParticles.hasCTF())
+        self.assertIn("their box reaches over the edge", "\n".join(bare.summary()))
+
+    def test_what_does_not_fit_is_named(self):
+        wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())
+        self.assertIn("must be even", wrong(box=33))
+        self.assertIn("wider than the particle", wrong(box=20))
+        self.assertIn("Threads is 2; at least 3", wrong(numberOfThreads=2))
+        self.assertEqual(wrong(), "")
+
+    def test_a_scheduled_run_that_is_wrong_for_good_is_started_so_that_it_fails_with_a_sentence(self):
+        wrong = self.extract(self.picked, self.ctf, run=False, box=33)
+        wrong.setStatus(STATUS_SCHEDULED)
+        self.assertEqual(wrong.validate(), [])  # Scipion's scheduler starts what validates, and waits for what does not
+        self.picked.outputCoordinates.setStreamState(Set.STREAM_OPEN)
+        try:
+            self.assertIn("must be even", " ".join(wrong.validate()))  # what is wrong now may come right
+        finally:
+            self.picked.outputCoordinates.setStreamState(Set.STREAM_CLOSED)
+        wrong.setStatus(STATUS_SAVED)
+        self.assertIn("must be even", " ".join(wrong.validate()))
+
+    def test_other_settings_are_not_mixed_into_a_run(self):
+        self.extracted.box.set(40)
+        self.assertIn("another box", " ".join(self.extracted.validate()))
+        self.extracted.box.set(BOX)
+
+    def test_arriving_micrographs_are_cut_once_though_the_run_is_stopped(self):
+        folder, waiting = os.path.join(self.data, "stream"), os.path.join(self.data, "waiting")
+        paths = synthetic.writeMicrographs(waiting, 3)
+        os.makedirs(folder)
+        moved = lambda path: [shutil.move(path + end, folder) for end in (".truth.json", "")]
+        moved(paths[0])
+        imported = startImport(self, folder)
+        ctf = self.makeProtocol(CryodlProtEstimateCTF, self.micrographsOf(imported), streamingSleepOnWait=1)
+        picked = self.makeProtocol(
+            CryodlProtPick,
+            self.micrographsOf(imported),
+            streamingBatchSize=2,
+            batchWait=1,
+            streamingSleepOnWait=1,
+            **self.pickValues(),
+        )
+        for run, output in ((ctf, "outputCTF"), (picked, "outputCoordinates")):
+            self.proj.launchProtocol(run, wait=False)
+            waitFor(self, run, lambda: run.hasAttribute(output))  # a batch of two does not wait for the second for ever
+        extracted = self.extract(picked, ctf, run=False)
+        self.proj.launchProtocol(extracted, wait=False)
+        waitFor(self, extracted, lambda: extracted.hasAttribute("outputParticles"))
+        self.assertTrue(extracted.outputParticles.isStreamOpen())
+        self.proj.stopProtocol(extracted)
+        for path in paths[1:]:
+            os.utime(path)
+            moved(path)
+        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        self.proj.launchProtocol(extracted, wait=True)
+        self.assertEqual(self.perMicrograph(extracted), {f"mic_00{n}.mrc": WHOLE for n in (1, 2, 3)})
+        with open(extracted._getExtraPath("batches", "extracted.log")) as file:
+            self.assertEqual(sorted(file.read().split()), [f"mic_00{n}" for n in (1, 2, 3)])

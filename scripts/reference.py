@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reference pages of the documentation, written from the contract: every command with its parameters and outputs.
+
+python scripts/reference.py FOLDER
+"""
+
+import os
+import sys
+import typing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine"))
+
+from cryodl import contract
+
+WINGS = ("micrographs", "particles", "tomograms", "maps")
+_KINDS = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no", "paths": "files"}
+
+
+def pages() -> typing.Dict[str, str]:
+    """{name below docs/: text} of all generated pages."""
+    made = {f"reference/{wing}.md": wing_page(wing) for wing in WINGS}
+    return dict(made, **{"reference/index.md": index_page()})
+
+
+def index_page() -> str:
+    """All commands in one table, wing by wing."""
+    lines = ["# Commands", "", "Every command of `cryodl`. `cryodl COMMAND --help` prints the same in a terminal.", ""]
+    lines += ["| Command | What it does |", "|---|---|"]
+    for name, command in sorted(contract.COMMANDS.items()):
+        wing = wing_of(command)
+        entry = f"[`{name}`]({wing}.md#{name})" if wing in WINGS else f"`{name}`"
+        lines.append(f"| {entry} | {cell(command.summary)} |")
+    return "\n".join(lines) + "\n"
+
+
+def wing_page(wing: str) -> str:
+    """The commands of a wing, each with its parameters and outputs."""
+    lines = [f"# Commands: {wing}", ""]
+    for name, command in contract.COMMANDS.items():
+        if wing_of(command) == wing:
+            lines += command_lines(name, command)
+    return "\n".join(lines)
+
+
+def command_lines(name: str, command: contract.commands.Command) -> typing.List[str]:
+    """The section of one command."""
+    about = " ".join(str(command.config.__doc__).split())
+    lines = [f"## {name}", "", about, "", "| Parameter | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
+    lines += [parameter_row(info) for info in contract.describe_all(command.config)]
+    if command.outputs is None:
+        return [*lines, ""]
+    lines += ["", "Outputs in `result.json`:", "", "| Output | Unit | Meaning |", "|---|---|---|"]
+    return [
+        *lines,
+        *(
+            f"| `{info.name}` | {info.unit} | {cell(info.help)} |"
+            for info in contract.describe_outputs(command.outputs)
+        ),
+        "",
+    ]
+
+
+def parameter_row(info: contract.params.ParamInfo) -> str:
+    """A parameter as a row of the table: flag, type and unit, default, range, help."""
+    kind = f"{_KINDS[info.kind]}{f', {info.unit}' if info.unit else ''}"
+    return f"| `{info.flag}` | {kind} | {default_of(info)} | {allowed(info)} | {cell(info.help)} |"
+
+
+def default_of(info: contract.params.ParamInfo) -> str:
+    """The default in words; what an absent value means where there is none."""
+    if info.required:
+        return "required"
+    if info.default is None:
+        return cell(info.none_means) or "none"
+    if info.kind == "bool":
+        return "yes" if info.default else "no"
+    if info.kind == "paths":
+        return " ".join(f"`{word}`" for word in info.default) or "none"
+    return f"`{info.default}`" if info.default != "" else "empty"
+
+
+def allowed(info: contract.params.ParamInfo) -> str:
+    """Range or choices."""
+    if info.choices:
+        return ", ".join(f"`{choice}`" for choice in info.choices)
+    low, high = (None if limit is None else f"{limit:g}" for limit in (info.minimum, info.maximum))
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
+
+
+def cell(text: str) -> str:
+    """A text as it can stand in a table's cell."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def wing_of(command: contract.commands.Command) -> str:
+    """Folder of the engine that the command's module lies in."""
+    return command.module.split(".")[0]
+
+
+def main() -> None:
+    """Write all pages into the folder of the command line."""
+    for name, text in pages().items():
+        path = os.path.join(sys.argv[1], name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
