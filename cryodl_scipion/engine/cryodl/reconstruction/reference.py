@@ -158,7 +158,7 @@ def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
 
     References
     ----------
-    Chen et al. 2013, Ultramicroscopy 135, 24-35, eq. 4, there of noise in place of high frequencies alone. Particles
+    Chen et al. 2013, Ultramicroscopy 135, 24-35, there of noise in place of high frequencies alone. Particles
     that show the reference are drawn to it less than noise is, so that more may be the particles' own.
     """
     share = noise.clamp(0, 1 - 1e-4)

@@ -14,7 +14,7 @@ from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.likelihood.refine import Neighbourhood, refine
 from cryodl.likelihood.search import Bank, Grid, Shifts, log_likelihoods
-from cryodl.particles.orientations.amplitude import first_fit, improved
+from cryodl.particles.orientations.amplitude import first_fit, improved, likeliest_sigma
 
 BOX = 32
 
@@ -111,6 +111,17 @@ def test_refinement_brings_an_orientation_nearer_to_the_truth(projector):
     left = np.degrees((truth.inv() * Rotation.from_matrix(matrices.double().numpy())).magnitude())
     assert np.median(left) < 1.5 and left.max() < np.degrees((truth.inv() * start).magnitude()).min()
     assert np.abs(place.numpy() - shifts).max() < 0.2
+
+
+def test_the_spread_of_shifts_is_that_of_the_particles_that_show_it():
+    rng = np.random.default_rng(3)
+    yx = Shifts.within(6, 0.8).yx
+    # where each particle seems to lie: 0.9 px from the middle, and 0.7 px from where it is
+    seen = torch.from_numpy(rng.normal(scale=0.9, size=(400, 2)) + rng.normal(scale=0.7, size=(400, 2)))
+    places = -(seen[:, None] - yx).square().sum(2) / (2 * 0.7**2)
+    places[100:] = 0.0  # three of four tell nothing
+    assert likeliest_sigma(places, yx) == pytest.approx(0.9, rel=0.2)
+    assert likeliest_sigma(torch.zeros(1, 1), torch.zeros(1, 2)) > 0
 
 
 def test_strength_and_spread_of_shifts_are_learnt(projector):

@@ -22,8 +22,9 @@ if typing.TYPE_CHECKING:
     from ...likelihood.reference import HalfDisc, Reference
     from ...likelihood.search import Grid, Shifts
 
-TOP = 64  # orientations of each particle that take part
+DRAWN = 64  # orientations of each particle that take part
 ROUNDS = 3
+SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
 SURE = 10.0
 # Å², B-factors tried
@@ -66,41 +67,74 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
     device = observed.match.device
     strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
     values = log_likelihoods(observed, Bank(strong, grid), shifts)
-    numbers = values.topk(min(TOP, values.shape[1]), 1).indices.cpu().numpy()
+    numbers = _drawn(values).cpu().numpy()
     sums = [
         _sums(observed[row : row + 16], reference, strong, grid.angles(numbers[row : row + 16]), shifts)
         for row in range(0, len(observed), 16)
     ]
-    match, power, spread, energy = (sum(parts) for parts in zip(*sums))
+    match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
+    places = torch.cat([part[3] for part in sums])
     count = len(observed)
     strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
-    new = Fit(strength, fall, float((spread / (2 * count)).sqrt()), fit.residual)
+    new = Fit(strength, fall, likeliest_sigma(places, shifts.yx), fit.residual)
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
     return dataclasses.replace(new, residual=residual.clamp(min=1e-3).float().cpu())
 
 
+def _drawn(values: torch.Tensor) -> torch.Tensor:
+    """(n, DRAWN) int64 orientations of each particle, drawn by their probability. values: (n, orientations) their
+    logarithmic likelihoods.
+
+    The likeliest ones instead would be those that suit the noise best, where thousands are probable: structures would
+    seem to be seen some 10 % too strongly at SNR 0.02.
+    """
+    generator = torch.Generator(values.device).manual_seed(0)
+    return torch.multinomial(torch.softmax(values, 1), DRAWN, replacement=True, generator=generator)
+
+
 def _sums(
     observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
-    images' power over the noise's. angles: (n, k, 3) likely orientations."""
+    """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
+    the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) orientations, drawn by `_drawn`."""
     turned = torch.stack([strong.at_angles(a) for a in angles])
     ramp = observed.disc.ramp(-shifts.yx)
     shifted = observed.match[:, None] * ramp  # n, s, d
     fit = side_by_side(turned) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
     value = fit - (turned.abs().square() @ observed.weight[..., None])
-    weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
+    weight = torch.softmax(value, 2) / value.shape[1]  # n, k, s
     plain = turned / strong.gain[observed.disc.ring]
     centred = weight.to(shifted.dtype) @ shifted  # n, k, d
     match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
     power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
-    spread = (weight.sum((0, 1)) * shifts.yx.square().sum(1)).sum().double()
     energy = observed.disc.ring_sum(observed.match.abs().square() / (4 * observed.weight.clamp(min=1e-12)))
-    return match, power, spread, energy
+    return match, power, energy, torch.logsumexp(torch.log_softmax(value, 2) - shifts.log_prior, 1)
+
+
+def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
+    """Standard deviation of shifts, px, under which particles are likeliest.
+
+    Where many particles tell little of their shift, expectation maximisation takes dozens of rounds to come down from a
+    wide prior (1.7 px after three, of 0.85, at SNR 0.02), and a wide prior costs right answers.
+
+    Parameters
+    ----------
+    places : Tensor, (n, s)
+        Logarithmic likelihood of each particle at each shift, summed over orientations.
+    yx : Tensor, (s, 2)
+        Shifts, px.
+    """
+    square = yx.square().sum(1)
+    apart = float(square[square > 0].min().sqrt()) if bool((square > 0).any()) else 1.0
+    widest = max(float(square.max().sqrt()), apart)
+    tried = np.geomspace(apart / 2, max(widest, apart), SIGMAS)
+    priors = torch.stack([torch.log_softmax(-square / (2 * sigma**2), 0) for sigma in tried])
+    chance = torch.logsumexp(places[:, None] + priors, 2).double().sum(0)
+    return float(tried[int(chance.argmax())])
 
 
 def smooth_strength(match: torch.Tensor, power: torch.Tensor, width: float) -> tuple[float, float]:
