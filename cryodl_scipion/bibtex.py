@@ -326,4 +326,35 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {2019},
     doi = {https://doi.org/10.1107/S2059798319011471}
 }
+@article{Moebel2021,
+    title = {Deep learning improves macromolecule identification in 3D cellular cryo-electron tomograms},
+    author = {Moebel, Emmanuel and Martinez-Sanchez, Antonio and Lamm, Lorenz and Righetto, Ricardo D. and
+              Wietrzynski, Wojciech and Albert, Sahradha and Larivière, Damien and Fourmentin, Eric and
+              Pfeffer, Stefan and Ortiz, Julio and Baumeister, Wolfgang and Peng, Tingying and Engel, Benjamin D. and
+              Kervrann, Charles},
+    journal = {Nature Methods},
+    volume = {18},
+    pages = {1386--1394},
+    year = {2021},
+    doi = {https://doi.org/10.1038/s41592-021-01275-4}
+}
+@article{Roseman2003,
+    title = {Particle finding in electron micrographs using a fast local correlation algorithm},
+    author = {Roseman, Alan M.},
+    journal = {Ultramicroscopy},
+    volume = {94},
+    pages = {225--236},
+    year = {2003},
+    doi = {https://doi.org/10.1016/S0304-3991(02)00333-9}
+}
+@article{Chaillet2023,
+    title = {Extensive Angular Sampling Enables the Sensitive Localization of Macromolecules in Electron Tomograms},
+    author = {Chaillet, Marten L. and van der Schot, Gijs and Gubins, Ilja and Roet, Sander and Veltkamp, Remco C. and
+              Förster, Friedrich},
+    journal = {International Journal of Molecular Sciences},
+    volume = {24},
+    pages = {13375},
+    year = {2023},
+    doi = {https://doi.org/10.3390/ijms241713375}
+}
 """

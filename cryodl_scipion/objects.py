@@ -46,7 +46,7 @@ class CryodlModel(EMObject):
         model._pixelSizes.set(" ".join(f"{size:g}" for size in sizes))
         model._feature.set(card.get("feature"))
         model._annotator.set(card.get("annotator"))
-        model._classes.set([str(name) for name in card.get("classes") or ()])
+        model._classes.set([str(name) for name in card.get("classes") or card.get("species") or ()])
         return model
 
     def getFolder(self) -> str:
@@ -60,7 +60,7 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self) -> str:
-        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier' or
+        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier', 'detector' or
         'map_improver'."""
         return self._kind.get()
 
@@ -88,7 +88,7 @@ class CryodlModel(EMObject):
         return self._annotator.get()
 
     def getClasses(self) -> List[str]:
-        """Names of a classifier's classes, [] of other models."""
+        """Names of a classifier's classes or of a detector's species, [] of other models."""
         return list(self._classes)
 
     def getFiles(self) -> Set[Any]:
@@ -97,7 +97,8 @@ class CryodlModel(EMObject):
     def __str__(self) -> str:
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         if self.getClasses():
-            parts.append(f"{len(self.getClasses())} classes")
+            what = "species" if self.getKind() == "detector" else "classes"
+            parts.append(f"{len(self.getClasses())} {what}")
         if self.getParticleDiameter():
             parts.append(f"{self.getParticleDiameter():g} Å")
         if self.getThreshold() is not None:

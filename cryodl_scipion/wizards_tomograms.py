@@ -17,11 +17,13 @@ from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
 from .protocols import (
     CryodlProtAnnotate,
     CryodlProtClusterSubtomograms,
+    CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
     CryodlProtTrainClassifier,
+    CryodlProtTrainDetector,
     CryodlProtTrainSegmenter,
 )
 from .protocols.tomograms.tomogram_checks import checkTomograms
@@ -156,8 +158,11 @@ def toMeasure(protocol: EMProtocol) -> Any:
         if subtomograms is None or not subtomograms.getSize():
             raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
         return SubtomogramsToMeasure(subtomograms)
-    masks, tomograms = protocol.inputMasks.get(), protocol.inputTomograms.get()
-    if masks is None:
+    tomograms = protocol.inputTomograms.get()
+    masks = protocol.inputMasks.get() if protocol.hasAttribute("inputMasks") else None
+    if tomograms is None and not protocol.hasAttribute("inputMasks"):
+        raise ValueError("Choose the tomograms first; the circle is drawn on them.")
+    if masks is None and protocol.hasAttribute("inputMasks"):
         raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
     return TomogramsToMeasure(
         TomogramSlices.ofTomograms(
@@ -174,12 +179,17 @@ class CryodlSubtomogramDiameterWizard(Wizard):
         (CryodlProtTrainClassifier, ["particleDiameter"]),
         (CryodlProtClusterSubtomograms, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
+        (CryodlProtDetectParticles, ["diameter"]),
+        (CryodlProtTrainDetector, ["diameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "diameter"
-        measure(form, getattr(form.protocol, field).get(), lambda value, _: form.setVar(field, round(value)))
+        value = getattr(form.protocol, field).get()
+        # of several species the field holds a text; the circle then begins at no value
+        known = None if isinstance(value, str) else value
+        measure(form, known, lambda value, _: form.setVar(field, round(value)))
 
 
 class CryodlBoxWizard(Wizard):

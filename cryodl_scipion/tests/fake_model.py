@@ -92,6 +92,31 @@ def segmenterCard(feature, **values):
     )
 
 
+def detectorCard(species, **values):
+    """Entries of a detector's card for writeModel."""
+    figures = dict(particles=10, found=9, false=2, recall=0.9, precision=0.8182, f_beta=0.89)
+    return dict(
+        dict(
+            kind="detector",
+            network="unet3d",
+            species=list(species),
+            diameters=[120.0] * len(species),
+            thresholds=[0.4] * len(species),
+            beta=4.0,
+            pixel_size=10.0,
+            pixel_sizes=None,
+            particle_diameter=None,
+            minimum_distance=None,
+            threshold_uncertainty=None,
+            threshold=None,
+            particles={name: 40 for name in species},
+            training=dict(steps=3, stop_reason="all steps were done"),
+            validation={name: figures for name in species},
+        ),
+        **values,
+    )
+
+
 def tomogramDenoiserCard(**values):
     """Entries of a tomogram denoiser's card for writeModel."""
     others = ("pixel_sizes", "particle_diameter", "minimum_distance", "threshold_uncertainty", "threshold")

@@ -11,7 +11,7 @@ import os
 
 import mrcfile
 import numpy as np
-from fake_model import TOMOGRAM_CONTROLS, segmenterCard, tomogramDenoiserCard, writeModel
+from fake_model import TOMOGRAM_CONTROLS, detectorCard, segmenterCard, tomogramDenoiserCard, writeModel
 from fake_simulator import writeTable
 from fake_stops import dieSometimes, trainSteps
 from fake_truth import SHAPE, placesOf
@@ -208,6 +208,61 @@ def pickFeatures(config):
     ), []
 
 
+def trainDetector(config):
+    """Its species are those of the coordinates' column; coordinates.log in the model's folder has the rows."""
+    partial = config.output + ".partial"
+    trainSteps(config.output, partial)
+    with open(config.coordinates[0]) as file:
+        rows = [line.split() for line in file if len(line.split()) == 5 and not line.startswith("_")]
+    species = list(config.species) or sorted({row[4] for row in rows})
+    writeModel(partial, detectorCard(species, name=os.path.basename(config.output), network=config.network))
+    with open(os.path.join(partial, "coordinates.log"), "w") as file:
+        file.writelines(" ".join(row) + "\n" for row in rows)
+    os.rename(partial, config.output)
+    return dict(
+        model=config.output,
+        species=species,
+        thresholds={name: 0.4 for name in species},
+        validation={name: dict(particles=10) for name in species},
+        stop_reason="all steps were done",
+        pixel_size=config.pixel_size,
+    ), []
+
+
+def detectParticles(config):
+    """Three places of each species in every tomogram; with a template they have angles."""
+    os.makedirs(config.output, exist_ok=True)
+    dieSometimes(os.path.dirname(config.output), 0)
+    stem = os.path.splitext(os.path.basename(config.template or ""))[0]
+    species = [stem] if config.template else contract.read_card(config.model, "detector")["species"]
+    files = {}
+    for number, name in enumerate(config.names):
+        files[name] = os.path.join(config.output, name + ".star")
+        if os.path.exists(files[name]):
+            os.remove(files[name])
+        writeTable(
+            files[name],
+            "particles",
+            ("rlnTomoName",) + PLACE + (ANGLES if config.template else ()) + ("cryodlSpecies", "cryodlScore"),
+            [(name,) + row[: 6 if config.template else 3] + (one, 0.75) for one in species for row in placesOf(number)],
+        )
+    each = lambda value: {name: {one: value for one in species} for name in config.names}
+    return dict(
+        files=files,
+        particles=os.path.join(config.output, "particles.star"),
+        method="template" if config.template else "network",
+        species=species,
+        counts=each(3),
+        thresholds=each(0.4),
+        by_chance=each(0.25),
+        diameters={one: 120.0 for one in species},
+        pixel_size=config.pixel_size,
+        angular_step=20.0 if config.template else None,
+        orientations=1944 if config.template else None,
+        model=config.model,
+    ), []
+
+
 def evaluateSegmentation(config):
     os.makedirs(config.output)
     dieSometimes(os.path.dirname(config.output), 0)
@@ -242,4 +297,6 @@ WORK = {
     "merge-features": mergeFeatures,
     "pick-features": pickFeatures,
     "evaluate-segmentation": evaluateSegmentation,
+    "train-detector": trainDetector,
+    "detect-particles": detectParticles,
 }

@@ -30,6 +30,7 @@ if HAS_TOMO:  # see tomography.py
     # Before pwem's "AMDViewer", which shows tables: of sets that we made the pictures are what one wants.
     from .tomograms.viewer_tomograms import CryodlCoordinates3DViewer as AACryodlCoordinates3DViewer
     from .tomograms.viewer_tomograms import (
+        CryodlDetectParticlesViewer,
         CryodlEvaluateSegmentationViewer,
         CryodlMergeViewer,
         CryodlPickFeaturesViewer,

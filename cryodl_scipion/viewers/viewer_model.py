@@ -18,11 +18,13 @@ from .window import WindowView
 
 _TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser, CryodlProtTrainMapImprover]
 if HAS_TOMO:
-    from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainSegmenter
+    from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainDetector, CryodlProtTrainSegmenter
 
-    _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier]
+    _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier, CryodlProtTrainDetector]
 # Those that leave curves only; below the curves of the others come pictures.
 _CURVES_ONLY = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
+if HAS_TOMO:
+    _CURVES_ONLY += (CryodlProtTrainDetector,)
 
 
 class CryodlModelViewer(Viewer):

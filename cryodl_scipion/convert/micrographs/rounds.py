@@ -26,7 +26,7 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
 
 def _number(text: str) -> Optional[float]:
     try:
-        return float(text)
+        return int(text) if text.isdigit() else float(text)
     except ValueError:
         return None  # an empty cell, or a word: nothing to draw
 

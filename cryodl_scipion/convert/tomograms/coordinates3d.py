@@ -6,7 +6,8 @@ words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix o
 alignment.py.
 """
 
-from typing import Any, Dict, List, Sequence
+import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
@@ -14,10 +15,12 @@ from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
+from .tomograms import byId
 
 PLACE = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
+SPECIES = "cryodlSpecies"
 
 
 def readPlaces(path: Any) -> List[Dict[str, Any]]:
@@ -25,7 +28,7 @@ def readPlaces(path: Any) -> List[Dict[str, Any]]:
     table = tableWith(path, PLACE[0])
     kinds = dict(
         {name: float for name in PLACE + ANGLES + (SCORE, VOLUME)},
-        **{PIECE: lambda text: int(float(text)), STRUCTURE: str},
+        **{PIECE: lambda text: int(float(text)), STRUCTURE: str, SPECIES: str},
     )
     there = [name for name in columnsOf(path, table) if name in kinds]
     return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], table)]
@@ -40,20 +43,69 @@ def appendPlaces(
 ) -> None:
     """Append rows of readPlaces to a SetOfCoordinates3D.
 
-    tomogram: the one that the places lie in, of the set's precedents. groups: {structure: group number}; None: the
-    number of the piece is the group. scale: px of this tomogram per px of the volume of the rows; the two cover the
-    same space, as binning keeps it.
+    tomogram: the one that the places lie in, of the set's precedents. groups: {structure or species: group number};
+    None: the number of the piece is the group. scale: px of this tomogram per px of the volume of the rows; the two
+    cover the same space, as binning keeps it.
     """
     for row in rows:
         item = Coordinate3D()
         item.setVolume(tomogram)  # before the position, which needs the origin
         item.setPosition(*[(row[name] + 0.5) * scale - 0.5 for name in PLACE], BOTTOM_LEFT_CORNER)
         item.setTomoId(tomogram.getTsId())
-        item.setGroupId(row.get(PIECE, 0) if groups is None else groups.get(row.get(STRUCTURE), 0))
+        item.setGroupId(row.get(PIECE, 0) if groups is None else groups.get(speciesOfRow(row), 0))
         item.setScore(row.get(SCORE, 0.0))
         if ANGLES[0] in row:
             item.setMatrix(matrixOf([row[name] for name in ANGLES], (0.0, 0.0, 0.0)))
-        for name, kind in ((VOLUME, Float), (STRUCTURE, String)):
+        for name, kind in ((VOLUME, Float), (STRUCTURE, String), (SPECIES, String)):
             if name in row:
                 setattr(item, "_" + name, kind(row[name]))
         coordinates.append(item)
+
+
+def speciesOfRow(row: Dict[str, Any]) -> Any:
+    """What a row of readPlaces is of; None if it does not say."""
+    return row.get(SPECIES, row.get(STRUCTURE))
+
+
+def speciesOf(item: Coordinate3D, otherwise: Any) -> Any:
+    """What a Coordinate3D is of: what cryodl noted on it, else `otherwise`."""
+    noted = [item.getAttributeValue("_" + name, None) for name in (SPECIES, STRUCTURE)]
+    return next((name for name in noted if name), otherwise)
+
+
+def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]:
+    """{species: number of coordinates} of a SetOfCoordinates3D."""
+    counts = {}
+    for item in coordinates.iterItems():
+        name = speciesOf(item, otherwise)
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def writePlaces(
+    path: str, sets: Sequence[Tuple[SetOfCoordinates3D, str]], tomograms: Any, names: Dict[str, str]
+) -> int:
+    """STAR file of coordinates for the engine, in px of the tomograms.
+
+    sets: [(SetOfCoordinates3D, species of those that do not say)]. tomograms: SetOfTomograms that the engine is given.
+    names: {tsId: name for the engine}. Coordinates of other tomograms are left out. Returns how many were written.
+    """
+    known, count = byId(tomograms), 0
+    columns = ("rlnTomoName",) + PLACE + (SPECIES,)
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        file.write("\ndata_particles\n\nloop_\n")
+        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
+        for coordinates, otherwise in sets:
+            scale = coordinates.getSamplingRate() / tomograms.getSamplingRate()
+            own = byId(coordinates.getPrecedents())
+            for item in coordinates.iterItems():
+                tsId = item.getTomoId()
+                if tsId not in known or tsId not in own:
+                    continue
+                item.setVolume(own[tsId])
+                place = [(value + 0.5) * scale - 0.5 for value in item.getPosition(BOTTOM_LEFT_CORNER)]
+                x, y, z = place
+                file.write(f"{names[tsId]} {x:.4f} {y:.4f} {z:.4f} {speciesOf(item, otherwise)}\n")
+                count += 1
+    os.replace(path + ".tmp", path)
+    return count

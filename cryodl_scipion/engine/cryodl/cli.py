@@ -37,6 +37,11 @@ EPILOGS = {
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
+    "train-detector": "example:\n  cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star "
+    "--diameter ribosome=300 ferritin=120\n      --output models/particles\n",
+    "detect-particles": "examples:\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc "
+    "--output found/\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles "
+    "--output found/\n",
     "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
     "'labels/*.mrc' --output evaluated/\n",
     "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb "

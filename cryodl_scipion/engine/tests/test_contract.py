@@ -105,6 +105,8 @@ def test_order_of_choices_is_frozen():
         "SegmentConfig.annotators": ("combined", "each"),
         "SegmentConfig.scores": ("float16", "int8"),
         "ExportRelionConfig.protein": ("dark", "bright"),
+        "DetectParticlesConfig.contrast": ("dark", "bright"),
+        "TrainDetectorConfig.network": ("unet3d", "wide"),
         "ExtractParticlesConfig.protein": ("dark", "bright"),
         "ExtractParticlesConfig.border": ("drop", "fill"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),

@@ -2,6 +2,7 @@
 """What the viewers and wizards of maps show, with a fake engine and without windows."""
 
 import os
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -158,9 +159,9 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
 
     def test_chimerax_colours_every_improved_map_by_its_confidence(self):
         made = [
-            dict(map="a.mrc", confidence="b.mrc"),
-            dict(map="c.mrc", confidence=None),
-            dict(map="d.mrc", confidence="e.mrc"),
+            SimpleNamespace(map="a.mrc", confidence="b.mrc"),
+            SimpleNamespace(map="c.mrc", confidence=None),
+            SimpleNamespace(map="d.mrc", confidence="e.mrc"),
         ]
         lines = chimeraScript(made).splitlines()
         self.assertEqual(lines[0], f'open "{os.path.abspath("a.mrc")}"')

@@ -102,4 +102,4 @@ class FoundTogether(GroupedPicks):
         return group >= value
 
     def words(self, value: float) -> str:
-        return f"found by at least {value} of {len(self.labels)} sets"
+        return f"found by at least {int(value)} of {len(self.labels)} sets"

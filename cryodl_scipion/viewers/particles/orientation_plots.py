@@ -52,7 +52,7 @@ def directionsInWords(counts: Any) -> str:
     """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
     mean, empty = counts.mean(), 100 * np.mean(counts == 0)
     fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
-    return f"{counts.sum()} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
+    return f"{int(counts.sum())} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
 
 
 def drawDistributions(figure: Figure, columns: Any) -> None:

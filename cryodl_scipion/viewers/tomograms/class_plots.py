@@ -35,7 +35,12 @@ def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(
-            column, row, f"{count}", ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black"
+            column,
+            row,
+            f"{count:.0f}",
+            ha="center",
+            va="center",
+            color="white" if parts[row, column] > 0.6 else "black",
         )
     axes.set_xticks(range(len(columns)))
     axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")

@@ -2,13 +2,14 @@
 """Tomograms with what lies over them: labels, scores, coordinates. Slices are read when needed. No windows here."""
 
 import collections
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from pwem.objects import EMSet, SetOfCoordinates
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import SetOfCoordinates3D
 
+from ...convert.tomograms.coordinates3d import speciesOf
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ..map_plots import readMap
 from ..preview import LARGEST_SIDE, Preview, percentilesOf, stretchedTo
@@ -35,7 +36,8 @@ class TomogramSlices:
     """What a window on tomograms shows.
 
     files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
-    pixelSize: Å/px. diameter: of the circles at points, px.
+    pixelSize: Å/px. diameter: of the circles at points, px. species: {tsId: [name of each point]}, of points that say
+    what they are.
     """
 
     def __init__(
@@ -45,8 +47,11 @@ class TomogramSlices:
         points: Optional[Dict[str, np.ndarray]] = None,
         pixelSize: float = 1.0,
         diameter: int = 10,
+        species: Optional[Dict[str, List[str]]] = None,
     ) -> None:
         self.files, self.layers, self.points = files, list(layers), points or {}
+        self._species = species or {}
+        self.speciesNames = sorted({name for names in self._species.values() for name in names})
         self.pixelSize, self.diameter = pixelSize, diameter
         self.ids, self._contrasts = list(files), {}
 
@@ -56,7 +61,8 @@ class TomogramSlices:
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
         files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
         points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
-        return cls(files, layers, points, tomograms.getSamplingRate(), diameter)
+        species = {} if coordinates is None else speciesAt(coordinates)
+        return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
 
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
@@ -91,13 +97,26 @@ class TomogramSlices:
 
     def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
         """(n, 3): place from left to right and from top to bottom (px), and radius of each point's circle here."""
-        points = np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+        points = self._pointsOf(tsId)
         beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
-        near = np.abs(beyond) < radius
+        near = self._near(tsId, axis, index)
         across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
         return np.column_stack(
             [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
         )
+
+    def speciesNear(self, tsId: str, axis: int, index: int) -> List[int]:
+        """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
+        names = self._species.get(tsId)
+        near = self._near(tsId, axis, index)
+        return [self.speciesNames.index(names[n]) if names else 0 for n in np.flatnonzero(near)]
+
+    def _pointsOf(self, tsId: str) -> np.ndarray:
+        return np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+
+    def _near(self, tsId: str, axis: int, index: int) -> np.ndarray:
+        """(n,) bool: which points' circles a slice cuts."""
+        return np.abs(self._pointsOf(tsId)[:, 2 - axis] - index) < self.diameter / 2
 
     def _volume(self, tsId: str) -> np.ndarray:
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
@@ -142,3 +161,15 @@ def pointsOf(coordinates: SetOfCoordinates3D) -> Dict[str, np.ndarray]:
             item.setVolume(tomograms[item.getTomoId()])
             points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
     return {name: np.array(places, float) for name, places in points.items()}
+
+
+def speciesAt(coordinates: SetOfCoordinates3D) -> Dict[str, List[str]]:
+    """{tsId: [species of each of pointsOf]} of a SetOfCoordinates3D; {} if its items do not say what they are."""
+    tomograms, found = byId(coordinates.getPrecedents()), {}
+    for item in coordinates.iterItems():
+        name = speciesOf(item, None)
+        if name is None:
+            return {}
+        if item.getTomoId() in tomograms:
+            found.setdefault(item.getTomoId(), []).append(name)
+    return found

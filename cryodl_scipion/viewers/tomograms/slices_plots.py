@@ -80,10 +80,17 @@ def drawScores(
     )
 
 
-def drawPoints(axes: Axes, circles: Any, colour: str = PICK_COLOUR) -> None:
-    """Places near a slice: circles: (n, 3) x, y, radius in px."""
+def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Sequence[str] = ()) -> None:
+    """Places near a slice, in a colour for each species, with a legend where there are several.
+
+    circles: (n, 3) x, y, radius in px. species: (n,) places in names. names: of all species of the tomograms.
+    """
+    several = len(names) > 1
+    colours = [colourOf(number + 1) for number in species] if several else PICK_COLOUR
     collection = PatchCollection(
-        [Circle((x, y), radius) for x, y, radius in circles], facecolors="none", edgecolors=colour, linewidths=1.2
+        [Circle((x, y), radius) for x, y, radius in circles], facecolors="none", edgecolors=colours, linewidths=1.2
     )
     collection.set_gid(_OVERLAY)
     axes.add_collection(collection, autolim=False)
+    if several and axes.get_legend() is None:
+        axes.legend(handles=[Patch(color=colourOf(n), label=name) for n, name in enumerate(names, 1)], **_LEGEND)

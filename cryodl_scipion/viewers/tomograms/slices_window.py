@@ -140,7 +140,8 @@ class SlicesWindow(MicrographWindow):
             drawScores(axes, image, layer.name, extent, self._opacity.get(), self.value.get())
         elif image is not None:
             drawLabels(axes, image, layer.names, extent, self._opacity.get())
-        drawPoints(axes, self._data.pointsNear(tsId, self._axis(), self._place))
+        here = (tsId, self._axis(), self._place)
+        drawPoints(axes, self._data.pointsNear(*here), self._data.speciesNear(*here), self._data.speciesNames)
         axes.set_xlim(*limits[0])  # imshow shows all of it again
         axes.set_ylim(*limits[1])
 

@@ -8,10 +8,11 @@ from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from tomo.objects import SetOfCoordinates3D, SetOfTomoMasks
 
-from ...convert.tomograms.coordinates3d import STRUCTURE, VOLUME
+from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import featureOf, featuresOf
 from ...engine.cryodl.contract import Result
 from ...protocols import (
+    CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -57,7 +58,7 @@ class CryodlCoordinates3DViewer(Viewer):
         if not isinstance(instance, SetOfCoordinates3D) or not instance.getSize():
             return False
         first = instance.getFirstItem()
-        return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE))
+        return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [slicesView(self.getTkRoot(), placesOf(obj), str(obj))]
@@ -176,6 +177,28 @@ class CryodlPickFeaturesViewer(PanelsViewer):
                 f"Places: {self.protocol.getRunName()}",
             )
         ]
+
+
+class CryodlDetectParticlesViewer(PanelsViewer):
+    """What `Analyze results` opens for detected particles."""
+
+    _label = "detections viewer"
+    _targets = [CryodlProtDetectParticles]
+    _SECTION = "Detections"
+    _PANELS = (
+        Panel(
+            "showDetections",
+            "Detections in the tomograms",
+            "Circles as wide as the box, smaller where a slice misses the middle, in a colour for each species.",
+        ),
+    )
+    _WAIT = "There are no coordinates yet. Wait until the run has finished."
+
+    def _data(self) -> Any:
+        return getattr(self.protocol, "outputCoordinates", None)
+
+    def _showDetections(self, coordinates: SetOfCoordinates3D) -> List[Any]:
+        return [slicesView(self.getTkRoot(), placesOf(coordinates), f"Detections: {self.protocol.getRunName()}")]
 
 
 class CryodlSimulateTomogramsViewer(PanelsViewer):

@@ -42,6 +42,7 @@ from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, s
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
+    DETECTOR_NETWORKS,
     IMPROVER_NETWORKS,
     NETWORKS,
     PICKER_NETWORKS,
@@ -76,6 +77,7 @@ from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinA
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
+from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -105,6 +107,8 @@ __all__ = [
     "ComparePicksConfig",
     "ConsensusPicksConfig",
     "DENOISER_NETWORKS",
+    "DETECTOR_NETWORKS",
+    "DetectParticlesConfig",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
     "DenoiseTomogramsConfig",
@@ -160,6 +164,7 @@ __all__ = [
     "TOMOGRAM_DENOISER_NETWORKS",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
+    "TrainDetectorConfig",
     "TrainGeneralPickerConfig",
     "TrainGeneralSegmenterConfig",
     "TrainMapImproverConfig",

@@ -53,6 +53,12 @@ from .tomograms.classifying import (
 )
 from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
 from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+from .tomograms.detecting import (
+    DetectParticlesConfig,
+    DetectParticlesOutputs,
+    TrainDetectorConfig,
+    TrainDetectorOutputs,
+)
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
@@ -198,6 +204,10 @@ COMMANDS = {
             "tomograms.commands.cluster_subtomograms",
             ClusterSubtomogramsConfig,
             ClusterSubtomogramsOutputs,
+        ),
+        Command("train-detector", "tomograms.commands.train_detector", TrainDetectorConfig, TrainDetectorOutputs),
+        Command(
+            "detect-particles", "tomograms.commands.detect_particles", DetectParticlesConfig, DetectParticlesOutputs
         ),
         Command("improve-map", "maps.commands.improve_map", ImproveMapConfig, ImproveMapOutputs),
         Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig, EvaluateMapOutputs),

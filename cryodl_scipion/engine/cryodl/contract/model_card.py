@@ -9,6 +9,7 @@ import typing
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
+    DETECTOR_NETWORKS,
     IMPROVER_NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
@@ -47,6 +48,17 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
     ),
+    "detector": (
+        {
+            "species": list,
+            "pixel_size": _NUMBER,
+            "diameters": list,
+            "thresholds": list,
+            "beta": _NUMBER,
+            "validation": dict,
+        },
+        DETECTOR_NETWORKS,
+    ),
     "tomogram_denoiser": (
         {"pixel_size": _NUMBER, "fills_wedge": bool, "gain": list, "validation": dict, "training": dict},
         TOMOGRAM_DENOISER_NETWORKS,
@@ -54,7 +66,7 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
-_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid")
+_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid", "diameters")
 _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
@@ -135,10 +147,11 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
     for key in ("threshold", "minimum_distance"):
         if key in wanted and not -_LARGEST < card[key] < _LARGEST:
             raise ValueError(f"{path} is damaged: {key} is {card[key]!r}. {_FROM_SOURCE}")
-    for key in ("classes", "structures"):
+    for key in ("classes", "structures", "species"):
         if key in wanted and not card[key]:
             raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")
-    names = [card["feature"]] if "feature" in wanted else card["classes"] if "classes" in wanted else []
+    named = next((key for key in ("classes", "species") if key in wanted), None)
+    names = [card["feature"]] if "feature" in wanted else card[named] if named else []
     for name in names:
         if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")

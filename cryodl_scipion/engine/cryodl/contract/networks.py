@@ -91,6 +91,22 @@ NETWORKS: typing.Tuple[Network, ...] = (
     Network("classifier", "rb3d", "tomograms.classifiers.rb3d", "RB3D", "by the network RB3D", ("Che2018",)),
     Network("classifier", "cb3d", "tomograms.classifiers.cb3d", "CB3D", "by the network CB3D", ("Che2018",)),
     Network(
+        "detector",
+        "unet3d",
+        "tomograms.detectors.unet3d",
+        "HeatMapUNet",
+        "a small 3-D U-Net that answers with a heat map of each species",
+        ("Cicek2016", "Moebel2021"),
+    ),
+    Network(
+        "detector",
+        "wide",
+        "tomograms.detectors.unet3d",
+        "WideHeatMapUNet",
+        "a 3-D U-Net that answers with a heat map of each species",
+        ("Cicek2016", "Moebel2021"),
+    ),
+    Network(
         "map_improver",
         "fast",
         "maps.improvers.method",
@@ -152,5 +168,6 @@ PICKER_NETWORKS = network_names("picker")
 DENOISER_NETWORKS = network_names("denoiser")
 SEGMENTER_NETWORKS = network_names("segmenter")
 CLASSIFIER_NETWORKS = network_names("classifier")
+DETECTOR_NETWORKS = network_names("detector")
 IMPROVER_NETWORKS = network_names("map_improver")
 TOMOGRAM_DENOISER_NETWORKS = network_names("tomogram_denoiser")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Local maxima of score maps, with sub-pixel positions."""
+"""Local maxima of score maps and score volumes, with positions between the pixels."""
+
+import typing
 
 import numpy as np
 import torch
@@ -45,6 +47,51 @@ def _refine(score_map: torch.Tensor, yx: torch.Tensor) -> np.ndarray:
             ).clamp(-0.5, 0.5)
         )
     return (yx.double() + torch.stack(shifts, 1)).numpy()
+
+
+def find_peaks_3d(
+    scores: torch.Tensor, threshold: float, keep: typing.Sequence[tuple[int, int]] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Local maxima of a score volume among their 26 neighbours, best first; see separate for a least distance.
+
+    Parameters
+    ----------
+    scores : Tensor, (z, y, x)
+    threshold : float
+        Peaks scoring below it are dropped.
+    keep : three (start, stop), optional
+        Only peaks on voxels within are returned: the rest of the volume is context.
+
+    Returns
+    -------
+    zyx : (n, 3) float64
+        Voxels, moved to the top of a parabola along each axis by half a voxel at most.
+    scores : (n,) float64
+    voxels : (n, 3) int64
+        The voxel of each peak.
+    """
+    pooled = F.max_pool3d(scores[None, None], 3, stride=1, padding=1)[0, 0]
+    voxels = ((scores == pooled) & (scores >= threshold)).nonzero()
+    for axis, (start, stop) in enumerate(keep or ()):
+        voxels = voxels[(voxels[:, axis] >= start) & (voxels[:, axis] < stop)]
+    heights = scores[tuple(voxels.T)]
+    order = torch.argsort(heights, descending=True, stable=True)
+    voxels, heights = voxels[order], heights[order].double()
+    shifts = []
+    for axis, side in enumerate(scores.shape):
+        before, after = voxels.clone(), voxels.clone()
+        before[:, axis] -= 1
+        after[:, axis] += 1
+        # reflected at the volume's faces: no shift out of it
+        before[:, axis], after[:, axis] = (
+            torch.where(before[:, axis] < 0, after[:, axis].clamp(max=side - 1), before[:, axis]),
+            torch.where(after[:, axis] >= side, before[:, axis].clamp(min=0), after[:, axis]),
+        )
+        low, high = scores[tuple(before.T)].double(), scores[tuple(after.T)].double()
+        curvature = low + high - 2 * heights
+        shifts.append(torch.where(curvature < 0, 0.5 * (low - high) / curvature.clamp(max=-1e-12), 0.0 * heights))
+    moved = voxels.double() + torch.stack(shifts, 1).clamp(-0.5, 0.5)
+    return moved.cpu().numpy(), heights.cpu().numpy(), voxels.cpu().numpy()
 
 
 def separate(positions: np.ndarray, distance: float) -> np.ndarray:

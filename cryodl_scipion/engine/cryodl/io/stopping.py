@@ -9,6 +9,7 @@ _TRAININGS = (
     "train-denoiser",
     "train-segmenter",
     "train-classifier",
+    "train-detector",
     "train-map-improver",
 )
 # What is finished is kept, item by item.
@@ -22,6 +23,7 @@ _ITEMS = {
     "segment": "tomogram",
     "merge-features": "tomogram",
     "pick-features": "tomogram",
+    "detect-particles": "tomogram",
     "simulate-micrographs": "micrograph",
     "simulate-tomograms": "tomogram",
     "simulate-particles": "chunk",

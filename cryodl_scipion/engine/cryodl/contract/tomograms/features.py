@@ -87,7 +87,8 @@ class PickFeaturesConfig:
         "Label volumes (of merge-features, or TomoMasks), or score volumes.", label="Segmentations", path="file"
     )
     output: str = param(
-        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes.",
+        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as RELION 5 has "
+        "them, in Å from their middles.",
         label="Output folder",
         path="folder",
     )

@@ -97,8 +97,10 @@ def _pick_all(
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from tqdm import tqdm
 
+    from ...io.tomogram_places import write_places
+    from ...io.tomograms import Tomogram
     from ..features.picking import pick
-    from ..features.points import columns_of, write_points
+    from ..features.points import columns_of
 
     skipped, notes = [], []
     for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
@@ -112,18 +114,17 @@ def _pick_all(
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
             continue
         notes += said
-        write_points(target, [columns_of(name, points, config.seed)])
+        columns = columns_of(name, points, config.seed, Tomogram(path).shape, pixel_size)
+        write_places(target, [columns], [pixel_size])
         record.put(name, [path], dict(file=target.name, count=len(points), pixel_size=pixel_size))
     return skipped, notes
 
 
 def _write_all(folder: Path, record: FolderRecord) -> None:
-    from ...io.star import read_tables
-    from ..features.points import write_points
+    from ...io.tomogram_places import join_places
 
-    write_points(
-        folder / ALL, [read_tables(folder / item["file"])["particles"] for _, item in sorted(record.items.items())]
-    )
+    items = [item for _, item in sorted(record.items.items())]
+    join_places(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
 
 
 def _warnings(

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Places in tomograms with directions, and the STAR files that hold them."""
+"""Places in tomograms with directions, and the columns of the STAR files that hold them."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing
 
 import numpy as np
 
-from ...io.star import write_tables
+from ...io.tomogram_places import place_columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +71,17 @@ def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.stack([rot, np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))], axis=1)
 
 
-def columns_of(name: str, points: Points, seed: int) -> dict[str, list[typing.Any]]:
-    """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0."""
+def columns_of(
+    name: str, points: Points, seed: int, shape: typing.Sequence[int], pixel_size: float
+) -> dict[str, list[typing.Any]]:
+    """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0.
+
+    shape: (z, y, x) of the volume. pixel_size: Å/px.
+    """
     rng = np.random.default_rng([seed, *name.encode()])
     angles = np.zeros((len(points), 3)) if points.directions is None else angles_along(points.directions, rng)
-    z, y, x = points.zyx.T
     columns = dict(
-        rlnTomoName=[name] * len(points),
-        rlnCoordinateX=x,
-        rlnCoordinateY=y,
-        rlnCoordinateZ=z,
+        **place_columns(name, points.zyx, shape, pixel_size),
         rlnAngleRot=angles[:, 0],
         rlnAngleTilt=angles[:, 1],
         rlnAnglePsi=angles[:, 2],
@@ -92,8 +92,3 @@ def columns_of(name: str, points: Points, seed: int) -> dict[str, list[typing.An
         columns.update(rlnHelicalTubeID=points.lines)
     columns.update(cryodlScore=points.scores, cryodlPiece=points.pieces, cryodlVolume=points.volumes)
     return {key: list(values) for key, values in columns.items()}
-
-
-def write_points(path: str | os.PathLike[str], tables: typing.Sequence[typing.Mapping[str, typing.Any]]) -> None:
-    """Write a STAR file of the columns of some tomograms, one after the other."""
-    write_tables(path, {"particles": {key: [value for table in tables for value in table[key]] for key in tables[0]}})

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Numbers given for names: one for all, or name=number for each."""
+
+import typing
+
+
+def numbers_by_name(
+    texts: typing.Sequence[str], names: typing.Sequence[str], what: str, low: float, high: float
+) -> dict[str, float]:
+    """{name: number} of texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One number for all names, or name=number for some of them.
+    names : sequence of str
+        All that there are.
+    what : str
+        What is given, with its flag, for messages: 'Thresholds (--threshold)'.
+    low, high : float
+        Numbers must lie between them, neither included.
+
+    Returns
+    -------
+    dict
+        Empty without texts.
+
+    Raises
+    ------
+    ValueError
+        For texts that are neither, and for unknown names.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        name, equals, number = str(text).rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if not low < value < high:
+            raise ValueError(f"{what} has {text!r}; give a number above {low:g} and below {high:g}, or name=number.")
+        if equals and name not in names:
+            raise ValueError(f"{what} names {name!r}, which is not there; there are {', '.join(names)}.")
+        if not equals and len(texts) > 1:
+            raise ValueError(f"{what} has {text!r} beside others; give one number for all, or name=number for each.")
+        found.update({name: value} if equals else dict.fromkeys(names, value))
+    return found

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles' places in tomograms, read from the files of several programs and written as RELION 5 has them.
+
+RELION 5 counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from .files import micrograph_key
+from .star import read_tables, write_tables
+
+CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
+PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
+SPECIES = ("cryodlSpecies", "cryodlStructure")
+GROUP = "rlnOpticsGroup"
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """n particles' places of a file.
+
+    path: of the file. tomograms: (n,) names, '' where the file does not say. species: (n,) names. xyz: (n, 3), in the
+    unit that `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'.
+    """
+
+    path: str
+    tomograms: tuple[str, ...]
+    species: tuple[str, ...]
+    xyz: np.ndarray
+    unit: str
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def zyx_px(self, rows: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:
+        """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
+        xyz = self.xyz[rows]
+        if self.unit != "px":
+            xyz = xyz / pixel_size
+        if self.unit == "centred Å":
+            xyz = xyz + np.array(shape[::-1]) / 2
+        return xyz[:, ::-1]
+
+
+def read_places(path: str | os.PathLike[str]) -> Places:
+    """Places of a file: STAR, and what place_files.py knows. Raises ValueError or FileNotFoundError naming the file."""
+    from .place_files import READERS
+
+    suffix = Path(path).suffix.lower()
+    if suffix in READERS:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"The coordinates {path} do not exist.")
+        return READERS[suffix](path)
+    tables = read_tables(path)
+    table = next((t for t in tables.values() if CENTRED[0] in t or PIXELS[0] in t), None)
+    if table is None:
+        raise ValueError(
+            f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give a STAR file of particles in "
+            "tomograms."
+        )
+    columns = CENTRED if all(name in table for name in CENTRED) else PIXELS
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: a place in a tomogram takes all three coordinates.")
+    count = len(table[columns[0]])
+    names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
+    return Places(
+        str(path),
+        tuple(micrograph_key(name) if name else "" for name in names),
+        _species(table, path, count),
+        _numbers(table, columns, path),
+        "centred Å" if columns is CENTRED else "px",
+    )
+
+
+def _species(
+    table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
+) -> tuple[str, ...]:
+    """(n,) names: a column's, else of several classes, else the file's name."""
+    named = next((table[name] for name in SPECIES if name in table), None)
+    if named is not None:
+        return tuple(named)
+    classes = table.get("rlnClassNumber", [])
+    if len(set(classes)) > 1:
+        return tuple(f"class_{number}" for number in classes)
+    return (micrograph_key(path),) * count
+
+
+def _numbers(
+    table: typing.Mapping[str, typing.Sequence[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]
+) -> np.ndarray:
+    try:
+        xyz = np.array([[float(v) for v in table[name]] for name in columns]).T.reshape(-1, 3)
+    except ValueError as error:
+        raise ValueError(f"{path}: a coordinate is no number ({error}).") from None
+    if not np.isfinite(xyz).all():
+        row = int(np.nonzero(~np.isfinite(xyz).all(axis=1))[0][0]) + 1
+        raise ValueError(f"{path}: the coordinates of row {row} are not finite numbers.")
+    return xyz
+
+
+def place_columns(
+    name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
+) -> dict[str, typing.Sequence[typing.Any]]:
+    """Columns of a STAR file for the places (n, 3) in px of a tomogram: its name, px, and RELION 5's centred Å.
+
+    shape: (z, y, x) of the tomogram. pixel_size: Å/px.
+    """
+    xyz = np.asarray(zyx, float).reshape(-1, 3)[:, ::-1]
+    centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
+    return dict(rlnTomoName=[name] * len(xyz), **dict(zip(PIXELS, xyz.T)), **dict(zip(CENTRED, centred.T)))
+
+
+def write_places(
+    path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
+) -> None:
+    """Write the columns of some tomograms, one after the other, as a STAR file with an optics table.
+
+    tables: {column: values}, all with the same columns. pixel_sizes: Å/px of each; those of one are one optics group.
+    """
+    sizes = sorted(set(pixel_sizes))
+    optics = {
+        GROUP: list(range(1, len(sizes) + 1)),
+        "rlnOpticsGroupName": [f"opticsGroup{number}" for number in range(1, len(sizes) + 1)],
+        "rlnTomoTiltSeriesPixelSize": [float(size) for size in sizes],
+    }
+    rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
+    first = next(iter(tables[0]))
+    rows[GROUP] = [sizes.index(size) + 1 for table, size in zip(tables, pixel_sizes) for _ in table[first]]
+    write_tables(path, {"optics": optics, "particles": rows})
+
+
+def join_places(
+    path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
+) -> None:
+    """Write the particles of some STAR files of write_places, one after the other, as one. pixel_sizes: of each."""
+    tables = [read_tables(file)["particles"] for file in files]
+    write_places(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was detected in a tomogram: rows of a STAR file, and sentences that claim no more than was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...contract import counted
+from ...io.particles import ANGLES
+from ...io.tomogram_places import place_columns
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeciesFound:
+    """Detections of one species in one tomogram.
+
+    name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees, or
+    None. threshold: least score. by_chance: detections that noise alone gives, scaled to the tomogram; None without a
+    control. diameter: Å.
+    """
+
+    name: str
+    zyx: np.ndarray
+    scores: np.ndarray
+    angles: np.ndarray | None
+    threshold: float
+    by_chance: float | None
+    diameter: float
+
+    def __len__(self) -> int:
+        return len(self.zyx)
+
+    def inside(self, shape: typing.Sequence[int], border: float) -> SpeciesFound:
+        """Those at least so many px from the first and last voxels of a tomogram."""
+        keep = ((self.zyx >= border) & (self.zyx <= np.array(shape) - 1 - border)).all(axis=1)
+        angles = None if self.angles is None else self.angles[keep]
+        return dataclasses.replace(self, zyx=self.zyx[keep], scores=self.scores[keep], angles=angles)
+
+
+def columns_of(
+    name: str, found: typing.Sequence[SpeciesFound], shape: typing.Sequence[int], pixel_size: float
+) -> dict[str, list[typing.Any]]:
+    """{column: values} of all species of a tomogram: RELION 5's columns, score, species and its number from 1."""
+    zyx = np.concatenate([one.zyx.reshape(-1, 3) for one in found])
+    columns: dict[str, typing.Any] = dict(place_columns(name, zyx, shape, pixel_size))
+    if all(one.angles is not None for one in found):
+        angles = np.concatenate([one.angles for one in found if one.angles is not None]).reshape(-1, 3)
+        columns.update(dict(zip(ANGLES, angles.T)))
+    columns["rlnClassNumber"] = [number for number, one in enumerate(found, 1) for _ in range(len(one))]
+    columns["cryodlSpecies"] = [one.name for one in found for _ in range(len(one))]
+    columns["cryodlScore"] = np.concatenate([one.scores for one in found])
+    return {key: list(values) for key, values in columns.items()}
+
+
+def said(name: str, found: typing.Sequence[SpeciesFound]) -> str:
+    """A line of the log about a tomogram."""
+    return f"{name}: " + "; ".join(
+        f"{one.name} {counted(len(one), 'detection')} from score {one.threshold:.3g}{chance_words(one.by_chance)}"
+        for one in found
+    )
+
+
+def chance_words(by_chance: float | None) -> str:
+    """What the control says of a number of detections, in words that claim no more than it."""
+    if by_chance is None:
+        return " (no control)"
+    number = "less than 0.1" if by_chance < 0.1 else f"{by_chance:.2g}" if by_chance < 10 else f"{by_chance:.0f}"
+    return f", {number} expected in noise of the same spectrum"

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its detector: card and warnings."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+from ... import __version__
+from .calibrate import calibrate
+from .labels import Gathered
+from .train import DetectorTask
+
+POOR = 0.3  # F-beta on held-out particles
+FEW = 10  # held-out particles below which a threshold is uncertain
+
+
+def model_card(
+    config: typing.Any,
+    gathered: Gathered,
+    task: DetectorTask,
+    parted: str,
+    report: typing.Any,
+    device: str,
+    seconds: float,
+) -> dict[str, typing.Any]:
+    """The model card: all that detecting and a reader need to know. device: in words."""
+    import torch
+
+    sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]
+    found = calibrate(task.networks["detector"], task.method, task.validation, sizes, config.beta)
+    count = lambda part: [sum(len(one.points[n]) for one in part) for n in range(len(gathered.species))]
+    return dict(
+        kind="detector",
+        name=Path(config.output).name,
+        network=config.network,
+        species=list(gathered.species),
+        diameters=list(gathered.diameters),
+        pixel_size=gathered.pixel_size,
+        trained_pixel_size=gathered.trained_pixel_size,
+        thresholds=[one.threshold for one in found],
+        beta=config.beta,
+        skew=round(gathered.skew, 4),
+        particles=dict(zip(gathered.species, count(task.training))),
+        validation={name: one.figures for name, one in zip(gathered.species, found)},
+        training_tomograms=sorted({one.name for one in task.training}),
+        validation_tomograms=sorted({one.name for one in task.validation}),
+        parted=parted,
+        training=dict(
+            steps=report.steps,
+            best_step=report.best_step,
+            stop_reason=report.stop_reason,
+            seconds=round(seconds, 1),
+            device=device,
+            seed=config.seed,
+        ),
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def card_warnings(card: dict[str, typing.Any]) -> typing.Iterator[str]:
+    """Sentences for the user about a finished training."""
+    for name in card["species"]:
+        figures = card["validation"][name]
+        if not figures["particles"]:
+            yield (
+                f"No particle of {name} was held out, so nothing tells how well it was learnt, and its threshold is a "
+                "guess. Label more."
+            )
+        elif figures["f_beta"] < POOR:
+            yield (
+                f"Of {name} {figures['found']} of {figures['particles']} held-out particles were found, with "
+                f"{figures['false']} wrong ones: it was hardly learnt. Check coordinates and diameter, or label more."
+            )
+        elif figures["particles"] < FEW:
+            yield (
+                f"Only {counted_particles(figures['particles'])} of {name} held out: its figures and threshold are "
+                "uncertain."
+            )
+
+
+def counted_particles(count: int) -> str:
+    """'1 particle was', '3 particles were'."""
+    return "1 particle was" if count == 1 else f"{count} particles were"

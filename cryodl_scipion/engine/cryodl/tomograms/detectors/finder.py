@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles found by a trained detector."""
+
+from __future__ import annotations
+
+import math
+import typing
+
+import numpy as np
+import torch
+
+from ...core.names import numbers_by_name
+from ...io.model import find_model, read_model
+from ...io.tomograms import Tomogram
+from .answer import SpeciesFound
+from .labels import skewness
+from .predict import DISTANCE, LEAST_SCORE, Detector, TomogramBlocks, detect, detect_in_noise
+
+DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned at: warned of; refused
+SKEWED = 0.1  # skewness from which a tomogram's contrast shows
+
+
+class NetworkFinder:
+    """What detect-particles does with a model. config: DetectParticlesConfig. named: (name, path) of the tomograms."""
+
+    angular_step = orientations = None
+
+    def __init__(self, config: typing.Any, named: typing.Sequence[tuple[str, str]], device: torch.device) -> None:
+        card, weights = read_model(find_model(config.model, "detector"), "detector")
+        self.config, self.detector, self.card = config, Detector(card, weights, device), card
+        self.species = self.detector.species
+        self.usual_pixel_size = card["trained_pixel_size"]
+        given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
+        self.thresholds = [given.get(name, usual) for name, usual in zip(self.species, card["thresholds"])]
+        self.identity = {"weights of the model": card["weights_sha256"]}
+        self.notes: list[str] = []
+
+    def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
+        """SpeciesFound of each species in a tomogram, and sentences for the user. Raises ValueError if it cannot
+        serve."""
+        from tqdm import tqdm
+
+        notes = list(self._differences(tomogram, pixel_size))
+        blocks = TomogramBlocks(tomogram, pixel_size, self.detector, self.config.memory)
+        notes += self._contrast(tomogram, blocks)
+        with tqdm(total=len(blocks), unit="block", desc=name, mininterval=1.0) as bar:
+            found = detect(self.detector, blocks, bar.update)
+        noise, part = None, 0.0
+        if self.config.control:
+            rng = np.random.default_rng([self.config.seed, *name.encode()])
+            noise, part = detect_in_noise(self.detector, blocks, self.config.control, rng)
+        result = []
+        for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
+            distance = max(1.0, (self.config.distance or DISTANCE * diameter) / pixel_size)
+            threshold = max(self.thresholds[number], LEAST_SCORE)
+            kept = found[number].best(distance, threshold)
+            chance = None if noise is None else len(noise[number].best(distance, threshold).scores) / part
+            result.append(SpeciesFound(species, kept.zyx, kept.scores, None, threshold, chance, float(diameter)))
+        return result, notes
+
+    def _differences(self, tomogram: Tomogram, pixel_size: float) -> typing.Iterator[str]:
+        trained = self.card["trained_pixel_size"]
+        times = math.exp(abs(math.log(pixel_size / trained)))
+        if times > TOO_DIFFERENT:
+            raise ValueError(
+                f"{tomogram.path} has {pixel_size:g} Å/px; the model {self.card['name']} learned at {trained:g} Å/px. "
+                "That is too different. Check the pixel size (--pixel-size), or bin the tomogram."
+            )
+        if times > DIFFERENT:
+            yield (
+                f"The model {self.card['name']} learned from tomograms of {trained:g} Å/px; some here have "
+                f"{pixel_size:g} Å/px, and it may not know the particles at that resolution."
+            )
+
+    def _contrast(self, tomogram: Tomogram, blocks: TomogramBlocks) -> typing.Iterator[str]:
+        """A sentence if the grey values are skewed the other way than those that the model learned from."""
+        _, _, voxels = next(iter(blocks))
+        found, learnt = skewness(voxels), float(self.card.get("skew", 0.0))
+        if min(abs(found), abs(learnt)) > SKEWED and found * learnt < 0:
+            yield (
+                f"The contrast of {tomogram.path} seems to be the other way than in the training of "
+                f"{self.card['name']} (skewness of the grey values {found:.2f}, there {learnt:.2f}). Multiply the "
+                "tomogram by -1, or train on such tomograms."
+            )

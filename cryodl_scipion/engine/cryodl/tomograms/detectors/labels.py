@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The particles that a detector learns from: places of each species, in tomograms at the working pixel size."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from ...contract import counted
+from ...core.names import numbers_by_name
+from ...io.files import expand_paths, name_tomograms
+from ...io.memory import require_memory
+from ...io.tomogram_places import read_places
+from ...io.tomograms import Tomogram, working_pixel_size
+from ..segmenters.working import WorkingTomogram, check_volume
+
+SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
+OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
+SLAB = 32  # working slices that are resampled at a time
+FEWEST = 5  # particles of a species below which it is not learnt
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """A tomogram, or a part of it, with its particles.
+
+    name: of the tomogram. volume: (z, y, x) float16 tensor, normalised, at the working pixel size. points: for each
+    species (n, 3) zyx in px of this volume.
+    """
+
+    name: str
+    volume: torch.Tensor
+    points: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """What a training has: species with their diameters (Å), the working pixel size (Å/px), Labelled tomograms.
+
+    skew: mean skewness of the grey values, by which inverted contrast is noticed later.
+    """
+
+    species: tuple[str, ...]
+    diameters: tuple[float, ...]
+    pixel_size: float
+    trained_pixel_size: float
+    tomograms: tuple[Labelled, ...]
+    skew: float
+    notes: tuple[str, ...]
+
+
+def gather(config: typing.Any) -> Gathered:
+    """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
+    named = name_tomograms(expand_paths(config.tomograms), config.names)
+    tomograms = {name: Tomogram(path) for name, path in named}
+    notes: list[str] = []
+    sizes = {}
+    for name, tomogram in tomograms.items():
+        check_volume(tomogram)
+        sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
+        notes += [note] if note else []
+    places = _places(config, tomograms, sizes, notes)
+    species = _species(config, places)
+    diameters = _diameters(config, species)
+    working = config.working_pixel_size or max(max(sizes.values()), min(diameters) / SMALLEST_PX)
+    labelled, skews = [], []
+    for name, tomogram in tomograms.items():
+        source = WorkingTomogram(tomogram, sizes[name], working)
+        volume = whole_volume(source)
+        skews.append(skewness(volume))
+        points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
+        labelled.append(Labelled(name, volume, points))
+    return Gathered(
+        species,
+        diameters,
+        working,
+        max(sizes.values()),
+        tuple(labelled),
+        float(np.mean(skews)),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _places(
+    config: typing.Any, tomograms: dict[str, Tomogram], sizes: dict[str, float], notes: list[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """{tomogram: {species: (n, 3) zyx px}} of all files of coordinates."""
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
+    strange: dict[str, int] = {}
+    for path in expand_files(config.coordinates):
+        places = read_places(path)
+        owners = np.array([_owner(name, tomograms) for name in places.tomograms], object)
+        for name in set(owners):
+            rows = np.flatnonzero(owners == name)
+            if name not in tomograms:
+                strange[name] = strange.get(name, 0) + len(rows)
+                continue
+            zyx = places.zyx_px(rows, tomograms[name].shape, sizes[name])
+            _check_inside(zyx, tomograms[name], path, name)
+            for one in sorted({places.species[row] for row in rows}):
+                mine = zyx[[places.species[row] == one for row in rows]]
+                found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
+    if not any(found.values()):
+        raise ValueError(
+            f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "
+            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by their names; give others with --names."
+        )
+    if strange:
+        notes.append(
+            f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given are not used "
+            f"({', '.join(list(strange)[:5])})."
+        )
+    without = [name for name, each in found.items() if not each]
+    if without:
+        notes.append(
+            f"{', '.join(without[:5])} {'has' if len(without) == 1 else 'have'} no coordinates: all of "
+            f"{'it' if len(without) == 1 else 'them'} is learnt as background."
+        )
+    return found
+
+
+def expand_files(patterns: typing.Sequence[str]) -> list[str]:
+    """Files of globs; a STAR file stands for itself, not for a list. Raises FileNotFoundError for what is not there."""
+    import glob
+    import os
+
+    found = []
+    for pattern in patterns:
+        matches = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
+        if not matches:
+            raise FileNotFoundError(f"No file matches {pattern!r}. Give a glob in quotes, or file names.")
+        found += matches
+    return found
+
+
+def _owner(name: str, tomograms: dict[str, Tomogram]) -> str:
+    """The tomogram that a name in a file means; the only one where the file names none."""
+    return next(iter(tomograms)) if not name and len(tomograms) == 1 else name or "no tomogram"
+
+
+def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> None:
+    shape = np.array(tomogram.shape)
+    out = ((zyx < -0.5 - OUTSIDE) | (zyx > shape - 0.5 + OUTSIDE)).any(axis=1)
+    if out.any():
+        z, y, x = zyx[out][0]
+        raise ValueError(
+            f"{path}: {out.sum()} of {len(zyx)} particles of {name} lie outside of the tomogram ({shape[2]} x "
+            f"{shape[1]} x {shape[0]} px), the first at x {x:.1f}, y {y:.1f}, z {z:.1f} px. Coordinates must be in px "
+            "of these tomograms, or centred Å as RELION 5 has them; perhaps they belong to another binning."
+        )
+
+
+def _species(config: typing.Any, places: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for each in places.values():
+        for name, points in each.items():
+            counts[name] = counts.get(name, 0) + len(points)
+    for name in config.species or sorted(counts):
+        if counts.get(name, 0) < FEWEST:
+            raise ValueError(
+                f"There are {counts.get(name, 0)} examples of the species {name}; at least {FEWEST} are needed, and "
+                f"fifty are good. The files have: {', '.join(f'{k} {n}' for k, n in sorted(counts.items()))}. Label "
+                "more, or leave the species out (--species)."
+            )
+    return tuple(config.species) or tuple(sorted(counts))
+
+
+def _diameters(config: typing.Any, species: tuple[str, ...]) -> tuple[float, ...]:
+    given = numbers_by_name(config.diameter, species, "Diameters (--diameter)", 1, 100000)
+    missing = [name for name in species if name not in given]
+    if missing:
+        raise ValueError(f"Diameters (--diameter) has no number for {', '.join(missing)}. Give name=number for each.")
+    return tuple(given[name] for name in species)
+
+
+def whole_volume(source: WorkingTomogram) -> torch.Tensor:
+    """(z, y, x) float16 tensor of a whole tomogram at the working pixel size."""
+    across = source.tomogram.shape[1] * source.tomogram.shape[2]
+    require_memory(
+        2.0 * float(np.prod(source.shape)) + 8.0 * SLAB / source.factor * across,
+        f"Training on {source.tomogram.path}",
+        "Give fewer tomograms, or a larger --working-pixel-size.",
+    )
+    result = torch.empty(source.shape, dtype=torch.float16)
+    for start in range(0, source.shape[0], SLAB):
+        stop = min(start + SLAB, source.shape[0])
+        result[start:stop] = source.part([(start, stop), (0, source.shape[1]), (0, source.shape[2])]).half()
+    return result
+
+
+def skewness(volume: torch.Tensor) -> float:
+    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie."""
+    import torch.nn.functional as F
+
+    step = max(1, volume.shape[0] // 32)
+    blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
+    values = blurred.flatten() - blurred.mean()
+    return float((values**3).mean() / values.square().mean().clamp(min=1e-12) ** 1.5)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A trained detector on tomograms of any size: blocks that overlap, and the peaks of their heat maps."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.devices import fast_dtype
+from ...core.noise_copies import phases_at_random
+from ...core.peaks import find_peaks_3d, separate
+from ...core.tiles import tile_spans
+from ...io.tomograms import Tomogram
+from ...learning.inference import for_inference
+from ...learning.registry import method_of
+from ..segmenters.working import WorkingTomogram
+from .unet3d import STRIDE
+
+LEAST_SCORE = 0.05  # of a candidate
+GIGABYTE = 1e9
+SIDES = (96, 640)  # of blocks, working px
+DISTANCE = 0.7  # of two particles of a species at least, in diameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """Peaks of one species. zyx: (n, 3) px of the tomogram. scores: (n,), best first."""
+
+    zyx: np.ndarray
+    scores: np.ndarray
+
+    def best(self, distance: float, threshold: float) -> Candidates:
+        """Those from a threshold on that have no better one nearer than distance (px)."""
+        order = np.argsort(-self.scores, kind="stable")
+        zyx, scores = self.zyx[order], self.scores[order]
+        zyx, scores = zyx[scores >= threshold], scores[scores >= threshold]
+        keep = separate(zyx, distance)
+        return Candidates(zyx[keep], scores[keep])
+
+
+class Detector:
+    """A trained detector on a device. card: of the model. weights: {name: tensor}. device: torch.device."""
+
+    def __init__(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor], device: torch.device) -> None:
+        self.card, self.device, self.dtype = card, device, fast_dtype(device)
+        self.species, self.pixel_size = tuple(card["species"]), float(card["pixel_size"])
+        self.method = method_of("detector", card["network"])
+        network = load_detector(self.method, len(self.species), weights, card["name"])
+        self.network = for_inference(network, device, self.dtype)
+
+    @torch.inference_mode()
+    def heat_maps(self, voxels: torch.Tensor) -> torch.Tensor:
+        """(species, z / 2, y / 2, x / 2) scores of normalised voxels (z, y, x) at the model's pixel size, on the
+        CPU."""
+        padding = [-n % self.method.granularity for n in voxels.shape]
+        padded = F.pad(voxels[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")
+        padded = padded.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
+        found = self.network(padded)[0].float().sigmoid().cpu()
+        return found[(slice(None), *(slice(-(-n // STRIDE)) for n in voxels.shape))]
+
+
+def load_detector(method: typing.Any, species: int, weights: dict[str, torch.Tensor], source: str) -> torch.nn.Module:
+    """A method's network for a number of species, with the weights {name: tensor} of a model.
+
+    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
+    """
+    network: torch.nn.Module = method.build(species)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {source} do not fit the network {method.name} in this version of cryodl. Train the model "
+            "again, or use the version that its card.json names."
+        ) from None
+    return network
+
+
+class TomogramBlocks:
+    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training.
+
+    tomogram: Tomogram. pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError as
+    WorkingTomogram.
+    """
+
+    def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
+        self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)
+        self.shape = self.working.shape
+        method = detector.method
+        sides = block_sides(self.shape, memory * GIGABYTE / method.bytes_per_voxel, method.granularity)
+        self.spans = [
+            tile_spans(-(-n // method.granularity) * method.granularity, side, method.overlap, method.granularity)
+            for n, side in zip(self.shape, sides)
+        ]
+
+    def __len__(self) -> int:
+        return int(np.prod([len(spans) for spans in self.spans]))
+
+    def __iter__(self) -> typing.Iterator[tuple[list[tuple[int, int]], list[tuple[int, int]], torch.Tensor]]:
+        """(where it begins and ends, what is kept of it, voxels (z, y, x)) of each block, in working px."""
+        for block in itertools.product(*self.spans):
+            whole = [(a, min(b, n)) for (a, b, _, _), n in zip(block, self.shape)]
+            kept = [(c, min(d, n)) for (_, _, c, d), n in zip(block, self.shape)]
+            yield whole, kept, self.working.part(whole)
+
+
+def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> list[int]:
+    """Sides of blocks of at most so many voxels: as thick as the tomogram where it can be, and square across."""
+    low, high = SIDES
+    thick = min(shape[0], max(low, int(voxels ** (1 / 3))))
+    across = min(high, max(low, int((voxels / thick) ** 0.5)))
+    return [max(low, side // multiple * multiple) for side in (-(-thick // multiple) * multiple, across, across)]
+
+
+def detect(
+    detector: Detector, blocks: TomogramBlocks, progress: typing.Callable[[], object] | None = None
+) -> list[Candidates]:
+    """Candidates of each species in a tomogram, in px of the tomogram; not yet apart from each other."""
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
+    for whole, kept, voxels in blocks:
+        _add(found, detector.heat_maps(voxels), whole, kept)
+        if progress:
+            progress()
+    return [_in_tomogram(each, blocks) for each in found]
+
+
+def detect_in_noise(
+    detector: Detector, blocks: TomogramBlocks, part: float, rng: np.random.Generator
+) -> tuple[list[Candidates], float]:
+    """As detect, in copies of some blocks whose phases were drawn at random; and the part of the tomogram that they
+    are, at least `part` of it."""
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
+    total, done = float(np.prod(blocks.shape)), 0.0
+    chosen = set(rng.permutation(len(blocks))[: max(1, round(part * len(blocks)))].tolist())
+    for number, (whole, kept, voxels) in enumerate(blocks):
+        if number not in chosen:
+            continue
+        _add(found, detector.heat_maps(phases_at_random(voxels, rng)), whole, kept)
+        done += float(np.prod([b - a for a, b in kept]))
+    return [_in_tomogram(each, blocks) for each in found], done / total
+
+
+def _add(
+    found: list[list[tuple[np.ndarray, np.ndarray]]],
+    maps: torch.Tensor,
+    whole: list[tuple[int, int]],
+    kept: list[tuple[int, int]],
+) -> None:
+    """Add the peaks of a block's heat maps that lie in what is kept of it, in working px."""
+    keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
+    for scores, each in zip(maps, found):
+        zyx, heights, _ = find_peaks_3d(scores, LEAST_SCORE, keep)
+        each.append(((zyx + 0.5) * STRIDE - 0.5 + [a for a, _ in whole], heights))
+
+
+def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], blocks: TomogramBlocks) -> Candidates:
+    zyx = np.concatenate([p for p, _ in parts] or [np.zeros((0, 3))])
+    return Candidates(blocks.working.in_tomogram(zyx), np.concatenate([s for _, s in parts] or [np.zeros(0)]))

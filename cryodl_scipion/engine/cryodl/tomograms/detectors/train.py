@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of detectors: crops around particles of all species alike, and how heat maps are learnt."""
+
+from __future__ import annotations
+
+import math
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.augment import vary_contrast
+from ...core.devices import fast_dtype
+from ...learning.training import Task
+from .labels import Gathered, Labelled
+from .unet3d import STRIDE, HeatMapUNet
+
+WIDTH = 0.15  # standard deviation of a particle's spot in the heat map, in diameters
+SHARPEST = 1.0  # of it in cells of the heat map, at least
+POSITIVE = 100.0  # weight of the cells of the sharpest spot; wider ones have less, so that all particles count alike
+ANYWHERE = 0.25  # part of the crops that lie anywhere, not at a particle
+FEW_VALIDATED = 4  # particles for validation, below which they cannot tell good weights from bad ones
+MOST_VALIDATED = 32  # crops
+
+
+def spot_widths(diameters: typing.Sequence[float], pixel_size: float) -> list[float]:
+    """Standard deviations of the species' spots, in cells of the heat map."""
+    return [max(SHARPEST, WIDTH * diameter / (STRIDE * pixel_size)) for diameter in diameters]
+
+
+def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> torch.Tensor:
+    """(z, y, x) float32: 1 at the particles, falling as a Gaussian; the larger of two that overlap.
+
+    points: (n, 3) zyx in cells. width: cells.
+    """
+    result = torch.zeros(tuple(shape))
+    reach = math.ceil(3 * width)
+    for point in points:
+        low = [max(0, math.floor(p) - reach) for p in point]
+        high = [min(n, math.floor(p) + reach + 2) for p, n in zip(point, shape)]
+        if any(a >= b for a, b in zip(low, high)):
+            continue
+        axes = [torch.exp(-((torch.arange(a, b) - p) ** 2) / (2 * width**2)) for a, b, p in zip(low, high, point)]
+        spot = (axes[0][:, None, None] * axes[1][:, None] * axes[2]).float()
+        part = result[tuple(slice(a, b) for a, b in zip(low, high))]
+        torch.maximum(part, spot, out=part)
+    return result
+
+
+class DetectorTask(Task):
+    """A detector's network on Labelled tomograms.
+
+    method: HeatMapUNet. network: of it. gathered: Gathered. training, validation: lists of Labelled. batch_size: crops
+    per step, or None.
+    """
+
+    example_name = "crops"
+
+    def __init__(
+        self,
+        method: HeatMapUNet,
+        network: torch.nn.Module,
+        gathered: Gathered,
+        training: list[Labelled],
+        validation: list[Labelled],
+        batch_size: int | None = None,
+    ) -> None:
+        self.method, self.training, self.validation = method, training, validation
+        self.batch_size = batch_size or method.batch_size
+        self.widths = spot_widths(gathered.diameters, gathered.pixel_size)
+        self.weights = torch.tensor([POSITIVE * (SHARPEST / w) ** 3 for w in self.widths])[:, None, None, None]
+        # (species, tomogram, particle) of all that is learnt
+        self.places = [
+            [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
+            for s in range(len(gathered.species))
+        ]
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"detector": network})
+        self.optimizers = {"detector": method.optimizer(network)}
+        self.crops = self._validation_crops()
+        self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
+
+    @property
+    def usual_steps(self) -> int:
+        return self.method.usual_steps(sum(map(len, self.places)))
+
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
+        views = [augmented(*self._crop(rng), rng) for _ in range(self.batch_size)]
+        return [torch.stack(part) for part in zip(*views)]
+
+    def _crop(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """A crop of the volume and its heat maps: around a particle of a species drawn at random, or anywhere."""
+        if rng.random() < ANYWHERE:
+            one = self.training[rng.integers(len(self.training))]
+            corner = [int(rng.integers(max(1, n - self.method.crop + 1))) for n in one.volume.shape]
+        else:
+            species = int(rng.integers(len(self.places)))
+            tomogram, number = self.places[species][rng.integers(len(self.places[species]))]
+            one = self.training[tomogram]
+            reach = self.method.crop // 2 - 8
+            corner = np.rint(one.points[species][number] - self.method.crop / 2 + rng.uniform(-reach, reach, 3))
+        return self._cut(one, corner)
+
+    def _cut(self, one: Labelled, corner: typing.Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, c, c, c) voxels and (species, c / 2, ...) heat maps; mirrored beyond the tomogram's border."""
+        crop = self.method.crop
+        start = [int(min(max(0, n - crop), max(0, c))) for c, n in zip(corner, one.volume.shape)]
+        part = one.volume[tuple(slice(a, a + crop) for a in start)].float()
+        padding = [crop - n for n in part.shape]
+        part = F.pad(part[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")[0]
+        cells = [((points - start) + 0.5) / STRIDE - 0.5 for points in one.points]
+        maps = [heat_map(points, width, [crop // STRIDE] * 3) for points, width in zip(cells, self.widths)]
+        return part, torch.stack(maps)
+
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
+        voxels, maps = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["detector"], self.optimizers["detector"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            output = network(voxels.contiguous(memory_format=torch.channels_last_3d))
+        loss = self._loss(output.float(), maps)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def _loss(self, output: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        weight = 1 + self.weights.to(maps.device) * maps
+        return (F.binary_cross_entropy_with_logits(output, maps, reduction="none") * weight).mean()
+
+    def _validation_crops(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Crops around held-out particles, species by species in turn, the same in every validation."""
+        order = [
+            (one, points[n])
+            for n in range(max((len(p) for one in self.validation for p in one.points), default=0))
+            for one in self.validation
+            for points in one.points
+            if n < len(points)
+        ]
+        return [self._cut(one, np.rint(point - self.method.crop / 2)) for one, point in order[:MOST_VALIDATED]]
+
+    def validate(self) -> dict[str, float]:
+        """figure: mean over the species of the correlation of answers and heat maps in the validation crops."""
+        network = self.networks["detector"]
+        device = next(network.parameters()).device
+        dtype = fast_dtype(device)
+        outputs = []
+        for voxels, _ in self.crops:
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                outputs.append(network(voxels[None].to(device)).float().cpu()[0])
+        answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
+        loss = float(self._loss(answers, maps))
+        scores = answers.sigmoid().transpose(0, 1).flatten(1)
+        truth = maps.transpose(0, 1).flatten(1)
+        seen = truth.amax(dim=1) > 0.5
+        alike = torch.nn.functional.cosine_similarity(
+            scores - scores.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
+        )[seen]
+        correlation = float(alike.mean()) if len(alike) else 0.0
+        return {"figure": correlation, "loss": loss, "correlation": correlation}
+
+
+def augmented(voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A crop mirrored along its axes (the missing wedge stays where it is), sharper or smoother, with another contrast
+    and some noise."""
+    axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
+    voxels, maps = voxels.flip(axes), maps.flip(axes)
+    if rng.random() < 0.7:
+        voxels = filtered(voxels, float(rng.uniform(-1.0, 1.0)))
+    return vary_contrast(voxels, rng), maps
+
+
+def filtered(voxels: torch.Tensor, strength: float) -> torch.Tensor:
+    """Voxels (1, z, y, x) smoothed (up to 1) or sharpened (down to -1): the amplitudes at half the sampling frequency
+    change by a factor of e at most, and the variance stays."""
+    square = sum(
+        k.reshape([-1 if axis == n else 1 for n in range(3)]) ** 2
+        for axis, k in enumerate(
+            [torch.fft.fftfreq(n) for n in voxels.shape[1:3]] + [torch.fft.rfftfreq(voxels.shape[3])]
+        )
+    )
+    changed = torch.fft.rfftn(voxels, dim=(1, 2, 3)) * torch.exp(-strength * 4 * square)
+    result = torch.fft.irfftn(changed, s=voxels.shape[1:], dim=(1, 2, 3))
+    return result * (voxels.std() / result.std().clamp(min=1e-6))

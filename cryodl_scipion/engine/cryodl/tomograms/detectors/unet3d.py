@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A 3-D U-Net (Çiçek et al. 2016) that answers with a heat map of each species at twice the pixel size."""
+
+from __future__ import annotations
+
+import typing
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...learning.networks.conv_block import ConvBlock
+
+STRIDE = 2  # voxels of the tomogram along each axis for each of the heat map
+FEW = 0.01  # score that an untrained network gives everywhere
+
+
+class HeatMaps(nn.Module):
+    """(b, 1, z, y, x) normalised voxels -> (b, species, z / 2, y / 2, x / 2) log odds of a particle's centre.
+
+    z, y and x are multiples of STRIDE * 2 ** (levels - 1). The voxels are folded into channels first, so that most of
+    the work is done at twice the pixel size.
+    """
+
+    def __init__(self, species: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((STRIDE**3, *widths), widths))
+        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
+        self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
+        self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
+        self.head = nn.Conv3d(widths[0], species, 1)
+        nn.init.constant_(typing.cast(torch.Tensor, self.head.bias), torch.tensor(FEW).logit().item())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = folded(x)
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool3d(x, 2))
+            skips.append(x)
+        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
+            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
+        return self.head(x)
+
+
+def folded(x: torch.Tensor) -> torch.Tensor:
+    """(b, 8, z / 2, y / 2, x / 2): the eight voxels of each cell of (b, 1, z, y, x) as channels."""
+    b, _, z, y, x_size = x.shape
+    cells = x.reshape(b, z // STRIDE, STRIDE, y // STRIDE, STRIDE, x_size // STRIDE, STRIDE)
+    return cells.permute(0, 2, 4, 6, 1, 3, 5).reshape(b, STRIDE**3, z // STRIDE, y // STRIDE, x_size // STRIDE)
+
+
+class HeatMapUNet:
+    """A detector's network, and how it is trained.
+
+    granularity: sides of what the network is given are multiples of it. overlap: voxels, a multiple of granularity; an
+    answer does not depend on what lies farther away. crop: side of a training crop. bytes_per_voxel: of memory for
+    each voxel of a network's input while it detects in bfloat16 (measured, with a margin).
+    """
+
+    name = "unet3d"
+    widths = (16, 32, 64)
+    granularity = STRIDE * 4
+    overlap = 40
+    crop = 64
+    batch_size = 4
+    learning_rate = 0.003
+    decay = None
+    ema = 0.98
+    bytes_per_voxel = 60
+
+    def build(self, species: int) -> HeatMaps:
+        """The network for a number of species."""
+        return HeatMaps(species, self.widths)
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
+
+    def usual_steps(self, particles: int) -> int:
+        """Training steps where the user asks for none. particles: number to learn from."""
+        return int(min(4000, max(600, 4 * particles)))
+
+
+class WideHeatMapUNet(HeatMapUNet):
+    """The same with twice the channels."""
+
+    name = "wide"
+    widths = (32, 64, 128)
+    learning_rate = 0.002
+    bytes_per_voxel = 120

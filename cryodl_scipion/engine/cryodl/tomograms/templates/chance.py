@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How high the score of noise gets: the distribution of extreme values, fitted to the maxima of blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+
+import numpy as np
+import torch
+
+EULER = 0.5772156649015329
+FEWEST_BLOCKS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Chance:
+    """A Gumbel distribution of the highest score in a block of noise.
+
+    place, scale: of the distribution. block: voxels of a block. seen: number of blocks it was fitted to.
+    """
+
+    place: float
+    scale: float
+    block: float
+    seen: int
+
+    def expected(self, threshold: float, voxels: float) -> float:
+        """Blocks of a volume of noise whose highest score reaches a threshold, on average."""
+        reach = math.exp(min(-(threshold - self.place) / self.scale, 700.0))
+        return voxels / self.block * -math.expm1(-reach)
+
+    def threshold(self, wanted: float, voxels: float) -> float:
+        """The score that so many blocks of a volume of noise reach on average."""
+        part = min(wanted * self.block / voxels, 0.5)
+        return self.place - self.scale * math.log(-math.log1p(-part))
+
+
+def block_maxima(scores: torch.Tensor, side: int) -> np.ndarray:
+    """(n,) highest values of the whole blocks of a volume. side: voxels."""
+    blocks = [max(1, n // side) for n in scores.shape]
+    sides = [n // b for n, b in zip(scores.shape, blocks)]
+    cut = scores[tuple(slice(0, b * s) for b, s in zip(blocks, sides))]
+    shape = [v for b, s in zip(blocks, sides) for v in (b, s)]
+    return cut.reshape(shape).amax(dim=(1, 3, 5)).flatten().double().cpu().numpy()
+
+
+def fit_chance(maxima: typing.Sequence[np.ndarray], block: float) -> Chance:
+    """Chance by the mean and the standard deviation of maxima of blocks. Raises ValueError for too few."""
+    values = np.concatenate(list(maxima)) if len(maxima) else np.zeros(0)
+    if len(values) < FEWEST_BLOCKS:
+        raise ValueError(
+            f"The control has only {len(values)} blocks of noise, too few to tell how high noise scores; "
+            f"{FEWEST_BLOCKS} are needed. Give a larger --control, or a larger tomogram."
+        )
+    scale = max(float(values.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)
+    return Chance(float(values.mean()) - EULER * scale, scale, block, len(values))

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locally normalised cross-correlation of a tile with a template in many orientations, by Fourier transforms.
+
+At each place the weighted correlation coefficient within the sphere: the local mean and width of the tomogram are those
+of the voxels that the sphere covers there (Roseman 2003, Ultramicroscopy 94:225). The template is seen as the
+tomogram shows it: with its missing wedge, resolution, whitening and CTF, which its factors hold.
+"""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+import torch
+
+from ...simulate.rotations import rotated
+from .filters import Filters
+from .template import FINER, Template
+
+AT_ONCE = 8  # orientations that are turned together
+LEAST_WIDTH = 0.5  # of the median local width: quieter places are not blown up
+
+
+class Kernels:
+    """A template in orientations, filtered, with mean 0 and norm 1 under the sphere: what a tile is correlated with."""
+
+    def __init__(self, template: Template, filters: Filters, device: torch.device) -> None:
+        self.template, self.device = template, device
+        self.density, self.mask = template.density.to(device), template.mask.to(device)
+        self.wide = 2 * template.box  # filtered in a wider box, so that nothing wraps into the sphere
+        self.factor = filters.of_template(self.wide).to(device)
+
+    def at(self, angles: np.ndarray) -> torch.Tensor:
+        """(n, b, b, b) kernels at (n, 3) rot, tilt, psi in degrees."""
+        turned = rotated(self.density, angles, box=self.wide, sampling=FINER)
+        seen = torch.fft.irfftn(torch.fft.rfftn(turned, dim=(1, 2, 3)) * self.factor, s=turned.shape[1:], dim=(1, 2, 3))
+        start = self.wide // 2 - self.template.box // 2
+        inner = slice(start, start + self.template.box)
+        seen = seen[:, inner, inner, inner]
+        mean = (seen * self.mask).sum((1, 2, 3), keepdim=True) / self.mask.sum()
+        seen = seen - mean
+        norm = (seen.square() * self.mask).sum((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+        return seen * self.mask / norm
+
+
+class Tile:
+    """A part of the tomogram, filtered, ready to be compared with kernels.
+
+    voxels: (z, y, x) tensor with box // 2 voxels around what is kept, on the device. filters: Filters. mask: (b, b, b)
+    tensor. typical: median of the local widths of the tomogram, None to take the tile's own.
+    """
+
+    def __init__(self, voxels: torch.Tensor, filters: Filters, mask: torch.Tensor, typical: float | None) -> None:
+        self.shape, self.box = tuple(voxels.shape), mask.shape[0]
+        self.transform = torch.fft.rfftn(voxels) * filters.of_tomogram(self.shape).to(voxels.device)
+        self.seen = torch.fft.irfftn(self.transform, s=self.shape)
+        sphere = transform_of(mask, self.shape)
+        total, weight = self._correlated(sphere, self.transform), mask.sum()
+        squares = self._correlated(sphere, torch.fft.rfftn(self.seen.square()))
+        width = (squares - total.square() / weight).clamp(min=0).sqrt()
+        self.typical = float(width.median())
+        self.inverse = 1 / width.clamp(min=max(LEAST_WIDTH * (typical or self.typical), 1e-12))
+
+    def _correlated(self, kernel: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
+        """Sums over the box at each place that is kept."""
+        found = torch.fft.irfftn(transform * kernel.conj(), s=self.shape)
+        return found[tuple(slice(0, n - self.box + 1) for n in self.shape)]
+
+    def scores(self, kernel: torch.Tensor) -> torch.Tensor:
+        """Correlation coefficients at the places that are kept: (z - b + 1, ...). kernel: its transform_of."""
+        return self._correlated(kernel, self.transform).mul_(self.inverse)
+
+
+def transform_of(kernel: torch.Tensor, shape: typing.Sequence[int]) -> torch.Tensor:
+    """The transform of a small cube in a corner of a larger box, axis by axis: most of it would be zeros."""
+    transform = torch.fft.rfft(kernel, n=shape[2], dim=2)
+    transform = torch.fft.fft(transform, n=shape[1], dim=1)
+    return torch.fft.fft(transform, n=shape[0], dim=0)
+
+
+def best_scores(
+    tiles: typing.Sequence[Tile], kernels: Kernels, progress: typing.Callable[[int], object] | None = None
+) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
+    """For each tile of one shape the highest score over all orientations at each place, the number of its orientation,
+    and the lowest score of all."""
+    angles = kernels.template.angles
+    best = [torch.full(tile.inverse.shape, -1.0, device=tile.inverse.device) for tile in tiles]
+    which = [torch.zeros(b.shape, dtype=torch.int32, device=b.device) for b in best]
+    lowest = [0.0 for _ in tiles]
+    for start in range(0, len(angles), AT_ONCE):
+        for number, kernel in enumerate(kernels.at(angles[start : start + AT_ONCE]), start):
+            transform = transform_of(kernel, tiles[0].shape)
+            for place, tile in enumerate(tiles):
+                scores = tile.scores(transform)
+                lowest[place] = min(lowest[place], float(scores.amin()))
+                better = scores > best[place]
+                best[place] = torch.where(better, scores, best[place])
+                which[place].masked_fill_(better, number)
+        if progress:
+            progress(min(AT_ONCE, len(angles) - start))
+    return list(zip(best, which, lowest))

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Template matching: correlation coefficients, noise, places and orientations against what was put in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detection_data import PIXEL, PLACES, SHAPE, template_tomogram
+from scipy.spatial.transform import Rotation
+from synthetic import lopsided_density, write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Failure, Result
+from cryodl.core.noise_copies import phases_at_random
+from cryodl.core.peaks import find_peaks_3d
+from cryodl.core.projections import rotation_matrices
+from cryodl.io.star import read_tables
+from cryodl.tomograms.templates.chance import block_maxima, fit_chance
+from cryodl.tomograms.templates.correlate import Tile, transform_of
+from cryodl.tomograms.templates.filters import Filters, ring_power
+from cryodl.tomograms.templates.search import tiling
+from cryodl.tomograms.templates.template import orientations, sphere
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mrc("lump.mrc", lopsided_density(20), PIXEL)
+    return tmp_path
+
+
+def detect(code=0, output="found", **options):
+    options = dict(
+        dict(tomograms="tomo.mrc", template="lump.mrc", angular_step=40, control=1.0, output=output, device="cpu"),
+        **options,
+    )
+    words = ["detect-particles", "--threads", "1", "--result", "result.json"]
+    for name, value in options.items():
+        if value is not None:
+            words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
+    assert main(words) == code
+    return Result.read("result.json") if code == 0 else Failure.read("failure.json").message
+
+
+def test_the_coefficient_is_that_of_numpy_at_every_place():
+    rng = np.random.default_rng(0)
+    volume = torch.from_numpy(rng.standard_normal((18, 20, 24)).astype(np.float32))
+    mask = sphere(8, 2.0)
+    filters = Filters(None, 4.0, 1.0, (-90.0, 90.0))
+    tile = Tile(volume, filters, mask, 1e-6)
+    kernel = torch.from_numpy(rng.standard_normal((8, 8, 8)).astype(np.float32))
+    kernel = kernel - (kernel * mask).sum() / mask.sum()
+    unit = kernel * mask / (kernel.square() * mask).sum().sqrt()
+    scores = tile.scores(transform_of(unit, tile.shape))
+    weights = mask.numpy().ravel()
+    for place in ((0, 0, 0), (10, 12, 16), (4, 7, 3)):
+        patch = tile.seen[tuple(slice(p, p + 8) for p in place)].numpy().ravel()
+        covariance = np.cov(patch, kernel.numpy().ravel(), aweights=weights)
+        expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        assert float(scores[place]) == pytest.approx(expected, abs=2e-4)
+
+
+def test_whitened_noise_has_rings_of_one_power():
+    rng = np.random.default_rng(1)
+    volume = torch.from_numpy(rng.standard_normal((32, 32, 32)).astype(np.float32))
+    smooth = torch.nn.functional.avg_pool3d(volume[None, None], 3, 1, 1)[0, 0]
+    filters = Filters(ring_power([smooth]), 4.0, 1.0, (-60.0, 60.0))
+    white = torch.fft.irfftn(torch.fft.rfftn(smooth) * filters.of_tomogram(smooth.shape), s=smooth.shape)
+    power = ring_power([white])[3:10]  # between the mean and where the resolution ends
+    assert power.max() / power.min() < 1.5
+
+
+def test_a_copy_with_random_phases_keeps_the_amplitudes_and_loses_the_places():
+    volume = torch.zeros(16, 18, 20)
+    volume[8, 9, 10] = 30.0
+    copy = phases_at_random(volume, np.random.default_rng(0))
+    ours, theirs = (torch.fft.rfftn(v).abs() for v in (copy, volume))
+    assert torch.allclose(ours, theirs, atol=0.05) and copy.abs().max() < 4 * copy.std()
+
+
+def test_the_threshold_is_reached_by_noise_as_often_as_promised():
+    """Maxima of blocks of Gaussian noise: the fit tells the number that reaches a threshold in other noise."""
+    rng = np.random.default_rng(2)
+    noise = lambda: torch.from_numpy(rng.standard_normal((64, 64, 64)).astype(np.float32))
+    chance = fit_chance([block_maxima(noise(), 8)], 8.0**3)
+    threshold = chance.threshold(4.0, 64.0**3)
+    seen = np.mean([(block_maxima(noise(), 8) >= threshold).sum() for _ in range(10)])
+    assert 2.0 < seen < 8.0
+    assert chance.expected(threshold, 64.0**3) == pytest.approx(4.0, rel=0.02)
+
+
+def test_too_little_noise_is_told():
+    with pytest.raises(ValueError, match="larger --control"):
+        fit_chance([np.zeros(3)], 8.0)
+
+
+def test_orientations_are_a_step_apart_and_fewer_by_the_symmetry():
+    matrices = rotation_matrices(orientations(30.0, "C1"))
+    nearest = [
+        min(np.degrees(Rotation.from_matrix(matrices.transpose(0, 2, 1) @ one).magnitude()))
+        for one in Rotation.random(20, random_state=0).as_matrix()
+    ]
+    assert max(nearest) < 30.0
+    assert len(orientations(30.0, "D2")) < 0.4 * len(matrices)
+
+
+def test_tiles_cover_the_tomogram_once():
+    kept, starts = tiling((45, 90, 200), 16, 2e5)
+    covered = np.zeros((400, 400, 400), np.int8)
+    for start in starts:
+        covered[tuple(slice(a, a + k) for a, k in zip(start, kept))] += 1
+    assert (covered[:45, :90, :200] == 1).all()
+
+
+def test_peaks_of_a_volume_lie_between_its_voxels():
+    axes = [np.exp(-((np.arange(20) - p) ** 2) / 18) for p in (10.3, 5.7, 0.0)]
+    scores = torch.from_numpy(axes[0][:, None, None] * axes[1][:, None] * axes[2])
+    zyx, heights, voxels = find_peaks_3d(scores, 0.5)
+    assert np.abs(zyx - [10.3, 5.7, 0.0]).max() < 0.05 and voxels.tolist() == [[10, 6, 0]]
+    assert not len(find_peaks_3d(scores, 0.5, [(0, 10), (0, 20), (0, 20)])[0])
+
+
+def test_particles_are_found_where_they_are_and_as_they_are_turned():
+    angles = template_tomogram("tomo.mrc", lopsided_density(20))
+    outputs = detect().outputs
+    table = read_tables(outputs["files"]["tomo"])["particles"]
+    zyx = np.array([[float(v) for v in table[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T
+    found = np.array([[float(v) for v in table[f"rlnAngle{a}"]] for a in ("Rot", "Tilt", "Psi")]).T
+    distances = np.linalg.norm(zyx[:, None] - np.array(PLACES), axis=2)
+    assert (distances.min(axis=0) < 1.0).all()
+    assert len(zyx) <= len(PLACES) + 2  # one by chance is expected
+    turns = [
+        np.degrees(Rotation.from_matrix(rotation_matrices(found)[row].T @ true).magnitude())
+        for row, true in zip(distances.argmin(axis=0), rotation_matrices(angles))
+    ]
+    assert np.median(turns) < 20  # half of the step of the search
+    assert set(table["cryodlSpecies"]) == {"lump"} and outputs["counts"] == dict(tomo=dict(lump=len(zyx)))
+    assert outputs["by_chance"]["tomo"]["lump"] == pytest.approx(1.0, rel=0.05)
+
+
+def test_noise_gives_about_as_many_detections_as_are_allowed_and_says_so(capsys):
+    rng = np.random.default_rng(5)
+    write_mrc("tomo.mrc", rng.standard_normal(SHAPE).astype(np.float32), PIXEL)
+    result = detect(false_detections=0.5)
+    assert result.outputs["counts"]["tomo"]["lump"] <= 3
+    assert "0.5 expected in noise of the same spectrum" in capsys.readouterr().out
+    assert any("No lump was found" in w or "expected in noise alone" in w for w in result.warnings)
+
+
+def test_inverted_contrast_is_told():
+    template_tomogram("tomo.mrc", lopsided_density(20), noise=0.1, sign=1.0)
+    assert any("--contrast bright" in w for w in detect().warnings)
+
+
+def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refused():
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    first = detect(threshold=0.6, control=0).outputs
+    assert first["by_chance"] == dict(tomo={})
+    assert detect(threshold=0.6, control=0).outputs["counts"] == first["counts"]
+    assert "other parameters: threshold" in detect(2, threshold=0.7, control=0)
+
+
+def bad_tomogram(kind):
+    volume = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    if kind == "constant":
+        volume[:] = 3.0
+    if kind == "nan":
+        volume[5, 5, 5] = np.nan
+    write_mrc("tomo.mrc", volume[0] if kind == "image" else volume[:9] if kind == "thin" else volume, PIXEL)
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("constant", "the same value nearly everywhere"),
+        ("nan", "not finite numbers"),
+        ("image", "is an image or a thin stack"),
+        ("thin", "Å wide, and"),
+    ],
+)
+def test_tomograms_that_cannot_be_searched_are_told(kind, message):
+    bad_tomogram(kind)
+    assert message in detect(2)
+
+
+def test_one_bad_tomogram_does_not_end_the_run():
+    bad_tomogram("nan")
+    Path("tomo.mrc").rename("bad.mrc")
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    result = detect(tomograms=("bad.mrc", "tomo.mrc"), threshold=0.6, control=0)
+    assert [s.item for s in result.skipped] == ["bad"] and list(result.outputs["counts"]) == ["tomo"]
+
+
+def test_a_template_whose_pixel_size_contradicts_is_refused():
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    assert "says 10 Å/px, but Template pixel size" in detect(2, template_pixel_size=5.0)
+
+
+def test_an_image_is_no_template():
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    write_mrc("flat.mrc", np.ones((20, 20), np.float32), PIXEL)
+    assert "it is an image, not a map" in detect(2, template="flat.mrc")
+
+
+def test_either_a_template_or_a_model():
+    assert "either a template" in detect(2, template=None)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training detectors and detecting particles, from the form to the sets, with a fake engine."""
+
+import os
+
+import numpy as np
+from tomo.constants import BOTTOM_LEFT_CORNER
+from tomo.objects import Coordinate3D, SetOfCoordinates3D
+
+from ...convert.alignment import anglesOf
+from ...objects import CryodlModel
+from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
+from ...protocols.tomograms.protocol_detect_particles import NETWORK
+from ...viewers.tomograms.slices_data import TomogramSlices
+from ..fake_model import detectorCard, writeModel
+from ..fake_truth import placesOf
+from ..particle_sets import addTo, finishedWith
+from ..tomogram_panels import ViewersTest
+from ..tomogram_sets import makeTomograms
+
+
+def makeCoordinates(test, tomograms, places, tsId="TS_01"):
+    """A finished protocol with `outputCoordinates`. places: [(x, y, z)] px from the first voxel of a tomogram."""
+
+    def make(protocol):
+        coordinates = SetOfCoordinates3D.create(protocol._getPath())
+        coordinates.setPrecedents(tomograms.outputTomograms)
+        coordinates.setSamplingRate(tomograms.outputTomograms.getSamplingRate())
+        coordinates.setBoxSize(12)
+        for place in places:
+            item = Coordinate3D()
+            item.setVolume([t.clone() for t in tomograms.outputTomograms if t.getTsId() == tsId][0])
+            item.setPosition(*place, BOTTOM_LEFT_CORNER)
+            item.setTomoId(tsId)
+            coordinates.append(item)
+        coordinates.write()
+        return dict(outputCoordinates=coordinates)
+
+    return finishedWith(test, make)
+
+
+def makeDetector(test, species):
+    """A finished protocol with `outputModel`."""
+    return finishedWith(
+        test,
+        lambda protocol: dict(
+            outputModel=CryodlModel.fromFolder(
+                writeModel(protocol._getExtraPath("detector"), detectorCard(species, name="detector"))
+            )
+        ),
+    )
+
+
+class TestCryodlDetection(ViewersTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.places = [(3.0, 4.5, 5.0), (12.0, 20.0, 7.0)]
+        cls.coordinates = makeCoordinates(cls, cls.tomograms, cls.places)
+        cls.trained = cls.finished(cls.launch(cls.training()))
+        cls.detector = makeDetector(cls, ["apo-ferritin", "ribosome"])
+        cls.byNetwork = cls.finished(
+            cls.launch(cls.detection(findBy=NETWORK, pointers=dict(inputModel=(cls.detector, "outputModel"))))
+        )
+        cls.volume = cls.makeMap("ribosome", 4.0)
+        cls.byTemplate = cls.finished(
+            cls.launch(cls.detection(pointers=dict(inputStructure=(cls.volume, "outputVolume"))))
+        )
+
+    @classmethod
+    def training(cls, sets=None, **values):
+        protocol = cls.makeProtocol(
+            CryodlProtTrainDetector,
+            dict(inputTomograms=(cls.tomograms, "outputTomograms")),
+            **dict(dict(useGpu=False, diameter="120"), **values),
+        )
+        addTo(protocol.inputCoordinates, [cls.coordinates] if sets is None else sets, "outputCoordinates")
+        return protocol
+
+    @classmethod
+    def detection(cls, pointers=(), **values):
+        return cls.makeProtocol(
+            CryodlProtDetectParticles,
+            dict(pointers, inputTomograms=(cls.tomograms, "outputTomograms")),
+            useGpu=False,
+            **values,
+        )
+
+    def test_training_gets_the_places_in_px_of_the_tomograms_by_their_names(self):
+        model = self.trained.outputModel
+        self.assertEqual((model.getKind(), model.getClasses()), ("detector", ["species_1"]))
+        with open(os.path.join(model.getFolder(), "coordinates.log")) as file:
+            rows = [line.split() for line in file]
+        self.assertEqual([row[0] for row in rows], ["TS_01", "TS_01"])
+        np.testing.assert_allclose([[float(v) for v in row[1:4]] for row in rows], self.places, atol=1e-3)
+        self.assertEqual(self.request(self.trained).diameter, ("120",))
+        self.assertIn("9 of 10 held-out particles found", "\n".join(self.trained._summary()))
+        self.assertIn("Moebel2021", self.trained._citations())
+
+    def test_a_set_of_coordinates_of_other_tomograms_is_refused(self):
+        others = makeTomograms(self, names=("TS_08",))
+        protocol = self.training()
+        protocol.inputTomograms.set(others)
+        protocol.inputTomograms.setExtended("outputTomograms")
+        (problem,) = protocol._validate()
+        self.assertIn("None of the coordinates (species_1) lies in one of the tomograms (TS_08)", problem)
+
+    def test_species_are_groups_and_sets_of_their_own(self):
+        found = self.byNetwork.outputCoordinates
+        self.assertEqual((found.getSize(), found.getBoxSize()), (12, 18))  # 1.5 x 120 Å at 10 Å/px
+        self.assertEqual({item.getGroupId() for item in found.iterItems()}, {1, 2})
+        ferritin = self.byNetwork.coordinates_apo_ferritin
+        self.assertEqual((ferritin.getSize(), self.byNetwork.coordinates_ribosome.getSize()), (6, 6))
+        self.assertEqual({i.getAttributeValue("_cryodlSpecies") for i in ferritin.iterItems()}, {"apo-ferritin"})
+
+    def test_detections_of_a_template_lie_and_are_turned_as_the_engine_says(self):
+        found = self.byTemplate.outputCoordinates
+        first = [item.clone() for item in found.iterItems()][0]
+        tomogram = [t.clone() for t in self.tomograms.outputTomograms][0]
+        first.setVolume(tomogram)
+        x, y, z, *angles = placesOf(0)[0]
+        np.testing.assert_allclose(first.getPosition(BOTTOM_LEFT_CORNER), (x, y, z), atol=0.51)
+        np.testing.assert_allclose(anglesOf(first.getMatrix()), angles, atol=1e-3)
+        request = self.request(self.byTemplate)
+        self.assertEqual((request.tilt_min, request.tilt_max, request.pixel_size), (-50.0, 54.0, 10.0))
+        self.assertTrue(request.template.endswith("ribosome.mrc"))
+
+    def test_the_summary_says_what_noise_gives(self):
+        text = "\n".join(self.byTemplate._summary())
+        self.assertIn("ribosome: 3 from score 0.4, 0.25 expected in noise at this threshold", text)
+        self.assertIn("says nothing of other structures", text)
+        self.assertIn("1944 orientations", " ".join(self.byTemplate._methods()))
+        self.assertIn("Roseman2003", self.byTemplate._citations())
+
+    def test_circles_have_a_colour_for_each_species(self):
+        data = self.slices(self.byNetwork, "showDetections")
+        self.assertIsInstance(data, TomogramSlices)
+        self.assertEqual(data.speciesNames, ["apo-ferritin", "ribosome"])
+        self.assertEqual(len(data.speciesNear("TS_01", 0, 4)), len(data.pointsNear("TS_01", 0, 4)))
+        self.assertEqual(set(data.speciesNear("TS_01", 0, 4)), {0, 1})
+
+    def test_a_template_or_a_detector_must_be_chosen(self):
+        self.assertIn("Template is missing.", self.detection()._validate())
+        self.assertIn("Detector is missing.", self.detection(findBy=NETWORK)._validate())
