@@ -10,6 +10,7 @@ import torch
 
 from ... import __version__
 from ...io.model import read_model, write_model
+from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit
 from ..segmenters.card import THRESHOLD
@@ -97,6 +98,8 @@ def _card(
             seconds=round(seconds, 1),
             device=device,
             seed=config.seed,
+            cells=config.cells,
+            structures=structure_names([*config.ribosomes, *config.others]),
         ),
         versions=dict(cryodl=__version__, torch=torch.__version__),
     )
