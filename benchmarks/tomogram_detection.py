@@ -36,7 +36,7 @@ TRAINING = {
 TRAINING_CELL = dict(size=320, thickness=128, count=2, vesicles=2, membranes=1, defocus_spread=8000)
 TEST = dict(snr=0.1, tilt=60, tilt_step=3, defocus=40000, dose=100, filaments=2, seed=1)
 TEST_CELL = dict(size=256, thickness=128, count=7, vesicles=1, membranes=0, defocus_spread=5000)
-TEMPLATES = ("ribosome", "capsid")  # searched for in the first tomograms
+TEMPLATES = ("ribosome", "mtorc1")  # searched for in the first tomograms
 
 
 def main():
