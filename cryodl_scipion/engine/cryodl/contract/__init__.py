@@ -39,7 +39,7 @@ from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainPickerConfig
-from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
+from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
@@ -81,7 +81,8 @@ from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
-from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
+from .tomograms.pretraining import TrainGeneralSegmenterConfig
+from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .words import counted, resolution_in_words
@@ -168,6 +169,7 @@ __all__ = [
     "TrainFilamentPickerConfig",
     "TrainDetectorConfig",
     "TrainGeneralPickerConfig",
+    "TrainGeneralSegmenterConfig",
     "TrainMapImproverConfig",
     "TrainPickerConfig",
     "TrainSegmenterConfig",
@@ -185,6 +187,7 @@ __all__ = [
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
+    "noise_in_words",
     "network_citations",
     "network_names",
     "network_words",
@@ -198,5 +201,6 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "shipped_folders",
     "split_verdict",
 ]
