@@ -15,6 +15,7 @@ import argparse
 import tomo_classification
 import tomo_clustering
 import tomo_merging
+import tomo_pretrained
 import tomo_real
 import tomo_segmentation
 import tomo_speed
@@ -23,6 +24,7 @@ from common import data_folder
 
 PARTS = {
     "segmentation": (tomo_segmentation, "Features from ten tiles"),
+    "pretrained": (tomo_pretrained, "Features without a tile"),
     "merging": (tomo_merging, "Competitive merging"),
     "speed": (tomo_speed, "Speed and memory of segmenting"),
     "real": (tomo_real, "A real tomogram"),

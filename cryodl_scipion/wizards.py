@@ -44,6 +44,7 @@ if HAS_TOMO:  # see tomography.py
         CryodlBoxWizard,
         CryodlLabelWizard,
         CryodlScoreThresholdWizard,
+        CryodlShippedModelsWizard,
         CryodlSubtomogramDiameterWizard,
     )
 
@@ -294,6 +295,8 @@ def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
 
 
 def _purposeOf(card: Dict[str, Any]) -> str:
+    if card["kind"] == "segmenter":
+        return f"for {card['feature']}s in tomograms"
     if card["kind"] == "map_improver":
         return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     return (

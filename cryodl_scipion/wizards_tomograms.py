@@ -21,6 +21,7 @@ from .protocols import (
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
+    CryodlProtSegment,
     CryodlProtTrainClassifier,
     CryodlProtTrainDetector,
     CryodlProtTrainSegmenter,
@@ -221,3 +222,29 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     DiameterWindow(
         form.root, measured, min(guess, measured.largest), lambda found: accept(found, measured.pixelSize)
     ).show()
+
+
+class CryodlShippedModelsWizard(Wizard):
+    """Choose one or several of the segmenters that come with the plugin."""
+
+    _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainSegmenter)]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form: Form, *params: Any) -> None:
+        from .wizards import shippedModelLines
+
+        lines = shippedModelLines("segmenter")
+        if not lines:
+            form.showError("This version of the plugin comes without segmenters. Train one.", "Shipped models")
+            return
+        from pyworkflow.gui.dialog import ListDialog
+        from pyworkflow.gui.tree import ListTreeProviderString
+
+        items = []
+        for name, text in lines:
+            item = String(f"{name}: {text}")
+            item.modelName = name
+            items.append(item)
+        dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose one or several")
+        if dialog.values:
+            form.setVar("shippedModels", ", ".join(item.modelName for item in dialog.values))

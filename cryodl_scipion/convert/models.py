@@ -27,7 +27,4 @@ def copyModel(source: str, target: str) -> None:
 
 def shippedModels(engineFolder: str, kind: str = "picker") -> Dict[str, str]:
     """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
-    models = os.path.join(engineFolder, "cryodl", "models")
-    names = sorted(os.listdir(models)) if os.path.isdir(models) else []
-    folders = {n: os.path.join(models, n) for n in names if os.path.isfile(os.path.join(models, n, contract.CARD))}
-    return {n: f for n, f in folders.items() if kind is None or contract.read_card(f)["kind"] == kind}
+    return contract.shipped_folders(os.path.join(engineFolder, "cryodl", "models"), kind)

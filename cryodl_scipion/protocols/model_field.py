@@ -4,7 +4,7 @@ box.
 """
 
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
@@ -75,6 +75,53 @@ def addModelParams(
     )
 
 
+def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
+    """Add shippedModels to a form: names of models that come with the plugin, for a protocol that takes several."""
+    names = list(shippedModels(Plugin.getEngineFolder(), kind))
+    form.addParam(
+        "shippedModels",
+        params.StringParam,
+        default="",
+        **dict(
+            dict(
+                important=True,
+                label="Shipped models",
+                help="Names of models that come with the plugin, with commas between them; the wizard lists them. This "
+                f"version has: {', '.join(names) or 'none'}.\n\nEmpty: none of them.",
+            ),
+            **arguments,
+        ),
+    )
+
+
+def startable(kind: str) -> Tuple[str, str]:
+    """(names, networks) in words of the shipped models of a kind."""
+    cards = {n: contract.read_card(f) for n, f in shippedModels(Plugin.getEngineFolder(), kind).items()}
+    words = ", ".join(cards), ", ".join(sorted({card["network"] for card in cards.values()}))
+    return words[0] or "none", words[1] or "none"
+
+
+def shippedNames(protocol: Any) -> List[str]:
+    """What shippedModels names, each once."""
+    return list(dict.fromkeys((protocol.shippedModels.get() or "").replace(",", " ").split()))
+
+
+def shippedFolders(protocol: Any, kind: str) -> List[str]:
+    """Folders of the models that shippedModels names and that there are."""
+    known = shippedModels(Plugin.getEngineFolder(), kind)
+    return [known[name] for name in shippedNames(protocol) if name in known]
+
+
+def checkShippedModels(protocol: Any, kind: str) -> List[str]:
+    """What is wrong with shippedModels. Sentences for the form."""
+    known = shippedModels(Plugin.getEngineFolder(), kind)
+    return [
+        f"Shipped models has {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."
+        for name in shippedNames(protocol)
+        if name not in known
+    ]
+
+
 def _plain(arguments: Dict[str, Any]) -> Dict[str, int]:
     return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
@@ -126,7 +173,8 @@ def modelFolder(protocol: EMProtocol) -> str:
         model = protocol.inputModel.get()
         return "" if model is None else model.getFolder()
     name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
-    return os.path.join(Plugin.getEngineFolder(), "cryodl", "models", name) if name else ""
+    kind = getattr(protocol, "_MODEL_KIND", "picker")
+    return shippedModels(Plugin.getEngineFolder(), kind).get(name, os.path.join("models", name)) if name else ""
 
 
 def cardOf(protocol: EMProtocol) -> Any:

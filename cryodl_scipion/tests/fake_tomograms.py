@@ -143,6 +143,7 @@ def segment(config):
         pixel_sizes=dict.fromkeys(files, config.pixel_size),
         models={c["feature"]: [m] for c, m in zip(cards, config.model)},
         agreement={},
+        noise={name: {f: dict(noise=0.0005, tomogram=0.03, voxels=800000) for f in features} for name in files},
     ), skipped
 
 

@@ -83,9 +83,11 @@ def test_every_shipped_card_names_what_its_model_learned_from():
         with open(path, encoding="utf-8") as file:
             card = json.load(file)
         training = card["training"]
-        learnt, examples = {"map_improver": ("molecules", "maps"), "class_ranker": ("structures", "averages")}.get(
-            card["kind"], ("micrographs", "particles")
-        )
+        learnt, examples = {
+            "map_improver": ("molecules", "maps"),
+            "class_ranker": ("structures", "averages"),
+            "segmenter": ("structures", "cells"),
+        }.get(card["kind"], ("micrographs", "particles"))
         # a model that learnt from simulated micrographs only has no list of real ones
         named = training.get(learnt) or training.get("simulated_micrographs")
         assert named and training[examples] > 0 and training["steps"] > 0, path

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of models and of their training."""
 
-from typing import Any, List
+from typing import Any, List, Tuple
 
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
@@ -22,7 +22,7 @@ if HAS_TOMO:
 
     _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier, CryodlProtTrainDetector]
 # Those that leave curves only; below the curves of the others come pictures.
-_CURVES_ONLY = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
+_CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
 if HAS_TOMO:
     _CURVES_ONLY += (CryodlProtTrainDetector,)
 

@@ -32,8 +32,8 @@ EPILOGS = {
     "models/membrane\n",
     "denoise-tomograms": "example:\n  cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' "
     "--output denoised",
-    "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
-    "--output scores/\n",
+    "segment": "examples:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
+    "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
@@ -95,6 +95,8 @@ EPILOGS = {
     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
     "--output simulated/",
+    "train-general-segmenter": "example:\n  cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' "
+    "--output models/tomograms",
     "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
     "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
     "--count 1000 --snr 0.05 --output particles.star",

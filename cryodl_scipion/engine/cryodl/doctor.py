@@ -130,7 +130,7 @@ def find_models(folder: Path) -> tuple[list[dict[str, typing.Any]], list[str]]:
             card = check_model(model)
             models.append(
                 {
-                    "name": model.name,
+                    "name": model.name.removeprefix(card["kind"] + "_"),
                     "folder": str(model),
                     "kind": card["kind"],
                     "network": card["network"],

@@ -139,6 +139,8 @@ def test_shipped_models_fit_their_networks(name):
     from cryodl.micrographs.pickers import load_network as load_picker
     from cryodl.micrographs.pickers import picker_method
     from cryodl.particles.classes2d.ranker import load_ranker
+    from cryodl.tomograms.segmenters import segmenter_method
+    from cryodl.tomograms.segmenters.method import load_network as load_segmenter_network
 
     card, weights = read_model(find_model(name))
     assert card["name"] == name
@@ -147,9 +149,23 @@ def test_shipped_models_fit_their_networks(name):
         assert not {"EMD-30342_7CEC_chainA.model.cif.gz", "1OEL.pdb.gz"} & set(card["training"]["molecules"])
     elif card["kind"] == "class_ranker":
         load_ranker(name)
+    elif card["kind"] == "segmenter":
+        load_segmenter_network(segmenter_method(card["network"]), weights, name)
+        assert card["feature"] == name and card["threshold"] == 0.5
     else:
         load_picker(picker_method(card["network"]), weights, name)
         assert card["kind"] == "picker" and 0 < card["threshold"] < 1
+
+
+def test_models_of_two_kinds_may_have_one_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "SHIPPED", tmp_path)
+    write_untrained_model(tmp_path / "ribosome")
+    from segmenting_data import write_segmenter
+
+    write_segmenter(tmp_path / "segmenter_ribosome", name="ribosome")
+    assert shipped_models() == shipped_models("picker") == shipped_models("segmenter") == ["ribosome"]
+    assert find_model("ribosome", "picker").name == find_model("ribosome").name == "ribosome"
+    assert find_model("ribosome", "segmenter").name == "segmenter_ribosome"
 
 
 def test_a_copied_model_is_whole_and_nothing_beside_it_is_touched(tmp_path, model):

@@ -189,8 +189,9 @@ class CryodlProtDetectParticles(TomogramsBase):
         """The range of tilts of the set's acquisition; nothing where it says none, and the usual ±60° is taken."""
         acquisition = tomograms.getFirstItem().getAcquisition()
         low, high = (None, None) if acquisition is None else (acquisition.getAngleMin(), acquisition.getAngleMax())
-        known = low is not None and high is not None and -90 <= low < high <= 90
-        return dict(tilt_min=float(low), tilt_max=float(high)) if known else {}
+        if low is None or high is None or not -90 <= low < high <= 90:
+            return {}
+        return dict(tilt_min=float(low), tilt_max=float(high))
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:

@@ -19,9 +19,10 @@ from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..checks import checkModelFolder, listed
 from ..growing_outputs import appendItems, namesIn
+from ..model_field import addShippedModels, checkShippedModels, shippedFolders
 from ..protocol_base import CryodlProtBase
 from .tomogram_checks import checkTomograms
-from .tomogram_words import METHOD, segmentedLines, segmentingInWords
+from .tomogram_words import METHOD, noiseLines, segmentedLines, segmentingInWords
 
 SCORES = "scores_%s"
 KIND = "segmenter"
@@ -30,9 +31,10 @@ KIND = "segmenter"
 class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Find features in tomograms with trained networks, one for each feature.
 
-    In: tomograms (also while they are still arriving) and one or several models of *cryodl - train feature
-    segmentation*. Out: for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of
-    the tomograms. Let them compete with *cryodl - merge features*. A stopped run continues where it was.
+    In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train feature
+    segmentation*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
+    for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let
+    them compete with *cryodl - merge features*. A stopped run continues where it was.
     """
 
     _label = "segment tomograms"
@@ -66,13 +68,15 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             "inputModels",
             params.MultiPointerParam,
             pointerClass="CryodlModel",
-            minNumObjects=1,
+            minNumObjects=0,
+            allowsNull=True,
             important=True,
             label="Models",
-            help="Segmenters, one for each feature; all are applied in one "
+            help="Segmenters of this project, one for each feature; all are applied in one "
             "reading of a tomogram. Their order will be the order of the labels when features are merged. "
             "Several models of one feature (of several annotators) are combined.",
         )
+        addShippedModels(form, KIND)
         addConfigParams(
             form,
             self._CONFIG,
@@ -153,12 +157,16 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
         return [run for run in runs if run is not None and run.hasAttribute("feature")]
 
+    def _folders(self) -> List[str]:
+        """Folders of all models, those that come with the plugin last."""
+        return [model.getFolder() for model in self._models()] + shippedFolders(self, KIND)
+
     def _cards(self) -> List[Dict[str, Any]]:
         """Cards of the models that are still there."""
         cards = []
-        for model in self._models():
+        for folder in self._folders():
             try:
-                cards.append(contract.read_card(model.getFolder(), KIND))
+                cards.append(contract.read_card(folder, KIND))
             except ValueError:
                 continue  # the model is gone; what was made with it stays
         return cards
@@ -186,7 +194,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             tomograms=(tomograms.getFileName(),),
             names=(),
             pixel_size=tomograms.getSamplingRate(),
-            model=tuple(model.getFolder() for model in self._models()),
+            model=tuple(self._folders()),
             output=self._getExtraPath("scores"),
             threads=self.binThreads.get(),
         )
@@ -196,11 +204,14 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         return [name for name in super()._missingPointers() if name != "inputModels"]  # counted below
 
     def _checkInputs(self) -> List[str]:
-        if not self._models():
-            return ["Models is empty. Choose one or several with the magnifying glass."]
-        errors = checkTomograms(self.inputTomograms.get())
-        for model in self._models():
-            errors += checkModelFolder(model.getFolder(), KIND)
+        if not self._folders() and not checkShippedModels(self, KIND):
+            return [
+                "There is no model. Choose one or several of the project with the magnifying glass (Models), or name "
+                "some that come with the plugin (Shipped models)."
+            ]
+        errors = checkTomograms(self.inputTomograms.get()) + checkShippedModels(self, KIND)
+        for folder in self._folders():
+            errors += checkModelFolder(folder, KIND)
         return errors + self._checkNames() + self._checkBatches() or self._checkContinuation()
 
     def _checkNames(self) -> List[str]:
@@ -235,7 +246,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         }
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        return segmentedLines(self._scoreSets()) or ["No score volumes yet."]
+        return segmentedLines(self._scoreSets()) + noiseLines(results) or ["No score volumes yet."]
 
     def _methods(self) -> List[str]:
         sets = self._scoreSets()

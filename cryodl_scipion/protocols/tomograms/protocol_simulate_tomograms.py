@@ -64,7 +64,11 @@ class CryodlProtSimulateTomograms(OneRunBase):
             help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.",
         )
         form.addSection("Cell")
-        addConfigParams(form, self._CONFIG, ["vesicles", "membranes", "microtubules", "filaments", "fiducials"])
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["vesicles", "membranes", "microtubules", "filaments", "fiducials", "membrane_proteins", "crowding"],
+        )
         form.addSection("Microscope")
         addConfigParams(
             form,
@@ -81,6 +85,8 @@ class CryodlProtSimulateTomograms(OneRunBase):
                 "spherical_aberration",
                 "amplitude_contrast",
                 "contrast",
+                "alignment_error",
+                "ctf_gradient",
                 "tilt_series",
                 "halves",
                 "seed",

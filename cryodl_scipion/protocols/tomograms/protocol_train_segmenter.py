@@ -12,12 +12,14 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
+from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
 from ..training import TrainsModel
 from .annotation_checks import checkAnnotations
 from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
 from .tomogram_words import citationsOf, segmenterInWords, segmenterLines
 from .tomograms_base import TomogramsBase
 
+KIND = "segmenter"
 DRAWN, LABELLED = 0, 1
 _DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 
@@ -32,7 +34,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
     """
 
     _label = "train feature segmentation"
-    _KIND = "segmenter"
+    _KIND = KIND
     _CONFIG = contract.TrainSegmenterConfig
     NOT_ON_FORM = {
         "tomograms": "the input tomograms",
@@ -40,7 +42,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         "annotations": "the annotations field",
         "output": "the run's folder",
         "pixel_size": "the tomograms' sampling rate",
-        "start_from": "the model that the pointer gives",
+        "start_from": "the model that the pointer or the name gives",
         "names": "made from the tomograms' names",
         "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
@@ -108,7 +110,9 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
                 "validation_fraction",
                 "batch_size",
                 "learning_rate",
+                "tiles",
             ],
+            tiles=dict(condition=_LABELLED),
         )
         form.addParam(
             "inputModel",
@@ -118,6 +122,15 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from model",
             help="A segmenter to continue from, of the same network.\n\nEmpty: random weights.",
+        )
+        addShippedModels(
+            form,
+            KIND,
+            important=False,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from shipped model",
+            help="Name of a segmenter that comes with the plugin, to be sharpened by these labels: {}. It has the "
+            "network {}.\n\nEmpty: none.".format(*startable(KIND)),
         )
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
@@ -171,8 +184,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         return self.feature.get() or known.get(self.label.get())
 
     def _startFolder(self) -> Any:
-        model = self.inputModel.get()
-        return None if model is None else model.getFolder()
+        model, shipped = self.inputModel.get(), shippedFolders(self, KIND)
+        return model.getFolder() if model is not None else shipped[0] if shipped else None
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
@@ -204,14 +217,16 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         )
 
     def _checkStart(self) -> List[str]:
-        model, network = self.inputModel.get(), self.getEnumText("network")
-        if model is None:
-            return []
-        errors = checkModelFolder(model.getFolder(), "segmenter")
-        if not errors and model.getNetwork() != network:
+        folder, network, errors = self._startFolder(), self.getEnumText("network"), checkShippedModels(self, KIND)
+        if len(shippedNames(self)) + (self.inputModel.get() is not None) > 1:
+            errors = ["There is more than one model to start from. Choose one."]
+        if errors or folder is None:
+            return errors
+        errors = checkModelFolder(folder, KIND)
+        if not errors and contract.read_card(folder)["network"] != network:
             errors = [
-                f"The model to start from has the network {model.getNetwork()}, but the form asks for "
-                f"{network}. Choose the same."
+                f"The model to start from has the network {contract.read_card(folder)['network']}, but the form asks "
+                f"for {network}. Choose the same."
             ]
         return errors
 

@@ -6,12 +6,20 @@ from typing import Any, Dict, List, Optional, Sequence
 from tomo.objects import SetOfTomoMasks
 
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import Result, SimulateTomogramsConfig, counted, network_citations, network_words
+from ...engine.cryodl.contract import (
+    Result,
+    SimulateTomogramsConfig,
+    counted,
+    network_citations,
+    network_words,
+    noise_in_words,
+)
 from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ..methods import versionIn
 
 # One network for each feature, and the competition of features, are of this paper.
 METHOD = "Chen2017"
+MOST_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
 
 
 def citationsOf(network: Optional[str]) -> List[str]:
@@ -70,6 +78,21 @@ def segmenterInWords(card: Dict[str, Any]) -> str:
 def segmentedLines(outputs: Dict[str, SetOfTomoMasks]) -> List[str]:
     """Sets of score volumes in the lines of a summary. outputs: {feature: SetOfTomoMasks}."""
     return [f"*{feature}*: {counted(masks.getSize(), 'tomogram')}" for feature, masks in sorted(outputs.items())]
+
+
+def noiseLines(results: Sequence[Result]) -> List[str]:
+    """What the models found in noise, the feature with the highest part of each tomogram. results: of `segment`."""
+    found: Dict[str, Any] = {}
+    for result in results:
+        found.update(result.outputs.get("noise") or {})
+    lines = []
+    for tomogram, features in sorted(found.items()):
+        if features:
+            worst = max(features, key=lambda feature: features[feature]["noise"])
+            lines.append(noise_in_words(tomogram, worst, features[worst]))
+    if len(lines) > MOST_NOISE_LINES:
+        lines[MOST_NOISE_LINES:] = [f"... and so on for {len(lines) - MOST_NOISE_LINES} more tomograms."]
+    return lines
 
 
 def segmentingInWords(count: int, cards: Sequence[Dict[str, Any]], results: Sequence[Result]) -> str:

@@ -11,8 +11,9 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from ...convert.alignment import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
-from ...protocols import CryodlProtEvaluateSegmentation, CryodlProtMergeFeatures
+from ...protocols import CryodlProtEvaluateSegmentation, CryodlProtMergeFeatures, model_field
 from ...protocols.tomograms.tomogram_checks import checkTomograms
+from ..fake_model import segmenterCard, writeModel
 from ..particle_sets import addTo
 from ..tomogram_runs import TomogramsTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeMasks, makeSegmenter, makeTomograms
@@ -48,7 +49,17 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual(set(self.segmented._possibleOutputs), {"scores_membrane", "scores_ribosome"})
         text = "\n".join(self.segmented.summary())
         self.assertIn("*membrane*: 2 tomograms\n*ribosome*: 2 tomograms", text)
+        self.assertIn("TS_01, membrane: the model finds it in 0.05 % of noise with the tomogram's spectrum", text)
         self.assertIn("2 tomograms were segmented with cryodl", self.segmented._methods()[0])
+
+    def test_a_model_that_comes_with_the_plugin_is_taken_by_its_name(self):
+        card = segmenterCard("membrane", name="membrane")
+        shipped = {"membrane": writeModel(os.path.join(self.getOutputPath(), "shipped_membrane"), card)}
+        with mock.patch.object(model_field, "shippedModels", return_value=shipped):
+            protocol = self.segmentation(models=[], shippedModels="membrane, membrane")
+            self.assertEqual(protocol.validate(), [])
+            self.assertEqual(protocol._engineValues()["model"], (shipped["membrane"],))
+            self.assertEqual(list(protocol._possibleOutputs), ["scores_membrane"])
 
     def test_damaged_tomograms_are_left_out_and_named(self):
         broken = makeTomograms(self)
@@ -65,7 +76,9 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual([m.getTsId() for m in protocol.scores_ribosome], ["TS_01", "TS_02"])
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("Models is empty", " ".join(self.segmentation(models=[]).validate()))
+        self.assertIn("There is no model. Choose", " ".join(self.segmentation(models=[]).validate()))
+        unknown = self.segmentation(models=[], shippedModels="membrain")
+        self.assertIn("Shipped models has 'membrain', which there is not", " ".join(unknown.validate()))
         self.assertIn(
             "Threads is 2; at least 3 are needed: one starts the others, one looks for new tomograms",
             " ".join(self.segmentation(numberOfThreads=2).validate()),

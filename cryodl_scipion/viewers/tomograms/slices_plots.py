@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of what lies over a slice of a tomogram: labels, scores, places."""
 
-from typing import Any, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import matplotlib
 import numpy as np
@@ -18,7 +18,7 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#b
 _UNSURE = "#888888"
 _OVERLAY = "overlay"
 _HEAT = "inferno"
-_LEGEND = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
+_LEGEND: Dict[str, Any] = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
 def colourOf(label: int) -> str:

@@ -38,7 +38,7 @@ from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainPickerConfig
-from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
+from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
@@ -80,7 +80,8 @@ from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
-from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
+from .tomograms.pretraining import TrainGeneralSegmenterConfig
+from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .words import counted, resolution_in_words
@@ -165,6 +166,7 @@ __all__ = [
     "TrainDenoiserConfig",
     "TrainDetectorConfig",
     "TrainGeneralPickerConfig",
+    "TrainGeneralSegmenterConfig",
     "TrainMapImproverConfig",
     "TrainPickerConfig",
     "TrainSegmenterConfig",
@@ -182,6 +184,7 @@ __all__ = [
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
+    "noise_in_words",
     "network_citations",
     "network_names",
     "network_words",
@@ -195,5 +198,6 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "shipped_folders",
     "split_verdict",
 ]

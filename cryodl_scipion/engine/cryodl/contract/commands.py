@@ -61,6 +61,7 @@ from .tomograms.detecting import (
 )
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
+from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
 from .tomograms.simulating import SimulateTomogramsConfig, SimulateTomogramsOutputs
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs
@@ -158,6 +159,12 @@ COMMANDS = {
             "import-annotations", "tomograms.commands.import_annotations", ImportAnnotationsConfig, AnnotationsOutputs
         ),
         Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
+        Command(
+            "train-general-segmenter",
+            "tomograms.commands.train_general_segmenter",
+            TrainGeneralSegmenterConfig,
+            TrainGeneralSegmenterOutputs,
+        ),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
         Command(
             "denoise-tomograms", "tomograms.commands.denoise_tomograms", DenoiseTomogramsConfig, DenoiseTomogramsOutputs

@@ -157,6 +157,24 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
 
 
+def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:
+    """{name: folder} of the models that lie in the package's folder `models`, in alphabetical order.
+
+    A folder is called as its model, or KIND_NAME where models of several kinds have one name: of all kinds (None) the
+    folder called as the name is taken. kind: of the models that are wanted.
+    """
+    found: typing.Dict[str, str] = {}
+    for entry in sorted(os.listdir(models)) if os.path.isdir(models) else ():
+        folder = os.path.join(models, entry)
+        if not os.path.isfile(os.path.join(folder, CARD)):
+            continue
+        own = read_card(folder)["kind"] if kind or "_" in entry else None
+        if kind in (None, own):
+            prefix = "%s_" % own
+            found.setdefault(entry[len(prefix) :] if entry.startswith(prefix) else entry, folder)
+    return found
+
+
 def check_model(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:

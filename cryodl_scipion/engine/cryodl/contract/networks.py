@@ -72,6 +72,14 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "segmenter", "eman2", "tomograms.segmenters.eman2", "EMAN2", "the network of EMAN2", ("Chen2017", "Tang2007")
     ),
     Network(
+        "segmenter",
+        "unet16",
+        "tomograms.segmenters.unet",
+        "UNet16",
+        "a 2.5-D U-Net of sixteen slices",
+        ("Ronneberger2015",),
+    ),
+    Network(
         "classifier",
         "likelihood",
         "tomograms.classifiers.likelihood",

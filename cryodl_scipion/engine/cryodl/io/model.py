@@ -2,7 +2,6 @@
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -10,7 +9,7 @@ import tempfile
 import typing
 from pathlib import Path
 
-from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256
+from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256, shipped_folders
 from ..contract.result import write_json
 from .files import rename_folder, whole_file
 
@@ -19,12 +18,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "models"
 
 def shipped_models(kind: str | None = None) -> list[str]:
     """Names of the models that come with the package; of one kind only, if one is given."""
-    every = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
-    return [
-        name
-        for name in every
-        if kind in (None, json.loads((SHIPPED / name / CARD).read_text(encoding="utf-8"))["kind"])
-    ]
+    return list(shipped_folders(str(SHIPPED), kind))
 
 
 def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) -> Path:
@@ -34,10 +28,11 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
     folder = Path(name_or_folder)
     if folder.is_dir():
         return folder
-    if folder.name == str(name_or_folder) and (SHIPPED / folder / CARD).exists():
-        return SHIPPED / folder
+    shipped = shipped_folders(str(SHIPPED), kind)
+    if str(name_or_folder) in shipped:
+        return Path(shipped[str(name_or_folder)])
     what = "is a file; a model is a folder" if folder.is_file() else "is neither a folder nor a shipped model"
-    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped_models(kind)) or 'none'}).")
+    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped) or 'none'}).")
 
 
 def read_model(

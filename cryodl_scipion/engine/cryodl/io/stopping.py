@@ -5,6 +5,7 @@
 _TRAININGS = (
     "train-picker",
     "train-general-picker",
+    "train-general-segmenter",
     "train-denoiser",
     "train-segmenter",
     "train-classifier",

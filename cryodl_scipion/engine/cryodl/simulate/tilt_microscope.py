@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import typing
 
 import torch
@@ -16,6 +18,8 @@ if typing.TYPE_CHECKING:
     from ..core.optics import Optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
+REACH_PX = 48  # that strips of one defocus see beyond themselves
+DEFOCUS_STEP = 600.0  # Å of height that a strip of one defocus may span
 # Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife
 # 4:e06980)
 CRITICAL = (0.245, -1.665, 2.81)
@@ -60,6 +64,39 @@ def seen(
     if exposure is not None:
         transform = transform * fading(shape, pixel_size, exposure.to(images.device))
     return torch.fft.irfft2(transform, s=shape)[..., :height, :width]
+
+
+def seen_on_slope(
+    image: torch.Tensor, pixel_size: float, optics: typing.Sequence[Optics], exposure: torch.Tensor | None, tilt: float
+) -> torch.Tensor:
+    """A projection as `seen` shows it, its defocus that of the tilted specimen: less by the height above the tilt axis.
+
+    image: (h, w) tensor, its tilt axis the column w // 2; optics: one Optics in a list, of the tilt axis; exposure:
+    (1,) e/Å² or None; tilt: degrees. The image is put together of strips of one defocus each. Returns (h, w).
+    """
+    width = image.shape[1]
+    slope = -pixel_size * math.tan(math.radians(tilt))  # Å of height for each column
+    strip = int(min(width, max(MARGIN_PX, DEFOCUS_STEP / max(abs(slope), 1e-6))))
+    result = torch.empty_like(image)
+    for start in range(0, width, strip):
+        stop = min(start + strip, width)
+        first, last = max(0, start - REACH_PX), min(width, stop + REACH_PX)
+        height = slope * ((start + stop - 1) / 2 - width // 2)
+        u, v = (max(0.0, d - height) for d in (optics[0].defocus_u, optics[0].defocus_v))
+        here = dataclasses.replace(optics[0], defocus_u=u, defocus_v=v)
+        part = seen(image[None, None, :, first:last], pixel_size, [here], exposure)[0, 0]
+        result[:, start:stop] = part[:, start - first : stop - first]
+    return result
+
+
+def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
+    """Images (n, h, w) moved by shifts (n, 2) px; what leaves on one side comes back on the other."""
+    shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=images.device)
+    y = torch.fft.fftfreq(images.shape[1], device=images.device)[:, None]
+    x = torch.fft.rfftfreq(images.shape[2], device=images.device)
+    phase = -2 * torch.pi * (shifts[:, 0, None, None] * y + shifts[:, 1, None, None] * x)
+    turned = torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase)
+    return torch.fft.irfft2(turned, s=images.shape[1:])
 
 
 def transfers(

@@ -8,6 +8,7 @@ import typing
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ..contract import SimulateTomogramsConfig
 from ..core.projections import random_angles
@@ -18,13 +19,14 @@ from .particle_images import fit_cube
 from .rotations import finer, rotated
 from .structures import is_model, load_density, mass_and_centre
 from .subtomograms import FINER, random_defocus
-from .tilt_microscope import exposures, noise, seen
+from .tilt_microscope import exposures, moved, noise, seen, seen_on_slope
 from .tilt_series import back_projected, image_width, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
 TRIES = 300  # places that are tried for each copy of a structure
 HOPELESS = 5  # copies, one after the other, without room: there is none left
 EMPTY = 0.02  # densities below are left out
+CROWD_RADII = (22.0, 32.0)  # Å, of proteins of 37 and 110 kDa
 ENVELOPE = 0.5  # of the threshold: where nothing else may be labelled
 OTHERS = ("membrane", "microtubule", "filament", "fiducial")
 
@@ -86,32 +88,53 @@ def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Part
     return [p.name for p in particles] + [name for name, count in zip(OTHERS, wanted) if count]
 
 
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """How what is no structure looks: bilayer() gives the next membrane's Bilayer; filaments.Kind of the others.
+    tries: see cells.put_many."""
+
+    bilayer: typing.Callable[[], membranes.Bilayer]
+    microtubule: filaments.Kind = filaments.MICROTUBULE
+    filament: filaments.Kind = filaments.FILAMENT
+    tries: int = 60
+
+
+def usual_looks(config: SimulateTomogramsConfig) -> Looks:
+    """Looks of a SimulateTomogramsConfig: all membranes alike, with the proteins that it asks for."""
+    bilayer = membranes.Bilayer(proteins=config.membrane_proteins / 1e4)
+    return Looks(lambda: bilayer)
+
+
 def fill_cell(
     config: SimulateTomogramsConfig,
     particles: typing.Sequence[Particle],
     copies: typing.Sequence[int],
     rng: np.random.Generator,
+    looks: Looks | None = None,
 ) -> tuple[Cell, Placed, dict[str, tuple[int, int]]]:
     """A Cell with all that the config asks for, its Placed structures, and {feature: (placed, wanted)}."""
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
+    looks = looks or usual_looks(config)
     pixel, counts = config.pixel_size, dict[str, tuple[int, int]]()
     makers = (
-        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng)),
-        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng)),
-        ("microtubule", config.microtubules, lambda: filaments.filament(cell, filaments.MICROTUBULE, pixel, rng)),
-        ("filament", config.filaments, lambda: filaments.filament(cell, filaments.FILAMENT, pixel, rng)),
+        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng, looks.bilayer())),
+        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng, looks.bilayer())),
+        ("microtubule", config.microtubules, lambda: filaments.filament(cell, looks.microtubule, pixel, rng)),
+        ("filament", config.filaments, lambda: filaments.filament(cell, looks.filament, pixel, rng)),
         ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)),
     )
     for name, wanted, make in makers:
         if wanted:
-            fitting = put_many(cell, make, wanted, labels[name])
+            fitting = put_many(cell, make, wanted, labels[name], looks.tries)
             before = counts.get(name, (0, 0))
             counts[name] = (before[0] + fitting, before[1] + wanted)
     found = {}
     for particle, wanted in sorted(zip(particles, copies), key=lambda pair: -pair[0].side):  # large ones first
         found[particle.name] = _place(cell, particle, wanted, labels[particle.name], rng)
         counts[particle.name] = (len(found[particle.name]), wanted)
+    if config.crowding:
+        add_crowd(cell, config.crowding, pixel, rng)
     rows = [(p.name, *row) for p in particles for row in found[p.name]]
     placed = Placed(
         [row[0] for row in rows],
@@ -153,6 +176,17 @@ def _room(cell: Cell, density: np.ndarray, threshold: float, label: int, rng: np
     return None
 
 
+def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generator) -> None:
+    """Small proteins everywhere but in what is labelled: globules of CROWD_RADII, which fill this part of the space."""
+    for radius in CROWD_RADII:
+        volume = 4 / 3 * np.pi * (radius / pixel_size) ** 3
+        number = rng.poisson(part / len(CROWD_RADII) / volume, cell.shape).astype(np.float32)
+        number[cell.labels > 0] = 0
+        spread = radius / pixel_size / np.sqrt(5)  # of a ball's places, along an axis
+        sigma = float(np.hypot(spread, membranes.BLUR_PX))
+        cell.density += volume * gaussian_filter(number, sigma)
+
+
 def _bead(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator) -> Part | None:
     """A Part: a gold bead, whole."""
     radius = BEAD_RADIUS / pixel_size
@@ -177,16 +211,16 @@ def photograph(
     w is such that every voxel is in every image. The noise has variance 1, the same in all images."""
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
-    optics = [random_defocus(config, rng)] if config.defocus else None
+    optics = random_defocus(config, rng) if config.defocus else None
     exposure = exposures(tilts, config.dose) if config.dose else None
-    images = torch.cat(
-        [
-            seen(images[i : i + 1][None], config.pixel_size, optics, None if exposure is None else exposure[i : i + 1])[
-                0
-            ]
-            for i in range(len(tilts))
-        ]
-    )
+    for i, tilt in enumerate(tilts):
+        seen_for = None if exposure is None else exposure[i : i + 1]
+        if config.ctf_gradient and optics is not None:
+            images[i] = seen_on_slope(images[i], config.pixel_size, [optics], seen_for, tilt)
+        else:
+            images[i] = seen(images[i][None, None], config.pixel_size, [optics] if optics else None, seen_for)[0, 0]
+    if config.alignment_error:
+        images = moved(images, rng.normal(0, config.alignment_error / config.pixel_size, (len(tilts), 2)))
     variance = images.var(dim=(1, 2)).mean()
     scale = (config.snr / variance).sqrt() if variance > 0 else 1.0
     sign = 1 if config.contrast == "bright" else -1

@@ -6,7 +6,7 @@ import pytest
 
 from cryodl.simulate.cells import Cell, Part, balls, blobs, put_many
 from cryodl.simulate.filaments import FILAMENT, MICROTUBULE, filament
-from cryodl.simulate.membranes import LEAFLETS, THICKNESS, profile, sheet, vesicle
+from cryodl.simulate.membranes import Bilayer, profile, sheet, vesicle
 
 PIXEL = 13.0
 
@@ -37,8 +37,8 @@ def test_a_bilayer_has_two_leaflets_forty_angstrom_apart():
     distance = np.arange(-60, 60.5, 0.5)
     density = profile(distance, 2.0)
     peaks = distance[1:-1][(density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])]
-    assert np.abs(peaks - [-LEAFLETS / 2, LEAFLETS / 2]).max() < 1.5
-    assert density[distance == 0] < 0 and density[np.abs(distance) > 1.6 * THICKNESS / 2].max() < 0.05
+    assert np.abs(peaks - [-Bilayer().leaflets / 2, Bilayer().leaflets / 2]).max() < 1.5
+    assert density[distance == 0] < 0 and density[np.abs(distance) > 1.6 * Bilayer().thickness / 2].max() < 0.05
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -51,7 +51,7 @@ def test_sheets_are_labelled_as_thick_as_a_bilayer(seed):
     # of a slab of thickness t the distances from outside have the mean t / 4
     inside = np.pad(cell.labels, 12, mode="edge") > 0
     deep = distance_transform_edt(inside)[12:-12, 12:-12, 12:-12]
-    assert 4 * 6.0 * (deep[cell.labels > 0].mean() - 0.5) == pytest.approx(THICKNESS, abs=9)
+    assert 4 * 6.0 * (deep[cell.labels > 0].mean() - 0.5) == pytest.approx(Bilayer().thickness, abs=9)
 
 
 def test_vesicles_are_closed_so_that_inside_and_outside_are_apart():
@@ -100,3 +100,19 @@ def test_filaments_end_before_what_is_in_their_way():
     for _ in range(5):
         put_many(cell, lambda: filament(cell, FILAMENT, PIXEL, rng), 1, 2)
     assert (cell.labels == 2).any() and (cell.labels[:, :, 30:34] == 1).all()
+
+
+def test_membrane_proteins_and_coats_stand_out_of_the_bilayer_and_are_not_labelled():
+    bare, full = Cell((48, 64, 64)), Cell((48, 64, 64))
+    rich = Bilayer(proteins=1e-3, reach=(80.0, 120.0), coat=(-90.0, 10.0, 0.5))
+    for cell, bilayer in ((bare, Bilayer()), (full, rich)):
+        assert cell.put(sheet(cell.shape, PIXEL, np.random.default_rng(3), bilayer), 1)
+    assert (bare.labels == full.labels).all()
+    outside = np.array([full.density[full.labels == 0].sum(), bare.density[bare.labels == 0].sum()])
+    assert outside[0] > outside[1] + 1000
+
+
+def test_the_coat_of_a_vesicle_lies_on_the_side_that_it_is_said_to():
+    inner, outer = (profile(np.array([-90.0, 90.0]), 2.0, Bilayer(coat=(d, 10.0, 0.5))) for d in (-90.0, 90.0))
+    assert inner[0] == pytest.approx(0.5, rel=0.05) and inner[1] == pytest.approx(0, abs=1e-3)
+    assert outer[::-1] == pytest.approx(inner)

@@ -503,3 +503,18 @@ def test_time_of_centre_lines_grows_with_their_number_and_not_with_its_square():
     start = time.process_time()
     lines = _joined(_pruned(branches, places, np.ones(len(places))), places, np.ones(len(places)))
     assert [len(line) for line in lines] == [3002] and time.process_time() - start < 5
+
+
+def test_labels_in_bytes_are_not_taken_for_hundredths(tmp_path, capsys):
+    labels = np.zeros((12, 40, 40), np.int8)
+    labels[4:8, 10:30, 10:30] = 3
+    write_mrc(tmp_path / "a.mrc", labels, PIXEL)
+    command = ["pick-features", "--segmentations", str(tmp_path / "a.mrc"), "--shape", "centres"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 2
+    assert (
+        "holds the whole numbers 0, 3 and does not say that they are scores, which are hundredths"
+        in capsys.readouterr().err
+    )
+    assert main([*command, "--output", str(tmp_path / "out"), "--label", "3"]) == 0
+    write_mrc(tmp_path / "b.mrc", (np.arange(12 * 1600).reshape(labels.shape) % 40).astype(np.int8), PIXEL)
+    assert main([*command[:2], str(tmp_path / "b.mrc"), *command[3:], "--output", str(tmp_path / "faint")]) == 0

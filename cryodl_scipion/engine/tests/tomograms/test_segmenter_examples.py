@@ -68,6 +68,19 @@ def numbered(tmp_path, shape=(12, 140, 150)):
     return Tomogram(write_volume(tmp_path / "t.mrc", (z + 0.01 * y + 0.0001 * x).astype(np.float32)))
 
 
+def test_a_rare_feature_of_a_volume_that_is_labelled_throughout_is_in_tiles_wherever_it_lies():
+    labels = np.zeros((12, 100, 100), np.int8)  # a grid of whole tiles of 64 would hold a third of a slice
+    labels[2:8, 70:95, 72:90] = 1
+    positive, negative, _ = find_tiles(label_volume(labels), 0, 1, 64, 240, np.random.default_rng(0))
+    covered, slices = np.zeros(labels.shape, bool), {place.z for place in positive}
+    for place in (*positive, *negative):
+        (y, x) = place.corner_yx
+        assert 0 <= y <= 36 and 0 <= x <= 36
+        covered[place.z, y : y + 64, x : x + 64] = True
+    assert covered.all() and slices == set(range(2, 8))
+    assert len(set(positive)) == len(positive) > len(slices)
+
+
 def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
     labels[5, 70:80, 60:70] = 1

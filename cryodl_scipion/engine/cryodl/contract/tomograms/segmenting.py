@@ -46,6 +46,14 @@ class TrainSegmenterConfig:
         maximum=254,
         none_means="there are no label volumes",
     )
+    tiles: int = param(
+        "Most tiles with the feature, and most without it, that are taken from label volumes. More are better where "
+        "whole volumes are labelled, and take longer to learn.",
+        default=200,
+        label="Tiles of each kind",
+        minimum=2,
+        maximum=20000,
+    )
     annotations: typing.Optional[str] = param(
         "Folder of annotations (tiles drawn in the annotation window, or imported).",
         default=None,
@@ -68,7 +76,8 @@ class TrainSegmenterConfig:
     network: str = param(
         "unet: small U-net of this project that sees some slices at once (2.5-D) and answers for several; fast on "
         "CPUs. unet2d: the same on single slices; for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: "
-        "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs.",
+        "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs. unet16: as unet, with "
+        "sixteen slices; that of the shipped models, to continue from one of them.",
         default="unet",
         label="Network",
         choices=SEGMENTER_NETWORKS,
@@ -80,7 +89,7 @@ class TrainSegmenterConfig:
         unit="Å/px",
         minimum=0.5,
         maximum=200,
-        none_means="that of the tomograms",
+        none_means="that of the model to start from, or of the tomograms",
     )
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6)
@@ -94,7 +103,7 @@ class TrainSegmenterConfig:
     )
     batch_size: typing.Optional[int] = batch_size_field("Tiles")
     learning_rate: typing.Optional[float] = learning_rate_field()
-    start_from: typing.Optional[str] = start_from_field("Segmenter")
+    start_from: typing.Optional[str] = start_from_field("Segmenter, or name of a shipped one,")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
     device: str = device_field()
@@ -131,8 +140,8 @@ class SegmentConfig:
 
     tomograms: Paths = tomograms_field("Tomograms to search.")
     model: Paths = param(
-        "Folders of segmenters. All are applied in one reading of the tomogram. Several models of one "
-        "feature (of several annotators) are combined.",
+        "Folders of segmenters, or names of shipped ones: membrane, ribosome, microtubule, filament. All are applied "
+        "in one reading of the tomogram. Several models of one feature (of several annotators) are combined.",
         label="Models",
         path="model",
     )
@@ -186,3 +195,16 @@ class SegmentOutputs(Outputs):
     pixel_sizes: Numbers = output("Of each tomogram.", unit="Å/px")
     models: typing.Dict[str, typing.List[str]] = output("Model folders of each feature.", path="folder")
     agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, of features that have several.")
+    noise: typing.Dict[str, typing.Dict[str, Details]] = output(
+        "For each tomogram and feature the part of the voxels that reach the threshold: in noise with the spectrum of "
+        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels)."
+    )
+
+
+def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
+    """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
+    noise, found = ("%.3g" % (100 * round(parts[key], 6)) for key in ("noise", "tomogram"))
+    return (
+        f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in "
+        f"{found} % of the blocks of the tomogram that the noise was made of."
+    )

@@ -92,6 +92,32 @@ class SimulateTomogramsConfig:
         default=False,
         label="Half tomograms",
     )
+    alignment_error: float = param(
+        "Standard deviation of the tilt images' shifts from where the reconstruction takes them to be, along an axis.",
+        default=0.0,
+        label="Alignment error",
+        unit="Å",
+        minimum=0,
+        maximum=1000,
+    )
+    ctf_gradient: bool = param(
+        "Defocus changes across tilted images, as the height of the specimen does.", default=False, label="CTF gradient"
+    )
+    membrane_proteins: float = param(
+        "Proteins that stand out of the membranes, of different height; they are not labelled.",
+        default=0.0,
+        label="Membrane proteins",
+        unit="per 100 nm²",
+        minimum=0,
+        maximum=100,
+    )
+    crowding: float = param(
+        "Part of the solvent that small proteins fill; they are not labelled.",
+        default=0.0,
+        label="Crowding",
+        minimum=0,
+        maximum=0.5,
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -13,7 +13,17 @@ import math
 import os
 import typing
 
-from ...contract import AllSkipped, Result, SegmentConfig, Skipped, counted, in_words, read_card, said_skipped
+from ...contract import (
+    AllSkipped,
+    Result,
+    SegmentConfig,
+    Skipped,
+    counted,
+    in_words,
+    noise_in_words,
+    read_card,
+    said_skipped,
+)
 from ...io.files import expand_paths, name_tomograms
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -26,6 +36,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.score_folder import Unfinished
     from ..segmenters.segmenter import Segmenter
 
+NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -68,6 +79,13 @@ def run(config: SegmentConfig) -> Result:
         )
     notes += said_skipped(skipped, "tomogram")
     outputs = _outputs(scores, sources, {item.item for item in skipped}, folders)
+    notes += [
+        f"{noise_in_words(name, feature, parts)} That much of what was found may be noise; look at it, or raise the "
+        "threshold."
+        for name, found in outputs["noise"].items()
+        for feature, parts in found.items()
+        if parts["noise"] > max(NOISY, NOISY_PART * parts["tomogram"])
+    ]
     print(f"Scores of {counted(len(outputs['files']), 'tomogram')}: {config.output}/<tomogram>__<feature>.mrc")
     return Result("segment", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
@@ -108,6 +126,11 @@ def _sources(
             pixel_size, note = working_pixel_size(tomogram, config.pixel_size, learnt[0])
             notes += [note] if note else []
             notes += _differences(tomogram, pixel_size, cards, learnt)
+            if tomogram.shape[0] == 1:
+                notes.append(
+                    f"{path} holds a single slice: it is an image, not a tomogram, and networks that look at several "
+                    "slices see it repeated. Check the file; micrographs are for `cryodl pick`."
+                )
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             print(f"Skipped {in_words(skipped[-1])}")
@@ -186,11 +209,10 @@ def _segment_one(
     """All slices of a tomogram that are not done yet. unfinished: score_folder.Unfinished."""
     from tqdm import tqdm
 
+    from ..segmenters.noise_control import noise_fractions
     from ..segmenters.predict import TomogramScores
 
     slices = source.tomogram.shape[0]
-    if unfinished.slices == slices:
-        return
     found = TomogramScores(source.tomogram, source.pixel_size, segmenters, config.memory)
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")
@@ -200,6 +222,9 @@ def _segment_one(
                 _write_slice(z, models, unfinished, config.scores)
             unfinished.done(stop)
             bar.update(stop - start)
+    unfinished.noise = noise_fractions(found, unfinished.features)
+    for feature, parts in unfinished.noise.items():
+        print(noise_in_words(source.name, feature, parts))
     notes += found.notes
 
 
@@ -236,6 +261,7 @@ def _outputs(
         pixel_sizes={s.name: s.pixel_size for s in good},
         models={f.name: [str(folders[n]) for n in f.models] for f in scores.features},
         agreement={f.name: _agreement(f, entries.values()) for f in scores.compared},
+        noise={name: entry.get("noise", {}) for name, entry in entries.items()},
     )
 
 

@@ -20,6 +20,8 @@ if typing.TYPE_CHECKING:
     from ..segmenters.method import SegmenterMethod
     from ..segmenters.train import SegmenterTask
 
+FURTHER = 0.3  # of a network's own learning rate, where it begins with the weights of a model
+
 
 def run(config: TrainSegmenterConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
@@ -28,6 +30,7 @@ def run(config: TrainSegmenterConfig) -> Result:
     from ..segmenters.sources import gather
 
     check_output(config.output)
+    config = _as_the_start(config)
     method = segmenter_method(config.network)
     gathered = gather(config, method)
     folder = working_folder(config)
@@ -83,6 +86,25 @@ def _task(
     split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
     return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
+
+
+def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
+    """The config with the working pixel size of the model to start from where it gives none, and a rate at which what
+    that model knows is not forgotten."""
+    import dataclasses
+
+    from ...contract import read_card
+    from ...io.model import find_model
+    from ..segmenters import segmenter_method
+
+    if not config.start_from:
+        return config
+    card = read_card(str(find_model(config.start_from, "segmenter")), "segmenter")
+    return dataclasses.replace(
+        config,
+        working_pixel_size=config.working_pixel_size or card["pixel_size"],
+        learning_rate=config.learning_rate or FURTHER * segmenter_method(config.network).learning_rate,
+    )
 
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:

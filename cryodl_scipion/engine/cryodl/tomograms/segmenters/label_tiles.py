@@ -18,6 +18,7 @@ if typing.TYPE_CHECKING:
     from ..annotations.label_volumes import LabelVolume
 
 CELLS = 8  # for each tile side: how finely annotated areas are told apart
+MOST_AROUND = 12  # tiles around voxels of a feature, in a slice that is labelled throughout
 LARGER = 1.5  # sides up to which an annotated area is one tile
 
 
@@ -38,7 +39,10 @@ def find_tiles(
         labels = volume.labels((z, z + 1))[0]
         known = labels != UNANNOTATED
         seen.update(np.unique(labels[known]).tolist())
-        for corner, small in _corners(known, size, rng):
+        corners = _corners(known, size, rng)
+        if known.all():  # somebody labelled all of it: a grid alone would leave most of a rare feature out
+            corners += [(corner, False) for corner in _around(labels == label, size, rng)]
+        for corner, small in dict.fromkeys(corners):
             feature, known, other = _parts(labels, corner, size, label)
             if feature > 0 and (small or feature >= LEAST_PART):
                 found[0].append(Place(number, int(z), corner))
@@ -65,6 +69,16 @@ def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.A
     return corners
 
 
+def _around(feature: np.ndarray, size: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Corners (y, x) of tiles around random voxels of the feature, one for each eighth of a tile's area
+    that it takes; at most MOST_AROUND. feature: (h, w) bool."""
+    places = np.argwhere(feature)
+    count = min(MOST_AROUND, -(-8 * len(places) // size**2), len(places))
+    most = [max(0, n - size) for n in feature.shape]
+    chosen = places[rng.choice(len(places), count, replace=False)] if count else places
+    return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, most)]
+
+
 def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
     if not known.any():
@@ -86,14 +100,15 @@ def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
 
 
 def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
-    """Corners of tiles side by side, the first one anywhere, with an rng; without one, of tiles that cover the area."""
+    """Corners of tiles that cover an area: side by side from anywhere on with an rng; without one, spread evenly."""
     starts = []
     for part in area:
         room = max(0, part.stop - part.start - size)
         if rng is None:
             places = np.linspace(part.start, part.start + room, 1 + -(-room // size))
-        else:
-            places = np.arange(part.start + int(rng.integers(0, min(size, room + 1))), part.start + room + 1, size)
+        else:  # the first and the last are moved into the slice, so that all of it is covered
+            places = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
+            places = part.start + np.unique(np.clip(places, 0, room))
         starts.append([int(place) for place in places])
     return [(y, x) for y in starts[0] for x in starts[1]]
 

@@ -80,13 +80,18 @@ class SegmenterMethod:
 
 
 def load_network(
-    method: SegmenterMethod, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
+    method: SegmenterMethod,
+    weights: typing.Mapping[str, torch.Tensor],
+    source: str | os.PathLike[str],
+    features: int = 1,
 ) -> torch.nn.Module:
     """A method's network with the weights {name: tensor} of a model.
 
-    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
+    source: the model's folder or name, for the message. features: that it answers for. Raises ValueError if they are of
+    another network.
     """
-    network = method.build()
+    build: typing.Callable[..., torch.nn.Module] = method.build
+    network = build() if features == 1 else build(features)
     try:
         network.load_state_dict(weights)
     except RuntimeError:

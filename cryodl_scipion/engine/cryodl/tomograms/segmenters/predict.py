@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from ...learning.inference import is_out_of_memory
 from .grid import grey_statistics
 from .resample import needed_range, resample
+from .segmenter import joined
 from .slabs import choose_plan, grids_of
 
 if typing.TYPE_CHECKING:
@@ -36,6 +37,7 @@ class TomogramScores:
         self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float
     ) -> None:
         self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, list[str]()
+        self.together = joined(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
         self._waiting = [None] * len(self.grids)  # of each grid: first slice, (members, slices, y, x) float16
@@ -92,17 +94,20 @@ class TomogramScores:
         rows, columns = grid.spans(self.plan.tiles[number])
         for y0, y1, keep_y0, keep_y1 in rows:
             for x0, x1, keep_x0, keep_x1 in columns:
-                slab = self._slab(number, (start, stop), (y0, min(y1, height)), (x0, min(x1, width)))
-                for k, member in enumerate(grid.members):
-                    segmenter = self.segmenters[member]
+                slab = self.slab(number, (start, stop), (y0, min(y1, height)), (x0, min(x1, width)))
+                kept = slice(keep_y0 - y0, keep_y1 - y0), slice(keep_x0 - x0, keep_x1 - x0)
+                for members, segmenter in self.together:
+                    if members[0] not in grid.members:
+                        continue
                     more = grid.context - segmenter.context
                     scores = segmenter.scores(slab[more : len(slab) - more])
-                    result[k, :, keep_y0:keep_y1, keep_x0:keep_x1] = scores[
-                        :, keep_y0 - y0 : keep_y1 - y0, keep_x0 - x0 : keep_x1 - x0
-                    ]
+                    for member, one in zip(members, scores if len(members) > 1 else [scores]):
+                        result[grid.members.index(member), :, keep_y0:keep_y1, keep_x0:keep_x1] = one[
+                            :, kept[0], kept[1]
+                        ]
         return result
 
-    def _slab(self, number: int, zs: tuple[int, int], ys: tuple[int, int], xs: tuple[int, int]) -> torch.Tensor:
+    def slab(self, number: int, zs: tuple[int, int], ys: tuple[int, int], xs: tuple[int, int]) -> torch.Tensor:
         """Normalised (z + 2 * context, y, x) float32 tensor of a part of the working grid; beyond the first and the
         last slice the tomogram is mirrored. zs, ys, xs: (start, stop)."""
         grid = self.grids[number]

@@ -130,13 +130,14 @@ class Unfinished:
     """The volumes of a tomogram on their way: in <tomogram>.partial until all slices are there.
 
     key: dict of what makes it another piece of work. slices: how many are done. agreements: {feature: Agreement} of the
-    compared features.
+    compared features. noise: what noise_control says of the features; to be set before the work is finished.
     """
 
     def __init__(self, scores: ScoreFolder, name: str, key: dict[str, typing.Any]) -> None:
         self._scores, self._name, self._key = scores, name, json.loads(json.dumps(key))
         self.folder, self.features, self.compared = scores._partial(name), scores.features, scores.compared
         self.slices, known = 0, {}
+        self.noise: dict[str, typing.Any] = {}
         found = self._read()
         if found:
             self.slices, known = found["slices"], found["known"]
@@ -231,6 +232,7 @@ class Unfinished:
             changed=self._key["changed"],
             files={f.name: self._scores.file_of(self._name, f).name for f in self.features},
             agreements={name: agreement.to_dict() for name, agreement in self.agreements.items()},
+            noise=self.noise,
         )
         self._scores.add(self._name, entry)
         shutil.rmtree(self.folder)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A trained segmenter, ready to give scores to slabs of tomograms."""
 
+from __future__ import annotations
+
 import typing
 
 import torch
@@ -12,6 +14,9 @@ from ...learning.registry import method_of
 from .method import load_network
 
 LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees
+
+
+HEAD = ("head.weight", "head.bias")  # of networks whose features have all but these in common
 
 
 class Segmenter:
@@ -27,13 +32,14 @@ class Segmenter:
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
     ) -> None:
-        self.card, self.device, self.dtype = card, device, fast_dtype(device)
+        self.card, self.device, self.dtype, self.weights = card, device, fast_dtype(device), weights
         self.method = method_of("segmenter", card["network"])
         self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
         self.context, self.slices_out = self.method.context, self.method.slices_out
         self.granularity, self.overlap = self.method.granularity, self.method.overlap
         self.bytes_per_voxel = self.method.bytes_per_voxel * self.dtype.itemsize // 2
-        self.slope, self.offset = card["calibration"]
+        self.slopes = torch.tensor([card["calibration"][0] / card["raw_scale"]])
+        self.offsets = torch.tensor([card["calibration"][1]])
 
     @staticmethod
     def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
@@ -47,7 +53,8 @@ class Segmenter:
 
     @torch.inference_mode()
     def scores(self, slab: torch.Tensor) -> torch.Tensor:
-        """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context.
+        """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n,
+        z - 2 * context, y, x) of `joined` segmenters.
 
         slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and places beyond the tomogram's
         border are for the caller to reflect. 0.5 is the boundary of the feature. Raises ValueError for a slab without a
@@ -63,16 +70,49 @@ class Segmenter:
             mode="replicate",
         )[0]
         padded = torch.cat([padded, padded[-1:].expand(-answered % self.slices_out, -1, -1)])
-        result = torch.empty((answered, h, w))
+        result = torch.empty((len(self.slopes), answered, h, w))
         for start in range(0, answered, self.slices_out):
             window = padded[start : start + self.method.slices_in]
             stop = min(start + self.slices_out, answered)
-            result[start:stop] = self._window(window)[: stop - start, :h, :w].float().cpu()
-        return result
+            result[:, start:stop] = self._window(window)[:, : stop - start, :h, :w].float().cpu()
+        return result if len(result) > 1 else result[0]
 
     def _window(self, window: torch.Tensor) -> torch.Tensor:
-        """Probabilities (slices_out, y, x) of as many slices as the network takes."""
+        """Probabilities (features, slices_out, y, x) of as many slices as the network takes."""
         raw = self.network(window[None].contiguous(memory_format=torch.channels_last)).float()
         if self.method.stride > 1:
             raw = F.interpolate(raw, scale_factor=float(self.method.stride), mode="bilinear")
-        return (raw[0] * (self.slope / self.card["raw_scale"]) + self.offset).sigmoid()
+        slopes, offsets = (x[:, None, None, None].to(raw.device) for x in (self.slopes, self.offsets))
+        return (raw[0].unflatten(0, (len(slopes), -1)) * slopes + offsets).sigmoid()
+
+    @classmethod
+    def of_several(cls, segmenters: typing.Sequence[Segmenter]) -> Segmenter:
+        """A Segmenter that answers for all of these, which differ in their heads alone, in their order."""
+        first = segmenters[0]
+        heads = {name: torch.cat([s.weights[name] for s in segmenters]) for name in HEAD}
+        result = cls(first.card, first.weights, first.device)
+        network = load_network(first.method, dict(first.weights, **heads), first.card["name"], len(segmenters))
+        result.network = for_inference(network, first.device, first.dtype)
+        result.slopes, result.offsets = (torch.cat([getattr(s, n) for s in segmenters]) for n in ("slopes", "offsets"))
+        return result
+
+
+def joined(segmenters: typing.Sequence[Segmenter]) -> list[tuple[tuple[int, ...], Segmenter]]:
+    """[(numbers, segmenter)] that answer for all segmenters: those of one training, which differ in their heads alone,
+    are asked together, at the cost of one."""
+    groups: list[list[int]] = []
+    for number, segmenter in enumerate(segmenters):
+        group = next((g for g in groups if _differ_in_heads(segmenters[g[0]], segmenter)), None)
+        groups.append([number]) if group is None else group.append(number)
+    return [
+        (tuple(g), segmenters[g[0]] if len(g) == 1 else Segmenter.of_several([segmenters[n] for n in g]))
+        for g in groups
+    ]
+
+
+def _differ_in_heads(one: Segmenter, other: Segmenter) -> bool:
+    ours, theirs = getattr(one, "weights", None), getattr(other, "weights", None)
+    if not ours or not theirs or any(one.card[key] != other.card[key] for key in ("network", "pixel_size")):
+        return False
+    same = set(HEAD) <= set(ours) and set(ours) == set(theirs)
+    return same and all(torch.equal(ours[name], theirs[name]) for name in ours if name not in HEAD)

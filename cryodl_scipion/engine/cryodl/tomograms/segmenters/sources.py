@@ -22,7 +22,6 @@ if typing.TYPE_CHECKING:
     from .method import SegmenterMethod
 
 FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
-MOST = 200  # tiles of each kind that are learnt from
 
 
 def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
@@ -68,7 +67,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
     rng, found, seen = np.random.default_rng(config.seed), (list[Place](), list[Place]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
-        size, wanted = int(round(TILE / factor)), -(-MOST // len(volumes))
+        size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
         *places, values = find_tiles(volume, number, config.label, size, wanted, rng)
         seen |= values
         for kind, new in zip(found, places):
@@ -77,7 +76,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
         raise ValueError(_nothing_found(config, volumes, seen))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
-    for place in choose(found[0], MOST, rng) + choose_negative(found[1], MOST, rng):
+    for place in choose(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
         n, size = place.volume, int(round(TILE / factors[place.volume]))
         centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
         read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)

@@ -147,14 +147,14 @@ def augmented(
     image, target, known = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
         image, target, known = (part.flip(0) for part in (image, target, known))
-    grid = _grid(image.shape[-1], method.crop, any_turn(rng), rng.integers(-JITTER, JITTER + 1, 2))
+    grid = view_grid(image.shape[-1], method.crop, any_turn(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
     known = look(known, "nearest", "zeros")
     target = look(target, "bilinear", "zeros").clamp(0, 1)
     return vary_contrast(look(image, "bicubic", "reflection"), rng), target, known
 
 
-def _grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:
+def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:
     """(1, crop, crop, 2) places of a crop in an image of `side` px, for grid_sample. matrix: from crop yx to image
     yx.
     """

@@ -17,19 +17,20 @@ FOLD = 2  # in y and x; along z every slice stays, since there is less of it
 
 
 class VolumeUNet(nn.Module):
-    """(b, slices_in, h, w) -> (b, slices_out, h, w) log odds, those of the slices in the middle.
+    """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of the slices in the middle, one feature
+    after the other.
 
     h and w are multiples of FOLD * 2 ** (levels - 1), slices_in of 2 ** (levels - 1).
     """
 
-    def __init__(self, slices_out: int, widths: typing.Sequence[int] = WIDTHS) -> None:
+    def __init__(self, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1) -> None:
         super().__init__()
-        self.slices_out = slices_out
+        self.slices_out, self.features = slices_out, features
         self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((FOLD**2,) + tuple(widths), widths))
         pairs = list(zip(widths[:0:-1], widths[-2::-1]))
         self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
-        self.head = nn.Conv3d(widths[0], FOLD**2, 1)
+        self.head = nn.Conv3d(widths[0], FOLD**2 * features, 1)
         nn.init.constant_(self.head.bias, -2.0)
 
     def forward(self, x: float) -> torch.Tensor:
@@ -43,9 +44,10 @@ class VolumeUNet(nn.Module):
         for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
             x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
         context = (z - self.slices_out) // 2
-        x = self.head(x[:, :, context : context + self.slices_out]).transpose(1, 2)
-        x = F.pixel_shuffle(x.reshape(b * self.slices_out, FOLD**2, h // FOLD, w // FOLD), FOLD)
-        return x.reshape(b, self.slices_out, h, w)
+        x = self.head(x[:, :, context : context + self.slices_out])
+        x = x.unflatten(1, (self.features, FOLD**2)).transpose(2, 3)
+        x = F.pixel_shuffle(x.reshape(-1, FOLD**2, h // FOLD, w // FOLD), FOLD)
+        return x.reshape(b, self.features * self.slices_out, h, w)
 
 
 class UNet3D(SegmenterMethod):
@@ -62,8 +64,8 @@ class UNet3D(SegmenterMethod):
     learning_rate = 0.002
     memory_format = torch.channels_last_3d
 
-    def build(self) -> VolumeUNet:
-        return VolumeUNet(self.slices_out)
+    def build(self, features: int = 1) -> VolumeUNet:
+        return VolumeUNet(self.slices_out, features=features)
 
     def usual_steps(self, tiles: int) -> int:
         return int(min(1200, max(300, 2 * tiles)))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the training of segmenters that are shipped."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, seed_field, threads_field
+from ..networks import SEGMENTER_NETWORKS
+from ..outputs import Details, Outputs, Texts, output
+from ..params import param
+from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, steps_field
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainGeneralSegmenterConfig:
+    """Train segmenters of membranes, ribosomes, microtubules and thin filaments on simulated cells."""
+
+    output: str = model_folder_field()
+    ribosomes: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of ribosomes; each is also taken stretched to the sizes "
+        "of others.",
+        label="Ribosomes",
+        path="file",
+    )
+    others: Paths = param(
+        "Maps or atomic models of what else fills a cell, and is not to be found.",
+        default=(),
+        label="Other structures",
+        path="file",
+    )
+    cells: int = param(
+        "Simulated cells to learn from, 0.25 x 0.25 x 0.09 µm each.",
+        default=150,
+        label="Cells",
+        minimum=1,
+        maximum=9000,
+    )
+    validation_cells: int = param(
+        "Further cells, for validation and calibration.", default=20, label="Validation cells", minimum=1, maximum=1000
+    )
+    working_pixel_size: float = param(
+        "Pixel size that tomograms are resampled to for the network.",
+        default=14.0,
+        label="Working pixel size",
+        unit="Å/px",
+        minimum=5,
+        maximum=30,
+    )
+    network: str = param(
+        "Network of the segmenters; they have all but its last layer in common.",
+        default="unet16",
+        label="Network",
+        choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16")),
+    )
+    cache: typing.Optional[str] = param(
+        "Folder in which the simulated cells are kept (5 MB each), for a training that is continued or varied.",
+        default=None,
+        label="Keep simulated cells in",
+        path="folder",
+        none_means="they are removed in the end",
+        expert=True,
+    )
+    start_from: typing.Optional[str] = param(
+        "Folder that an earlier training left (a folder for each feature in it), to continue from.",
+        default=None,
+        label="Start from models",
+        path="folder",
+        none_means="start from random weights",
+        expert=True,
+    )
+    steps: typing.Optional[int] = steps_field()
+    batch_size: typing.Optional[int] = batch_size_field("Crops")
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainGeneralSegmenterOutputs(Outputs):
+    """What `train-general-segmenter` made."""
+
+    models: Texts = output("Model folder of each feature.", path="folder")
+    validation: typing.Dict[str, Details] = output("Measures on the validation cells of each feature, by name.")
+    stop_reason: str = output("Why the training ended.")
+    pixel_size: float = output("Pixel size that the models work at.", unit="Å/px")

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms of cells of every kind, for the training of segmenters that nobody draws a tile for: other bilayers,
+filaments, neighbours, tilts, errors, noise and filters in each, some of them empty."""
+
+import dataclasses
+import math
+import typing
+
+import numpy as np
+import torch
+
+from ..contract.tomograms.simulating import SimulateTomogramsConfig
+from . import filaments
+from .artefacts import smooth_noise
+from .membranes import Bilayer
+from .tilt_series import tilt_angles
+from .tomograms import Looks, Particle, fill_cell, photograph, reconstruct
+
+FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
+PIXEL_SIZES = (10.0, 12.0, 13.0, 15.0, 17.0)  # Å/px that cells are simulated at
+WIDTH, DEPTH = 2500.0, 850.0  # Å, of a cell
+EMPTY, CLEAN = 0.1, 0.08  # parts of the tomograms that hold nothing, that have hardly any noise
+SNRS = (0.02, 3.0)  # of the others
+FEW_TRIES = 15  # proposals, one after the other, that do not fit: nothing more of that kind is put in
+INVERTED = 0.25  # part of the tomograms in which protein is bright
+
+
+@dataclasses.dataclass(frozen=True)
+class VariedCell:
+    """volume: (z, y, x) float32 tensor. labels: (z, y, x) int8, FEATURES from 1 on, 0 for all else. pixel_size: Å."""
+
+    volume: torch.Tensor
+    labels: np.ndarray
+    pixel_size: float
+
+
+def random_cell(
+    ribosomes: typing.Sequence[Particle],
+    others: typing.Sequence[Particle],
+    pixel_size: float,
+    rng: np.random.Generator,
+    device: torch.device | None = None,
+) -> VariedCell:
+    """A VariedCell.
+
+    ribosomes, others: lists of tomograms.Particle at the pixel size (Å/px): ribosomes, and what is none. rng: numpy
+    Generator.
+    """
+    config, looks = random_config(pixel_size, rng), random_looks(rng)
+    particles, copies = _drawn(ribosomes, others, config, rng)
+    if rng.random() < EMPTY:
+        config = dataclasses.replace(config, vesicles=0, membranes=0, microtubules=0, filaments=0, crowding=0.0)
+        particles, copies = [], []
+    cell, _, _ = fill_cell(config, particles, copies, rng, looks)
+    tilts = tilt_angles(config)
+    images = photograph(cell.density, config, tilts, rng, device or torch.device("cpu"))
+    volume = filtered(reconstruct(images, config, tilts)[0], pixel_size, rng)
+    names = [p.name for p in particles] + ["membrane"] * (config.vesicles + config.membranes > 0)
+    names += [n for n, k in (("microtubule", config.microtubules), ("filament", config.filaments)) if k]
+    known = {p.name: "ribosome" for p in ribosomes}
+    classes = [0] + [_class(known.get(name, name)) for name in names] + [0]
+    return VariedCell(volume, np.array(classes, np.int8)[cell.labels], pixel_size)
+
+
+def _class(name: str) -> int:
+    return FEATURES.index(name) + 1 if name in FEATURES else 0
+
+
+def _drawn(
+    ribosomes: typing.Sequence[Particle],
+    others: typing.Sequence[Particle],
+    config: SimulateTomogramsConfig,
+    rng: np.random.Generator,
+) -> tuple[list[Particle], list[int]]:
+    """Particles and copies of them for a cell."""
+    chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.3), 3)]]
+    chosen += [others[k] for k in rng.permutation(len(others))[: rng.integers(0, 7)]]
+    volume = WIDTH**2 * DEPTH
+    copies = []
+    for particle in chosen:
+        most = 0.15 * volume / (particle.side * config.pixel_size) ** 3
+        copies.append(max(1, int(most * rng.uniform(0.05, 1) ** 1.5)))
+    return chosen, copies
+
+
+def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogramsConfig:
+    """A SimulateTomogramsConfig of one tomogram."""
+    beads = int(rng.integers(1, 7)) if rng.random() < 0.3 else 0
+    snr = 100.0 if rng.random() < CLEAN else math.exp(rng.uniform(*np.log(SNRS)))
+    return SimulateTomogramsConfig(
+        output="",
+        pixel_size=pixel_size,
+        size=2 * round(WIDTH / pixel_size / 2),
+        thickness=2 * round(DEPTH * rng.uniform(0.75, 1.1) / pixel_size / 2),
+        vesicles=int(rng.choice([0, 1, 1, 2, 3, 5])),
+        membranes=int(rng.choice([0, 0, 1, 1, 2])),
+        microtubules=int(rng.choice([0, 0, 1, 2, 4, 7])),
+        filaments=int(rng.choice([0, 0, 2, 6, 14, 25])),
+        fiducials=beads,
+        snr=snr * (3 if beads else 1),  # gold takes its part of the variance
+        tilt_min=-float(rng.uniform(40, 70)),
+        tilt_max=float(rng.uniform(40, 70)),
+        tilt_step=float(rng.choice([2.0, 3.0, 3.0, 4.0, 5.0])),
+        dose=float(rng.uniform(0, 150)),
+        defocus=0.0 if rng.random() < 0.08 else float(rng.uniform(10000, 80000)),
+        voltage=float(rng.choice([300.0, 300.0, 200.0])),
+        amplitude_contrast=0.9 if rng.random() < 0.08 else float(rng.uniform(0.07, 0.2)),
+        contrast="bright" if rng.random() < INVERTED else "dark",
+        alignment_error=float(rng.uniform(0, 10)) if rng.random() < 0.7 else 0.0,
+        ctf_gradient=bool(rng.random() < 0.5),
+        crowding=float(rng.uniform(0, 0.2)) if rng.random() < 0.7 else 0.0,
+    )
+
+
+def random_looks(rng: np.random.Generator) -> Looks:
+    """Looks of what is no structure, another for each membrane."""
+    microtubule, filament = filaments.MICROTUBULE, filaments.FILAMENT
+    strands = int(rng.choice([13, 13, 13, 11, 12, 14, 15]))
+    microtubule = dataclasses.replace(
+        microtubule,
+        strands=strands,
+        at=microtubule.at * strands / 13,
+        radius=microtubule.radius + microtubule.at * (strands / 13 - 1),
+        climb=3 * 40 / strands,
+        volume=microtubule.volume * rng.uniform(0.7, 1.3),
+        bend=rng.uniform(0.1, 0.8),
+    )
+    filament = dataclasses.replace(
+        filament,
+        rise=filament.rise * rng.uniform(0.9, 1.2),
+        at=filament.at * rng.uniform(0.7, 1.3),
+        sigma=filament.sigma * rng.uniform(0.85, 1.2),
+        volume=filament.volume * rng.uniform(0.7, 1.5),
+        bend=rng.uniform(0.2, 1.6),
+    )
+    return Looks(lambda: random_bilayer(rng), microtubule, filament, FEW_TRIES)
+
+
+def random_bilayer(rng: np.random.Generator) -> Bilayer:
+    """A Bilayer: thinner or thicker, with or without proteins and coat."""
+    leaflets = rng.uniform(30, 46)
+    coat = None
+    if rng.random() < 0.35:
+        coat = (rng.choice([-1, 1]) * rng.uniform(55, 140), rng.uniform(8, 25), rng.uniform(0.2, 0.9))
+    return Bilayer(
+        leaflets=leaflets,
+        thickness=leaflets + 15,
+        head_sigma=rng.uniform(5, 10),
+        heads=rng.uniform(0.9, 2.2),
+        core=rng.uniform(-0.4, 0.1),
+        coat=coat,
+        proteins=rng.uniform(0, 4e-4) if rng.random() < 0.6 else 0.0,
+        reach=(rng.uniform(10, 40), rng.uniform(60, 160)),
+        protein_sigma=rng.uniform(12, 26),
+    )
+
+
+def filtered(volume: torch.Tensor, pixel_size: float, rng: np.random.Generator) -> torch.Tensor:
+    """A tomogram (z, y, x) as programs leave it: smoothed, its coarse parts weighed otherwise, its ground uneven."""
+    frequency = _frequency(volume.shape, pixel_size, volume.device)
+    kept = torch.ones_like(frequency)
+    if rng.random() < 0.55:  # low-pass, from hardly any to very strong
+        cutoff = 1 / math.exp(rng.uniform(math.log(25), math.log(90)))
+        order = int(rng.integers(1, 5))
+        kept = kept / (1 + (frequency / cutoff) ** (2 * order))
+    if rng.random() < 0.3:  # as of an iterative reconstruction of few rounds: coarse parts are stronger
+        kept = kept / (frequency + 1 / rng.uniform(60, 400)) ** rng.uniform(0.3, 1.0)
+    if rng.random() < 0.25:  # high-pass
+        kept = kept * (1 - torch.exp(-((frequency * rng.uniform(300, 1500)) ** 2)))
+    kept = kept / kept.max()
+    result = torch.fft.irfftn(torch.fft.rfftn(volume) * kept, s=volume.shape)
+    result = result / result.std().clamp(min=1e-9)
+    if rng.random() < 0.3:  # ice of uneven thickness
+        ground = smooth_noise(volume.shape[1:], rng.uniform(30, 120), rng).to(volume.device)
+        result = result + rng.uniform(0, 0.7) * ground / ground.std().clamp(min=1e-9)
+    return result
+
+
+def _frequency(shape: tuple[int, ...], pixel_size: float, device: torch.device) -> torch.Tensor:
+    """|k| in 1/Å on the grid of rfftn."""
+    axes = [torch.fft.fftfreq(n, pixel_size, device=device) for n in shape[:2]]
+    axes.append(torch.fft.rfftfreq(shape[2], pixel_size, device=device))
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    return (z**2 + y**2 + x**2).sqrt()

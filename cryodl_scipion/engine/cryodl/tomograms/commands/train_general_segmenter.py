@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out.
+
+Result.outputs are the contract's TrainGeneralSegmenterOutputs.
+"""
+
+from __future__ import annotations
+
+import time
+import typing
+from pathlib import Path
+
+from ...contract import Result
+
+if typing.TYPE_CHECKING:
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ..pretraining.task import CellsTask
+
+CELLS = "cells"  # folder of the simulated cells, if they are not kept elsewhere
+FIRST_VALIDATION = 9000  # number of the first validation cell
+
+
+def run(config: TrainGeneralSegmenterConfig) -> Result:
+    """Train and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
+    import shutil
+
+    import torch
+
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...simulate.varied_cells import FEATURES
+    from ..pretraining.card import write_models
+
+    check_output(config.output)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    folder = working_folder(config)
+    torch.manual_seed(config.seed)
+    start = time.monotonic()
+    task = _task(config, Path(config.cache) if config.cache else folder / CELLS)
+    print(
+        f"Training the {config.network} segmenters of {', '.join(FEATURES)} on {device_name(device)}: {config.cells} "
+        f"simulated cells at {config.working_pixel_size:g} Å/px, {config.validation_cells} for validation."
+    )
+    report = fit_task(task, config, folder, device)
+    figures = write_models(folder, config, task, report, device_name(device), time.monotonic() - start)
+    shutil.rmtree(folder / CELLS, ignore_errors=True)
+    finish(folder, config.output)
+    for feature, found in figures.items():
+        print(
+            f"Model: {config.output}/{feature} (Dice {found['dice']:.3f} on the validation cells; finds it in "
+            f"{100 * found['noise_fraction']:.2g} % of noise)"
+        )
+    outputs = dict(
+        models={feature: str(Path(config.output) / feature) for feature in FEATURES},
+        validation=figures,
+        stop_reason=report.stop_reason,
+        pixel_size=config.working_pixel_size,
+    )
+    return Result("train-general-segmenter", outputs, device=device_name(device))
+
+
+def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
+    """CellsTask with a new network, its cells in a folder."""
+    from ..pretraining.card import joined_network
+    from ..pretraining.cells import CellMaker
+    from ..pretraining.task import Cells, CellsTask
+    from ..segmenters import segmenter_method
+
+    folder.mkdir(parents=True, exist_ok=True)
+    maker = CellMaker(folder, config)
+    validation = Cells(lambda number: maker.path(FIRST_VALIDATION + number))
+    validation.grow(config.validation_cells)
+    method = segmenter_method(config.network)
+    network = joined_network(method, Path(config.start_from)) if config.start_from else None
+    return CellsTask(method, Cells(maker.path), config.cells, validation, config.batch_size, network)

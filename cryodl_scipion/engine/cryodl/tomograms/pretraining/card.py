@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One segmenter for each feature of a network that was trained on all of them: weights and card."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+import torch
+
+from ... import __version__
+from ...io.model import read_model, write_model
+from ...simulate.structures import structure_names
+from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
+from ..segmenters.calibrate import Counted, dice, fit
+from ..segmenters.card import THRESHOLD
+from ..segmenters.method import load_network
+from ..segmenters.segmenter import HEAD
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ...learning.training import FitReport
+    from ..segmenters.method import SegmenterMethod
+    from .task import CellsTask
+
+ANNOTATOR = "simulation"
+
+
+def write_models(
+    folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
+) -> dict[str, dict[str, float]]:
+    """Write <folder>/<feature> of all features. Returns {feature: validation figures}."""
+    raw, labels = task.answers(task.validation)
+    noisy, _ = task.answers(task.noise)
+    weights = task.networks["segmenter"].state_dict()
+    figures = {}
+    for number, feature in enumerate(FEATURES):
+        hit = (labels == number + 1).numpy().ravel()
+        answer = raw[:, number].numpy().ravel()
+        calibration = fit(hit, answer)
+        counted = Counted.of(hit, answer)
+        figures[feature] = dict(
+            dice=dice(calibration.score(answer) >= THRESHOLD, hit),
+            best_dice=counted.best_dice,
+            average_precision=counted.average_precision,
+            noise_fraction=float(np.mean(calibration.score(noisy[:, number].numpy().ravel()) >= THRESHOLD)),
+        )
+        (folder / feature).mkdir(exist_ok=True)
+        card = _card(config, task, report, device, seconds)
+        own = dict(
+            name=feature,
+            feature=feature,
+            validation=figures[feature],
+            calibration=[calibration.slope, calibration.score_offset],
+            boundary_probability=calibration.boundary,
+        )
+        write_model(folder / feature, dict(card, **own), weights_of(weights, number, len(FEATURES)))
+    return figures
+
+
+def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features: int) -> dict[str, torch.Tensor]:
+    """The weights of a network that finds the feature `number` alone, of one with several: its part of the head."""
+    result = dict(weights)
+    for name in HEAD:
+        result[name] = weights[name].chunk(features)[number]
+    return result
+
+
+def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
+    """The network of all features whose parts `write_models` left in a folder (a Path)."""
+    every = [read_model(folder / feature, "segmenter")[1] for feature in FEATURES]
+    heads = {name: torch.cat([weights[name] for weights in every]) for name in HEAD}
+    return load_network(method, dict(every[0], **heads), str(folder), len(FEATURES))
+
+
+def _card(
+    config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
+) -> dict[str, typing.Any]:
+    """What the cards of all features have in common."""
+    return dict(
+        kind="segmenter",
+        network=config.network,
+        annotator=ANNOTATOR,
+        pixel_size=config.working_pixel_size,
+        trained_pixel_size=config.working_pixel_size,
+        trained_pixel_sizes=[min(PIXEL_SIZES), max(PIXEL_SIZES)],
+        threshold=THRESHOLD,
+        context=task.method.context,
+        raw_scale=1.0,
+        trained_on=f"{config.cells} simulated cells (cryodl train-general-segmenter)",
+        parted=f"{config.validation_cells} further simulated cells",
+        training=dict(
+            steps=report.steps,
+            best_step=report.best_step,
+            stop_reason=report.stop_reason,
+            seconds=round(seconds, 1),
+            device=device,
+            seed=config.seed,
+            cells=config.cells,
+            structures=structure_names([*config.ribosomes, *config.others]),
+        ),
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulated cells that shipped segmenters learn from: made once, at the working pixel size, one file each."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...contract import SimulateTomogramsConfig
+from ...io.files import whole_file
+from ...simulate.structures import structure_names
+from ...simulate.tomograms import Particle, load_particle
+from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
+from ..segmenters.grid import values_statistics, working_factor
+from ..segmenters.resample import resample_whole, resampled_length
+from ..segmenters.segmenter import LIMIT
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+
+# Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
+STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
+
+MOST_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
+
+
+class CellMaker:
+    """Files of simulated cells in a folder (a Path), made when they are asked for. config:
+    TrainGeneralSegmenterConfig."""
+
+    def __init__(self, folder: Path, config: TrainGeneralSegmenterConfig) -> None:
+        self.folder, self.config = folder, config
+        self._particles: dict[float, tuple[list[Particle], list[Particle]]] = {}
+
+    def path(self, number: int) -> Path:
+        """The file of a cell: an array `image` (z, y, x) float16 and `labels` (z, y, x) uint8."""
+        path = self.folder / f"cell_{number:04d}.npz"
+        if not path.exists():
+            size = PIXEL_SIZES[number % len(PIXEL_SIZES)]
+            if size not in self._particles:
+                self._particles[size] = _particles(self.config, size)
+            cell = random_cell(*self._particles[size], size, np.random.default_rng((self.config.seed, number)))
+            with whole_file(path) as temporary:
+                with open(temporary, "wb") as file:
+                    image, labels = _at_working_size(cell, self.config.working_pixel_size)
+                    np.savez(file, image=image, labels=labels)
+        return path
+
+
+def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[list[Particle], list[Particle]]:
+    """Ribosomes and others, two lists of Particle, at a pixel size. Of many others each size has some of its own."""
+    size, thickness = int(WIDTH / pixel_size), int(DEPTH / pixel_size)
+    frame = SimulateTomogramsConfig(output="", pixel_size=pixel_size, size=size, thickness=thickness)
+    load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structure_names(paths))]
+    ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]
+    order = np.random.default_rng((config.seed, int(10 * pixel_size))).permutation(len(config.others))
+    return ribosomes, load([config.others[k] for k in order[:MOST_OTHERS]])
+
+
+def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:
+    """A Particle with its density stretched along the axes; an own name."""
+    if set(scale_zyx) == {1.0}:
+        return particle
+    step = particle.density.shape[-1] // particle.side
+    sides = [int(round(n * s)) for n, s in zip(particle.density.shape, scale_zyx)]
+    side = 2 * step * -(-max(sides) // (2 * step))
+    density = F.interpolate(particle.density[None, None], size=sides, mode="trilinear", align_corners=False)[0, 0]
+    # the middle voxel, side // 2, stays in the middle
+    pads = [(side // 2 - n // 2, side - n - (side // 2 - n // 2)) for n in sides]
+    density = F.pad(density, [p for pair in pads[::-1] for p in pair])
+    return Particle(f"{particle.name}_{'_'.join(map(str, scale_zyx))}", density, side // step, particle.threshold)
+
+
+def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
+    factor = working_factor(cell.pixel_size, working)
+    shape = resampled_length(cell.volume.shape, factor)
+    volume = resample_whole(cell.volume, shape)
+    middle, width = values_statistics(volume.numpy())
+    labels = torch.from_numpy(cell.labels)
+    parts = [resample_whole((labels == k + 1).float(), shape) for k in range(len(FEATURES))]
+    best, number = torch.stack(parts).max(dim=0)
+    number = torch.where(best >= 0.5, number + 1, 0)
+    image = ((volume - middle) / width).clamp(-LIMIT, LIMIT)
+    return image.half().numpy(), number.to(torch.uint8).numpy()

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of one network for all features on simulated cells: dense labels, crops anywhere, noise as an example."""
+
+from __future__ import annotations
+
+import math
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.augment import any_turn, vary_contrast
+from ...learning.training import Task
+from ...simulate.varied_cells import FEATURES
+from ..segmenters.calibrate import Counted
+from ..segmenters.losses import soft_dice
+from ..segmenters.train import view_grid
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..segmenters.method import SegmenterMethod
+
+ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
+NOISE = 0.15  # part of the crops that are noise without any feature: half with the spectrum of a crop, half smoothed
+SMOOTHED = (0.3, 4.0)  # px, widths of the Gaussians that noise is smoothed by
+TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
+REMEMBERED = 2000  # places of a feature in a cell
+FIRST_CELLS = 20  # that a training begins with
+USUAL_STEPS = 12000
+VALIDATED = 8  # crops of each cell
+
+
+class Cells:
+    """Images (z, y, x) float16 and labels (z, y, x) uint8 of some cells, and where their features are.
+
+    path_of: function that gives the file of cell 0, 1, ..., made if need be. The cells are read as they are asked for.
+    """
+
+    def __init__(self, path_of: typing.Callable[[int], Path]) -> None:
+        self.path_of = path_of
+        self.images: list[np.ndarray] = []
+        self.labels: list[np.ndarray] = []
+        self.places: list[list[tuple[int, np.ndarray]]] = [[] for _ in FEATURES]
+
+    def grow(self, count: int) -> None:
+        """Have at least `count` cells."""
+        for number in range(len(self.images), count):
+            with np.load(self.path_of(number)) as arrays:
+                image, labels = arrays["image"], arrays["labels"]
+            rng = np.random.default_rng(number)
+            for k in range(len(FEATURES)):
+                flat = np.flatnonzero(labels == k + 1)
+                if len(flat):
+                    chosen = rng.choice(flat, min(len(flat), REMEMBERED), replace=False)
+                    self.places[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
+            self.images.append(image)
+            self.labels.append(labels)
+
+    def centre(self, rng: np.random.Generator) -> tuple[int, list[int]]:
+        """Number of a cell and a place (z, y, x) in it."""
+        k = int(rng.integers(len(FEATURES)))
+        if rng.random() < ANYWHERE or not self.places[k]:
+            number = int(rng.integers(len(self.images)))
+            return number, [int(rng.integers(n)) for n in self.images[number].shape]
+        number, zyx = self.places[k][rng.integers(len(self.places[k]))]
+        return number, zyx[rng.integers(len(zyx))].tolist()
+
+    def crop(
+        self, number: int, centre: typing.Sequence[int], depth: int, side: int, jitter: int, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place, within the cell; a
+        smaller cell is mirrored at its end."""
+        shape, size = self.images[number].shape, (depth, side, side)
+        starts = []
+        for place, n, length in zip(centre, shape, size):
+            start = place - length // 2 + int(rng.integers(-jitter, jitter + 1))
+            starts.append(int(np.clip(start, 0, max(0, n - length))))
+        part = tuple(slice(start, start + length) for start, length in zip(starts, size))
+        pads = [(0, max(0, length - n)) for n, length in zip(shape, size)]
+        whole = lambda values: np.pad(values[part], pads, "symmetric") if any(p[1] for p in pads) else values[part]
+        image = torch.from_numpy(whole(self.images[number]).astype(np.float32))
+        return image, torch.from_numpy(whole(self.labels[number]).astype(np.int64))
+
+
+class CellsTask(Task):
+    """One network of several features.
+
+    method: SegmenterMethod. training, validation: Cells; validation has all of its own. count: of training cells; the
+    first are there at once, the others come in until half of the steps are done, so that nothing waits for them.
+    """
+
+    example_name = "crops"
+
+    def __init__(
+        self,
+        method: SegmenterMethod,
+        training: Cells,
+        count: int,
+        validation: Cells,
+        batch_size: int | None = None,
+        network: torch.nn.Module | None = None,
+    ) -> None:
+        self.method, self.training, self.count = method, training, count
+        self.batch_size = batch_size or method.batch_size
+        build: typing.Callable[..., torch.nn.Module] = method.build
+        network = network or build(len(FEATURES))
+        network = network.to(memory_format=method.memory_format)  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"segmenter": network})
+        self.optimizers = {"segmenter": method.optimizer(network)}
+        self.validation = self._fixed(validation)
+        rng = np.random.default_rng(1)
+        self.noise = [(phase_randomised(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
+
+    def _fixed(self, cells: Cells) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """(image, labels) of crops that stay the same, cells without features among them."""
+        rng, side, crops = np.random.default_rng(0), self.method.crop, []
+        for number, labels in enumerate(cells.labels):
+            for _ in range(VALIDATED):
+                kind = int(rng.integers(len(FEATURES) + 1))
+                flat = np.flatnonzero(labels == kind) if kind else np.zeros(0, int)
+                place = rng.choice(flat) if len(flat) else rng.integers(labels.size)
+                centre = [int(p) for p in np.unravel_index(place, labels.shape)]
+                crops.append(cells.crop(number, centre, self.method.slices_in, side, 8, rng))
+        return crops
+
+    @property
+    def usual_steps(self) -> int:
+        return USUAL_STEPS
+
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
+        self.training.grow(min(self.count, FIRST_CELLS + int(2 * self.progress * self.count)))
+        views = [self._view(rng) for _ in range(self.batch_size)]
+        return [torch.stack(part) for part in zip(*views)]
+
+    def _view(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (slices_in, c, c) and its labels (slices_out, c, c)."""
+        crop, turn = self.method.crop, rng.random() < TURNED
+        side = 2 * round(crop * 1.5 / 2) if turn else crop
+        image, labels = self.training.crop(*self.training.centre(rng), self.method.slices_in, side, crop // 4, rng)
+        if rng.random() < 0.5:
+            image, labels = image.flip(0), labels.flip(0)
+        if turn:
+            grid = view_grid(side, crop, any_turn(rng), np.zeros(2, int))
+            image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
+            labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
+        else:
+            quarter, mirror = int(rng.integers(4)), rng.random() < 0.5
+            image, labels = (torch.rot90(part.flip(2) if mirror else part, quarter, (1, 2)) for part in (image, labels))
+        if rng.random() < NOISE:
+            made = phase_randomised(image, rng) if rng.random() < 0.5 else smoothed_noise(image.shape, rng)
+            image, labels = made, torch.zeros_like(labels)
+        return vary_contrast(image, rng), labels[self._answered].to(torch.uint8)
+
+    @property
+    def _answered(self) -> slice:
+        return slice(self.method.context, self.method.context + self.method.slices_out)
+
+    def _targets(self, labels: torch.Tensor) -> torch.Tensor:
+        """(b, features * slices_out, h, w) float32 of labels (b, slices_out, h, w)."""
+        return torch.cat([(labels == k + 1).float() for k in range(len(FEATURES))], dim=1)
+
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
+        image, labels = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            output = network(image.contiguous(memory_format=torch.channels_last))
+        loss = dense_loss(output.float(), self._targets(labels), len(FEATURES))
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def answers(self, crops: typing.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log odds (n, features, slices_out, h, w) and labels (n, slices_out, h, w) of crops."""
+        network = self.networks["segmenter"].eval()
+        device = next(network.parameters()).device
+        raw = torch.cat([network(image[None].to(device)).float().cpu() for image, _ in crops])
+        labels = torch.stack([labels[self._answered] for _, labels in crops])
+        return raw.unflatten(1, (len(FEATURES), -1)), labels
+
+    def validate(self) -> dict[str, float]:
+        raw, labels = self.answers(self.validation)
+        loss = dense_loss(raw.flatten(1, 2), self._targets(labels), len(FEATURES))
+        counted = [
+            Counted.of((labels == k + 1).numpy().ravel()[::3], raw[:, k].numpy().ravel()[::3])
+            for k in range(len(FEATURES))
+        ]
+        figures = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
+        return dict(figures, figure=float(np.mean(list(figures.values()))), loss=float(loss))
+
+
+def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> torch.Tensor:
+    """Mean cross-entropy, and one minus the soft Dice coefficient of each feature in the batch. output: log odds,
+    target: 0 or 1, both (b, features * slices, h, w)."""
+    cross = F.binary_cross_entropy_with_logits(output, target)
+    parts = zip(output.sigmoid().chunk(features, 1), target.chunk(features, 1))
+    missed = [1 - soft_dice(o, t, torch.ones_like(t)) for o, t in parts]
+    return 4 * cross + torch.stack(missed).mean()
+
+
+def phase_randomised(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Noise with the spectrum of an image (z, y, x): its Fourier phases are drawn anew."""
+    transform = torch.fft.rfftn(image)
+    white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)))
+    return torch.fft.irfftn(transform.abs() * white / white.abs().clamp(min=1e-9), s=image.shape)
+
+
+def smoothed_noise(shape: typing.Sequence[int], rng: np.random.Generator) -> torch.Tensor:
+    """(z, y, x) Gaussian noise of variance 1, smoothed by a Gaussian of a random width, as filtered tomograms are."""
+    width = float(np.exp(rng.uniform(*np.log(SMOOTHED))))
+    frequencies = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
+    square = torch.stack(torch.meshgrid(*frequencies, indexing="ij")).square().sum(dim=0)
+    white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)))
+    noise = torch.fft.irfftn(white * torch.exp(-2 * (math.pi * width) ** 2 * square), s=tuple(shape))
+    return noise / noise.std()

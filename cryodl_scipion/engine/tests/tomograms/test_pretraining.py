@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Segmenters that nobody drew a tile for: simulated cells, a network of several features, and one model of each."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from synthetic import lopsided_density, write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Result
+from cryodl.core.optics import Optics
+from cryodl.io.model import read_model, shipped_models
+from cryodl.simulate import varied_cells
+from cryodl.simulate.tilt_microscope import moved, seen, seen_on_slope
+from cryodl.tomograms.pretraining.card import weights_of
+from cryodl.tomograms.pretraining.task import Cells, CellsTask, phase_randomised
+from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Cells of a size that tests have time for."""
+    monkeypatch.setattr(varied_cells, "WIDTH", 900.0)
+    monkeypatch.setattr(varied_cells, "DEPTH", 500.0)
+
+
+def test_a_cell_is_the_same_for_the_same_seed_and_has_the_features_labels(small):
+    one, two, other = (varied_cells.random_cell([], [], 15.0, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert torch.equal(one.volume, two.volume) and (one.labels == two.labels).all()
+    assert one.volume.shape == one.labels.shape and torch.isfinite(one.volume).all()
+    assert set(np.unique(one.labels)) <= {0, 1, 2, 3, 4} and other.labels.any()
+
+
+def test_settings_are_spread_over_what_microscopes_do():
+    rng = np.random.default_rng(0)
+    configs = [varied_cells.random_config(13.0, rng) for _ in range(200)]
+    spread = lambda name: (min(getattr(c, name) for c in configs), max(getattr(c, name) for c in configs))
+    assert spread("tilt_max")[0] < 45 < 65 < spread("tilt_max")[1] and spread("snr")[0] < 0.03
+    assert spread("snr")[1] > 50 and spread("alignment_error")[1] > 8 and spread("fiducials") == (0, 6)
+    assert {c.contrast for c in configs} == {"dark", "bright"} and {c.ctf_gradient for c in configs} == {True, False}
+
+
+def test_noise_made_of_an_image_keeps_its_spectrum():
+    image = torch.from_numpy(lopsided_density(20))
+    made = phase_randomised(image, np.random.default_rng(0))
+    assert torch.allclose(torch.fft.rfftn(made).abs(), torch.fft.rfftn(image).abs(), atol=1e-2)
+    assert abs(float(torch.corrcoef(torch.stack([made.ravel(), image.ravel()]))[0, 1])) < 0.5
+
+
+def test_an_image_is_moved_by_what_is_asked():
+    image = torch.randn(1, 16, 16)
+    assert torch.allclose(moved(image, np.array([[2.0, -3.0]])), image.roll((2, -3), (1, 2)), atol=1e-4)
+
+
+def test_the_defocus_changes_along_a_tilted_image_and_not_along_a_flat_one():
+    optics = [Optics(20000.0, 20000.0, 0.0, 300.0, 2.7, 0.1)]
+    image = torch.zeros(64, 400)
+    image[32, [40, 200, 360]] = 1.0
+    flat = seen(image[None, None], 10.0, optics)[0, 0]
+    assert torch.allclose(seen_on_slope(image, 10.0, optics, None, 0.0), flat, atol=1e-4)
+    tilted = seen_on_slope(image, 10.0, optics, None, 60.0)
+    higher, lower = (seen(image[None, None], 10.0, [Optics(d, d, 0.0, 300.0, 2.7, 0.1)])[0, 0] for d in (17230, 22770))
+    ends = (slice(30, 50), slice(350, 370))
+    near = lambda a, b, part: float((a[:, part] - b[:, part]).norm() / b[:, part].norm())
+    assert min(near(tilted, part, ends[0]) for part in (higher, lower)) < 0.15 < near(tilted, flat, ends[0])
+    assert near(tilted, flat, slice(190, 210)) < 0.15
+
+
+@pytest.mark.parametrize("name", ["unet", "unet3d", "unet16"])
+def test_the_network_of_one_feature_answers_as_the_one_of_all(name):
+    method = segmenter_method(name)
+    every, one = method.build(3).eval(), method.build().eval()
+    one.load_state_dict(weights_of(every.state_dict(), 1, 3))
+    slab = torch.randn(1, method.slices_in, 24, 24)
+    assert torch.allclose(every(slab).unflatten(1, (3, -1))[:, 1], one(slab), atol=1e-5)
+
+
+def test_crops_lie_within_the_cells_and_cells_come_in_as_the_training_goes_on(tmp_path):
+    for number in range(3):
+        labels = np.zeros((20, 90, 90), np.uint8)
+        labels[5:9, 40:60, 40:60] = number + 1
+        np.savez(tmp_path / f"{number}.npz", image=np.random.randn(20, 90, 90).astype(np.float16), labels=labels)
+    validation = Cells(lambda number: tmp_path / f"{number}.npz")
+    validation.grow(1)
+    task = CellsTask(segmenter_method("unet16"), Cells(validation.path_of), 3, validation, batch_size=4)
+    task.progress = 1.0
+    image, labels = task.batch(np.random.default_rng(0))
+    assert image.shape == (4, 16, 80, 80) and labels.shape == (4, 8, 80, 80) and len(task.training.images) == 3
+    assert {int(v) for _ in range(6) for v in task.batch(np.random.default_rng(_))[1].unique()} == {0, 1, 2, 3}
+
+
+def test_a_training_leaves_a_model_for_each_feature_which_segments(tmp_path, small, capsys):
+    write_mrc(tmp_path / "ribo.mrc", lopsided_density(20), 13.0)
+    command = [
+        "train-general-segmenter",
+        "--ribosomes",
+        str(tmp_path / "ribo.mrc"),
+        "--cells",
+        "1",
+        "--network",
+        "unet",
+    ]
+    command += ["--validation-cells", "1", "--steps", "2", "--batch-size", "2", "--device", "cpu", "--threads", "1"]
+    assert main([*command, "--output", str(tmp_path / "models"), "--result", str(tmp_path / "r.json")]) == 0
+    outputs = Result.read(tmp_path / "r.json").outputs
+    assert list(outputs["models"]) == list(varied_cells.FEATURES)
+    for feature, folder in outputs["models"].items():
+        card, _ = read_model(folder, "segmenter")
+        assert card["feature"] == card["name"] == feature and 0 <= card["validation"]["noise_fraction"] <= 1
+    segmenter = load_segmenter(outputs["models"]["filament"], torch.device("cpu"))
+    assert segmenter.scores(torch.zeros(8, 16, 24)).shape == (4, 16, 24)
+    assert sorted(p.name for p in (tmp_path / "models").iterdir() if p.is_dir()) == sorted(varied_cells.FEATURES)
+
+
+def test_shipped_segmenters_are_found_by_name_beside_a_picker_of_the_same_name():
+    names = shipped_models("segmenter")
+    assert set(varied_cells.FEATURES) <= set(names) or not names
+    if names:
+        assert "ribosome" in shipped_models("picker")
+        for name in names:
+            from cryodl.io.model import SHIPPED, find_model
+
+            card = json.loads((find_model(name, "segmenter") / "card.json").read_text(encoding="utf-8"))
+            assert card["kind"] == "segmenter" and card["feature"] == name
+            assert find_model(name, "segmenter").parent == SHIPPED
