@@ -260,7 +260,7 @@ def test_every_command_has_its_module():
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"doctor"}))
 def test_help_ends_with_an_example_that_the_command_takes(command):
-    words = help_of(command).split("example:")[1].split("\n")[1].replace("'", "").split()
+    words = re.split("examples?:", help_of(command))[1].split("\n")[1].replace("'", "").split()
     assert words[:2] == ["cryodl", command]
     if "..." not in words:
         assert build_parser().parse_args(words[1:]).command == command

@@ -136,6 +136,7 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
 )
 def test_shipped_models_fit_their_networks(name):
     from cryodl.maps.improvers.run import load_network
+    from cryodl.micrographs.filaments.unet import FilamentUNet
     from cryodl.micrographs.pickers import load_network as load_picker
     from cryodl.micrographs.pickers import picker_method
     from cryodl.particles.classes2d.ranker import load_ranker
@@ -152,6 +153,9 @@ def test_shipped_models_fit_their_networks(name):
     elif card["kind"] == "segmenter":
         load_segmenter_network(segmenter_method(card["network"]), weights, name)
         assert card["feature"] == name and card["threshold"] == 0.5
+    elif card["kind"] == "filament_picker":
+        load_picker(FilamentUNet(), weights, name)
+        assert 0 < card["threshold"] < 1
     else:
         load_picker(picker_method(card["network"]), weights, name)
         assert card["kind"] == "picker" and 0 < card["threshold"] < 1

@@ -134,7 +134,8 @@ def write_places(
     rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
     first = next(iter(tables[0]))
     rows[GROUP] = [sizes.index(size) + 1 for table, size in zip(tables, pixel_sizes) for _ in table[first]]
-    write_tables(path, {"optics": optics, "particles": rows})
+    # RELION 3.1 takes the first table of a file of coordinates, later ones look for the name
+    write_tables(path, {"particles": rows, "optics": optics})
 
 
 def join_places(

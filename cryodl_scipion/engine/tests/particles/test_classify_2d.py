@@ -161,7 +161,9 @@ def test_a_missing_stack_and_mixed_boxes_are_said_in_a_sentence(folder):
     with mrcfile.new("other.mrcs") as other:
         other.set_data(np.zeros((1, 40, 40), "float32"))
     tables = read_tables("p.star")
-    tables["particles"]["rlnImageName"][5] = "1@other.mrcs"
+    names = list(tables["particles"]["rlnImageName"])
+    names[5] = "1@other.mrcs"
+    tables["particles"]["rlnImageName"] = names
     write_tables("p.star", tables)
     assert "one box size is needed" in classify(code=2)
 

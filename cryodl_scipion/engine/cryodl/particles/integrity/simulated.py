@@ -62,8 +62,7 @@ def signal_ratio(source: Source, particles: ParticleSet) -> float:
     """How much stronger the signal of a Source's images is than that of made-up particles like them, from 1 to
     LARGEST; by what their power exceeds the noise's, which depends on no orientation and no strength."""
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / SIGNAL_DETAIL)
-    # its noise is measured as that of the others was: what is measured too low is so in both
-    made = dataclasses.replace(source, particles=particles).measured()
+    made = dataclasses.replace(source, particles=particles)
     excess, error = zip(*(_excess(one.observed(sample_rows(len(one.particles)), disc)) for one in (source, made)))
     if min(excess) < SURE * max(error):  # too little to compare
         return 1.0

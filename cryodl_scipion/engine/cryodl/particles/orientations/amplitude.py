@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
     from ...likelihood.reference import HalfDisc, Reference
     from ...likelihood.search import Grid, Shifts
 
-DRAWN = 64  # orientations of each particle that take part
+TOP = 64  # orientations of each particle that take part
 ROUNDS = 3
 SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
@@ -67,7 +67,8 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
     device = observed.match.device
     strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
     values = log_likelihoods(observed, Bank(strong, grid), shifts)
-    numbers = _drawn(values).cpu().numpy()
+    top = values.topk(min(TOP, values.shape[1]), 1)
+    numbers = top.indices.cpu().numpy()
     sums = [
         _sums(observed[row : row + 16], reference, strong, grid.angles(numbers[row : row + 16]), shifts)
         for row in range(0, len(observed), 16)
@@ -78,41 +79,31 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
     strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
-    new = Fit(strength, fall, likeliest_sigma(places, shifts.yx), fit.residual)
+    others = values.scatter(1, top.indices, -torch.inf).logsumexp(1, keepdim=True)
+    new = Fit(strength, fall, likeliest_sigma(torch.logaddexp(places, others), shifts.yx), fit.residual)
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
     return dataclasses.replace(new, residual=residual.clamp(min=1e-3).float().cpu())
 
 
-def _drawn(values: torch.Tensor) -> torch.Tensor:
-    """(n, DRAWN) int64 orientations of each particle, drawn by their probability. values: (n, orientations) their
-    logarithmic likelihoods.
-
-    The likeliest ones instead would be those that suit the noise best, where thousands are probable: structures would
-    seem to be seen some 10 % too strongly at SNR 0.02.
-    """
-    generator = torch.Generator(values.device).manual_seed(0)
-    return torch.multinomial(torch.softmax(values, 1), DRAWN, replacement=True, generator=generator)
-
-
 def _sums(
     observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
-    the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) orientations, drawn by `_drawn`."""
+    the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""
     turned = torch.stack([strong.at_angles(a) for a in angles])
     ramp = observed.disc.ramp(-shifts.yx)
     shifted = observed.match[:, None] * ramp  # n, s, d
     fit = side_by_side(turned) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
     value = fit - (turned.abs().square() @ observed.weight[..., None])
-    weight = torch.softmax(value, 2) / value.shape[1]  # n, k, s
+    weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
     plain = turned / strong.gain[observed.disc.ring]
     centred = weight.to(shifted.dtype) @ shifted  # n, k, d
     match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
     power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
     energy = observed.disc.ring_sum(observed.match.abs().square() / (4 * observed.weight.clamp(min=1e-12)))
-    return match, power, energy, torch.logsumexp(torch.log_softmax(value, 2) - shifts.log_prior, 1)
+    return match, power, energy, torch.logsumexp(value - shifts.log_prior, 1)
 
 
 def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
@@ -124,7 +115,8 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
     Parameters
     ----------
     places : Tensor, (n, s)
-        Logarithmic likelihood of each particle at each shift, summed over orientations.
+        Logarithmic likelihood of each particle at each shift, summed over orientations; a shift that tells nothing has
+        what the orientations that were not looked at give it.
     yx : Tensor, (s, 2)
         Shifts, px.
     """

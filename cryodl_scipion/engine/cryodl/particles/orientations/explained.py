@@ -8,6 +8,7 @@ finds as much evidence for it as in particles made up with all of that signal; i
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing
 
@@ -66,6 +67,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     found_evidence : ndarray, (n,)
         Logarithmic evidence of each particle, as in Orientations.
     """
+    search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
     strength, signal = _all_signal(search, observed)
@@ -89,6 +91,16 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
     whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
     return Explained(found_evidence / expected, max(whole, 0.0), signal)
+
+
+def _with_plausible_shifts(search: typing.Any) -> typing.Any:
+    """The Search with a spread of shifts that particles of the structure could have: at most that of shifts anywhere
+    within the largest one. Of other particles the likeliest spread is the widest, and would excuse all evidence that
+    lacks."""
+    most = search.settings.max_shift / 2 / search.pixel_size
+    limited = copy.copy(search)
+    limited.fit = dataclasses.replace(search.fit, sigma=min(search.fit.sigma, most))
+    return limited
 
 
 def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
