@@ -2,6 +2,7 @@
 """The command line: quick, explained, strict; result.json last, failure.json when it fails."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
