@@ -154,7 +154,7 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
             errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2, or empty.")
         return errors or self._checkContinuation()
 
-    def _tell(self, results: typing.List[contract.Result]) -> typing.List[str]:
+    def _tell(self, results: typing.Sequence[contract.Result]) -> typing.List[str]:
         return filamentLines(results) if hasattr(self, OUTPUT) else ["No filaments yet."]
 
     def _methods(self) -> typing.List[str]:

@@ -2,6 +2,7 @@
 """What summaries and methods say of a denoiser."""
 
 import unittest
+from types import SimpleNamespace
 
 from ...protocols.particles.denoiser_words import denoiserInWords, denoiserLines, referenceLines
 
@@ -43,12 +44,12 @@ class TestCryodlDenoiserWords(unittest.TestCase):
     def test_a_map_of_a_reference_says_what_is_its_own(self):
         made = dict(reference="m.mrc", compared=12.5, noise_fsc=[1.0, 0.5], noise_resolution=None, own_resolution=14.2)
         self.assertEqual(
-            referenceLines(dict(made, fsc_beyond=0.021)),
+            referenceLines(SimpleNamespace(**made, fsc_beyond=0.021)),
             [
                 "Angles from the reference m.mrc, which both half-maps share",
                 "As many images of noise, oriented likewise: not reached; without what noise has as well: 14.2 Å",
                 "Mean FSC beyond 12.5 Å, which was not compared with the reference: 0.021",
             ],
         )
-        self.assertIn("not tested", referenceLines(dict(made, noise_fsc=None))[1])
-        self.assertEqual(referenceLines(dict(made, reference="")), [])
+        self.assertIn("not tested", referenceLines(SimpleNamespace(**dict(made, noise_fsc=None)))[1])
+        self.assertEqual(referenceLines(SimpleNamespace(**dict(made, reference=""))), [])

@@ -168,7 +168,7 @@ class TestCryodlTomogramViewers(ViewersTest):
     def test_forms_find_the_wizards(self):
         for protocolClass, fields in (
             (CryodlProtMergeFeatures, {"threshold"}),
-            (CryodlProtTrainSegmenter, {"label"}),
+            (CryodlProtTrainSegmenter, {"label", "shippedModels"}),
             (CryodlProtPickFeatures, {"label", "threshold", "diameter", "boxSize"}),
             (CryodlProtEvaluateSegmentation, {"label", "threshold"}),
             (CryodlProtTrainClassifier, {"particleDiameter"}),

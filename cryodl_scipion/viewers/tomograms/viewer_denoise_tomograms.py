@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of denoised tomograms."""
 
+import os
 from typing import Any, List
 
 from pwem.protocols import EMProtocol
@@ -64,5 +65,7 @@ class CryodlDenoiseTomogramsViewer(PanelsViewer):
         return [plotter]
 
     def _showModel(self, protocol: EMProtocol) -> List[str]:
-        title = f"Training: {protocol.getRunName()}"
-        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]
+        folder = protocol.getModelFolder()
+        if not any(os.path.isdir(path) for path in (folder, f"{folder}.partial")):
+            return [self.infoMessage("Training has not begun yet.", "Nothing yet")]
+        return [WindowView(ModelWindow, self.getTkRoot(), folder, f"Training: {protocol.getRunName()}")]
