@@ -6,11 +6,13 @@ import unittest
 
 from PIL import Image
 
-from ...protocols import CryodlProtClassifySubtomograms
+from ...protocols import CryodlProtClassifySubtomograms, CryodlProtDenoiseTomograms
+from ..particle_sets import finishedWith
 from ..test_screens import FEW_COLOURS, missing, openAll
 from ..tomogram_runs import TomogramsTest
 from ..tomogram_screens import PANELS, WIZARDS
 from ..tomogram_sets import makeClassifier, makeSubtomograms
+from .test_denoise_tomograms import withHalves
 
 
 @unittest.skipIf(missing(), missing())
@@ -22,6 +24,10 @@ class TestCryodlTomogramScreens(TomogramsTest):
         segmented = good(cls.segmentation())
         good(cls.merging(segmented))
         good(cls.picking(cls.labels, "outputMasks", label=2, boxSize=12))
+        halved = finishedWith(cls, withHalves(["TS_01", "TS_02"]))
+        good(
+            cls.makeProtocol(CryodlProtDenoiseTomograms, dict(inputTomograms=(halved, "outputTomograms")), useGpu=False)
+        )
         source, model = makeSubtomograms(cls), makeClassifier(cls, ["large", "small"])
         good(
             cls.makeProtocol(
