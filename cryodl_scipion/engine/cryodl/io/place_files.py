@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .files import micrograph_key, read_text
-from .tomogram_places import Places
+from .places import Places
 
 # Dynamo's table, columns counted from 1: 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1; 4 to 6 shifts
 _DYNAMO = dict(tomogram=20, kind=22, x=24, shift=4)

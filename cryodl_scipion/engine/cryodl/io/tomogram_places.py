@@ -6,7 +6,6 @@ RELION 5 counts in Å from the middle of the tomogram (size / 2), the older prog
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from .files import micrograph_key
+from .place_files import READERS
+from .places import Places
 from .star import read_tables, write_tables
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
@@ -22,37 +23,8 @@ SPECIES = ("cryodlSpecies", "cryodlStructure")
 GROUP = "rlnOpticsGroup"
 
 
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """n particles' places of a file.
-
-    path: of the file. tomograms: (n,) names, '' where the file does not say. species: (n,) names. xyz: (n, 3), in the
-    unit that `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'.
-    """
-
-    path: str
-    tomograms: tuple[str, ...]
-    species: tuple[str, ...]
-    xyz: np.ndarray
-    unit: str
-
-    def __len__(self) -> int:
-        return len(self.xyz)
-
-    def zyx_px(self, rows: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:
-        """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
-        xyz = self.xyz[rows]
-        if self.unit != "px":
-            xyz = xyz / pixel_size
-        if self.unit == "centred Å":
-            xyz = xyz + np.array(shape[::-1]) / 2
-        return xyz[:, ::-1]
-
-
 def read_places(path: str | os.PathLike[str]) -> Places:
     """Places of a file: STAR, and what place_files.py knows. Raises ValueError or FileNotFoundError naming the file."""
-    from .place_files import READERS
-
     suffix = Path(path).suffix.lower()
     if suffix in READERS:
         if not os.path.isfile(path):
