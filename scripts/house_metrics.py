@@ -14,6 +14,7 @@ from pathlib import Path
 ENGINE = Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine" / "cryodl"
 LAYERS = (
     ("cli", "doctor", "__main__", "(root)", "commands"),
+    ("recipes",),
     ("micrographs", "particles", "tomograms", "maps"),
     ("learning", "likelihood", "reconstruction"),
     ("simulate",),
