@@ -35,7 +35,7 @@ EPILOGS = {
     "segment": "examples:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
     "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "pick-filaments": "example:\n  cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 "
-    "--filament-diameter 250 --output filaments/\n",
+    "--filament-diameter 250 --output segments/\n",
     "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "

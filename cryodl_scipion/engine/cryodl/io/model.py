@@ -26,9 +26,10 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 
     Raises FileNotFoundError that lists the names of shipped models (of a kind)."""
     folder = Path(name_or_folder)
-    if folder.is_dir():
-        return folder
     shipped = shipped_folders(str(SHIPPED), kind)
+    # a folder of results may be called as a shipped model: it is not meant
+    if folder.is_dir() and ((folder / CARD).is_file() or str(name_or_folder) not in shipped):
+        return folder
     if str(name_or_folder) in shipped:
         return Path(shipped[str(name_or_folder)])
     other = shipped_folders(str(SHIPPED)).get(str(name_or_folder))

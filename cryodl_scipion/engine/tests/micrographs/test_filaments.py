@@ -169,6 +169,12 @@ def test_the_shipped_model_traces_a_filament_and_writes_relions_columns(microgra
     assert (tmp_path / "picks" / "pictures" / "tube.png").exists()
 
 
+def test_a_folder_of_results_called_as_the_shipped_model_is_not_taken_for_it(micrograph, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert pick_filaments.run(config(micrograph[0], "filaments", pictures=0)).outputs["segments"]
+
+
 def test_noise_alone_has_no_filaments_and_says_so(tmp_path):
     mrcfile.write(tmp_path / "noise.mrc", np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32))
     result = pick_filaments.run(config(tmp_path / "noise.mrc", tmp_path / "picks"))
