@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Template matching: correlation coefficients, noise, places and orientations against what was put in."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,15 @@ def test_an_image_is_no_template():
     template_tomogram("tomo.mrc", lopsided_density(20))
     write_mrc("flat.mrc", np.ones((20, 20), np.float32), PIXEL)
     assert "it is an image, not a map" in detect(2, template="flat.mrc")
+
+
+def test_a_compressed_map_is_a_template_like_any_other():
+    template_tomogram("tomo.mrc", lopsided_density(20))
+    Path("lump.mrc.gz").write_bytes(gzip.compress(Path("lump.mrc").read_bytes()))
+    plain, packed = (
+        detect(template=name, output=name, threshold=0.6, control=0) for name in ("lump.mrc", "lump.mrc.gz")
+    )
+    assert plain.outputs["counts"] == packed.outputs["counts"] and sum(packed.outputs["counts"].values())
 
 
 def test_either_a_template_or_a_model():

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...core.healpix_grid import directions, in_plane_angles
-from ...io.tomograms import Tomogram
+from ...io.mrc import read_header
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.rotations import finer
@@ -91,20 +91,22 @@ def _scale(config: typing.Any) -> float:
         if given is not None:
             raise ValueError(f"{path} is an atomic model and has no pixel size: leave out --template-pixel-size.")
         return 1.0
-    found = Tomogram(path)
-    if min(found.shape) < 4:
+    record = read_header(path).record
+    shape = tuple(int(record[n]) for n in ("nx", "ny", "nz"))
+    if min(shape) < 4:
         raise ValueError(
-            f"{path} has {found.shape[2]} x {found.shape[1]} x {found.shape[0]} voxels: it is an image, not a map. "
+            f"{path} has {shape[0]} x {shape[1]} x {shape[2]} voxels: it is an image, not a map. "
             "Give a map of the particle, or an atomic model."
         )
     if given is None:
         return 1.0
-    if found.pixel_size is not None and abs(found.pixel_size / given - 1) > CONTRADICTS:
+    size = float(record["cella"]["x"]) / max(1, int(record["mx"]))
+    if size > 0 and abs(size / given - 1) > CONTRADICTS:
         raise ValueError(
-            f"The header of {path} says {found.pixel_size:g} Å/px, but Template pixel size (--template-pixel-size) is "
+            f"The header of {path} says {size:g} Å/px, but Template pixel size (--template-pixel-size) is "
             f"{given:g} Å/px. Leave it out, or correct the header."
         )
-    return (found.pixel_size or 1.0) / given
+    return (size if size > 0 else 1.0) / given
 
 
 def sphere(box: int, radius: float) -> torch.Tensor:
