@@ -207,9 +207,8 @@ def test_an_image_is_no_template():
 def test_a_compressed_map_is_a_template_like_any_other():
     template_tomogram("tomo.mrc", lopsided_density(20))
     Path("lump.mrc.gz").write_bytes(gzip.compress(Path("lump.mrc").read_bytes()))
-    plain, packed = (
-        detect(template=name, output=name, threshold=0.6, control=0) for name in ("lump.mrc", "lump.mrc.gz")
-    )
+    found = lambda name: detect(template=name, output=f"of_{name}", threshold=0.6, control=0)
+    plain, packed = found("lump.mrc"), found("lump.mrc.gz")
     assert plain.outputs["counts"] == packed.outputs["counts"] and sum(packed.outputs["counts"].values())
 
 
