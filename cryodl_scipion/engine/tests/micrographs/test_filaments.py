@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filaments: simulated ones lie where they are said to lie, traced ones follow them, segments suit RELION."""
 
+import contextlib
 import json
 
 import mrcfile
@@ -192,6 +193,20 @@ def test_finished_micrographs_are_kept_and_changed_ones_picked_again(micrograph,
         pick_filaments.run(config(copy, tmp_path / "picks", threshold=0.9))
     mrcfile.write(copy, np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32), overwrite=True)
     assert pick_filaments.run(config(copy, tmp_path / "picks", pictures=0)).outputs["segments"] == 0
+
+
+def test_filaments_of_a_micrograph_that_is_gone_stay(micrograph, tmp_path):
+    first, second = tmp_path / "a.mrc", tmp_path / "b.mrc"
+    for copy in (first, second):
+        copy.write_bytes(micrograph[0].read_bytes())
+    values = dict(
+        micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, device="cpu", pictures=0
+    )
+    before = pick_filaments.run(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
+    first.unlink()
+    with contextlib.suppress(FileNotFoundError):  # the missing file may be told
+        pick_filaments.run(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
+    assert (tmp_path / "picks" / "a.star").exists() and before.outputs["counts"]["a"]
 
 
 def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):

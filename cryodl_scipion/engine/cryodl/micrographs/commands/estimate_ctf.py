@@ -8,7 +8,6 @@ Result.outputs are the contract's EstimateCtfOutputs.
 Micrographs that cannot be read, or whose rings cannot be told from noise, are in Result.skipped.
 """
 
-import json
 import os
 import typing
 from pathlib import Path
@@ -16,8 +15,10 @@ from pathlib import Path
 from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
+from ...io.item_records import earlier_record
 from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
+from ...io.stamps import stamp
 from ...io.warn import warn
 
 KIND = "micrograph CTF"
@@ -107,30 +108,16 @@ def _earlier(folder: Path, name: str, path: str, config: EstimateCtfConfig) -> d
 
     Raises ValueError if it was fitted with other parameters.
     """
-    file = folder / f"{name}.json"
-    if not file.exists():
+    record = earlier_record(
+        folder / f"{name}.json",
+        KIND,
+        {key: getattr(config, key) for key in SETTINGS},
+        "is not the fit of a micrograph's CTF",
+        "holds fits with other parameters",
+    )
+    if record is None or not os.path.exists(path) or record["stamp"] != stamp(path):
         return None
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or record.get("kind") != KIND:
-        raise ValueError(f"{file} is not the fit of a micrograph's CTF. Choose another --output.")
-    other = [
-        f"{key.replace('_', ' ')} {record['settings'].get(key)} (now {getattr(config, key)})"
-        for key in SETTINGS
-        if record["settings"].get(key) != getattr(config, key)
-    ]
-    if other:
-        raise ValueError(f"{folder} holds fits with other parameters: {'; '.join(other)}. Choose another --output.")
-    same = os.path.exists(path) and record["stamp"] == _stamp(path) and (folder / f"{name}.mrc").exists()
-    return record if same else None
-
-
-def _stamp(path: str) -> list[int]:
-    """Size and time of a file, by which a replaced one is noticed."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
+    return record if (folder / f"{name}.mrc").exists() else None
 
 
 def _fit_all(
@@ -164,7 +151,7 @@ def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> d
     limits = SearchRange(
         config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
     )
-    stamp = _stamp(path) if os.path.exists(path) else None
+    made_of = stamp(path) if os.path.exists(path) else None
     fit = checked(
         estimate_ctf(
             read_micrograph(path),
@@ -186,7 +173,7 @@ def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> d
         kind=KIND,
         name=name,
         path=str(path),
-        stamp=stamp,
+        stamp=made_of,
         profile=profile,
         settings={key: getattr(config, key) for key in SETTINGS},
         **{f: getattr(fit, f) for f in FIGURES},

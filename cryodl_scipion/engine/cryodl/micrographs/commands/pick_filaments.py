@@ -5,7 +5,6 @@ Beside each lies a record of its input and parameters, <micrograph>.json: a micr
 picked again. Result.outputs are the contract's PickFilamentsOutputs. Bad micrographs are in Result.skipped.
 """
 
-import json
 import os
 import typing
 from pathlib import Path
@@ -13,9 +12,11 @@ from pathlib import Path
 from ...contract import AllSkipped, PickFilamentsConfig, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
+from ...io.item_records import earlier_record
 from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
+from ...io.stamps import stamp
 from ...io.warn import warn
 
 KIND = "filaments of a micrograph"
@@ -77,34 +78,20 @@ def _earlier(folder: Path, named: list, settings: dict[str, typing.Any]) -> dict
     """{name: record} of the micrographs that were picked before and have not changed."""
     found = {}
     for name, path in named:
-        file = folder / f"{name}.json"
-        if not file.exists():
+        record = earlier_record(
+            folder / f"{name}.json",
+            KIND,
+            settings,
+            "is not the record of picked filaments",
+            "holds filaments that were picked with other parameters",
+            "Choose another --output, or pick again with --overwrite.",
+        )
+        if record is None or not (folder / f"{name}.star").exists():
             continue
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or record.get("kind") != KIND:
-            raise ValueError(f"{file} is not the record of picked filaments. Choose another --output.")
-        other = [
-            f"{k.replace('_', ' ')} {record['settings'].get(k)} (now {v})"
-            for k, v in settings.items()
-            if record["settings"].get(k) != v
-        ]
-        if other:
-            raise ValueError(
-                f"{folder} holds filaments that were picked with other parameters: {'; '.join(other)}. Choose another "
-                "--output, or pick again with --overwrite."
-            )
-        if os.path.exists(path) and record["stamp"] == _stamp(path) and (folder / f"{name}.star").exists():
+        # what was found in a micrograph that is gone is there
+        if not os.path.exists(path) or record["stamp"] == stamp(path):
             found[name] = record
     return found
-
-
-def _stamp(path: str) -> list[int]:
-    """Size and time of a file, by which a replaced one is noticed."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _pick(
@@ -151,7 +138,7 @@ def _pick_one(
     from ...io.micrographs import read_micrograph
     from ..filaments.segments import place_segments, write_segments
 
-    stamp = _stamp(path) if os.path.exists(path) else None
+    made_of = stamp(path) if os.path.exists(path) else None
     image, pixel_size = read_micrograph(path), settings["pixel_size"]
     traces = picker.lines(
         image, pixel_size, settings["filament_diameter"], settings["threshold"], settings["minimum_length"]
@@ -160,7 +147,7 @@ def _pick_one(
     write_segments(str(folder / f"{name}.star"), segments)
     record = dict(
         kind=KIND,
-        stamp=stamp,
+        stamp=made_of,
         settings=settings,
         segments=len(segments.tube),
         filaments=len(segments.lengths),

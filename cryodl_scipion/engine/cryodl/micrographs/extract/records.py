@@ -2,7 +2,6 @@
 """What was cut out of each micrograph: a record beside its stack, and the table of all particles."""
 
 import hashlib
-import json
 import typing
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from ...contract import config_to_dict
 from ...contract.result import write_json
 from ...io.files import whole_file
+from ...io.item_records import earlier_record
 from ...io.particles import CTF, MICROSCOPE
 from ...io.stamps import file_stamp
 from ...io.star import star_text
@@ -41,21 +41,15 @@ def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict |
 
     Raises ValueError if it was cut with other parameters, or the file is none of ours.
     """
-    file = folder / f"{name}.json"
-    if not file.exists():
+    record = earlier_record(
+        folder / f"{name}.json",
+        KIND,
+        settings_of(config),
+        "does not say what was cut out of a micrograph",
+        "holds particles cut otherwise",
+    )
+    if record is None:
         return None
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or record.get("kind") != KIND:
-        raise ValueError(f"{file} does not say what was cut out of a micrograph. Choose another --output.")
-    now, before = settings_of(config), record["settings"]
-    other = [
-        f"{key.replace('_', ' ')} {before.get(key)} (now {now[key]})" for key in now if before.get(key) != now[key]
-    ]
-    if other:
-        raise ValueError(f"{folder} holds particles cut otherwise: {'; '.join(other)}. Choose another --output.")
     whole = not record["rows"] or (folder / f"{name}.mrcs").exists()
     return record if record["source"] == source and whole else None
 
