@@ -20,7 +20,6 @@ if typing.TYPE_CHECKING:
 
     from ...io.particle_sets import ParticleSet
     from ..denoisers.method import DenoiserMethod
-    from ..denoisers import denoiser_method
     from ..denoisers.pairs import Pairs
     from ..denoisers.scales import Statistics
     from ..denoisers.train import DenoiserTask
