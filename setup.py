@@ -15,9 +15,12 @@ SITE, PAGES = os.path.join(TOP, ".cryodl", "site"), os.path.join(TOP, "docs")
 
 
 class BuildWithDocs(build_py):
-    """Copies the documentation into the package: the site if `scripts/docs` has built it, else the pages' texts."""
+    """Copies the documentation into the package.
 
-    def run(self):
+    The site if `scripts/docs` has built it, else the pages' texts.
+    """
+
+    def run(self) -> None:
         build_py.run(self)
         if self.editable_mode:
             return  # the checkout has them

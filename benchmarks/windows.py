@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reaction times of the windows: what one move of the hand costs until it is drawn.
 
-    xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python benchmarks/windows.py [--write benchmarks/figures/windows.json]
+    xvfb-run -a python -m scipion python benchmarks/windows.py [--write benchmarks/figures/windows.json]
 
 Run by Scipion's Python on a display of its own. The data are noise of real sizes: a micrograph of 4096 x 4096 px with
 1,000 picks, a tomogram of 1024 x 1024 x 256 voxels with 1,000 places, a gallery page of a stack, a map of 256^3, 10,000
@@ -112,10 +112,7 @@ def slicesWindow(folder):
         window._across.set("zyx"[number % 3])
         window.turn()
 
-    return window, {
-        "tomogram: next slice": lambda n: move(100 + n),
-        "tomogram: another plane": across,
-    }
+    return window, {"tomogram: next slice": lambda n: move(100 + n), "tomogram: another plane": across}
 
 
 def galleryWindow(folder):

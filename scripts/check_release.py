@@ -57,7 +57,9 @@ def main() -> None:
     scipion = os.path.join(work, "scipion")
     subprocess.check_call(["cp", "-al", os.path.abspath(options.scipion), scipion])
     run = Runner(scipion, work)
-    run.env.update(SCIPION_PLUGIN_JSON=address + "/plugins.json", PIP_EXTRA_INDEX_URL=address + "/simple/")
+    run.env.update(
+        SCIPION_PLUGIN_JSON=address + "/plugins.json", PIP_EXTRA_INDEX_URL=address + "/simple/", SCIPION_DOMAIN="pwem"
+    )
     run("-m", "pip", "uninstall", "-q", "-y", NAME)
     wrong = trial(run, address, versions)
     print("; ".join(wrong) or "all is well")

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of every form, tab by tab, for the documentation.
 
-    xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/form_pictures.py docs/images/forms [NAME ...]
+    xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/form_pictures.py FOLDER [NAME ...]
 
-NAME: of protocols, CryodlProtPick ...; all without any. A new form of each protocol is opened in an empty project, which is
-removed afterwards, as the project window opens it. protocol_pick.png is its first tab, protocol_pick_training.png the tab
-Training; tabs without fields are left out. Pictures have 64 colours.
+FOLDER: docs/images/forms. NAME: of protocols, CryodlProtPick ...; all without any. A new form of each protocol is opened
+in an empty project, which is removed afterwards, as the project window opens it. protocol_pick.png is its first tab,
+protocol_pick_training.png the tab Training; tabs without fields are left out. Pictures have 64 colours.
 """
 
 import os
@@ -58,8 +58,9 @@ def fewerColours(path: str) -> None:
 def main(folder: str, *names: str) -> None:
     """Take the pictures; exit code 1, and the traceback, when a form fails."""
     os.environ.setdefault("SCIPION_USER_DATA", tempfile.mkdtemp(prefix="cryodl-forms-"))
-    from cryodl_scipion.tests.screens import Screens
     from pyworkflow.project import Manager
+
+    from cryodl_scipion.tests.screens import Screens
 
     folder, failed = os.path.abspath(folder), []
     os.makedirs(folder, exist_ok=True)
