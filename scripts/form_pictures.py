@@ -4,9 +4,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/form_pictures.py FOLDER [NAME ...]
 
-FOLDER: docs/images/forms. NAME: of protocols, CryodlProtPick ...; all without any. A new form of each protocol is opened
-in an empty project, which is removed afterwards, as the project window opens it. protocol_pick.png is its first tab,
-protocol_pick_training.png the tab Training; tabs without fields are left out. Pictures have 64 colours.
+FOLDER: docs/images/forms. NAME: of protocols, CryodlProtPick ...; all without any. A new form of each protocol is
+opened in an empty project, which is removed afterwards, as the project window opens it. protocol_pick.png is its first
+tab, protocol_pick_training.png the tab Training; tabs without fields are left out. Pictures have 64 colours.
 """
 
 import os

@@ -22,10 +22,10 @@ class CryodlProtClassify2D(ParticlesBase):
 
     In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their aligned
     particles, the largest class first, and their averages. The score is the probability that an average shows one view
-    of one particle; *cryodl - select 2D classes* keeps the good ones.
+    of one particle; *cryodl - select 2d classes* keeps the good ones.
     """
 
-    _label = "classify particles in 2D"
+    _label = "classify particles in 2d"
     _possibleOutputs = {"outputClasses": SetOfClasses2D, "outputAverages": SetOfAverages}
     _CONFIG = contract.Classify2DConfig
     NOT_ON_FORM = {

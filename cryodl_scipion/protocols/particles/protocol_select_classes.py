@@ -18,11 +18,11 @@ from ..inputs import PluginProtocol, WithoutEngine
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     """Keep the 2-D classes whose score is high enough, and their particles.
 
-    In: classes of *cryodl - classify particles in 2D*. Out: the particles of the classes with at least the score
+    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
     chosen, and these classes. The wizard shows which averages a threshold keeps. It takes seconds.
     """
 
-    _label = "select 2D classes"
+    _label = "select 2d classes"
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
 
@@ -34,7 +34,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             pointerClass="SetOfClasses2D",
             important=True,
             label="2-D classes",
-            help="Classes of *cryodl - classify particles in 2D*: each has a score.",
+            help="Classes of *cryodl - classify particles in 2d*: each has a score.",
         )
         addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
 
@@ -78,7 +78,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
         if any(row[4] is None for row in rows):
-            return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2D*."]
+            return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
         return [] if keptIds(rows, threshold, fewest) else [self._nothingKept(rows)]
 
     def _summary(self) -> List[str]:
