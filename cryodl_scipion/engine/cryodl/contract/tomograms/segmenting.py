@@ -210,8 +210,8 @@ class SegmentOutputs(Outputs):
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
         "For each tomogram and feature the part of the voxels that reach the threshold: in noise with the spectrum of "
         "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels). "
-        "Where the boundary was raised: by how many log odds (raised), the model's own score there (boundary), and the part "
-        "of the noise that reached it before (noise_before)."
+        "Where the boundary was raised: by how many log odds (raised), the model's own score there (boundary), and "
+        "the part of the noise that reached it before (noise_before)."
     )
 
 
