@@ -62,8 +62,9 @@ def check_alignment(
         Empty images; images that were only aligned in the plane, that fit the reference no better at their own
         orientations than at others, or whose CTF was treated otherwise than the file says.
     """
-    if len(particles) > 1 and not np.ptp(particles.angles[:, :2], axis=0).any():
-        rot, tilt = particles.angles[0, :2]
+    angles = particles.poses(np.arange(len(particles)))[0]
+    if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
+        rot, tilt = angles[0, :2]
         raise ValueError(
             f"All particles of {particles.path} have the same rlnAngleRot ({rot:g}) and rlnAngleTilt ({tilt:g}): they "
             "are aligned in the plane at best. Refine them in 3-D, or let `cryodl assign-orientations` find their "
