@@ -36,7 +36,7 @@ def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
 
 def find_images(
     path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, int]:
     """The files that a STAR file's images are in.
 
     path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one.

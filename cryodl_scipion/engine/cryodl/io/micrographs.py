@@ -10,7 +10,7 @@ import numpy as np
 
 from .files import whole_file
 from .mrc import read_data, read_header
-from .tiff import read_tiff
+from .tiff import read_tiff, tiff_shape
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -49,11 +49,11 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
         ) from None
 
 
-def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
+def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
     _check_exists(path)
     with _permitted(path):
-        return read_tiff(path, header_only=True) if is_tiff(path) else read_header(path).shape[1:]
+        return tiff_shape(path) if is_tiff(path) else read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:

@@ -21,7 +21,7 @@ def pair_by_name(
     """
     if len(names) == len(others) == 1:
         return [0], ""
-    found: dict[str, str] = {}
+    found: dict[str, list[int]] = {}
     for place, other in enumerate(others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):
@@ -68,7 +68,7 @@ def _natural(name: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _pairs(pairs: typing.Sequence[tuple[str, str]]) -> str:
+def _pairs(pairs: typing.Iterable[tuple[str, str]]) -> str:
     return _listed([f"{name} with {other}" for name, other in pairs])
 
 

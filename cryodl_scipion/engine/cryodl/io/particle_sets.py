@@ -102,7 +102,7 @@ class ParticleSet:
     def subset(self, indices: typing.Any) -> ParticleSet:
         """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
         rows = np.arange(len(self))[indices].reshape(-1)
-        chosen = {}
+        chosen: dict[str, typing.Any] = {}
         for name in ("files", "numbers", "angles", "shifts_yx", "optics", "halves", "classes"):
             value = getattr(self, name)
             chosen[name] = None if value is None else value[rows]
@@ -154,7 +154,7 @@ def write_particles_star(
     Images that were found by names relative to a folder above the new file keep such names; others get names relative
     to the new file's folder.
     """
-    columns = dict(particles.columns)
+    columns: dict[str, typing.Sequence[str]] = dict(particles.columns)
     base = names_base(particles.names[0], particles.files[0], path)
     columns["rlnImageName"] = names_of(particles.files, particles.numbers, base)
     if stack is not None:
@@ -165,7 +165,7 @@ def write_particles_star(
     wrong = [name for name, values in columns.items() if len(values) != len(particles)]
     if wrong:
         raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(particles)} particles.")
-    optics = dict(particles.optics_columns)
+    optics: dict[str, typing.Sequence[typing.Any]] = dict(particles.optics_columns)
     rows = len(optics["rlnOpticsGroup"])
     optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows
     optics["rlnImageSize"] = [box or particles.box] * rows
@@ -173,7 +173,7 @@ def write_particles_star(
 
 
 def _particle_set(
-    path: str, optics: typing.Mapping[str, list[str]], columns: typing.Mapping[str, list[str]], groups: Groups
+    path: str, optics: dict[str, typing.Sequence[str]], columns: dict[str, typing.Sequence[str]], groups: Groups
 ) -> ParticleSet:
     numbers, stacks = split_names(columns["rlnImageName"])
     files, box = find_images(path, stacks, numbers)
@@ -211,7 +211,7 @@ def _missing(path: str, need: str) -> str:
     }[need]
 
 
-def _check_needs(particles: ParticleSet, need: typing.Sequence[str]) -> None:
+def _check_needs(particles: ParticleSet, need: typing.Collection[str]) -> None:
     if "raw" in need and particles.denoiser:
         raise ValueError(
             f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "

@@ -93,7 +93,7 @@ def micrograph_tables(
 
 def pick_tables(
     tables: typing.Mapping[str, typing.Mapping[str, typing.Any]],
-    picks: typing.Sequence[tuple[str, int, np.ndarray, np.ndarray]],
+    picks: typing.Sequence[tuple[str, str | int, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, typing.Any]]:
     """RELION's tables of picked places without images, as cryoSPARC imports them: {table: {column: values}}.
 

@@ -13,7 +13,7 @@ import numpy as np
 from .particles import MICROSCOPE
 
 if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
+    from ..core.optics import Optics, OpticsTable
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -56,15 +56,15 @@ def modern_tables(
 
 
 def _from_old(
-    columns: dict[str, list[str]], path: str, dimensions: int
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    columns: dict[str, typing.Sequence[str]], path: str | os.PathLike[str], dimensions: int
+) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))
     groups = {row: number for number, row in enumerate(dict.fromkeys(rows), 1)}
-    optics = {
+    optics: dict[str, typing.Sequence[str]] = {
         "rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
         "rlnOpticsGroup": [str(n) for n in groups.values()],
         **{name: [row[i] for row in groups] for i, name in enumerate(names)},
@@ -81,7 +81,9 @@ def _from_old(
     return optics, {name: values for name, values in columns.items() if name not in gone}
 
 
-def _old_pixel_sizes(columns: typing.Mapping[str, list[str]], path: str) -> list[str]:
+def _old_pixel_sizes(
+    columns: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str]
+) -> typing.Sequence[str]:
     for name in ("rlnImagePixelSize", "rlnPixelSize"):
         if name in columns:
             return columns[name]
@@ -105,7 +107,7 @@ def _is_number(word: str) -> bool:
 
 def number_columns(
     path: str | os.PathLike[str],
-    columns: dict[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     names: typing.Sequence[str],
     what: str = "particle",
 ) -> np.ndarray | None:
@@ -130,7 +132,7 @@ def number_columns(
 
 
 def whole_column(
-    path: str | os.PathLike[str], columns: dict[str, typing.Sequence[str]], name: str, what: str = "particle"
+    path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]], name: str, what: str = "particle"
 ) -> np.ndarray | None:
     """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
     values that are no whole numbers."""
@@ -147,8 +149,8 @@ def whole_column(
 
 
 def groups_of_particles(
-    optics: dict[str, typing.Sequence[str]],
-    columns: dict[str, typing.Sequence[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     path: str | os.PathLike[str],
     dimensions: int = 2,
 ) -> Groups:
@@ -174,7 +176,7 @@ def groups_of_particles(
 
 
 def _pixel_size(
-    optics: typing.Mapping[str, list[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
+    optics: typing.Mapping[str, typing.Sequence[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
 ) -> float:
     if "rlnImagePixelSize" not in optics:
         raise ValueError(
@@ -193,11 +195,11 @@ def _pixel_size(
 
 
 def _optics(
-    optics: typing.Mapping[str, list[str]],
-    columns: typing.Mapping[str, list[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     rows: np.ndarray,
     path: str | os.PathLike[str],
-) -> np.ndarray | None:
+) -> OpticsTable | None:
     """OpticsTable of n rows, or None if there is no CTF."""
     from ..core.optics import OpticsTable
 
@@ -227,8 +229,8 @@ def _optics(
 
 
 def _ctf_state(
-    optics: typing.Mapping[str, list[str]],
-    columns: typing.Mapping[str, list[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     used: typing.Sequence[int],
     path: str | os.PathLike[str],
 ) -> str:

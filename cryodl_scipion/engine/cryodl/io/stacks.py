@@ -58,17 +58,19 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 def _voxel(header: MrcHeader) -> tuple[float, float]:
     """Size of a pixel along y and x in Å, 0 where the header has none."""
     record = header.record
-    return tuple(
+    y, x = (
         float(length) / int(count) if int(count) > 0 else 0.0
         for length, count in ((record.cella.y, record.my), (record.cella.x, record.mx))
     )
+    return y, x
 
 
 @functools.lru_cache(maxsize=128)
 def _mapped(path: str, size: int, changed: int) -> np.ndarray:
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
     header = read_header(path)
-    return np.memmap(path, header.dtype, "r", header.start, header.shape)
+    dtype = typing.cast("np.dtype", header.dtype)  # stack_shape refuses modes without one
+    return np.memmap(path, dtype, "r", header.start, header.shape)
 
 
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -97,7 +99,7 @@ def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
         state = os.stat(path)
         maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
     images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
-    return images, np.isfinite(images).all(axis=(1, 2))
+    return images, np.asarray(np.isfinite(images).all(axis=(1, 2)))
 
 
 class StackWriter:

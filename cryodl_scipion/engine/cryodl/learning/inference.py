@@ -6,6 +6,8 @@ from copy import deepcopy
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..core.devices import in_memory_format
+
 _CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
 _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
@@ -21,8 +23,7 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
     volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
     memory_format = torch.channels_last_3d if volumes else torch.channels_last
     copy = copy.to(device, dtype)
-    copy.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs know no keyword alone
-    return copy
+    return in_memory_format(copy, memory_format)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -51,13 +51,14 @@ class HandWindow:
     """figure: matplotlib's, of any canvas. session: HandSession."""
 
     def __init__(self, figure: typing.Any, session: HandSession) -> None:
-        self.figure, self.session, self._pan = figure, session, None
+        self.figure, self.session = figure, session
+        self._pan: tuple[float, float] | None = None
         self.view = MicrographView(figure.add_axes((0.012, 0.085, 0.845, 0.855)))
         self._state = figure.text(0.012, 0.978, "", fontsize=10, weight="bold", va="center")
         self._message = figure.text(0.012, 0.955, "", fontsize=10, va="center")
         figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
         self.keys = self._actions()
-        self.buttons = {}
+        self.buttons: dict[str, typing.Any] = {}
         for row, (key, label) in enumerate(BUTTONS):
             self.buttons[key] = Button(
                 figure.add_axes((0.868, 0.9 - 0.0495 * row, 0.12, 0.04)), label, color=_OFF, hovercolor="0.85"

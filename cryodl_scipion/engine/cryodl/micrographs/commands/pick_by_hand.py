@@ -39,7 +39,7 @@ def run(config: PickByHandConfig) -> Result:
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 
-def _say_training(config: PickByHandConfig, folder: Path, removed: int, ignored: int) -> None:
+def _say_training(config: PickByHandConfig, folder: Path, removed: str, ignored: str) -> None:
     """The command that learns from the labels."""
     ignores = any((folder / ignored).glob("*.mrc"))
     print(

@@ -42,14 +42,14 @@ class TwoNetworks(nn.Module):
         super().__init__()
         self.background, self.contamination = _one_network(), _one_network()
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.background(x), self.contamination(x)], 1)
 
 
 class LastConvolution(nn.Conv2d):
     """To a single channel: four times faster to train where channels are not the last axis, whatever the rest uses."""
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.conv2d(x.contiguous(), self.weight.contiguous(), self.bias, padding=self.padding)
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...core.devices import in_memory_format
 from .blocks import ConvBlock, ImageSwinConvBlock, Perceptron
 from .method import DenoiserMethod
 from .scales import FrequencyScale
@@ -129,7 +130,7 @@ class SwinConv(DenoiserMethod):
     ema = 0.995
 
     def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
-        return SwinConvUNet(box).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
+        return in_memory_format(SwinConvUNet(box), torch.channels_last)
 
     def usual_steps(self, particles: int) -> int:
         return 6000 if particles >= 500 else 3000
