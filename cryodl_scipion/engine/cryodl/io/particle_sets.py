@@ -21,7 +21,7 @@ from .warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..core.optics import Optics
+    from ..core.optics import OpticsTable
     from .relion_tables import Groups
 
 
@@ -51,7 +51,7 @@ class ParticleSet:
     micrographs: typing.Sequence[str]
     angles: np.ndarray | None
     shifts_yx: np.ndarray | None
-    optics: typing.Sequence[Optics] | None
+    optics: OpticsTable | None
     ctf_state: str
     halves: np.ndarray | None
     classes: np.ndarray | None

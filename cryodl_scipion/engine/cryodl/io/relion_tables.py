@@ -13,7 +13,7 @@ import numpy as np
 from .particles import MICROSCOPE
 
 if typing.TYPE_CHECKING:
-    from ..core.optics import Optics, OpticsTable
+    from ..core.optics import OpticsTable
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -25,7 +25,7 @@ class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
 
     pixel_size: float
-    optics: typing.Sequence[Optics] | None
+    optics: OpticsTable | None
     ctf_state: str
 
 

@@ -66,7 +66,7 @@ class Classification:
         self.generator = torch.Generator().manual_seed(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
-        self.bank: Bank | None = None
+        self.bank: Bank  # made by sort_first, or kept by a stopped run
 
     # ----- levels
     def levels(self) -> list[int]:
@@ -191,7 +191,7 @@ class Classification:
         self._split(places, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
         return len(empty)
 
-    def _split(self, places: np.ndarray, children: np.ndarray) -> None:
+    def _split(self, places: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
         labels = np.full(len(self.records), -1)
         labels[places] = self.state.labels[places]
         for parent, pair in children.items():

@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from .blocks import Bottleneck
-from .method import DenoiserMethod
+from .method import DenoiserMethod, DenoiserNetwork
 
 if typing.TYPE_CHECKING:
     from .scales import Statistics
-    from .swinconv import SwinConvUNet
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 RESIDUAL = (2, 2, 2, 3, 3, 3)  # blocks after each convolution
@@ -27,7 +26,7 @@ def depth(box: int) -> int:
     return min(len(WIDTHS), max(1, (box // 2).bit_length() - 1))
 
 
-class GeneratorUNet(nn.Module):
+class GeneratorUNet(DenoiserNetwork):
     """Residual U-net of the published GAN, (b, 1, box, box) in and out.
 
     Published are: an encoder 64-128-256-512-512-512 of 4x4 convolutions of stride 2, after each 2-3 bottleneck residual
@@ -40,6 +39,8 @@ class GeneratorUNet(nn.Module):
     that tanh can reach them. Boxes are padded with zeros to a multiple of what the depth needs; boxes under 128 px have
     fewer layers, the last ones left out.
     """
+
+    range: torch.Tensor
 
     def __init__(self, box: int) -> None:
         super().__init__()
@@ -112,7 +113,7 @@ class ConditionalGAN(DenoiserMethod):
     adversarial = 1.0
     uses_ctf = False
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
 
     def usual_steps(self, particles: int) -> int:

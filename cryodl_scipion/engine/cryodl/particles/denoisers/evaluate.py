@@ -48,14 +48,20 @@ class Bench:
     signal: torch.Tensor
     noise: torch.Tensor
 
+    @property
+    def known_projector(self) -> Projector:
+        """The projector. Raises ValueError where the structure is unknown."""
+        if self.projector is None:
+            raise ValueError(f"The structure of the particles {self.particles.path} is not known.")
+        return self.projector
+
     def prepared(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
         return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
 
     def truth(self, rows: np.ndarray) -> torch.Tensor:
         """(m, box, box) projections."""
-        place = self.particles.angles[rows], self.particles.shifts_yx[rows]
-        return self.projector.project(*place, self.particles.box).cpu()
+        return self.known_projector.project(*self.particles.poses(rows), self.particles.box).cpu()
 
     def denoised(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
@@ -113,6 +119,8 @@ def bench_of(
     images = prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast)
     noise = noise_spectrum(images, diameter_px)
     if projector is None:
+        if like is None:
+            raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")
         return Bench(particles, None, denoiser, contrast, diameter_px, like.amplitude, like.signal, noise), notes
     fit = fit_structure(particles, projector, diameter_px)
     amplitude = abs(fit.amplitude)

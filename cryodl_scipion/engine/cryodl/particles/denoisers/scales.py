@@ -64,6 +64,11 @@ class FrequencyScale(torch.nn.Module):
     weights.
     """
 
+    signal: torch.Tensor
+    noise: torch.Tensor
+    sharpen: torch.Tensor
+    amplitude: torch.Tensor
+
     def __init__(self, box: int, sharpening: float) -> None:
         super().__init__()
         self.box, self.sharpening = box, sharpening

@@ -121,7 +121,7 @@ class Given:
         from ...likelihood.signal import find_contrast, fit_structure
 
         diameter_px = diameter / particles.pixel_size
-        self.notes = []
+        self.notes = list[str]()
         if contrast == "auto":
             contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
             self.notes = [] if sure else [sentence]
@@ -151,10 +151,10 @@ class Given:
     spread = 0.0  # px: shifts are given, too
 
     def offset(self, rows: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)
+        return torch.as_tensor(self.particles.poses(rows)[1], dtype=torch.float32, device=self.device)
 
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
-        matrices = rotation_matrices(self.particles.angles[rows])
+        matrices = rotation_matrices(self.particles.poses(rows)[0])
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
 
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:

@@ -129,7 +129,7 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
     return float(tried[int(chance.argmax())])
 
 
-def smooth_strength(match: torch.Tensor, power: torch.Tensor, width: float) -> tuple[float, float]:
+def smooth_strength(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
     """Strength and fall (see Fit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
