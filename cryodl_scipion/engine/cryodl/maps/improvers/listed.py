@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 import typing
 from pathlib import Path
@@ -40,13 +41,13 @@ class Entry:
         return [MAP_ADDRESS.format(emdb=self.emdb, file=self.map_file), MODEL_ADDRESS.format(file=self.model_file)]
 
 
-def read_ids(path: str) -> tuple[list[Entry], list[str]]:
+def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
     """Entries of a CSV file, and sentences about lines that name no pair.
 
     The first line names the columns (COLUMNS), others are not looked at. Of several models the first is taken. Raises
     FileNotFoundError; ValueError that names missing columns, or the lines with ids or resolutions that are none.
     """
-    path = Path(path)
+    path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"The list {path} (--ids) does not exist.")
     with open(path, newline="", encoding="utf-8-sig") as file:

@@ -31,7 +31,8 @@ class Browser(Slices):
     ) -> None:
         Slices.__init__(self, tomograms)
         check_name(annotator, "annotator")
-        self.store, self.annotator, self.active, self.message = store, annotator, None, ""
+        self.store, self.annotator, self.message = store, annotator, ""
+        self.active: Sheet | None = None
         self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
         for name, tomogram, _ in tomograms:
             store.place(name, tomogram.path, tomogram.shape)
@@ -92,7 +93,7 @@ class Browser(Slices):
         found = self.store.counts(self.annotator)
         return {f: tuple(found.get(f, {}).get(kind, 0) for kind in (POSITIVE, NEGATIVE)) for f in self.features}
 
-    def select(self, sheet: Sheet | None) -> None:
+    def select(self, sheet: Sheet) -> None:
         self.z, self.active = sheet.z, sheet
         self.message = {
             EMPTY: "Draw the feature on this tile; it is kept as soon as something is drawn.",

@@ -22,7 +22,8 @@ class Sheet:
         negative: bool = False,
         tile: Tile | None = None,
     ) -> None:
-        self.centre_zyx, self.size, self.negative, self.tile = tuple(centre_zyx), size, negative, tile
+        z, y, x = centre_zyx
+        self.centre_zyx, self.size, self.negative, self.tile = (z, y, x), size, negative, tile
         self.drawing = np.full((size, size), WITHOUT, np.int16) if drawing is None else drawing
 
     @property

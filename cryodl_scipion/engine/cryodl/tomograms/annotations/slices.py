@@ -21,7 +21,7 @@ class Slices:
 
     def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:
         self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
-        self._limits: dict[str, tuple[float, float]] = {}
+        self._limits: dict[tuple[int, int], tuple[float, float]] = {}
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Slices:
     def change_contrast(self, step: int) -> None:
         self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 10))
 
-    def _sample(self) -> np.ndarray:
+    def _sample(self) -> list[np.ndarray]:
         """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
         step, values = max(1, max(self.shape[1:]) // WIDTH), []
         for z in spread(range(self.shape[0]), SAMPLED):

@@ -36,7 +36,9 @@ class AnnotationWindow:
     """figure: matplotlib's, of any canvas. session: Session."""
 
     def __init__(self, figure: typing.Any, session: Session) -> None:
-        self.figure, self.session, self._shown, self._pan = figure, session, None, None
+        self.figure, self.session = figure, session
+        self._shown: tuple[int, int, int, float] | None = None
+        self._pan: tuple[float, float] | None = None
         self._place = session.shape[1] // 2, session.shape[2] // 2, session.size
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
         self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
@@ -62,7 +64,8 @@ class AnnotationWindow:
         """{key: function}"""
         s = self.session
         slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
-        keys = {key: lambda step=step: s.choose_slice(s.z + step) for key, step in slices.items()}
+        go = lambda step: lambda: s.choose_slice(s.z + step)
+        keys: dict[str, typing.Callable[[], typing.Any]] = {key: go(step) for key, step in slices.items()}
         keys.update(
             {
                 "+": lambda: s.change_brush(1),
@@ -91,7 +94,7 @@ class AnnotationWindow:
         return keys
 
     def _add_buttons(self) -> None:
-        self.buttons = {}
+        self.buttons: dict[str, typing.Any] = {}
         for row, (key, label) in enumerate(BUTTONS):
             axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
             self.buttons[key] = Button(axes, label, color=_OFF, hovercolor="0.85")
@@ -201,7 +204,8 @@ class AnnotationWindow:
         s = self.session
         self.slider.valmax = s.shape[0]
         self.slider.ax.set_xlim(1, max(s.shape[0], 2))
-        for widget, value in ((self.slider, s.z + 1), (self.box, s.feature)):
+        widgets: tuple[tuple[typing.Any, int | str], ...] = ((self.slider, s.z + 1), (self.box, s.feature))
+        for widget, value in widgets:
             if (widget.val if widget is self.slider else widget.text) != value:
                 widget.eventson = False
                 widget.set_val(value)

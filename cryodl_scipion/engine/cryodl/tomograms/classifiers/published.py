@@ -68,7 +68,7 @@ def started(network: nn.Sequential) -> nn.Sequential:
     for layer in network.modules():
         if isinstance(layer, (nn.Conv3d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(typing.cast("torch.Tensor", layer.bias))
     return network
 
 

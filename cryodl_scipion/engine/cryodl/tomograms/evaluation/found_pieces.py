@@ -48,7 +48,8 @@ def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, Pi
     is nothing in the labels}. Voxels that nobody knows are in no piece."""
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
     starts = range(0, pair.shape[0], slices)
-    finders, most = (PieceFinder(labels), PieceFinder(labels)), dict.fromkeys(labels, (-1, 0))
+    finders = PieceFinder(labels), PieceFinder(labels)
+    most: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
     for z in starts:
         found, truth = _slab(pair, z, slices)
         for label in labels:

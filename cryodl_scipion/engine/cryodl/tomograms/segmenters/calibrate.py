@@ -113,8 +113,8 @@ def validation_figures(
     truths = [t >= 0.5 for t in targets]
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
     hit, raw = join(truths), join(outputs)
-    errors = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
-    errors = [e for e in errors if e is not None]
+    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
+    errors = [e for e in found if e is not None]
     ranked = dataclasses.asdict(Counted.of(hit, raw))
     figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
     return dict(
