@@ -5,7 +5,6 @@ import typing
 
 from .params import param
 
-# The microscope of all simulations.
 _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     defocus_min=dict(
         help="Minimum mean defocus; positive is underfocus.",
@@ -42,7 +41,7 @@ def optics_field(name: str) -> typing.Any:
     return param(**_OPTICS[name])
 
 
-def _defocus_problems(config: typing.Any) -> typing.List[str]:
+def defocus_problems(config: typing.Any) -> typing.List[str]:
     """Sentences about a range of defoci that is none."""
     if config.defocus_max >= config.defocus_min:
         return []

@@ -28,7 +28,7 @@ def tilt_field(which: str, default: float) -> typing.Any:
     )
 
 
-def contrast_field() -> typing.Any:
+def subtomogram_contrast_field() -> typing.Any:
     return param(
         "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
         "the log and the result say it.",
