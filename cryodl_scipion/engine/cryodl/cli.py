@@ -187,6 +187,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> typing.NoReturn:
+        """Say what is wrong in one line, and end with exit code 2."""
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib

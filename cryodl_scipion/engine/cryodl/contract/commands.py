@@ -82,6 +82,7 @@ class Command:
 
     @property
     def summary(self) -> str:
+        """The first line of the config's docstring."""
         return str(self.config.__doc__).strip().splitlines()[0]
 
 

@@ -32,14 +32,17 @@ class ParamInfo:
 
     @property
     def required(self) -> bool:
+        """Whether the user must give it."""
         return self.default is REQUIRED
 
     @property
     def label_with_unit(self) -> str:
+        """The form's label."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def flag(self) -> str:
+        """The option on the command line."""
         return "--" + self.name.replace("_", "-")
 
 

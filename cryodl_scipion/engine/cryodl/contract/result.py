@@ -127,10 +127,12 @@ class Failure:
     message: str
 
     def write(self, path: str) -> None:
+        """Write failure.json."""
         write_json(path, dict(contract_version=CONTRACT_VERSION, **dataclasses.asdict(self)))
 
     @classmethod
     def read(cls, path: str) -> "Failure":
+        """The Failure of a failure.json."""
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         data.pop("contract_version", None)

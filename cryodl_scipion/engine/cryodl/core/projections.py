@@ -43,6 +43,7 @@ class Projector:
 
     @property
     def device(self) -> torch.device:
+        """Where its density is."""
         return self.transform.device
 
     def density(self) -> torch.Tensor:

@@ -107,6 +107,7 @@ def write_micrograph(
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name is that of a TIFF, compressed or not."""
     name = str(path).lower()
     for ending in (".gz", ".bz2"):
         name = name[: -len(ending)] if name.endswith(ending) else name

@@ -52,6 +52,7 @@ class MrcHeader:
 
     @property
     def mode(self) -> int:
+        """MRC's number for the type of the values."""
         return int(self.record.mode)
 
     @property

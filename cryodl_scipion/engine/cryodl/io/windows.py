@@ -113,11 +113,20 @@ def _fit_screen(figure: typing.Any) -> None:
 class MouseAndKeys(typing.Protocol):
     """What a window does with mouse and keys, in px of the picture."""
 
-    def press(self, event: typing.Any) -> None: ...
-    def motion(self, event: typing.Any) -> None: ...
-    def release(self, event: typing.Any) -> None: ...
-    def scroll(self, event: typing.Any) -> None: ...
-    def key(self, event: typing.Any) -> None: ...
+    def press(self, event: typing.Any) -> None:
+        """A button of the mouse goes down."""
+
+    def motion(self, event: typing.Any) -> None:
+        """The mouse moves."""
+
+    def release(self, event: typing.Any) -> None:
+        """A button of the mouse goes up."""
+
+    def scroll(self, event: typing.Any) -> None:
+        """The wheel turns."""
+
+    def key(self, event: typing.Any) -> None:
+        """A key goes down."""
 
 
 def connect(figure: typing.Any, window: MouseAndKeys) -> None:

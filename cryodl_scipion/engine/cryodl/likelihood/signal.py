@@ -26,6 +26,7 @@ class Fit:
 
     @property
     def sure(self) -> bool:
+        """Whether the amplitude is clearly not 0."""
         return abs(self.amplitude) > SURE * self.error
 
 

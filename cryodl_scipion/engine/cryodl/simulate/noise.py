@@ -51,9 +51,11 @@ class MicroscopeNoise:
         return shaped_noise(1 + solvent, shape, rng, device)
 
     def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
+        """The noise of one micrograph: this one for all."""
         return self
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> None:
+        """Factors of the signal in Fourier space: none."""
         return None
 
 
@@ -78,6 +80,7 @@ class MeasuredNoise:
         return shaped_noise(self._on_grid(self.spectra[0], shape, device), shape, rng, device)
 
     def chosen(self, rng: np.random.Generator) -> MeasuredNoise:
+        """The noise of one micrograph: one of the measured spectra."""
         return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:

@@ -82,6 +82,7 @@ class SubtomogramSimulator:
 
     @property
     def at_a_time(self) -> int:
+        """Subtomograms that are made in one piece."""
         return max(1, CHUNK_VALUES // (len(self.tilts) * self.rows * self.width))
 
     def truth(self, indices: range) -> Truth:

@@ -105,6 +105,7 @@ class TrainSegmenterConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.labels) == bool(self.annotations):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "

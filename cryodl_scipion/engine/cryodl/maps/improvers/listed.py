@@ -30,14 +30,17 @@ class Entry:
 
     @property
     def map_file(self) -> str:
+        """Name of the map's file in EMDB."""
         return f"emd_{self.emdb}.map.gz"
 
     @property
     def model_file(self) -> str:
+        """Name of the model's file in the PDB."""
         return f"{self.pdb}.cif.gz"
 
     @property
     def addresses(self) -> list[str]:
+        """URLs of map and model."""
         return [MAP_ADDRESS.format(emdb=self.emdb, file=self.map_file), MODEL_ADDRESS.format(file=self.model_file)]
 
 

@@ -26,6 +26,7 @@ class ImproverMethod:
         raise NotImplementedError
 
     def optimizer(self, network: SwinConvUNet) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )

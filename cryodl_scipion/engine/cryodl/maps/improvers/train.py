@@ -49,6 +49,7 @@ class ImproverTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps()
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -56,6 +56,7 @@ class HalfMaps:
 
     @property
     def full(self) -> np.ndarray:
+        """(z, y, x) mean of the half-maps."""
         return 0.5 * (self.half1 + self.half2)
 
 

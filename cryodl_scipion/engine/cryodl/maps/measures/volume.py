@@ -41,6 +41,7 @@ class Volume:
 
     @property
     def isotropic(self) -> bool:
+        """Whether the voxels are cubes."""
         return float(np.ptp(self.voxels_zyx)) < ISOTROPIC * self.pixel_size
 
     def places(self, xyz: np.ndarray | typing.Sequence[list[int]]) -> np.ndarray:

@@ -98,6 +98,7 @@ class HandWindow:
             self.refresh()
 
     def press(self, event: typing.Any) -> None:
+        """Begin a pick, a stroke, or a move of the picture."""
         if event.inaxes is not self.view.axes or self.session.busy:
             return
         if event.button == 2:
@@ -107,6 +108,7 @@ class HandWindow:
             self.refresh()
 
     def motion(self, event: typing.Any) -> None:
+        """Go on with what the pressed button began."""
         if event.inaxes is not self.view.axes:
             return
         if self._pan is not None:
@@ -118,16 +120,19 @@ class HandWindow:
             self.view.draw_moving()
 
     def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
         self._pan = None
         if self.session.busy:
             self.session.release()
             self.refresh()
 
     def scroll(self, event: typing.Any) -> None:
+        """Zoom around the mouse."""
         if event.inaxes is self.view.axes:
             self.do(lambda: zoom_axes(self.view.axes, self.session.shape, _ZOOM**event.step, event.xdata, event.ydata))
 
     def key(self, event: typing.Any) -> None:
+        """Do what the key stands for; x removes the pick under the mouse."""
         if event.key == "x" and event.inaxes is self.view.axes:
             self.do(lambda: self.session.remove(event.ydata, event.xdata))
         elif event.key in self.keys:

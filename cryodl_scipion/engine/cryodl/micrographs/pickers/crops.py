@@ -46,10 +46,12 @@ class LabelledImage(Measured):
 
     @property
     def usable(self) -> torch.Tensor:
+        """(h, w) bool: where the image may be learnt from."""
         return self.valid if self.allowed is None else self.valid & self.allowed
 
     @property
     def dense(self) -> bool:
+        """Whether what is not a particle is background."""
         return self.labels == "complete"
 
 

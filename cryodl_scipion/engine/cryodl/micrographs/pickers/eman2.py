@@ -80,6 +80,7 @@ class EMAN2(HeatmapPicker):
         return TwoNetworks()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=1e-6)
 
     def usual_steps(self, particles: int, labels: str) -> int:

@@ -61,6 +61,7 @@ class PickerMethod:
         return network
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, particles: int, labels: str) -> int:

@@ -55,6 +55,7 @@ class PatchPicker(PickerMethod):
         return self.window
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Stochastic gradient descent with momentum."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
 
     def usual_steps(self, particles: int, labels: str) -> int:

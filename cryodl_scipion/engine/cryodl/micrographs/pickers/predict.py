@@ -43,7 +43,8 @@ class WorkingSize(typing.Protocol):
     """What has the px of a particle's diameter in the network's input, as a PickerMethod."""
 
     @property
-    def working_diameter(self) -> float: ...
+    def working_diameter(self) -> float:
+        """px of a particle's diameter in the network's input."""
 
 
 @dataclasses.dataclass

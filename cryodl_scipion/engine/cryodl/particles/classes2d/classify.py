@@ -40,6 +40,7 @@ class State:
 
     @classmethod
     def of(cls, count: int) -> "State":
+        """The State of so many particles before anything is known of them."""
         return cls(
             np.full(count, -1),
             np.zeros(count, np.float32),
@@ -212,6 +213,7 @@ class Classification:
             yield (part, *self.records.read(part, self.device))
 
     def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> Bank:
+        """The Bank of particles (places) with these labels, (n,) of all records, in their present poses."""
         bank = Bank(self.grid, classes, self.device)
         for fold in range(FOLDS):
             for part, samples, squared in self._batches(places[self.folds[places] == fold]):

@@ -120,4 +120,5 @@ class ConditionalGAN(DenoiserMethod):
         return EPOCHS * particles
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam with beta1 0.5."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))

@@ -64,12 +64,15 @@ class Bench:
         return self.known_projector.project(*self.particles.poses(rows), self.particles.box).cpu()
 
     def denoised(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
+        """(m, box, box) what the denoiser makes of prepared images."""
         return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
 
     def filtered(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
+        """(m, box, box) Wiener estimates of prepared images."""
         return wiener_filter(images, ctf, self.signal, self.noise)
 
     def chunks(self) -> typing.Iterator[np.ndarray]:
+        """Yields all rows, CHUNK at a time."""
         for start in range(0, len(self.particles), CHUNK):
             yield np.arange(start, min(start + CHUNK, len(self.particles)))
 
@@ -89,6 +92,7 @@ class Curves:
         return {kind: float(mean_frc(getattr(self, kind)).mean()) for kind in KINDS}
 
     def mean_curves(self) -> dict[str, list[float]]:
+        """{kind: mean FRC in each ring}."""
         return {kind: [round(float(v), 5) for v in getattr(self, kind).mean(0)] for kind in KINDS}
 
     def resolutions(self, pixel_size: float, box: int) -> dict[str, dict[str, float | None]]:

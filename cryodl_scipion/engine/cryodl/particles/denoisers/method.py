@@ -76,11 +76,13 @@ class DenoiserMethod:
         raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )
 
     def build_discriminator(self, box: int) -> torch.nn.Module:
+        """The network that judges pictures, untrained."""
         return PatchDiscriminator(box)
 
     def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:

@@ -56,6 +56,7 @@ class DenoiserTask(Task):
 
     @property
     def denoiser(self) -> DenoiserNetwork:
+        """The network that learns."""
         return typing.cast("DenoiserNetwork", self.networks["denoiser"])
 
     @property
@@ -152,6 +153,7 @@ class DenoiserTask(Task):
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(iter(self.networks["denoiser"].state_dict().values())).device
 
     def memory(self) -> typing.Any:

@@ -37,6 +37,7 @@ class Motion:
 
     @property
     def verdict(self) -> str:
+        """'motion' if the p-value is significant, else 'no motion'."""
         return "motion" if self.p_value < SIGNIFICANT else "no motion"
 
 

@@ -58,6 +58,7 @@ class Evidence:
 
     @classmethod
     def joined(cls, parts: typing.Sequence[Evidence]) -> Evidence:
+        """One Evidence of several, in their order."""
         return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(cls)))
 
 

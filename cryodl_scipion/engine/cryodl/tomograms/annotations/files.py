@@ -18,6 +18,7 @@ from ...io.volume_writer import OpenVolume, new_volume
 
 
 def write_table(folder: str, table: typing.Mapping[str, typing.Any]) -> None:
+    """Write the table of a folder of annotations."""
     write_json(os.path.join(folder, TABLE), dict(version=VERSION, **table))
 
 

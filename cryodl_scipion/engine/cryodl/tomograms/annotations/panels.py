@@ -32,6 +32,7 @@ class Words:
         figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
 
     def show(self, session: Session) -> None:
+        """State and message of a session."""
         mode = (
             "marking tiles WITHOUT it"
             if session.marking

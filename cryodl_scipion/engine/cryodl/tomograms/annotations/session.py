@@ -136,6 +136,7 @@ class Session(Browser):
         self._keep(sheet)
 
     def change_brush(self, step: int) -> None:
+        """A wider brush, or a narrower one for a negative number of steps."""
         self.brush = BRUSHES[int(np.clip(BRUSHES.index(self.brush) + step, 0, len(BRUSHES) - 1))]
 
     # ----- parts

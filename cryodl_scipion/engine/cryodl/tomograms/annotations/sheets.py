@@ -28,10 +28,12 @@ class Sheet:
 
     @property
     def z(self) -> int:
+        """Its slice."""
         return self.centre_zyx[0]
 
     @property
     def corner_yx(self) -> tuple[int, int]:
+        """px of its first pixel."""
         return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
 
     @property

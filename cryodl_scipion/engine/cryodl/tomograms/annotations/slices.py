@@ -25,6 +25,7 @@ class Slices:
 
     @property
     def name(self) -> str:
+        """Name of the tomogram that is shown."""
         return self.tomograms[self.number][0]
 
     @property
@@ -48,9 +49,11 @@ class Slices:
         return middle - half, middle + half
 
     def change_averaging(self) -> None:
+        """Show the mean of the next number of slices."""
         self.averaged = AVERAGED[(AVERAGED.index(self.averaged) + 1) % len(AVERAGED)]
 
     def change_contrast(self, step: int) -> None:
+        """More contrast, or less for a negative number of steps."""
         self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 10))
 
     def _sample(self) -> list[np.ndarray]:

@@ -80,10 +80,12 @@ class AnnotationStore:
 
     @property
     def features(self) -> list[str]:
+        """Names of the features that have tiles."""
         return list(dict.fromkeys(t.feature for t in self.entries))
 
     @property
     def annotators(self) -> list[str]:
+        """Names of those who drew tiles."""
         return list(dict.fromkeys(t.annotator for t in self.entries))
 
     def counts(self, annotator: str | None = None) -> dict[str, dict[str, int]]:

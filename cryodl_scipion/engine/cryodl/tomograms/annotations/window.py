@@ -109,12 +109,15 @@ class AnnotationWindow:
             self.refresh()
 
     def toggle_uncertain(self) -> None:
+        """Begin or end drawing what is uncertain."""
         self.session.uncertain, self.session.marking = not self.session.uncertain, False
 
     def toggle_marking(self) -> None:
+        """Begin or end putting tiles without the feature."""
         self.session.marking, self.session.uncertain = not self.session.marking, False
 
     def toggle_hidden(self) -> None:
+        """Hide the drawings, or show them again."""
         self.slice_view.hidden = not self.slice_view.hidden
 
     def name_feature(self, text: str) -> None:
@@ -128,6 +131,7 @@ class AnnotationWindow:
         self.refresh()
 
     def press(self, event: typing.Any) -> None:
+        """Choose a tile, begin a stroke, or move the picture."""
         s = self.session
         if event.inaxes is self.slice_view.axes and event.button == 1:
             self.do(lambda: s.click(event.ydata, event.xdata))
@@ -142,6 +146,7 @@ class AnnotationWindow:
                 self.refresh()
 
     def motion(self, event: typing.Any) -> None:
+        """Go on with what the pressed button began."""
         s, inside = self.session, event.inaxes is self.tile_view.axes
         self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
         if inside and s.drawing:
@@ -154,12 +159,14 @@ class AnnotationWindow:
         self.tile_view.draw_strokes(s.active)
 
     def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
         self._pan = None
         if self.session.drawing:
             self.session.end()
             self.refresh()
 
     def scroll(self, event: typing.Any) -> None:
+        """Go to other slices or tiles; with the control key, zoom."""
         zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
         if zooms and event.inaxes is self.slice_view.axes:
             self.do(lambda: self.slice_view.zoom(_ZOOM**event.step, event.xdata, event.ydata))
@@ -169,6 +176,7 @@ class AnnotationWindow:
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 
     def key(self, event: typing.Any) -> None:
+        """Do what the key stands for."""
         if not self.box.capturekeystrokes and event.key in self.keys:
             self.do(self.keys[event.key])
 

@@ -53,6 +53,7 @@ class PublishedClassifier(ClassifierMethod):
         return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
 
     def predictor(

@@ -33,6 +33,7 @@ class PieceCounts:
         return PieceCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     def figures(self) -> dict[str, typing.Any]:
+        """The counts, and recall and precision of pieces; None where nothing is counted."""
         return dict(
             pieces_true=self.true,
             pieces_detected=self.detected,

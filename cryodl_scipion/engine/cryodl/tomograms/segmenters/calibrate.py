@@ -54,12 +54,15 @@ class Calibration:
 
     @property
     def score_offset(self) -> float:
+        """Offset by which scores are 0.5 at the boundary."""
         return self.offset - math.log(self.boundary / (1 - self.boundary))
 
     def probability(self, raw: np.ndarray) -> np.ndarray:
+        """Probabilities of raw scores, of any shape."""
         return calibrate(_bounded(raw), (self.slope, self.offset))
 
     def score(self, raw: np.ndarray) -> np.ndarray:
+        """Scores in [0, 1] of raw ones, of any shape; 0.5 is the boundary."""
         return calibrate(_bounded(raw), (self.slope, self.score_offset))
 
 

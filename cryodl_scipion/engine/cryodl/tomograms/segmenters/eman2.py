@@ -67,6 +67,7 @@ class EMAN2(SegmenterMethod):
         return ShallowNetwork()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: stochastic gradient descent."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
 
     def usual_steps(self, tiles: int) -> int:

@@ -54,6 +54,7 @@ class SegmenterTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(len(self.training))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
@@ -109,6 +110,7 @@ class SegmenterTask(Task):
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.networks.parameters()).device
 
 

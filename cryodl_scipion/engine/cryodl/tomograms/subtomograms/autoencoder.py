@@ -39,6 +39,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(*layers)
 
     def decode(self, places: torch.Tensor) -> torch.Tensor:
+        """(n, 1, box, box, box) volumes of places (n, components)."""
         return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
 
 
@@ -67,6 +68,7 @@ class EmbeddingTask(Task):
 
     @property
     def autoencoder(self) -> Autoencoder:
+        """The network that learns."""
         return typing.cast("Autoencoder", self.networks["autoencoder"])
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
@@ -91,6 +93,7 @@ class EmbeddingTask(Task):
         return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """Weighted mean square of what the network leaves, over that of the weights, of some rows."""
         network = self.autoencoder
         device = next(network.parameters()).device
         values, weights = self.values[rows], self.weights[rows].to(device)

@@ -37,9 +37,11 @@ class Frame:
 
     @property
     def width(self) -> float:
+        """Side of the box, Å."""
         return self.box * self.pixel_size
 
     def ball(self, device: torch.device | None = None) -> HalfBall:
+        """The HalfBall of its coefficients."""
         return HalfBall(self.box, self.radius, device)
 
 
