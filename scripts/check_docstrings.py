@@ -100,7 +100,7 @@ def faults(function: Function) -> typing.Iterator[str]:
         yield f"Parameters has {', '.join(entries) or 'nothing'}; the arguments are {', '.join(wanted)}"
     for name, words in entries.items():
         annotation = wanted.get(name, "")
-        if ARRAY.search(annotation) and not SHAPE.search(words):
+        if ARRAY.search(annotation) and "Callable" not in annotation and not SHAPE.search(words):
             yield f"the shape of {name} is missing: `{name} : ndarray, (n, 2)`"
         if re.fullmatch(r"float( \| None)?", annotation) and "," not in words:
             yield f"the unit of {name} is missing: `{name} : float, Å`, or `float, no unit`"

@@ -64,6 +64,14 @@ class HalfBall:
 
 
 def side_by_side(values: torch.Tensor) -> torch.Tensor:
-    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
-    b."""
+    """Real parts, then imaginary parts, of complex values: the product of two such is Re sum conj(a) b.
+
+    Parameters
+    ----------
+    values : Tensor, (..., d) complex
+
+    Returns
+    -------
+    Tensor, (..., 2 d)
+    """
     return torch.cat([values.real, values.imag], dim=-1)
