@@ -16,6 +16,7 @@ SECTION = re.compile(r"^([A-Z][a-z]+)\n-+$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.*)$", re.MULTILINE)
 SHAPE = re.compile(r"\([^()]*\)|of any shape|of the shape of|no axes")
 ARRAY = re.compile(r"\bnp\.ndarray\b|\btorch\.Tensor\b|^Tensor\b|^ArrayLike\b")
+CONTAINER = re.compile(r"typing\.(Callable|Mapping)\b|dict\b")
 Function = typing.Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
 
@@ -100,7 +101,7 @@ def faults(function: Function) -> typing.Iterator[str]:
         yield f"Parameters has {', '.join(entries) or 'nothing'}; the arguments are {', '.join(wanted)}"
     for name, words in entries.items():
         annotation = wanted.get(name, "")
-        if ARRAY.search(annotation) and "Callable" not in annotation and not SHAPE.search(words):
+        if ARRAY.search(annotation) and not CONTAINER.match(annotation) and not SHAPE.search(words):
             yield f"the shape of {name} is missing: `{name} : ndarray, (n, 2)`"
         if re.fullmatch(r"float( \| None)?", annotation) and "," not in words:
             yield f"the unit of {name} is missing: `{name} : float, Å`, or `float, no unit`"

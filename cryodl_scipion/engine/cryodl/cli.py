@@ -133,7 +133,18 @@ class UserError(Exception):
 
 
 def main(arguments: typing.Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 2 the user can mend it, 1 anything else."""
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process if None.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 2 the user can mend it, 1 anything else.
+    """
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -236,5 +236,14 @@ COMMANDS = {
 
 
 def command_of(config: typing.Any) -> str:
-    """The name of the command that takes this config."""
+    """The name of the command that takes a config.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    str
+    """
     return next(c.name for c in COMMANDS.values() if c.config is type(config))

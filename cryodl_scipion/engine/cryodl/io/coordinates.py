@@ -20,11 +20,24 @@ _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
 def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key.
 
-    source: folder with .star, .box or .txt files (not searched deeper), or one such file.
-    Returns {key: (yx (n, 2) float64, scores (n,) float64)}; lists without scores have score 0. A file without
-    particles keeps its key.
-    Raises FileNotFoundError, or ValueError that names the file that cannot be understood, two files for one key, or two
-    micrographs of one file for one key.
+    Parameters
+    ----------
+    source : path
+        Folder with .star, .box or .txt files (not searched deeper), or one such file.
+
+    Returns
+    -------
+    dict
+        {key: (yx (n, 2) float64 in px, scores (n,) float64)}; lists without scores have score 0. A file without
+        particles keeps its key.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ValueError
+        That names the file that cannot be understood, two files for one key, or two micrographs of one file for one
+        key.
     """
     source = Path(source)
     if not source.exists():
@@ -57,7 +70,21 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
     """The same coordinates under the names of `names` that they belong to; the others keep their key.
 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
-    Raises ValueError if two keys belong to one name.
+
+    Parameters
+    ----------
+    coordinates : dict
+        Of micrographs' keys.
+    names : collection of str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If two keys belong to one name.
     """
     plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, str]()
     for key in coordinates:
@@ -76,8 +103,16 @@ def write_coordinates(
 ) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
-    yx: (n, 2) centres in px of the micrograph. scores: (n,). comment: one line for the head of the file.
-    numbers: more columns by their name, (n,) whole numbers each; programs that do not know them leave them alone.
+    Parameters
+    ----------
+    path : path
+    yx : ndarray, (n, 2)
+        Centres in px of the micrograph.
+    scores : ndarray, (n,)
+    comment : str
+        One line for the head of the file.
+    **numbers : ndarray, (n,) each
+        More columns by their name, whole numbers; programs that do not know them leave them alone.
     """
     lines = [f"# {comment}"] if comment else []
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]

@@ -70,6 +70,14 @@ class MrcHeader:
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    MrcHeader
+
     Raises
     ------
     ValueError
@@ -112,7 +120,18 @@ def _parse(head: bytes) -> np.recarray:
 
 
 def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
-    """All values of an MRC file: (ny, nx), (nz, ny, nx), or four axes for a stack of volumes; of the file's type.
+    """All values of an MRC file, of the file's type.
+
+    Parameters
+    ----------
+    path : path
+    header : MrcHeader
+        Of the file.
+
+    Returns
+    -------
+    ndarray, (ny, nx) or (nz, ny, nx)
+        Four axes for a stack of volumes.
 
     Raises
     ------

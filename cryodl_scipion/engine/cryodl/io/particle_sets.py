@@ -116,16 +116,43 @@ class ParticleSet:
 
 
 def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
-    """A CTF as it is in images that were treated: see ParticleSet.ctf_state."""
+    """A CTF as it is in images that were treated: see ParticleSet.ctf_state.
+
+    Parameters
+    ----------
+    ctf : Tensor, (..., h, w // 2 + 1)
+    state : str
+        'none', 'flipped' or 'multiplied'.
+
+    Returns
+    -------
+    Tensor, of the shape of ctf
+    """
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
 def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = ()) -> ParticleSet:
     """The ParticleSet of a STAR file.
 
-    need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked
-    for beside the STAR file, in the folders above it (RELION's project folder), then in the current folder. Raises
-    FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    Stacks are looked for beside the STAR file, in the folders above it (RELION's project folder), then in the current
+    folder.
+
+    Parameters
+    ----------
+    path : path
+    need : collection of str
+        Of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones).
+
+    Returns
+    -------
+    ParticleSet
+
+    Raises
+    ------
+    FileNotFoundError
+        If a stack is not there.
+    ValueError
+        That names the file, what it lacks and what to do.
     """
     unknown = set(need) - set(NEEDS)
     if unknown:
@@ -149,10 +176,27 @@ def write_particles_star(
 ) -> None:
     """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
-    changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle
-    in this order; the raw image's name goes to rlnImageOriginalName. pixel_size (Å/px), box (px): of the new images.
     Images that were found by names relative to a folder above the new file keep such names; others get names relative
     to the new file's folder.
+
+    Parameters
+    ----------
+    path : path
+    particles : ParticleSet
+    changes : dict, optional
+        {column: (n,) values}, added or replaced.
+    stack : str, optional
+        A new stack that holds an image of each particle in this order; the raw image's name goes to
+        rlnImageOriginalName.
+    pixel_size : float, Å/px, optional
+        Of the new images.
+    box : int, optional
+        px of the new images.
+
+    Raises
+    ------
+    ValueError
+        If a column has not one value for each particle.
     """
     columns: dict[str, typing.Sequence[str]] = dict(particles.columns)
     base = names_base(particles.names[0], particles.files[0], path)

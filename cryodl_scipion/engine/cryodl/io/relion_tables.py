@@ -36,8 +36,24 @@ def modern_tables(
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them.
 
-    tables: as star.read_tables gives them. path: for messages. dimensions: 3 for subtomograms; of files that do not say
-    it. Raises ValueError if there are no particles.
+    Parameters
+    ----------
+    tables : dict
+        As star.read_tables gives them.
+    path : path
+        For messages.
+    dimensions : int
+        3 for subtomograms; of files that do not say it.
+
+    Returns
+    -------
+    optics, columns : dict
+        {column: texts} each.
+
+    Raises
+    ------
+    ValueError
+        If there are no particles.
     """
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
@@ -111,8 +127,29 @@ def number_columns(
     names: typing.Sequence[str],
     what: str = "particle",
 ) -> np.ndarray | None:
-    """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
-    for values that are no finite numbers."""
+    """Columns as numbers.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    columns : dict
+        {column: texts}.
+    names : sequence of str
+        Of the columns.
+    what : str
+        Of what the rows are, for messages.
+
+    Returns
+    -------
+    ndarray, (n, len(names)), or None
+        None if a column is missing.
+
+    Raises
+    ------
+    ValueError
+        For values that are no finite numbers.
+    """
     if any(name not in columns for name in names):
         return None
     try:
@@ -134,8 +171,29 @@ def number_columns(
 def whole_column(
     path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]], name: str, what: str = "particle"
 ) -> np.ndarray | None:
-    """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
-    values that are no whole numbers."""
+    """A column as whole numbers.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    columns : dict
+        {column: texts}.
+    name : str
+        Of the column.
+    what : str
+        Of what the rows are, for messages.
+
+    Returns
+    -------
+    ndarray, (n,) int, or None
+        None if the column is missing.
+
+    Raises
+    ------
+    ValueError
+        For values that are no whole numbers.
+    """
     values = number_columns(path, columns, (name,), what)
     if values is None:
         return None
@@ -154,8 +212,28 @@ def groups_of_particles(
     path: str | os.PathLike[str],
     dimensions: int = 2,
 ) -> Groups:
-    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
-    other dimensions, and groups that are missing."""
+    """The Groups of the tables of modern_tables.
+
+    Parameters
+    ----------
+    optics : dict
+        {column: texts}.
+    columns : dict
+        {column: texts}.
+    path : path
+        For messages.
+    dimensions : int
+        3 for subtomograms.
+
+    Returns
+    -------
+    Groups
+
+    Raises
+    ------
+    ValueError
+        For pixel sizes or treatments that differ, images of other dimensions, and groups that are missing.
+    """
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:

@@ -130,9 +130,27 @@ def read_subtomograms(
 ) -> SubtomogramSet:
     """The SubtomogramSet of a STAR file.
 
-    need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the file has neither weights nor tilt ranges.
     Volumes are looked for as the stacks of particles are: beside the STAR file, in the folders above it, in the current
-    one. Raises FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    one.
+
+    Parameters
+    ----------
+    path : path
+    need : collection of str
+        Of 'classes' and 'angles'.
+    tilt_min, tilt_max : float, degrees
+        Where the file has neither weights nor tilt ranges.
+
+    Returns
+    -------
+    SubtomogramSet
+
+    Raises
+    ------
+    FileNotFoundError
+        If a volume is not there.
+    ValueError
+        That names the file, what it lacks and what to do.
     """
     unknown = set(need) - set(NEEDS)
     if unknown:
@@ -186,8 +204,20 @@ def write_subtomograms_star(
 ) -> None:
     """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
-    changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Names of files are relative to
-    the folder that they were relative to if that lies above the new file, else to the new file's own.
+    Names of files are relative to the folder that they were relative to if that lies above the new file, else to the
+    new file's own.
+
+    Parameters
+    ----------
+    path : path
+    subtomograms : SubtomogramSet
+    changes : dict, optional
+        {column: (n,) values}, added or replaced; None instead of values: taken out.
+
+    Raises
+    ------
+    ValueError
+        If a column has not one value for each subtomogram.
     """
     columns = dict(subtomograms.columns)
     base = names_base(subtomograms.names[0], subtomograms.files[0], path)

@@ -90,10 +90,27 @@ class Tomogram:
 
 
 def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
-    """Å/px to take for a Tomogram, and a sentence for the user or "".
+    """Pixel size to take for a tomogram.
 
-    given: of the request, or None. otherwise: what to take where the header says nothing, or None. Raises ValueError if
-    there is no pixel size at all.
+    Parameters
+    ----------
+    tomogram : Tomogram
+    given : float, Å/px, optional
+        Of the request.
+    otherwise : float, Å/px, optional
+        What to take where the header says nothing.
+
+    Returns
+    -------
+    pixel_size : float
+        Å/px.
+    sentence : str
+        For the user, or "".
+
+    Raises
+    ------
+    ValueError
+        If there is no pixel size at all.
     """
     if given is not None:
         found = tomogram.pixel_size

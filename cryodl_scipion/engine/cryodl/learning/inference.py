@@ -13,7 +13,19 @@ _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy of a network that only predicts: batch norm folded into the convolutions, weights in dtype on device."""
+    """A copy of a network that only predicts: batch norm folded into the convolutions.
+
+    Parameters
+    ----------
+    network : Module
+    device : torch.device
+    dtype : torch.dtype
+        Of the weights.
+
+    Returns
+    -------
+    Module
+    """
     copy = deepcopy(network).eval().to("cpu")
     for block in copy.modules():
         if isinstance(block, torch.nn.Sequential):
@@ -27,7 +39,16 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for the several errors that torch raises when GPU or host memory does not suffice."""
+    """Whether an error is one of the several that torch raises when GPU or host memory does not suffice.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    bool
+    """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()

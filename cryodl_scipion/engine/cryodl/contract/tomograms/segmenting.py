@@ -180,7 +180,21 @@ class SegmentOutputs(Outputs):
 
 
 def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
+    """A sentence on the answer of a model to noise.
+
+    Parameters
+    ----------
+    tomogram : str
+        Its name.
+    feature : str
+        Its name.
+    parts : dict
+        Of SegmentOutputs.noise.
+
+    Returns
+    -------
+    str
+    """
     noise, found = ("%.3g" % (100 * round(parts[key], 6)) for key in ("noise", "tomogram"))
     return (
         f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in "

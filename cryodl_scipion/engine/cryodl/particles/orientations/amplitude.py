@@ -14,8 +14,9 @@ import typing
 import numpy as np
 import torch
 
+from ...core.ball import side_by_side
 from ...core.projections import random_angles
-from ...likelihood.search import Bank, evidence, log_likelihoods, side_by_side
+from ...likelihood.search import Bank, evidence, log_likelihoods
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed, Source
