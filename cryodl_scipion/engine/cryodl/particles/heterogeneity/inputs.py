@@ -70,8 +70,8 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = width / box
-    reference = load_density(config.reference, voxel)
-    diameter = particle_diameter(reference, voxel)
+    density = load_density(config.reference, voxel)
+    diameter = particle_diameter(density, voxel)
     if diameter > width:
         raise ValueError(
             f"{config.reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
@@ -79,25 +79,25 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
         )
     copies = copy_notes(particles)
     notes = voxel_notes(config.reference, particles.pixel_size) + copies
-    notes += [] if copies else symmetry_notes(reference, config.reference)
+    notes += [] if copies else symmetry_notes(density, config.reference)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
             f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
         )
-    cube = fit_cube(reference, box)
-    mask = None if config.mask is None else _mask(config, voxel, box, cube.numpy())
+    cube = fit_cube(density, box)
+    mask = None if config.mask is None else _mask(config, config.mask, voxel, box, cube.numpy())
     contrast, more = check_alignment(particles, cube, voxel, diameter, config.reference, config.contrast)
     return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more)
 
 
-def _mask(config: FitHeterogeneityConfig, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
+def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
-    values = read_mask(config.mask, voxel, box)
+    values = read_mask(mask, voxel, box)
     held = float((values * reference).sum() / max(reference.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(
-            f"The mask {config.mask} lies outside of the molecule: it holds {held:.1%} of the density of "
+            f"The mask {mask} lies outside of the molecule: it holds {held:.1%} of the density of "
             f"{config.reference}. Give a mask in the frame of the reference."
         )
     return values
