@@ -80,8 +80,8 @@ class Membranes:
         pixel_size = self.segmentation.pixel_size
         for number, piece in enumerate(self.kept, 1):
             own, mesh = self.number == number, self.meshes[number]
-            nearest = np.flatnonzero(own & np.isfinite(self.distance))
-            nearest = nearest[self.distance[nearest].argmin()] if len(nearest) else None
+            apart = np.where(own, self.distance, np.inf)
+            nearest = int(apart.argmin()) if np.isfinite(apart).any() else None
             first, second = self.curvatures[:, own] / NM
             values = (
                 name,
@@ -95,7 +95,7 @@ class Membranes:
                 _short(_median((first + second) / 2)),
                 _short(_median(first * second)),
                 "" if nearest is None else int(self.other[nearest]),
-                "" if nearest is None else _short(self.distance[nearest]),
+                "" if nearest is None else _short(float(self.distance[nearest])),
             )
             yield dict(zip(COLUMNS, values))
 
@@ -126,7 +126,7 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
     curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
     for n, piece in enumerate(kept, 1):
         own = np.flatnonzero(number == n)
-        meshes[n], reach[own] = _one(segmentation, pieces, piece, zyx[own], normals[own], thickness)
+        meshes[n], reach[own] = _one(segmentation, pieces, int(piece), zyx[own], normals[own], thickness)
         curvatures[:, own] = _bending(voxels[number_of == n], zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
     size = segmentation.pixel_size

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The middle surface of a membrane as triangles with normals, and PLY files of it.
 
-The surface is where the height above the points on the membrane, measured along their normals, is zero, within its mask.
+The surface is where the height above the points on the membrane (along their normals) is zero, within its mask.
 A membrane that ends has a surface that ends.
 """
 
