@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
+from ...core.devices import in_memory_format
 from ...learning.training import Task
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
@@ -105,7 +106,7 @@ class CellsTask(Task):
         self.batch_size = batch_size or method.batch_size
         build: typing.Callable[..., torch.nn.Module] = method.build
         network = network or build(len(FEATURES))
-        network = network.to(memory_format=method.memory_format)  # type: ignore[call-overload]
+        network = in_memory_format(network, method.memory_format)
         self.networks = torch.nn.ModuleDict({"segmenter": network})
         self.optimizers = {"segmenter": method.optimizer(network)}
         self.validation = self._fixed(validation)
@@ -126,6 +127,7 @@ class CellsTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return USUAL_STEPS
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
 from .begun import keep_statistics
 from .calibrate import Counted
@@ -58,18 +58,16 @@ class SegmenterTask(Task):
             for kind, most in zip((True, False), MOST_VALIDATED)
             for e in [v for v in validation if v.positive is kind][:most]
         ]
+        self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
         # from the first step on, as a continued training must end the same, and sums round by layout
         self.networks = torch.nn.ModuleDict({"segmenter": network})
-        network.to(memory_format=method.memory_format)  # type: ignore[call-overload]  # as inference.py
+        in_memory_format(network, method.memory_format)
         self.optimizers = {"segmenter": method.optimizer(network)}
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(len(self.training))
-
-    @property
-    def validates_poorly(self) -> bool:
-        return sum(e.positive for e in self.validation) < FEW_POSITIVE
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
@@ -138,6 +136,7 @@ class SegmenterTask(Task):
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.networks.parameters()).device
 
 
