@@ -126,6 +126,7 @@ def _pick_all(
 
 
 def write_all(folder: Path, record: FolderRecord) -> None:
+    """Write the points of all tomograms of a folder as one STAR file."""
     from ...io.tomogram_places import join_places
 
     items = [item for _, item in sorted(record.items.items())]
