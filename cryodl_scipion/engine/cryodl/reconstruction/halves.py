@@ -66,7 +66,17 @@ def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
 
 
 def same_images(particles: ParticleSet) -> np.ndarray:
-    """(n,) number of each particle's image, from 0 in the order of the file; copies of one image have the same."""
+    """Which particles are copies of one image.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+
+    Returns
+    -------
+    ndarray, (n,)
+        Number of each particle's image, from 0 in the order of the file; copies of one image have the same.
+    """
     numbers: dict[tuple[str, int], int] = {}
     pairs = zip(map(str, particles.files), np.asarray(particles.numbers).tolist())
     return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])

@@ -209,9 +209,27 @@ def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
 
 
 def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
-    """(box, box, box) float32 values of a map as they are, resampled to `pixel_size` Å, its middle the cube's.
+    """Values of a map as they are, resampled, its middle the cube's.
 
-    Raises FileNotFoundError, or ValueError for a file that is no map.
+    Parameters
+    ----------
+    path : Path or str
+    pixel_size : float
+        Å.
+    box : int
+        Side of the cube, voxels.
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+        float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        The file is no map.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"Map {path} does not exist.")
