@@ -214,8 +214,7 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     Parameters
     ----------
     path : Path or str
-    pixel_size : float
-        Å.
+    pixel_size : float, Å
     box : int
         Side of the cube, voxels.
 

@@ -91,7 +91,7 @@ class References:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class BestPoses:
     """The best class and pose of particles.
 
     labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average turned by phi, from x towards y, and then
@@ -105,7 +105,7 @@ class Found:
     margins: torch.Tensor
 
 
-def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> Found:
+def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> BestPoses:
     """Compare particles with all classes.
 
     Parameters
@@ -124,7 +124,7 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
         labels, phi, moved = _coarse(centred, squared[part], references)
         found = _fine(centred, squared[part], labels, phi, moved, references)
         parts.append(dataclasses.replace(found, shifts_yx=found.shifts_yx + centres_yx[part]))
-    return Found(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Found)))
+    return BestPoses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(BestPoses)))
 
 
 def _coarse(
@@ -176,8 +176,13 @@ def _fine(
     phi: torch.Tensor,
     moved: torch.Tensor,
     references: References,
+<<<<<<< HEAD
 ) -> Found:
     """The best of the candidates with all detail: finer shifts at the coarse rotation, then finer rotations."""
+=======
+) -> BestPoses:
+    """The best of the candidates, with finer steps and all detail."""
+>>>>>>> main
     detail, grid = references.detail, references.grid
     count, candidates = labels.shape
     averages = references.averages[labels] * references.weights[:, None]
@@ -206,7 +211,11 @@ def _fine(
     angle = angle[rows, best]
     turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
+<<<<<<< HEAD
     return Found(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
+=======
+    return BestPoses(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
+>>>>>>> main
 
 
 def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

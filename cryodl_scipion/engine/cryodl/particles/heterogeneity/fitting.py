@@ -16,12 +16,12 @@ from ...likelihood.prepare import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from . import masks
 from .coefficients import load_coefficients
-from .components import COARSE, Fit, Setting, fit_components, mean_of, refine
+from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine
 from .curves import along_curve
 from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
 from .motion import Motion, find_motion, voxel_components
-from .views import FIRST_SPREAD, Views
+from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:
     from .inputs import Inputs
@@ -29,10 +29,10 @@ if typing.TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Outcome:
-    """fit : components.Fit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or 'dark'.
-    notes : sentences. record : what else heterogeneity.json says of the method."""
+    """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
+    'dark'. notes : sentences. record : what else heterogeneity.json says of the method."""
 
-    fit: Fit
+    fit: ComponentFit
     motion: Motion
     setting: Setting
     contrast: str
@@ -74,7 +74,7 @@ def fit_heterogeneity(
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
     setting = Setting(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
-        Views.of(particles),
+        ParticleViews.of(particles),
         split_halves(particles, config.seed),
         masks.sphere(inputs.box),
         inputs.box,
@@ -96,8 +96,10 @@ def fit_heterogeneity(
     return Outcome(fit, motion, setting, inputs.contrast, notes, record)
 
 
-def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and nothing for the record: principal components of the volumes."""
+def _linear(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and nothing for the record: principal components of the volumes."""
     setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
     motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
@@ -111,8 +113,10 @@ def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder
     return motion, fit, {}
 
 
-def _gaussian(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and what the record says: Gaussians, and a deep coordinate if there is motion."""
+def _gaussian(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
     device = choose_device(config.device)
     model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
     motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
