@@ -176,13 +176,8 @@ def _fine(
     phi: torch.Tensor,
     moved: torch.Tensor,
     references: References,
-<<<<<<< HEAD
-) -> Found:
-    """The best of the candidates with all detail: finer shifts at the coarse rotation, then finer rotations."""
-=======
 ) -> BestPoses:
-    """The best of the candidates, with finer steps and all detail."""
->>>>>>> main
+    """The best of the candidates with all detail: finer shifts at the coarse rotation, then finer rotations."""
     detail, grid = references.detail, references.grid
     count, candidates = labels.shape
     averages = references.averages[labels] * references.weights[:, None]
@@ -211,11 +206,7 @@ def _fine(
     angle = angle[rows, best]
     turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
-<<<<<<< HEAD
-    return Found(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
-=======
-    return BestPoses(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
->>>>>>> main
+    return BestPoses(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
 
 
 def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
