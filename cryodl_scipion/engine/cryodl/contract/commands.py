@@ -55,6 +55,7 @@ from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
+from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
 from .tomograms.simulating import SimulateTomogramsConfig, SimulateTomogramsOutputs
@@ -82,6 +83,7 @@ class Command:
 
     @property
     def summary(self) -> str:
+        """The first line of the config's docstring."""
         return str(self.config.__doc__).strip().splitlines()[0]
 
 
@@ -175,6 +177,9 @@ COMMANDS = {
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
         Command(
+            "measure-membranes", "tomograms.commands.measure_membranes", MeasureMembranesConfig, MeasureMembranesOutputs
+        ),
+        Command(
             "evaluate-segmentation",
             "tomograms.commands.evaluate_segmentation",
             EvaluateSegmentationConfig,
@@ -235,5 +240,14 @@ COMMANDS = {
 
 
 def command_of(config: typing.Any) -> str:
-    """The name of the command that takes this config."""
+    """The name of the command that takes a config.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    str
+    """
     return next(c.name for c in COMMANDS.values() if c.config is type(config))
