@@ -9,7 +9,9 @@ import torch
 from accelerate import Accelerator
 
 from cryodl.learning import training
-from cryodl.learning.training import NonFiniteLoss, Schedule, Task, fit
+from cryodl.learning.schedule import Schedule
+from cryodl.learning.task import Task
+from cryodl.learning.training import NonFiniteLoss, fit
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 

@@ -22,6 +22,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
+from ..form_parts import notOnForm
 from ..methods import citationsOf, pickingInWords
 from ..model_field import (
     addBoxParam,
@@ -65,17 +66,17 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     _CONFIG = contract.PickConfig
     _MADE = "picked"
     _waitsSince = None
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "model": "the model fields",
-        "output": "the run's folder",
-        "overwrite": "restart does it",
-        "pictures": "Analyze results shows all picks",
-        "names": "made from the micrographs' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        model="the model fields",
+        overwrite="restart does it",
+        pictures="Analyze results shows all picks",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:

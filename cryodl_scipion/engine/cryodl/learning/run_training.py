@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
 
     import torch
 
-    from .training import FitReport, Schedule
+    from .schedule import FitReport, Schedule
 
 MOST_VALIDATIONS = 16
 MOST_HOURS = 12  # that one process waits for another
@@ -74,7 +74,7 @@ def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.d
 
 
 def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
-    from .training import Schedule
+    from .schedule import Schedule
 
     steps = config.steps or task.usual_steps
     schedule = Schedule(

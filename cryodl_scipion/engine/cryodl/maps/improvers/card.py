@@ -12,7 +12,7 @@ from ... import __version__
 from ...contract import TrainMapImproverConfig
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .pairs import Pairs
     from .train import ImproverTask
 

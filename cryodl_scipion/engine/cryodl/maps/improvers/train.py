@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...learning.training import Task
+from ...learning.task import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 

@@ -15,7 +15,7 @@ from ...contract import Result, TrainFilamentPickerConfig
 from ...io.model import write_model
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
 
 NETWORK = "unet"
 VALIDATION_SHARE = 1 / 15

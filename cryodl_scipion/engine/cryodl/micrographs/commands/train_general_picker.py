@@ -22,7 +22,7 @@ from ...io.model import write_model
 if typing.TYPE_CHECKING:
     import torch
 
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from ..pickers.crops import LabelledImage
     from ..pickers.general import RealSet
     from ..pickers.method import PickerMethod

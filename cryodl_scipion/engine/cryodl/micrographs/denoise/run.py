@@ -18,7 +18,8 @@ from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...io.model import write_model
 from ...learning.run_training import accelerator_for, finish, working_folder
-from ...learning.training import Schedule, fit
+from ...learning.schedule import Schedule
+from ...learning.training import fit
 from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
 from .train import RATE, MicrographTask
 from .views import cut, make_views

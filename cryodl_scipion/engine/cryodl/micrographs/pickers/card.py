@@ -17,7 +17,7 @@ from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .fill_in import FilledIn
     from .labels import Labels
     from .train import PickerTask

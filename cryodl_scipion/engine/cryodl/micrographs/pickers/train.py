@@ -11,7 +11,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ...core.matching import match_picks, score_matched
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .predict import MINIMUM_DISTANCE, Picker
 
 if typing.TYPE_CHECKING:
@@ -22,7 +22,7 @@ FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
 
 
-class PickerTask(Task):
+class PickerTask(NetworkTask):
     """One picker network on labelled micrographs, validated by picking the held-out ones.
 
     training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
@@ -48,10 +48,7 @@ class PickerTask(Task):
         if self.labels == "sparse":
             method.learn_unlabelled(pu_criterion, training)
         self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
-        # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
-        network = network.to(memory_format=torch.channels_last)
-        self.networks = torch.nn.ModuleDict({"picker": network})
-        self.optimizers = {"picker": method.optimizer(network)}
+        self.learn("picker", network, method.optimizer, torch.channels_last)
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
         self.chances = counts / counts.sum()
 
@@ -72,17 +69,9 @@ class PickerTask(Task):
             examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
         return [torch.stack(x) for x in zip(*examples)]
 
-    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, target, weight = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["picker"], self.optimizers["picker"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.method.loss(output.float(), target, weight)
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """The method's loss on crops."""
+        return self.method.loss(output, *batch[1:])
 
     def validate(self) -> dict[str, float]:
         hits = self.validation_hits()

@@ -12,7 +12,7 @@ from ...contract import TrainDenoiserConfig
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .pairs import Pairs
     from .train import DenoiserTask
 

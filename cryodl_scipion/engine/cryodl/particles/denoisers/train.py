@@ -11,7 +11,7 @@ import torch
 
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
-from ...learning.training import Task
+from ...learning.task import Task
 from ...likelihood.prepare import prepare
 from ...simulate.particle_images import noise_images
 from .losses import LOSSES, generator_loss, verdict

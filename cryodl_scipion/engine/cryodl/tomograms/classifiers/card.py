@@ -16,7 +16,7 @@ from ...core.calibration import expected_calibration_error
 from .unknown import fit_temperature, kept_confidences
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .examples import Examples
     from .method import Prediction
 

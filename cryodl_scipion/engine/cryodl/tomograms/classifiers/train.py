@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .known import learn_known
 from .prepare import TURNS, prepared, turned
 
@@ -22,7 +22,7 @@ MOST_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for th
 FEW = 20  # validation subtomograms below which they do not choose the weights
 
 
-class ClassifierTask(Task):
+class ClassifierTask(NetworkTask):
     """A network that learns classes.
 
     method: a ClassifierMethod that learns by steps. examples: Examples. batch_size: subtomograms per step, None for the
@@ -30,12 +30,12 @@ class ClassifierTask(Task):
     """
 
     example_name = "subtomograms"
+    gradient_limit = None
 
     def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:
         self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size
-        network = method.build(len(examples.names), examples.box).to(memory_format=torch.channels_last_3d)
-        self.networks = torch.nn.ModuleDict({"classifier": network})
-        self.optimizers = {"classifier": method.optimizer(network)}
+        network = method.build(len(examples.names), examples.box)
+        self.learn("classifier", network, method.optimizer, torch.channels_last_3d)
         self.validates_poorly = len(examples.validation) < FEW
         self.fewest_steps = method.fewest_steps
         self.labels = torch.from_numpy(examples.labels)
@@ -72,16 +72,9 @@ class ClassifierTask(Task):
             features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
         return {**network.state_dict(), **learn_known(torch.cat(features), self.labels[rows])}
 
-    def train_step(self, batch: tuple[torch.Tensor, torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        network, optimizer = self.networks["classifier"], self.optimizers["classifier"]
-        volumes, labels = (x.to(accelerator.device) for x in batch)
-        with accelerator.autocast():
-            logits = network(volumes.contiguous(memory_format=torch.channels_last_3d))
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Cross entropy with the classes."""
+        return F.cross_entropy(output, batch[1])
 
     def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and

@@ -16,7 +16,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from ..classifiers.examples import Examples
     from ..classifiers.method import ClassifierMethod
 

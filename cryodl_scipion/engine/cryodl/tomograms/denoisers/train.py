@@ -19,7 +19,8 @@ from ...io.memory import require_memory
 from ...io.model import write_model
 from ...learning.registry import method_of
 from ...learning.run_training import accelerator_for, finish, working_folder
-from ...learning.training import Schedule, fit
+from ...learning.schedule import Schedule
+from ...learning.training import fit
 from .examples import Region, Tilts
 from .halves import SMALLEST, Source, measured_halves
 from .spectra import Scale

@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from ..segmenters.method import SegmenterMethod
     from .task import CellsTask
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
@@ -84,7 +84,7 @@ class Cells:
         return image, torch.from_numpy(whole(self.labels[number]).astype(np.int64))
 
 
-class CellsTask(Task):
+class CellsTask(NetworkTask):
     """One network of several features.
 
     method: SegmenterMethod. training, validation: Cells; validation has all of its own. count: of training cells; the
@@ -105,10 +105,7 @@ class CellsTask(Task):
         self.method, self.training, self.count = method, training, count
         self.batch_size = batch_size or method.batch_size
         build: typing.Callable[..., torch.nn.Module] = method.build
-        network = network or build(len(FEATURES))
-        network = network.to(memory_format=method.memory_format)  # type: ignore[call-overload]
-        self.networks = torch.nn.ModuleDict({"segmenter": network})
-        self.optimizers = {"segmenter": method.optimizer(network)}
+        self.learn("segmenter", network or build(len(FEATURES)), method.optimizer, method.memory_format)
         self.validation = self._fixed(validation)
         rng = np.random.default_rng(1)
         self.noise = [(phase_randomised(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
@@ -161,17 +158,9 @@ class CellsTask(Task):
         """(b, features * slices_out, h, w) float32 of labels (b, slices_out, h, w)."""
         return torch.cat([(labels == k + 1).float() for k in range(len(FEATURES))], dim=1)
 
-    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, labels = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = dense_loss(output.float(), self._targets(labels), len(FEATURES))
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Of all features in all voxels."""
+        return dense_loss(output, self._targets(batch[1]), len(FEATURES))
 
     @torch.no_grad()
     def answers(self, crops: typing.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,7 +14,7 @@ from .calibrate import fit, validation_figures
 from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .examples import Example, Gathered
     from .train import SegmenterTask
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
 from ...core.devices import fast_dtype
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .calibrate import Counted
 
 if typing.TYPE_CHECKING:
@@ -23,7 +23,7 @@ FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot t
 MOST_VALIDATED = (48, 96)  # tiles with and without the feature
 
 
-class SegmenterTask(Task):
+class SegmenterTask(NetworkTask):
     """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
     tiles per step, or None. In each batch half of the tiles have the feature.
     """
@@ -46,10 +46,7 @@ class SegmenterTask(Task):
             for kind, most in zip((True, False), MOST_VALIDATED)
             for e in [v for v in validation if v.positive is kind][:most]
         ]
-        # from the first step on, as a continued training must end the same, and sums round by layout
-        self.networks = torch.nn.ModuleDict({"segmenter": network})
-        network.to(memory_format=method.memory_format)  # type: ignore[call-overload]  # as inference.py
-        self.optimizers = {"segmenter": method.optimizer(network)}
+        self.learn("segmenter", network, method.optimizer, method.memory_format)
 
     @property
     def usual_steps(self) -> int:
@@ -64,17 +61,13 @@ class SegmenterTask(Task):
         views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
         return [torch.stack(part) for part in zip(*views)]
 
-    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, target, known = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.method.loss(output.float(), shrunk(target, self.method.stride), shrunk(known, self.method.stride))
-        accelerator.backward(loss + self.method.penalty(network))
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """The method's loss on tiles, at the size of its output."""
+        return self.method.loss(output, *(shrunk(part, self.method.stride) for part in batch[1:]))
+
+    def penalty(self) -> typing.Any:
+        """The method's, of the weights."""
+        return self.method.penalty(self.networks["segmenter"])
 
     def validate(self) -> dict[str, float]:
         outputs = self.answers(self.validation)

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...learning.training import Schedule, Task, fit
+from ...learning.schedule import Schedule
+from ...learning.task import Task
+from ...learning.training import fit
 
 if typing.TYPE_CHECKING:
     from .observed import Observed
