@@ -52,18 +52,21 @@ def accelerator_for(device: torch.device) -> typing.Any:
     )
 
 
-def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.device) -> FitReport:
+def fit_task(
+    task: typing.Any, config: typing.Any, folder: Path, device: torch.device, schedule: Schedule | None = None
+) -> FitReport:
     """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns
     FitReport.
 
-    config: has steps, learning_rate, seed and perhaps patience. Raises ValueError if memory does not suffice.
+    config: has steps, learning_rate, seed and perhaps patience.
+    schedule: other than the one that follows from it. Raises ValueError if memory does not suffice.
     """
     from ..core.devices import device_name
     from .inference import is_out_of_memory
     from .training import fit
 
     try:
-        return fit(task, _schedule(task, config), folder, accelerator_for(device))
+        return fit(task, schedule or _schedule(task, config), folder, accelerator_for(device))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import TrainSegmenterConfig
 from .calibrate import fit, validation_figures
 from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
-    from ...learning.schedule import FitReport
+    from ...learning.recipe import TrainingRun
     from .examples import Example, Gathered
     from .train import SegmenterTask
 
@@ -27,16 +26,13 @@ def model_card(
     gathered: Gathered,
     split: tuple[list[Example], list[Example], str],
     task: SegmenterTask,
-    report: FitReport,
-    device: str,
-    seconds: float,
+    run: TrainingRun,
 ) -> dict[str, typing.Any]:
     """The model card: all that segmenting and a reader need to know.
 
-    gathered: sources.Gathered. split: training and validation examples, and how they were parted. device: in words.
+    gathered: sources.Gathered. split: training and validation examples, and how they were
+    divided. task and run: after training.
     """
-    import torch
-
     training, validation, parted = split
     scale = raw_scale(task)
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
@@ -69,8 +65,7 @@ def model_card(
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         parted=parted,
-        training=dict(**report.record(seconds, device, config.seed)),
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        training=run.record(),
     )
 
 
