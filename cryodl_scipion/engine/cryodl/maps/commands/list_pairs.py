@@ -8,6 +8,7 @@ import csv
 from pathlib import Path
 
 from ...contract import ListPairsConfig, Result, counted
+from ...contract.maps.listing import ListPairsOutputs
 
 ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 
@@ -45,7 +46,7 @@ def run(config: ListPairsConfig) -> Result:
     )
     return Result(
         "list-pairs",
-        dict(
+        ListPairsOutputs(
             addresses=str(folder / ADDRESSES),
             pairs=str(folder / PAIRS),
             listed=len(entries),

@@ -7,6 +7,7 @@
 from pathlib import Path
 
 from ...contract import PickByHandConfig, Result, counted
+from ...contract.micrographs.by_hand import PickByHandOutputs
 from ...io.micrographs import pixel_size_warnings
 
 
@@ -35,7 +36,9 @@ def run(config: PickByHandConfig) -> Result:
     _say_training(config, store.folder, REMOVED if any(removed.values()) else "", IGNORED)
     if not done:
         warnings.append("Nothing was picked.")
-    outputs = dict(folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched))
+    outputs = PickByHandOutputs(
+        folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched)
+    )
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import SelectClassesConfig
+from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
 from ...io.image_names import find_file, split_name
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
@@ -59,7 +59,7 @@ def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
 
 def write_selection(
     folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
-) -> dict[str, typing.Any]:
+) -> SelectClassesOutputs:
     """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
     their final paths."""
     chosen = np.isin(particles.classes, kept)
@@ -77,7 +77,7 @@ def write_selection(
         folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
     )
     final = Path(config.output)
-    return dict(
+    return SelectClassesOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),

@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AssignOrientationsConfig, Result
+from ...contract.particles.orienting import AssignOrientationsOutputs
 from ...io.reference_columns import NOISE
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
@@ -76,7 +77,7 @@ def run(config: AssignOrientationsConfig) -> Result:
         f"Orientations: {config.output}; their angles come from the reference {config.structure}. "
         f"{100 * probability.mean():.0f} % should be right (within {RIGHT:g}°)."
     )
-    outputs = dict(
+    outputs = AssignOrientationsOutputs(
         particles=config.output,
         count=len(particles),
         mean_score=float(found.score.mean()),

@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, DetectParticlesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.detecting import DetectParticlesOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -130,7 +131,7 @@ def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -
 
 def _outputs(
     config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
-) -> dict[str, typing.Any]:
+) -> DetectParticlesOutputs:
     from ...io.tomogram_places import join_places
 
     everything = [item for _, item in sorted(record.items.items())]
@@ -138,7 +139,7 @@ def _outputs(
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
-    return dict(
+    return DetectParticlesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
         method="template" if config.template else "network",

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ...contract import EvaluateSegmentationConfig, Result
 from ...contract.result import write_json
+from ...contract.tomograms.evaluating import EvaluateSegmentationOutputs
 from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -59,7 +60,7 @@ def run(config: EvaluateSegmentationConfig) -> Result:
     finish_folder(folder, config.output)
     _print(record)
     place = lambda name: os.path.join(config.output, name)
-    outputs = dict(
+    outputs = EvaluateSegmentationOutputs(
         evaluation=place("evaluation.json"),
         folder=str(config.output),
         features=record["features"],

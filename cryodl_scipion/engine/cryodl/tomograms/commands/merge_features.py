@@ -15,6 +15,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -137,7 +138,7 @@ def _outputs(
     record: FolderRecord,
     done: typing.Sequence[str],
     features: typing.Sequence[Feature],
-) -> dict[str, typing.Any]:
+) -> MergeFeaturesOutputs:
     from ..features.merging import picture_paths
 
     items = {name: record.items[name] for name in done}
@@ -147,7 +148,7 @@ def _outputs(
         files, script = picture_paths(folder, name, features)
         surfaces[name] = {feature: str(path) for feature, path in files.items() if path.exists()}
         scripts[name] = str(script)
-    return dict(
+    return MergeFeaturesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         features=[f.name for f in features],
         table=str(folder / TABLE),

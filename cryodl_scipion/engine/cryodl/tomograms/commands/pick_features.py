@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, PickFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.features import PickFeaturesOutputs
 from ...io.files import expand_paths, name_micrographs
 from ..features.record import FolderRecord
 
@@ -50,7 +51,7 @@ def run(config: PickFeaturesConfig) -> Result:
         f"all: {folder / ALL}."
     )
     sizes = {record.items[name]["pixel_size"] for name in done}
-    outputs = dict(
+    outputs = PickFeaturesOutputs(
         files={name: str(folder / record.items[name]["file"]) for name in done},
         particles=str(folder / ALL),
         counts=counts,
