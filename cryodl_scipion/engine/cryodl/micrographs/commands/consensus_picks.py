@@ -73,7 +73,9 @@ def run(config: ConsensusPicksConfig) -> Result:
         notes.append(
             "There is not a single particle left. Lower --at-least or --least-score, or check the particle diameter."
         )
-    outputs = ConsensusPicksOutputs(**record, folder=str(config.output), coordinates=coordinates)
+    outputs = ConsensusPicksOutputs(
+        **record, folder=str(config.output), coordinates=coordinates, pixel_size=config.pixel_size
+    )
     return Result("consensus-picks", outputs, warnings=tuple(notes))
 
 

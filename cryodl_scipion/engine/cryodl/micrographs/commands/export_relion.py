@@ -64,7 +64,12 @@ def run(config: ExportRelionConfig) -> Result:
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
     outputs = ExportRelionOutputs(
-        folder=str(config.output), micrographs=table, counts=counts, commands=commands, picks=sum(counts.values())
+        folder=str(config.output),
+        micrographs=table,
+        counts=counts,
+        commands=commands,
+        picks=sum(counts.values()),
+        pixel_size=config.pixel_size,
     )
     return Result("export-relion", outputs, skipped=tuple(skipped), warnings=tuple(warnings))
 

@@ -84,6 +84,7 @@ def run(config: PickConfig) -> Result:
         picked_diameter=settings.scale,
         size=settings.size,
         pictures=pictures,
+        pixel_size=config.pixel_size,
     )
     return Result(
         "pick",

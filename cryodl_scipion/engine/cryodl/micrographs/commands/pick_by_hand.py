@@ -37,7 +37,11 @@ def run(config: PickByHandConfig) -> Result:
     if not done:
         warnings.append("Nothing was picked.")
     outputs = PickByHandOutputs(
-        folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched)
+        folder=str(config.coordinates),
+        counts=counts,
+        removed=removed,
+        changed=sorted(session.touched),
+        pixel_size=config.pixel_size,
     )
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 

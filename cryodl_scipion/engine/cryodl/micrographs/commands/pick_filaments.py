@@ -184,6 +184,7 @@ def _outputs(
         model=str(model),
         pictures=pictures,
         **{key: settings[key] for key in ("threshold", "filament_diameter", "segment_distance")},
+        pixel_size=config.pixel_size,
     )
 
 

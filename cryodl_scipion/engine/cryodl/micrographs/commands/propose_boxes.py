@@ -63,6 +63,7 @@ def run(config: ProposeBoxesConfig) -> Result:
             folder=str(config.output),
             **{f"{kind}_boxes": counts[kind] for kind in KINDS},
             **{kind: os.path.join(config.output, kind) for kind in KINDS},
+            pixel_size=config.pixel_size,
         ),
         device="CPU",
         skipped=tuple(skipped),

@@ -196,6 +196,7 @@ def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, to
         particles=total,
         particle_diameter=diameter,
         particle_stack=at("particles.star") if config.box_size else None,
+        pixel_size=config.pixel_size,
     )
 
 

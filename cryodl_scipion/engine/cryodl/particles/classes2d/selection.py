@@ -83,6 +83,7 @@ def write_selection(
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
         **figures,
+        pixel_size=particles.pixel_size,
     )
 
 

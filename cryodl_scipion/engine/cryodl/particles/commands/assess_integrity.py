@@ -244,6 +244,7 @@ def _write(
         names=names,
         separation=separation,
         pictures=[at("probabilities.png"), at("examples.png")],
+        pixel_size=particles.pixel_size,
     ), warnings
 
 

@@ -88,6 +88,7 @@ def run(config: AssignOrientationsConfig) -> Result:
         symmetry=config.symmetry,
         contrast=search.source.contrast,
         resolution=float(structure.settings.search_resolution()),
+        pixel_size=particles.pixel_size,
     )
     return Result("assign-orientations", outputs, device=device_name(device), warnings=tuple(warnings))
 

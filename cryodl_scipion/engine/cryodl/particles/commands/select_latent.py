@@ -45,7 +45,9 @@ def run(config: SelectLatentConfig) -> Result:
     count = int(chosen.sum())
     print(f"{counted(count, 'particle')} of {len(particles)}: {config.output}")
     return Result(
-        "select-latent", SelectLatentOutputs(particles=config.output, count=count, of=len(particles)), device="CPU"
+        "select-latent",
+        SelectLatentOutputs(particles=config.output, count=count, of=len(particles), pixel_size=particles.pixel_size),
+        device="CPU",
     )
 
 

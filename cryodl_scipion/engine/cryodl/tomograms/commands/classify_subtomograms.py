@@ -135,6 +135,7 @@ def _write(
         averages=averages,
         accuracy=accuracy,
         confusion=confusion,
+        pixel_size=found.pixel_size,
     )
 
 

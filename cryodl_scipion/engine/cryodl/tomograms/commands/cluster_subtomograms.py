@@ -200,6 +200,7 @@ def _write(
         resolutions=resolutions,
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
+        pixel_size=found.pixel_size,
     )
 
 
