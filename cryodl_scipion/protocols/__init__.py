@@ -15,6 +15,7 @@ from .micrographs.protocol_denoise_micrographs import CryodlProtDenoiseMicrograp
 from .micrographs.protocol_estimate_ctf import CryodlProtEstimateCTF
 from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
+from .micrographs.protocol_pick_by_hand import CryodlProtPickByHand
 from .micrographs.protocol_pick_filaments import CryodlProtPickFilaments
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks

@@ -46,14 +46,15 @@ def addPointer(form: Form, name: str, pointerClass: str, label: str, help: str, 
     form.addParam(name, params.PointerParam, pointerClass=pointerClass, label=label, help=help, **arguments)
 
 
-def addStartModel(form: Form, help: str, name: str = "inputModel") -> None:
-    """Add the field of the model that a training continues from. help: which model may be chosen."""
+def addStartModel(form: Form, help: str, name: str = "inputModel", empty: str = "random weights") -> None:
+    """Add the field of the model that a training continues from. help: which model may be chosen. empty: what is done
+    without one."""
     addPointer(
         form,
         name,
         "CryodlModel",
         "Start from model",
-        help + "\n\nEmpty: random weights.",
+        f"{help}\n\nEmpty: {empty}.",
         allowsNull=True,
         expertLevel=params.LEVEL_ADVANCED,
     )

@@ -51,6 +51,14 @@ class AutoPickConfig:
         minimum=2,
         maximum=1000,
     )
+    corrections: typing.Optional[str] = param(
+        "Folder of picks that were corrected by hand (pick-by-hand). What a human is certain of teaches in every "
+        "round, beside the confident picks.",
+        default=None,
+        label="Corrected picks",
+        path="folder",
+        none_means="the rounds learn from their own picks alone",
+    )
     confident: float = param(
         "Picks with at least this score teach as particles, places with less than 1 minus it as "
         "background; the rest is left out as uncertain.",

@@ -39,7 +39,8 @@ class TrainPickerConfig:
     micrographs: Paths = micrographs_field()
     coordinates: str = param(
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
-        "micrographs, matched by micrograph name without folder and extension.",
+        "micrographs, matched by micrograph name without folder and extension. Of a folder of pick-by-hand the certain "
+        "picks teach, the removed ones teach as background, and unconfirmed ones and areas to ignore are left out.",
         label="Coordinates",
         path="folder",
     )

@@ -30,11 +30,12 @@ def run(config: TrainPickerConfig) -> Result:
     from ...learning.recipe import TrainingRun, said, say_weakness
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
-    from ..pickers.labels import label_kind, load_labels, match_labels
+    from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
-    training, notes = TrainingRun(config), list[str]()
+    config, notes = with_corrections(config)
+    training = TrainingRun(config)
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     method = picker_method(config.network)

@@ -15,6 +15,8 @@ from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
+from ..byhand.corrections import is_corrected, read_corrections
+from ..byhand.store import IGNORED, REMOVED
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .predict import check_particle_fits, working_factor
@@ -46,6 +48,31 @@ def label_kind(config: TrainPickerConfig) -> str:
     return "sparse" if config.network == "topaz" else "complete"
 
 
+def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list[str]]:
+    """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
+
+    Areas to ignore and removed picks are taken from the folder where the config names none. Picks that nobody confirmed
+    make labels of a few places, unless the config says what the labels are.
+    """
+    if not is_corrected(config.coordinates):
+        return config, []
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    found = read_corrections(config.coordinates, [name for name, _ in named])
+    if found.masks and not config.uncertain:
+        config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
+    if not found.partial:
+        return config, []
+    if any(len(yx) for yx in found.removed.values()) and not config.background:
+        config = dataclasses.replace(config, background=os.path.join(config.coordinates, REMOVED))
+    if config.labels == "auto":
+        config = dataclasses.replace(config, labels="boxes")
+    certain, machine = (sum(map(len, part.values())) for part in (found.certain, found.machine))
+    return config, [
+        f"{config.coordinates} was corrected by hand: {certain} certain picks teach; the {machine} that nobody "
+        f"confirmed do not, and neither do places without a label (labels: {config.labels})."
+    ]
+
+
 def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
     """Labels of the micrographs that have some.
 
@@ -59,6 +86,8 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     uncertain = {}
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
+    if is_corrected(config.coordinates):
+        groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
     if boxed:
@@ -80,6 +109,20 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
             f"{FEWEST_PARTICLES}, and 20 or more to be of use."
         )
     return items
+
+
+def _certain(
+    config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain]
+) -> tuple[dict[str, np.ndarray], dict[str, Uncertain]]:
+    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain."""
+    found = read_corrections(config.coordinates, picks)
+    places = dict(uncertain)
+    for name, yx in found.machine.items():
+        if len(yx):
+            known = uncertain.get(name, Uncertain(_NOWHERE))
+            places[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
+    kept = found.names if found.partial else set(picks)
+    return {name: yx for name, yx in found.certain.items() if name in kept}, places
 
 
 def match_particles(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:

@@ -70,6 +70,7 @@ def _pairs(
 ) -> tuple[Pairs, float, list[str]]:
     """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
     from ...simulate.particle_images import load_projector
+    from ..denoisers import denoiser_method
     from ..denoisers.pairs import Pairs
 
     pixel_size, box = working_grid(particles, config.resolution)
@@ -91,6 +92,7 @@ def _pairs(
         config.split_by,
         config.validation_fraction,
         config.seed,
+        denoiser_method(config.network).turns,
     )
     return pairs, max(diameters), notes
 

@@ -9,6 +9,7 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
+from .turns import TURNS
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs
@@ -27,7 +28,8 @@ class DenoiserMethod:
     uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
     empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
     training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
-    network that first sees how the particle lies finds it in the noise sooner.
+    network that first sees how the particle lies finds it in the noise sooner. turns: those of turns.turned that
+    training pairs get at random.
     """
 
     name: str
@@ -43,6 +45,7 @@ class DenoiserMethod:
     blanks = 0.0
     boost = 1.0
     boosted = 0.0
+    turns = TURNS
 
     def learn(self, network: typing.Any, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
@@ -73,7 +76,7 @@ class DenoiserMethod:
     def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:
         """As published: Adam with beta1 0.5."""
         groups = [dict(params=list(discriminator.parameters()), factor=self.discriminator_rate)]
-        return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
+        return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
 
 
 def load_network(

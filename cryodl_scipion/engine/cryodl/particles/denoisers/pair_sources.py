@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
-from .turns import TURNS, turned, turned_optics
+from .turns import turned, turned_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -60,7 +60,7 @@ class RealPairs:
         target = self.targets(rows, exact)
         turns = np.zeros(len(rows), int)
         if rng is not None:
-            turns = rng.integers(TURNS, size=len(rows))
+            turns = rng.choice(self.pairs.turns, len(rows))
             reach = int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
@@ -116,7 +116,7 @@ class SimulatedPairs:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
-        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.integers(TURNS, size=count))])
+        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
         ctf = self._ctf(rng, count)
@@ -137,7 +137,7 @@ class SimulatedPairs:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
-        rows, turns = rng.integers(len(self.particles), size=count), rng.integers(TURNS, size=count)
+        rows, turns = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.turns, count)
         optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
