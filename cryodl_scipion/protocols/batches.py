@@ -14,7 +14,7 @@ from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
 from .form_parts import addPointer
 from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
-from .remembered_settings import RememberedSettings
+from .stored_settings import StoredSettings
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
@@ -22,7 +22,7 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
-class ArrivingBatches(RememberedSettings):
+class ArrivingBatches(StoredSettings):
     """Mixin.
 
     A child gives the names of its growing sets, _outputNames() or _OUTPUTS; _WORK, what it does: 'assess', and _MADE,
@@ -64,7 +64,7 @@ class ArrivingBatches(RememberedSettings):
         stepsGeneratorStep after self._arriving is made.
         """
         pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
+        self._storeSettings()
         known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
         while True:
             with self._lock:

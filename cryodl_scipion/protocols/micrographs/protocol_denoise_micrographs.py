@@ -93,7 +93,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     def stepsGeneratorStep(self) -> None:
         """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
         pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
+        self._storeSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
         self._halves = ArrivingHalves(*self._halfSets())
         known, last, first = self._doneNames(), [], []

@@ -35,7 +35,7 @@ from ..model_field import (
     modelFolder,
 )
 from ..protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
-from ..remembered_settings import RememberedSettings
+from ..stored_settings import StoredSettings
 
 PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
@@ -49,7 +49,7 @@ BATCH = 16
 LONGEST_WAIT = 60
 
 
-class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
+class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
     """Pick particles with a trained neural network.
 
     In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
@@ -106,7 +106,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     # ----- steps, called by pwem's streaming loop
     def _insertInitialSteps(self) -> List[str]:
         pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
-        self._rememberSettings()
+        self._storeSettings()
         return []
 
     def _insertNewMicsSteps(self, inputMics: Any) -> Any:

@@ -37,7 +37,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
     The feature whose score is farthest above its threshold (in log odds) takes the voxel.
 
     In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels 1, 2, ...
-    in the order of the sets, and a table of what was found: volume, number of connected pieces, surface.
+    in the order of the sets, and a table of what was found: volume, number of connected components, surface.
     """
 
     _label = "merge features"

@@ -47,7 +47,7 @@ class Tile:
         return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
 
 
-class TomogramPlaces:
+class TomogramPaths:
     """Paths and shapes of tomograms by name, relative to the annotations, so that both can be moved and shared.
 
     folder: of the annotations. table: of the JSON, {name: {"path" relative to the folder, "absolute", "shape"}}.
@@ -111,7 +111,7 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     return dict(table)
 
 
-def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPlaces) -> Tile:
+def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPaths) -> Tile:
     """The Tile of an entry of the JSON. Raises KeyError, TypeError or ValueError for one that is none."""
     path = None if values["image"] is not None else places.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
@@ -124,7 +124,7 @@ def read_tiles(folder: str) -> typing.List[Tile]:
     """
     table = read_table(folder)
     try:
-        places = TomogramPlaces(folder, table["tomograms"])
+        places = TomogramPaths(folder, table["tomograms"])
         tiles = [tile_of(values, places) for values in table["tiles"]]
     except (KeyError, TypeError, ValueError) as error:
         path = os.path.join(folder, TABLE)

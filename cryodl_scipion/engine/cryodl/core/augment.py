@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 
-def quarter_turn(rng: np.random.Generator) -> np.ndarray:
+def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
     """2x2 matrix of a turn by 0, 90, 180 or 270 degrees."""
     return _rotation(rng.integers(4) * math.pi / 2)
 
 
-def any_turn(rng: np.random.Generator) -> np.ndarray:
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """2x2 matrix from crop yx to image yx: one of the 8 symmetries of the square, or any angle, and +-8 % in size."""
     quarter = rng.integers(4) * math.pi / 2
     angle, scale = (quarter, 1.0) if rng.random() < 0.5 else (rng.uniform(0, 2 * math.pi), rng.uniform(0.92, 1.08))

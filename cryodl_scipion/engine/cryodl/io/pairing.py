@@ -11,7 +11,7 @@ MOST_NAMED = 5
 def pair_by_name(
     names: typing.Sequence[str], others: typing.Sequence[str], what: tuple[str, str], of_others: tuple[str, str]
 ) -> tuple[list[int], str]:
-    """Places of the others that belong to each of the names, and a warning or "".
+    """Coordinates3D of the others that belong to each of the names, and a warning or "".
 
     names, others: as many, each only once. what, of_others: (plural, option) in words. Names are alike if they are the
     same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). If none is like any,

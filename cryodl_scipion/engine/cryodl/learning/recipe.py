@@ -98,7 +98,7 @@ class TrainingRun:
     def figures(self) -> dict[str, float]:
         """Validation figures of the weights that were kept, without the metric that chose them."""
         best = self.report.best if self.report else {}
-        return {name: round(value, 5) for name, value in best.items() if name != "figure"}
+        return {name: round(value, 5) for name, value in best.items() if name != "metric"}
 
     def finish(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor]) -> None:
         """Write the model into its folder, and give that its name."""

@@ -44,20 +44,20 @@ class Task:
         raise NotImplementedError
 
     def validate(self) -> dict[str, float]:
-        """{column: float}; 'figure' is the one to maximise."""
+        """{column: float}; 'metric' is the one to maximise."""
         raise NotImplementedError
 
     def show(self, step: int, folder: Path) -> None:
         """Called after each validation, with the weights that were validated: a picture of them may go into the Path
         folder."""
 
-    def memory(self) -> typing.Any:
+    def state(self) -> typing.Any:
         """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
         same."""
         return None
 
-    def remember(self, values: typing.Any) -> None:
-        """Take up what memory() gave."""
+    def restore(self, values: typing.Any) -> None:
+        """Take up what state() gave."""
 
 
 class NetworkTask(Task):

@@ -93,7 +93,7 @@ def measured(
         step=0,
         seconds=round(seconds, 2),
         train_loss=figures["loss"],
-        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
         learning_rate=0.0,
     )
     _append(folder / METRICS, row)
@@ -160,11 +160,11 @@ def _validate(
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
-    if not state.best or figures["figure"] > state.highest:
-        state.highest, state.since_best = figures["figure"], 0
+    if not state.best or figures["metric"] > state.highest:
+        state.highest, state.since_best = figures["metric"], 0
     else:
         state.since_best += 1
-    if figures["figure"] >= state.highest - schedule.tolerance:
+    if figures["metric"] >= state.highest - schedule.tolerance:
         state.best, state.best_step, state.best_weights = figures, state.step, weights
     if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
         state.stop_reason = (
@@ -175,7 +175,7 @@ def _validate(
         step=state.step,
         seconds=round(state.seconds, 2),
         **trained,
-        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
         learning_rate=schedule.rate(state.step - 1),
     )
     if log:

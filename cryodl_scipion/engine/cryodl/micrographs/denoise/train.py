@@ -63,7 +63,7 @@ class MicrographTask(NetworkTask):
         answer, wiener, hidden = (torch.cat(x) for x in zip(*drawn))
         figure = _correlation(answer, hidden)
         return {
-            "figure": figure,
+            "metric": figure,
             "loss": float((answer - hidden).square().mean()),
             "correlation": figure,
             "wiener_correlation": _correlation(wiener, hidden),

@@ -51,7 +51,7 @@ class FilamentTask(NetworkTask):
         """F1 by length at the threshold 0.5, on the validation micrographs."""
         figures = self.agreement(self.validation, 0.5).figures()
         return {
-            "figure": figures["f1"],
+            "metric": figures["f1"],
             "precision": figures["precision"],
             "recall": figures["recall"],
             "angle": figures["angle_mean"] or 0.0,

@@ -77,7 +77,7 @@ class PickerTask(NetworkTask):
         hits = self.validation_hits()
         figures = score_matched(hits.hit, hits.raw, hits.reference)
         return {
-            "figure": 0.5 * (figures.average_precision + figures.best_f1),
+            "metric": 0.5 * (figures.average_precision + figures.best_f1),
             "loss": self._validation_loss(),
             "f1": figures.best_f1,
             "average_precision": figures.average_precision,

@@ -39,7 +39,7 @@ def run(config: AssignOrientationsConfig) -> Result:
     from ...core.symmetry import operations
     from ..orientations.assign import Search
     from ..orientations.calibrate import RIGHT
-    from ..orientations.readings import readings
+    from ..orientations.hypotheses import hypotheses
     from ..orientations.structure import load_structure
 
     operations(config.symmetry)  # an unknown one is an error before the work
@@ -48,7 +48,7 @@ def run(config: AssignOrientationsConfig) -> Result:
     set_threads(config.threads)
     files = [config.particles, config.structure]
     structure = load_structure(config, particles, device)
-    sources = readings(particles, structure.settings.diameter, config.contrast)
+    sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
     print(
         f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x "
@@ -107,10 +107,10 @@ def _prepare(
     search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, device: torch.device
 ) -> list[str]:
     """Settle how the images are read, and learn their strength and noise. Returns warnings."""
-    from ..orientations.readings import choose_reading, with_denoiser
+    from ..orientations.hypotheses import choose_hypothesis, with_denoiser
     from ..orientations.scale import size_notes
 
-    said, warnings = choose_reading(search, sources, config.particles)
+    said, warnings = choose_hypothesis(search, sources, config.particles)
     print(said)
     if config.model:
         search.source, notes = with_denoiser(search.source, config.model, device)

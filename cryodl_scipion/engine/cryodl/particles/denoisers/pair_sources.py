@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
-from .turns import turned, turned_optics
+from .rotations import rotated, rotated_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -64,7 +64,9 @@ class RealPairs:
             reach = int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
-                torch.stack([turned(image, turn).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)])
+                torch.stack(
+                    [rotated(image, turn).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)]
+                )
                 for images in (noisy, target)
             )
         return noisy, self._ctf(rows, turns, exact), target
@@ -73,7 +75,7 @@ class RealPairs:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((len(rows), box, box // 2 + 1))
-        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
 
     def targets(self, rows: np.ndarray, exact: float) -> torch.Tensor:
@@ -116,7 +118,7 @@ class SimulatedPairs:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
-        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
+        views = torch.stack([rotated(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
         ctf = self._ctf(rng, count)
@@ -138,7 +140,7 @@ class SimulatedPairs:
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
         rows, turns = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.turns, count)
-        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
     def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -147,12 +149,12 @@ class SimulatedPairs:
         reach = SHIFT * self.pairs.box
         return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
 
-    def memory(self) -> list[int]:
+    def state(self) -> list[int]:
         """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
         return [self._made, self._owed]
 
-    def remember(self, values: typing.Sequence[int]) -> None:
-        """Take up what memory() gave: the pool is made again."""
+    def restore(self, values: typing.Sequence[int]) -> None:
+        """Take up what state() gave: the pool is made again."""
         made, self._owed = values
         if made:
             self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))

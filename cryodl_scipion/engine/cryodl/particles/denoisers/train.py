@@ -122,7 +122,7 @@ class DenoiserTask(Task):
             raw.append(mean_frc(frc(noisy, target)).flatten())
         figure = float(torch.cat(curves).mean())
         return {
-            "figure": figure,
+            "metric": figure,
             "loss": float(np.mean(losses)),
             "frc": figure,
             "frc_raw": float(torch.cat(raw).mean()),
@@ -149,8 +149,8 @@ class DenoiserTask(Task):
     def device(self) -> torch.device:
         return next(iter(self.networks["denoiser"].state_dict().values())).device
 
-    def memory(self) -> typing.Any:
-        return self.pairs.memory()
+    def state(self) -> typing.Any:
+        return self.pairs.state()
 
-    def remember(self, values: typing.Any) -> None:
-        self.pairs.remember(values)
+    def restore(self, values: typing.Any) -> None:
+        self.pairs.restore(values)

@@ -12,7 +12,7 @@ import torch
 
 from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
-from .unknown import fit_temperature, kept_confidences
+from .rejection import fit_temperature, kept_confidences
 
 if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
-from .known import learn_known
-from .prepare import TURNS, prepared, turned
+from .feature_statistics import fit_feature_statistics
+from .prepare import ROTATIONS, prepared, rotated_by
 
 if typing.TYPE_CHECKING:
     from .examples import Examples
@@ -49,8 +49,8 @@ class ClassifierTask(NetworkTask):
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
-        turns = rng.integers(len(TURNS), size=len(rows))
-        return torch.stack([turned(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
+        turns = rng.integers(len(ROTATIONS), size=len(rows))
+        return torch.stack([rotated_by(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
 
     def _volumes(self, rows: np.ndarray) -> torch.Tensor:
         examples = self.examples
@@ -64,13 +64,13 @@ class ClassifierTask(NetworkTask):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
-        MOST_KNOWN of them (known.py)."""
+        MOST_KNOWN of them (feature_statistics.py)."""
         network, features = self.networks["classifier"].eval(), []
         rows = self.examples.training
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_KNOWN)).astype(int))]
         for start in range(0, len(rows), self.batch_size):
             features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
-        return {**network.state_dict(), **learn_known(torch.cat(features), self.labels[rows])}
+        return {**network.state_dict(), **fit_feature_statistics(torch.cat(features), self.labels[rows])}
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """Cross entropy with the classes."""
@@ -86,7 +86,7 @@ class ClassifierTask(NetworkTask):
         logits, labels = torch.cat(logits), self.labels[rows]
         probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
         return {
-            "figure": float(probability.mean()),
+            "metric": float(probability.mean()),
             "loss": float(F.cross_entropy(logits, labels)),
             "accuracy": float((logits.argmax(1) == labels).float().mean()),
             "probability": float(probability.mean()),

@@ -59,7 +59,7 @@ def _record(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path) -> Fo
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
-        "smallest piece": config.smallest,
+        "smallest component": config.smallest,
         "smoothing": config.smoothing,
         "competitive": config.competitive,
     }
@@ -115,7 +115,7 @@ def _warnings(
                 f"No voxel of {feature.name} in {len(without)} of {len(done)} tomograms ({', '.join(without[:5])}"
                 + (" ..." if len(without) > 5 else "")
                 + f"): no score reached {feature.threshold:.3g}, others were "
-                "higher, or all pieces were too small."
+                "higher, or all components were too small."
             )
 
 

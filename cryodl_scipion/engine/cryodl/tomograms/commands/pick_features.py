@@ -98,7 +98,7 @@ def _pick_all(
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from tqdm import tqdm
 
-    from ...io.tomogram_places import write_places
+    from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram
     from ..features.picking import pick
     from ..features.points import columns_of
@@ -116,16 +116,16 @@ def _pick_all(
             continue
         notes += said
         columns = columns_of(name, points, config.seed, Tomogram(path).shape, pixel_size)
-        write_places(target, [columns], [pixel_size])
+        write_coordinates3d(target, [columns], [pixel_size])
         record.put(name, [path], dict(file=target.name, count=len(points), pixel_size=pixel_size))
     return skipped, notes
 
 
 def _write_all(folder: Path, record: FolderRecord) -> None:
-    from ...io.tomogram_places import join_places
+    from ...io.tomogram_coordinates import join_coordinates3d
 
     items = [item for _, item in sorted(record.items.items())]
-    join_places(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
+    join_coordinates3d(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
 
 
 def _warnings(

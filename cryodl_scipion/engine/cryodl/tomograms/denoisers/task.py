@@ -57,7 +57,7 @@ class TomogramTask(NetworkTask):
         answer, wiener, hidden, *apart = (torch.cat(x) for x in zip(*drawn))
         figure = correlation(answer, hidden)
         figures = dict(
-            figure=figure,
+            metric=figure,
             loss=float((answer - hidden).square().mean()),
             correlation=figure,
             wiener_correlation=correlation(wiener, hidden),

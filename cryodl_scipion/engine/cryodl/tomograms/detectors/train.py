@@ -146,7 +146,7 @@ class DetectorTask(NetworkTask):
             scores - scores.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
         )[seen]
         correlation = float(alike.mean()) if len(alike) else 0.0
-        return {"figure": correlation, "loss": loss, "correlation": correlation}
+        return {"metric": correlation, "loss": loss, "correlation": correlation}
 
 
 def augmented(voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import any_turn, vary_contrast
+from ...core.augment import random_rotation, vary_contrast
 from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
@@ -26,7 +26,7 @@ ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a f
 NOISE = 0.15  # part of the crops that are noise without any feature: half with the spectrum of a crop, half smoothed
 SMOOTHED = (0.3, 4.0)  # px, widths of the Gaussians that noise is smoothed by
 TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
-REMEMBERED = 2000  # places of a feature in a cell
+MOST_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
 USUAL_STEPS = 12000
 VALIDATED = 8  # crops of each cell
@@ -53,7 +53,7 @@ class Cells:
             for k in range(len(FEATURES)):
                 flat = np.flatnonzero(labels == k + 1)
                 if len(flat):
-                    chosen = rng.choice(flat, min(len(flat), REMEMBERED), replace=False)
+                    chosen = rng.choice(flat, min(len(flat), MOST_POSITIONS), replace=False)
                     self.places[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
             self.images.append(image)
             self.labels.append(labels)
@@ -139,7 +139,7 @@ class CellsTask(NetworkTask):
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
         if turn:
-            grid = view_grid(side, crop, any_turn(rng), np.zeros(2, int))
+            grid = view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
         else:
@@ -179,7 +179,7 @@ class CellsTask(NetworkTask):
             for k in range(len(FEATURES))
         ]
         figures = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
-        return dict(figures, figure=float(np.mean(list(figures.values()))), loss=float(loss))
+        return dict(figures, metric=float(np.mean(list(figures.values()))), loss=float(loss))
 
 
 def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import any_turn, vary_contrast
+from ...core.augment import random_rotation, vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
 from .calibrate import Counted
@@ -79,7 +79,7 @@ class SegmenterTask(NetworkTask):
         )
         counted = Counted.of(hit, raw)
         return {
-            "figure": 0.5 * (counted.average_precision + counted.best_dice),
+            "metric": 0.5 * (counted.average_precision + counted.best_dice),
             "loss": float(loss),
             "dice": counted.best_dice,
             "average_precision": counted.average_precision,
@@ -140,7 +140,7 @@ def augmented(
     image, target, known = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
         image, target, known = (part.flip(0) for part in (image, target, known))
-    grid = view_grid(image.shape[-1], method.crop, any_turn(rng), rng.integers(-JITTER, JITTER + 1, 2))
+    grid = view_grid(image.shape[-1], method.crop, random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
     known = look(known, "nearest", "zeros")
     target = look(target, "bilinear", "zeros").clamp(0, 1)

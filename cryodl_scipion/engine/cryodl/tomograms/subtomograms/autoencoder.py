@@ -104,7 +104,7 @@ class EmbeddingTask(Task):
 
     def validate(self) -> dict[str, float]:
         loss = float(self.loss(torch.from_numpy(self.validation)))
-        return {"figure": 1 - loss, "loss": loss}
+        return {"metric": 1 - loss, "loss": loss}
 
     @torch.no_grad()
     def places(self) -> torch.Tensor:
