@@ -3,8 +3,8 @@
 
 <output>/evaluation.json: features {name: figures of all tomograms together}, tomograms {name: {segmentation, labels,
 pixel_size, shape, features {name: figures}}}, threshold, notes. Figures: label, dice, iou, precision, recall,
-voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, components_true,
-components_detected, components_found, components_right, component_recall, component_precision; of score volumes also
+voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, pieces_true,
+pieces_detected, pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also
 average_precision, best_threshold, best_dice, calibration_error. docs/segmenting.md explains them. Beside it
 figures.png, curve.png of score volumes, and <tomogram>.png.
 Result.outputs are the contract's EvaluateSegmentationOutputs.
