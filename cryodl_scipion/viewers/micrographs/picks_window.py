@@ -50,7 +50,7 @@ class PicksWindow(MicrographWindow):
         """Open the window in which picks are added, moved and removed."""
         self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
         self.root.update_idletasks()
-        self.message.set(self._correct())
+        self.message.set(self._correct() if self._correct else "")
 
     def refresh(self) -> None:
         MicrographWindow.refresh(self)
