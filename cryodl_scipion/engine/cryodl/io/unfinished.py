@@ -18,6 +18,7 @@ from .stamps import input_stamps
 
 RECORD = "unfinished.json"
 FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
+GROWING = ("cache",)  # folders that a command itself adds to: what lies there may differ when it continues
 
 
 def check_output(output: str, what: str = "Output folder") -> None:
@@ -97,7 +98,7 @@ def remove_unused(output: str | None) -> None:
 
 def _parameters(config: typing.Any, files: typing.Sequence[Path | str]) -> dict[str, typing.Any]:
     values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
-    values["inputs"] = input_stamps(config)
+    values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}
     if files:
         values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
     return json.loads(json.dumps(values))  # as they come back from the record
@@ -111,7 +112,7 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[st
         words += [
             f"files of {k.replace('_', ' ')} that have changed"
             for k in {**before, **now}
-            if before.get(k) != now.get(k) and k.replace("_", " ") not in words
+            if k not in GROWING and before.get(k) != now.get(k) and k.replace("_", " ") not in words
         ]
     return words
 

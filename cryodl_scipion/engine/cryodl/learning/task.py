@@ -90,6 +90,9 @@ class NetworkTask(Task):
         """Loss of the network's float32 output. batch: the parts of batch(), of which the network saw the first."""
         raise NotImplementedError
 
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Called before each step, with the network set to train: for layers that must not."""
+
     def penalty(self) -> torch.Tensor | float:
         """What is added to the loss for the gradient, but not reported with it."""
         return 0.0
@@ -99,8 +102,10 @@ class NetworkTask(Task):
         parts = [part.to(accelerator.device) for part in batch]
         network, optimizer = self.networks[self.name].train(), self.optimizers[self.name]
         optimizer.zero_grad(set_to_none=True)
+        parts[0] = parts[0].contiguous(memory_format=LAYOUTS[parts[0].dim()])
+        self.prepare(network)
         with accelerator.autocast():
-            output = network(parts[0].contiguous(memory_format=LAYOUTS[parts[0].dim()]))
+            output = network(parts[0])
         loss = self.loss(output.float(), *parts)
         accelerator.backward(loss + self.penalty())
         if self.gradient_limit is not None:

@@ -154,6 +154,18 @@ class SegmentConfig:
         choices=SCORE_TYPES,
         expert=True,
     )
+    noise_limit: typing.Optional[float] = param(
+        "Part of noise with the tomogram's spectrum in which a feature may be found, in per cent. Where a model finds "
+        "it in more, and in more than a tenth of what it finds in the tomogram, its scores are lowered until it does "
+        "not: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
+        default=None,
+        label="Limit in noise",
+        unit="%",
+        minimum=0.0,
+        maximum=100.0,
+        none_means="0.05 for models that learnt from simulated cells (the shipped ones), 100 for others",
+        expert=True,
+    )
     memory: float = memory_field()
     names: Paths = tomogram_names_field()
     device: str = device_field()
@@ -174,14 +186,27 @@ class SegmentOutputs(Outputs):
     agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, of features that have several.")
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
         "For each tomogram and feature the part of the voxels that reach the threshold: in noise with the spectrum of "
-        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels)."
+        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels). "
+        "Where the boundary was raised: by how many log odds (raised), the model's own score there (boundary), and "
+        "the part of the noise that reached it before (noise_before)."
     )
+
+
+def _percent(part: float) -> str:
+    return "%.3g" % (100 * round(part, 6))
 
 
 def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
     """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
-    noise, found = ("%.3g" % (100 * round(parts[key], 6)) for key in ("noise", "tomogram"))
-    return (
-        f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in "
-        f"{found} % of the blocks of the tomogram that the noise was made of."
+    words = (
+        f"{tomogram}, {feature}: the model finds it in {_percent(parts['noise'])} % of noise with the tomogram's "
+        f"spectrum, and in {_percent(parts['tomogram'])} % of the blocks of the tomogram that the noise was made of."
     )
+    if parts.get("raised"):
+        words += (
+            f" For that its boundary was raised to the model's score {parts['boundary']:.3g}; before, it was found in "
+            f"{_percent(parts['noise_before'])} % of the noise."
+        )
+        if parts["tomogram"] <= 2 * parts["noise"]:
+            words += " What is left is no more than noise gives: take it for not found."
+    return words

@@ -20,13 +20,14 @@ if typing.TYPE_CHECKING:
     from ..segmenters.method import SegmenterMethod
     from ..segmenters.train import SegmenterTask
 
-FURTHER = 0.3  # of a network's own learning rate, where it begins with the weights of a model
+FURTHER = 0.1  # of a network's own learning rate, where it begins with the weights of a model
 
 
 def run(config: TrainSegmenterConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...learning.recipe import TrainingRun
     from ..segmenters import segmenter_method
+    from ..segmenters.begun import Begun
     from ..segmenters.card import card_warnings, model_card
     from ..segmenters.sources import gather
 
@@ -38,8 +39,10 @@ def run(config: TrainSegmenterConfig) -> Result:
     training.start()
     task, split = _task(config, method, gathered)
     _say_start(config, method, gathered, split, training.device_name)
-    training.fit(task)
-    card = model_card(config, gathered, split, task, training)
+    begun = Begun.of(config.start_from, task) if config.start_from else None
+    report = training.fit(task)
+    kept = begun.keep_the_better(task, report) if begun else None
+    card = model_card(config, gathered, split, task, training, begun)
     _draw(folder, task, card)
     training.finish(card, task.networks["segmenter"].state_dict())
     figures = card["validation"]
@@ -57,7 +60,7 @@ def run(config: TrainSegmenterConfig) -> Result:
         stop_reason=training.stop_reason,
         pixel_size=gathered.pixel_size,
     )
-    return training.result(outputs, [*gathered.warnings, *card_warnings(card)])
+    return training.result(outputs, [*gathered.warnings, *card_warnings(card), *([kept] if kept else [])])
 
 
 def _task(
@@ -71,7 +74,8 @@ def _task(
 
     split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
-    return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
+    further = bool(config.start_from)
+    return SegmenterTask(method, network, split[0], split[1], config.batch_size, further), split
 
 
 def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:

@@ -12,7 +12,7 @@ from ...io.model import read_model, write_model
 from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit
-from ..segmenters.card import THRESHOLD
+from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
 
@@ -23,8 +23,6 @@ if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
     from ..segmenters.method import SegmenterMethod
     from .task import CellsTask
-
-ANNOTATOR = "simulation"
 
 
 def write_models(
@@ -79,7 +77,7 @@ def _card(config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun
     return dict(
         kind="segmenter",
         network=config.network,
-        annotator=ANNOTATOR,
+        annotator=SIMULATION,
         pixel_size=config.working_pixel_size,
         trained_pixel_size=config.working_pixel_size,
         trained_pixel_sizes=[min(PIXEL_SIZES), max(PIXEL_SIZES)],

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart."""
+"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart.
+
+A training that begins with a model keeps to what that model answers wherever nothing is drawn: around the tiles, and in
+the slices beside theirs. A few tiles would else be all that it knows.
+"""
 
 from __future__ import annotations
 
+import copy
 import typing
 
 import numpy as np
@@ -12,6 +17,7 @@ import torch.nn.functional as F
 from ...core.augment import random_rotation, vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
+from .begun import keep_statistics
 from .calibrate import Counted
 
 if typing.TYPE_CHECKING:
@@ -21,11 +27,15 @@ if typing.TYPE_CHECKING:
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
 FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
 MOST_VALIDATED = (48, 96)  # tiles with and without the feature
+KEPT = (
+    1.0  # weight of the loss where nobody drew, beside that of what was drawn, in a training that begins with a model
+)
 
 
 class SegmenterTask(NetworkTask):
     """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
-    tiles per step, or None. In each batch half of the tiles have the feature.
+    tiles per step, or None. further: the network holds the weights of a model. In each batch half of the tiles have the
+    feature.
     """
 
     example_name = "tiles"
@@ -37,8 +47,10 @@ class SegmenterTask(NetworkTask):
         training: typing.Sequence[Example],
         validation: typing.Sequence[Example],
         batch_size: int | None = None,
+        further: bool = False,
     ) -> None:
         self.method, self.training = method, training
+        self.begun_with = copy.deepcopy(network).eval().requires_grad_(False) if further else None
         self.batch_size = batch_size or method.batch_size
         self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]
         self.validation = [
@@ -61,13 +73,29 @@ class SegmenterTask(NetworkTask):
         views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
         return [torch.stack(part) for part in zip(*views)]
 
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Batch statistics stay those of the model to begin with."""
+        if self.begun_with is not None:
+            keep_statistics(network)
+
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
-        """The method's loss on tiles, at the size of its output."""
-        return self.method.loss(output, *(shrunk(part, self.method.stride) for part in batch[1:]))
+        """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
+        image, target, known = batch
+        target, known = shrunk(target, self.method.stride), shrunk(known, self.method.stride)
+        loss = self.method.loss(output, target, known)
+        return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, known)
 
     def penalty(self) -> typing.Any:
         """The method's, of the weights."""
         return self.method.penalty(self.networks["segmenter"])
+
+    def _forgotten(self, image: torch.Tensor, output: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
+        dtype, kind = fast_dtype(image.device), image.device.type
+        with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype != torch.float32):
+            before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
+        apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
+        return (apart * (known == 0)).sum() / (known == 0).sum().clamp(min=1)
 
     def validate(self) -> dict[str, float]:
         outputs = self.answers(self.validation)
