@@ -48,9 +48,10 @@ class PicksWindow(MicrographWindow):
 
     def correct(self) -> None:
         """Open the window in which picks are added, moved and removed."""
-        self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
-        self.root.update_idletasks()
-        self.message.set(self._correct() if self._correct else "")
+        if self._correct is not None:
+            self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
+            self.root.update_idletasks()
+            self.message.set(self._correct())
 
     def refresh(self) -> None:
         MicrographWindow.refresh(self)

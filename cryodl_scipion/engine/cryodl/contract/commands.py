@@ -82,6 +82,7 @@ class Command:
 
     @property
     def summary(self) -> str:
+        """The first line of the config's docstring."""
         return str(self.config.__doc__).strip().splitlines()[0]
 
 
@@ -235,5 +236,14 @@ COMMANDS = {
 
 
 def command_of(config: typing.Any) -> str:
-    """The name of the command that takes this config."""
+    """The name of the command that takes a config.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    str
+    """
     return next(c.name for c in COMMANDS.values() if c.config is type(config))

@@ -26,6 +26,7 @@ FEWEST_PARTICLES = 5
 
 
 def micrographs_field() -> typing.Any:
+    """The parameter `micrographs`."""
     return param(
         "Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "
         "(.txt with a path per line, or .star with rlnMicrographName).",
@@ -35,6 +36,7 @@ def micrographs_field() -> typing.Any:
 
 
 def names_field() -> typing.Any:
+    """The parameter `names`."""
     return param(
         "Names to use instead of the file names, one per micrograph, in the same order. Outputs and "
         "coordinates are matched by them.",
@@ -45,6 +47,7 @@ def names_field() -> typing.Any:
 
 
 def pixel_size_field() -> typing.Any:
+    """The parameter `pixel_size` of micrographs."""
     return param(
         "Pixel size of the micrographs as they are in the files. Headers are not believed.",
         label="Pixel size",
@@ -55,6 +58,7 @@ def pixel_size_field() -> typing.Any:
 
 
 def device_field() -> typing.Any:
+    """The parameter `device`."""
     return param(
         "Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
         "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.",
@@ -65,6 +69,7 @@ def device_field() -> typing.Any:
 
 
 def threads_field() -> typing.Any:
+    """The parameter `threads`."""
     return param(
         "CPU threads; 0 takes all that the process may use.",
         default=0,
@@ -86,6 +91,7 @@ def particles_field(help: str, many: bool = False, optional: str = "") -> typing
 
 
 def structure_field() -> typing.Any:
+    """The parameter `structure`."""
     return param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
         "mirrored map cannot be noticed here.",
@@ -95,6 +101,7 @@ def structure_field() -> typing.Any:
 
 
 def seed_field() -> typing.Any:
+    """The parameter `seed`."""
     return param(
         "Seed of every random choice; the same seed on the same machine gives the same result.",
         default=0,
@@ -106,6 +113,7 @@ def seed_field() -> typing.Any:
 
 
 def particle_contrast_field() -> typing.Any:
+    """The parameter `contrast` of particle images."""
     return param(
         "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
         "particle images. auto: measured; the log and the result say it.",

@@ -38,6 +38,7 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def optics_field(name: str) -> typing.Any:
+    """A parameter of the microscope by its name."""
     return param(**_OPTICS[name])
 
 

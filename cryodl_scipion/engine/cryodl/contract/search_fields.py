@@ -7,6 +7,7 @@ from .params import param
 
 
 def symmetry_field() -> typing.Any:
+    """The parameter `symmetry`."""
     return param(
         "Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1", label="Symmetry"
     )

@@ -137,6 +137,12 @@ def start_weights(
     **needed : object
         What this training has, by the names that the card has for it.
 
+    Returns
+    -------
+    card : dict
+    weights : dict
+        {name: Tensor}.
+
     Raises
     ------
     ValueError
@@ -155,7 +161,20 @@ def start_weights(
 
 
 def refuse_steps(config: typing.Any, *names: str) -> None:
-    """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
+    """Refuse options of a training by steps where there is none: they would have no effect.
+
+    Parameters
+    ----------
+    config : object
+        Of the command.
+    *names : str
+        Of the options.
+
+    Raises
+    ------
+    ValueError
+        One of them is given.
+    """
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]
     if given:
         raise ValueError(
@@ -165,13 +184,30 @@ def refuse_steps(config: typing.Any, *names: str) -> None:
 
 
 def say_weakness(network: str, method: typing.Any) -> None:
-    """Print what a method is known to do badly, if there is something."""
+    """Print what a method is known to do badly, if there is something.
+
+    Parameters
+    ----------
+    network : str
+        Its name.
+    method : object
+        Of the registry.
+    """
     if method.weak:
         print(f"Known weakness of {network}: {method.weak}")
 
 
 def said(sentences: typing.Iterable[str]) -> list[str]:
-    """Sentences as a list, each of them warned of."""
+    """Sentences as a list, each of them warned of.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+
+    Returns
+    -------
+    list of str
+    """
     told = list(sentences)
     for sentence in told:
         warn(sentence)

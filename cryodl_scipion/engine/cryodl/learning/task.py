@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..core.devices import in_memory_format
+
 # Memory layout of a batch of images, or of volumes.
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -82,7 +84,7 @@ class NetworkTask(Task):
             Of the weights, from the first step on: sums round by it, and a continued training must end the same.
         """
         self.name = name
-        network = network.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs know no keyword alone
+        network = in_memory_format(network, layout)
         self.networks = torch.nn.ModuleDict({name: network})
         self.optimizers = {name: optimizer(network)}
 

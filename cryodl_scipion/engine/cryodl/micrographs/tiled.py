@@ -12,7 +12,7 @@ from ..core.tiles import apply_tiled
 from ..learning.inference import for_inference, with_less_memory
 
 if typing.TYPE_CHECKING:
-    from .normalize import Prepared
+    from .normalize import Measured, Prepared
 
 
 class TiledNetwork:
@@ -34,7 +34,7 @@ class TiledNetwork:
         self.network = for_inference(network, self.device, self.dtype)
 
     @torch.inference_mode()
-    def output(self, prepared: Prepared) -> torch.Tensor:
+    def output(self, prepared: Prepared | Measured) -> torch.Tensor:
         """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
         stride, multiple, overlap = self.network.stride, self.network.multiple, self._overlap
         image = prepared.image.float() * self.method.gain(prepared)

@@ -43,8 +43,19 @@ def random_cell(
 ) -> VariedCell:
     """A VariedCell.
 
-    ribosomes, others: lists of tomograms.Particle at the pixel size (Å/px): ribosomes, and what is none. rng: numpy
-    Generator.
+    Parameters
+    ----------
+    ribosomes : sequence of Particle
+        At the pixel size.
+    others : sequence of Particle
+        That are no ribosomes.
+    pixel_size : float, Å/px
+    rng : numpy Generator
+    device : torch.device, optional
+
+    Returns
+    -------
+    VariedCell
     """
     config, looks = random_config(pixel_size, rng), random_looks(rng)
     particles, copies = _drawn(ribosomes, others, config, rng)

@@ -64,6 +64,7 @@ class EvaluateMapConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.improver and not self.half_maps:
             return ["The half-map test (--improver) needs the half-maps (--half-maps)."]
         return half_map_problems(self)

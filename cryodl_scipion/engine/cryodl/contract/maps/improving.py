@@ -71,6 +71,7 @@ class ImproveMapConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if not self.map and not self.half_maps:
             return ["There is nothing to improve: give a map (--map) or two half-maps (--half-maps)."]
         return half_map_problems(self)

@@ -32,6 +32,7 @@ class ListPairsConfig:
     )
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return resolution_problems(self)
 
 

@@ -142,6 +142,7 @@ class TrainMapImproverConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = []
         if not self.pairs and not self.structures:
             problems.append(

@@ -47,6 +47,7 @@ class EvaluatePicksConfig:
     json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return border_problems(self)
 
 
@@ -78,6 +79,7 @@ class ComparePicksConfig:
     json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.picks) < (1 if self.reference else 2):
             return [
                 "Sets of picks (--picks) has one set and there is no Reference (--reference); give at least two "

@@ -39,6 +39,7 @@ class ConsensusPicksConfig:
     tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.picks) < 2:
             return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
         if self.rule == "at-least" and self.at_least > len(self.picks):

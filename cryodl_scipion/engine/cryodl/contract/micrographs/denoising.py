@@ -71,6 +71,7 @@ class DenoiseMicrographsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd averages (--even, --odd) belong together: give both or none."]
         if self.method == "even-odd" and not self.even and not self.model:

@@ -38,6 +38,7 @@ class ExportRelionConfig:
     names: Paths = names_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.box % 2:
             return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
         return []

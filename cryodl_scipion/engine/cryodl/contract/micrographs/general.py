@@ -78,6 +78,7 @@ class TrainGeneralPickerConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if not self.structures and not self.procedural:
             return [
                 "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "

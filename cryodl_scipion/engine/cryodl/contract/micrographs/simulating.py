@@ -113,6 +113,7 @@ class SimulateMicrographsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = defocus_problems(self)
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
             problems = [f"Maximum SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]

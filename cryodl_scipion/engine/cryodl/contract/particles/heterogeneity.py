@@ -100,6 +100,7 @@ class FitHeterogeneityConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.axes <= self.latent:
             return []
         return [

@@ -55,6 +55,7 @@ class AssessIntegrityConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.structures) < 2:
             return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
         if self.names and len(self.names) != len(self.structures):

@@ -38,6 +38,7 @@ class SelectLatentConfig:
     )
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.region or self.clusters:
             return []
         return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]

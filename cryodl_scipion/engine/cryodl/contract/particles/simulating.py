@@ -110,6 +110,7 @@ class SimulateParticlesConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = []
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")

@@ -113,6 +113,7 @@ class TrainDenoiserConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.structure) in (1, len(self.particles)):
             return []
         return [

@@ -88,6 +88,7 @@ class ImportAnnotationsConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.labels) == bool(self.tiles):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "

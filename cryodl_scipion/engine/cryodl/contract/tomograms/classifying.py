@@ -65,6 +65,7 @@ class TrainClassifierConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return tilt_problems(self)
 
 
@@ -111,6 +112,7 @@ class ClassifySubtomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return tilt_problems(self)
 
 

@@ -56,6 +56,7 @@ class ClusterSubtomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return tilt_problems(self)
 
 

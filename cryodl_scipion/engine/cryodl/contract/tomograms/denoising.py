@@ -66,6 +66,7 @@ class DenoiseTomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd halves (--even, --odd) belong together: give both or none."]
         if bool(self.even) == bool(self.tomograms):

@@ -146,6 +146,7 @@ class DetectParticlesConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.template) == bool(self.model):
             return ["Give either a template (--template) or the folder of a trained detector (--model)."]
         return tilt_problems(self) if self.template else []

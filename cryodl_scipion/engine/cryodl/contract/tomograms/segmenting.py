@@ -105,6 +105,7 @@ class TrainSegmenterConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.labels) == bool(self.annotations):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
@@ -197,7 +198,21 @@ def _percent(part: float) -> str:
 
 
 def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
+    """A sentence on the answer of a model to noise.
+
+    Parameters
+    ----------
+    tomogram : str
+        Its name.
+    feature : str
+        Its name.
+    parts : dict
+        Of SegmentOutputs.noise.
+
+    Returns
+    -------
+    str
+    """
     words = (
         f"{tomogram}, {feature}: the model finds it in {_percent(parts['noise'])} % of noise with the tomogram's "
         f"spectrum, and in {_percent(parts['tomogram'])} % of the blocks of the tomogram that the noise was made of."

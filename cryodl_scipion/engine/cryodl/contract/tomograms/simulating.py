@@ -111,6 +111,7 @@ class SimulateTomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = tilt_problems(self)
         if not all(c.strip().isdigit() for c in self.copies):
             problems.append(f"Copies (--copies) is {', '.join(self.copies)}; whole numbers are needed.")

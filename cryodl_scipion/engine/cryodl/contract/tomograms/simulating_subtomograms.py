@@ -54,6 +54,7 @@ class SimulateSubtomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = tilt_problems(self)
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")

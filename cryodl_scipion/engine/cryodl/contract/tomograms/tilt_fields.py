@@ -31,6 +31,7 @@ _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def tilt_series_field(name: str) -> typing.Any:
+    """A parameter of the tilt series by its name."""
     return param(**_TILTS[name])
 
 

@@ -7,6 +7,7 @@ from ..params import param
 
 
 def tomograms_field(help: str, optional: bool = False) -> typing.Any:
+    """The parameter `tomograms`. help: its first sentence."""
     text = help + (
         " MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
         "list file (.txt with a path per line)."
@@ -17,6 +18,7 @@ def tomograms_field(help: str, optional: bool = False) -> typing.Any:
 
 
 def labels_field(optional: bool = False) -> typing.Any:
+    """The parameter `labels`."""
     text = (
         "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
         "the same shape. 255 is not annotated: uncertain, or never looked at."
@@ -27,6 +29,7 @@ def labels_field(optional: bool = False) -> typing.Any:
 
 
 def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing.Any:
+    """The parameter `pixel_size` of tomograms."""
     return param(
         "Pixel size of the tomograms as they are in the files.",
         default=None,
@@ -39,6 +42,7 @@ def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing
 
 
 def tomogram_names_field() -> typing.Any:
+    """The parameter `names` of tomograms."""
     return param(
         "Names to use instead of the file names, one per tomogram, in the same order.",
         default=(),

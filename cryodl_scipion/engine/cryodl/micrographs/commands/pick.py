@@ -66,7 +66,8 @@ def run(config: PickConfig) -> Result:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
-    settings = dataclasses.replace(settings, contrast=settings.contrast or usual_contrast(card))
+    contrast = settings.contrast or usual_contrast(card)
+    settings = dataclasses.replace(settings, contrast=contrast)
     found = picks.outputs([n for n, _ in named])
     print(picks.in_words(found))
     pictures: dict[str, str] = {}
@@ -79,7 +80,7 @@ def run(config: PickConfig) -> Result:
     outputs = PickOutputs(
         **found,
         model=str(model),
-        contrast=settings.contrast,
+        contrast=contrast,
         particle_diameter=settings.particle_diameter or settings.scale,
         picked_diameter=settings.scale,
         size=settings.size,
@@ -101,7 +102,7 @@ def _pick_new(
     model: Path,
     settings: PickSettings,
     picks: Picks,
-    skipped: typing.Sequence[typing.Any],
+    skipped: list[Skipped],
     notes: list[typing.Any],
 ) -> tuple[str, PickSettings]:
     """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that
@@ -129,7 +130,7 @@ def _pick_new(
     if settings.scale is None:
         _pick_nothing(todo, picks, skipped, notes)
         return device_name(device), settings
-    picker.contrast = settings.contrast
+    picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")

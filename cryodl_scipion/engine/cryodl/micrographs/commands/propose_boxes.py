@@ -61,14 +61,22 @@ def run(config: ProposeBoxesConfig) -> Result:
         "propose-boxes",
         ProposeBoxesOutputs(
             folder=str(config.output),
-            **{f"{kind}_boxes": counts[kind] for kind in KINDS},
-            **{kind: os.path.join(config.output, kind) for kind in KINDS},
+            background=os.path.join(config.output, "background"),
+            contamination=os.path.join(config.output, "contamination"),
+            background_boxes=counts["background"],
+            contamination_boxes=counts["contamination"],
             pixel_size=config.pixel_size,
         ),
         device="CPU",
         skipped=tuple(skipped),
         warnings=tuple(warnings),
     )
+
+
+class _Scale(typing.NamedTuple):
+    """Stands for a picker where none is run."""
+
+    working_diameter: float
 
 
 def _prepare(
@@ -79,13 +87,12 @@ def _prepare(
     Raises AllSkipped if none can be used.
     """
     import dataclasses
-    from types import SimpleNamespace
 
     from ...io.micrographs import micrograph_shape
     from ..pickers.label_checks import judge_contrast, label_signal
     from ..pickers.labels import load_labelled
 
-    scale, images, skipped = SimpleNamespace(working_diameter=WORKING_DIAMETER), [], []
+    scale, images, skipped = _Scale(WORKING_DIAMETER), list[LabelledImage](), list[Skipped]()
     for item in items:
         try:
             images.append(load_labelled(item, scale, config.pixel_size, config.particle_diameter, "boxes"))
@@ -104,7 +111,7 @@ def _prepare(
 
 def _write(
     folder: Path,
-    proposals: typing.Sequence[Proposal],
+    proposals: typing.Mapping[str, Proposal],
     working_shapes: typing.Mapping[str, tuple[int, ...]],
     shapes: typing.Mapping[str, tuple[int, ...]],
 ) -> None:

@@ -78,7 +78,7 @@ class Rings:
 
         Parameters
         ----------
-        defocus, astigmatism, phase_shift, fall
+        defocus, astigmatism, phase_shift, decay
             As in Found.
 
         Returns

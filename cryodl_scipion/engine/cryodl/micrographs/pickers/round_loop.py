@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import typing
 from pathlib import Path
@@ -59,7 +58,8 @@ class RoundLoop:
     @property
     def reach(self) -> float:
         """px within which two picks are the same."""
-        return MATCH_RADII * self._scaled().particle_diameter / 2 / self.config.pixel_size
+        diameter = typing.cast("float", self._scaled().particle_diameter)  # of round 0, if it was not stated
+        return MATCH_RADII * diameter / 2 / self.config.pixel_size
 
     def round(self, number: int) -> dict[str, typing.Any]:
         """Train, pick and judge a round. Returns its entry."""
@@ -133,12 +133,12 @@ class RoundLoop:
             warnings=list(result.warnings),
         )
 
-    def _train(self, number: int, model: str | os.PathLike[str]) -> None:
+    def _train(self, number: int, model: Path) -> None:
         """Write the model of a round from the picks of the round before."""
         before = round_folder(self.folder, number - 1) / "model"
         device = choose_device(self.config.device)
         set_threads(self.config.threads)
-        contrast = read_round(self.folder, number - 1)["contrast"]
+        contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
         held = held_out(list(picked))

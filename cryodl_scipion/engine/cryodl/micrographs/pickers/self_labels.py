@@ -104,7 +104,8 @@ def load_images(
 
     labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
     """
-    images = [load_labelled(item, method, config.pixel_size, config.particle_diameter, "complete") for item in labels]
+    diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
+    images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     if not any(len(image.positives) for image in images):

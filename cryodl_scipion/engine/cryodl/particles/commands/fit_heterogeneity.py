@@ -7,7 +7,6 @@ Result.outputs are the contract's FitHeterogeneityOutputs.
 
 from __future__ import annotations
 
-import os
 import typing
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def _verdict(motion: typing.Any) -> str:
 
 
 def _write(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
 ) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
@@ -128,11 +127,7 @@ def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
 
 
 def _write_particles(
-    config: FitHeterogeneityConfig,
-    particles: ParticleSet,
-    latent: np.ndarray,
-    clusters: np.ndarray,
-    folder: str | os.PathLike[str],
+    config: FitHeterogeneityConfig, particles: ParticleSet, latent: np.ndarray, clusters: np.ndarray, folder: Path
 ) -> None:
     """particles.star: all rows in their order."""
     from ...io.particle_sets import write_particles_star
@@ -142,7 +137,7 @@ def _write_particles(
 
 
 def _write_paths(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
 ) -> tuple[list[typing.Any], list[dict[str, typing.Any]]]:
     """Names of the maps along each axis, and what heterogeneity.json says of them."""
     from tqdm import tqdm

@@ -6,8 +6,8 @@ Result.outputs are the contract's TrainDenoiserOutputs.
 
 from __future__ import annotations
 
-import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, sta
     )
 
 
-def _write_targets(folder: str | os.PathLike[str], pairs: Pairs) -> None:
+def _write_targets(folder: Path, pairs: Pairs) -> None:
     """Some targets beside the model: what the noise control compares with."""
     from ...io.particles import write_stack
     from ..denoisers.card import TARGETS

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from .gan_blocks import bottlenecks, image_norm, initialise
-from .method import DenoiserMethod
+from .method import DenoiserMethod, DenoiserNetwork
 from .rotations import LEFT_RIGHT
 
 if typing.TYPE_CHECKING:
     from .scales import Statistics
-    from .swinconv import SwinConvUNet
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 RESIDUAL = (3, 3, 3, 3, 2, 0)  # blocks of each encoder stage, outermost first; the decoder mirrors them
@@ -30,7 +29,7 @@ def depth(box: int) -> int:
     return min(len(WIDTHS), max(1, (box // SMALLEST).bit_length() - 1))
 
 
-class GeneratorUNet(nn.Module):
+class GeneratorUNet(DenoiserNetwork):
     """Residual U-net of the published GAN, (b, 1, box, box) in and out.
 
     As in its authors' public code (cianfrocco-lab/GAN-for-Cryo-EM-image-denoising): an encoder 64-128-256-512-512-512
@@ -46,6 +45,8 @@ class GeneratorUNet(nn.Module):
     sample, so that tanh can reach them, and are not rounded to 8 bits; boxes are padded with zeros to a multiple of
     what the depth needs; boxes under 256 px have fewer layers, and the innermost stages keep their 2 and 0 blocks.
     """
+
+    range: torch.Tensor
 
     def __init__(self, box: int) -> None:
         super().__init__()
@@ -114,11 +115,12 @@ class ConditionalGAN(DenoiserMethod):
     uses_ctf = False
     turns = LEFT_RIGHT
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
 
     def usual_steps(self, particles: int) -> int:
         return EPOCHS * particles
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam with beta1 0.5."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)

@@ -103,11 +103,11 @@ class Pairs:
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
 
-    def state(self) -> list[list[int]]:
+    def state(self) -> list[list[float]]:
         """What later draws depend on besides their rng, as JSON can hold it."""
         return [source.state() for source in self._made]
 
-    def restore(self, values: typing.Sequence[typing.Sequence[int]]) -> None:
+    def restore(self, values: typing.Sequence[typing.Sequence[float]]) -> None:
         """Take up what state() gave: a continued training sees the same pairs."""
         for source, value in zip(self._made, values, strict=True):
             source.restore(value)
@@ -140,7 +140,7 @@ class Pairs:
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."] + self._resampling(particles)
-        for values, value in (
+        known: tuple[tuple[list[typing.Any], typing.Any], ...] = (
             (self.training, training),
             (self.validation, validation),
             (self.scales, scale),
@@ -150,7 +150,8 @@ class Pairs:
             (self._real, real),
             (self._made, made),
             (self.contrasts, "bright" if sign > 0 else "dark"),
-        ):
+        )
+        for values, value in known:
             values.append(value)
 
     def _strength(self, projector: Projector) -> float:

@@ -79,11 +79,11 @@ class ClassifierTask(NetworkTask):
     def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
         chooses the weights."""
-        rows, logits = self.examples.validation, []
+        rows, parts = self.examples.validation, []
         network = self.networks["classifier"]
         for start in range(0, len(rows), self.batch_size):
-            logits.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
-        logits, labels = torch.cat(logits), self.labels[rows]
+            parts.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
+        logits, labels = torch.cat(parts), self.labels[rows]
         probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
         return {
             "metric": float(probability.mean()),

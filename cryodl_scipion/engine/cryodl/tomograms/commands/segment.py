@@ -12,6 +12,7 @@ import dataclasses
 import math
 import os
 import typing
+from pathlib import Path
 
 from ...contract import (
     AllSkipped,
@@ -33,8 +34,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..features.scores import Feature
-    from ..segmenters.combine import Feature as CombinedFeature
+    from ..segmenters.combine import Feature
     from ..segmenters.score_folder import Unfinished
     from ..segmenters.segmenter import Segmenter
 
@@ -63,7 +63,7 @@ def run(config: SegmentConfig) -> Result:
     cards = [read_card(folder, "segmenter") for folder in folders]
     features = features_of(cards, folders, config.annotators)
     scores = ScoreFolder(
-        config.output, features, compared_features(cards), _settings(config, cards), _described(features, folders)
+        Path(config.output), features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
     skipped, notes = list[Skipped](), list[str]()
     sources = list(_sources(config, named, cards, skipped, notes))
@@ -98,7 +98,7 @@ def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typin
                 yield words
 
 
-def _limits(config: SegmentConfig, features: typing.Sequence[CombinedFeature]) -> dict[str, float | None]:
+def _limits(config: SegmentConfig, features: typing.Sequence[Feature]) -> dict[str, float | None]:
     """Part of noise that each feature may be found in; None: its scores are left as they are."""
     from ..segmenters.card import SIMULATION
 
@@ -193,7 +193,7 @@ def _differences(
 def _segment(
     todo: typing.Sequence[typing.Any],
     config: SegmentConfig,
-    folders: typing.Sequence[str | os.PathLike[str]],
+    folders: typing.Sequence[Path],
     scores: typing.Any,
     skipped: list[Skipped],
     notes: list[str],
@@ -269,7 +269,7 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
 def _outputs(
     scores: typing.Any,
     sources: typing.Sequence[typing.Any],
-    bad: typing.Sequence[str],
+    bad: typing.Collection[str],
     folders: typing.Sequence[str | os.PathLike[str]],
 ) -> SegmentOutputs:
     """Result.outputs of the tomograms that are in the folder now."""
@@ -286,7 +286,7 @@ def _outputs(
         pixel_size=good[0].pixel_size,
         pixel_sizes={s.name: s.pixel_size for s in good},
         models={f.name: [str(folders[n]) for n in f.models] for f in scores.features},
-        agreement={f.name: _agreement(f, entries.values()) for f in scores.compared},
+        agreement={f.name: _agreement(f, list(entries.values())) for f in scores.compared},
         noise={name: entry.get("noise", {}) for name, entry in entries.items()},
     )
 

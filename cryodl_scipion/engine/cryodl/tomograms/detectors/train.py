@@ -81,6 +81,7 @@ class DetectorTask(NetworkTask):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(map(len, self.places)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:

@@ -123,6 +123,7 @@ class CellsTask(NetworkTask):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return USUAL_STEPS
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:

@@ -58,15 +58,13 @@ class SegmenterTask(NetworkTask):
             for kind, most in zip((True, False), MOST_VALIDATED)
             for e in [v for v in validation if v.positive is kind][:most]
         ]
+        self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
         self.learn("segmenter", network, method.optimizer, method.memory_format)
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(len(self.training))
-
-    @property
-    def validates_poorly(self) -> bool:
-        return sum(e.positive for e in self.validation) < FEW_POSITIVE
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
@@ -133,6 +131,7 @@ class SegmenterTask(NetworkTask):
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.networks.parameters()).device
 
 
