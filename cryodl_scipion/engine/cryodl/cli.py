@@ -40,6 +40,8 @@ EPILOGS = {
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
+    "measure-membranes": "example:\n  cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 "
+    "--output membranes/\n",
     "train-detector": "example:\n  cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star "
     "--diameter ribosome=300 ferritin=120\n      --output models/particles\n",
     "detect-particles": "examples:\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc "

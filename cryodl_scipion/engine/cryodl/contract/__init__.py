@@ -76,6 +76,7 @@ from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
+from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
 from .tomograms.simulating import SimulateTomogramsConfig
@@ -129,6 +130,7 @@ __all__ = [
     "LABEL_KINDS",
     "LATENT_METHODS",
     "ListPairsConfig",
+    "MeasureMembranesConfig",
     "MergeFeaturesConfig",
     "NETWORKS",
     "Network",

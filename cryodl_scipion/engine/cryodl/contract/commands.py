@@ -55,6 +55,7 @@ from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
+from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
 from .tomograms.simulating import SimulateTomogramsConfig, SimulateTomogramsOutputs
@@ -175,6 +176,9 @@ COMMANDS = {
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
+        Command(
+            "measure-membranes", "tomograms.commands.measure_membranes", MeasureMembranesConfig, MeasureMembranesOutputs
+        ),
         Command(
             "evaluate-segmentation",
             "tomograms.commands.evaluate_segmentation",

@@ -23,6 +23,7 @@ _ITEMS = {
     "segment": "tomogram",
     "merge-features": "tomogram",
     "pick-features": "tomogram",
+    "measure-membranes": "tomogram",
     "detect-particles": "tomogram",
     "simulate-micrographs": "micrograph",
     "simulate-tomograms": "tomogram",

@@ -141,7 +141,7 @@ def start_weights(
     -------
     card : dict
     weights : dict
-        {name: Tensor}.
+        {name: Tensor}, each of any shape.
 
     Raises
     ------

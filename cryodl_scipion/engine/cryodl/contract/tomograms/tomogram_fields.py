@@ -116,11 +116,11 @@ def minimum_score_field() -> typing.Any:
     return param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
 
 
-def smallest_field() -> typing.Any:
-    """Minimum size of connected components."""
+def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
+    """Minimum size of connected components. default: nm³. why: words that follow, for a default above 0."""
     return param(
-        "Smaller connected components are left out.",
-        default=0.0,
+        f"Smaller connected components are left out{why}.",
+        default=default,
         label="Minimum component size",
         unit="nm³",
         minimum=0,

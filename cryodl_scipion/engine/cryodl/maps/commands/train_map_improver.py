@@ -15,7 +15,7 @@ from ...contract.maps.training import TrainMapImproverOutputs
 
 if typing.TYPE_CHECKING:
     from ..improvers.method import ImproverMethod
-    from ..improvers.pairs import Pairs
+    from ..improvers.pairs import MapPairs
     from ..improvers.train import ImproverTask
 
 
@@ -32,13 +32,13 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     from ...learning.run_training import accelerator_for
     from ..improvers import improver_method
     from ..improvers.card import card_warnings, model_card
-    from ..improvers.pairs import FOLDER, Pairs
+    from ..improvers.pairs import FOLDER, MapPairs
 
     training, method = TrainingRun(config), improver_method(config.network)
     accelerator = accelerator_for(training.take_device())
     with accelerator.main_process_first():  # it makes the pairs, the others find them
         folder = training.take_folder()
-        pairs = Pairs(folder, config, method.lowest)
+        pairs = MapPairs(folder, config, method.lowest)
     if accelerator.is_main_process:
         _say_start(config, pairs, training.device_name)
     training.start()  # every process begins with the same weights
@@ -65,7 +65,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     return training.result(outputs, [*pairs.warnings, *card_warnings(card)])
 
 
-def _say_start(config: TrainMapImproverConfig, pairs: Pairs, device: str) -> None:
+def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, device: str) -> None:
     for sentence in [*pairs.notes, *pairs.warnings]:
         print(sentence)
     print(
@@ -75,7 +75,7 @@ def _say_start(config: TrainMapImproverConfig, pairs: Pairs, device: str) -> Non
     )
 
 
-def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: Pairs) -> ImproverTask:
+def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs) -> ImproverTask:
     """ImproverTask with a new network, or with that of --start-from."""
     from ...learning.recipe import start_weights
     from ..improvers.run import load_network

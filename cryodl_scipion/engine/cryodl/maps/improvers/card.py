@@ -12,14 +12,14 @@ from ...contract import TrainMapImproverConfig
 
 if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
-    from .pairs import Pairs
+    from .pairs import MapPairs
     from .train import ImproverTask
 
 POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
 
 
 def model_card(
-    config: TrainMapImproverConfig, pairs: Pairs, task: ImproverTask, run: TrainingRun
+    config: TrainMapImproverConfig, pairs: MapPairs, task: ImproverTask, run: TrainingRun
 ) -> dict[str, typing.Any]:
     """The model card: all that improving and a reader need to know. task and run: after training."""
     resolutions = pairs.resolutions()

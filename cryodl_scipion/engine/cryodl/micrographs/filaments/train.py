@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...learning.task import NetworkTask
-from .measure import Agreement, agreement
+from .measure import TraceAgreement, agreement
 from .predict import FilamentPicker
 
 SHORTEST = 3.0  # diameters
@@ -57,10 +57,10 @@ class FilamentTask(NetworkTask):
             "angle": figures["angle_mean"] or 0.0,
         }
 
-    def agreement(self, items: list, threshold: float) -> Agreement:
-        """Agreement of the network's traces with the truth of simulated micrographs."""
+    def agreement(self, items: list, threshold: float) -> TraceAgreement:
+        """TraceAgreement of the network's traces with the truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
-        total = Agreement()
+        total = TraceAgreement()
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
             seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]

@@ -15,7 +15,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..detectors.labels import Gathered
+    from ..detectors.labels import GatheredLabels
     from ..detectors.train import DetectorTask
     from ..detectors.unet3d import HeatMapUNet
 
@@ -53,8 +53,8 @@ def _told(name: str, figures: typing.Mapping[str, typing.Any], beta: float) -> s
     return name + (" none" if figures["f_beta"] is None else f" F{beta:g} {figures['f_beta']:.2f}")
 
 
-def _task(config: TrainDetectorConfig, gathered: Gathered) -> tuple[DetectorTask, str]:
-    """DetectorTask with a new network or that of --start-from, and how the tomograms were how."""
+def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[DetectorTask, str]:
+    """DetectorTask with a new network or that of --start-from, and how the tomograms were divided."""
     import numpy as np
 
     from ...learning.registry import method_of
@@ -75,7 +75,7 @@ def _task(config: TrainDetectorConfig, gathered: Gathered) -> tuple[DetectorTask
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), how
 
 
-def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathered) -> torch.nn.Module:
+def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it finds other species or is of another kind."""
     from ...learning.recipe import start_weights
     from ..detectors.predict import load_detector
@@ -84,7 +84,9 @@ def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathere
     return load_detector(method, len(gathered.species), weights, str(config.start_from))
 
 
-def _say_start(config: TrainDetectorConfig, gathered: Gathered, task: DetectorTask, how: str, device: str) -> None:
+def _say_start(
+    config: TrainDetectorConfig, gathered: GatheredLabels, task: DetectorTask, how: str, device: str
+) -> None:
     for sentence in gathered.notes:
         warn(sentence)
     count = lambda part: ", ".join(

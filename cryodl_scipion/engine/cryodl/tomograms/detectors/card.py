@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 
 from .calibrate import calibrate
-from .labels import Gathered
+from .labels import GatheredLabels
 from .train import DetectorTask
 
 if typing.TYPE_CHECKING:
@@ -18,7 +18,7 @@ FEW = 10  # held-out particles below which a threshold is uncertain
 
 
 def model_card(
-    config: typing.Any, gathered: Gathered, task: DetectorTask, parted: str, run: TrainingRun
+    config: typing.Any, gathered: GatheredLabels, task: DetectorTask, parted: str, run: TrainingRun
 ) -> dict[str, typing.Any]:
     """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]

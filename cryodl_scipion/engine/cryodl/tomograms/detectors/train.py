@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ...core.augment import vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
-from .labels import Gathered, Labelled
+from .labels import GatheredLabels, Labelled
 from .unet3d import STRIDE, HeatMapUNet
 
 WIDTH = 0.15  # standard deviation of a particle's spot in the heat map, in diameters
@@ -51,8 +51,8 @@ def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> t
 class DetectorTask(NetworkTask):
     """A detector's network on Labelled tomograms.
 
-    method: HeatMapUNet. network: of it. gathered: Gathered. training, validation: lists of Labelled. batch_size: crops
-    per step, or None.
+    method: HeatMapUNet. network: of it. gathered: GatheredLabels. training, validation: lists of Labelled. batch_size:
+    crops per step, or None.
     """
 
     example_name = "crops"
@@ -61,7 +61,7 @@ class DetectorTask(NetworkTask):
         self,
         method: HeatMapUNet,
         network: torch.nn.Module,
-        gathered: Gathered,
+        gathered: GatheredLabels,
         training: list[Labelled],
         validation: list[Labelled],
         batch_size: int | None = None,

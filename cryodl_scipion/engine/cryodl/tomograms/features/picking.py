@@ -30,7 +30,7 @@ def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Poin
     """
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
-    components, thickness = _components(segmentation, ranges, measure=config.shape == "membranes")
+    components, thickness = components_of(segmentation, ranges, measure=config.shape == "membranes")
     volumes = components.voxels * (segmentation.pixel_size / 10) ** 3
     whole = config.shape != "particles"  # size limits of particles are those of the parted ones
     numbers = np.flatnonzero(_fits(volumes, config)) if whole else np.arange(len(components))
@@ -45,7 +45,7 @@ def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
     return (volumes >= config.smallest) & (volumes <= (np.inf if config.largest is None else config.largest))
 
 
-def _components(
+def components_of(
     segmentation: Segmentation, ranges: typing.Sequence[tuple[int, int]], measure: bool
 ) -> tuple[Components, float]:
     """Components of the mask, and, if asked for, the thickness of a sheet with their volume and area, voxels."""
@@ -76,7 +76,7 @@ def _points(
     if config.shape == "membranes":
         from .membranes import membrane_points
 
-        voxels, component_of = _voxels(segmentation, components, ranges, config.seed)
+        voxels, component_of = voxels_of(segmentation, components, ranges, config.seed)
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
         from .particles import parted
@@ -96,7 +96,7 @@ def _diameter(segmentation: Segmentation, components: Components, config: PickFe
     return float((6 / np.pi * np.median(large if len(large) else components.voxels)) ** (1 / 3))
 
 
-def _numbered_slabs(
+def numbered_slabs(
     segmentation: Segmentation, components: Components, ranges: typing.Sequence[tuple[int, int]]
 ) -> typing.Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (zyx of the first voxel, (z, y, x) numbers of components from 1) of the parts of slabs that hold any."""
@@ -111,14 +111,14 @@ def _numbers_at(
 ) -> np.ndarray:
     """(n,) numbers of the components, from 1, that voxels (n, 3) zyx lie in; 0 for none."""
     found = np.zeros(len(places), int)
-    for offset, numbers in _numbered_slabs(segmentation, components, ranges):
+    for offset, numbers in numbered_slabs(segmentation, components, ranges):
         local = places - offset
         here = ((local >= 0) & (local < numbers.shape)).all(axis=1)
         found[here] = numbers[tuple(local[here].T)]
     return found
 
 
-def _voxels(
+def voxels_of(
     segmentation: Segmentation, components: Components, ranges: typing.Sequence[tuple[int, int]], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their components from
@@ -127,7 +127,7 @@ def _voxels(
 
     part, rng = min(1.0, MOST_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
     places, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
-    for offset, numbers in _numbered_slabs(segmentation, components, ranges):
+    for offset, numbers in numbered_slabs(segmentation, components, ranges):
         flat = np.flatnonzero(numbers)
         if part < 1:
             flat = flat[rng.random(len(flat)) < part]
