@@ -97,7 +97,7 @@ def _write(
     from ..features.membrane_meshes import write_ply
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes") as volume:
+    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
         for z, slab in membranes.instances():
             volume.write(z, slab)
     meshes = []
