@@ -13,10 +13,10 @@ from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
 from cryodl.tomograms.denoisers.controls import control_figures
-from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, turned
+from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, rotated
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
 from cryodl.tomograms.denoisers.spectra import BINS, on_grid, scale_of_halves
-from cryodl.tomograms.denoisers.unet import UNet3D
+from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64
 
@@ -58,7 +58,7 @@ def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
 @pytest.mark.parametrize("turn", [TURNS[k] for k in (0, 7, 19, 30, 47)])
 def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(turn):
     measured = torch.fft.irfftn(torch.fft.rfftn(noise(1, 16)) * wedge(16, -40, 55))
-    power = torch.fft.rfftn(turned(measured, turn)).abs()
+    power = torch.fft.rfftn(rotated(measured, turn)).abs()
     mask = turned_wedge(16, -40, 55, *turn)
     inside = torch.ones_like(mask, dtype=torch.bool)
     inside[8] = inside[:, 8] = inside[..., 8] = False  # the highest frequency stands for both signs
@@ -104,7 +104,7 @@ def test_folding_is_undone_and_keeps_neighbours_together():
 def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
     signal = soft(4, 72)[:40, :, :60]
     path = write_mrc(str(tmp_path / "t.mrc"), (signal + noise(9, 72)[:40, :, :60]).numpy())
-    method = UNet3D()
+    method = DenoisingUNet3D()
     torch.manual_seed(1)
     network = method.build()
     torch.nn.init.normal_(network.head.weight, std=0.01)
@@ -126,7 +126,7 @@ def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
 
 
 def test_a_large_tomogram_is_cut_into_tiles_of_the_memory():
-    spans = plan((512, 2048, 2048), 25e6, UNet3D())
+    spans = plan((512, 2048, 2048), 25e6, DenoisingUNet3D())
     tile = np.prod([max(b - a for a, b, _, _ in axis) for axis in spans])
     computed = np.prod([sum(b - a for a, b, _, _ in axis) for axis in spans])
     assert tile <= 25e6 and computed < 1.6 * 512 * 2048 * 2048

@@ -11,11 +11,12 @@ import json
 import typing
 
 from ...contract import EvaluateMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+from ...contract.maps.evaluating import EvaluateMapOutputs
 
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..measures.measure import Reference
+    from ..measures.measure import MapReference
     from ..measures.volume import Volume
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
@@ -44,7 +45,7 @@ def run(config: EvaluateMapConfig) -> Result:
     else:
         print_figures(figures)
     evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
-    outputs = dict(
+    outputs = EvaluateMapOutputs(
         evaluation=evaluation,
         **{
             name: figures.get(name)
@@ -112,7 +113,7 @@ def evaluate(
 def _halves(
     config: EvaluateMapConfig,
     volume: Volume,
-    reference: Reference,
+    reference: MapReference,
     details: dict[str, typing.Any],
     device: torch.device,
 ) -> tuple[dict[str, typing.Any], list[str]]:

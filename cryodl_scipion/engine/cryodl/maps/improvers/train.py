@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from ...core.devices import in_memory_format
-from ...learning.training import Task
+from ...learning.task import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 
 if typing.TYPE_CHECKING:
-    from .blocks import SwinConvUNet
+    from .blocks import VolumeSwinConvUNet
     from .method import ImproverMethod
-    from .pairs import Pairs
+    from .pairs import MapPairs
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
@@ -33,8 +33,8 @@ class ImproverTask(Task):
     def __init__(
         self,
         method: ImproverMethod,
-        network: SwinConvUNet,
-        pairs: Pairs,
+        network: VolumeSwinConvUNet,
+        pairs: MapPairs,
         ssim: float,
         shells: float,
         atoms: float,
@@ -99,7 +99,7 @@ class ImproverTask(Task):
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
         agreement = float(torch.cat(after).mean())
         figures = {
-            "figure": agreement + self.atoms * q_score,
+            "metric": agreement + self.atoms * q_score,
             "loss": float(np.mean(losses)),
             "correlation": agreement,
             "correlation_before": float(torch.cat(before).mean()),

@@ -4,27 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ... import __version__
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, in_words
-from ...core.devices import choose_device, device_name, set_threads
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
-from ...io.model import write_model
-from ...learning.run_training import accelerator_for, finish, working_folder
-from ...learning.training import Schedule, fit
+from ...learning.recipe import TrainingRun
+from ...learning.schedule import Schedule
 from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
 from .train import RATE, MicrographTask
 from .views import cut, make_views
 
 if typing.TYPE_CHECKING:
-    from .views import Views
+    from .views import WienerViews
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
@@ -45,46 +40,32 @@ def train_model(
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
     AllSkipped if not one micrograph can be read.
     """
-    folder = working_folder(dataclasses.replace(config, output=str(output)))
-    method, start = settle_method(config), time.monotonic()
+    training = TrainingRun(dataclasses.replace(config, output=str(output)))
+    training.take_folder()
+    method, device = settle_method(config), training.take_device()
     resolution = 2 * working_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
-    device = choose_device(config.device)
-    set_threads(config.threads)
     names, views = load_views(sources, config, resolution, method)
-    training, validation = split_rows(views)
-    torch.manual_seed(config.seed)
-    task = MicrographTask(training, validation, device)
+    parts = split_rows(views)
+    training.start()
+    task = MicrographTask(*parts, device)
     steps = config.steps or USUAL_STEPS
     print(
-        f"Training the denoiser ({method}) on {device_name(device)}: {len(names)} micrographs at "
+        f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "
         f"{resolution / 2:.3g} Å/px, {steps} steps."
     )
     schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, config.seed, tolerance=0.002)
-    report = fit(task, schedule, folder, accelerator_for(device))
-    facts = dict(
-        micrographs=names,
-        steps=report.steps,
-        stop_reason=report.stop_reason,
-        device=device_name(device),
-        seconds=round(time.monotonic() - start, 1),
-        seed=config.seed,
+    report = training.fit(task, schedule)
+    card = dict(
+        kind="micrograph_denoiser",
+        name=Path(config.output).name,
+        network="unet",
+        method=method,
+        resolution=resolution,
+        pixel_sizes=[config.pixel_size],
+        training=dict(micrographs=names, **training.record()),
+        validation={k: report.best[k] for k in ("correlation", "wiener_correlation")},
     )
-    write_model(
-        folder,
-        dict(
-            kind="micrograph_denoiser",
-            name=Path(config.output).name,
-            network="unet",
-            method=method,
-            resolution=resolution,
-            pixel_sizes=[config.pixel_size],
-            training=facts,
-            validation={k: report.best[k] for k in ("correlation", "wiener_correlation")},
-            versions=dict(cryodl=__version__, torch=torch.__version__),
-        ),
-        task.networks["denoiser"].state_dict(),
-    )
-    finish(folder, output)
+    training.finish(card, task.networks["denoiser"].state_dict())
 
 
 def load_views(
@@ -92,8 +73,8 @@ def load_views(
     config: DenoiseMicrographsConfig,
     resolution: float,
     method: str,
-) -> tuple[list[str], list[Views]]:
-    """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
+) -> tuple[list[str], list[WienerViews]]:
+    """Names and WienerViews of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
     factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
     wanted = min(config.training_micrographs, len(sources))
     for index in spread_first(range(len(sources)), wanted):
@@ -127,8 +108,8 @@ def read_images(paths: typing.Sequence[str]) -> list[np.ndarray]:
     return images
 
 
-def cut_down(views: Views, pixels: int, rng: np.random.Generator) -> Views:
-    """The Views, or those of a random square with no more than so many pixels in all."""
+def cut_down(views: WienerViews, pixels: int, rng: np.random.Generator) -> WienerViews:
+    """The WienerViews, or those of a random square with no more than so many pixels in all."""
     height, width = views.images.shape[1:]
     side = int((pixels / (2 * len(views.images))) ** 0.5)
     if side >= max(height, width):
@@ -139,7 +120,7 @@ def cut_down(views: Views, pixels: int, rng: np.random.Generator) -> Views:
     return dataclasses.replace(part, **whole)  # the rest is let go
 
 
-def split_rows(views: typing.Sequence[Views]) -> tuple[list[Views], list[Views]]:
+def split_rows(views: typing.Sequence[WienerViews]) -> tuple[list[WienerViews], list[WienerViews]]:
     """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
     cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
     return (

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import LatentVolumesConfig, Result, counted
+from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from .fit_heterogeneity import LATENT
@@ -43,7 +44,7 @@ def run(config: LatentVolumesConfig) -> Result:
     write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record))
     finish_folder(folder, config.output)
     final = lambda name: str(Path(config.output) / name)
-    outputs = dict(
+    outputs = LatentVolumesOutputs(
         volumes=[final(entry["map"]) for entry in record],
         record=final("volumes.json"),
         coordinates=[entry["coordinates"] for entry in record],
@@ -67,14 +68,16 @@ def _write_maps(
     from ...likelihood.signal import find_contrast
     from ...reconstruction.halves import split_halves
     from ..heterogeneity.paths import weighted_maps
-    from ..heterogeneity.views import Views
+    from ..heterogeneity.views import ParticleViews
 
     width = particles.box * particles.pixel_size
     diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
     halves, record = split_halves(particles, config.seed), []
     with tqdm(unit="particle", mininterval=1.0, desc="maps") as bar:
-        found = weighted_maps(particles, Views.of(particles), halves, weights, diameter_px, contrast, bar.update)
+        found = weighted_maps(
+            particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
+        )
         for number, (maps, curve) in enumerate(found):
             name = f"map_{number + 1:02d}.mrc"
             for ending, volume in zip(("", "_half1", "_half2"), maps):

@@ -13,7 +13,7 @@ from ...contract import counted
 from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
-from ...io.tomogram_places import read_places
+from ...io.tomogram_coordinates import read_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
 from ..segmenters.working import WorkingTomogram, check_volume
 
@@ -37,7 +37,7 @@ class Labelled:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gathered:
+class GatheredLabels:
     """What a training has: species with their diameters (Å), the working pixel size (Å/px), Labelled tomograms.
 
     skew: mean skewness of the grey values, by which inverted contrast is noticed later.
@@ -52,7 +52,7 @@ class Gathered:
     notes: tuple[str, ...]
 
 
-def gather(config: typing.Any) -> Gathered:
+def gather(config: typing.Any) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     tomograms = {name: Tomogram(path) for name, path in named}
@@ -73,7 +73,7 @@ def gather(config: typing.Any) -> Gathered:
         skews.append(skewness(volume))
         points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
         labelled.append(Labelled(name, volume, points))
-    return Gathered(
+    return GatheredLabels(
         species,
         diameters,
         working,
@@ -91,7 +91,7 @@ def _places(
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     for path in expand_files(config.coordinates):
-        places = read_places(path)
+        places = read_coordinates3d(path)
         owners = np.array([_owner(name, tomograms) for name in places.tomograms], object)
         for name in set(owners):
             rows = np.flatnonzero(owners == name)

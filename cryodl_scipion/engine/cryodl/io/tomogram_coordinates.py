@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .coordinate_files import READERS
+from .coordinates3d import Coordinates3D
 from .files import micrograph_key
-from .place_files import READERS
-from .places import Places
 from .star import read_tables, write_tables
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
@@ -23,8 +23,8 @@ SPECIES = ("cryodlSpecies", "cryodlStructure")
 GROUP = "rlnOpticsGroup"
 
 
-def read_places(path: str | os.PathLike[str]) -> Places:
-    """Places of a file: STAR, and what place_files.py knows.
+def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
+    """Coordinates3D of a file: STAR, and what coordinate_files.py knows.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def read_places(path: str | os.PathLike[str]) -> Places:
 
     Returns
     -------
-    Places
+    Coordinates3D
 
     Raises
     ------
@@ -59,7 +59,7 @@ def read_places(path: str | os.PathLike[str]) -> Places:
         raise ValueError(f"{path} lacks {', '.join(missing)}: a place in a tomogram takes all three coordinates.")
     count = len(table[columns[0]])
     names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
-    return Places(
+    return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
         _species(table, path, count),
@@ -94,7 +94,7 @@ def _numbers(
     return xyz
 
 
-def place_columns(
+def coordinate_columns(
     name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, typing.Sequence[typing.Any]]:
     """Columns of a STAR file for places in a tomogram: its name, px, and RELION 5's centred Å.
@@ -119,7 +119,7 @@ def place_columns(
     return dict(rlnTomoName=[name] * len(xyz), **dict(zip(PIXELS, xyz.T)), **dict(zip(CENTRED, centred.T)))
 
 
-def write_places(
+def write_coordinates3d(
     path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
 ) -> None:
     """Write the columns of some tomograms, one after the other, as a STAR file with an optics table.
@@ -145,10 +145,10 @@ def write_places(
     write_tables(path, {"particles": rows, "optics": optics})
 
 
-def join_places(
+def join_coordinates3d(
     path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
 ) -> None:
-    """Write the particles of some STAR files of write_places, one after the other, as one.
+    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one.
 
     Parameters
     ----------
@@ -158,4 +158,4 @@ def join_places(
         Å/px of each.
     """
     tables = [read_tables(file)["particles"] for file in files]
-    write_places(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)
+    write_coordinates3d(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)

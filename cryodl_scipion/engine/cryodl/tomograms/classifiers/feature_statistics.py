@@ -17,7 +17,7 @@ LEAST = 1e-3  # variance along the other axes over the mean variance, at least
 MEANS, DIRECTIONS, VARIANCES, REST = (f"known.{name}" for name in ("means", "directions", "variances", "rest"))
 
 
-def learn_known(features: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+def fit_feature_statistics(features: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """{name: tensor}: means (k, d) of the classes, principal directions (a, d), their variances (a,), and the variance
     along all others.
 
@@ -39,7 +39,7 @@ def learn_known(features: torch.Tensor, labels: torch.Tensor) -> dict[str, torch
     }
 
 
-def nearness(features: torch.Tensor, known: typing.Mapping[str, torch.Tensor]) -> torch.Tensor:
+def typicality(features: torch.Tensor, known: typing.Mapping[str, torch.Tensor]) -> torch.Tensor:
     """(n,) minus the squared distance of features (n, d) to the nearest class, in standard deviations."""
     directions, variances, rest = (known[name].double() for name in (DIRECTIONS, VARIANCES, REST))
     distances = []

@@ -16,7 +16,7 @@ TURNS = tuple(range(8))
 LEFT_RIGHT = (0, 4)  # as it is, or columns reversed
 
 
-def turned(images: torch.Tensor, turn: int) -> torch.Tensor:
+def rotated(images: torch.Tensor, turn: int) -> torch.Tensor:
     """(..., box, box) images, turned. turn: 0 to 7."""
     if turn & 1:
         images = images.transpose(-2, -1)
@@ -27,7 +27,7 @@ def turned(images: torch.Tensor, turn: int) -> torch.Tensor:
     return images
 
 
-def turned_optics(optics: Optics, turn: int) -> Optics:
+def rotated_optics(optics: Optics, turn: int) -> Optics:
     """The Optics of a turned image: only the direction of its astigmatism changes."""
     angle = 90 - optics.defocus_angle if turn & 1 else optics.defocus_angle
     mirrored = bool(turn & 2) != bool(turn & 4)

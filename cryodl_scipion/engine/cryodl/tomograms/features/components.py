@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connected pieces of label volumes that are read slab by slab; a piece across slabs is one piece."""
+"""Connected components of label volumes that are read slab by slab; a component across slabs is one component."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typing
 import numpy as np
 
 TOUCH = np.ones((3, 3, 3), bool)  # voxels touch by a face, an edge or a corner
-BYTES = 34  # per voxel of a slab, at most: labels of its pieces, and places of all voxels
+BYTES = 34  # per voxel of a slab, at most: labels of its components, and places of all voxels
 
 
 @dataclasses.dataclass(frozen=True)
-class Pieces:
-    """The n pieces of a volume, numbered from its first slice on; piece i has the number i + 1.
+class Components:
+    """The n components of a volume, numbered from its first slice on; component i has the number i + 1.
 
     labels: (n,) label of each. voxels: (n,). centres: (n, 3) zyx centres of mass, voxels. boxes: (n, 3, 2) first voxel
     and end along z, y, x. firsts: (n, 3) zyx of one voxel. scores: (n,) mean of what was given with the labels, or
@@ -36,8 +36,8 @@ class Pieces:
     def numbered(
         self, z: int, slab: np.ndarray, wanted: np.ndarray | typing.Sequence[int]
     ) -> typing.Iterator[tuple[int, tuple[slice, ...], np.ndarray]]:
-        """Yields (label, slices, numbers) of the same slab as was added at z: numbers (z, y, x) of the pieces, 0 for
-        none, in the part of the slab that `slices` cuts out."""
+        """Yields (label, slices, numbers) of the same slab as was added at z: numbers (z, y, x) of the components, 0
+        for none, in the part of the slab that `slices` cuts out."""
         for label in wanted:
             place, parts, count = _parts(slab == label)
             if count:
@@ -45,8 +45,8 @@ class Pieces:
                 yield label, place, np.concatenate([[0], self._number_of[first : first + count]])[parts]
 
 
-class PieceFinder:
-    """Finds pieces in slabs that come in the order of z. wanted: labels to look for."""
+class ComponentFinder:
+    """Finds components in slabs that come in the order of z. wanted: labels to look for."""
 
     def __init__(self, wanted: typing.Sequence[int]) -> None:
         self._wanted, self._count, self._offsets, self._pairs = (
@@ -79,8 +79,8 @@ class PieceFinder:
             self._pairs.append(_touching(self._bottom, top))
         self._bottom = bottom
 
-    def pieces(self) -> Pieces:
-        """The Pieces of all slabs."""
+    def components(self) -> Components:
+        """The Components of all slabs."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -88,22 +88,22 @@ class PieceFinder:
         pairs = np.concatenate(self._pairs or [np.zeros((0, 2), np.int64)])
         pairs = pairs[parts["labels"][pairs[:, 0]] == parts["labels"][pairs[:, 1]]]
         graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(self._count,) * 2)
-        found, piece_of = connected_components(graph, directed=False) if self._count else (0, np.zeros(0, int))
-        total = lambda values: np.bincount(piece_of, values, found)
+        found, component_of = connected_components(graph, directed=False) if self._count else (0, np.zeros(0, int))
+        total = lambda values: np.bincount(component_of, values, found)
         voxels = total(parts["voxels"])
         low, high = np.full((found, 3), np.iinfo(np.int64).max), np.zeros((found, 3), np.int64)
-        np.minimum.at(low, piece_of, parts["boxes"][:, :, 0])
-        np.maximum.at(high, piece_of, parts["boxes"][:, :, 1])
-        first = np.unique(piece_of, return_index=True)[1]
+        np.minimum.at(low, component_of, parts["boxes"][:, :, 0])
+        np.maximum.at(high, component_of, parts["boxes"][:, :, 1])
+        first = np.unique(component_of, return_index=True)[1]
         centres = np.stack([total(parts["sums"][:, axis]) for axis in range(3)], 1) / voxels[:, None]
-        return Pieces(
+        return Components(
             parts["labels"][first],
             voxels.astype(np.int64),
             centres,
             np.stack([low, high], 2),
             parts["firsts"][first],
             total(parts["scores"]) / voxels,
-            piece_of + 1,
+            component_of + 1,
             self._offsets,
         )
 

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
     from .assign import Search
 
 
-def readings(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
+def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
     """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or
     'dark'."""
     diameter_px = min(diameter / particles.pixel_size, WIDEST * particles.box)
@@ -32,7 +32,7 @@ def readings(particles: ParticleSet, diameter: float, contrast: str) -> list[Sou
     return [Source(particles, diameter_px, c, s) for c, s in itertools.product(contrasts, states)]
 
 
-def choose_reading(
+def choose_hypothesis(
     search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
 ) -> tuple[str, list[str]]:
     """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and

@@ -4,19 +4,19 @@
 import os
 import typing
 
-from ...contract.annotations import TomogramPlaces
+from ...contract.annotations import TomogramPaths
 from ...io.tomograms import Tomogram
 
 
-class Places(TomogramPlaces):
-    """TomogramPlaces that opens the tomograms, each once."""
+class OpenTomograms(TomogramPaths):
+    """TomogramPaths that opens the tomograms, each once."""
 
     def __init__(self, folder: str, table: typing.Mapping[str, typing.Any] | typing.Sequence[typing.Any] = ()) -> None:
         super().__init__(folder, table)
         self._open: dict[str, Tomogram] = {}
 
     def set(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
-        """As TomogramPlaces.set."""
+        """As TomogramPaths.set."""
         super().set(name, path, shape)
         self._open.pop(name, None)
 

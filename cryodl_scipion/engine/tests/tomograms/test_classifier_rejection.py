@@ -8,9 +8,9 @@ import torch
 
 from cryodl.tomograms.classifiers.card import validated
 from cryodl.tomograms.classifiers.confusion import against_truth
-from cryodl.tomograms.classifiers.known import learn_known, nearness
+from cryodl.tomograms.classifiers.feature_statistics import fit_feature_statistics, typicality
 from cryodl.tomograms.classifiers.method import Prediction
-from cryodl.tomograms.classifiers.unknown import MOST, fit_temperature, kept_confidences, threshold
+from cryodl.tomograms.classifiers.rejection import MOST, fit_temperature, kept_confidences, threshold
 
 
 def test_the_temperature_makes_overconfident_logits_true():
@@ -68,8 +68,8 @@ def test_what_lies_off_the_learnt_features_is_far():
     labels = torch.arange(400) % 2
     scale = torch.tensor([2.0, 0.5, 0.1, 0.1, 0.1, 0.1])
     features = means[labels] + scale * torch.randn(400, 6, generator=rng)
-    known = learn_known(features, labels)
-    near = nearness(
+    known = fit_feature_statistics(features, labels)
+    near = typicality(
         torch.stack(
             [means[0], means[0] + torch.tensor([4.0, 0, 0, 0, 0, 0]), means[0] + torch.tensor([0, 0, 0, 4.0, 0, 0])]
         ),
@@ -77,12 +77,12 @@ def test_what_lies_off_the_learnt_features_is_far():
     )
     # along the widest axis 4 is two standard deviations, across it forty
     assert near[0] > -0.1 and near[1] == pytest.approx(-4, rel=0.3) and near[2] == pytest.approx(-1600, rel=0.3)
-    inside = -nearness(features, known).mean()
+    inside = -typicality(features, known).mean()
     assert inside == pytest.approx(6, rel=0.1)  # the mean squared distance is the number of features
 
 
 def test_few_subtomograms_with_many_features_can_be_learnt():
     features = torch.relu(torch.randn(6, 1024, generator=torch.Generator().manual_seed(1)))
-    known = learn_known(features, torch.tensor([0, 0, 0, 1, 1, 1]))
+    known = fit_feature_statistics(features, torch.tensor([0, 0, 0, 1, 1, 1]))
     assert all(torch.isfinite(value).all() for value in known.values())
-    assert nearness(features, known).min() > nearness(10 * features, known).max()
+    assert typicality(features, known).min() > typicality(10 * features, known).max()

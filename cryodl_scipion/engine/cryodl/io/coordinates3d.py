@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class Coordinates3D:
     """n particles' places of a file.
 
     path: of the file. tomograms: (n,) names, '' where the file does not say. species: (n,) names. xyz: (n, 3), in the

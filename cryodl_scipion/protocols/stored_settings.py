@@ -8,11 +8,11 @@ from typing import Any, Dict, List
 from .inputs import ProtocolMixin
 
 
-class RememberedSettings(ProtocolMixin):
+class StoredSettings(ProtocolMixin):
     """What protocols share whose finished micrographs (or other items) are left alone when a run is continued.
 
     A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
-    what has been done to it: 'picked'. It calls _rememberSettings() when it starts, and _checkContinuation() before.
+    what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
     """
 
     _MADE: Any = None
@@ -21,7 +21,7 @@ class RememberedSettings(ProtocolMixin):
     def _settingsFile(self) -> str:
         return self._getExtraPath("settings.json")
 
-    def _rememberSettings(self) -> None:
+    def _storeSettings(self) -> None:
         with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 

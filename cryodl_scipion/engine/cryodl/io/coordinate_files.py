@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Places of particles in the files of other programs: Dynamo tables, IMOD models, copick's and EMAN2's JSON, napari's
+"""Coordinates of particles in the files of other programs: Dynamo tables, IMOD models, copick's and EMAN2's JSON, napari's
 points."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .coordinates3d import Coordinates3D
 from .files import micrograph_key, read_text
-from .places import Places
 
 # Dynamo's table, columns counted from 1: 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1; 4 to 6 shifts
 _DYNAMO = dict(tomogram=20, kind=22, x=24, shift=4)
@@ -23,7 +23,7 @@ _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
 
 
-def read_dynamo_table(path: str | os.PathLike[str]) -> Places:
+def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several, else the file's name.
 
     The tomogram's number (column 20) becomes its name. Positions are the centres plus the shifts, counted from 1 in
@@ -39,7 +39,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Places:
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift = _DYNAMO["x"] - 1, _DYNAMO["shift"] - 1
     several = len(set(at("kind"))) > 1
-    return Places(
+    return Coordinates3D(
         str(path),
         tuple(f"{int(number)}" for number in at("tomogram")),
         tuple(f"class_{int(k)}" if several else Path(path).stem for k in at("kind")),
@@ -63,7 +63,7 @@ def write_dynamo_table(path: str | os.PathLike[str], xyz: np.ndarray, tomogram: 
         np.savetxt(temporary, rows, fmt="%.6g")
 
 
-def read_imod_model(path: str | os.PathLike[str]) -> Places:
+def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     """An IMOD model (.mod), binary: an object is a species, each point a particle; the tomogram is named by the file.
 
     Raises ValueError for files that are no model or are cut short.
@@ -95,10 +95,10 @@ def read_imod_model(path: str | os.PathLike[str]) -> Places:
             place += 8 + size
     key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
-    return Places(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
+    return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
 
 
-def read_json(path: str | os.PathLike[str]) -> Places:
+def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
     """Boxes of EMAN2's info files, or picks of copick: both end in .json."""
     try:
         found: typing.Any = json.loads(read_text(path))
@@ -107,7 +107,7 @@ def read_json(path: str | os.PathLike[str]) -> Places:
     return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
 
 
-def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Places:
+def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Coordinates3D:
     """Boxes of an info file of EMAN2's tomography (info/<tomogram>_info.json).
 
     Parameters
@@ -119,7 +119,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Pl
 
     Returns
     -------
-    Places
+    Coordinates3D
         The tomogram is named by the file, without _info.
 
     Raises
@@ -137,7 +137,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Pl
     name = micrograph_key(Path(path).stem).removesuffix("_info")
     species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
     centred = unbinned is not None and unbinned > 0
-    return Places(
+    return Coordinates3D(
         str(path),
         (name,) * len(xyz),
         species,
@@ -171,7 +171,7 @@ def write_eman2(
         Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
 
 
-def read_napari_points(path: str | os.PathLike[str]) -> Places:
+def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px.
 
     A column `species` or `label` names the species; else the file does. The tomogram is named by the file. Raises
@@ -189,10 +189,10 @@ def read_napari_points(path: str | os.PathLike[str]) -> Places:
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else key for line in lines)
-    return Places(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
+    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
 
 
-def read_copick(path: str | os.PathLike[str]) -> Places:
+def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
     """Picks of copick (.json): places in Å. The tomogram is run_name, the species pickable_object_name."""
     try:
         found: typing.Any = json.loads(read_text(path))
@@ -205,10 +205,12 @@ def read_copick(path: str | os.PathLike[str]) -> Places:
         ) from None
     if found.get("unit", "angstrom") != "angstrom":
         raise ValueError(f"{path} has the unit {found['unit']!r}; copick's picks are read in angstrom.")
-    return Places(str(path), (run,) * len(points), (species,) * len(points), np.array(points).reshape(-1, 3), "Å")
+    return Coordinates3D(
+        str(path), (run,) * len(points), (species,) * len(points), np.array(points).reshape(-1, 3), "Å"
+    )
 
 
-READERS: dict[str, typing.Callable[[str | os.PathLike[str]], Places]] = {
+READERS: dict[str, typing.Callable[[str | os.PathLike[str]], Coordinates3D]] = {
     ".tbl": read_dynamo_table,
     ".mod": read_imod_model,
     ".json": read_json,
