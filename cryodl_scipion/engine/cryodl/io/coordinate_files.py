@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Coordinates of particles in the files of other programs: Dynamo tables, IMOD models, copick's and EMAN2's JSON, napari's
-points."""
+"""Coordinates of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, and the points of napari."""
 
 from __future__ import annotations
 
