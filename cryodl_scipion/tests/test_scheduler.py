@@ -43,7 +43,6 @@ ANSWERS = {
         settled=1,
         mappixel=4,
         classes=3,
-        score=0.5,
         symmetry="C1",
         mapsymmetry="C1",
         scaledbox=0,

@@ -51,17 +51,11 @@ def read_classes(path: str) -> ClassTable:
     return ClassTable(str(path), numbers, scores, counts, columns["rlnReferenceImage"], columns)
 
 
-def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
-    """Numbers of the classes with at least this score and so many particles, in the table's order."""
-    good = (table.scores >= threshold) & (table.counts >= fewest)
-    return [int(number) for number in table.numbers[good]]
-
-
 def write_selection(
-    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
+    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
 ) -> dict[str, typing.Any]:
-    """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
-    their final paths."""
+    """Write the chosen particles and classes, and selection.json, into a working folder. used: the threshold. Returns
+    the outputs, with their final paths."""
     chosen = np.isin(particles.classes, kept)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
     rows = np.nonzero(np.isin(table.numbers, kept))[0]
@@ -72,10 +66,10 @@ def write_selection(
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
+    expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
     figures = dict(kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified)
-    write_json(
-        folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
-    )
+    figures.update(threshold=round(used, 4), expected_good=round(expected, 4))
+    write_json(folder / "selection.json", dict(fewest=config.fewest, classes=every, **figures))
     final = Path(config.output)
     return dict(
         particles=str(final / PARTICLES),
