@@ -34,8 +34,9 @@ def choices(found, scores):
     """{name of the choice: (k,) bool}"""
     from cryodl.contract import chosen_classes
 
-    rows = [(number, int(count), float(score)) for number, (count, score) in enumerate(zip(found.counts, scores))]
-    adapted = np.isin(np.arange(len(rows)), chosen_classes(rows, None, 1))
+    numbers = np.arange(len(scores))
+    kept, _ = chosen_classes(numbers.tolist(), scores.tolist(), found.counts.tolist(), None, 1)
+    adapted = np.isin(numbers, kept)
     return {"all": scores >= 0, "fixed": scores >= FIXED, "adapted": adapted, "best": _best(found)}
 
 
