@@ -220,7 +220,9 @@ def main():
     made, held = (sorted_sets(sets, names, arguments.runs) for names in (TRAIN, CALIBRATE))
     real = real_set("train")
     repeat = REAL_WEIGHT if len(real[2]) else 0
-    joined = [torch.cat([each[0], *[each[1]] * MADE_WEIGHT, *[each[2]] * repeat]) for each in zip(simulated[:3], made, real)]
+    joined = [
+        torch.cat([each[0], *[each[1]] * MADE_WEIGHT, *[each[2]] * repeat]) for each in zip(simulated[:3], made, real)
+    ]
     network = train(joined, arguments.epochs)
     temperature = temperature_of(logits_of(network, *held[:2]), held[2])
     found = {

@@ -134,7 +134,6 @@ class PickedMicrographs(ArrivingMicrographs):
         return {m.getMicName(): found.get(theirs.get(m.getMicName()), []) for m in micrographs}
 
 
-
 def opened(SetClass: type, growing: EMSet) -> EMSet:
     """The set as its file is now."""
     current = SetClass(filename=growing.getFileName())

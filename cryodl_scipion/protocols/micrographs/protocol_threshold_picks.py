@@ -21,6 +21,7 @@ from ..inputs import PluginProtocol, WithoutEngine
 OUTPUT = "outputCoordinates"
 _BATCH = 1000  # micrographs at a time: each is a file that is read
 
+
 class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Choose another score threshold for particles picked by cryodl.
 
@@ -66,8 +67,10 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         """Append the picks of some micrographs; micrographs whose picks the set has already are left alone."""
         with self._lock:
             source, done = opened(SetOfCoordinates, self.inputCoordinates.get()), self._doneNames()
+            self._describe(source, self.inputCoordinates.get())
             micrographs = [m for m in self._arriving.items(names) if m.getMicName() not in done]
-            output, isNew = getattr(self, OUTPUT, None), not self.hasAttribute(OUTPUT)
+            output: Any = getattr(self, OUTPUT, None)
+            isNew = output is None
             if isNew:
                 output = self._createSetOfCoordinates(self.inputCoordinates.get().getMicrographs(asPointer=True))
             else:

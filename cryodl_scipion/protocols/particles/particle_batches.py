@@ -46,12 +46,7 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
     stepsExecutionMode = STEPS_PARALLEL
 
     def _addParticleBatchParams(self, form: Form) -> None:
-        self._addBatchParams(
-            form,
-            _HELP,
-            BATCH,
-            LONGEST_WAIT,
-        )
+        self._addBatchParams(form, _HELP, BATCH, LONGEST_WAIT)
         field = form.getParam(self._SIZE)
         field.label.set("Smallest batch")
         field.help.set(f"While particles arrive, the program is started when so many wait. {_HELP}")
@@ -83,7 +78,7 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
     def outputStep(self, folder: str) -> None:
         """Append a batch to the output; particles that it has already are left alone."""
         with self._lock:
-            batch, output = self._batchIn(folder), getattr(self, OUTPUT, None)
+            batch, output = self._batchIn(folder), getattr(self, OUTPUT, None)  # type: SetOfParticles, Any
             done, isNew = self._doneNames(), output is None
             if isNew:
                 output = SetOfParticles.create(self._getPath())

@@ -15,8 +15,8 @@ from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
-from .particle_checks import checkParticles, scaleWarnings
 from .particle_batches import OUTPUT, ParticleBatches
+from .particle_checks import checkParticles, scaleWarnings
 
 
 class CryodlProtAssignOrientations(ParticleBatches):

@@ -18,8 +18,8 @@ from ...form import addConfigParams
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
-from .particle_checks import checkParticles, checkStacks
 from .particle_batches import OUTPUT, ParticleBatches
+from .particle_checks import checkParticles, checkStacks
 from .particles_base import WHAT_FOR
 
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from ...convert.particles.denoised import denoiserOf
 from ...convert.star import columnsOf
-from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtDenoise,
     CryodlProtExportModel,
