@@ -29,6 +29,7 @@ from .protocols import (
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
     CryodlProtPick,
+    CryodlProtPickByHand,
     CryodlProtPickFilaments,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
@@ -113,6 +114,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtPickByHand, ["particleDiameter"]),
         (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
@@ -318,6 +320,7 @@ class CryodlShippedModelWizard(Wizard):
         for protocol in (
             CryodlProtPick,
             CryodlProtAutoPick,
+            CryodlProtTrainPicker,
             CryodlProtImproveMap,
             CryodlProtEvaluateMap,
             CryodlProtTrainMapImprover,

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...learning.training import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 
 if typing.TYPE_CHECKING:
-    from .blocks import SwinConvUNet
+    from .blocks import VolumeSwinConvUNet
     from .method import ImproverMethod
-    from .pairs import Pairs
+    from .pairs import MapPairs
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
@@ -32,8 +33,8 @@ class ImproverTask(Task):
     def __init__(
         self,
         method: ImproverMethod,
-        network: SwinConvUNet,
-        pairs: Pairs,
+        network: VolumeSwinConvUNet,
+        pairs: MapPairs,
         ssim: float,
         shells: float,
         atoms: float,
@@ -43,11 +44,12 @@ class ImproverTask(Task):
         self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network})
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
+        in_memory_format(network, torch.channels_last_3d)
         self.optimizers = {"improver": method.optimizer(network)}
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps()
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ import typing
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...core.fourier import filtered
 from ...learning.training import Task
 from .network import MicrographUNet
@@ -20,7 +21,7 @@ from .spectra import on_grid, plane_mean
 from .views import cut, pair
 
 if typing.TYPE_CHECKING:
-    from .views import Views
+    from .views import WienerViews
 
 CROP = 128  # working px
 BATCH = 8
@@ -29,16 +30,16 @@ VALIDATION_BATCHES = 4
 
 
 class MicrographTask(Task):
-    """A network on Views of micrographs. training, validation: lists of Views.
+    """A network on WienerViews of micrographs. training, validation: lists of Views.
 
     The figure is the correlation of the network's answers with the views that it did not see.
     """
 
     def __init__(
-        self, training: typing.Sequence[Views], validation: typing.Sequence[Views], device: torch.device
+        self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = MicrographUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
+        network = in_memory_format(MicrographUNet(), torch.channels_last)
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)}
         self.sides = [
@@ -76,7 +77,7 @@ class MicrographTask(Task):
             "wiener_correlation": _correlation(wiener, hidden),
         }
 
-    def _draw(self, parts: typing.Sequence[Views], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
+    def _draw(self, parts: typing.Sequence[WienerViews], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
         """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener
         filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops
         1."""

@@ -6,8 +6,9 @@ import typing
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...learning.training import Task
-from .measure import Agreement, agreement
+from .measure import TraceAgreement, agreement
 from .predict import FilamentPicker
 
 SHORTEST = 3.0  # diameters
@@ -36,7 +37,7 @@ class FilamentTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size, self.device = batch_size, device
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = in_memory_format(network, torch.channels_last)
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": method.optimizer(network)}
 
@@ -68,10 +69,10 @@ class FilamentTask(Task):
             "angle": figures["angle_mean"] or 0.0,
         }
 
-    def agreement(self, items: list, threshold: float) -> Agreement:
+    def agreement(self, items: list, threshold: float) -> TraceAgreement:
         """Agreement of the network's traces with the truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
-        total = Agreement()
+        total = TraceAgreement()
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
             seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]

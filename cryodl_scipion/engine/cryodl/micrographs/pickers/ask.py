@@ -14,7 +14,7 @@ from .adapt import adapt
 from .contrast import ContrastFound, compare_contrasts, scores_of_some
 from .pick_record import PickSettings, usual_contrast
 from .predict import Picker, working_factor
-from .size import SIDE, WHOLE, Look, Size, find_size
+from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 
 UNSURE = (
     "At no size do these micrographs show what looks surely like particles: they may be empty, all carbon, or of "
@@ -64,7 +64,7 @@ def ask_micrographs(
         _say_size(Size(**mine.size), settings.particle_diameter, notes)
     if mine.general:
         adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration)
-        mine = dataclasses.replace(mine, adapted=adapted and dataclasses.asdict(adapted))
+        mine = dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
     return mine
 
 
@@ -115,16 +115,18 @@ def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, 
 
 
 def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, contrast: str) -> Size | None:
-    def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> Look:
+    def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> ScaleCandidates:
         factor = working_factor(picker.method, settings.pixel_size, diameter)
         image = _middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
         try:
             prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
         except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
-            return Look(np.zeros(0), np.zeros(0), 1.0)
+            return ScaleCandidates(np.zeros(0), np.zeros(0), 1.0)
         _, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
-        return Look(scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2)
+        return ScaleCandidates(
+            scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2
+        )
 
     return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
 
@@ -137,18 +139,17 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> list[np.ndarray]:
     own, usual = picker.calibration, picker.contrast
+    scale = typing.cast("float", settings.scale)  # nobody asks for scores without any size
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
     try:
         return scores_of_some(
-            lambda image, _: picker.candidates(image, settings.pixel_size, settings.scale, settings.distance),
-            paths,
-            (contrast,),
+            lambda image, _: picker.candidates(image, settings.pixel_size, scale, settings.distance), paths, (contrast,)
         )[contrast]
     finally:
         picker.calibration, picker.contrast = own, usual
 
 
-def _say_size(size: Size | None, stated: float | None, notes: list[str]) -> None:
+def _say_size(size: Size, stated: float | None, notes: list[str]) -> None:
     print(size.sentence(stated))
     if stated and size.contradicts(stated):
         notes.append(size.sentence(stated))

@@ -25,7 +25,6 @@ if typing.TYPE_CHECKING:
 
     from ...simulate.pool import PoolMember
     from .method import PickerMethod
-    from .unet import UNetPicker
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
@@ -100,7 +99,7 @@ def split_members(members: typing.Sequence[PoolMember], seed: int) -> tuple[list
 def simulated_images(
     groups: typing.Sequence[list[PoolMember]],
     count: int,
-    method: UNetPicker,
+    method: PickerMethod,
     seed: int,
     tag: int,
     cache: typing.Any = None,
@@ -123,7 +122,7 @@ def simulated_images(
 
 
 def _simulated_image(
-    groups: typing.Sequence[list[PoolMember]], index: int, method: UNetPicker, seed: int, tag: int
+    groups: typing.Sequence[list[PoolMember]], index: int, method: PickerMethod, seed: int, tag: int
 ) -> LabelledImage:
     strays = [m.density for m in groups[-1][:STRAY]]
     rng = np.random.default_rng((seed, tag, index))
@@ -137,7 +136,7 @@ def labelled_scene(
     member: PoolMember,
     extent: float,
     strays: typing.Sequence[torch.Tensor],
-    method: UNetPicker,
+    method: PickerMethod,
     rng: np.random.Generator,
 ) -> LabelledImage:
     """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent."""

@@ -83,7 +83,7 @@ class References:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class BestPoses:
     """The best class and pose of particles.
 
     labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average turned by phi, from x towards y, and then
@@ -97,7 +97,7 @@ class Found:
     margins: torch.Tensor
 
 
-def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> Found:
+def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> BestPoses:
     """Compare particles with all classes.
 
     Parameters
@@ -116,7 +116,7 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
         labels, phi, moved = _coarse(centred, squared[part], references)
         found = _fine(centred, squared[part], labels, phi, moved, references)
         parts.append(dataclasses.replace(found, shifts_yx=found.shifts_yx + centres_yx[part]))
-    return Found(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Found)))
+    return BestPoses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(BestPoses)))
 
 
 def _coarse(
@@ -157,7 +157,7 @@ def _fine(
     phi: torch.Tensor,
     moved: torch.Tensor,
     references: References,
-) -> Found:
+) -> BestPoses:
     """The best of the candidates, with finer steps and all detail."""
     detail, grid = references.detail, references.grid
     count, candidates = labels.shape
@@ -183,7 +183,7 @@ def _fine(
     lines = values.view(count, candidates, 9, FINE_ANGLES)[rows, best, shift]
     turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines, angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
-    return Found(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
+    return BestPoses(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
 
 
 def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

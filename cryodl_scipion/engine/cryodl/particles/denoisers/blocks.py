@@ -11,7 +11,7 @@ WINDOW = 8  # side of the largest attention window
 HEAD_CHANNELS = 16
 
 
-class ConvBlock(nn.Module):
+class ResidualConvBlock(nn.Module):
     """Residual block of two 3x3 convolutions, normalised over channels and positions."""
 
     def __init__(self, channels: int) -> None:
@@ -45,7 +45,7 @@ class ImageSwinConvBlock(SwinConvBlock):
         half = channels // 2
         self.near_channels = half
         self.split = nn.Conv2d(channels, channels, 1)
-        self.convolution = ConvBlock(half)
+        self.convolution = ResidualConvBlock(half)
         self.attention = ImageAttention(half, shifted)
         self.norm = nn.LayerNorm(half)
         self.feed = nn.Sequential(nn.Linear(half, 2 * half), nn.GELU(), nn.Linear(2 * half, half))
@@ -70,25 +70,3 @@ class Perceptron(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.second(F.gelu(self.first(self.norm(x))))
-
-
-class Bottleneck(nn.Module):
-    """Bottleneck residual block of the published GAN: 1x1, 3x3 and 1x1 convolutions at a quarter of the width, each
-    with batch normalisation, and ELU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        narrow = channels // 4
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, narrow, 1, bias=False),
-            nn.BatchNorm2d(narrow),
-            nn.ELU(),
-            nn.Conv2d(narrow, narrow, 3, padding=1, bias=False),
-            nn.BatchNorm2d(narrow),
-            nn.ELU(),
-            nn.Conv2d(narrow, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.elu(x + self.layers(x))

@@ -17,12 +17,12 @@ from ...likelihood.signal import find_contrast
 from ...reconstruction.halves import split_halves
 from . import masks
 from .coefficients import load_coefficients
-from .components import COARSE, Fit, Setting, fit_components, mean_of, refine
+from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine
 from .curves import along_curve
 from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
 from .motion import Motion, find_motion, voxel_components
-from .views import FIRST_SPREAD, Views
+from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -31,10 +31,10 @@ if typing.TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Outcome:
-    """fit : components.Fit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or 'dark'.
-    notes : sentences. record : what else heterogeneity.json says of the method."""
+    """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
+    'dark'. notes : sentences. record : what else heterogeneity.json says of the method."""
 
-    fit: Fit
+    fit: ComponentFit
     motion: Motion
     setting: Setting
     contrast: str
@@ -78,7 +78,7 @@ def fit_heterogeneity(
     contrast, notes = _contrast(config, particles, diameter_px)
     setting = Setting(
         load_coefficients(particles, inputs.radius, diameter_px, contrast, folder),
-        Views.of(particles),
+        ParticleViews.of(particles),
         split_halves(particles, config.seed),
         masks.sphere(inputs.box),
         inputs.box,
@@ -99,8 +99,10 @@ def fit_heterogeneity(
     return Outcome(fit, motion, setting, contrast, notes, record)
 
 
-def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and nothing for the record: principal components of the volumes."""
+def _linear(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and nothing for the record: principal components of the volumes."""
     setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
     motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
@@ -114,8 +116,10 @@ def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder
     return motion, fit, {}
 
 
-def _gaussian(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and what the record says: Gaussians, and a deep coordinate if there is motion."""
+def _gaussian(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
     device = choose_device(config.device)
     model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
     motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)

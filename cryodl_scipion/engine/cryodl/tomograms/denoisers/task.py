@@ -8,17 +8,18 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
-from .examples import Example, Region, Tilts, answered, draw, inputs_of, weighted
-from .spectra import Scale
+from .examples import BrickExample, Region, Tilts, answered, draw, inputs_of, weighted
+from .spectra import HalfScale
 
 VALIDATION_BATCHES = 8
 FILLED_FROM = 0.3  # part of the steps from which the wedge of an input is filled by the network itself
 
 
 class TomogramTask(Task):
-    """method: unet.UNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else None."""
+    """method: unet.DenoisingUNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else
+    None."""
 
     example_name = "cubes"
 
@@ -33,7 +34,7 @@ class TomogramTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
-        self.networks = torch.nn.ModuleDict({"denoiser": network.to(memory_format=torch.channels_last_3d)})  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"denoiser": in_memory_format(network, torch.channels_last_3d)})
         self.optimizers = {"denoiser": method.optimizer(network)}
         self.sides = [side_of(part, method) for part in (training, validation)]
 
@@ -76,12 +77,12 @@ class TomogramTask(Task):
             figures["wedge_measured_correlation"] = correlation(apart[1], apart[2])
         return figures
 
-    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[Example]:
+    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[BrickExample]:
         sizes = np.array([region.halves.numel() for region in parts], float)
         chosen = rng.choice(len(parts), self.batch_size, p=sizes / sizes.sum())
         return [draw(parts[n], side, rng, self.tilts, fill) for n in chosen]
 
-    def _fill(self, half: torch.Tensor, scale: Scale) -> torch.Tensor:
+    def _fill(self, half: torch.Tensor, scale: HalfScale) -> torch.Tensor:
         return self._answers(inputs_of(half, scale)[None])[0, 0] * scale.strength
 
     @torch.no_grad()
@@ -98,7 +99,7 @@ def side_of(regions: list[Region], method: typing.Any) -> int:
     return int(min(method.crop, smallest // method.granularity * method.granularity))
 
 
-def _stacked(examples: list[Example]) -> list[torch.Tensor]:
+def _stacked(examples: list[BrickExample]) -> list[torch.Tensor]:
     return [torch.stack(x) for x in zip(*((e.seen, e.hidden, e.weight, e.unseen, e.raw) for e in examples))]
 
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
-from .labels import Gathered, Labelled
+from .labels import GatheredLabels, Labelled
 from .unet3d import STRIDE, HeatMapUNet
 
 WIDTH = 0.15  # standard deviation of a particle's spot in the heat map, in diameters
@@ -61,7 +61,7 @@ class DetectorTask(Task):
         self,
         method: HeatMapUNet,
         network: torch.nn.Module,
-        gathered: Gathered,
+        gathered: GatheredLabels,
         training: list[Labelled],
         validation: list[Labelled],
         batch_size: int | None = None,
@@ -75,7 +75,7 @@ class DetectorTask(Task):
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
-        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        network = in_memory_format(network, torch.channels_last_3d)
         self.networks = torch.nn.ModuleDict({"detector": network})
         self.optimizers = {"detector": method.optimizer(network)}
         self.crops = self._validation_crops()
@@ -83,6 +83,7 @@ class DetectorTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(map(len, self.places)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:

@@ -13,7 +13,7 @@ from torch import nn
 from ...learning.training import Schedule, Task, fit
 
 if typing.TYPE_CHECKING:
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 STEPS, EVERY, BATCH, RATE = 300, 50, 32, 2e-3
 VALIDATION = 0.1  # part of the subtomograms
@@ -39,18 +39,19 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(*layers)
 
     def decode(self, places: torch.Tensor) -> torch.Tensor:
+        """(n, 1, box, box, box) volumes of places (n, components)."""
         return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
 
 
 class EmbeddingTask(Task):
-    """Learns to give back the measured coefficients of aligned, Observed subtomograms, as differences from their mean.
+    """Learns to give back the measured coefficients of aligned, ObservedSubtomograms, as differences from their mean.
 
     compensate: False asks for what was not measured, too, as if it were zero.
     """
 
     example_name = "subtomograms"
 
-    def __init__(self, observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> None:
+    def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True) -> None:
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
         weights = observed.weights if compensate else torch.ones_like(observed.weights)
         mean = (observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0)
@@ -64,6 +65,11 @@ class EmbeddingTask(Task):
         torch.manual_seed(seed)
         self.networks = nn.ModuleDict({"autoencoder": Autoencoder(self.box, components)})
         self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The network that learns."""
+        return typing.cast("Autoencoder", self.networks["autoencoder"])
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.from_numpy(rng.choice(self.training, BATCH)),)
@@ -87,7 +93,8 @@ class EmbeddingTask(Task):
         return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
-        network = self.networks["autoencoder"]
+        """Weighted mean square of what the network leaves, over that of the weights, of some rows."""
+        network = self.autoencoder
         device = next(network.parameters()).device
         values, weights = self.values[rows], self.weights[rows].to(device)
         found = self.coefficients(network.decode(network.encoder(self.volumes(values).to(device))))
@@ -107,15 +114,20 @@ class EmbeddingTask(Task):
     @torch.no_grad()
     def places(self) -> torch.Tensor:
         """(n, components) of all subtomograms."""
-        network = self.networks["autoencoder"].eval()
+        network = self.autoencoder.eval()
         device = next(network.parameters()).device
         return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
 
 
 def learned_places(
-    observed: Observed, components: int, folder: Path, accelerator: typing.Any, seed: int = 0, compensate: bool = True
+    observed: ObservedSubtomograms,
+    components: int,
+    folder: Path,
+    accelerator: typing.Any,
+    seed: int = 0,
+    compensate: bool = True,
 ) -> torch.Tensor:
-    """(n, components) places of aligned, Observed subtomograms. folder: for the training's record; a stopped one
+    """(n, components) places of aligned, ObservedSubtomograms. folder: for the training's record; a stopped one
     continues."""
     task = EmbeddingTask(observed, components, seed, compensate)
     # all subtomograms are to be placed, none is new: later weights are not much worse for those held out

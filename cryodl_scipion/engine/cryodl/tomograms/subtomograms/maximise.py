@@ -13,25 +13,29 @@ from .search import Poses
 
 if typing.TYPE_CHECKING:
     from ...core.ball import HalfBall
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 LEAST = 1e-3  # part of a subtomogram that a pose must have to be summed
+
+
+def _unknown() -> torch.Tensor:
+    return torch.zeros(0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """volume: (box, box, box), noise of the subtomograms 1. noise: (shells,) power. fsc: (shells,) of the halves.
-    evidence: (n,) log of the likelihood ratio to nothing, up to a constant. poses: Poses, or None after a soft
-    search."""
+    evidence: (n,) log of the likelihood ratio to nothing, up to a constant. Both are empty of a volume that is yet to
+    be compared. poses: Poses, or None after a soft search."""
 
     volume: torch.Tensor
     noise: torch.Tensor
-    fsc: torch.Tensor
-    evidence: torch.Tensor
+    fsc: torch.Tensor = dataclasses.field(default_factory=_unknown)
+    evidence: torch.Tensor = dataclasses.field(default_factory=_unknown)
     poses: Poses | None = None
 
 
-def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
+def from_poses(observed: ObservedSubtomograms, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
     """Estimate by the M-step alone."""
     weights = observed.weights / noise[observed.ball.shell]
     sums = halves_of(observed, weights, poses.matrices, poses.shifts, poses.weights)
@@ -39,7 +43,7 @@ def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torc
 
 
 def halves_of(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     weights: torch.Tensor,
     matrices: torch.Tensor,
     shifts: torch.Tensor | None = None,

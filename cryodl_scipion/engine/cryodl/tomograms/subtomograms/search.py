@@ -18,7 +18,7 @@ from ...likelihood.search import Grid
 from .rotated import Rotated
 
 if typing.TYPE_CHECKING:
-    from .observed import Frame, Observed
+    from .observed import Frame, ObservedSubtomograms
 
 ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
 SHIFTS = 2.7  # steps of a search's shifts in the finest detail
@@ -48,7 +48,7 @@ class PoseGrid:
         max_shift: float,
         step: float,
         device: torch.device | None = None,
-        finer: int = SHIFTS,
+        finer: float = SHIFTS,
     ) -> None:
         self.radius, self.ball, self.step = radius, HalfBall(frame.box, radius, device), step
         self.grid = Grid(step)
@@ -76,7 +76,7 @@ def power_of(bank: torch.Tensor) -> torch.Tensor:
 
 
 def likelihoods(
-    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
+    observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
 ) -> typing.Iterator[typing.Any]:
     """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
     'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise.
@@ -113,7 +113,7 @@ class Poses:
 
 
 def search(
-    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
+    observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
 
@@ -124,7 +124,8 @@ def search(
         numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers
         shift = log.gather(2, numbers[:, None].expand(-1, log.shape[1], -1)).argmax(1)
         found.append((grid.matrices[numbers], grid.shifts[shift]))
-    return tuple(torch.cat(parts) for parts in zip(*found))
+    matrices, shifts = (torch.cat(parts) for parts in zip(*found))
+    return matrices, shifts
 
 
 class Near:
@@ -136,7 +137,7 @@ class Near:
 
 
 def closely(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     noise: torch.Tensor,
     rotated: Rotated,
     matrices: torch.Tensor,
@@ -164,7 +165,7 @@ def closely(
 
 
 def _closely(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     noise: torch.Tensor,
     rotated: Rotated,
     matrices: torch.Tensor,
