@@ -140,12 +140,12 @@ def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float
     of it, too.
     """
     source = search.source
-    if source.ctf_state == "multiplied" or source.particles.optics is None:
+    if source.ctf_state == "multiplied" or source.particles.optics is None or source.noise is None:
         return 0.0
-    total = 0.0
+    mean, total = source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu(), 0.0
     for start in range(0, len(rows), CHUNK):
         chunk = slice(start, start + CHUNK)
         own = noise_spectra(source.images(rows[chunk]), source.diameter_px)
-        ratio = (own / source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu() - 1).to(observed.weight.device)
+        ratio = (own.cpu() / mean - 1).to(observed.weight.device)
         total += float((observed.weight[chunk] * ratio[:, search.disc.ring]).double().sum())
     return total
