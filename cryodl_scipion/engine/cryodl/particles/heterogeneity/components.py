@@ -47,7 +47,8 @@ class ComponentFit:
 @dataclasses.dataclass
 class Setting:
     """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
-    changes. say : called with a sentence for each pass."""
+    changes. say : called with a sentence for each pass. image : (n,) number of each particle's image, equal for
+    copies."""
 
     coefficients: Coefficients
     views: ParticleViews
@@ -55,6 +56,7 @@ class Setting:
     mask: np.ndarray
     box: int
     say: typing.Callable[[str], typing.Any]
+    image: np.ndarray
     focus: np.ndarray | float = 1.0
 
     def cube(self, radius: float) -> Cube:

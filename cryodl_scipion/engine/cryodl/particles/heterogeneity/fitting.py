@@ -12,9 +12,8 @@ import numpy as np
 
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
-from ...likelihood.prepare import WIDEST, check_not_empty, sample_rows
-from ...likelihood.signal import find_contrast
-from ...reconstruction.halves import split_halves
+from ...likelihood.prepare import WIDEST
+from ...reconstruction.halves import same_images, split_halves
 from . import masks
 from .coefficients import load_coefficients
 from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine
@@ -25,7 +24,6 @@ from .motion import Motion, find_motion, voxel_components
 from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
     from .inputs import Inputs
 
 
@@ -73,20 +71,19 @@ def fit_heterogeneity(
         Images that are empty or not finite; particles that are not aligned to the reference.
     """
     particles = inputs.particles
-    check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
-    contrast, notes = _contrast(config, particles, diameter_px)
     setting = Setting(
-        load_coefficients(particles, inputs.radius, diameter_px, contrast, folder),
+        load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         ParticleViews.of(particles),
         split_halves(particles, config.seed),
         masks.sphere(inputs.box),
         inputs.box,
         say,
+        same_images(particles),
     )
     coarse = min(COARSE, inputs.radius)
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
-    notes += compare_maps(mean, curve, inputs.reference, config)
+    notes = compare_maps(mean, curve, inputs.reference, config)
     spread = FIRST_SPREAD
     if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
         mean, spread = refine(setting, mean, coarse, spread)
@@ -96,7 +93,7 @@ def fit_heterogeneity(
         setting.mask = setting.mask * inputs.mask
     work = dict(linear=_linear, gaussian=_gaussian)[config.method]
     motion, fit, record = work(config, inputs, Start(setting, mean, curve, spread), folder.parent)
-    return Outcome(fit, motion, setting, contrast, notes, record)
+    return Outcome(fit, motion, setting, inputs.contrast, notes, record)
 
 
 def _linear(
@@ -131,11 +128,3 @@ def _gaussian(
 def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:
     say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
     return motion
-
-
-def _contrast(config: FitHeterogeneityConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
-    """'bright' or 'dark', and sentences."""
-    if config.contrast != "auto":
-        return config.contrast, []
-    contrast, sure, sentence = find_contrast(particles, None, diameter_px)
-    return contrast, [] if sure else [sentence]
