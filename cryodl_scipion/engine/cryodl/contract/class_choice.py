@@ -53,6 +53,10 @@ def chosen_classes(
         Lowest score that is kept; None for class_threshold of the classes that are large enough.
     fewest : int
         Classes with fewer particles are not kept.
+
+    Returns
+    -------
+    list of int, float
     """
     rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, fewest) and s is not None]
     used = class_threshold([s for _, s, _ in rows], [c for _, _, c in rows]) if threshold is None else threshold
@@ -60,7 +64,17 @@ def chosen_classes(
 
 
 def class_choice_warnings(expected_good: float) -> typing.List[str]:
-    """A sentence, in a list, if many of the kept particles are expected to be bad. expected_good: their mean score."""
+    """A sentence, in a list, if many of the kept particles are expected to be bad.
+
+    Parameters
+    ----------
+    expected_good : float
+        Mean score of the kept particles, from 0 to 1.
+
+    Returns
+    -------
+    list of str
+    """
     if expected_good >= DOUBTFUL:
         return []
     return [

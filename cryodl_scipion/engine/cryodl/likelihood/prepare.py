@@ -79,7 +79,18 @@ def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
 
 
 def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """(n, box // 2 + 1) noise_spectrum of each image by itself."""
+    """The noise_spectrum of each image by itself.
+
+    Parameters
+    ----------
+    images : Tensor, (n, box, box)
+    diameter_px : float
+        Of the circle that holds the particle.
+
+    Returns
+    -------
+    Tensor, (n, box // 2 + 1)
+    """
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device) - box // 2
     distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
