@@ -3,7 +3,7 @@
 
 import os
 import time
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Image
@@ -12,9 +12,10 @@ from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
+from .form_parts import addPointer
 from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
-from .remembered_settings import RememberedSettings
+from .stored_settings import StoredSettings
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
@@ -42,7 +43,7 @@ class Waiting:
         self._since = None
 
 
-class ArrivingBatches(RememberedSettings):
+class ArrivingBatches(StoredSettings):
     """Mixin.
 
     A child gives the names of its growing sets, _outputNames() or _OUTPUTS; _WORK, what it does: 'assess', and _MADE,
@@ -56,13 +57,13 @@ class ArrivingBatches(RememberedSettings):
     _SIZE = "batchSize"  # the form's field
 
     def _addMicrographsParam(self, form: Form, help: str) -> None:
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
+            "SetOfMicrographs",
+            "Micrographs",
+            f"{help} They may still be arriving.",
             important=True,
-            label="Micrographs",
-            help=f"{help} They may still be arriving.",
         )
 
     def _addBatchParams(self, form: Form, help: str, size: int = BATCH, wait: Optional[int] = None) -> None:
@@ -94,7 +95,7 @@ class ArrivingBatches(RememberedSettings):
         stepsGeneratorStep after self._arriving is made.
         """
         pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
+        self._storeSettings()
         known, last, waits = self._doneNames(), [], Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
         def insert(given: Any, names: Any) -> None:
@@ -135,6 +136,15 @@ class ArrivingBatches(RememberedSettings):
     def _argumentOf(self, names: List[Any]) -> Any:
         """What the steps of a batch are given."""
         return names
+
+    def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
+        """Micrographs of these names, and their files and the engine's names for them, as configs have them. The caller
+        holds the lock."""
+        micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+        files = tuple(micrograph.getFileName() for micrograph in micrographs)
+        return micrographs, dict(
+            micrographs=files, names=tuple(engineNames[micrograph.getObjId()] for micrograph in micrographs)
+        )
 
     def _batchFolder(self, items: Sequence[Image]) -> str:
         ids = sorted(item.getObjId() for item in items)

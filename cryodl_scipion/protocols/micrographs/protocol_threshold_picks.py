@@ -16,6 +16,7 @@ from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
 from ..batches import ArrivingBatches
+from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 
 OUTPUT = "outputCoordinates"
@@ -38,13 +39,13 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
+            "SetOfCoordinates",
+            "Picked coordinates",
+            "Coordinates that cryodl picked: each has a score.",
             important=True,
-            label="Picked coordinates",
-            help="Coordinates that cryodl picked: each has a score.",
         )
         form.addParam(
             "threshold",

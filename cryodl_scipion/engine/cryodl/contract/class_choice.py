@@ -68,7 +68,7 @@ def class_choice_warnings(expected_good: float) -> typing.List[str]:
 
     Parameters
     ----------
-    expected_good : float
+    expected_good : float, no unit
         Mean score of the kept particles, from 0 to 1.
 
     Returns

@@ -84,7 +84,7 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     Parameters
     ----------
     images : Tensor, (n, box, box)
-    diameter_px : float
+    diameter_px : float, px
         Of the circle that holds the particle.
 
     Returns

@@ -132,3 +132,4 @@ class SelectClassesOutputs(Outputs):
     unclassified: int = output("Particles in no class.")
     threshold: float = output("Lowest score that was kept: the one asked for, or the one that was chosen.")
     expected_good: float = output("Mean score of the kept particles: the fraction of them expected to be good.")
+    pixel_size: typing.Optional[float] = output("Of the particle images and the averages.", unit="Å/px", default=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import SelectClassesConfig
+from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
 from ...io.image_names import find_file, split_name
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
@@ -59,7 +59,7 @@ def read_classes(path: str) -> ClassTable:
 
 def write_selection(
     folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
-) -> dict[str, typing.Any]:
+) -> SelectClassesOutputs:
     """Write the chosen particles and classes, and selection.json, into a working folder. used: the threshold. Returns
     the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
@@ -74,16 +74,23 @@ def write_selection(
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
     expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
-    figures = dict(kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified)
-    figures.update(threshold=round(used, 4), expected_good=round(expected, 4))
+    figures: dict[str, typing.Any] = dict(
+        kept=kept,
+        count=int(chosen.sum()),
+        dropped=dropped,
+        unclassified=unclassified,
+        threshold=round(used, 4),
+        expected_good=round(expected, 4),
+    )
     write_json(folder / "selection.json", dict(fewest=config.fewest, classes=every, **figures))
     final = Path(config.output)
-    return dict(
+    return SelectClassesOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
         **figures,
+        pixel_size=particles.pixel_size,
     )
 
 

@@ -37,12 +37,12 @@ def run(config: SelectClassesConfig) -> Result:
     folder = working_folder(config, [config.classes, particles.path], continues=False)
     outputs = write_selection(folder, config, particles, table, kept, used)
     finish_folder(folder, config.output)
-    warnings = class_choice_warnings(outputs["expected_good"])
+    warnings = class_choice_warnings(outputs.expected_good)
     for warning in warnings:
         warn(warning)
     print(
         f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
-        f"{counted(outputs['count'], 'particle')}; {outputs['dropped']} particles of other classes were left out"
-        + (f", {outputs['unclassified']} were in no class." if outputs["unclassified"] else ".")
+        f"{counted(outputs.count, 'particle')}; {outputs.dropped} particles of other classes were left out"
+        + (f", {outputs.unclassified} were in no class." if outputs.unclassified else ".")
     )
     return Result("select-classes", outputs, warnings=tuple(warnings))
