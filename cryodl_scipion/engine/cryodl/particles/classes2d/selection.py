@@ -57,7 +57,7 @@ def read_classes(path: str) -> ClassTable:
     return ClassTable(str(path), numbers, scores[:, 0], counts, columns["rlnReferenceImage"], dict(columns))
 
 
-def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
+def chosen_classes(table: ClassTable, threshold: float, fewest: int) -> list[int]:
     """Numbers of the classes with at least this score and so many particles, in the table's order."""
     good = (table.scores >= threshold) & (table.counts >= fewest)
     return [int(number) for number in table.numbers[good]]

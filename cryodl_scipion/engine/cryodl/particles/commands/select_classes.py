@@ -14,7 +14,7 @@ def run(config: SelectClassesConfig) -> Result:
     """Write into <output>.partial; the folder gets its name last."""
     check_output(config.output)
     from ...io.particle_sets import read_particles
-    from ..classes2d.selection import choose, read_classes, write_selection
+    from ..classes2d.selection import chosen_classes, read_classes, write_selection
 
     table = read_classes(config.classes)
     particles = read_particles(str(Path(config.classes).parent / "particles.star"))
@@ -23,7 +23,7 @@ def run(config: SelectClassesConfig) -> Result:
             f"{particles.path} has no classes (rlnClassNumber). Give the classes.star that `cryodl "
             "classify-2d` wrote, in its own folder."
         )
-    kept = choose(table, config.threshold, config.fewest)
+    kept = chosen_classes(table, config.threshold, config.fewest)
     if not kept:
         best = max(table.scores)
         raise ValueError(
