@@ -15,7 +15,7 @@ from cryodl.io.model import read_model, write_model
 from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.segmenters import load_segmenter
 from cryodl.tomograms.segmenters.noise_control import NoiseAnswer, lowered, same_spectrum
-from cryodl.tomograms.segmenters.segmenter import joined
+from cryodl.tomograms.segmenters.segmenter import joined_segmenters
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ def test_models_that_differ_in_their_heads_alone_answer_together_what_each_answe
     )
     write_segmenter(tmp_path / "other", network, seed=1, feature="other")
     segmenters = [load_segmenter(tmp_path / name, CPU) for name in ("one", "other", "two")]
-    groups = joined(segmenters)
+    groups = joined_segmenters(segmenters)
     assert [numbers for numbers, _ in groups] == [(0, 2), (1,)]
     slab = torch.from_numpy(noise((2 * segmenters[0].context + 3, 24, 40)))
     together = groups[0][1].scores(slab)
