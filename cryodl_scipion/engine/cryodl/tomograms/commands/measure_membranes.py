@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.membranes import MeasureMembranesOutputs
 from ...io.files import whole_file
 from ..features.record import FolderRecord
 from .pick_features import named_volumes, refuse_labels, write_all
@@ -49,7 +50,7 @@ def run(config: MeasureMembranesConfig) -> Result:
     counts = {name: len(item["rows"]) for name, item in items.items()}
     print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(done), 'tomogram')}: {folder / TABLE}")
     sizes = {item["pixel_size"] for item in items.values()}
-    outputs = dict(
+    outputs = MeasureMembranesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
         instances={name: str(folder / item["instances"]) for name, item in items.items()},
@@ -97,7 +98,7 @@ def _write(
     from ..features.membrane_meshes import write_ply
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes") as volume:
+    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
         for z, slab in membranes.instances():
             volume.write(z, slab)
     meshes = []
@@ -127,14 +128,14 @@ def _write(
 def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
     """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
     told)."""
-    from ..features.points import Points, columns_of, inside
+    from ..features.points import Points, point_columns, points_inside
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     piece = membranes.kept[membranes.number - 1]
     volumes = membranes.pieces.voxels[piece] * (size / 10) ** 3
     scores = membranes.pieces.scores[piece]
     points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(piece)))
-    points = inside(points, shape, config.border / size)
+    points = points_inside(points, shape, config.border / size)
     row = points.lines
     first, second = np.nan_to_num(10 * membranes.curvatures[:, row])
     more = dict(
@@ -144,7 +145,7 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
         cryodlDistance=np.where(np.isfinite(membranes.distance[row]), membranes.distance[row], 0),
         cryodlNearestMembrane=membranes.other[row],
     )
-    found = columns_of(name, points, config.seed, shape, size)
+    found = point_columns(name, points, config.seed, shape, size)
     found.pop("rlnHelicalTubeID")
     return dict(found, **{key: list(values) for key, values in more.items()})
 

@@ -39,7 +39,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.segmenter import Segmenter
 
 NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
-LIMIT = 0.0005  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
+LIMIT = 0.0003  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -55,13 +55,13 @@ class SegmentSource:
 
 def run(config: SegmentConfig) -> Result:
     """Write the scores of all tomograms that are not segmented yet."""
-    from ..segmenters.combine import compared_features, features_of
+    from ..segmenters.combine import combined_features, compared_features
     from ..segmenters.score_folder import ScoreFolder
 
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
-    features = features_of(cards, folders, config.annotators)
+    features = combined_features(cards, folders, config.annotators)
     scores = ScoreFolder(
         Path(config.output), features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
@@ -167,7 +167,7 @@ def _differences(
     learnt: typing.Sequence[typing.Any],
 ) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
-    from ..segmenters.grid import working_factor
+    from ..segmenters.grid import grid_factor
 
     for card, trained in zip(cards, learnt):
         times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
@@ -183,7 +183,7 @@ def _differences(
                 f"{pixel_size:g} Å/px, and it may not know the features at that resolution. Look at the result, or "
                 "train on such tomograms."
             )
-        if working_factor(pixel_size, working) != 1.0:
+        if grid_factor(pixel_size, working) != 1.0:
             yield (
                 f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
                 "the scores are brought back to the tomogram's voxels."
@@ -260,7 +260,8 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
     for feature in unfinished.features:
         values = combined_scores(models[list(feature.models)])[None]
         values = lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
-        values = values.half() if kind == "float16" else (100 * values).round().char()
+        if kind != "float32":
+            values = values.half() if kind == "float16" else (100 * values).round().char()
         unfinished.write(z, feature, values.numpy())
     for feature in unfinished.compared:
         unfinished.agreements[feature.name].add(models[list(feature.models)], feature.thresholds)

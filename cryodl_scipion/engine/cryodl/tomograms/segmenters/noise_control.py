@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
-PART = 0.1  # of what is found: as much may be found in noise, even if it is more than the limit
+PART = 1 / 3  # of what is found: as much may be found in noise, whose spectrum is also that of what is found
 STEP, FARTHEST = 0.01, 20.0  # log odds of scores above a feature's threshold: how finely, and how far they are counted
 
 
@@ -58,12 +58,13 @@ class NoiseAnswer:
         return NoiseAnswer(self.noise + counts[0], self.tomogram + counts[1], self.voxels + len(noise), self.threshold)
 
     def raised(self, limit: float | None) -> int:
-        """STEPs that the boundary must be raised by: so many that no larger part of the noise than `limit`, or than
-        PART of what is found in the tomogram, reaches it. None: none."""
+        """STEPs that the boundary must be raised by, so that no larger part of the noise than `limit` reaches it; 0
+        where the noise has no more than that, or than PART of what is found in the tomogram. None: no limit."""
         if limit is None:
             return 0
-        fits = self.noise <= np.maximum(limit * self.voxels, PART * self.tomogram)
-        return int(np.flatnonzero(fits)[0])
+        if self.noise[0] <= max(limit * self.voxels, PART * self.tomogram[0]):
+            return 0
+        return int(np.flatnonzero(self.noise <= limit * self.voxels)[0])
 
     def parts(self, limit: float | None) -> dict[str, float]:
         """As SegmentOutputs.noise holds it, at the boundary that the limit gives."""
