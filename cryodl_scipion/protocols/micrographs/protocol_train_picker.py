@@ -107,7 +107,9 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             label="Start from model",
             help="A trained model to continue from, of the same network.\n\nEmpty: random weights.",
         )
-        addConfigParams(form, self._CONFIG, ["patience", "validation_fraction", "batch_size", "learning_rate", "seed"])
+        addConfigParams(
+            form, self._CONFIG, ["recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
+        )
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

@@ -92,11 +92,12 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     return schedule
 
 
-def finish(folder: Path, output: str | os.PathLike[str]) -> None:
-    """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
+def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model: no checkpoint, none of
+    the leftovers (names of files or folders in it)."""
     from ..io.plots import plot_learning_curve
     from .checkpoints import CHECKPOINT
     from .training import METRICS
 
     plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
-    unfinished.finish_folder(folder, output, CHECKPOINT)
+    unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 
-
 CROWDED = 0.35  # of the fields
 
 

@@ -7,12 +7,13 @@ Result.outputs: model (folder), threshold, threshold_uncertainty, validation (fi
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing
 
 import numpy as np
 
-from ...contract import Result, TrainPickerConfig, in_words
+from ...contract import Result, TrainPickerConfig, in_words, recursion_problems
 from ...io.model import find_model, read_model, write_model
 from ...io.warn import warn
 
@@ -29,10 +30,11 @@ if typing.TYPE_CHECKING:
 def run(config: TrainPickerConfig) -> Result | None:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...io.micrographs import pixel_size_warnings
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.run_training import check_output, finish, working_folder
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels
+    from ..pickers.recursive import round_folder, train_recursively
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
@@ -42,6 +44,8 @@ def run(config: TrainPickerConfig) -> Result | None:
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     method, folder = picker_method(config.network), working_folder(config)
     config, said = decide_labels(config, items, method)
+    if problems := recursion_problems(config.recursions, label_kind(config)):
+        raise ValueError(problems[0])
     notes += said
     _warn(notes)  # before the work, which may be in vain; they also stand in the result
     import torch
@@ -63,10 +67,12 @@ def run(config: TrainPickerConfig) -> Result | None:
     torch.manual_seed(config.seed)
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    report = fit_task(task, config, folder, device)
+    task, report, rounds = train_recursively(task, config, folder, device)
     card = model_card(config, filled, split, task, report, device_name(device), time.monotonic() - start)
+    if rounds:
+        card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
     write_model(folder, card, task.networks["picker"].state_dict())
-    finish(folder, config.output)
+    finish(folder, config.output, *(round_folder(number + 1) for number in range(config.recursions)))
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
         f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f} +- "
@@ -76,6 +82,7 @@ def run(config: TrainPickerConfig) -> Result | None:
         model=str(config.output),
         validation=card["validation"],
         stop_reason=report.stop_reason,
+        recursions=[entry.false_positives for entry in rounds],
         **{key: card[key] for key in ("threshold", "threshold_uncertainty", "contrast", "labels")},
     )
     return Result(
