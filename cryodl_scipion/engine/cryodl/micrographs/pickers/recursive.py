@@ -104,6 +104,7 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     calibration, threshold, _ = calibrate_model(task, [task.hits([item]) for item in task.validation])
     picker = Picker(task.method, task.networks["picker"], task.device, calibration)
     found = []
+    item: typing.Any  # of the attributes that a Picker asks for
     for item in task.training:
         yx, scores = picker.candidates_prepared(item, task.minimum_distance * diameter)
         matched, judged = judge(yx, item, diameter)
