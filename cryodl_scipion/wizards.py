@@ -30,6 +30,7 @@ from .protocols import (
     CryodlProtLatentVolumes,
     CryodlProtPick,
     CryodlProtPickFilaments,
+    CryodlProtPickTemplates,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
     CryodlProtTrainDenoiser,
@@ -119,6 +120,7 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtCompare, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
+        (CryodlProtPickTemplates, ["particleDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 

@@ -14,6 +14,7 @@ from ...protocols import (
     CryodlProtAutoPick,
     CryodlProtPick,
     CryodlProtPickFilaments,
+    CryodlProtPickTemplates,
     CryodlProtSimulate,
     CryodlProtThresholdPicks,
 )
@@ -46,7 +47,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
 
     _label = "picks viewer"
-    _targets = [CryodlProtPick, CryodlProtPickFilaments, CryodlProtThresholdPicks]
+    _targets = [CryodlProtPick, CryodlProtPickFilaments, CryodlProtPickTemplates, CryodlProtThresholdPicks]
     _SECTION = "Picks"
     _PANELS = (
         Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),

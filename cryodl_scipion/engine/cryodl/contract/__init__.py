@@ -38,6 +38,7 @@ from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfi
 from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
+from .micrographs.templates import PickTemplatesConfig
 from .micrographs.training import TrainPickerConfig, recursion_problems
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
@@ -144,6 +145,7 @@ __all__ = [
     "PickByHandConfig",
     "PickConfig",
     "PickFilamentsConfig",
+    "PickTemplatesConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
