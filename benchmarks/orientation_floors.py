@@ -2,11 +2,14 @@
 """Orientations of C1 complexes from a map with solvent ripple, beside plain cross-correlation on the same particles.
 
     PYTHON benchmarks/orientation_floors.py [--count N] [--snr S ...] [--complexes FILE ...] [--output FOLDER]
+                                            [--figures FILE]
 
 Particles of made_particles.py (64 px of 3.5 Å, coloured noise; SNR over the whole box). Printed for each complex and
 SNR: percent of particles within 15 degrees by the search, by plain cross-correlation (CTF-weighted, normalised, to 11
 Å, directions 7.3 degrees apart, whole-pixel shifts to 3 px), the mean stated probability, its expected calibration
-error (ten equal bins), and CPU milliseconds per particle.
+error (ten equal bins), and CPU milliseconds per particle. In the error of one complex chance alone has its part (some
+0.1 for 100 particles that are right in half of the cases): that of all particles of an SNR together is printed, too. A
+stopped run goes on where it was. FILE (JSON) gets all figures; docs/orientations.md has its table from there.
 """
 
 import argparse
@@ -88,12 +91,15 @@ def calibration_error(probability, right, bins=10):
 
 
 def measure(name, snr, count, folder, correlation=True):
-    """Figures of one complex at one SNR."""
+    """Figures of one complex at one SNR; those of an earlier run in this folder are taken as they are."""
     from cryodl.core.symmetry import angular_distance
     from cryodl.io.particle_sets import read_particles
     from cryodl.simulate.structures import load_density
 
     star = folder / f"{name[:4]}-{snr:g}" / "particles.star"
+    done = star.with_name("row.json")
+    if done.exists():
+        return json.loads(done.read_text())
     if not star.exists():
         make(data_folder() / "structures/complexes" / name, star.parent, snr, count, int(1000 * snr))
     structure, truth = star.with_name("map.mrc"), read_particles(star).angles
@@ -102,18 +108,30 @@ def measure(name, snr, count, folder, correlation=True):
     row = dict(
         complex=name[:4],
         snr=snr,
-        right=100 * right.mean(),
-        stated=100 * probability.mean(),
+        count=len(right),
+        right=100 * float(right.mean()),
+        stated=100 * float(probability.mean()),
         ece=calibration_error(probability, right),
         ms=1e3 * seconds,
     )
     if correlation:
-        kept = star.with_name("correlation.npy")
-        if not kept.exists():
-            np.save(kept, plain_correlation(star, load_density(structure, 3.5)))
-        row["correlation"] = 100 * float((angular_distance(truth, np.load(kept), "C1") < RIGHT).mean())
+        found = plain_correlation(star, load_density(structure, 3.5))
+        row["correlation"] = 100 * float((angular_distance(truth, found, "C1") < RIGHT).mean())
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)
+    row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    done.write_text(json.dumps(row))
     return row
+
+
+def together(rows, snr, folder):
+    """Mean figures of the complexes at one SNR, and the calibration error of all their particles as one set."""
+    part = [row for row in rows if row["snr"] == snr]
+    means = {
+        key: round(float(np.mean([row[key] for row in part])), 1) for key in ("right", "correlation", "stated", "ms")
+    }
+    answers = [np.load(folder / f"{row['complex']}-{snr:g}" / "answers.npz") for row in part]
+    probability, right = (np.concatenate([one[key] for one in answers]) for key in ("probability", "right"))
+    return dict(snr=snr, complexes=len(part), **means, ece=round(calibration_error(probability, right), 3))
 
 
 def main():
@@ -122,26 +140,17 @@ def main():
     parser.add_argument("--snr", type=float, nargs="+", default=SNRS)
     parser.add_argument("--complexes", nargs="+", default=COMPLEXES)
     parser.add_argument("--output", type=Path, default=Path("benchmark_results/orientation_floors"))
+    parser.add_argument("--figures", type=Path)
     options = parser.parse_args()
-    rows = []
+    rows, sums = [], []
     for snr in options.snr:
         for name in options.complexes:
             rows.append(measure(name, snr, options.count, options.output))
-            print(
-                "RESULT",
-                json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}),
-                flush=True,
-            )
-        part = [row for row in rows if row["snr"] == snr]
-        print(
-            f"SNR {snr:g}: "
-            + ", ".join(
-                f"{key} {np.mean([r[key] for r in part]):.3g}"
-                for key in ("right", "correlation", "stated", "ece", "ms")
-            ),
-            flush=True,
-        )
-    (options.output / "orientation_floors.json").write_text(json.dumps(rows, indent=2))
+            print("RESULT", json.dumps(rows[-1]), flush=True)
+        sums.append(together(rows, snr, options.output))
+        print("ALL", json.dumps(sums[-1]), flush=True)
+    if options.figures:
+        options.figures.write_text(json.dumps(dict(complexes=rows, together=sums), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from .protocols import (
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
     CryodlProtPick,
+    CryodlProtPickByHand,
     CryodlProtPickFilaments,
     CryodlProtPickTemplates,
     CryodlProtSelectClasses,
@@ -114,6 +115,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtPickByHand, ["particleDiameter"]),
         (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
@@ -319,6 +321,7 @@ class CryodlShippedModelWizard(Wizard):
         for protocol in (
             CryodlProtPick,
             CryodlProtAutoPick,
+            CryodlProtTrainPicker,
             CryodlProtImproveMap,
             CryodlProtEvaluateMap,
             CryodlProtTrainMapImprover,

@@ -15,6 +15,7 @@ from .micrographs.protocol_denoise_micrographs import CryodlProtDenoiseMicrograp
 from .micrographs.protocol_estimate_ctf import CryodlProtEstimateCTF
 from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
+from .micrographs.protocol_pick_by_hand import CryodlProtPickByHand
 from .micrographs.protocol_pick_filaments import CryodlProtPickFilaments
 from .micrographs.protocol_pick_templates import CryodlProtPickTemplates
 from .micrographs.protocol_simulate import CryodlProtSimulate
@@ -42,6 +43,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_detect_particles import CryodlProtDetectParticles
     from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
+    from .tomograms.protocol_measure_membranes import CryodlProtMeasureMembranes
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures
     from .tomograms.protocol_pick_features import CryodlProtPickFeatures
     from .tomograms.protocol_segment import CryodlProtSegment

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoised micrographs of the fake engine: the input smoothed over 3 px, or the mean of even and odd; a model without a
-net."""
+"""Denoised micrographs, and picks by hand, of the fake engine.
+
+Denoised: the input smoothed over 3 px, or the mean of even and odd; a model without a net.
+"""
 
 import os
 
@@ -71,4 +73,25 @@ def write(target, *paths):
     os.rename(target + ".tmp", target)
 
 
-WORK = {"denoise-micrographs": denoiseMicrographs}
+def pickByHand(config):
+    """As `cryodl pick-by-hand`: on the first micrograph five picks were added, the first of the machine removed and an
+    area ignored."""
+    name, size = config.names[0], 64
+    os.makedirs(os.path.join(config.coordinates, "removed"), exist_ok=True)
+    os.makedirs(os.path.join(config.coordinates, "ignored"), exist_ok=True)
+    begun = os.path.join(config.start_from or "", name + ".star")
+    machine = [line.split() for line in open(begun) if line[:1] == " "] if os.path.exists(begun) else []
+    rows = [[20 * number, 30, 1, 1] for number in range(1, 6)] + [row[:3] + [0] for row in machine[1:]]
+    for folder, part in (("", rows), ("removed", [row[:3] + [1] for row in machine[:1]])):
+        with open(os.path.join(config.coordinates, folder, name + ".star"), "w") as file:
+            names = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "cryodlCertain")
+            file.write("\ndata_\n\nloop_\n" + "".join(f"_{n} #{i}\n" for i, n in enumerate(names, 1)))
+            file.writelines(" ".join(map(str, [""] + row)) + "\n" for row in part)
+    with mrcfile.new(os.path.join(config.coordinates, "ignored", name + ".mrc"), overwrite=True) as mrc:
+        mrc.set_data(np.zeros((size, size), np.int8))
+    return dict(
+        folder=config.coordinates, counts={name: len(rows)}, removed={name: len(machine[:1])}, changed=[name]
+    ), []
+
+
+WORK = {"denoise-micrographs": denoiseMicrographs, "pick-by-hand": pickByHand}

@@ -208,6 +208,20 @@ def pickFeatures(config):
     ), []
 
 
+def measureMembranes(config):
+    """As pickFeatures; all of a tomogram is one membrane."""
+    outputs, skipped = pickFeatures(config)
+    points = outputs["counts"]
+    table = os.path.join(config.output, "membranes.csv")
+    with open(table, "w") as file:
+        file.write("tomogram,membrane,points\n")
+        file.writelines(f"{name},1,{count}\n" for name, count in points.items())
+    instances = dict(zip(config.names, config.segmentations))
+    counts = dict.fromkeys(points, 1)
+    meshes = {name: [] for name in points}
+    return dict(outputs, counts=counts, points=points, table=table, instances=instances, meshes=meshes), skipped
+
+
 def trainDetector(config):
     """Its species are those of the coordinates' column; coordinates.log in the model's folder has the rows."""
     partial = config.output + ".partial"
@@ -296,6 +310,7 @@ WORK = {
     "segment": segment,
     "merge-features": mergeFeatures,
     "pick-features": pickFeatures,
+    "measure-membranes": measureMembranes,
     "evaluate-segmentation": evaluateSegmentation,
     "train-detector": trainDetector,
     "detect-particles": detectParticles,

@@ -14,6 +14,7 @@ OURS = {
     "CryodlProtSegment",
     "CryodlProtMergeFeatures",
     "CryodlProtPickFeatures",
+    "CryodlProtMeasureMembranes",
     "CryodlProtEvaluateSegmentation",
     "CryodlProtSimulateTomograms",
     "CryodlProtSimulateSubtomograms",

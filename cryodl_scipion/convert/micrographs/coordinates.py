@@ -2,7 +2,7 @@
 """Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion."""
 
 import os
-from typing import Any, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float
@@ -37,10 +37,12 @@ def scoreOf(coordinate: Coordinate) -> Any:
     return None if score is None else score.get()
 
 
-def writePositions(folder: str, name: str, positions: Sequence[Any]) -> None:
-    """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY."""
-    lines = ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2"]
-    lines += [f"{x:12.3f} {y:12.3f}" for x, y in positions]
+def writePositions(folder: str, name: str, positions: Sequence[Any], scores: Optional[Sequence[float]] = None) -> None:
+    """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY, and the scores where they are given."""
+    columns = _COLUMNS[:2] if scores is None else _COLUMNS
+    lines = ["", "data_", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)]
+    ends = [""] * len(positions) if scores is None else [f" {score:10.6f}" for score in scores]
+    lines += [f"{x:12.3f} {y:12.3f}{end}" for (x, y), end in zip(positions, ends)]
     with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 

@@ -15,6 +15,8 @@ from .coordinates import picksByMicrograph, readPicks
 CANDIDATES = "_cryodlCandidates"
 # Attribute of a set that we made: the particle diameter in Å; the box may be any.
 DIAMETER = "_cryodlDiameter"
+# Attribute of a set that was corrected by hand: the folder of the corrections, as the engine keeps it.
+CORRECTIONS = "_cryodlCorrections"
 # A box half as wide again as the particle leaves room for the spread of the signal by the CTF.
 _BOX_PER_DIAMETER = 1.5
 
@@ -46,6 +48,17 @@ def foundDiameter(results: Sequence[Result]) -> Any:
 def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:
     """Write on a set how large (Å) its particles are."""
     setattr(coordinates, DIAMETER, Float(diameter))
+
+
+def describeCorrections(coordinates: SetOfCoordinates, folder: str) -> None:
+    """Write on a set where its corrections are."""
+    setattr(coordinates, CORRECTIONS, String(folder))
+
+
+def correctionsFolder(coordinates: SetOfCoordinates) -> Optional[str]:
+    """The folder of a set's corrections; None for sets that were not corrected, and when it is gone."""
+    folder = getattr(coordinates, CORRECTIONS, None)
+    return folder.get() if folder is not None and os.path.isdir(folder.get() or "") else None
 
 
 def candidatesFolder(coordinates: SetOfCoordinates) -> Any:

@@ -41,14 +41,14 @@ def appendPlaces(
     groups: Any = None,
     scale: float = 1.0,
 ) -> None:
-    """Append rows of readPlaces to a SetOfCoordinates3D.
+    """Append rows of readPlaces to a SetOfCoordinates3D, or a SetOfMeshes.
 
     tomogram: the one that the places lie in, of the set's precedents. groups: {structure or species: group number};
     None: the number of the piece is the group. scale: px of this tomogram per px of the volume of the rows; the two
     cover the same space, as binning keeps it.
     """
     for row in rows:
-        item = Coordinate3D()
+        item = coordinates.ITEM_TYPE()
         item.setVolume(tomogram)  # before the position, which needs the origin
         item.setPosition(*[(row[name] + 0.5) * scale - 0.5 for name in PLACE], BOTTOM_LEFT_CORNER)
         item.setTomoId(tomogram.getTsId())

@@ -43,6 +43,8 @@ EPILOGS = {
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
+    "measure-membranes": "example:\n  cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 "
+    "--output membranes/\n",
     "train-detector": "example:\n  cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star "
     "--diameter ribosome=300 ferritin=120\n      --output models/particles\n",
     "detect-particles": "examples:\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc "
@@ -136,7 +138,18 @@ class UserError(Exception):
 
 
 def main(arguments: typing.Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 2 the user can mend it, 1 anything else."""
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process if None.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 2 the user can mend it, 1 anything else.
+    """
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -177,6 +190,8 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
+    commands: argparse._SubParsersAction[Parser]
+
     def parse_args(  # type: ignore[override]  # argparse's overloads allow classes of other namespaces
         self, args: typing.Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
@@ -188,6 +203,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> typing.NoReturn:
+        """Say what is wrong in one line, and end with exit code 2."""
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib
@@ -246,7 +262,7 @@ def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
     ]
     notes = [n for n in notes if n]
     text = (info.help + (f" [{'; '.join(notes)}]" if notes else "")).replace("%", "%%")
-    options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
+    options: dict[str, typing.Any] = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
         # what is on by default needs --no-... to be turned off
         parser.add_argument(
@@ -324,7 +340,7 @@ def _versions() -> dict[str, str]:
     return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
 
 
-def _sentence(error: AllSkipped | UserError) -> str:
+def _sentence(error: Exception) -> str:
     """The message of an error; that of the system's own errors with the file's name and without their number."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cryodl.contract import ConsensusPicksConfig, TrainPickerConfig
+from cryodl.contract.tomograms.pretraining import TrainGeneralSegmenterConfig
 from cryodl.io.unfinished import RECORD, check_output, finish_folder, working_folder
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -46,6 +47,15 @@ def test_another_input_of_the_same_name_is_another_run(tmp_path):
     (tmp_path / "map.mrc").write_text("a better map")
     working_folder(config_in(tmp_path), [tmp_path / "map.mrc"])
     assert not (folder / "done").exists()
+
+
+def test_a_run_continues_when_the_folder_that_it_adds_to_has_grown(tmp_path):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells/0.npz").write_text("a cell")
+    config = TrainGeneralSegmenterConfig(str(tmp_path / "out"), ("a.mrc",), cache=str(tmp_path / "cells"))
+    (working_folder(config) / CHECKPOINT).write_text("7 steps")
+    (tmp_path / "cells/1.npz").write_text("another cell")
+    assert (working_folder(config, precious=CHECKPOINT) / CHECKPOINT).exists()
 
 
 def test_a_command_that_never_continues_begins_with_an_empty_folder(tmp_path):

@@ -7,11 +7,12 @@ from typing import Any, Dict, List, Optional, Sequence
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow import BETA
+from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import describeOutput, pickLines
+from ...convert.micrographs.picks import correctionsFolder, describeOutput, pickLines
 from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
@@ -57,10 +58,20 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         "names": "made from the micrographs' names",
         "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
+        "corrections": "those of the corrected picks",
     }
 
     def _defineParams(self, form: Form) -> None:
         ProtParticlePicking._defineParams(self, form)
+        form.addParam(
+            "correctedCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            allowsNull=True,
+            label="Corrected picks",
+            help="Coordinates of *cryodl - pick by hand* on these micrographs: what you are certain of teaches in "
+            "every round, beside the network's own confident picks.\n\nEmpty: no corrections.",
+        )
         addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
         addModelParams(form, default=SHIPPED)
         addConfigParams(
@@ -117,8 +128,9 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         return self._getExtraPath(PICKS_FOLDER)
 
     def _engineValues(self) -> Any:
-        micrographs = self.getInputMicrographs()
+        micrographs, corrected = self.getInputMicrographs(), self.correctedCoordinates.get()
         return dict(
+            corrections=None if corrected is None else correctionsFolder(corrected),
             micrographs=(micrographs.getFileName(),),
             names=(),
             pixel_size=micrographs.getSamplingRate(),
@@ -136,7 +148,22 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
                 "finished set, and pick the others as they come with its model by *cryodl - pick particles*."
             ]
         errors = checkMicrographs(micrographs) + checkModelField(self)
-        return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
+        errors = errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
+        return errors or self._checkCorrections(micrographs)
+
+    def _checkCorrections(self, micrographs: SetOfMicrographs) -> List[str]:
+        corrected = self.correctedCoordinates.get()
+        if corrected is None:
+            return []
+        if correctionsFolder(corrected) is None:
+            return [
+                "The corrected picks have no corrections. Choose the output of cryodl - pick by hand itself, no subset "
+                "of it."
+            ]
+        theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
+        if theirs != {m.getObjId(): m.getMicName() for m in micrographs}:
+            return ["The corrected picks lie on other micrographs. Choose the set of micrographs that they belong to."]
+        return []
 
     def _checkSizes(self, micrographs: SetOfMicrographs) -> List[str]:
         if micrographs.getSize() < 2 and self.rounds.get():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle picker."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph
@@ -10,8 +10,11 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
+from ... import Plugin
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs.picks import correctionsFolder
+from ...convert.models import shippedModels
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
@@ -67,7 +70,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             important=True,
             label="Particle coordinates",
             help="Particles to learn from, on the micrographs that belong to them. Micrographs without any "
-            "coordinate are not used. *Labels* says whether all their particles are picked.",
+            "coordinate are not used. *Labels* says whether all their particles are picked. Of *cryodl - pick by hand* "
+            "the certain picks teach, removed ones teach as background, and the rest and areas to ignore are left out.",
         )
         for word in OTHER_LABELS:
             form.addParam(
@@ -105,7 +109,17 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from model",
-            help="A trained model to continue from, of the same network.\n\nEmpty: random weights.",
+            help="A trained model to continue from, of the same network.\n\nEmpty: the shipped model below, if one is "
+            "named, else random weights.",
+        )
+        form.addParam(
+            "shippedModel",
+            params.StringParam,
+            default="",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from shipped model",
+            help="Name of a model that comes with the plugin, of the same network; the wizard lists them. Corrected "
+            "picks are best learnt from *general*.\n\nEmpty: none.",
         )
         addConfigParams(
             form, self._CONFIG, ["recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
@@ -130,6 +144,10 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             pwutils.makePath(folder)
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePositions(folder, names[micId], positions)
+
+    def _coordinatesFolder(self) -> str:
+        """The corrections of picks that were corrected by hand, else what writeLabelsStep wrote."""
+        return correctionsFolder(self.inputCoordinates.get()) or self._getExtraPath("coordinates")
 
     def trainStep(self, settings: Dict[str, Any]) -> None:
         names, micrographs = self._names(), self._labelledMicrographs()
@@ -172,17 +190,17 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         return [_replaced(m, byName) for m in micrographs]
 
     def _engineValues(self) -> Any:
-        start, given = self.startModel.get(), self._otherPointers()
+        given = self._otherPointers()
         micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
         folders = {word: self._getExtraPath(word) if word in given else None for word in OTHER_LABELS}
         return dict(
             folders,
             micrographs=(micrographs.getFileName(),),
-            coordinates=self._getExtraPath("coordinates"),
+            coordinates=self._coordinatesFolder(),
             output=self.getModelFolder(),
             pixel_size=micrographs.getSamplingRate(),
             names=(),
-            start_from=None if start is None else start.getFolder(),
+            start_from=self._startFolder(),
             threads=self.numberOfThreads.get(),
         )
 
@@ -207,21 +225,35 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             "Give the number of all particles, labelled or not."
         ]
 
+    def _startFolder(self) -> Optional[str]:
+        """Folder of the model to start from; None for random weights."""
+        start, name = self.startModel.get(), (self.shippedModel.get() or "").strip()
+        if start is not None:
+            return start.getFolder()
+        return shippedModels(Plugin.getEngineFolder(), "picker").get(name, name) if name else None
+
     def _checkStartModel(self) -> Any:
-        start = self.startModel.get()
-        if start is None:
+        folder, name = self._startFolder(), (self.shippedModel.get() or "").strip()
+        if folder is None:
             return []
-        network = self.getEnumText("network")
-        errors = checkModelFolder(start.getFolder())
-        if not errors and start.getNetwork() != network:
+        known = shippedModels(Plugin.getEngineFolder(), "picker")
+        if self.startModel.get() is None and name not in known:
+            return [f"Start from shipped model is {name!r}, which there is not. Shipped models: {', '.join(known)}."]
+        network, errors = self.getEnumText("network"), checkModelFolder(folder)
+        found = None if errors else contract.read_card(folder)["network"]
+        if not errors and found != network:
             errors.append(
-                f"The model to start from has the network {start.getNetwork()}, but the form asks for "
-                f"{network}. Choose the same."
+                f"The model to start from has the network {found}, but the form asks for {network}. Choose the same."
             )
         return errors
 
     def _warnings(self) -> List[str]:
         warnings, coordinates = [], self.inputCoordinates.get()
+        if coordinates is not None and correctionsFolder(coordinates) and self._startFolder() is None:
+            warnings.append(
+                "These picks were corrected by hand, and nothing is chosen to start from. If not all particles of the "
+                'corrected micrographs are picked, set "Start from shipped model" to general.'
+            )
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
             warnings.append(
                 f"There are only {coordinates.getSize()} particles to learn from; from about {FEW_PARTICLES} on "

@@ -30,7 +30,7 @@ class CryodlProtPickFeatures(TomogramsBase):
 
     _label = "pick in segmentation"
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
-    _CONFIG = contract.PickFeaturesConfig
+    _CONFIG: type = contract.PickFeaturesConfig
     NOT_ON_FORM = {
         "segmentations": "the input masks",
         "output": "the run's folder",
@@ -54,6 +54,10 @@ class CryodlProtPickFeatures(TomogramsBase):
             diameter=dict(condition=_PARTICLES),
             spacing=dict(condition=_ALONG),
         )
+        self._addCoordinatesParams(form)
+
+    def _addCoordinatesParams(self, form: Form) -> None:
+        """The box of the coordinates, and the tomograms that they belong to."""
         form.addParam(
             "boxSize",
             params.IntParam,
@@ -86,8 +90,14 @@ class CryodlProtPickFeatures(TomogramsBase):
         self._runOnce(self._config(**self._engineValues()), self._picksFolder(), goesOn=True)
 
     def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
-        made, precedents = self._result().outputs, self._precedents()
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
+        self._fill(coordinates, boxSize)
+        self._defineOutputs(outputCoordinates=coordinates)
+        self._relate(coordinates)
+
+    def _fill(self, coordinates: SetOfCoordinates3D, boxSize: int) -> None:
+        """Append all points of the run to a set of coordinates or meshes."""
+        made, precedents = self._result().outputs, self._precedents()
         coordinates.setPrecedents(precedents)
         coordinates.setSamplingRate(precedents.get().getSamplingRate())
         coordinates.setBoxSize(boxSize)
@@ -96,7 +106,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         for key in sorted(names):
             if names[key] in made.files:
                 appendPlaces(coordinates, tomograms[key], readPlaces(made.files[names[key]]), scale=scale)
-        self._defineOutputs(outputCoordinates=coordinates)
+
+    def _relate(self, coordinates: SetOfCoordinates3D) -> None:
         for pointer in (self.inputMasks, self.inputTomograms):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, coordinates)

@@ -80,7 +80,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         addConfigParams(
             form,
             self._CONFIG,
-            ["annotators", "scores", "memory"],
+            ["annotators", "scores", "noise_limit", "memory"],
             scores=dict(default=contract.describe(self._CONFIG, "scores").choices.index(self.OTHER_DEFAULTS["scores"])),
         )
         self._addGpuParams(form)

@@ -88,7 +88,7 @@ def noiseLines(results: Sequence[Result]) -> List[str]:
     lines = []
     for tomogram, features in sorted(found.items()):
         if features:
-            worst = max(features, key=lambda feature: features[feature]["noise"])
+            worst = max(features, key=lambda name: features[name].get("noise_before", features[name]["noise"]))
             lines.append(noise_in_words(tomogram, worst, features[worst]))
     if len(lines) > MOST_NOISE_LINES:
         lines[MOST_NOISE_LINES:] = [f"... and so on for {len(lines) - MOST_NOISE_LINES} more tomograms."]

@@ -7,11 +7,17 @@ from unittest import mock
 import mrcfile
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
+from tomo.objects import MeshPoint
 
 from ...convert.alignment import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
-from ...protocols import CryodlProtEvaluateSegmentation, CryodlProtMergeFeatures, model_field
+from ...protocols import (
+    CryodlProtEvaluateSegmentation,
+    CryodlProtMeasureMembranes,
+    CryodlProtMergeFeatures,
+    model_field,
+)
 from ...protocols.tomograms.tomogram_checks import checkTomograms
 from ..fake_model import segmenterCard, writeModel
 from ..particle_sets import addTo
@@ -178,6 +184,19 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         self.assertEqual(items[0]._cryodlVolume.get(), 1.5)
         self.assertIn("*3 coordinates* of label 2 (membranes)\n  TS_01: 2\n  TS_02: 1", "\n".join(protocol.summary()))
         self.assertIn("points on membranes, 80 Å apart, with their normals", protocol._methods()[0])
+
+    def test_membranes_give_coordinates_and_meshes_of_the_same_points(self):
+        protocol = self.launch(
+            self.makeProtocol(CryodlProtMeasureMembranes, dict(inputMasks=(self.labels, "outputMasks")), label=1)
+        )
+        meshes, count = protocol.outputMeshes, 2 * SHAPE[1] * SHAPE[2]
+        self.assertEqual((meshes.getSize(), protocol.outputCoordinates.getSize()), (count, count))
+        self.assertEqual((meshes.getNumberOfMeshes(), meshes.getSamplingRate()), (2, PIXEL_SIZE))
+        point = meshes.getFirstItem()
+        self.assertIsInstance(point, MeshPoint)
+        self.assertEqual(point.getTomoId(), "TS_01")
+        self.assertIn("*2 membranes* of membrane", "\n".join(protocol.summary()))
+        self.assertIn("at points 80 Å apart", protocol._methods()[0])
 
     def test_coordinates_are_scaled_to_tomograms_of_another_binning(self):
         volume = np.zeros(SHAPE, np.int8)

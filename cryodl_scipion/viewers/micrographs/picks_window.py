@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, with a slider for the score."""
 
+import tkinter as tk
+from tkinter import ttk
 from typing import Any, Callable, List, Optional
 
 from matplotlib.axes import Axes
@@ -11,7 +13,9 @@ from ..plots import drawPicks
 
 
 class PicksWindow(MicrographWindow):
-    """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's."""
+    """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
+    correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
+    is no project to keep the corrected picks in."""
 
     def __init__(
         self,
@@ -20,8 +24,9 @@ class PicksWindow(MicrographWindow):
         title: str = "Picks",
         accept: Optional[Callable[..., Any]] = None,
         value: Optional[float] = None,
+        correct: Optional[Callable[[], str]] = None,
     ) -> None:
-        self._data = data
+        self._data, self._correct = data, correct
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
         MicrographWindow.__init__(
             self,
@@ -34,6 +39,19 @@ class PicksWindow(MicrographWindow):
             data.firstToShow(),
             accept,
         )
+
+    def _addControls(self, slider: Any) -> None:
+        MicrographWindow._addControls(self, slider)
+        if self._correct is not None:
+            self.correctButton = ttk.Button(self._list.master, text="Correct picks", command=self.correct)
+            self.correctButton.pack(fill=tk.X, pady=(6, 0))
+
+    def correct(self) -> None:
+        """Open the window in which picks are added, moved and removed."""
+        if self._correct is not None:
+            self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
+            self.root.update_idletasks()
+            self.message.set(self._correct())
 
     def refresh(self) -> None:
         MicrographWindow.refresh(self)

@@ -13,6 +13,7 @@ from ...convert.micrographs.rounds import picksOfRound, readRounds
 from ...protocols import (
     CryodlProtAutoPick,
     CryodlProtPick,
+    CryodlProtPickByHand,
     CryodlProtPickFilaments,
     CryodlProtPickTemplates,
     CryodlProtSimulate,
@@ -40,14 +41,47 @@ class CryodlPicksViewer(Viewer):
         return isinstance(instance, SetOfCoordinates) and isOurs(instance)
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
+        return [picksView(self, PicksData.ofSet(obj), obj)]
+
+
+def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> WindowView:
+    """The window of picks, with a way to correct them where there is a project."""
+    project, source = viewer.getProject(), viewer.protocol
+    output = source and next(
+        (n for n, o in source.iterOutputAttributes() if o.getObjId() == coordinates.getObjId()), None
+    )
+    correct = (lambda: correctPicks(project, source, output, data)) if project and output else None
+    return WindowView(PicksWindow, viewer.getTkRoot(), data, _NAME, None, None, correct)
+
+
+def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str:
+    """Start a run of `pick by hand` on an output of another run. Returns what happened, in words."""
+    coordinates = getattr(source, output)
+    diameter = data.diameter * coordinates.getMicrographs().getSamplingRate()
+    protocol = project.newProtocol(
+        CryodlProtPickByHand, particleDiameter=round(diameter, 1), boxSize=coordinates.getBoxSize()
+    )
+    protocol.setObjLabel(f"correct picks of {source.getRunName()}")
+    protocol.inputCoordinates.set(source)
+    protocol.inputCoordinates.setExtended(output)
+    errors = protocol.validate()
+    if errors:
+        return " ".join(errors)
+    project.launchProtocol(protocol)
+    return f"A window to correct them opens; the run *{protocol.getRunName()}* keeps the corrected picks."
 
 
 class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
 
     _label = "picks viewer"
-    _targets = [CryodlProtPick, CryodlProtPickFilaments, CryodlProtPickTemplates, CryodlProtThresholdPicks]
+    _targets = [
+        CryodlProtPick,
+        CryodlProtPickByHand,
+        CryodlProtPickFilaments,
+        CryodlProtPickTemplates,
+        CryodlProtThresholdPicks,
+    ]
     _SECTION = "Picks"
     _PANELS = (
         Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
@@ -65,7 +99,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
         return None if coordinates is None else PicksData.ofSet(coordinates)
 
     def _showPicks(self, data: Any) -> List[str]:
-        return [WindowView(PicksWindow, self.getTkRoot(), data, _NAME)]
+        return [picksView(self, data, self.protocol.outputCoordinates)]
 
     def _showScores(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Scores")

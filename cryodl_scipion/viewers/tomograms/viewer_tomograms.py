@@ -14,6 +14,7 @@ from ...engine.cryodl.contract import Result
 from ...protocols import (
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
+    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
@@ -155,7 +156,7 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     """What `Analyze results` opens for coordinates of a segmentation."""
 
     _label = "places viewer"
-    _targets = [CryodlProtPickFeatures]
+    _targets = [CryodlProtPickFeatures, CryodlProtMeasureMembranes]
     _SECTION = "Places"
     _PANELS = (
         Panel(

@@ -60,14 +60,9 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.heterogeneity import (
-    LATENT_METHODS,
-    PARTICLES_PER_DIMENSION,
-    FitHeterogeneityConfig,
-    LatentVolumesConfig,
-    SelectLatentConfig,
-)
+from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from .particles.integrity import AssessIntegrityConfig
+from .particles.latent import LatentVolumesConfig, SelectLatentConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .particles.training import TrainDenoiserConfig
@@ -79,13 +74,15 @@ from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinA
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
-from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
+from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
+from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
+from .tomograms.training_detectors import TrainDetectorConfig
 from .words import counted, resolution_in_words
 
 __all__ = [
@@ -134,6 +131,7 @@ __all__ = [
     "LABEL_KINDS",
     "LATENT_METHODS",
     "ListPairsConfig",
+    "MeasureMembranesConfig",
     "MergeFeaturesConfig",
     "NETWORKS",
     "Network",

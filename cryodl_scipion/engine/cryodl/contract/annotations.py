@@ -83,7 +83,19 @@ class TomogramPlaces:
 
 
 def check_name(name: str, what: str = "feature") -> None:
-    """Raises ValueError if a feature or annotator has a name that files cannot carry."""
+    """Whether files can carry the name of a feature or annotator; if not, an error.
+
+    Parameters
+    ----------
+    name : str
+    what : str
+        It is, for the message.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"The {what} is called {name!r}; letters, digits, '.', '-', '+' and single '_' are allowed, "
@@ -92,7 +104,23 @@ def check_name(name: str, what: str = "feature") -> None:
 
 
 def read_table(folder: str) -> typing.Dict[str, typing.Any]:
-    """The JSON of a folder. Raises FileNotFoundError or ValueError with what to do."""
+    """The JSON of a folder of annotations.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the message says what to do.
+    ValueError
+        If it is not readable, or no annotations.
+    """
     path = os.path.join(folder, TABLE)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
@@ -112,7 +140,23 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
 
 
 def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPlaces) -> Tile:
-    """The Tile of an entry of the JSON. Raises KeyError, TypeError or ValueError for one that is none."""
+    """The Tile of an entry of the JSON.
+
+    Parameters
+    ----------
+    values : dict
+        The entry.
+    places : TomogramPlaces
+
+    Returns
+    -------
+    Tile
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        For one that is none.
+    """
     path = None if values["image"] is not None else places.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
 

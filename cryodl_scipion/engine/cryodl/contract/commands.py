@@ -4,7 +4,7 @@
 import dataclasses
 import typing
 
-from .fields import device_field
+from .fields import device_field, json_field
 from .maps.evaluating import CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs
 from .maps.improving import ImproveMapConfig, ImproveMapOutputs
 from .maps.listing import ListPairsConfig, ListPairsOutputs
@@ -30,18 +30,11 @@ from .micrographs.picking import PickConfig, PickOutputs, ProposeBoxesConfig, Pr
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
 from .micrographs.templates import PickTemplatesConfig, PickTemplatesOutputs
 from .micrographs.training import TrainPickerConfig, TrainPickerOutputs
-from .params import param
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiserConfig, EvaluateDenoiserOutputs
-from .particles.heterogeneity import (
-    FitHeterogeneityConfig,
-    FitHeterogeneityOutputs,
-    LatentVolumesConfig,
-    LatentVolumesOutputs,
-    SelectLatentConfig,
-    SelectLatentOutputs,
-)
+from .particles.heterogeneity import FitHeterogeneityConfig, FitHeterogeneityOutputs
 from .particles.integrity import AssessIntegrityConfig, AssessIntegrityOutputs
+from .particles.latent import LatentVolumesConfig, LatentVolumesOutputs, SelectLatentConfig, SelectLatentOutputs
 from .particles.orienting import (
     AssignOrientationsConfig,
     AssignOrientationsOutputs,
@@ -60,25 +53,22 @@ from .tomograms.classifying import (
 )
 from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
 from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
-from .tomograms.detecting import (
-    DetectParticlesConfig,
-    DetectParticlesOutputs,
-    TrainDetectorConfig,
-    TrainDetectorOutputs,
-)
+from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
+from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
 from .tomograms.simulating import SimulateTomogramsConfig, SimulateTomogramsOutputs
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs
+from .tomograms.training_detectors import TrainDetectorConfig, TrainDetectorOutputs
 
 
 @dataclasses.dataclass(frozen=True)
 class DoctorConfig:
     """Say what is installed, which devices and models there are, and what to do about what is missing."""
 
-    json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+    json: bool = json_field()
     device: str = device_field()
 
 
@@ -94,6 +84,7 @@ class Command:
 
     @property
     def summary(self) -> str:
+        """The first line of the config's docstring."""
         return str(self.config.__doc__).strip().splitlines()[0]
 
 
@@ -188,6 +179,9 @@ COMMANDS = {
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
         Command(
+            "measure-membranes", "tomograms.commands.measure_membranes", MeasureMembranesConfig, MeasureMembranesOutputs
+        ),
+        Command(
             "evaluate-segmentation",
             "tomograms.commands.evaluate_segmentation",
             EvaluateSegmentationConfig,
@@ -248,5 +242,14 @@ COMMANDS = {
 
 
 def command_of(config: typing.Any) -> str:
-    """The name of the command that takes this config."""
+    """The name of the command that takes a config.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    str
+    """
     return next(c.name for c in COMMANDS.values() if c.config is type(config))

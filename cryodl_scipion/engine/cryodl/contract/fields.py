@@ -3,7 +3,7 @@
 
 import typing
 
-from .params import param
+from .params import REQUIRED, param
 
 Paths = typing.Tuple[str, ...]
 
@@ -26,6 +26,7 @@ FEWEST_PARTICLES = 5
 
 
 def micrographs_field() -> typing.Any:
+    """The parameter `micrographs`."""
     return param(
         "Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "
         "(.txt with a path per line, or .star with rlnMicrographName).",
@@ -35,6 +36,7 @@ def micrographs_field() -> typing.Any:
 
 
 def names_field() -> typing.Any:
+    """The parameter `names`."""
     return param(
         "Names to use instead of the file names, one per micrograph, in the same order. Outputs and "
         "coordinates are matched by them.",
@@ -45,6 +47,7 @@ def names_field() -> typing.Any:
 
 
 def pixel_size_field() -> typing.Any:
+    """The parameter `pixel_size` of micrographs."""
     return param(
         "Pixel size of the micrographs as they are in the files. Headers are not believed.",
         label="Pixel size",
@@ -55,6 +58,7 @@ def pixel_size_field() -> typing.Any:
 
 
 def device_field() -> typing.Any:
+    """The parameter `device`."""
     return param(
         "Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
         "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.",
@@ -65,6 +69,7 @@ def device_field() -> typing.Any:
 
 
 def threads_field() -> typing.Any:
+    """The parameter `threads`."""
     return param(
         "CPU threads; 0 takes all that the process may use.",
         default=0,
@@ -86,6 +91,7 @@ def particles_field(help: str, many: bool = False, optional: str = "") -> typing
 
 
 def structure_field() -> typing.Any:
+    """The parameter `structure`."""
     return param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
         "mirrored map cannot be noticed here.",
@@ -95,6 +101,7 @@ def structure_field() -> typing.Any:
 
 
 def seed_field() -> typing.Any:
+    """The parameter `seed`."""
     return param(
         "Seed of every random choice; the same seed on the same machine gives the same result.",
         default=0,
@@ -105,7 +112,8 @@ def seed_field() -> typing.Any:
     )
 
 
-def contrast_field() -> typing.Any:
+def particle_contrast_field() -> typing.Any:
+    """The parameter `contrast` of particle images."""
     return param(
         "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
         "particle images. auto: measured; the log and the result say it.",
@@ -116,58 +124,33 @@ def contrast_field() -> typing.Any:
     )
 
 
-def symmetry_field() -> typing.Any:
+def output_folder_field(help: str, default: typing.Any = REQUIRED, none_means: str = "") -> typing.Any:
+    """Folder that a command writes. help: what lies in it. none_means: what is done without one."""
+    return param(help, default=default, label="Output folder", path="folder", none_means=none_means)
+
+
+def output_file_field(help: str) -> typing.Any:
+    """File that a command writes. help: which, and what lies beside it."""
+    return param(help, label="Output", path="file")
+
+
+def model_field(help: str, default: typing.Any = REQUIRED, label: str = "Model", none_means: str = "") -> typing.Any:
+    """Trained model that a command uses. none_means: what is done without one."""
+    return param(help, default=default, label=label, path="model", none_means=none_means)
+
+
+def network_field(help: str, default: str, choices: typing.Sequence[str], expert: bool = False) -> typing.Any:
+    """Network that is trained. help: a sentence about each of the choices."""
+    return param(help, default=default, label="Network", choices=choices, expert=expert)
+
+
+def batch_field(help: str, default: typing.Optional[int], maximum: int = 4096, none_means: str = "") -> typing.Any:
+    """How many go through a trained network at a time."""
     return param(
-        "Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1", label="Symmetry"
+        help, default=default, label="Batch size", minimum=1, maximum=maximum, none_means=none_means, expert=True
     )
 
 
-def tomograms_field(help: str, optional: bool = False) -> typing.Any:
-    text = help + (
-        " MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
-        "list file (.txt with a path per line)."
-    )
-    if optional:
-        return param(text, default=(), label="Tomograms", path="file")
-    return param(text, label="Tomograms", path="file")
-
-
-def labels_field(optional: bool = False) -> typing.Any:
-    text = (
-        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
-        "the same shape. 255 is not annotated: uncertain, or never looked at."
-    )
-    if optional:
-        return param(text, default=(), label="Label volumes", path="file")
-    return param(text, label="Label volumes", path="file")
-
-
-def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing.Any:
-    return param(
-        "Pixel size of the tomograms as they are in the files.",
-        default=None,
-        label="Pixel size",
-        unit="Å/px",
-        minimum=0.1,
-        maximum=500,
-        none_means=none_means,
-    )
-
-
-def tilt_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
-    if config.tilt_max > config.tilt_min:
-        return []
-    return [
-        f"Maximum tilt (--tilt-max) is {config.tilt_max:g}°, not above the minimum tilt (--tilt-min) of "
-        f"{config.tilt_min:g}°."
-    ]
-
-
-def tomogram_names_field() -> typing.Any:
-    return param(
-        "Names to use instead of the file names, one per tomogram, in the same order.",
-        default=(),
-        label="Tomogram names",
-        expert=True,
-    )
+def json_field(instead_of: str = "text") -> typing.Any:
+    """Whether the result is printed for programs."""
+    return param(f"Print one JSON object instead of {instead_of}.", default=False, label="JSON")

@@ -13,8 +13,18 @@ ADDED = 0.045
 
 
 def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
-    """{raw, control, improved, crossed: Å at FSC 0.143, or None; gain, unexplained: numbers} of the figures of a
-    half-map test (None: there was none)."""
+    """What half_map_verdict looks at, from the figures of a half-map test.
+
+    Parameters
+    ----------
+    figures : dict, optional
+        None: there was no test.
+
+    Returns
+    -------
+    dict
+        {raw, control, improved, crossed: Å at FSC 0.143, or None; gain, unexplained: numbers}.
+    """
     return {
         name: values["fsc0143_angstrom"] if isinstance(values, dict) else values
         for name, values in (figures or {}).items()
@@ -22,13 +32,23 @@ def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]])
 
 
 def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
-    """(no warning?, sentences) of a half-map test.
+    """What a half-map test says.
 
-    test: raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the
-    improved ones; improved: of both improved; crossed: of one improved with the control of the other half; all Å at
-    FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`. unexplained: fraction of the power
-    that both improved half-maps share and the data do not have. Tests of version 0.1.0 have no control and no
-    fraction: for them nothing is said of the gain.
+    Tests of version 0.1.0 have no control and no fraction: for them nothing is said of the gain.
+
+    Parameters
+    ----------
+    test : dict
+        raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the improved
+        ones; improved: of both improved; crossed: of one improved with the control of the other half; all Å at FSC
+        0.143, or None. gain: mean difference of the FSC `crossed` and `control`. unexplained: fraction of the power
+        that both improved half-maps share and the data do not have.
+
+    Returns
+    -------
+    good : bool
+        Whether there is no warning.
+    sentences : list of str
     """
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
@@ -89,7 +109,16 @@ def _addition(unexplained: float) -> typing.Tuple[bool, str]:
 
 
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
-    """(what is said, what is warned of) of the sentences of half_map_verdict, for who shows warnings in another way."""
+    """The sentences of half_map_verdict, for who shows warnings in another way.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+
+    Returns
+    -------
+    said, warned : list of str
+    """
     said = [line for line in sentences if not line.startswith(WARNING)]
     warned = [line[len(WARNING) :] for line in sentences if line.startswith(WARNING)]
     return said, [line[:1].upper() + line[1:] for line in warned]

@@ -76,10 +76,22 @@ _FROM_SOURCE = "Take the model from its source again."
 def read_card(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a model folder, a dict with all that its kind needs.
+    """The card of a model folder, with all that its kind needs.
 
-    kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
-    it and what to do.
+    Parameters
+    ----------
+    folder : path
+    kind : str, optional
+        One of _KINDS, the kind of model that is wanted.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        That names the folder, what is wrong with it and what to do.
     """
     folder = str(folder)
     path = os.path.join(folder, CARD)
@@ -160,10 +172,22 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
 
 
 def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:
-    """{name: folder} of the models that lie in the package's folder `models`, in alphabetical order.
+    """The models that lie in the package's folder `models`, in alphabetical order.
 
     A folder is called as its model, or KIND_NAME where models of several kinds have one name: of all kinds (None) the
-    folder called as the name is taken. kind: of the models that are wanted.
+    folder called as the name is taken.
+
+    Parameters
+    ----------
+    models : str
+        The package's folder.
+    kind : str, optional
+        Of the models that are wanted.
+
+    Returns
+    -------
+    dict
+        {name: folder}.
     """
     found: typing.Dict[str, str] = {}
     for entry in sorted(os.listdir(models)) if os.path.isdir(models) else ():
@@ -180,8 +204,23 @@ def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Di
 def check_model(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
-    weights."""
+    """The card of a whole and undamaged model folder.
+
+    Parameters
+    ----------
+    folder : path
+    kind : str, optional
+        Kind of model that is wanted.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        As read_card, and for missing or wrong weights.
+    """
     card = read_card(folder, kind)
     path = os.path.join(str(folder), WEIGHTS)
     if not os.path.isfile(path):
@@ -192,7 +231,17 @@ def check_model(
 
 
 def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """Checksum of a file as hexadecimal text."""
+    """Checksum of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

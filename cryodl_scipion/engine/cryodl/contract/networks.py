@@ -155,7 +155,22 @@ def network_names(kind: str) -> typing.Tuple[str, ...]:
 
 
 def network_row(kind: str, name: str) -> Network:
-    """The row of a network. Raises ValueError that lists the names of its kind."""
+    """The row of a network.
+
+    Parameters
+    ----------
+    kind : str
+    name : str
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        That lists the names of its kind.
+    """
     for network in NETWORKS:
         if (network.kind, network.name) == (kind, name):
             return network

@@ -5,7 +5,6 @@ import typing
 
 from .params import param
 
-# The microscope of all simulations.
 _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     defocus_min=dict(
         help="Minimum mean defocus; positive is underfocus.",
@@ -39,10 +38,11 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def optics_field(name: str) -> typing.Any:
+    """A parameter of the microscope by its name."""
     return param(**_OPTICS[name])
 
 
-def _defocus_problems(config: typing.Any) -> typing.List[str]:
+def defocus_problems(config: typing.Any) -> typing.List[str]:
     """Sentences about a range of defoci that is none."""
     if config.defocus_max >= config.defocus_min:
         return []

@@ -25,6 +25,7 @@ class OutputInfo:
 
     @property
     def required(self) -> bool:
+        """Whether every result must have it."""
         return self.default is REQUIRED
 
 

@@ -32,14 +32,17 @@ class ParamInfo:
 
     @property
     def required(self) -> bool:
+        """Whether the user must give it."""
         return self.default is REQUIRED
 
     @property
     def label_with_unit(self) -> str:
+        """The form's label."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def flag(self) -> str:
+        """The option on the command line."""
         return "--" + self.name.replace("_", "-")
 
 
@@ -93,14 +96,32 @@ def describe(config_class: type, name: str) -> ParamInfo:
 
 
 def describe_all(config_class: type) -> typing.List[ParamInfo]:
-    """ParamInfo of every field, in the order of declaration."""
+    """What a config says of its fields, in the order of declaration.
+
+    Parameters
+    ----------
+    config_class : type
+
+    Returns
+    -------
+    list of ParamInfo
+    """
     return [describe(config_class, f.name) for f in dataclasses.fields(config_class)]
 
 
 def check(config: typing.Any) -> typing.List[str]:
-    """Sentences that say what is wrong with a config; an empty list if nothing is.
+    """Sentences that say what is wrong with a config.
 
     Each names the parameter, the value found and what is allowed. Files are not looked at here.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    list of str
+        Empty if nothing is.
     """
     problems = []
     for info in describe_all(type(config)):
@@ -148,7 +169,16 @@ def _check_number(info: ParamInfo, name: str, value: typing.Any) -> typing.List[
 
 
 def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
-    """Plain dict that json can write; tuples become lists."""
+    """A config as json can write it; tuples become lists.
+
+    Parameters
+    ----------
+    config : object
+
+    Returns
+    -------
+    dict
+    """
     return {
         f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)
     }

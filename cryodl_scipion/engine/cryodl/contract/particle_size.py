@@ -6,9 +6,19 @@ SMALLEST_PX = 8
 
 
 def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
-    """A sentence about a particle that cannot be picked at this size, or ''.
+    """A sentence about a particle that cannot be picked at this size.
 
-    diameter: Å. pixel_size: Å/px. side: shorter side of the micrograph in px.
+    Parameters
+    ----------
+    diameter : float, Å
+    pixel_size : float, Å/px
+    side : int
+        Shorter side of the micrograph, px.
+
+    Returns
+    -------
+    str
+        '' if it can.
     """
     pixels = diameter / pixel_size
     if pixels > side / 2:

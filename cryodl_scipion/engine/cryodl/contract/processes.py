@@ -25,19 +25,51 @@ def process_name(pid: typing.Optional[int] = None) -> str:
 
 
 def has_ended(name: str) -> bool:
-    """Whether the process of a process_name is certain to have ended. False for one of another machine or container."""
+    """Whether a process is certain to have ended.
+
+    Parameters
+    ----------
+    name : str
+        Of process_name.
+
+    Returns
+    -------
+    bool
+        False for one of another machine or container.
+    """
     boot, namespace, pid, start = name.split(":")
     return (boot, namespace) == (_boot(), _namespace()) and _start_time(int(pid)) != start
 
 
 def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """Hidden path beside `path` to write to before a rename: '.name.host.pid.tmp' with the ending of `path`."""
+    """Hidden path to write to before a rename.
+
+    Parameters
+    ----------
+    path : path
+        Where the file will be.
+
+    Returns
+    -------
+    str
+        Beside it: '.name.host.pid.tmp' with the ending of `path`.
+    """
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, ".%s.%s.%d.tmp%s" % (name, _host(), os.getpid(), os.path.splitext(name)[1]))
 
 
 def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.List[str]:
-    """Remove the temporary files that dead processes of this machine left in a folder. Returns their names."""
+    """Remove the temporary files that dead processes of this machine left in a folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
     removed = []
     for name in os.listdir(folder or "."):
         found = _TEMPORARY.search(name)

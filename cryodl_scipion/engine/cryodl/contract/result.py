@@ -16,7 +16,13 @@ RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be
 
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
-    """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were."""
+    """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were.
+
+    Parameters
+    ----------
+    path : path
+    data : object
+    """
     temporary = temporary_path(path)
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -38,13 +44,33 @@ class Skipped:
 
 
 def in_words(skipped: Skipped) -> str:
-    """One Skipped as a sentence that names its file once."""
+    """One skipped item as a sentence that names its file once.
+
+    Parameters
+    ----------
+    skipped : Skipped
+
+    Returns
+    -------
+    str
+    """
     return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
 
 
 def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[str]:
-    """Sentences for Result.warnings: that something was skipped. What and why is said when it happens, and stands in
-    Result.skipped."""
+    """Sentences for Result.warnings: that something was skipped. Each skipped item is logged when it happens; details
+    are in Result.skipped.
+
+    Parameters
+    ----------
+    skipped : sequence of Skipped
+    noun : str
+        What the items are, in the singular.
+
+    Returns
+    -------
+    list of str
+    """
     if not skipped:
         return []
     one = len(skipped) == 1
@@ -127,10 +153,12 @@ class Failure:
     message: str
 
     def write(self, path: str) -> None:
+        """Write failure.json."""
         write_json(path, dict(contract_version=CONTRACT_VERSION, **dataclasses.asdict(self)))
 
     @classmethod
     def read(cls, path: str) -> "Failure":
+        """The Failure of a failure.json."""
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         data.pop("contract_version", None)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters that every training has, declared once."""
 
+import dataclasses
 import typing
 
+from .outputs import Details, Outputs, output
 from .params import param
 
 OWN = "the network's own"
@@ -69,3 +71,17 @@ def start_from_field(what: str) -> typing.Any:
         none_means="start from random weights",
         expert=True,
     )
+
+
+def validation_fraction_field(help: str, default: float = 0.2, minimum: float = 0.05) -> typing.Any:
+    """Part of the data kept for validation. help: the part of what, and how it is chosen."""
+    return param(help, default=default, label="Validation fraction", minimum=minimum, maximum=0.5, expert=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingOutputs(Outputs):
+    """What every training makes."""
+
+    model: str = output("Model folder.", path="folder")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")

@@ -5,10 +5,31 @@ import typing
 
 
 def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
-    """'1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural where it takes more than an s."""
+    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'.
+
+    Parameters
+    ----------
+    number : int
+    noun : str
+    nouns : str, optional
+        The plural where it takes more than an s.
+
+    Returns
+    -------
+    str
+    """
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def resolution_in_words(resolution: typing.Optional[float]) -> str:
-    """'7.8 Å', or what None means."""
+    """A resolution: '7.8 Å', or what None means.
+
+    Parameters
+    ----------
+    resolution : float, Å, or None
+
+    Returns
+    -------
+    str
+    """
     return "not reached" if resolution is None else f"{resolution:.3g} Å"

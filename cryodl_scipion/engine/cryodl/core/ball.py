@@ -11,7 +11,7 @@ class HalfBall:
     frequencies; shell: (d,) int64, the nearest whole radius; shells: number of them, from 0 on.
     """
 
-    def __init__(self, box: int, radius: int, device: torch.device | None = None) -> None:
+    def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
         self.box, self.radius, self.device = box, min(float(radius), (box - 1) // 2), device
         axis = torch.arange(-int(self.radius), int(self.radius) + 1, device=device)
         z, y, x = (a.reshape(-1) for a in torch.meshgrid(axis, axis, axis, indexing="ij"))
@@ -51,7 +51,7 @@ class HalfBall:
         turns = shifts_zyx.float() @ places * (-2 * torch.pi / self.box)
         return torch.polar(torch.ones_like(turns), turns)
 
-    def within(self, radius: int) -> tuple[torch.Tensor, "HalfBall"]:
+    def within(self, radius: float) -> tuple[torch.Tensor, "HalfBall"]:
         """(d,) bool: the coefficients up to a lower radius, and the HalfBall of them, in the same order."""
         smaller = HalfBall(self.box, radius, self.device)
         return self.z**2 + self.y**2 + self.x**2 <= smaller.radius**2 + 1e-6, smaller
@@ -64,6 +64,14 @@ class HalfBall:
 
 
 def side_by_side(values: torch.Tensor) -> torch.Tensor:
-    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
-    b."""
+    """Real parts, then imaginary parts, of complex values: the product of two such is Re sum conj(a) b.
+
+    Parameters
+    ----------
+    values : Tensor, (..., d) complex
+
+    Returns
+    -------
+    Tensor, (..., 2 d)
+    """
     return torch.cat([values.real, values.imag], dim=-1)

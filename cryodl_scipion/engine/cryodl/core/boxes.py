@@ -12,22 +12,36 @@ def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarra
 
     Parameters
     ----------
-    centres_yx : ndarray
-        (n, 2) px.
+    centres_yx : ndarray, (n, 2)
+        px.
     box : int
         Side in px; a box's centre is its pixel box // 2.
 
     Returns
     -------
-    tuple of ndarray
-        Corners and centres, (n, 2) whole px each.
+    corners, centres : ndarray, (n, 2) each
+        Whole px.
     """
     places = np.rint(centres_yx).astype(int).reshape(-1, 2)
     return places - box // 2, places
 
 
 def inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
-    """(n,) bool: boxes that lie inside of an image of a shape. corners: (n, 2) px. box: px."""
+    """Which boxes lie inside of an image.
+
+    Parameters
+    ----------
+    corners : ndarray, (n, 2)
+        px, yx.
+    box : int
+        Side in px.
+    shape : tuple of int
+        (h, w) of the image, px.
+
+    Returns
+    -------
+    ndarray, (n,) bool
+    """
     return np.asarray((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1).reshape(-1)
 
 
@@ -36,17 +50,15 @@ def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tenso
 
     Parameters
     ----------
-    image : Tensor
-        (h, w).
-    corners : ndarray
-        (n, 2) whole px.
+    image : Tensor, (h, w)
+    corners : ndarray, (n, 2)
+        Whole px.
     box : int
         Side in px.
 
     Returns
     -------
-    Tensor
-        (n, box, box) float32.
+    Tensor, (n, box, box) float32
     """
     axis = np.arange(box)
     height, width = image.shape
@@ -63,10 +75,9 @@ def normalised(
 
     Parameters
     ----------
-    images : Tensor
-        (n, box, box).
-    radius : float
-        Of the circle that holds the particle, px; the background lies outside.
+    images : Tensor, (n, box, box)
+    radius : float, px
+        Of the circle that holds the particle; the background lies outside.
     dark_protein : bool
         Whether protein is dark in the images given.
     slope : bool
@@ -74,8 +85,9 @@ def normalised(
 
     Returns
     -------
-    tuple of Tensor
-        Images, and (n,) bool: those whose background is finite and no constant.
+    images : Tensor, (n, box, box)
+    sound : Tensor, (n,) bool
+        Those whose background is finite and no constant.
     """
     box = images.shape[-1]
     axis = torch.arange(box) - box // 2

@@ -13,7 +13,17 @@ _F1_FOR_RECALL = 0.002
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
-    """Log odds, finite also for 0 and 1."""
+    """Log odds, finite also for 0 and 1.
+
+    Parameters
+    ----------
+    probability : ndarray, of any shape
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray, of the shape of probability
+    """
     probability = np.clip(probability, 1e-6, 1 - 1e-6)
     result: np.ndarray = np.log(probability / (1 - probability))
     return result
@@ -22,7 +32,22 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
     """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
 
-    calibration: (slope, offset). Order is kept, since the slope is positive.
+    Order is kept, since the slope is positive.
+
+    Parameters
+    ----------
+    raw : ndarray, of any shape
+        In [0, 1].
+    calibration : (slope, offset)
+
+    Returns
+    -------
+    ndarray, of the shape of raw
+        In [0, 1].
+
+    References
+    ----------
+    Platt (1999), Probabilistic outputs for support vector machines.
     """
     slope, offset = calibration
     return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
@@ -41,9 +66,28 @@ class Reliability:
 def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliability:
     """Reliability of scores in [0, 1] against what was found to be true.
 
-    hit: (n,) bool. scores: (n,). Bin b holds ((b - 1) / bins, b / bins], the first also 0 (Guo et al. 2017, On
-    Calibration of Modern Neural Networks, section 2). Raises ValueError for arrays of different lengths or scores that
-    are not probabilities.
+    Bin b holds ((b - 1) / bins, b / bins], the first also 0.
+
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+        What was found to be true.
+    scores : ndarray, (n,)
+        In [0, 1].
+    bins : int
+
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    ValueError
+        For arrays of different lengths, or scores that are not probabilities.
+
+    References
+    ----------
+    Guo et al. (2017), On Calibration of Modern Neural Networks, section 2.
     """
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     if hit.shape != scores.shape:
@@ -59,10 +103,25 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
 
 
 def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
-    """Mean distance between score and frequency of particles, over bins weighted by their places (Guo et al. 2017, eq.
-    3).
+    """Mean distance between score and frequency of particles, over bins weighted by their places.
 
-    Arguments and errors as reliability. 0 is perfect; 0 too if there are no scores.
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+        Whether each place is a particle.
+    scores : ndarray, (n,)
+        In [0, 1].
+    bins : int
+        As in reliability.
+
+    Returns
+    -------
+    float
+        0 is perfect; 0 too if there are no scores.
+
+    References
+    ----------
+    Guo et al. (2017), On Calibration of Modern Neural Networks, equation 3.
     """
     curve = reliability(hit, scores, bins)
     return float(np.sum(curve.count * np.abs(curve.confidence - curve.frequency)) / max(curve.count.sum(), 1))
@@ -71,9 +130,25 @@ def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 
 def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from places that are known to be particles or not.
 
-    hit: (n,) bool. raw: (n,) raw scores. share: part of particles among the places that will be asked about, if it is
-    not that of the sample. Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated
-    samples finite. (1, 0) if there are none.
+    Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples finite.
+
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+        Whether each place is a particle.
+    raw : ndarray, (n,)
+        Raw scores in [0, 1].
+    share : float, fraction, optional
+        Part of particles among the places that will be asked about, if it is not that of the sample.
+
+    Returns
+    -------
+    slope, offset : float
+        (1, 0) if there are no places.
+
+    References
+    ----------
+    Platt (1999), Probabilistic outputs for support vector machines.
     """
     if not len(hit):
         return 1.0, 0.0
@@ -88,9 +163,20 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None
 def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from places of which another model gave the probability.
 
-    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all
-    places, with their doubts, keep the new scores as honest as the old ones: the expected number of particles stays.
-    (1, 0) if there are none.
+    Labels that were made of the sure ones alone would teach that everything is sure; all places, with their doubts,
+    keep the new scores as honest as the old ones: the expected number of particles stays.
+
+    Parameters
+    ----------
+    probability : ndarray, (n,)
+        That the other model gave.
+    raw : ndarray, (n,)
+        Raw scores in [0, 1].
+
+    Returns
+    -------
+    slope, offset : float
+        (1, 0) if there are no places.
     """
     if not len(raw):
         return 1.0, 0.0
@@ -114,10 +200,21 @@ def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tupl
 def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     """The lowest threshold whose expected F1 is nearly the best, for scores that are probabilities.
 
-    scores: (n,) of all candidates; the expected true positives above t are the sum of the scores above t. total: number
-    of particles there are, the sum of all scores if None. Labels are not asked which candidate is right: on a few
-    hundred particles their F1 jumps about, while the smooth curve behind the scores does not (on EMPIAR-10028 the
-    threshold chosen by labels lost 0.02 F1 on other micrographs, this one 0.004). 0.5 if there are no candidates.
+    Labels are not asked which candidate is right: on a few hundred particles their F1 jumps about, while the smooth
+    curve behind the scores does not (on EMPIAR-10028 the threshold chosen by labels lost 0.02 F1 on other micrographs,
+    this one 0.004).
+
+    Parameters
+    ----------
+    scores : ndarray, (n,)
+        Probabilities of all candidates; the expected true positives above t are the sum of the scores above t.
+    total : float, particles, optional
+        Number of particles there are; the sum of all scores if None.
+
+    Returns
+    -------
+    float
+        0.5 if there are no candidates.
     """
     if not len(scores):
         return 0.5

@@ -20,11 +20,30 @@ def ctf_rfft(
 ) -> torch.Tensor:
     """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright).
 
-    shape: (h, w) px. pixel_size: Å/px. defocus_u, defocus_v: Å, positive is underfocus; scalars or (n,).
-    defocus_angle, phase_shift: degrees; the angle of the direction of defocus_u from the x axis (columns) towards the
-    y axis (rows), as in RELION. voltage_kv: kV. cs_mm: mm. amplitude_contrast: 0 to 1.
-    Returns (..., h, w // 2 + 1) float32. The value is sin(pi l k^2 (dz - Cs l^2 k^2 / 2) + asin(Q) + phase), the
-    negative of the usual -sin: a micrograph with dark protein is minus this times the projection.
+    The value is sin(pi l k^2 (dz - Cs l^2 k^2 / 2) + asin(Q) + phase), the negative of the usual -sin: a micrograph
+    with dark protein is minus this times the projection.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (h, w) px.
+    pixel_size : float, Å/px
+    defocus_u, defocus_v : float or Tensor, (n,)
+        Å; positive is underfocus.
+    defocus_angle : float or Tensor, (n,)
+        Degrees: the direction of defocus_u from the x axis (columns) towards the y axis (rows), as in RELION.
+    voltage_kv : float or Tensor, (n,)
+        kV.
+    cs_mm : float or Tensor, (n,)
+        Spherical aberration, mm.
+    amplitude_contrast : float or Tensor, (n,)
+        0 to 1.
+    phase_shift : float or Tensor, (n,)
+        Degrees.
+
+    Returns
+    -------
+    Tensor, (..., h, w // 2 + 1) float32
     """
     u, v, angle = (torch.as_tensor(x, dtype=torch.float32) for x in (defocus_u, defocus_v, defocus_angle))
     # torch-ctf takes micrometres and half the difference of the defoci, of which it draws the root: it must not be

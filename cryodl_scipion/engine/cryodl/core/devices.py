@@ -3,14 +3,27 @@
 
 import os
 import platform
+import typing
 
 import torch
 
 
 def choose_device(device: str) -> torch.device:
-    """The torch.device of a request's text: 'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
+    """The torch.device of a request's text.
 
-    Raises ValueError if the GPU is not there or several are named.
+    Parameters
+    ----------
+    device : str
+        'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the GPU is not there, or several are named.
     """
     wanted = device.strip().lower()
     if wanted == "cpu":
@@ -42,14 +55,53 @@ def _what_is_there(count: int) -> str:
 
 
 def set_threads(threads: int) -> int:
-    """Use this many CPU threads (0: all the process may use). Returns the number."""
+    """Use so many CPU threads.
+
+    Parameters
+    ----------
+    threads : int
+        0: all that the process may use.
+
+    Returns
+    -------
+    int
+        The number that is used.
+    """
     number = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(number)
     return number
 
 
+Network = typing.TypeVar("Network", bound=torch.nn.Module)
+
+
+def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
+    """The same network, its weights laid out in memory so that convolutions are fast.
+
+    Parameters
+    ----------
+    network : Module
+        It is changed in place.
+    memory_format : torch.memory_format
+
+    Returns
+    -------
+    Module
+    """
+    return network.to(memory_format=memory_format)  # type: ignore[call-overload, no-any-return]  # torch's stubs know no keyword alone
+
+
 def device_name(device: torch.device) -> str:
-    """In words, for logs and results."""
+    """A device in words, for logs and results.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    str
+    """
     if device.type == "cuda":
         return f"GPU {device.index}: {torch.cuda.get_device_name(device)}"
     return f"CPU ({torch.get_num_threads()} threads, {platform.processor() or platform.machine()})"
@@ -59,6 +111,14 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it fast, else float32.
 
     On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    torch.dtype
     """
     if device.type == "cuda":
         # not torch.cuda.is_bf16_supported(): it says yes to emulation, and asks about the current GPU

@@ -8,9 +8,18 @@ def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     """Images resampled to another number of pixels over the same field of view, by cropping or padding their
     transforms.
 
-    images: (..., h, h) float32. box: px of the result. Values are kept (a constant stays the same), and pixel h // 2
-    becomes pixel box // 2, so that a particle's centre stays the centre. Nothing is aliased: detail that the new pixels
-    cannot hold is taken away.
+    Values are kept (a constant stays the same), and pixel h // 2 becomes pixel box // 2, so that a particle's centre
+    stays the centre. Nothing is aliased: detail that the new pixels cannot hold is taken away.
+
+    Parameters
+    ----------
+    images : Tensor, (..., h, h) float32
+    box : int
+        px of the result.
+
+    Returns
+    -------
+    Tensor, (..., box, box)
     """
     side = images.shape[-1]
     if side == box:
@@ -46,7 +55,18 @@ def shells(box: int) -> torch.Tensor:
 
 
 def plane_weights(box: int) -> torch.Tensor:
-    """(box // 2 + 1,) how many places of the whole plane each column of the grid of rfft2 stands for: 1 or 2."""
+    """How many places of the whole plane each column of the grid of rfft2 stands for.
+
+    Parameters
+    ----------
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (box // 2 + 1,)
+        1 or 2.
+    """
     weights = torch.full((box // 2 + 1,), 2.0)
     weights[0] = 1.0
     if box % 2 == 0:
@@ -55,8 +75,20 @@ def plane_weights(box: int) -> torch.Tensor:
 
 
 def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
-    """(..., box // 2 + 1) means over the rings of `shells`, up to the highest whole frequency. values: (..., box, box
-    // 2 + 1), on the grid of rfft2; each place counts as often as it stands in the whole plane."""
+    """Means over the rings of `shells`, up to the highest whole frequency; each place counts as often as it stands in
+    the whole plane.
+
+    Parameters
+    ----------
+    values : Tensor, (..., box, box // 2 + 1)
+        On the grid of rfft2.
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (..., box // 2 + 1)
+    """
     index, weights = shells(box).to(values.device), plane_weights(box).to(values.device).expand(box, -1)
     inside = index <= box // 2
     rings = box // 2 + 1
@@ -65,26 +97,76 @@ def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
 
 
 def on_grid(radial: torch.Tensor, box: int) -> torch.Tensor:
-    """(..., box, box // 2 + 1) values on the grid of rfft2 from means over rings (..., r); beyond the last, the
-    last."""
+    """Values on the grid of rfft2 from means over rings; beyond the last ring, the last.
+
+    Parameters
+    ----------
+    radial : Tensor, (..., r)
+        As radial_mean gives them.
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (..., box, box // 2 + 1)
+    """
     return radial[..., shells(box).to(radial.device).clamp(max=radial.shape[-1] - 1)]
 
 
 def circle(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
-    """(box, box) bool: within half a diameter of pixel box // 2."""
+    """Which pixels lie within half a diameter of pixel box // 2.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    diameter_px : float, px
+    device : torch.device, optional
+
+    Returns
+    -------
+    Tensor, (box, box) bool
+    """
     axis = torch.arange(box, device=device) - box // 2
     return axis[:, None] ** 2 + axis[None] ** 2 <= (diameter_px / 2) ** 2
 
 
 def resampled_side(box: int, pixel_size: float, new_pixel_size: float) -> tuple[int, float]:
-    """Side in px that images of `box` px get when their pixels become `new_pixel_size` Å wide, and the exact width of
-    those pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
+    """Side that images get with pixels of about another size: a whole number of px must fit, so that the exact size
+    differs by less than half a pixel over the box.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    pixel_size : float, Å/px
+    new_pixel_size : float, Å/px
+        That is wanted.
+
+    Returns
+    -------
+    side : int
+        px.
+    pixel_size : float
+        Exact, Å/px.
+    """
     side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
     return side, box * pixel_size / side
 
 
 def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
-    """Images times a factor on the grid of rfft2; None leaves them."""
+    """Images times a factor of their Fourier transforms.
+
+    Parameters
+    ----------
+    images : Tensor, (..., h, w)
+    factor : Tensor, (..., h, w // 2 + 1), optional
+        On the grid of rfft2; None leaves the images.
+
+    Returns
+    -------
+    Tensor, (..., h, w)
+    """
     if factor is None:
         return images
     result: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
@@ -92,6 +174,19 @@ def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
 
 
 def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:
-    """(box, box // 2 + 1): 1 up to a resolution in Å, 0 beyond, with an edge four rings wide against ringing."""
+    """A low-pass filter with an edge four rings wide against ringing.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    pixel_size : float, Å/px
+    resolution : float, Å
+
+    Returns
+    -------
+    Tensor, (box, box // 2 + 1)
+        On the grid of rfft2: 1 up to the resolution, 0 beyond.
+    """
     ring = box * pixel_size / resolution
     return (0.5 + (ring - shells(box)) / 4).clamp(0, 1)

@@ -12,32 +12,79 @@ THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (
 
 
 def frc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Fourier ring correlation of pairs of images (Saxton and Baumeister 1982).
+    """Fourier ring correlation of pairs of images.
 
-    first, second: (..., box, box) tensors, masked by the caller where that is wanted. Returns (..., box // 2 + 1)
-    float32: the correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean,
-    is 1. A ring without any power in one of the images is 0. Raises ValueError if the shapes differ or images are
-    not square.
+    Parameters
+    ----------
+    first, second : Tensor, (..., box, box)
+        Masked by the caller where that is wanted.
+
+    Returns
+    -------
+    Tensor, (..., box // 2 + 1) float32
+        The correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean, is 1. A
+        ring without any power in one of the images is 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or images are not square.
+
+    References
+    ----------
+    Saxton and Baumeister (1982), The correlation averaging of a regularly arranged bacterial cell envelope protein.
     """
     return _correlation(first, second, 2)
 
 
 def fsc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Fourier shell correlation of pairs of (..., d, d, d) maps (Harauz and van Heel 1986); as frc. Returns (..., d //
-    2 + 1)."""
+    """Fourier shell correlation of pairs of maps; as frc.
+
+    Parameters
+    ----------
+    first, second : Tensor, (..., d, d, d)
+
+    Returns
+    -------
+    Tensor, (..., d // 2 + 1)
+
+    References
+    ----------
+    Harauz and van Heel (1986), Exact filters for general geometry three dimensional reconstruction.
+    """
     return _correlation(first, second, 3)
 
 
 def mean_frc(curve: typing.Any) -> torch.Tensor:
-    """Mean of rings 1 to Nyquist of (..., box // 2 + 1) curves: (...) tensor."""
+    """Mean of rings 1 to Nyquist.
+
+    Parameters
+    ----------
+    curve : Tensor or ndarray, (..., box // 2 + 1)
+
+    Returns
+    -------
+    Tensor, (...)
+    """
     return torch.as_tensor(curve)[..., 1:].mean(-1)
 
 
 def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: int) -> float | None:
     """The period in Å at which a curve first falls below a threshold, between rings by straight lines.
 
-    curve: (box // 2 + 1,), ring 0 first. pixel_size: Å/px. box: px.
-    Returns None if ring 1 is already below (nothing is resolved), and Nyquist's period if no ring is below.
+    Parameters
+    ----------
+    curve : Tensor or ndarray, (box // 2 + 1,)
+        Ring 0 first.
+    threshold : float, correlation
+    pixel_size : float, Å/px
+    box : int
+        px.
+
+    Returns
+    -------
+    float or None
+        Å. None if ring 1 is already below (nothing is resolved), Nyquist's period if no ring is below.
     """
     values = [float(v) for v in curve]
     for ring in range(1, len(values)):
@@ -50,7 +97,19 @@ def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: i
 
 
 def ring_frequencies(box: int, pixel_size: float) -> list[float]:
-    """(box // 2 + 1,) list: frequency of each ring, 1/Å."""
+    """Frequency of each ring.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    list of float, (box // 2 + 1,)
+        1/Å.
+    """
     return [ring / (box * pixel_size) for ring in range(box // 2 + 1)]
 
 

@@ -16,9 +16,24 @@ INSIDE = np.array([0.0, 1e-3, 1.0])
 
 
 def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
-    """(n, 2) rot and tilt in degrees, about step_deg apart: HEALPix's pixel centres (Górski et al. 2005, ring scheme).
+    """Directions about so far apart: HEALPix's pixel centres, in the ring scheme.
 
     Of directions that are equivalent by symmetry one is kept; near the borders both may be.
+
+    Parameters
+    ----------
+    step_deg : float, degrees
+    symmetry : str
+        Point group, see symmetry.operations.
+
+    Returns
+    -------
+    ndarray, (n, 2)
+        Rot and tilt, degrees.
+
+    References
+    ----------
+    Górski et al. (2005), HEALPix.
     """
     points = healpix(sides(step_deg))
     walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
@@ -29,8 +44,19 @@ def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
 
 
 def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
-    """(n, 3, 3) orientations, from image to density: of each and its equivalents that whose direction is nearest to
-    INSIDE."""
+    """Of each orientation and its equivalents the one whose direction is nearest to INSIDE.
+
+    Parameters
+    ----------
+    matrices : ndarray, (n, 3, 3)
+        From image to density.
+    symmetry : str
+        Point group, see symmetry.operations.
+
+    Returns
+    -------
+    ndarray, (n, 3, 3)
+    """
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
     best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
     result: np.ndarray = equivalents[np.arange(len(best)), best]
@@ -43,7 +69,18 @@ def sides(step_deg: float) -> int:
 
 
 def in_plane_angles(step_deg: float) -> np.ndarray:
-    """(n,) psi in degrees, evenly spaced by at most about step_deg."""
+    """Evenly spaced angles psi.
+
+    Parameters
+    ----------
+    step_deg : float, degrees
+        About the largest distance.
+
+    Returns
+    -------
+    ndarray, (n,)
+        Degrees.
+    """
     count = int(np.ceil(360 / step_deg - 0.5))
     return np.arange(count) * (360 / count) - 180
 
@@ -66,7 +103,18 @@ def healpix(nside: int) -> np.ndarray:
 
 
 def disc_of_shifts(radius: float, step: float) -> np.ndarray:
-    """(n, 2) yx: the points of a square grid through (0, 0) within a radius, in the unit of both."""
+    """The points of a square grid through (0, 0) within a radius.
+
+    Parameters
+    ----------
+    radius : float, px
+    step : float, px
+
+    Returns
+    -------
+    ndarray, (n, 2)
+        yx, px.
+    """
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     result: np.ndarray = yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
@@ -74,7 +122,19 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
 
 
 def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
-    """(n, 3, 3) small rotations of at most radius_deg about all axes, step_deg apart."""
+    """Small rotations about all axes.
+
+    Parameters
+    ----------
+    radius_deg : float, degrees
+        Largest angle.
+    step_deg : float, degrees
+        Between neighbours.
+
+    Returns
+    -------
+    ndarray, (n, 3, 3)
+    """
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
     turns = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     turns = turns[(turns**2).sum(axis=1) <= radius_deg**2 + 1e-6]

@@ -34,7 +34,19 @@ class PickScores:
 
 
 def match_picks(picks_yx: np.ndarray, reference_yx: np.ndarray, distance: float) -> np.ndarray:
-    """(n,) bool: which picks are matched with a reference point nearer than `distance` (same unit as the positions)."""
+    """Which picks are matched with a reference point, one to one.
+
+    Parameters
+    ----------
+    picks_yx : ndarray, (n, 2)
+    reference_yx : ndarray, (m, 2)
+    distance : float, in the unit of the positions
+        Matched points are nearer than this.
+
+    Returns
+    -------
+    ndarray, (n,) bool
+    """
     hit = np.zeros(len(picks_yx), bool)
     if not len(picks_yx) or not len(reference_yx):
         return hit
@@ -63,7 +75,17 @@ def precision_recall(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds (descending), precision and recall at each distinct score.
 
-    hit, scores: (n,). n_reference: number of reference points, matched or not.
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+        Which detections are matched.
+    scores : ndarray, (n,)
+    n_reference : int
+        Reference points, matched or not.
+
+    Returns
+    -------
+    thresholds, precision, recall : ndarray, (k,) each
     """
     order = np.argsort(-scores, kind="stable")
     sorted_scores, true_positives = scores[order], np.cumsum(hit[order])
@@ -78,7 +100,16 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
 
 
 def f1_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:
-    """2PR / (P + R), and 0 where both are 0."""
+    """2PR / (P + R), and 0 where both are 0.
+
+    Parameters
+    ----------
+    precision, recall : ndarray, of any shape, or float
+
+    Returns
+    -------
+    ndarray, of the shape of both
+    """
     total = precision + recall
     return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0.0)
 
@@ -86,7 +117,18 @@ def f1_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.nd
 def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, threshold: float = 0.0) -> PickScores:
     """PickScores of picks whose matches are known.
 
-    hit, scores: (n,), of all micrographs together. n_reference: number of reference points.
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+        Of all micrographs together.
+    scores : ndarray, (n,)
+    n_reference : int
+        Reference points, matched or not.
+    threshold : float, score
+
+    Returns
+    -------
+    PickScores
     """
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     kept = scores >= threshold
@@ -123,6 +165,16 @@ def f_beta(true_positives: float, false_positives: float, false_negatives: float
     """F-beta: recall counts beta times as much as precision. 0 where nothing was found.
 
     The contest of CryoET object identification (CZII, 2024) scores with beta 4, all tomograms of a species together.
+
+    Parameters
+    ----------
+    true_positives, false_positives, false_negatives : float, detections
+    beta : float, no unit
+
+    Returns
+    -------
+    float
+        0 where nothing was found.
     """
     square = beta**2
     total = (1 + square) * true_positives + square * false_negatives + false_positives
@@ -136,13 +188,14 @@ def best_f_beta(
 
     Parameters
     ----------
-    hit : (n,) bool
+    hit : ndarray, (n,) bool
         Which detections are matched, with no threshold.
-    scores : (n,)
+    scores : ndarray, (n,)
     n_reference : int
         Reference points, matched or not.
-    beta : float
-    plateau : float
+    beta : float, no unit
+        Weight of recall over precision.
+    plateau : float, F-beta
         Of all thresholds whose F-beta is within it of the largest the middle one is taken: chance moves the largest.
 
     Returns

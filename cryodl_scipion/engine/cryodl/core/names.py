@@ -17,7 +17,7 @@ def numbers_by_name(
         All that there are.
     what : str
         What is given, with its flag, for messages: 'Thresholds (--threshold)'.
-    low, high : float
+    low, high : float, in the unit of the numbers
         Numbers must lie between them, neither included.
 
     Returns

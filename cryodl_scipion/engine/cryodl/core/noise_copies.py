@@ -6,9 +6,18 @@ import torch
 
 
 def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A (z, y, x) copy of a volume with its amplitudes and random phases: nothing that has a place is left.
+    """A copy of a volume with its amplitudes and random phases: nothing that has a place is left.
 
     The phases are those of white noise, so that the copy is real; the mean stays.
+
+    Parameters
+    ----------
+    volume : Tensor, (z, y, x)
+    rng : numpy Generator
+
+    Returns
+    -------
+    Tensor, (z, y, x)
     """
     noise = torch.from_numpy(rng.standard_normal(tuple(volume.shape), dtype=np.float32)).to(volume.device)
     phases = torch.fft.rfftn(noise)

@@ -63,7 +63,16 @@ class OpticsTable(typing.Sequence[Optics]):
 
 
 def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
-    """(n, len(FIELDS)) float64 of n Optics."""
+    """The numbers of n Optics side by side.
+
+    Parameters
+    ----------
+    optics : n Optics
+
+    Returns
+    -------
+    ndarray, (n, len(FIELDS)) float64
+    """
     if isinstance(optics, OpticsTable):
         return optics.values
     return np.array([[getattr(one, name) for name in FIELDS] for one in optics], float).reshape(-1, len(FIELDS))
@@ -72,9 +81,21 @@ def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
 def ctf_of_optics(
     optics: typing.Sequence[Optics], box: int, pixel_size: float, device: torch.device | None = None
 ) -> torch.Tensor:
-    """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf.ctf_rfft.
+    """CTF of images with an Optics each, see ctf.ctf_rfft.
 
     RELION's B-factor and scale of the CTF multiply it by scale x exp(-B q² / 4), q in 1/Å.
+
+    Parameters
+    ----------
+    optics : n Optics
+    box : int
+        px.
+    pixel_size : float, Å/px
+    device : torch.device, optional
+
+    Returns
+    -------
+    Tensor, (n, box, box // 2 + 1)
     """
     columns = torch.as_tensor(optics_values(optics), dtype=torch.float32, device=device)
     u, v, angle, voltage, cs, contrast, phase, fall, scale = columns.T

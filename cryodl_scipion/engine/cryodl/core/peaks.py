@@ -14,10 +14,26 @@ def find_peaks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Local maxima of a score map, best first.
 
-    score_map: (h, w) float tensor. distance: of two peaks nearer than this (score-map px) the better stays.
-    threshold: peaks with a lower score are dropped. valid: (h, w) bool tensor; peaks elsewhere are dropped.
-    Returns yx (n, 2) float64, sub-pixel, and scores (n,) float64.
-    Raises ValueError if distance < 1.
+    Parameters
+    ----------
+    score_map : Tensor, (h, w)
+    distance : float, px of the score map
+        Of two peaks nearer than this the better stays.
+    threshold : float, score
+        Peaks with a lower score are dropped.
+    valid : Tensor, (h, w) bool, optional
+        Peaks elsewhere are dropped.
+
+    Returns
+    -------
+    yx : ndarray, (n, 2) float64
+        Sub-pixel.
+    scores : ndarray, (n,) float64
+
+    Raises
+    ------
+    ValueError
+        If distance < 1.
     """
     if distance < 1:
         raise ValueError(f"Peak distance is {distance:g} px of the score map; it must be at least 1.")
@@ -57,17 +73,17 @@ def find_peaks_3d(
     Parameters
     ----------
     scores : Tensor, (z, y, x)
-    threshold : float
+    threshold : float, score
         Peaks scoring below it are dropped.
     keep : three (start, stop), optional
         Only peaks on voxels within are returned: the rest of the volume is context.
 
     Returns
     -------
-    zyx : (n, 3) float64
+    zyx : ndarray, (n, 3) float64
         Voxels, moved to the top of a parabola along each axis by half a voxel at most.
-    scores : (n,) float64
-    voxels : (n, 3) int64
+    scores : ndarray, (n,) float64
+    voxels : ndarray, (n, 3) int64
         The voxel of each peak.
     """
     pooled = F.max_pool3d(scores[None, None], 3, stride=1, padding=1)[0, 0]
@@ -95,7 +111,19 @@ def find_peaks_3d(
 
 
 def separate(positions: np.ndarray, distance: float) -> np.ndarray:
-    """Indices of positions (best first) that have no better kept one nearer than distance."""
+    """Which positions have no better kept one nearer than a distance.
+
+    Parameters
+    ----------
+    positions : ndarray, (n, k)
+        Best first.
+    distance : float, in the unit of the positions
+
+    Returns
+    -------
+    ndarray, (m,) int
+        Indices of the kept ones.
+    """
     neighbours = cKDTree(positions).query_ball_point(positions, distance * (1 - 1e-9)) if len(positions) else []
     alive = np.ones(len(positions), bool)
     for i, near in enumerate(neighbours):

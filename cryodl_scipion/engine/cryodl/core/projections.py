@@ -12,7 +12,18 @@ BATCH = 16  # projections at a time: more are not faster on a CPU, and on a GPU 
 
 
 def random_angles(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3) rot, tilt, psi in degrees, uniform over all orientations."""
+    """Orientations that are uniform over all.
+
+    Parameters
+    ----------
+    count : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    ndarray, (count, 3)
+        Rot, tilt, psi in degrees.
+    """
     return np.stack(
         [
             rng.uniform(-180, 180, count),
@@ -24,7 +35,17 @@ def random_angles(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def rotation_matrices(angles: np.ndarray) -> np.ndarray:
-    """(n, 3, 3) matrices that turn an image's xyz frame into the density's, for RELION's rot, tilt, psi in degrees."""
+    """Matrices that turn an image's xyz frame into the density's.
+
+    Parameters
+    ----------
+    angles : ndarray, (n, 3)
+        RELION's rot, tilt, psi in degrees.
+
+    Returns
+    -------
+    ndarray, (n, 3, 3)
+    """
     # RELION's matrix takes density coordinates to image coordinates: intrinsic ZYZ, so the inverse is needed here
     result: np.ndarray = Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix()
     return result
@@ -43,6 +64,7 @@ class Projector:
 
     @property
     def device(self) -> torch.device:
+        """Where its density is."""
         return self.transform.device
 
     def density(self) -> torch.Tensor:
@@ -84,24 +106,76 @@ class Projector:
 def project(
     density: torch.Tensor, angles: np.ndarray, shifts_yx: typing.Any = None, box: int | None = None
 ) -> torch.Tensor:
-    """Projections of a (d, d, d) tensor; see Projector, which is the quicker way to project in several calls."""
+    """Projections of a density; see Projector, which is the quicker way to project in several calls.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees.
+    shifts_yx : ndarray or Tensor, (n, 2), optional
+        px.
+    box : int, optional
+        px of the images; d if None.
+
+    Returns
+    -------
+    Tensor, (n, box, box)
+    """
     return Projector(density).project(angles, shifts_yx, box)
 
 
 def padded_side(side: int) -> int:
-    """Side of the padded cube, even. Twice the density's, or 1.5 times a large one's: a third of memory and time, and
-    the projections differ by less than 1e-3 (measured)."""
+    """Side of the padded cube, even.
+
+    Twice the density's, or 1.5 times a large one's: a third of memory and time, and the projections differ by less than
+    1e-3 (measured).
+
+    Parameters
+    ----------
+    side : int
+        Of the density, px.
+
+    Returns
+    -------
+    int
+        px.
+    """
     return 2 * side if side < 192 else 2 * int(np.ceil(0.75 * side))
 
 
 def projection_memory(side: int) -> int:
-    """Bytes that a Projector of a (side,) * 3 density takes while it is made: the padded half transform, its input and
-    a copy that the FFT makes."""
+    """Memory that a Projector takes while it is made: the padded half transform, its input and a copy that the FFT
+    makes.
+
+    Parameters
+    ----------
+    side : int
+        Of the density, px.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     return 12 * padded_side(side) ** 3
 
 
 def phase_ramp(shape: tuple[int, ...], shifts_yx: typing.Any, device: torch.device | str) -> torch.Tensor:
-    """(n, h, w // 2 + 1) factors on the grid of rfft2 that move images by (n, 2) px."""
+    """Factors on the grid of rfft2 that move images.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (h, w), px.
+    shifts_yx : ndarray or Tensor, (n, 2)
+        px.
+    device : torch.device
+
+    Returns
+    -------
+    Tensor, (n, h, w // 2 + 1) complex
+    """
     y = torch.fft.fftfreq(shape[0], device=device, dtype=torch.float64)
     x = torch.fft.rfftfreq(shape[1], device=device, dtype=torch.float64)
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float64, device=device)
@@ -141,7 +215,18 @@ def _origin(frequency: torch.Tensor, middle: int, device: torch.device) -> torch
 
 
 def centre_crop(images: torch.Tensor, box: int) -> torch.Tensor:
-    """(n, d, d) cropped or padded with zeros to (n, box, box), pixel d // 2 becoming pixel box // 2."""
+    """Images cropped or padded with zeros, pixel d // 2 becoming pixel box // 2.
+
+    Parameters
+    ----------
+    images : Tensor, (n, d, d)
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (n, box, box)
+    """
     before = box // 2 - images.shape[-1] // 2
     after = box - images.shape[-1] - before
     return F.pad(images, (before, after, before, after))

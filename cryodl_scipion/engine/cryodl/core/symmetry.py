@@ -30,10 +30,23 @@ CHECK_SIDE = 48  # px of the maps that are compared
 
 
 def operations(symmetry: str) -> np.ndarray:
-    """(m, 3, 3) rotation matrices on xyz of a point group, the identity first.
+    """Rotation matrices on xyz of a point group, the identity first.
 
-    symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. The n-fold axis of C and D is z; a 2-fold of D
-    is x. Raises ValueError for others.
+    The n-fold axis of C and D is z; a 2-fold of D is x.
+
+    Parameters
+    ----------
+    symmetry : str
+        C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words.
+
+    Returns
+    -------
+    ndarray, (m, 3, 3)
+
+    Raises
+    ------
+    ValueError
+        For other words.
     """
     name = str(symmetry).strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)
@@ -71,9 +84,19 @@ def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:
 
 
 def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1") -> np.ndarray:
-    """(n,) degrees of the smallest rotation between orientations, over all equivalent ones.
+    """The smallest rotation between orientations, over all equivalent ones.
 
-    angles, others: (n, 3) rot, tilt, psi in degrees.
+    Parameters
+    ----------
+    angles, others : ndarray, (n, 3)
+        Rot, tilt, psi in degrees.
+    symmetry : str
+        Point group, see operations.
+
+    Returns
+    -------
+    ndarray, (n,)
+        Degrees.
     """
     first, second = (
         Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
@@ -89,7 +112,18 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     """Smallest correlation of a density with itself turned by an operation of the group.
 
-    density: (d, d, d) tensor, zyx, the axes through voxel d // 2. It is compared on at most CHECK_SIDE px.
+    It is compared on at most CHECK_SIDE px.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+        zyx, the axes through voxel d // 2.
+    symmetry : str
+        Point group, see operations.
+
+    Returns
+    -------
+    float
     """
     import torch
     import torch.nn.functional as F
@@ -120,7 +154,21 @@ def _turned(cube: torch.Tensor, turn: np.ndarray, points: int) -> torch.Tensor:
 
 
 def check_symmetry(density: torch.Tensor, symmetry: str, path: str) -> None:
-    """Raises ValueError if a density (d, d, d) does not have a symmetry about RELION's axes. path: for the message."""
+    """Whether a density has a symmetry about RELION's axes; if not, an error.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    symmetry : str
+        Point group, see operations.
+    path : str
+        Of the density, for the message.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:
         raise ValueError(

@@ -11,14 +11,16 @@ def block_means(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
 
     Parameters
     ----------
-    image
-        (h, w) numbers.
-    side
-        In px.
+    image : ndarray, (h, w)
+    side : int
+        px.
 
     Returns
     -------
-    The means, (h // n, w // n) float32, without the last incomplete blocks; and n, px of the image per px of it.
+    means : ndarray, (h // n, w // n) float32
+        Without the last incomplete blocks.
+    n : int
+        px of the image per px of the means.
     """
     binning = max(1, -(-max(image.shape) // side))
     if binning == 1:
@@ -34,8 +36,12 @@ def grey_limits(image: np.ndarray) -> tuple[float, float]:
 
     Parameters
     ----------
-    image
-        (h, w); values that are not finite are passed over.
+    image : ndarray, (h, w)
+        Values that are not finite are passed over.
+
+    Returns
+    -------
+    low, high : float
     """
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (DARKEST, BRIGHTEST)) if finite.size else (0.0, 1.0)

@@ -8,11 +8,29 @@ import torch.nn.functional as F
 
 
 def tile_spans(size: int, tile: int, overlap: int, granularity: int = 1) -> list[tuple[int, int, int, int]]:
-    """How one axis is cut: list of (start, stop, keep_start, keep_stop).
+    """How one axis is cut into tiles that overlap.
 
-    size: length of the axis. tile: largest length of a tile. overlap: context on each inner side, not kept. All of them
-    multiples of granularity, and so are the spans.
-    The kept spans lie side by side and cover the axis once. Raises ValueError if tile <= 2 * overlap.
+    The kept spans lie side by side and cover the axis once. All lengths are multiples of the granularity, and so are
+    the spans.
+
+    Parameters
+    ----------
+    size : int
+        Length of the axis.
+    tile : int
+        Largest length of a tile.
+    overlap : int
+        Context on each inner side, not kept.
+    granularity : int
+
+    Returns
+    -------
+    list of (start, stop, keep_start, keep_stop)
+
+    Raises
+    ------
+    ValueError
+        If tile <= 2 * overlap.
     """
     if size <= tile:
         return [(0, size, 0, size)]
@@ -41,10 +59,27 @@ def apply_tiled(
 ) -> torch.Tensor:
     """Run a fully convolutional function over an image.
 
-    function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
-    image: (h, w) tensor, n is 1, or (n, h, w). tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px
-    are only context. With an overlap of at least the receptive radius the result does not depend on the tiling.
-    Returns (c, ceil(h/stride), ceil(w/stride)) float32 on the CPU.
+    With an overlap of at least the receptive radius the result does not depend on the tiling.
+
+    Parameters
+    ----------
+    function : callable
+        (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
+    image : Tensor, (h, w) or (n, h, w)
+        n is 1 without the first axis.
+    stride : int
+        px of the image per px of the answer.
+    multiple : int
+        px.
+    tile : int
+        px, a multiple of `multiple`.
+    overlap : int
+        px, a multiple of `multiple`; a tile's outer `overlap` px are only context.
+
+    Returns
+    -------
+    Tensor, (c, ceil(h/stride), ceil(w/stride)) float32
+        On the CPU.
     """
     h, w = image.shape[-2:]
     padded = F.pad(image.reshape(1, -1, h, w), (0, -w % multiple, 0, -h % multiple))

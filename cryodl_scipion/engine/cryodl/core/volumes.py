@@ -6,8 +6,20 @@ import torch.nn.functional as F
 
 
 def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
-    """(n, side, side, side): volumes (n, d, d, d) over the same field with other voxels, by cropping or padding their
-    transforms. Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased."""
+    """Volumes over the same field with other voxels, by cropping or padding their transforms.
+
+    Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased.
+
+    Parameters
+    ----------
+    volumes : Tensor, (n, d, d, d)
+    side : int
+        px.
+
+    Returns
+    -------
+    Tensor, (n, side, side, side)
+    """
     old = volumes.shape[-1]
     if side == old:
         return volumes
@@ -23,7 +35,18 @@ def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:
-    """(n, box, box, box): volumes (n, d, d, d) cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2."""
+    """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2.
+
+    Parameters
+    ----------
+    volumes : Tensor, (n, d, d, d)
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (n, box, box, box)
+    """
     before = box // 2 - volumes.shape[-1] // 2
     after = box - volumes.shape[-1] - before
     return F.pad(volumes, (before, after) * 3)

@@ -5,11 +5,22 @@ import torch
 
 
 def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | None = None) -> torch.Tensor:
-    """1 where a tilt series measured, 0 in the missing wedge: (box, box, box // 2 + 1) float32 on the grid of rfftn
-    (z, y, x).
+    """1 where a tilt series measured, 0 in the missing wedge.
 
-    box: px. tilt_min, tilt_max: degrees about the y axis. A series is taken to be without gaps. Frequencies on the y
-    axis (kx = kz = 0) are in every image.
+    A series is taken to be without gaps. Frequencies on the y axis (kx = kz = 0) are in every image.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    tilt_min, tilt_max : float, degrees
+        About the y axis.
+    device : torch.device, optional
+
+    Returns
+    -------
+    Tensor, (box, box, box // 2 + 1) float32
+        On the grid of rfftn (z, y, x).
     """
     kz = torch.fft.fftfreq(box, device=device)[:, None, None]
     kx = torch.fft.rfftfreq(box, device=device)[None, None, :]
@@ -28,7 +39,20 @@ def turned_wedge(
 ) -> torch.Tensor:
     """`wedge` of a cube that was turned: of volume.permute(axes).flip(flips).
 
-    axes: of the cube (z, y, x), in their new order. flips: axes of the turned cube that are reversed.
+    Parameters
+    ----------
+    box : int
+        px.
+    tilt_min, tilt_max : float, degrees
+        About the y axis.
+    axes : tuple of int
+        Of the cube (z, y, x), in their new order.
+    flips : tuple of int
+        Axes of the turned cube that are reversed.
+
+    Returns
+    -------
+    Tensor, (box, box, box // 2 + 1) float32
     """
     half = wedge(box, tilt_min, tilt_max)
     opposite = -torch.arange(box) % box

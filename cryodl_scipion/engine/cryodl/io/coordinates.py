@@ -20,11 +20,24 @@ _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
 def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key.
 
-    source: folder with .star, .box or .txt files (not searched deeper), or one such file.
-    Returns {key: (yx (n, 2) float64, scores (n,) float64)}; lists without scores have score 0. A file without
-    particles keeps its key.
-    Raises FileNotFoundError, or ValueError that names the file that cannot be understood, two files for one key, or two
-    micrographs of one file for one key.
+    Parameters
+    ----------
+    source : path
+        Folder with .star, .box or .txt files (not searched deeper), or one such file.
+
+    Returns
+    -------
+    dict
+        {key: (yx (n, 2) float64 in px, scores (n,) float64)}; lists without scores have score 0. A file without
+        particles keeps its key.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ValueError
+        That names the file that cannot be understood, two files for one key, or two micrographs of one file for one
+        key.
     """
     source = Path(source)
     if not source.exists():
@@ -50,13 +63,30 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
 
 
-def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) -> dict[str, typing.Any]:
+Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas
+
+
+def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[str]) -> dict[str, Of]:
     """The same coordinates under the names of `names` that they belong to; the others keep their key.
 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
-    Raises ValueError if two keys belong to one name.
+
+    Parameters
+    ----------
+    coordinates : dict
+        Of micrographs' keys.
+    names : collection of str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If two keys belong to one name.
     """
-    plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, Path]()
+    plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, str]()
     for key in coordinates:
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
@@ -73,8 +103,16 @@ def write_coordinates(
 ) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
-    yx: (n, 2) centres in px of the micrograph. scores: (n,). comment: one line for the head of the file.
-    numbers: more columns by their name, (n,) whole numbers each; programs that do not know them leave them alone.
+    Parameters
+    ----------
+    path : path
+    yx : ndarray, (n, 2)
+        Centres in px of the micrograph.
+    scores : ndarray, (n,)
+    comment : str
+        One line for the head of the file.
+    **numbers : ndarray, (n,) each
+        More columns by their name, whole numbers; programs that do not know them leave them alone.
     """
     lines = [f"# {comment}"] if comment else []
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
@@ -96,11 +134,11 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         groups = reader(path)
     except (ValueError, UnicodeDecodeError, RuntimeError, IndexError) as error:
         raise ValueError(f"{path}: {error}") from None
-    groups = {k: np.asarray(v, float).reshape(-1, 3) for k, v in groups.items()}
-    for key, values in groups.items():
+    arrays = {k: np.asarray(v, float).reshape(-1, 3) for k, v in groups.items()}
+    for key, values in arrays.items():
         if not np.isfinite(values).all():
             raise ValueError(f"{path}: a coordinate or score of micrograph {key} is not a finite number.")
-    return groups
+    return arrays
 
 
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
@@ -125,7 +163,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
-    keys, owner = list[str](), dict[str, Path]()
+    keys, owner = list[str](), dict[str, str]()
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:

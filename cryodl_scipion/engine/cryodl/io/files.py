@@ -20,6 +20,14 @@ def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
 
     '000001@mics/a.mrc.gz' gives 'a'.
+
+    Parameters
+    ----------
+    name : str or path
+
+    Returns
+    -------
+    str
     """
     key = Path(str(name).split("@")[-1]).name
     for endings in ((".gz", ".bz2"), _STRIPPED):
@@ -42,10 +50,22 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted).
 
-    patterns: texts. A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list
-    are tried as they are, then beside the list file.
-    Returns a list of str. Raises FileNotFoundError naming the pattern that matches nothing, ValueError for
-    a folder.
+    Parameters
+    ----------
+    patterns : iterable of str
+        A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as
+        they are, then beside the list file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    FileNotFoundError
+        That names the pattern that matches nothing.
+    ValueError
+        For a folder.
     """
     found = []
     for pattern in patterns:
@@ -105,17 +125,42 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:
-    """As name_micrographs, for tomograms."""
+    """As name_micrographs, for tomograms.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    names : sequence of str
+
+    Returns
+    -------
+    list of (name, path)
+    """
     return name_micrographs(paths, names, "tomogram")
 
 
 def name_micrographs(
     paths: typing.Sequence[str], names: typing.Sequence[str] = (), what: str = "micrograph"
 ) -> list[tuple[str, str]]:
-    """Pairs of unique name and path. what: they are, in words.
+    """Pairs of unique name and path.
 
-    Raises ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if
-    `names` does not fit.
+    Parameters
+    ----------
+    paths : sequence of str
+    names : sequence of str
+        To take instead of the files' names; none, or as many as paths.
+    what : str
+        They are, in words.
+
+    Returns
+    -------
+    list of (name, path)
+
+    Raises
+    ------
+    ValueError
+        If two files have the same name (they could not be told apart in coordinates and outputs), or if `names` does
+        not fit.
     """
     if names and len(names) != len(paths):
         raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} {what}s; give one for each.")
@@ -140,7 +185,18 @@ def name_micrographs(
 
 
 def spread(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
-    """At most `number` of the items, evenly spread over the list, in its order."""
+    """Items evenly spread over a list, in its order.
+
+    Parameters
+    ----------
+    items : sequence
+    number : int
+        At most so many.
+
+    Returns
+    -------
+    list
+    """
     if len(items) <= number:
         return list(items)
     if number == 1:
@@ -149,17 +205,40 @@ def spread(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
 
 
 def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
-    """All items, those first that `spread` chooses."""
+    """All items, those first that `spread` chooses.
+
+    Parameters
+    ----------
+    items : sequence
+    number : int
+
+    Returns
+    -------
+    list
+    """
     chosen = spread(range(len(items)), number)
     return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
 
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
-    """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.
+    """A temporary path to write to; renamed when the block ends well, removed when it does not.
 
-    OSError (disk full, no permission) is raised again with the name of the file. What killed processes left in the
-    folder is removed when the first file is written there.
+    What killed processes left in the folder is removed when the first file is written there.
+
+    Parameters
+    ----------
+    path : path
+        Where the file will be.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    OSError
+        Disk full, or no permission; with the name of the file.
     """
     path = Path(path)
     temporary = Path(temporary_path(path))
@@ -194,7 +273,18 @@ def _umask() -> int:
 
 
 def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Give a finished folder its final name. Raises FileExistsError if there is something already."""
+    """Give a finished folder its final name.
+
+    Parameters
+    ----------
+    source : path
+    target : path
+
+    Raises
+    ------
+    FileExistsError
+        If there is something already.
+    """
     if os.path.exists(target):
         raise FileExistsError(f"{target} exists already; it is not replaced. Choose another name or remove it.")
     try:

@@ -12,7 +12,24 @@ from .texts import Texts
 
 
 def split_name(name: str) -> tuple[int, str]:
-    """Number, from 1, and stack of an image name; a name without a number is a file of one image."""
+    """Number and stack of an image name; a name without a number is a file of one image.
+
+    Parameters
+    ----------
+    name : str
+        'number@stack'.
+
+    Returns
+    -------
+    number : int
+        From 1.
+    stack : str
+
+    Raises
+    ------
+    ValueError
+        If the number is none.
+    """
     number, at, stack = name.partition("@")
     if not at:
         return 1, name
@@ -36,7 +53,7 @@ def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
 
 def find_images(
     path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, int]:
     """The files that a STAR file's images are in.
 
     path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one.
@@ -65,8 +82,26 @@ def find_images(
 
 
 def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> str:
-    """Path of a file that a STAR file names, relative to its folder, one above, or the current one. what: it is, for
-    the message. Raises FileNotFoundError."""
+    """Path of a file that a STAR file names, relative to its folder, one above, or the current one.
+
+    Parameters
+    ----------
+    path : path
+        The STAR file.
+    stack : str
+        The name in it.
+    what : str
+        It is, for the message.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is in none of them.
+    """
     here = Path(path).absolute().parent
     places = [here, *here.parents, Path.cwd()]
     hit = next((place / stack for place in places if (place / stack).is_file()), None)

@@ -15,17 +15,17 @@ def earlier_record(
 
     Parameters
     ----------
-    file
+    file : Path
         <name>.json; its entries `kind` and `settings` are compared.
-    kind
+    kind : str
         Of the record that is wanted.
-    settings
+    settings : dict
         {name: value} of this run.
-    foreign
+    foreign : str
         What a file of another kind is told to be: 'is not the fit of a CTF'.
-    otherwise
+    otherwise : str
         What the folder is told to hold if the settings differ: 'holds fits with other parameters'.
-    remedy
+    remedy : str
         What to do then.
 
     Returns

@@ -10,8 +10,16 @@ from .files import whole_file
 
 
 def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
-    """Write a (d, d, d) zyx density, an array or tensor on the CPU, whole or not at all. pixel_size: Å of its
-    voxels."""
+    """Write a density, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    density : ndarray or Tensor, (d, d, d)
+        zyx, on the CPU.
+    pixel_size : float, Å
+        Of its voxels.
+    """
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:

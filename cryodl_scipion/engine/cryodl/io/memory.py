@@ -28,22 +28,32 @@ class TooLittleMemory(ValueError):
 
 
 def available_memory() -> float:
-    """Bytes that this process may still take: the least of the machine's, its control group's and its own limit."""
+    """Memory that this process may still take: the least of the machine's, its control group's and its own limit.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
     limits = [_meminfo(), _group(), _own()]
     return min([limit for limit in limits if limit is not None], default=float("inf"))
 
 
 def require_memory(needed: float, what: str, advice: str) -> None:
-    """Raise TooLittleMemory if `needed` bytes are more than there are.
+    """Whether there is so much memory; if not, an error.
 
     Parameters
     ----------
-    needed : float
-        Bytes.
+    needed : float, bytes
     what : str
         Beginning of the sentence: what needs them.
     advice : str
         What the user can do, a sentence.
+
+    Raises
+    ------
+    TooLittleMemory
+        If there is less.
     """
     there = available_memory()
     if needed > there:
@@ -54,7 +64,16 @@ def require_memory(needed: float, what: str, advice: str) -> None:
 
 @contextlib.contextmanager
 def one_item(path: str) -> typing.Iterator[None]:
-    """Turn a memory error of the block into TooLittleMemory that names the file: a run leaves it out and goes on."""
+    """Turn a memory error of the block into TooLittleMemory that names the file: a run leaves it out and goes on.
+
+    Parameters
+    ----------
+    path : str
+
+    Yields
+    ------
+    None
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -74,13 +93,18 @@ def is_memory_error(error: BaseException) -> bool:
 
 
 def memory_sentence(error: BaseException, command: typing.Any) -> str:
-    """Sentence for a memory error, with the parameters of the command that help. Empty for other errors.
+    """Sentence for a memory error, with the parameters of the command that help.
 
     Parameters
     ----------
     error : BaseException
     command : Command
         Of the contract.
+
+    Returns
+    -------
+    str
+        Empty for other errors.
     """
     if not is_memory_error(error):
         return ""

@@ -10,17 +10,31 @@ import numpy as np
 
 from .files import whole_file
 from .mrc import read_data, read_header
-from .tiff import read_tiff
+from .tiff import read_tiff, tiff_shape
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
-    """The image of a micrograph file, float32 (h, w), rows as RELION counts them: an MRC's as they lie in the file, a
-    TIFF's from the last one.
+    """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
+    last one.
 
     A stack of one image is taken as the image. Not-a-number pixels are left as they are.
-    Raises FileNotFoundError, or ValueError that says what is wrong with the file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    ndarray, (h, w) float32
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        That says what is wrong with the file.
     """
     image = _read_tiff(path) if is_tiff(path) else _read_mrc(path)
     if image.ndim == 3 and image.shape[0] == 1:
@@ -49,18 +63,43 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
         ) from None
 
 
-def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
+def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Shape of a micrograph, from its header alone.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    (h, w)
+        px.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As read_micrograph.
+    """
     _check_exists(path)
     with _permitted(path):
-        return read_tiff(path, header_only=True) if is_tiff(path) else read_header(path).shape[1:]
+        return tiff_shape(path) if is_tiff(path) else read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:
     """Sentences about headers that contradict the pixel size given, or each other. It is used all the same.
 
     Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
-    nothing makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px.
+    nothing makes a picker miss everything as surely as a wrong pixel size.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Of micrographs.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    list of str
     """
     found: dict[float, list[str]] = {}
     for path in paths:
@@ -95,8 +134,16 @@ def _header_pixel_size(path: str | os.PathLike[str]) -> float | None:
 def write_micrograph(
     path: str | os.PathLike[str], image: np.ndarray, pixel_size: float, *labels: typing.Sequence[str]
 ) -> None:
-    """Write an (h, w) array as an MRC file of its type, whole or not at all. labels: lines for the header, at most 80
-    letters each."""
+    """Write an image as an MRC file of its type, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    image : ndarray, (h, w)
+    pixel_size : float, Å/px
+    *labels : str
+        Lines for the header, at most 80 letters each.
+    """
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
@@ -107,6 +154,7 @@ def write_micrograph(
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name is that of a TIFF, compressed or not."""
     name = str(path).lower()
     for ending in (".gz", ".bz2"):
         name = name[: -len(ending)] if name.endswith(ending) else name

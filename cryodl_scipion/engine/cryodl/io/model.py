@@ -24,7 +24,21 @@ def shipped_models(kind: str | None = None) -> list[str]:
 def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) -> Path:
     """The folder of a model given by folder or by shipped name.
 
-    Raises FileNotFoundError that lists the names of shipped models (of a kind)."""
+    Parameters
+    ----------
+    name_or_folder : path
+    kind : str, optional
+        Of the models that are wanted.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        That lists the names of shipped models (of a kind).
+    """
     folder = Path(name_or_folder)
     shipped = shipped_folders(str(SHIPPED), kind)
     # a folder of results may be called as a shipped model: it is not meant
@@ -42,7 +56,25 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 def read_model(
     folder: str | os.PathLike[str], kind: str | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Card and weights ({name: tensor}) of a model folder. Raises ValueError as contract.check_model."""
+    """Card and weights of a model folder.
+
+    Parameters
+    ----------
+    folder : path
+    kind : str, optional
+        Of the model that is wanted.
+
+    Returns
+    -------
+    card : dict
+    weights : dict
+        {name: tensor}.
+
+    Raises
+    ------
+    ValueError
+        As contract.check_model.
+    """
     card = check_model(folder, kind)
     import safetensors
     from safetensors.torch import load_file
@@ -57,7 +89,14 @@ def read_model(
 
 
 def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a model folder, whole or not at all. target must not exist."""
+    """Copy a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    source : path
+    target : path
+        It must not exist.
+    """
     parent = Path(target).parent
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".copy_", dir=parent) as folder:
@@ -66,7 +105,15 @@ def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
 
 def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], tensors: dict[str, typing.Any]) -> None:
-    """Write weights, then the card that has their checksum, into an existing folder."""
+    """Write weights, then the card that has their checksum, into an existing folder.
+
+    Parameters
+    ----------
+    folder : path
+    card : dict
+    tensors : dict
+        {name: tensor}.
+    """
     save_tensors(Path(folder) / WEIGHTS, tensors)
     write_json(
         os.path.join(folder, CARD),
@@ -77,8 +124,21 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
 def save_tensors(
     path: str | os.PathLike[str], tensors: dict[str, typing.Any], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write {name: tensor} as safetensors, whole or not at all, without a copy of them all in memory. metadata: {name:
-    text}. Raises OSError, as a full disk does elsewhere."""
+    """Write tensors as safetensors, whole or not at all, without a copy of them all in memory.
+
+    Parameters
+    ----------
+    path : path
+    tensors : dict
+        {name: tensor}.
+    metadata : dict, optional
+        {name: text}.
+
+    Raises
+    ------
+    OSError
+        As a full disk does elsewhere.
+    """
     import safetensors
     from safetensors.torch import save_file
 

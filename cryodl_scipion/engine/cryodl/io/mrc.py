@@ -23,7 +23,8 @@ MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _COMPLEX = {4: np.complex64}
 # What mrcfile and the decompressors raise for broken files.
 _ERRORS = (ValueError, OSError, EOFError, RuntimeError, AttributeError, OverflowError, zlib.error)
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+Opener = typing.Callable[..., io.BufferedIOBase]
+_OPENERS: dict[bytes, Opener] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 _BLOCK = 1 << 24  # bytes that are read at once
 _VOLUME_STACK = 401  # of ISPG, from which on a file holds several volumes
 
@@ -47,10 +48,11 @@ class MrcHeader:
     record: np.recarray
     shape: tuple[int, int, int]
     start: int
-    opener: typing.Callable[..., typing.BinaryIO]
+    opener: Opener
 
     @property
     def mode(self) -> int:
+        """MRC's number for the type of the values."""
         return int(self.record.mode)
 
     @property
@@ -68,6 +70,14 @@ class MrcHeader:
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    MrcHeader
+
     Raises
     ------
     ValueError
@@ -76,7 +86,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     check_utf8_name(path)
     try:
         with open(path, "rb") as file:
-            opener = _OPENERS.get(file.read(2), open)
+            opener = _OPENERS.get(file.read(2), typing.cast("Opener", open))
         with opener(path, "rb") as file:
             head = file.read(HEADER)
         if len(head) < HEADER:
@@ -85,7 +95,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
         extended = int(record.nsymbt)
     except _ERRORS as error:
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
-    shape = tuple(int(n) for n in (record.nz, record.ny, record.nx))
+    shape = (int(record.nz), int(record.ny), int(record.nx))
     if extended < 0 or opener is open and HEADER + extended > os.path.getsize(path):
         raise ValueError(
             f"{path} is damaged or cut short: its header promises an extended header of {extended} bytes "
@@ -94,7 +104,7 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     return MrcHeader(record, shape, HEADER + extended, opener)
 
 
-def _parse(head: bytes) -> np.ndarray:
+def _parse(head: bytes) -> np.recarray:
     """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
     import mrcfile.mrcinterpreter
 
@@ -110,7 +120,18 @@ def _parse(head: bytes) -> np.ndarray:
 
 
 def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
-    """All values of an MRC file: (ny, nx), (nz, ny, nx), or four axes for a stack of volumes; of the file's type.
+    """All values of an MRC file, of the file's type.
+
+    Parameters
+    ----------
+    path : path
+    header : MrcHeader
+        Of the file.
+
+    Returns
+    -------
+    ndarray, (ny, nx) or (nz, ny, nx)
+        Four axes for a stack of volumes.
 
     Raises
     ------
@@ -144,7 +165,7 @@ def _read_bytes(path: str | os.PathLike[str], header: MrcHeader, size: int) -> n
             file.seek(header.start)
             values, done = np.empty(size, np.uint8), 0
             while done < size:
-                found = file.readinto(memoryview(values)[done : done + _BLOCK])
+                found = file.readinto(values.data[done : done + _BLOCK])
                 if not found:
                     break
                 done += found

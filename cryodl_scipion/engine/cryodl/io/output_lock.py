@@ -46,8 +46,12 @@ def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> 
         Of the contract.
     config : object
         Its config.
-    wait : float
-        Seconds to wait for another process.
+    wait : float, s
+        For another process.
+
+    Yields
+    ------
+    None
 
     Raises
     ------

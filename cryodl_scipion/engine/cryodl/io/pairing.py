@@ -11,17 +11,39 @@ MOST_NAMED = 5
 def pair_by_name(
     names: typing.Sequence[str], others: typing.Sequence[str], what: tuple[str, str], of_others: tuple[str, str]
 ) -> tuple[list[int], str]:
-    """Places of the others that belong to each of the names, and a warning or "".
+    """Which file belongs to which.
 
-    names, others: as many, each only once. what, of_others: (plural, option) in words. Names are alike if they are the
-    same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). If none is like any,
-    they are paired in sorted order (2 before 10), which the warning says. If some are alike, so are the others, unless
-    the alike ones do not lie side by side in that order or numbers contradict it (tomo_2 and tomo_3): then ValueError,
-    naming what is left over. One file of each belongs together whatever its name.
+    Names are alike if they are the same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in
+    tomo_12). If none is like any, they are paired in sorted order (2 before 10), which the warning says. If some are
+    alike, so are the others, unless the alike ones do not lie side by side in that order or numbers contradict it
+    (tomo_2 and tomo_3): then ValueError. One file of each belongs together whatever its name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Each only once.
+    others : sequence of str
+        As many, each only once.
+    what : (plural, option)
+        Of the names, in words.
+    of_others : (plural, option)
+        Of the others, in words.
+
+    Returns
+    -------
+    places : list of int
+        Of the others that belong to each of the names.
+    warning : str
+        Or "".
+
+    Raises
+    ------
+    ValueError
+        That names what is left over.
     """
     if len(names) == len(others) == 1:
         return [0], ""
-    found: dict[str, str] = {}
+    found: dict[str, list[int]] = {}
     for place, other in enumerate(others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):
@@ -68,7 +90,7 @@ def _natural(name: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _pairs(pairs: typing.Sequence[tuple[str, str]]) -> str:
+def _pairs(pairs: typing.Iterable[tuple[str, str]]) -> str:
     return _listed([f"{name} with {other}" for name, other in pairs])
 
 

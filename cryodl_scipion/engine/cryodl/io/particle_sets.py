@@ -21,7 +21,7 @@ from .warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..core.optics import Optics
+    from ..core.optics import OpticsTable
     from .relion_tables import Groups
 
 
@@ -51,7 +51,7 @@ class ParticleSet:
     micrographs: typing.Sequence[str]
     angles: np.ndarray | None
     shifts_yx: np.ndarray | None
-    optics: typing.Sequence[Optics] | None
+    optics: OpticsTable | None
     ctf_state: str
     halves: np.ndarray | None
     classes: np.ndarray | None
@@ -102,7 +102,7 @@ class ParticleSet:
     def subset(self, indices: typing.Any) -> ParticleSet:
         """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
         rows = np.arange(len(self))[indices].reshape(-1)
-        chosen = {}
+        chosen: dict[str, typing.Any] = {}
         for name in ("files", "numbers", "angles", "shifts_yx", "optics", "halves", "classes"):
             value = getattr(self, name)
             chosen[name] = None if value is None else value[rows]
@@ -116,16 +116,43 @@ class ParticleSet:
 
 
 def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
-    """A CTF as it is in images that were treated: see ParticleSet.ctf_state."""
+    """A CTF as it is in images that were treated: see ParticleSet.ctf_state.
+
+    Parameters
+    ----------
+    ctf : Tensor, (..., h, w // 2 + 1)
+    state : str
+        'none', 'flipped' or 'multiplied'.
+
+    Returns
+    -------
+    Tensor, of the shape of ctf
+    """
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
 def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = ()) -> ParticleSet:
     """The ParticleSet of a STAR file.
 
-    need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked
-    for beside the STAR file, in the folders above it (RELION's project folder), then in the current folder. Raises
-    FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    Stacks are looked for beside the STAR file, in the folders above it (RELION's project folder), then in the current
+    folder.
+
+    Parameters
+    ----------
+    path : path
+    need : collection of str
+        Of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones).
+
+    Returns
+    -------
+    ParticleSet
+
+    Raises
+    ------
+    FileNotFoundError
+        If a stack is not there.
+    ValueError
+        That names the file, what it lacks and what to do.
     """
     unknown = set(need) - set(NEEDS)
     if unknown:
@@ -149,12 +176,29 @@ def write_particles_star(
 ) -> None:
     """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
-    changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle
-    in this order; the raw image's name goes to rlnImageOriginalName. pixel_size (Å/px), box (px): of the new images.
     Images that were found by names relative to a folder above the new file keep such names; others get names relative
     to the new file's folder.
+
+    Parameters
+    ----------
+    path : path
+    particles : ParticleSet
+    changes : dict, optional
+        {column: (n,) values}, added or replaced.
+    stack : str, optional
+        A new stack that holds an image of each particle in this order; the raw image's name goes to
+        rlnImageOriginalName.
+    pixel_size : float, Å/px, optional
+        Of the new images.
+    box : int, optional
+        px of the new images.
+
+    Raises
+    ------
+    ValueError
+        If a column has not one value for each particle.
     """
-    columns = dict(particles.columns)
+    columns: dict[str, typing.Sequence[str]] = dict(particles.columns)
     base = names_base(particles.names[0], particles.files[0], path)
     columns["rlnImageName"] = names_of(particles.files, particles.numbers, base)
     if stack is not None:
@@ -165,7 +209,7 @@ def write_particles_star(
     wrong = [name for name, values in columns.items() if len(values) != len(particles)]
     if wrong:
         raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(particles)} particles.")
-    optics = dict(particles.optics_columns)
+    optics: dict[str, typing.Sequence[typing.Any]] = dict(particles.optics_columns)
     rows = len(optics["rlnOpticsGroup"])
     optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows
     optics["rlnImageSize"] = [box or particles.box] * rows
@@ -173,7 +217,7 @@ def write_particles_star(
 
 
 def _particle_set(
-    path: str, optics: typing.Mapping[str, list[str]], columns: typing.Mapping[str, list[str]], groups: Groups
+    path: str, optics: dict[str, typing.Sequence[str]], columns: dict[str, typing.Sequence[str]], groups: Groups
 ) -> ParticleSet:
     numbers, stacks = split_names(columns["rlnImageName"])
     files, box = find_images(path, stacks, numbers)
@@ -211,7 +255,7 @@ def _missing(path: str, need: str) -> str:
     }[need]
 
 
-def _check_needs(particles: ParticleSet, need: typing.Sequence[str]) -> None:
+def _check_needs(particles: ParticleSet, need: typing.Collection[str]) -> None:
     if "raw" in need and particles.denoiser:
         raise ValueError(
             f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "

@@ -36,7 +36,24 @@ PARTICLES = (
 
 
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
-    """(n, 3) rot, tilt, psi in degrees of a STAR file. Raises ValueError that names the file and what it lacks."""
+    """The angles of a STAR file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    ndarray, (n, 3)
+        Rot, tilt, psi in degrees.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        That names the file and what it lacks.
+    """
     import gemmi
 
     try:
@@ -62,7 +79,15 @@ def write_oriented_coordinates(
 ) -> None:
     """STAR file of one micrograph's particles with angles and CTF.
 
-    centres_yx: (n, 2) px. angles: (n, 3) degrees. optics: core.optics.Optics, of all.
+    Parameters
+    ----------
+    path : path
+    centres_yx : ndarray, (n, 2)
+        px.
+    angles : ndarray, (n, 3)
+        Degrees.
+    optics : Optics
+        Of all.
     """
     ctf = [
         optics.defocus_u,
@@ -81,7 +106,14 @@ def write_oriented_coordinates(
 
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
-    """(n, box, box) float32 images as a stack (.mrcs), whole or not at all."""
+    """Write images as a stack (.mrcs), whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    images : ndarray or Tensor, (n, box, box) float32
+    pixel_size : float, Å/px
+    """
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
@@ -101,8 +133,25 @@ def particle_rows(
 ) -> str:
     """Lines of particles.star for the images of one stack.
 
-    stack, micrograph: their paths as the STAR file shall have them. places_yx: (n, 2) whole px, the boxes' centres.
-    centres_yx: (n, 2) px, where the particles are. angles: (n, 3) degrees. optics: as write_oriented_coordinates.
+    Parameters
+    ----------
+    stack : str
+        Its path as the STAR file shall have it.
+    micrograph : str
+        Its path as the STAR file shall have it.
+    places_yx : ndarray, (n, 2)
+        Whole px, the boxes' centres.
+    centres_yx : ndarray, (n, 2)
+        px, where the particles are.
+    angles : ndarray, (n, 3)
+        Degrees.
+    optics : Optics
+        Of all.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    str
     """
     lines = []
     for number, (place, centre, view) in enumerate(zip(places_yx, centres_yx, angles), 1):
@@ -121,7 +170,18 @@ def write_particles(
 ) -> None:
     """particles.star from files of particle_rows, one after another, so that a million particles take no memory.
 
-    parts: paths. optics: one of them, for what all share. Whole or not at all.
+    Whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    parts : iterable of path
+        Of files of particle_rows.
+    optics : Optics
+        One of them, for what all share.
+    pixel_size : float, Å/px
+    box : int
+        px.
     """
     group = (
         "opticsGroup1",

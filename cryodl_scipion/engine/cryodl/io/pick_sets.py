@@ -15,11 +15,25 @@ if typing.TYPE_CHECKING:
 
 
 def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
-    """{name: path} of sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz').
+    """Sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz').
 
-    texts: a path that exists is never cut at its '='. A set without a name gets the last part of its path; where
-    several end alike ('a/picks', 'b/picks'), as many parts as tell them apart.
-    Raises FileNotFoundError for a path that is not there, ValueError for two sets with one name or one path.
+    Parameters
+    ----------
+    texts : sequence of str
+        A path that exists is never cut at its '='. A set without a name gets the last part of its path; where several
+        end alike ('a/picks', 'b/picks'), as many parts as tell them apart.
+
+    Returns
+    -------
+    dict
+        {name: path}.
+
+    Raises
+    ------
+    FileNotFoundError
+        For a path that is not there.
+    ValueError
+        For two sets with one name or one path.
     """
     pairs = [_name_and_path(text) for text in texts]
     for _, path in pairs:
@@ -61,10 +75,24 @@ def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """{set: {micrograph: (yx (n, 2), scores (n,))}}, every micrograph under one name in all sets.
+    """Sets of picks, every micrograph under one name in all sets.
 
-    texts: as name_sets. A micrograph that is called 'a' in one set and 'a_autopick' in another is called 'a'.
-    Raises what name_sets, read_coordinates and align_keys raise.
+    A micrograph that is called 'a' in one set and 'a_autopick' in another is called 'a'.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As name_sets.
+
+    Returns
+    -------
+    dict
+        {set: {micrograph: (yx (n, 2) in px, scores (n,))}}.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        What name_sets, read_coordinates and align_keys raise.
     """
     sets = {name: read_coordinates(path) for name, path in name_sets(texts).items()}
     names: dict[str, str] = {}
@@ -81,7 +109,19 @@ def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[
 
 
 def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str]) -> list[str]:
-    """One sentence for each set that lacks micrographs."""
+    """One sentence for each set that lacks micrographs.
+
+    Parameters
+    ----------
+    sets : dict
+        {set: {micrograph: picks}}.
+    names : collection of str
+        Of the micrographs.
+
+    Returns
+    -------
+    list of str
+    """
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"
         f"{' ...' if len(absent) > 8 else ''}); there it counts as having found nothing."

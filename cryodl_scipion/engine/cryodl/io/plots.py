@@ -12,7 +12,15 @@ from .files import whole_file
 
 
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
+    """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come.
+
+    Parameters
+    ----------
+    metrics : path
+        The metrics.csv.
+    path : path
+        The PNG.
+    """
     pyplot = _pyplot()
     with open(metrics, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -37,8 +45,11 @@ def plot_precision_recall(
 ) -> None:
     """Precision against recall of several sets as a PNG.
 
-    curves: {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a
-    dot.
+    Parameters
+    ----------
+    curves : dict
+        {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a dot.
+    path : path
     """
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
@@ -59,7 +70,16 @@ def plot_precision_recall(
 def plot_agreement(
     names: typing.Sequence[str], matrix: typing.Sequence[typing.Sequence[float]], path: str | os.PathLike[str]
 ) -> None:
-    """F1 of each pair of sets as a PNG of coloured squares. names: of the sets. matrix: rows of numbers in [0, 1]."""
+    """F1 of each pair of sets as a PNG of coloured squares.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the sets.
+    matrix : rows of numbers
+        In [0, 1].
+    path : path
+    """
     pyplot = _pyplot()
     side = 2.4 + 0.7 * len(names)
     figure, axes = pyplot.subplots(figsize=(side + 0.8, side), layout="constrained")
@@ -77,7 +97,18 @@ def plot_agreement(
 def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLike[str], bins: int = 10) -> None:
     """The reliability curve of scores as a PNG: share of particles over score, and how many places have each score.
 
-    hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability.
+    Parameters
+    ----------
+    hit : ndarray, (n,) bool
+    scores : ndarray, (n,)
+        In [0, 1].
+    path : path
+    bins : int
+
+    Raises
+    ------
+    ValueError
+        As core.calibration.reliability.
     """
     curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
     pyplot = _pyplot()
@@ -95,7 +126,11 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
 def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.PathLike[str]) -> None:
     """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made.
 
-    entries: list of the dicts of rounds.csv.
+    Parameters
+    ----------
+    entries : sequence of dict
+        Of rounds.csv.
+    path : path
     """
     pyplot = _pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -118,12 +153,33 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typing.Any, typing.Any]:
-    """A figure and its (rows, columns) array of axes. size: inches."""
+    """A figure and its (rows, columns) array of axes. size: inches.
+
+    Parameters
+    ----------
+    rows : int
+    columns : int
+    size : (width, height)
+        Inches.
+
+    Returns
+    -------
+    figure : Figure
+    axes : ndarray of Axes, (rows, columns)
+    """
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
 def scale_bar(axes: typing.Any, voxel: float) -> None:
-    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
+    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of matplotlib.
+    voxel : float, Å
+        Along the picture's rows.
+    """
     width = voxel * abs(np.diff(axes.get_xlim())[0])
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
     (right, top), low = (axes.get_xlim()[1], axes.get_ylim()[1]), axes.get_ylim()[0]
@@ -151,7 +207,14 @@ def _pyplot() -> typing.Any:
 
 
 def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure as a PNG, whole or not at all, and forget it."""
+    """Write a figure as a PNG, whole or not at all, and forget it.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of matplotlib.
+    path : path
+    """
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
     _pyplot().close(figure)

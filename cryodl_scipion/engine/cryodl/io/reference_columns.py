@@ -9,5 +9,15 @@ NOISE = "_noise"  # what the name of the noise control has more than that of the
 
 
 def noise_name(output: str) -> str:
-    """NAME_noise.star of NAME.star."""
+    """NAME_noise.star of NAME.star.
+
+    Parameters
+    ----------
+    output : str
+        NAME.star.
+
+    Returns
+    -------
+    str
+    """
     return f"{output[: -len('.star')]}{NOISE}.star"

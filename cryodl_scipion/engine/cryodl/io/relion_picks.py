@@ -26,6 +26,16 @@ def project_name(path: str, project: str) -> str:
 
     Links are kept as they are: RELION's users link folders of micrographs into their project.
 
+    Parameters
+    ----------
+    path : str
+    project : str
+        The project's folder.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ValueError
@@ -50,8 +60,12 @@ def coordinate_file(name: str) -> str:
 
     Parameters
     ----------
-    name
+    name : str
         Of the micrograph, relative to the project.
+
+    Returns
+    -------
+    str
     """
     return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
 
@@ -67,14 +81,17 @@ def micrograph_tables(
 
     Parameters
     ----------
-    names
+    names : sequence of str
         Of the micrographs, relative to the project.
-    pixel_size
-        In Å.
-    voltage
-        In kV.
-    spherical_aberration
-        In mm.
+    pixel_size : float, Å/px
+    voltage : float, kV
+    spherical_aberration : float, mm
+    amplitude_contrast : float, fraction
+
+    Returns
+    -------
+    dict
+        {table: {column: values}}.
     """
     optics = dict(
         rlnOpticsGroupName="opticsGroup1",
@@ -93,16 +110,21 @@ def micrograph_tables(
 
 def pick_tables(
     tables: typing.Mapping[str, typing.Mapping[str, typing.Any]],
-    picks: typing.Sequence[tuple[str, int, np.ndarray, np.ndarray]],
+    picks: typing.Sequence[tuple[str, str | int, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, typing.Any]]:
     """RELION's tables of picked places without images, as cryoSPARC imports them: {table: {column: values}}.
 
     Parameters
     ----------
-    tables
+    tables : dict
         Of the micrographs, with the table `optics`.
-    picks
-        List of (micrograph's name, optics group, yx (n, 2) px, scores (n,)).
+    picks : sequence of (str, optics group, ndarray, ndarray)
+        Micrograph's name, optics group, yx (n, 2) px, scores (n,).
+
+    Returns
+    -------
+    dict
+        {table: {column: values}}.
     """
     rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
     columns = list(zip(*rows)) if rows else [()] * 5
@@ -111,7 +133,17 @@ def pick_tables(
 
 
 def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
-    """{micrograph: {column: texts}} of the STAR files in a folder that hold segments of filaments."""
+    """The tables of a folder's STAR files that hold segments of filaments.
+
+    Parameters
+    ----------
+    source : str
+
+    Returns
+    -------
+    dict
+        {micrograph: {column: texts}}.
+    """
     from .files import micrograph_key
     from .star import read_tables
 
@@ -130,16 +162,22 @@ def extraction_command(
 
     Parameters
     ----------
-    micrographs
+    micrographs : str
         RELION's table of micrographs.
-    coordinates
+    coordinates : list of str
         The words that tell where the coordinates are.
-    box
-        In px, even.
-    diameter_px
+    box : int
+        px, even.
+    diameter_px : float, px
         Of the particle: the background is what lies outside it.
-    tube
-        Diameter of the filament in Å, of segments of filaments.
+    invert : bool
+        Whether protein is dark in the micrographs.
+    tube : float, Å, optional
+        Diameter of the filament, of segments of filaments.
+
+    Returns
+    -------
+    str
     """
     import shlex
 

@@ -13,7 +13,7 @@ import numpy as np
 from .particles import MICROSCOPE
 
 if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
+    from ..core.optics import OpticsTable
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -25,7 +25,7 @@ class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
 
     pixel_size: float
-    optics: typing.Sequence[Optics] | None
+    optics: OpticsTable | None
     ctf_state: str
 
 
@@ -36,8 +36,24 @@ def modern_tables(
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them.
 
-    tables: as star.read_tables gives them. path: for messages. dimensions: 3 for subtomograms; of files that do not say
-    it. Raises ValueError if there are no particles.
+    Parameters
+    ----------
+    tables : dict
+        As star.read_tables gives them.
+    path : path
+        For messages.
+    dimensions : int
+        3 for subtomograms; of files that do not say it.
+
+    Returns
+    -------
+    optics, columns : dict
+        {column: texts} each.
+
+    Raises
+    ------
+    ValueError
+        If there are no particles.
     """
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
@@ -56,15 +72,15 @@ def modern_tables(
 
 
 def _from_old(
-    columns: dict[str, list[str]], path: str, dimensions: int
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    columns: dict[str, typing.Sequence[str]], path: str | os.PathLike[str], dimensions: int
+) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))
     groups = {row: number for number, row in enumerate(dict.fromkeys(rows), 1)}
-    optics = {
+    optics: dict[str, typing.Sequence[str]] = {
         "rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
         "rlnOpticsGroup": [str(n) for n in groups.values()],
         **{name: [row[i] for row in groups] for i, name in enumerate(names)},
@@ -81,7 +97,9 @@ def _from_old(
     return optics, {name: values for name, values in columns.items() if name not in gone}
 
 
-def _old_pixel_sizes(columns: typing.Mapping[str, list[str]], path: str) -> list[str]:
+def _old_pixel_sizes(
+    columns: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str]
+) -> typing.Sequence[str]:
     for name in ("rlnImagePixelSize", "rlnPixelSize"):
         if name in columns:
             return columns[name]
@@ -105,12 +123,33 @@ def _is_number(word: str) -> bool:
 
 def number_columns(
     path: str | os.PathLike[str],
-    columns: dict[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     names: typing.Sequence[str],
     what: str = "particle",
 ) -> np.ndarray | None:
-    """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
-    for values that are no finite numbers."""
+    """Columns as numbers.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    columns : dict
+        {column: texts}.
+    names : sequence of str
+        Of the columns.
+    what : str
+        Of what the rows are, for messages.
+
+    Returns
+    -------
+    ndarray, (n, len(names)), or None
+        None if a column is missing.
+
+    Raises
+    ------
+    ValueError
+        For values that are no finite numbers.
+    """
     if any(name not in columns for name in names):
         return None
     try:
@@ -130,10 +169,31 @@ def number_columns(
 
 
 def whole_column(
-    path: str | os.PathLike[str], columns: dict[str, typing.Sequence[str]], name: str, what: str = "particle"
+    path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]], name: str, what: str = "particle"
 ) -> np.ndarray | None:
-    """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
-    values that are no whole numbers."""
+    """A column as whole numbers.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    columns : dict
+        {column: texts}.
+    name : str
+        Of the column.
+    what : str
+        Of what the rows are, for messages.
+
+    Returns
+    -------
+    ndarray, (n,) int, or None
+        None if the column is missing.
+
+    Raises
+    ------
+    ValueError
+        For values that are no whole numbers.
+    """
     values = number_columns(path, columns, (name,), what)
     if values is None:
         return None
@@ -147,13 +207,33 @@ def whole_column(
 
 
 def groups_of_particles(
-    optics: dict[str, typing.Sequence[str]],
-    columns: dict[str, typing.Sequence[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     path: str | os.PathLike[str],
     dimensions: int = 2,
 ) -> Groups:
-    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
-    other dimensions, and groups that are missing."""
+    """The Groups of the tables of modern_tables.
+
+    Parameters
+    ----------
+    optics : dict
+        {column: texts}.
+    columns : dict
+        {column: texts}.
+    path : path
+        For messages.
+    dimensions : int
+        3 for subtomograms.
+
+    Returns
+    -------
+    Groups
+
+    Raises
+    ------
+    ValueError
+        For pixel sizes or treatments that differ, images of other dimensions, and groups that are missing.
+    """
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:
@@ -174,7 +254,7 @@ def groups_of_particles(
 
 
 def _pixel_size(
-    optics: typing.Mapping[str, list[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
+    optics: typing.Mapping[str, typing.Sequence[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
 ) -> float:
     if "rlnImagePixelSize" not in optics:
         raise ValueError(
@@ -193,11 +273,11 @@ def _pixel_size(
 
 
 def _optics(
-    optics: typing.Mapping[str, list[str]],
-    columns: typing.Mapping[str, list[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     rows: np.ndarray,
     path: str | os.PathLike[str],
-) -> np.ndarray | None:
+) -> OpticsTable | None:
     """OpticsTable of n rows, or None if there is no CTF."""
     from ..core.optics import OpticsTable
 
@@ -227,8 +307,8 @@ def _optics(
 
 
 def _ctf_state(
-    optics: typing.Mapping[str, list[str]],
-    columns: typing.Mapping[str, list[str]],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
     used: typing.Sequence[int],
     path: str | os.PathLike[str],
 ) -> str:

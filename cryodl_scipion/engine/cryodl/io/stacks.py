@@ -21,10 +21,24 @@ UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are 
 
 
 def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """(images, h, w) of a stack, from its header and its length.
+    """Shape of a stack, from its header and its length.
 
-    Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two
-    sizes along the axes are refused, too: nothing here could treat them right.
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    (images, h, w)
+        px.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no stack of square images or is cut short. Pixels of two sizes along the axes are refused, too:
+        nothing here could treat them right.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} does not exist.")
@@ -58,24 +72,39 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 def _voxel(header: MrcHeader) -> tuple[float, float]:
     """Size of a pixel along y and x in Å, 0 where the header has none."""
     record = header.record
-    return tuple(
+    y, x = (
         float(length) / int(count) if int(count) > 0 else 0.0
         for length, count in ((record.cella.y, record.my), (record.cella.x, record.mx))
     )
+    return y, x
 
 
 @functools.lru_cache(maxsize=128)
 def _mapped(path: str, size: int, changed: int) -> np.ndarray:
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
     header = read_header(path)
-    return np.memmap(path, header.dtype, "r", header.start, header.shape)
+    dtype = typing.cast("np.dtype", header.dtype)  # stack_shape refuses modes without one
+    return np.memmap(path, dtype, "r", header.start, header.shape)
 
 
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """(m, h, w) float32 array of images of stacks.
+    """Images of stacks. Only what is asked for is read.
 
-    files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image
-    with values that are no finite numbers.
+    Parameters
+    ----------
+    files : sequence of str, (n,)
+        Paths.
+    numbers : ndarray, (n,) int
+        0-based.
+
+    Returns
+    -------
+    ndarray, (n, h, w) float32
+
+    Raises
+    ------
+    ValueError
+        That names an image with values that are no finite numbers.
     """
     images, finite = read_finite(files, numbers)
     bad = np.nonzero(~finite)[0]
@@ -88,16 +117,26 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
 
 
 def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m, h, w) float32 array of images of stacks, and (m,) bool: those whose values are all finite numbers.
+    """Images of stacks, and which of them are all finite numbers. What is not finite is given as it stands in the file.
 
-    files, numbers: as read_images'. What is not finite is given as it stands in the file.
+    Parameters
+    ----------
+    files : sequence of str, (n,)
+        Paths.
+    numbers : ndarray, (n,) int
+        0-based.
+
+    Returns
+    -------
+    images : ndarray, (n, h, w) float32
+    finite : ndarray, (n,) bool
     """
     maps = {}
     for path in set(files):
         state = os.stat(path)
         maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
     images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
-    return images, np.isfinite(images).all(axis=(1, 2))
+    return images, np.asarray(np.isfinite(images).all(axis=(1, 2)))
 
 
 class StackWriter:

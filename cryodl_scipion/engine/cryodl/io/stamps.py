@@ -13,13 +13,41 @@ SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a proto
 
 
 def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
-    """Size and time of the last change (ns) of a file. Raises OSError."""
+    """Size and time of the last change (ns) of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
     state = os.stat(path)
     return dict(bytes=state.st_size, changed=state.st_mtime_ns)
 
 
 def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """One word for the sizes and times of some files; another one when any of them was made anew. Raises OSError."""
+    """One word for the sizes and times of some files; another one when any of them was made anew.
+
+    Parameters
+    ----------
+    *paths : path
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError
+        If one of them is not there.
+    """
     return _digest([sorted(file_stamp(path).items()) for path in paths])
 
 

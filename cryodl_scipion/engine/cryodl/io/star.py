@@ -17,9 +17,23 @@ _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.I
 
 
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
-    """{block name: {column: Texts}} of a STAR file, columns without their leading underscore.
+    """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row.
 
-    Single values count as tables of one row. Raises FileNotFoundError or ValueError that name the file.
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+        {block name: {column: Texts}}.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there, or cannot be read.
+    ValueError
+        If it is no STAR file.
     """
     try:
         tables = plain_tables(path)
@@ -47,7 +61,14 @@ def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
 
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
-    """Write {block name: {column: values}} as a STAR file of loops, whole or not at all. Values: texts or numbers."""
+    """Write a STAR file of loops, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    tables : dict
+        {block name: {column: values}}; values are texts or numbers.
+    """
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
@@ -58,7 +79,16 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 
 
 def star_text(value: typing.Any) -> str:
-    """A number or text as RELION reads it."""
+    """A number or text as RELION reads it.
+
+    Parameters
+    ----------
+    value : number or str
+
+    Returns
+    -------
+    str
+    """
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"

@@ -23,6 +23,7 @@ _ITEMS = {
     "segment": "tomogram",
     "merge-features": "tomogram",
     "pick-features": "tomogram",
+    "measure-membranes": "tomogram",
     "detect-particles": "tomogram",
     "simulate-micrographs": "micrograph",
     "simulate-tomograms": "tomogram",
@@ -43,7 +44,17 @@ _OTHERS = {
 
 
 def stopped_sentence(command: str) -> str:
-    """Sentence for a command that the user has stopped."""
+    """Sentence for a command that the user has stopped.
+
+    Parameters
+    ----------
+    command : str
+        Its name.
+
+    Returns
+    -------
+    str
+    """
     if command in _TRAININGS:
         tail = (
             "the same command continues after the last checkpoint, which is written at each validation; before the "

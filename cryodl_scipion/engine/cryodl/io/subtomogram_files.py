@@ -51,7 +51,9 @@ def find_volumes(
     return np.array([found[name] for name in names], object), next(iter(boxes))
 
 
-def find_weights(path: str | os.PathLike[str], columns: dict[str, list[str]], box: int) -> np.ndarray | None:
+def find_weights(
+    path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]], box: int
+) -> np.ndarray | None:
     """Paths (n,) of the volumes of weights, or None. Raises ValueError for those of another size than the box."""
     if WEIGHTS not in columns or all(name in ("", "None") for name in columns[WEIGHTS]):
         return None
@@ -82,7 +84,7 @@ def _header(path: str, size: int, changed: int) -> Tomogram:
 def opened(path: str | os.PathLike[str]) -> Tomogram:
     """Tomogram of a path; its size and time of the last change make that a replaced file is opened anew."""
     state = os.stat(path)
-    return _header(path, state.st_size, state.st_mtime_ns)
+    return _header(str(path), state.st_size, state.st_mtime_ns)
 
 
 def read_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:

@@ -69,8 +69,8 @@ class SubtomogramSet:
         for place, row in enumerate(rows):
             start = self.numbers[row] * self.box
             found[place] = opened(self.files[row]).part((start, start + self.box))
-        found = torch.from_numpy(found)
-        return divided(found, self.sums(rows)) if self.multiplied else found
+        volumes = torch.from_numpy(found)
+        return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 
     def weights(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
@@ -91,8 +91,8 @@ class SubtomogramSet:
             for place, row in enumerate(rows):
                 found[place] = torch.from_numpy(read_weights(self.weight_files[row], self.box))
             return found
-        ranges, kinds = np.unique(self.tilts[rows], axis=0, return_inverse=True)
-        kinds = torch.from_numpy(kinds.reshape(-1))
+        ranges, inverse = np.unique(self.tilts[rows], axis=0, return_inverse=True)
+        kinds = torch.from_numpy(inverse.reshape(-1))
         for number, (low, high) in enumerate(ranges):
             found[kinds == number] = wedge(self.box, float(low), float(high))
         return found
@@ -105,13 +105,14 @@ class SubtomogramSet:
         if not self.multiplied:
             return self.weights(indices)
         rows = np.arange(len(self))[indices].reshape(-1)
-        found = [read_sums(file, self.box) for file in self.weight_files[rows]]
+        files = typing.cast("np.ndarray", self.weight_files)  # read_subtomograms demands them of multiplied data
+        found = [read_sums(file, self.box) for file in files[rows]]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
 
     def subset(self, indices: typing.Any) -> SubtomogramSet:
         """The subtomograms of some rows, in the order given (integers, a slice or a bool mask)."""
         rows = np.arange(len(self))[indices].reshape(-1)
-        chosen = {}
+        chosen: dict[str, typing.Any] = {}
         for name in ("files", "numbers", "angles", "shifts_zyx", "classes", "halves", "tilts", "weight_files"):
             value = getattr(self, name)
             chosen[name] = None if value is None else value[rows]
@@ -129,9 +130,27 @@ def read_subtomograms(
 ) -> SubtomogramSet:
     """The SubtomogramSet of a STAR file.
 
-    need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the file has neither weights nor tilt ranges.
     Volumes are looked for as the stacks of particles are: beside the STAR file, in the folders above it, in the current
-    one. Raises FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    one.
+
+    Parameters
+    ----------
+    path : path
+    need : collection of str
+        Of 'classes' and 'angles'.
+    tilt_min, tilt_max : float, degrees
+        Where the file has neither weights nor tilt ranges.
+
+    Returns
+    -------
+    SubtomogramSet
+
+    Raises
+    ------
+    FileNotFoundError
+        If a volume is not there.
+    ValueError
+        That names the file, what it lacks and what to do.
     """
     unknown = set(need) - set(NEEDS)
     if unknown:
@@ -150,10 +169,14 @@ def read_subtomograms(
             f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the least."
         )
     groups = groups_of_particles(optics, columns, path, dimensions=3)
-    numbers, files = zip(*(split_name(name) for name in columns["rlnImageName"]))
-    numbers, (files, box) = np.array(numbers), find_volumes(path, files, np.array(numbers))
+    places, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
+    numbers = np.array(places)
+    files, box = find_volumes(path, volumes, numbers)
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}
+    shifts = typing.cast(
+        "np.ndarray", number_columns(path, origins, _ORIGINS, _WHAT)
+    )  # of all three, so there are some
     found = SubtomogramSet(
         path=path,
         pixel_size=groups.pixel_size,
@@ -163,7 +186,7 @@ def read_subtomograms(
         numbers=numbers - 1,
         tomograms=_tomograms(columns),
         angles=number_columns(path, columns, ANGLES, _WHAT),
-        shifts_zyx=-number_columns(path, origins, _ORIGINS, _WHAT) / groups.pixel_size,
+        shifts_zyx=-shifts / groups.pixel_size,
         classes=classes,
         halves=halves,
         tilts=_tilts(path, columns, tilt_min, tilt_max),
@@ -181,8 +204,20 @@ def write_subtomograms_star(
 ) -> None:
     """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
-    changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Names of files are relative to
-    the folder that they were relative to if that lies above the new file, else to the new file's own.
+    Names of files are relative to the folder that they were relative to if that lies above the new file, else to the
+    new file's own.
+
+    Parameters
+    ----------
+    path : path
+    subtomograms : SubtomogramSet
+    changes : dict, optional
+        {column: (n,) values}, added or replaced; None instead of values: taken out.
+
+    Raises
+    ------
+    ValueError
+        If a column has not one value for each subtomogram.
     """
     columns = dict(subtomograms.columns)
     base = names_base(subtomograms.names[0], subtomograms.files[0], path)
@@ -207,13 +242,15 @@ def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] 
     return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
 
 
-def _tomograms(columns: typing.Mapping[str, list[str]]) -> tuple[str, ...]:
+def _tomograms(columns: typing.Mapping[str, typing.Sequence[str]]) -> tuple[str, ...]:
     """(n,) names of the tomograms, '' if there are none."""
     name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
     return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
 
 
-def _tilts(path: str, columns: typing.Mapping[str, list[str]], tilt_min: float, tilt_max: float) -> np.ndarray:
+def _tilts(
+    path: str, columns: typing.Mapping[str, typing.Sequence[str]], tilt_min: float, tilt_max: float
+) -> np.ndarray:
     """(n, 2) degrees."""
     tilts = number_columns(path, columns, TILTS, _WHAT)
     if tilts is None:
@@ -228,7 +265,7 @@ def _tilts(path: str, columns: typing.Mapping[str, list[str]], tilt_min: float, 
     return tilts
 
 
-def _check_needs(found: SubtomogramSet, need: typing.Sequence[typing.Any]) -> None:
+def _check_needs(found: SubtomogramSet, need: typing.Collection[str]) -> None:
     if found.multiplied and found.weight_files is None:
         raise ValueError(
             f"{found.path} says that its subtomograms are multiplied by their CTF "

@@ -21,23 +21,44 @@ if typing.TYPE_CHECKING:
 
 MOST_EXPANDED = 512 << 20  # bytes of a compressed file
 MOST_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+_OPENERS: dict[str, typing.Callable[..., io.BufferedIOBase]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
-def read_tiff(path: str | os.PathLike[str], header_only: bool = False) -> np.ndarray | tuple[int, int]:
+Found = typing.TypeVar("Found")
+
+
+def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
 
     Parameters
     ----------
     path : path
-    header_only : bool
-        Return the image's (h, w) alone.
+
+    Returns
+    -------
+    ndarray, (h, w)
+        Of the file's type.
 
     Raises
     ------
     ValueError
         That names the file: no TIFF, damaged, several images, larger than the memory.
     """
+    return _first_page(path, lambda page: _values(page, path))
+
+
+def tiff_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(h, w) of the first image of a file, from its tags alone. Raises as read_tiff does for damaged tags."""
+    return _first_page(path, lambda page: (int(page.shape[-2]), int(page.shape[-1])))
+
+
+def _values(page: TiffPage, path: str | os.PathLike[str]) -> np.ndarray:
+    _check_size(page, tuple(int(n) for n in page.shape), path)
+    return np.asarray(page.asarray(maxworkers=1))[..., ::-1, :]
+
+
+def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], Found]) -> Found:
+    """What `read` makes of a file's first image; whatever goes wrong is a ValueError that names the file."""
     check_utf8_name(path)
     try:
         with _quiet(), _open(path) as file:
@@ -46,11 +67,7 @@ def read_tiff(path: str | os.PathLike[str], header_only: bool = False) -> np.nda
             with tifffile.TiffFile(file) as tiff:
                 page = tiff.pages.first
                 _check_single(tiff, page)
-                shape = tuple(int(n) for n in page.shape)
-                if header_only:
-                    return shape[-2:]
-                _check_size(page, shape, path)
-                return np.asarray(page.asarray(maxworkers=1))[..., ::-1, :]
+                return read(page)
     except TooLittleMemory:
         raise
     except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read

@@ -24,7 +24,23 @@ GROUP = "rlnOpticsGroup"
 
 
 def read_places(path: str | os.PathLike[str]) -> Places:
-    """Places of a file: STAR, and what place_files.py knows. Raises ValueError or FileNotFoundError naming the file."""
+    """Places of a file: STAR, and what place_files.py knows.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Places
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        That names the file and what is wrong with it.
+    """
     suffix = Path(path).suffix.lower()
     if suffix in READERS:
         if not os.path.isfile(path):
@@ -81,9 +97,22 @@ def _numbers(
 def place_columns(
     name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, typing.Sequence[typing.Any]]:
-    """Columns of a STAR file for the places (n, 3) in px of a tomogram: its name, px, and RELION 5's centred Å.
+    """Columns of a STAR file for places in a tomogram: its name, px, and RELION 5's centred Å.
 
-    shape: (z, y, x) of the tomogram. pixel_size: Å/px.
+    Parameters
+    ----------
+    name : str
+        Of the tomogram.
+    zyx : ndarray, (n, 3)
+        px.
+    shape : sequence of int
+        (z, y, x) of the tomogram.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    dict
+        {column: values}.
     """
     xyz = np.asarray(zyx, float).reshape(-1, 3)[:, ::-1]
     centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
@@ -95,7 +124,13 @@ def write_places(
 ) -> None:
     """Write the columns of some tomograms, one after the other, as a STAR file with an optics table.
 
-    tables: {column: values}, all with the same columns. pixel_sizes: Å/px of each; those of one are one optics group.
+    Parameters
+    ----------
+    path : path
+    tables : sequence of dict
+        {column: values}, all with the same columns.
+    pixel_sizes : sequence of float
+        Å/px of each; those of one are one optics group.
     """
     sizes = sorted(set(pixel_sizes))
     optics = {
@@ -113,6 +148,14 @@ def write_places(
 def join_places(
     path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
 ) -> None:
-    """Write the particles of some STAR files of write_places, one after the other, as one. pixel_sizes: of each."""
+    """Write the particles of some STAR files of write_places, one after the other, as one.
+
+    Parameters
+    ----------
+    path : path
+    files : sequence of path
+    pixel_sizes : sequence of float
+        Å/px of each.
+    """
     tables = [read_tables(file)["particles"] for file in files]
     write_places(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)

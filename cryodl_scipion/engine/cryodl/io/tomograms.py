@@ -33,7 +33,7 @@ class Tomogram:
         found = read_header(self.path)
         header, start = found.record, found.start
         dtype = _dtype(header, self.path).newbyteorder(header.mode.dtype.byteorder)
-        stored = tuple(int(n) for n in (header.nz, header.ny, header.nx))
+        stored = (int(header.nz), int(header.ny), int(header.nx))
         needed = start + int(np.prod(stored, dtype=object)) * dtype.itemsize
         if min(stored) < 1 or os.path.getsize(self.path) < needed:
             raise ValueError(
@@ -90,10 +90,27 @@ class Tomogram:
 
 
 def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
-    """Å/px to take for a Tomogram, and a sentence for the user or "".
+    """Pixel size to take for a tomogram.
 
-    given: of the request, or None. otherwise: what to take where the header says nothing, or None. Raises ValueError if
-    there is no pixel size at all.
+    Parameters
+    ----------
+    tomogram : Tomogram
+    given : float, Å/px, optional
+        Of the request.
+    otherwise : float, Å/px, optional
+        What to take where the header says nothing.
+
+    Returns
+    -------
+    pixel_size : float
+        Å/px.
+    sentence : str
+        For the user, or "".
+
+    Raises
+    ------
+    ValueError
+        If there is no pixel size at all.
     """
     if given is not None:
         found = tomogram.pixel_size
@@ -114,7 +131,7 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
     )
 
 
-def _dtype(header: np.ndarray, path: str) -> np.dtype:
+def _dtype(header: np.recarray, path: str) -> np.dtype:
     """Type of the values. IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own."""
     mode = int(header.mode)
     if mode not in MODES:
@@ -128,17 +145,17 @@ def _dtype(header: np.ndarray, path: str) -> np.dtype:
     return np.dtype(MODES[mode])
 
 
-def _axes(header: np.ndarray, path: str) -> tuple[int, int, int]:
+def _axes(header: np.recarray, path: str) -> tuple[int, int, int]:
     """Order of the file's axes that makes them z, y, x."""
     mapped = [int(header.maps), int(header.mapr), int(header.mapc)]
     if sorted(mapped) != [1, 2, 3]:
         if mapped == [0, 0, 0]:  # some programs leave them empty
             return (0, 1, 2)
         raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
-    return tuple(mapped.index(axis) for axis in (3, 2, 1))
+    return mapped.index(3), mapped.index(2), mapped.index(1)
 
 
-def _pixel_size(header: np.ndarray, path: str) -> float | None:
+def _pixel_size(header: np.recarray, path: str) -> float | None:
     """Å/px, None if the header says nothing. The cell belongs to x, y, z, whatever their order in the file is."""
     lengths = [float(getattr(header.cella, axis)) for axis in "xyz"]
     counts = [int(header.mx), int(header.my), int(header.mz)]

@@ -18,10 +18,23 @@ from .stamps import input_stamps
 
 RECORD = "unfinished.json"
 FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
+GROWING = ("cache",)  # folders that a command itself adds to: what lies there may differ when it continues
 
 
 def check_output(output: str, what: str = "Output folder") -> None:
-    """Raises FileExistsError if there is already something under the name of the output."""
+    """Whether an output may be written; if not, an error.
+
+    Parameters
+    ----------
+    output : str
+    what : str
+        It is, for the message.
+
+    Raises
+    ------
+    FileExistsError
+        If there is already something under its name.
+    """
     if os.path.exists(output):
         raise FileExistsError(
             f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove it."
@@ -29,11 +42,26 @@ def check_output(output: str, what: str = "Output folder") -> None:
 
 
 def star_stem(output: str, what: str, *beside: str) -> str:
-    """Path of a STAR file to be written, without its ending.
+    """Path of a STAR file to be written, without its ending. Makes the folder.
 
-    what: it holds, for messages. beside: patterns of the names of files that will lie beside it, after that stem.
-    Raises ValueError for another ending, FileExistsError if any of these files is there and not of a run that was
-    stopped before its last step. Makes the folder.
+    Parameters
+    ----------
+    output : str
+    what : str
+        It holds, for messages.
+    *beside : str
+        Patterns of the names of files that will lie beside it, after that stem.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For another ending.
+    FileExistsError
+        If any of these files is there and not of a run that was stopped before its last step.
     """
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
@@ -56,9 +84,25 @@ def working_folder(
     """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or
     empty.
 
-    config: of the command. files: inputs whose change makes it another run. continues: False for commands that always
-    begin anew. precious: name of a file that stands for hours of work, which is not thrown away for other parameters.
-    Raises ValueError if the folder holds anything that is not of this command, or precious work of other parameters.
+    Parameters
+    ----------
+    config : object
+        Of the command.
+    files : sequence of str
+        Inputs whose change makes it another run.
+    continues : bool
+        False for commands that always begin anew.
+    precious : str, optional
+        Name of a file that stands for hours of work, which is not thrown away for other parameters.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the folder holds anything that is not of this command, or precious work of other parameters.
     """
     folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
     mine = _parameters(config, files)
@@ -78,8 +122,15 @@ def working_folder(
 
 
 def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str], *leftovers: str) -> None:
-    """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
-    it."""
+    """Give a working folder its final name, and remove its record and the leftovers.
+
+    Parameters
+    ----------
+    folder : path
+    output : path
+    *leftovers : str
+        Names of files or folders in it.
+    """
     rename_folder(folder, output)
     for name in (*leftovers, RECORD):  # after the rename: till then a stopped run needs them
         _remove(Path(output) / name)
@@ -88,7 +139,10 @@ def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str]
 def remove_unused(output: str | None) -> None:
     """Remove the working folder of a command that was refused before it had made anything: it holds its record alone.
 
-    output: of the command, or None.
+    Parameters
+    ----------
+    output : str, optional
+        Of the command.
     """
     folder = Path(str(output or "").rstrip("/") + ".partial")
     if output and (folder / RECORD).is_file() and not any(p.is_file() and p.name != RECORD for p in folder.rglob("*")):
@@ -97,7 +151,7 @@ def remove_unused(output: str | None) -> None:
 
 def _parameters(config: typing.Any, files: typing.Sequence[Path | str]) -> dict[str, typing.Any]:
     values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
-    values["inputs"] = input_stamps(config)
+    values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}
     if files:
         values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
     return json.loads(json.dumps(values))  # as they come back from the record
@@ -111,7 +165,7 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[st
         words += [
             f"files of {k.replace('_', ' ')} that have changed"
             for k in {**before, **now}
-            if before.get(k) != now.get(k) and k.replace("_", " ") not in words
+            if k not in GROWING and before.get(k) != now.get(k) and k.replace("_", " ") not in words
         ]
     return words
 

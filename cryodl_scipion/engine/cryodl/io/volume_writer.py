@@ -141,8 +141,20 @@ def new_volume(
     label: str = "",
     stack: bool = False,
 ) -> None:
-    """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter. stack: its slices are
-    images of their own."""
+    """Make the file of a volume of zeros, to be opened by OpenVolume.
+
+    Parameters
+    ----------
+    path : path
+    shape : sequence of int
+        (z, y, x).
+    pixel_size : float, Å/px
+    dtype : numpy type
+    label : str
+        Line for the header.
+    stack : bool
+        Whether its slices are images of their own.
+    """
     import mrcfile
 
     shape, dtype = tuple(int(n) for n in shape), np.dtype(dtype)

@@ -8,7 +8,12 @@ _said: dict[str, bool] = {}  # a dict keeps the order
 
 
 def warn(sentence: str) -> None:
-    """Print a warning, once; it will also stand in the Result."""
+    """Print a warning, once; it will also stand in the Result.
+
+    Parameters
+    ----------
+    sentence : str
+    """
     if sentence in _said:
         return
     _said[sentence] = True
@@ -21,10 +26,28 @@ def begin() -> None:
 
 
 def unsaid(sentences: typing.Iterable[str]) -> list[str]:
-    """Those that were not said yet."""
+    """Warnings that were not said yet.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+
+    Returns
+    -------
+    list of str
+    """
     return [sentence for sentence in sentences if sentence not in _said]
 
 
 def with_said(sentences: typing.Iterable[str]) -> tuple[str, ...]:
-    """A Result's warnings and those that were said before, each once."""
+    """A Result's warnings and those that were said before, each once.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(dict.fromkeys([*sentences, *_said]))

@@ -15,12 +15,17 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
 
     Parameters
     ----------
-    size
-        Width and height in inches.
-    what
+    title : str
+    size : (width, height)
+        Inches.
+    what : str
         The window is, for messages: 'annotation window'.
-    ways_out
+    ways_out : str
         Sentence that says what to do without a screen.
+
+    Returns
+    -------
+    Figure
 
     Raises
     ------
@@ -53,7 +58,13 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
 
 
 def show_until_closed(figure: typing.Any) -> None:
-    """Show a window, without matplotlib's own keys, and return when it is closed."""
+    """Show a window, without matplotlib's own keys, and return when it is closed.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of matplotlib.
+    """
     manager = figure.canvas.manager
     if manager.key_press_handler_id is not None:
         figure.canvas.mpl_disconnect(manager.key_press_handler_id)
@@ -67,10 +78,13 @@ def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float,
 
     Parameters
     ----------
-    shape
-        (h, w) of the picture in px, whose first pixel's centre is 0.
-    x, y
-        In px; the place stays where it is in the window.
+    axes : Axes
+        Of matplotlib.
+    shape : (h, w)
+        Of the picture in px, whose first pixel's centre is 0.
+    factor : float, no unit
+    x, y : float, px
+        The place stays where it is in the window.
     """
     for get, put, place, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
@@ -80,7 +94,17 @@ def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float,
 
 
 def move_axes(axes: typing.Any, shape: tuple[int, int], x: float, y: float) -> None:
-    """Show another part of a picture, x and y px further, not beyond it. shape: as zoom_axes."""
+    """Show another part of a picture, not beyond it.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of matplotlib.
+    shape : (h, w)
+        Of the picture, px.
+    x, y : float, px
+        How much further.
+    """
     for get, put, step, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
         step = float(np.clip(step, -0.5 - low, count - 0.5 - high))
@@ -113,15 +137,31 @@ def _fit_screen(figure: typing.Any) -> None:
 class MouseAndKeys(typing.Protocol):
     """What a window does with mouse and keys, in px of the picture."""
 
-    def press(self, event: typing.Any) -> None: ...
-    def motion(self, event: typing.Any) -> None: ...
-    def release(self, event: typing.Any) -> None: ...
-    def scroll(self, event: typing.Any) -> None: ...
-    def key(self, event: typing.Any) -> None: ...
+    def press(self, event: typing.Any) -> None:
+        """A button of the mouse goes down."""
+
+    def motion(self, event: typing.Any) -> None:
+        """The mouse moves."""
+
+    def release(self, event: typing.Any) -> None:
+        """A button of the mouse goes up."""
+
+    def scroll(self, event: typing.Any) -> None:
+        """The wheel turns."""
+
+    def key(self, event: typing.Any) -> None:
+        """A key goes down."""
 
 
 def connect(figure: typing.Any, window: MouseAndKeys) -> None:
-    """Send the mouse and the keys of a matplotlib figure to a window."""
+    """Send the mouse and the keys of a matplotlib figure to a window.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of matplotlib.
+    window : MouseAndKeys
+    """
     for event, action in (
         ("button_press_event", window.press),
         ("motion_notify_event", window.motion),

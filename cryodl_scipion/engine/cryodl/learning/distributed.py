@@ -14,20 +14,52 @@ if typing.TYPE_CHECKING:
 
 
 def launched() -> bool:
-    """Whether this process is one of several that torchrun has started."""
+    """Whether this process is one of several that torchrun has started.
+
+    Returns
+    -------
+    bool
+    """
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def several_devices(device: str) -> list[str]:
-    """Numbers of the GPUs that a request's text names, if they are several: '0,1' gives ['0', '1']. Else []."""
+    """Numbers of the GPUs that a request's text names, if they are several.
+
+    Parameters
+    ----------
+    device : str
+        '0,1' gives ['0', '1'].
+
+    Returns
+    -------
+    list of str
+        Empty for one device.
+    """
     numbers = device.replace("cuda:", "").replace(",", " ").split()
     return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
 
 
 def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> Result:
-    """Run a command again as one process for each device, and wait for it. Returns its Result.
+    """Run a command again as one process for each device, and wait for it.
 
-    devices: numbers of GPUs. Raises RuntimeError if the processes fail; what went wrong they have printed.
+    Parameters
+    ----------
+    devices : sequence of str
+        Numbers of GPUs.
+    command : str
+        Its name.
+    config : object
+        Of the contract.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RuntimeError
+        If the processes fail; what went wrong they have printed.
     """
     from dataclasses import replace
 

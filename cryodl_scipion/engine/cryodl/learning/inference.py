@@ -6,12 +6,26 @@ from copy import deepcopy
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..core.devices import in_memory_format
+
 _CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
 _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy of a network that only predicts: batch norm folded into the convolutions, weights in dtype on device."""
+    """A copy of a network that only predicts: batch norm folded into the convolutions.
+
+    Parameters
+    ----------
+    network : Module
+    device : torch.device
+    dtype : torch.dtype
+        Of the weights.
+
+    Returns
+    -------
+    Module
+    """
     copy = deepcopy(network).eval().to("cpu")
     for block in copy.modules():
         if isinstance(block, torch.nn.Sequential):
@@ -21,12 +35,20 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
     volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
     memory_format = torch.channels_last_3d if volumes else torch.channels_last
     copy = copy.to(device, dtype)
-    copy.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs know no keyword alone
-    return copy
+    return in_memory_format(copy, memory_format)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for the several errors that torch raises when GPU or host memory does not suffice."""
+    """Whether an error is one of the several that torch raises when GPU or host memory does not suffice.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    bool
+    """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()

@@ -21,19 +21,54 @@ MOST_HOURS = 12  # that one process waits for another
 
 
 def check_output(output: str) -> None:
-    """Raises FileExistsError if the model folder is there."""
+    """Whether a model may be written; if not, an error.
+
+    Parameters
+    ----------
+    output : str
+        The model folder.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there.
+    """
     unfinished.check_output(output, "Model folder")
 
 
 def working_folder(config: typing.Any) -> Path:
-    """<output>.partial, new or of the same training. Raises ValueError if it is of another one, or not ours."""
+    """The folder <output>.partial, new or of the same training.
+
+    Parameters
+    ----------
+    config : object
+        Of a command that trains.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If it is of another training, or not ours.
+    """
     from .checkpoints import CHECKPOINT
 
     return unfinished.working_folder(config, precious=CHECKPOINT)
 
 
 def accelerator_for(device: torch.device) -> typing.Any:
-    """accelerate's Accelerator on a torch.device, in bfloat16 where the hardware multiplies it fast."""
+    """An accelerator in bfloat16 where the hardware multiplies it fast.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    accelerate.Accelerator
+    """
     import datetime
 
     import torch
@@ -53,10 +88,25 @@ def accelerator_for(device: torch.device) -> typing.Any:
 
 
 def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.device) -> FitReport:
-    """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns
-    FitReport.
+    """Train a Task in a working folder.
 
-    config: has steps, learning_rate, seed and perhaps patience. Raises ValueError if memory does not suffice.
+    Parameters
+    ----------
+    task : Task
+        With a method (learning_rate, decay, ema) and usual_steps.
+    config : object
+        Has steps, learning_rate, seed and perhaps patience.
+    folder : Path
+    device : torch.device
+
+    Returns
+    -------
+    FitReport
+
+    Raises
+    ------
+    ValueError
+        If memory does not suffice.
     """
     from ..core.devices import device_name
     from .inference import is_out_of_memory
@@ -93,8 +143,17 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
 
 
 def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
-    """Draw the learning curve, give the folder its name, and leave only what belongs to a model: no checkpoint, none of
-    the leftovers (names of files or folders in it)."""
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model.
+
+    Parameters
+    ----------
+    folder : Path
+        The working folder.
+    output : path
+        Its final name.
+    leftovers : str
+        Names of files or folders in it that are removed, as the checkpoint is.
+    """
     from ..io.plots import plot_learning_curve
     from .checkpoints import CHECKPOINT
     from .training import METRICS

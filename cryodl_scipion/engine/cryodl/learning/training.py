@@ -146,9 +146,27 @@ def fit(
 ) -> FitReport:
     """Train a task; its networks hold the best weights afterwards.
 
-    folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
-    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes
-    share each batch, so that they learn what one learns from all of it; the first of them writes.
+    Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes share each batch, so
+    that they learn what one learns from all of it; the first of them writes.
+
+    Parameters
+    ----------
+    task : Task
+    schedule : Schedule
+    folder : Path
+        Of metrics.csv and the checkpoint; a training that was killed continues from there.
+    accelerator : accelerate.Accelerator
+    log : callable
+        Called with a line for each validation.
+
+    Returns
+    -------
+    FitReport
+
+    Raises
+    ------
+    NonFiniteLoss
+        If the loss becomes NaN or infinite.
     """
     folder = Path(folder)
     _check_memory(task.networks, accelerator.device)
@@ -196,8 +214,20 @@ def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
 def measured(
     task: Task, folder: Path, device: torch.device | None, log: typing.Callable[[str], None] = print
 ) -> FitReport:
-    """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes
-    them."""
+    """A task without anything to learn by gradients: its figures, taken once and written as fit writes them.
+
+    Parameters
+    ----------
+    task : Task
+    folder : Path
+    device : torch.device, optional
+    log : callable
+        As for fit.
+
+    Returns
+    -------
+    FitReport
+    """
     start = time.monotonic()
     task.networks.to(device).eval()
     with torch.no_grad():

@@ -34,7 +34,22 @@ class Modes:
 
 
 def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_deg: float) -> Modes:
-    """Modes of (n, orientations) logarithmic likelihoods: at most `count`, farther apart than separation_deg."""
+    """The most probable orientations of each particle that are not neighbours.
+
+    Parameters
+    ----------
+    log_likelihood : Tensor, (n, orientations)
+    grid : Grid
+        Of the orientations.
+    count : int
+        Most modes of a particle.
+    separation_deg : float, degrees
+        They are farther apart.
+
+    Returns
+    -------
+    Modes
+    """
     turns = _turns(grid.symmetry, log_likelihood.device)
     parts = [_modes(part, grid, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
@@ -58,8 +73,20 @@ def _modes(log_likelihood: torch.Tensor, grid: Grid, turns: torch.Tensor, count:
 
 
 def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:
-    """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3,
-    3) from image to density, a tensor."""
+    """Angles between k orientations of each particle, the smallest over equivalent ones.
+
+    Parameters
+    ----------
+    matrices : Tensor, (n, k, 3, 3)
+        From image to density.
+    symmetry : str
+        Point group, see core.symmetry.operations.
+
+    Returns
+    -------
+    Tensor, (n, k, k)
+        Degrees.
+    """
     turned = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
     return _angles_between(_quaternions(turned, matrices[:, :, 0, 0]), _turns(symmetry, matrices.device))
 

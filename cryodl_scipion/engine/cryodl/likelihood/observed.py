@@ -54,6 +54,13 @@ class Source:
     noise: torch.Tensor | None = None
     denoise: typing.Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
+    @property
+    def power(self) -> torch.Tensor:
+        """The noise. Raises ValueError as long as it is not measured."""
+        if self.noise is None:
+            raise ValueError("The noise of these images is not known: ask the Source that measured() gives.")
+        return self.noise
+
     def images(self, rows: typing.Any, device: torch.device | None = None) -> torch.Tensor:
         """(m, box, box) images, normalised, protein bright; denoised if asked for."""
         images = prepare(self.particles.images(rows), self.diameter_px, self.contrast).to(device or "cpu")
@@ -80,9 +87,8 @@ class Source:
         return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
 
     def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
-        if self.noise is None:
-            raise ValueError("The noise of these images is not known: ask the Source that measured() gives.")
-        images, noise = self.images(rows, disc.device), self.noise.to(disc.device)
+        noise = self.power.to(disc.device)
+        images = self.images(rows, disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
         values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
         if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:

@@ -16,9 +16,18 @@ WIDEST = 0.98  # of the box: a circle that leaves background in the corners
 def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") -> torch.Tensor:
     """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
 
-    images: (n, box, box) float32. diameter_px: of the circle around pixel box // 2 that holds the particle; the
-    background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. An image without any
-    variation becomes zero.
+    Parameters
+    ----------
+    images : Tensor, (n, box, box) float32
+    diameter_px : float, px
+        Of the circle around pixel box // 2 that holds the particle; the background is what lies outside.
+    contrast : str
+        'bright' or 'dark', of the protein in `images`.
+
+    Returns
+    -------
+    Tensor, (n, box, box)
+        An image without any variation becomes zero.
     """
     outside = ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)
     background = images[:, outside]
@@ -29,20 +38,42 @@ def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") 
 
 
 def resample(images: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int) -> tuple[torch.Tensor, float]:
-    """Images with other pixels, cut or surrounded by zeros to `box` px around their middle, and their exact pixel size.
+    """Images with other pixels, cut or surrounded by zeros around their middle.
 
-    images: (n, h, h). pixel_size, new_pixel_size: Å/px; the exact one differs from what was asked for by less than half
-    a pixel over the image. Equal sizes change nothing.
+    Parameters
+    ----------
+    images : Tensor, (n, h, h)
+    pixel_size : float, Å/px
+    new_pixel_size : float, Å/px
+        Equal sizes change nothing.
+    box : int
+        px of the result.
+
+    Returns
+    -------
+    images : Tensor, (n, box, box)
+    pixel_size : float
+        Exact, Å/px: it differs from what was asked for by less than half a pixel over the image.
     """
     side, exact = resampled_side(images.shape[-1], pixel_size, new_pixel_size)
     return centre_crop(fourier_resize(images, side), box), exact
 
 
 def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """(box // 2 + 1,) power of the noise at the rings of fourier.shells, measured outside of the particles' circle.
+    """Power of the noise in images, measured outside of the particles' circle.
 
-    images: (n, box, box). White noise of variance 1 has the power 1. Fine structure of the spectrum is smeared over the
-    few rings that the width of the background can tell apart; ring 0 has the value of ring 1.
+    Fine structure of the spectrum is smeared over the few rings that the width of the background can tell apart; ring 0
+    has the value of ring 1.
+
+    Parameters
+    ----------
+    images : Tensor, (n, box, box)
+    diameter_px : float, px
+
+    Returns
+    -------
+    Tensor, (box // 2 + 1,)
+        At the rings of fourier.shells; white noise of variance 1 has the power 1.
     """
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device) - box // 2
@@ -56,11 +87,35 @@ def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
 
 
 def sample_rows(count: int, most: int = SAMPLE) -> np.ndarray:
-    """At most `most` rows, evenly spread over `count`."""
+    """Rows that are evenly spread.
+
+    Parameters
+    ----------
+    count : int
+        All rows.
+    most : int
+        Rows that are wanted.
+
+    Returns
+    -------
+    ndarray, (m,) int
+    """
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def check_not_empty(images: torch.Tensor, path: str) -> None:
-    """Raises ValueError if every one of some images has one value all over. path: of the particles, for the message."""
+    """Whether images show anything; if not, an error.
+
+    Parameters
+    ----------
+    images : Tensor, (n, box, box)
+    path : str
+        Of the particles, for the message.
+
+    Raises
+    ------
+    ValueError
+        If each of the images has one value all over.
+    """
     if not (images != images[:, :1, :1]).any():
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")

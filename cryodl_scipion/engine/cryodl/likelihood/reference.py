@@ -36,6 +36,7 @@ class HalfDisc:
 
     @property
     def device(self) -> torch.device:
+        """Where its coefficients are."""
         return self.y.device
 
     def __len__(self) -> int:

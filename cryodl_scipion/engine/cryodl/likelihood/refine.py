@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ..core.ball import side_by_side
 from ..core.healpix_grid import ball_of_turns, disc_of_shifts
-from .search import side_by_side
 
 if typing.TYPE_CHECKING:
     from .observed import Observed
@@ -60,10 +60,24 @@ def refine(
     near: Neighbourhood,
     sigma: float | None = None,
 ) -> Pose:
-    """Pose: the mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
+    """The mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
 
-    observed: of n particles. matrices: (n, 3, 3), shifts_yx: (n, 2) px, to begin with. near: Neighbourhood. sigma: px,
-    of a Gaussian prior of the shifts, or None.
+    Parameters
+    ----------
+    observed : Observed
+        Of n particles.
+    reference : Reference
+    matrices : Tensor, (n, 3, 3)
+        To begin with, image to density.
+    shifts_yx : Tensor, (n, 2)
+        px, to begin with.
+    near : Neighbourhood
+    sigma : float, px, optional
+        Of a Gaussian prior of the shifts.
+
+    Returns
+    -------
+    Pose
     """
     batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.turns), len(near.shifts)))))
     slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
@@ -79,7 +93,23 @@ def refined_where(
     near: Neighbourhood,
     sigma: float | None = None,
 ) -> Pose:
-    """The Pose with some of its rows refined, see `refine`; the others as they are. rows: (n,) bool tensor."""
+    """A Pose with some of its rows refined, see `refine`; the others as they are.
+
+    Parameters
+    ----------
+    rows : Tensor, (n,) bool
+    observed : Observed
+        Of n particles.
+    reference : Reference
+    pose : Pose
+    near : Neighbourhood
+    sigma : float, px, optional
+        Of a Gaussian prior of the shifts.
+
+    Returns
+    -------
+    Pose
+    """
     if bool(rows.all()):
         return refine(observed, reference, pose.matrices, pose.shifts_yx, near, sigma)
     if not bool(rows.any()):

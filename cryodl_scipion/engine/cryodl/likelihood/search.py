@@ -10,6 +10,7 @@ import typing
 import numpy as np
 import torch
 
+from ..core.ball import side_by_side
 from ..core.healpix_grid import directions, disc_of_shifts, in_plane_angles
 
 if typing.TYPE_CHECKING:
@@ -81,15 +82,23 @@ class Bank:
             yield block
 
 
-def side_by_side(values: torch.Tensor) -> torch.Tensor:
-    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
-    b."""
-    return torch.cat([values.real, values.imag], dim=-1)
-
-
 def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:
-    """(n, orientations) logarithmic likelihood ratio of each orientation of the bank's grid to 'there is no particle',
-    shifts summed over with their prior. Memory: 4 n times orientations bytes. See observed.py for the formula."""
+    """Logarithmic likelihood ratio of each orientation of a grid to 'there is no particle', shifts summed over with
+    their prior.
+
+    Memory: 4 n times orientations bytes. See observed.py for the formula.
+
+    Parameters
+    ----------
+    observed : Observed
+        Of n particles.
+    bank : Bank
+    shifts : Shifts
+
+    Returns
+    -------
+    Tensor, (n, orientations)
+    """
     result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
     ramp = observed.disc.ramp(-shifts.yx)
     batch = max(1, ROWS // len(ramp))
@@ -127,5 +136,14 @@ def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def evidence(log_likelihood: torch.Tensor) -> torch.Tensor:
-    """(n,) logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle'."""
+    """Logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle'.
+
+    Parameters
+    ----------
+    log_likelihood : Tensor, (n, orientations)
+
+    Returns
+    -------
+    Tensor, (n,)
+    """
     return torch.logsumexp(log_likelihood, 1) - float(np.log(log_likelihood.shape[1]))

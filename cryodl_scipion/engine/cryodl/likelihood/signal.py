@@ -26,6 +26,7 @@ class Fit:
 
     @property
     def sure(self) -> bool:
+        """Whether the amplitude is clearly not 0."""
         return abs(self.amplitude) > SURE * self.error
 
 
@@ -34,9 +35,25 @@ def fit_structure(
 ) -> Fit:
     """Fit of a structure's projections to particles with angles.
 
-    particles: ParticleSet with angles. projector: of the structure at `pixel_size` (the particles', if None); its side
-    is the box that the images are brought to. diameter_px: of the particle in those pixels; 0.8 of the box if None.
-    Raises ValueError for empty images.
+    Parameters
+    ----------
+    particles : ParticleSet
+        With angles.
+    projector : Projector
+        Of the structure at `pixel_size`; its side is the box that the images are brought to.
+    diameter_px : float, px, optional
+        Of the particle in those pixels; 0.8 of the box if None.
+    pixel_size : float, Å/px, optional
+        The particles' if None.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        For empty images.
     """
     pixel_size = pixel_size or particles.pixel_size
     box = projector.side
@@ -78,10 +95,27 @@ def find_contrast(
 ) -> tuple[str, bool, str]:
     """Whether protein is bright or dark in particle images.
 
-    particles: ParticleSet. structure_projector: Projector at the particles' box and pixel size; with it and angles the
-    images are compared with the structure's projections, without with a ball of diameter_px (0.6 of the box if None).
-    Returns 'bright' or 'dark', whether that is sure (5 standard errors), and a sentence. What is not sure is taken as
-    bright. Raises ValueError for empty images.
+    Parameters
+    ----------
+    particles : ParticleSet
+    structure_projector : Projector, optional
+        At the particles' box and pixel size; with it and angles the images are compared with the structure's
+        projections, else with a ball.
+    diameter_px : float, px, optional
+        Of the ball; 0.6 of the box if None.
+
+    Returns
+    -------
+    contrast : str
+        'bright' or 'dark'; what is not sure is taken as bright.
+    sure : bool
+        Beyond 5 standard errors.
+    sentence : str
+
+    Raises
+    ------
+    ValueError
+        For empty images.
     """
     if structure_projector is not None and particles.angles is not None:
         fit = fit_structure(particles, structure_projector, diameter_px)

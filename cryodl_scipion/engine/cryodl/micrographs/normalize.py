@@ -30,6 +30,9 @@ _NOISE_STRENGTH = 0.12
 class Measured:
     """What has an image and its valid pixels, and measures it once: crops of it are drawn a thousand times."""
 
+    image: torch.Tensor
+    valid: torch.Tensor
+
     @functools.cached_property
     def _strengths(self) -> dict[typing.Any, typing.Any]:
         return {}
@@ -75,10 +78,9 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding,
     filled margins and not-a-number areas. Raises as prepare_micrograph does.
     """
-    image = np.require(image, np.float32, ["C", "W"])  # torch wants to be allowed to write, though nothing does
-    image = torch.from_numpy(image)
-    finite = _finite_pixels(image)
-    small, share = _rescale(image, finite, resampled_shape(image.shape, factor))
+    pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
+    finite = _finite_pixels(pixels)
+    small, share = _rescale(pixels, finite, resampled_shape(pixels.shape, factor))
     valid = _unfilled(small) & (share > 0.5)
     if valid.float().mean() < 0.02:
         raise ValueError(

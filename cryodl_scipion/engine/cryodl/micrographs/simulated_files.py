@@ -54,9 +54,10 @@ def _write_stack(
     from ..simulate.particles import cut_particles
 
     # as RELION by default: the background is what lies outside of three eighths of the box, or of the particle
-    radius = min(max(0.375 * config.box_size, 0.55 * diameter / config.pixel_size), config.box_size / 2 - 1)
+    box = typing.cast("int", config.box_size)  # nothing is cut out without one
+    radius = min(max(0.375 * box, 0.55 * diameter / config.pixel_size), box / 2 - 1)
     images, places, whole = cut_particles(
-        micrograph.image, micrograph.centres_yx, config.box_size, radius, config.contrast == "dark"
+        micrograph.image, micrograph.centres_yx, box, radius, config.contrast == "dark"
     )
     if len(images):
         write_stack(folder / "particles" / f"{name}.mrcs", images, config.pixel_size)

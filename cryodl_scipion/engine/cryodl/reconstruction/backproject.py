@@ -127,10 +127,21 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
 
 
 def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None = None) -> torch.Tensor:
-    """(box,) * 3 map of summed slices and weights (padded, padded, padded // 2 + 1).
+    """The map of summed slices and weights.
 
-    wiener: (box // 2 + 1,) constants added to the weights, in parts of the shell's mean weight; None: FLOOR for all.
     The damping that the insertion between places means is made up for.
+
+    Parameters
+    ----------
+    value, weight : Tensor, (padded, padded, padded // 2 + 1)
+    box : int
+        px.
+    wiener : Tensor, (box // 2 + 1,), optional
+        Constants added to the weights, in parts of the shell's mean weight; FLOOR for all if None.
+
+    Returns
+    -------
+    Tensor, (box, box, box)
     """
     padded, device = value.shape[0], value.device
     shell = _shells(padded, device)

@@ -32,7 +32,23 @@ class Reconstruction:
 
 
 def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
-    """(n,) 1 or 2: rlnRandomSubset of the particles, at random without it. Raises ValueError if one half is empty."""
+    """Halves of particles: rlnRandomSubset, at random without it.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    seed : int
+
+    Returns
+    -------
+    ndarray, (n,)
+        1 or 2.
+
+    Raises
+    ------
+    ValueError
+        If one half is empty.
+    """
     halves = particles.halves
     if halves is None:
         halves = np.random.default_rng(seed).permutation(len(particles)) % 2 + 1
@@ -53,8 +69,22 @@ def reconstruct(
     device: torch.device,
     progress: typing.Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """Reconstruction of a ParticleSet with angles. config: ReconstructConfig. halves: (n,) 1 or 2. progress: called
-    with the number of particles of each chunk done."""
+    """The Reconstruction of particles with angles.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    halves : ndarray, (n,)
+        1 or 2.
+    config : ReconstructConfig
+    device : torch.device
+    progress : callable, optional
+        Called with the number of particles of each chunk done.
+
+    Returns
+    -------
+    Reconstruction
+    """
     sums = []
     for half in (1, 2):
         slices = Slices(particles.box, device)
@@ -83,10 +113,22 @@ def reconstruct(
 def factors(
     particles: ParticleSet, rows: np.ndarray, side: int, correct_ctf: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Factors and weights of slices, (m, side, side // 2 + 1), or None, None where there is no CTF to correct.
+    """Factors and weights of slices; None where there is no CTF to correct.
 
     The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of
     the weight. Images multiplied by their CTF, T being its square, have noise of power T, too: theirs are 1 and T.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    rows : ndarray, (m,) int
+    side : int
+        Of the slices, px.
+    correct_ctf : bool
+
+    Returns
+    -------
+    factors, weights : Tensor, (m, side, side // 2 + 1), or None
     """
     if not correct_ctf or particles.optics is None or particles.denoiser:
         return None, None
@@ -97,9 +139,24 @@ def factors(
 
 
 def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
-    """(d // 2 + 1,) one over the signal-to-noise ratio of the whole map, from the FSC of its halves: FSC of the whole
-    is 2 F / (1 + F) (Rosenthal and Henderson 2003). Beyond the first shell without any correlation nothing is
-    trusted."""
+    """One over the signal-to-noise ratio of the whole map, from the FSC F of its halves: FSC of the whole is 2 F / (1 +
+    F).
+
+    Beyond the first shell without any correlation nothing is trusted.
+
+    Parameters
+    ----------
+    curve : Tensor, (d // 2 + 1,)
+
+    Returns
+    -------
+    Tensor, (d // 2 + 1,)
+
+    References
+    ----------
+    Rosenthal and Henderson (2003), Optimal determination of particle orientation, absolute hand, and contrast loss in
+    single-particle electron cryomicroscopy.
+    """
     curve = curve.clamp(LEAST, 1 - 1e-4)
     gone = torch.cumsum((curve <= LEAST).long(), 0) > 0
     whole = torch.where(gone, torch.full_like(curve, LEAST), 2 * curve / (1 + curve))
@@ -107,7 +164,19 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 
 
 def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
-    """(box,) * 3: 1 within the diameter, falling to 0 by a cosine over EDGE of the box."""
+    """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box.
+
+    Parameters
+    ----------
+    box : int
+        px.
+    diameter_px : float, px
+    device : torch.device, optional
+
+    Returns
+    -------
+    Tensor, (box, box, box)
+    """
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
     beyond = (radius - diameter_px / 2) / (EDGE * box)
@@ -115,7 +184,16 @@ def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None
 
 
 def looks_inverted(density: torch.Tensor) -> bool:
-    """True if protein is negative in a map: within half the box's radius its values are skewed to the negative side."""
+    """Whether protein is negative in a map: within half the box's radius its values are skewed to the negative side.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+
+    Returns
+    -------
+    bool
+    """
     smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
     inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()
     inside = (inside - smooth.double().mean()) / smooth.double().std().clamp(min=1e-30)

@@ -67,15 +67,36 @@ class ReferenceTest:
 
 
 def reference_name(particles: ParticleSet) -> str:
-    """The reference that gave the particles their angles, or ''."""
+    """The reference that gave particles their angles.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+
+    Returns
+    -------
+    str
+        '' if there is none.
+    """
     return _value(particles, REFERENCE)
 
 
 def noise_control(particles: ParticleSet, wanted: str | None) -> tuple[ParticleSet | None, list[str]]:
-    """ParticleSet of oriented noise, and sentences for the user.
+    """The oriented noise that belongs to particles.
 
-    It is that of the file `wanted`, else of the one beside the particles; None if there is none, if it was oriented by
-    another reference or with other detail, or if the particles' angles come from no reference.
+    Parameters
+    ----------
+    particles : ParticleSet
+    wanted : str, optional
+        A STAR file; the one beside the particles if None.
+
+    Returns
+    -------
+    noise : ParticleSet or None
+        None if there is none, if it was oriented by another reference or with other detail, or if the particles' angles
+        come from no reference.
+    sentences : list of str
+        For the user.
     """
     from ..io.particle_sets import read_particles
 
@@ -128,8 +149,22 @@ def _same_number(one: str, two: str) -> bool:
 def tested(
     particles: ParticleSet, curve: torch.Tensor, noise_curve: torch.Tensor | None, noise_count: int
 ) -> ReferenceTest:
-    """The ReferenceTest of a map. curve: (d // 2 + 1,) FSC of its halves. noise_curve: of `noise_count` images of
-    noise, or None."""
+    """The ReferenceTest of a map.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    curve : Tensor, (d // 2 + 1,)
+        FSC of its halves.
+    noise_curve : Tensor, (d // 2 + 1,), optional
+        FSC of the halves of a map of noise.
+    noise_count : int
+        Images of noise.
+
+    Returns
+    -------
+    ReferenceTest
+    """
     box, pixel_size = particles.box, particles.pixel_size
     column = particles.columns.get(COMPARED)
     compared = float(column[0]) if column else None

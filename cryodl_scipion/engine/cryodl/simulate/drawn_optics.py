@@ -14,7 +14,17 @@ from . import micrographs
 
 
 def random_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
-    """Optics of one micrograph of a SimulateParticlesConfig."""
+    """Optics of one micrograph.
+
+    Parameters
+    ----------
+    config : SimulateParticlesConfig
+    rng : numpy Generator
+
+    Returns
+    -------
+    Optics
+    """
     if not config.ctf_from:
         return micrographs.random_optics(config, rng)
     found = _optics_of(config.ctf_from, os.stat(config.ctf_from).st_mtime_ns)

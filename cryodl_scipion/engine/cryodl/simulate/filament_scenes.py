@@ -62,12 +62,16 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
 
     Parameters
     ----------
-    diameter_px
-        Of the stated diameter, in px.
-    rng
+    diameter_px : float, px
+        Of the stated diameter.
+    rng : numpy Generator
         Source of all choices.
-    side
-        Of the micrograph, in px.
+    side : int
+        Of the micrograph, px.
+
+    Returns
+    -------
+    FilamentScene
     """
     stated = float(np.exp(rng.uniform(*np.log(STATED))))
     width = diameter_px / stated
@@ -165,7 +169,19 @@ def draw_filament(
 
 
 def crossings(lines: list, width: float) -> np.ndarray:
-    """(n, 2) yx places at which two filaments cross or overlap: their centre lines come within 0.75 of a width."""
+    """Places at which two filaments cross or overlap: their centre lines come within 0.75 of a width.
+
+    Parameters
+    ----------
+    lines : list of ndarray, (n, 2)
+        yx px along each filament.
+    width : float, px
+
+    Returns
+    -------
+    ndarray, (n, 2)
+        yx px.
+    """
     from scipy.spatial import cKDTree
 
     found = [np.zeros((0, 2))]

@@ -51,7 +51,18 @@ class SimulatedMicrograph:
 
 
 def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
-    """Diameter in Å of the sphere around the middle that holds 99 % of the density."""
+    """Diameter of the sphere around the middle that holds 99 % of a density.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    float
+        Å.
+    """
     d, steps = density.shape[-1], 8  # per px of radius
     grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
     mass = torch.zeros(steps * d, dtype=torch.float64, device=density.device)
@@ -63,7 +74,17 @@ def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
 
 
 def random_optics(config: SimulateMicrographsConfig | SimulateParticlesConfig, rng: np.random.Generator) -> Optics:
-    """Optics within the ranges of a SimulateMicrographsConfig."""
+    """Optics within the ranges of a config.
+
+    Parameters
+    ----------
+    config : SimulateMicrographsConfig or SimulateParticlesConfig
+    rng : numpy Generator
+
+    Returns
+    -------
+    Optics
+    """
     mean = rng.uniform(config.defocus_min, config.defocus_max)
     half = rng.uniform(0, config.astigmatism) / 2
     return Optics(
@@ -89,11 +110,26 @@ def simulate_micrograph(
 ) -> SimulatedMicrograph:
     """One micrograph of randomly turned and placed particles.
 
-    density: (d, d, d) tensor, protein positive, or a Projector of it (quicker for several micrographs); all is computed
-    on its device. shape: (h, w) px. count: particles wanted; fewer if they do not fit beside each other, ice and
-    carbon.
-    snr: variance of the particles without noise, within their diameter, over the variance of the noise. rng: numpy
-    Generator. diameter_px: particle diameter. Returns SimulatedMicrograph.
+    Parameters
+    ----------
+    density : Tensor, (d, d, d), or Projector
+        Protein positive; a Projector of it is quicker for several micrographs. All is computed on its device.
+    pixel_size : float, Å/px
+    shape : tuple of int
+        (h, w), px.
+    count : int
+        Particles wanted; fewer if they do not fit beside each other, ice and carbon.
+    snr : float, variance ratio
+        Variance of the particles without noise, within their diameter, over the variance of the noise.
+    optics : Optics
+    rng : numpy Generator
+    diameter_px : float, px
+        Of the particles.
+    surroundings : Surroundings
+
+    Returns
+    -------
+    SimulatedMicrograph
     """
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them

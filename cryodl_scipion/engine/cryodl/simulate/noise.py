@@ -51,9 +51,11 @@ class MicroscopeNoise:
         return shaped_noise(1 + solvent, shape, rng, device)
 
     def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
+        """The noise of one micrograph: this one for all."""
         return self
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> None:
+        """Factors of the signal in Fourier space: none."""
         return None
 
 
@@ -78,6 +80,7 @@ class MeasuredNoise:
         return shaped_noise(self._on_grid(self.spectra[0], shape, device), shape, rng, device)
 
     def chosen(self, rng: np.random.Generator) -> MeasuredNoise:
+        """The noise of one micrograph: one of the measured spectra."""
         return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:
@@ -107,7 +110,13 @@ def shaped_noise(
 
 
 def bin_frequencies() -> np.ndarray:
-    """(BINS,) frequencies of a measured spectrum, cycles per px."""
+    """Frequencies of a measured spectrum.
+
+    Returns
+    -------
+    ndarray, (BINS,)
+        Cycles per px.
+    """
     return (np.arange(BINS) + 0.5) * CORNER / BINS
 
 
@@ -117,8 +126,23 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     Patches of 1.5 diameters overlap by half. Those that stand out in the band of frequencies where particles of this
     diameter have their signal, by more than chance (2 %) above the quietest tenth, are left out: particles, ice,
     carbon. Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
-    image: (h, w) float32 tensor or array. diameter_px: px. valid: (h, w) bool or None; patches with False are left out.
-    Returns (BINS,) float64 power, mean over the plane 1, at bin_frequencies(). Raises ValueError without any patch.
+
+    Parameters
+    ----------
+    image : Tensor or ndarray, (h, w) float32
+    diameter_px : float, px
+    valid : Tensor, (h, w) bool, optional
+        Patches with False are left out.
+
+    Returns
+    -------
+    ndarray, (BINS,) float64
+        Power at bin_frequencies(), its mean over the plane 1.
+
+    Raises
+    ------
+    ValueError
+        Without any patch.
     """
     image = torch.as_tensor(image, dtype=torch.float32)
     side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))

@@ -23,10 +23,27 @@ if typing.TYPE_CHECKING:
 def load_projector(
     structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu", resolution: float | None = None
 ) -> tuple[Projector, float, list[str]]:
-    """A structure ready to be projected into images of `box` px.
+    """A structure ready to be projected into images.
 
-    Arguments and the rest that is returned: see load_cube. Returns Projector, diameter in Å, and sentences for the
-    user.
+    Parameters
+    ----------
+    structure : str
+        Path of a map or model.
+    pixel_size : float, Å/px
+        Of the images.
+    box : int
+        px of the images.
+    device : torch.device
+    resolution : float, Å, optional
+        As for load_cube.
+
+    Returns
+    -------
+    projector : Projector
+    diameter : float
+        Å.
+    sentences : list of str
+        For the user.
     """
     density, diameter, notes = load_cube(structure, pixel_size, box, resolution)
     return Projector(density.to(device)), diameter, notes
@@ -53,15 +70,37 @@ def load_cube(
 
 
 def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
-    """(d, d, d) cut, or surrounded by zeros, to (box,) * 3: voxel d // 2 becomes voxel box // 2."""
+    """A density cut, or surrounded by zeros: voxel d // 2 becomes voxel box // 2.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    box : int
+        px.
+
+    Returns
+    -------
+    Tensor, (box, box, box)
+    """
     before = box // 2 - density.shape[-1] // 2
     after = box - density.shape[-1] - before
     return torch.nn.functional.pad(density, (before, after) * 3)
 
 
 def voxel_notes(structure: str, pixel_size: float) -> list[str]:
-    """Sentences if a map has other voxels than the images' pixels of `pixel_size` Å, or if protein is negative in it.
-    Models have none."""
+    """Sentences if a map has other voxels than the images' pixels, or if protein is negative in it. Models have none.
+
+    Parameters
+    ----------
+    structure : str
+        Path.
+    pixel_size : float, Å/px
+        Of the images.
+
+    Returns
+    -------
+    list of str
+    """
     if is_model(structure):
         return []
     voxel = _header(structure)[0]
@@ -101,9 +140,19 @@ def particle_images(
 ) -> torch.Tensor:
     """Noisy particle images of projections, protein bright, noise of variance 1.
 
-    clean: (n, box, box) tensor of projections, their scale such that the wanted SNR results (see signal_scale). optics:
-    n Optics. pixel_size: Å/px. rng: numpy Generator. noise: (..., r) power of the noise at the rings of fourier.shells,
-    scaled here to variance 1; None for white noise. Returns (n, box, box) tensor.
+    Parameters
+    ----------
+    clean : Tensor, (n, box, box)
+        Projections, their scale such that the wanted SNR results (see signal_scale).
+    optics : n Optics
+    pixel_size : float, Å/px
+    rng : numpy Generator
+    noise : Tensor, (..., r), optional
+        Power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None.
+
+    Returns
+    -------
+    Tensor, (n, box, box)
     """
     box = clean.shape[-1]
     seen = torch.fft.rfft2(clean) * ctf_of_optics(optics, box, pixel_size, clean.device)
@@ -117,7 +166,22 @@ def noise_images(
     power: torch.Tensor | None = None,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """(count, box, box) Gaussian noise of expected variance 1, white or with a radial power spectrum (..., r)."""
+    """Gaussian noise of expected variance 1.
+
+    Parameters
+    ----------
+    count : int
+    box : int
+        px.
+    rng : numpy Generator
+    power : Tensor, (..., r), optional
+        At the rings of fourier.shells; white noise if None.
+    device : torch.device
+
+    Returns
+    -------
+    Tensor, (count, box, box)
+    """
     white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
     if power is None:
         return white
@@ -138,9 +202,23 @@ def signal_scale(
 ) -> float:
     """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
 
-    angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without
-    noise, with their CTF, over the variance of the noise; the mean over the sample. diameter_px: px, of the circle
-    within which the images' variance is measured; None: the whole box.
+    The SNR is the variance of the images without noise, with their CTF, over the variance of the noise; the mean over
+    the sample.
+
+    Parameters
+    ----------
+    projector : Projector or Ensemble
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees, of a sample of the particles.
+    optics : n Optics
+    pixel_size : float, Å/px
+    snr : float, variance ratio
+    diameter_px : float, px, optional
+        Of the circle within which the images' variance is measured; the whole box if None.
+
+    Returns
+    -------
+    float
     """
     views = projector.project(angles)
     seen = torch.fft.irfft2(

@@ -113,9 +113,25 @@ def cut_particles(
     """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside
     of a circle.
 
-    image: (h, w) tensor. centres: (n, 2) yx px. box: px. radius: px of the circle that holds the particle.
-    Returns images (m, box, box) float32 array, the boxes' centres (m, 2) whole px, and whole (n,) bool: particles whose
-    box lies inside of the micrograph; of the others there is none.
+    Parameters
+    ----------
+    image : Tensor, (h, w)
+    centres : ndarray, (n, 2)
+        yx px.
+    box : int
+        px.
+    radius : float, px
+        Of the circle that holds the particle.
+    dark_protein : bool
+        Whether protein is dark in the image.
+
+    Returns
+    -------
+    images : ndarray, (m, box, box) float32
+    centres : ndarray, (m, 2)
+        The boxes' centres, whole px.
+    whole : ndarray, (n,) bool
+        Particles whose box lies inside of the micrograph; of the others there is none.
     """
     corners, places = box_corners(centres, box)
     whole = inside(corners, box, tuple(image.shape))

@@ -30,7 +30,17 @@ class PoolMember:
 
 
 def made_up(count: int, seed: int) -> list[PoolMember]:
-    """`count` made-up assemblies, always the same for a seed."""
+    """Made-up assemblies, always the same for a seed.
+
+    Parameters
+    ----------
+    count : int
+    seed : int
+
+    Returns
+    -------
+    list of PoolMember
+    """
     members = []
     for index in range(count):
         rng = np.random.default_rng((seed, 17, index))
@@ -41,9 +51,22 @@ def made_up(count: int, seed: int) -> list[PoolMember]:
 
 
 def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[str] = ()) -> list[PoolMember]:
-    """Structures of files (maps or models), without those whose file name (without extensions) is in leave_out.
+    """Structures of files (maps or models).
 
-    Raises ValueError as load_density, which names the file.
+    Parameters
+    ----------
+    paths : iterable of path
+    leave_out : collection of str
+        File names without extensions.
+
+    Returns
+    -------
+    list of PoolMember
+
+    Raises
+    ------
+    ValueError
+        As load_density, which names the file.
     """
     members = []
     for path in map(Path, paths):

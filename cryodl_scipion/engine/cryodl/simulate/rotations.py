@@ -23,10 +23,23 @@ def rotated(
 
     Summed over z the result is Projector.project(angles): place r of it holds the density at M (r - shift), M of
     rotation_matrices(angles), all counted from the middle voxels (side // 2).
-    density: (d, d, d) tensor, zyx; the result is on its device. angles: (n, 3) rot, tilt, psi in degrees. shifts_zyx:
-    (n, 3) voxels of the result, None for none. box: side of the results, that of the density if None. sampling: voxels
-    of the density per voxel of the result along each axis, see finer(); interpolation then blurs less.
-    Returns (n, box, box, box) float32 tensor.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+        zyx; the result is on its device.
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees.
+    shifts_zyx : ndarray, (n, 3), optional
+        Voxels of the result.
+    box : int, optional
+        Side of the results; that of the density if None.
+    sampling : int
+        Voxels of the density per voxel of the result along each axis, see finer(); interpolation then blurs less.
+
+    Returns
+    -------
+    Tensor, (n, box, box, box) float32
     """
     angles = np.asarray(angles, float).reshape(-1, 3)
     shifts = np.zeros((len(angles), 3)) if shifts_zyx is None else np.asarray(shifts_zyx, float).reshape(-1, 3)
@@ -55,9 +68,18 @@ def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, samp
 
 
 def finer(density: torch.Tensor, times: int) -> torch.Tensor:
-    """A density sampled `times` as finely, by its Fourier transform: (d, d, d) to (times * d,) * 3.
+    """A density sampled more finely, by its Fourier transform.
 
     Voxel i becomes voxel times * i. The density should fade before its cube's faces. Values stay as they are.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    times : int
+
+    Returns
+    -------
+    Tensor, (times d, times d, times d)
     """
     side = density.shape[-1]
     if times == 1:

@@ -23,7 +23,20 @@ def state_files(output: str, count: int) -> list[str]:
 
 
 def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
-    """Write the maps of all states.States, times `scale`; returns their paths."""
+    """Write the maps of all states.
+
+    Parameters
+    ----------
+    config : SimulateParticlesConfig
+    states : States
+    scale : float, no unit
+        Factor of the densities.
+
+    Returns
+    -------
+    list of str
+        Paths.
+    """
     paths = state_files(config.output, len(states))
     for path, density in zip(paths, states.densities):
         write_map(path, scale * density, config.pixel_size)
@@ -31,7 +44,18 @@ def write_states(config: SimulateParticlesConfig, states: States, scale: float) 
 
 
 def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of the particle table; none of a single state. numbers: (n,) state of each particle, 0-based."""
+    """Columns of the particle table; none of a single state.
+
+    Parameters
+    ----------
+    states : States
+    numbers : ndarray, (n,)
+        State of each particle, 0-based.
+
+    Returns
+    -------
+    dict of ndarray, (n,) each
+    """
     if len(states) == 1:
         return {}
     columns = {STATE: numbers + 1}

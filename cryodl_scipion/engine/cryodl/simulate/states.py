@@ -103,7 +103,21 @@ class Ensemble:
 
 
 def load_states(config: SimulateParticlesConfig) -> States:
-    """The States of a SimulateParticlesConfig. Raises ValueError that names the file or the option that is wrong."""
+    """The States of a config.
+
+    Parameters
+    ----------
+    config : SimulateParticlesConfig
+
+    Returns
+    -------
+    States
+
+    Raises
+    ------
+    ValueError
+        That names the file or the option that is wrong.
+    """
     if config.domain or config.left_out:
         states = _states_of_model(config)
     else:

@@ -32,12 +32,31 @@ def load_density(
 ) -> torch.Tensor:
     """The density of a structure in a cube, protein positive and solvent zero.
 
-    path: .mrc or .map (voxel size from its header; the middle of its box, voxel n // 2, becomes the cube's), or .pdb or
-    .cif (also .gz), of which the first assembly is built, its centre of mass in the middle.
-    pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None. centre:
-    (3,) xyz in Å of a model that goes to the middle, for several models in one frame; its own centre of mass if None.
-    Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file, also when the density would
-    be larger than the memory.
+    Of an atomic model the first assembly is built, its centre of mass in the middle. The middle of a map's box, voxel n
+    // 2, becomes the cube's.
+
+    Parameters
+    ----------
+    path : path
+        .mrc or .map (voxel size from its header), or .pdb or .cif (also .gz).
+    pixel_size : float, Å/px
+        Of the result.
+    resolution : float, Å, optional
+        Of the blur given to atoms; twice the pixel size if None.
+    centre : ndarray, (3,), optional
+        xyz in Å of a model that goes to the middle, for several models in one frame; its own centre of mass if None.
+
+    Returns
+    -------
+    Tensor, (d, d, d) float32
+        zyx, d even.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        That names the file, also when the density would be larger than the memory.
     """
     path = Path(path)
     if not path.exists():
@@ -50,12 +69,35 @@ def load_density(
 
 
 def is_model(path: Path | str) -> bool:
-    """True for the name of an atomic model's file."""
+    """Whether a name is that of an atomic model's file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    bool
+    """
     return str(path).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES)
 
 
 def structure_names(paths: typing.Sequence[str]) -> list[str]:
-    """Names of structures: their files' names without endings. Raises ValueError if two have the same."""
+    """Names of structures: their files' names without endings.
+
+    Parameters
+    ----------
+    paths : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If two have the same name.
+    """
     names: list[str] = []
     for path in paths:
         name = Path(path).name
@@ -68,7 +110,18 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
-    """Sum of the atomic numbers of a model, and their centre, (3,) xyz in Å."""
+    """Mass of a model, counted in atomic numbers, and its centre.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    mass : float
+    centre : ndarray, (3,)
+        xyz in Å.
+    """
     xyz, weight = _read_atoms(Path(path))
     return float(weight.sum()), np.average(xyz, axis=0, weights=weight)
 
@@ -155,7 +208,22 @@ def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
 
 
 def dark_notes(path: Path | str) -> list[str]:
-    """A sentence, in a list, if protein is negative in a map; load_density changes its sign. Models have none."""
+    """Whether protein is negative in a map; load_density changes its sign. Models have none.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
     if is_model(path):
         return []
     if not Path(path).exists():

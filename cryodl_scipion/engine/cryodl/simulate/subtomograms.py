@@ -45,7 +45,22 @@ class Truth:
 
 
 def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
-    """Structure of a file. Raises ValueError if it does not fit into the box."""
+    """The Structure of a file.
+
+    Parameters
+    ----------
+    path : str
+    config : SimulateSubtomogramsConfig
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ValueError
+        If it does not fit into the box.
+    """
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter > (config.box - 2) * config.pixel_size:
@@ -82,6 +97,7 @@ class SubtomogramSimulator:
 
     @property
     def at_a_time(self) -> int:
+        """Subtomograms that are made in one piece."""
         return max(1, CHUNK_VALUES // (len(self.tilts) * self.rows * self.width))
 
     def truth(self, indices: range) -> Truth:

@@ -17,7 +17,17 @@ PASSED, STOPPED = 0.4, 0.5  # cycles per px between which the ramp filter falls 
 
 
 def tilt_angles(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig) -> list[float]:
-    """Tilts in degrees from the least to the largest, both included where the step allows."""
+    """Tilts from the least to the largest, both included where the step allows.
+
+    Parameters
+    ----------
+    config : SimulateSubtomogramsConfig or SimulateTomogramsConfig
+
+    Returns
+    -------
+    list of float
+        Degrees.
+    """
     number = int(math.floor((config.tilt_max - config.tilt_min) / config.tilt_step + 1e-6)) + 1
     return [config.tilt_min + i * config.tilt_step for i in range(number)]
 

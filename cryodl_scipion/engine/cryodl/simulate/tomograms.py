@@ -51,7 +51,24 @@ class Placed:
 
 
 def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Particle:
-    """Particle of a file. Raises ValueError if it is larger than the tomogram."""
+    """The Particle of a file.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        Of its feature.
+    config : SimulateTomogramsConfig
+
+    Returns
+    -------
+    Particle
+
+    Raises
+    ------
+    ValueError
+        If it is larger than the tomogram.
+    """
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     for side, option in ((config.thickness, "thickness"), (config.size, "size")):
@@ -83,7 +100,17 @@ def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> 
 
 
 def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Particle]) -> list[str]:
-    """Names of the features, in the order of their labels 1, 2, ..."""
+    """Names of the features, in the order of their labels 1, 2, ...
+
+    Parameters
+    ----------
+    config : SimulateTomogramsConfig
+    particles : sequence of Particle
+
+    Returns
+    -------
+    list of str
+    """
     wanted = (config.vesicles + config.membranes, config.microtubules, config.filaments, config.fiducials)
     return [p.name for p in particles] + [name for name, count in zip(OTHERS, wanted) if count]
 
@@ -112,7 +139,25 @@ def fill_cell(
     rng: np.random.Generator,
     looks: Looks | None = None,
 ) -> tuple[Cell, Placed, dict[str, tuple[int, int]]]:
-    """A Cell with all that the config asks for, its Placed structures, and {feature: (placed, wanted)}."""
+    """A Cell with all that a config asks for.
+
+    Parameters
+    ----------
+    config : SimulateTomogramsConfig
+    particles : sequence of Particle
+    copies : sequence of int
+        Of each particle.
+    rng : numpy Generator
+    looks : Looks, optional
+        How what is no particle looks; the usual if None.
+
+    Returns
+    -------
+    cell : Cell
+    placed : Placed
+    counts : dict
+        {feature: (placed, wanted)}.
+    """
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
     looks = looks or usual_looks(config)
@@ -206,9 +251,22 @@ def photograph(
     rng: np.random.Generator,
     device: torch.device,
 ) -> torch.Tensor:
-    """(tilts, y, w) noisy tilt images of a cell's density, protein dark or bright as the config says.
+    """Noisy tilt images of a cell's density, protein dark or bright as the config says.
 
-    w is such that every voxel is in every image. The noise has variance 1, the same in all images."""
+    Parameters
+    ----------
+    density : ndarray, (z, y, x)
+    config : SimulateTomogramsConfig
+    tilts : sequence of float
+        Degrees.
+    rng : numpy Generator
+    device : torch.device
+
+    Returns
+    -------
+    Tensor, (tilts, y, w)
+        w is such that every voxel is in every image. The noise has variance 1, the same in all images.
+    """
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
     optics = random_defocus(config, rng) if config.defocus else None
@@ -233,7 +291,22 @@ def photograph(
 def reconstruct(
     images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1; and what it was divided by."""
+    """The tomogram of tilt images, its mean 0 and its standard deviation 1.
+
+    Parameters
+    ----------
+    images : Tensor, (tilts, y, w)
+        Of photograph.
+    config : SimulateTomogramsConfig
+    tilts : sequence of float
+        Degrees.
+
+    Returns
+    -------
+    tomogram : Tensor, (z, y, x)
+    scale : Tensor, no axes
+        What it was divided by.
+    """
     volume = back_projected(images, tilts, config.thickness, config.size)
     scale = volume.std().clamp(min=1e-12)
     return (volume - volume.mean()) / scale, scale
@@ -247,10 +320,27 @@ def reconstruct_halves(
     tilts: typing.Sequence[float],
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two (z, y, x) tomograms as of the even and the odd frames, whose mean is the tomogram.
+    """Two tomograms as of the even and the odd frames, whose mean is the tomogram.
 
-    images: of photograph, whose noise n has variance 1. tomogram, scale: reconstruct's of them. With another noise m
-    of the same strength, n + m and n - m are independent, and each has the noise of half of the exposure.
+    The noise n of the images has variance 1. With another noise m of the same strength, n + m and n - m are
+    independent, and each has the noise of half of the exposure.
+
+    Parameters
+    ----------
+    images : Tensor, (tilts, y, w)
+        Of photograph.
+    tomogram : Tensor, (z, y, x)
+        reconstruct's of them.
+    scale : Tensor, no axes
+        reconstruct's of them.
+    config : SimulateTomogramsConfig
+    tilts : sequence of float
+        Degrees.
+    rng : numpy Generator
+
+    Returns
+    -------
+    even, odd : Tensor, (z, y, x) each
     """
     other = torch.stack([noise(image.shape, rng, image.device) for image in images])
     difference = back_projected(other, tilts, config.thickness, config.size) / scale

@@ -56,10 +56,26 @@ def random_scene(
 ) -> Scene:
     """One micrograph of one structure.
 
-    density: (d, d, d) tensor, its widest extent `extent_px` voxels and about `extent` Å. other: densities in the same
-    voxels of which a few stray pieces are added, that are no particles. diameter_px: px of the stated particle
-    diameter. faint: particles hardly stand out from the noise, and most fields are crowded.
-    Returns Scene.
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    extent_px : int
+        Voxels of its widest extent.
+    extent : float, Å
+        Of its widest extent, about.
+    other : sequence of Tensor, (e, e, e) each
+        Densities in the same voxels of which a few stray pieces are added, that are no particles.
+    diameter_px : float, px
+        Of the stated particle diameter.
+    rng : numpy Generator
+    side : int
+        Of the micrograph, px.
+    faint : bool
+        Particles hardly stand out from the noise, and most fields are crowded.
+
+    Returns
+    -------
+    Scene
     """
     stated, sought = _stated(rng)
     zoom = diameter_px / (extent_px * stated)  # voxels -> px

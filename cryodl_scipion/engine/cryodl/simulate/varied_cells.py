@@ -43,8 +43,19 @@ def random_cell(
 ) -> VariedCell:
     """A VariedCell.
 
-    ribosomes, others: lists of tomograms.Particle at the pixel size (Å/px): ribosomes, and what is none. rng: numpy
-    Generator.
+    Parameters
+    ----------
+    ribosomes : sequence of Particle
+        At the pixel size.
+    others : sequence of Particle
+        That are no ribosomes.
+    pixel_size : float, Å/px
+    rng : numpy Generator
+    device : torch.device, optional
+
+    Returns
+    -------
+    VariedCell
     """
     config, looks = random_config(pixel_size, rng), random_looks(rng)
     particles, copies = _drawn(ribosomes, others, config, rng)
@@ -73,7 +84,7 @@ def _drawn(
     rng: np.random.Generator,
 ) -> tuple[list[Particle], list[int]]:
     """Particles and copies of them for a cell."""
-    chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.3), 3)]]
+    chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.15), 4)]]
     chosen += [others[k] for k in rng.permutation(len(others))[: rng.integers(0, 7)]]
     volume = WIDTH**2 * DEPTH
     copies = []
@@ -91,7 +102,7 @@ def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogr
         output="",
         pixel_size=pixel_size,
         size=2 * round(WIDTH / pixel_size / 2),
-        thickness=2 * round(DEPTH * rng.uniform(0.75, 1.1) / pixel_size / 2),
+        thickness=2 * round(DEPTH * rng.uniform(0.6, 1.25) / pixel_size / 2),
         vesicles=int(rng.choice([0, 1, 1, 2, 3, 5])),
         membranes=int(rng.choice([0, 0, 1, 1, 2])),
         microtubules=int(rng.choice([0, 0, 1, 2, 4, 7])),

@@ -256,7 +256,7 @@ def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_pa
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "1 pick in 1 micrograph" in said
-    assert "--background hand/removed" in said and "--uncertain hand/ignored" in said
+    assert "--coordinates hand" in said and "--start-from general" in said and "not confirmed" in said
     outputs = json.loads((tmp_path / "result.json").read_text())["outputs"]
     assert outputs["counts"] == {"a": 1} and outputs["removed"] == {"a": 1} and outputs["changed"] == ["a"]
 

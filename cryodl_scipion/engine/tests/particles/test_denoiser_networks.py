@@ -8,9 +8,10 @@ from torch import nn
 from cryodl.contract.networks import DENOISER_NETWORKS
 from cryodl.learning.networks.swin_conv import window_side
 from cryodl.particles.denoisers import denoiser_method
-from cryodl.particles.denoisers.blocks import WINDOW, Bottleneck, ImageAttention, ImageSwinConvBlock
+from cryodl.particles.denoisers.blocks import WINDOW, ImageAttention, ImageSwinConvBlock
 from cryodl.particles.denoisers.cgan import GeneratorUNet, depth
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
+from cryodl.particles.denoisers.gan_blocks import Bottleneck
 from cryodl.particles.denoisers.method import load_network
 from cryodl.particles.denoisers.swinconv import plan
 
@@ -102,78 +103,69 @@ def test_the_published_generator_has_the_published_layers():
     assert convolutions(network.encoder) == [(nn.Conv2d, a, b, 4, 2) for a, b in zip((1, *widths), widths)]
     backwards = zip(widths[:0:-1], widths[-2::-1])
     assert convolutions(network.decoder) == [(nn.ConvTranspose2d, a, b, 4, 2) for a, b in backwards]
-    blocks = lambda stage: sum(isinstance(m, Bottleneck) for m in stage)
-    assert [blocks(stage) for stage in network.encoder] == [2, 2, 2, 3, 3, 3]
-    assert [blocks(stage) for stage in network.refine] == [3, 3, 2, 2, 2]
+    assert [len(stage) for stage in network.encoder_blocks] == [3, 3, 3, 3, 2, 0]
+    assert [len(stage) for stage in network.decoder_blocks] == [2, 3, 3, 3, 3]
     kernels = [m.kernel_size[0] for m in Bottleneck(512).modules() if isinstance(m, nn.Conv2d)]
     narrow = [m.out_channels for m in Bottleneck(512).modules() if isinstance(m, nn.Conv2d)]
-    assert kernels == [1, 3, 1] and narrow == [128, 128, 512]
+    assert kernels == [1, 4, 1] and narrow == [128, 128, 512]
     assert not any(isinstance(m, nn.ReLU) for m in network.modules())
 
 
-def test_its_skips_are_added_and_its_output_lies_between_minus_one_and_one():
+def test_its_skips_are_what_was_normalised_before_elu_and_blocks_and_are_added():
     torch.manual_seed(0)
     network = GeneratorUNet(32).eval()
     seen = {}
-    network.encoder[0].register_forward_hook(lambda m, given, out: seen.__setitem__("skip", out))
+    network.encoder[0][1].register_forward_hook(lambda m, given, out: seen.__setitem__("skip", out))
     network.decoder[-1].register_forward_hook(lambda m, given, out: seen.__setitem__("up", out))
-    network.refine[-1].register_forward_hook(lambda m, given, out: seen.__setitem__("sum", given[0]))
+    network.decoder_blocks[-1].register_forward_hook(lambda m, given, out: seen.__setitem__("sum", given[0]))
     with torch.no_grad():
         output = network(100 * torch.randn(3, 1, 32, 32))
-    assert torch.equal(seen["sum"], seen["skip"] + seen["up"])
+    assert torch.equal(seen["sum"], nn.functional.elu(seen["skip"] + seen["up"]))
     assert 0 < output.abs().max() <= 1
 
 
-@pytest.mark.parametrize("box, layers, smallest", [(32, 4, 2), (64, 5, 2), (128, 6, 2), (256, 6, 4), (512, 6, 8)])
+def test_one_particles_answer_does_not_depend_on_its_neighbours():
+    torch.manual_seed(0)
+    network, images = GeneratorUNet(32), torch.randn(3, 1, 32, 32)
+    with torch.no_grad():
+        together, alone = network.train()(images), network.eval()(images[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_the_condition_is_an_8_bit_image_between_minus_one_and_one():
+    images = torch.randn(2, 1, 32, 32) * torch.tensor([1.0, 50.0])[:, None, None, None]
+    given = GeneratorUNet(32).prepare(images, None)
+    assert torch.equal(given.amin((1, 2, 3)), -torch.ones(2)) and torch.equal(given.amax((1, 2, 3)), torch.ones(2))
+    levels = (given + 1) * 127.5
+    assert (levels - levels.round()).abs().max() < 1e-3
+    assert torch.isfinite(GeneratorUNet(32).prepare(torch.zeros(1, 1, 32, 32), None)).all()
+
+
+@pytest.mark.parametrize("box, layers, smallest", [(32, 3, 4), (64, 4, 4), (128, 5, 4), (256, 6, 4), (512, 6, 8)])
 def test_its_depth_follows_the_box(box, layers, smallest):
     assert depth(box) == layers and box // 2**layers == smallest
 
 
-# a bottleneck block of c channels, c / 4 inside: c^2 / 4 + 9 c^2 / 16 + c^2 / 4 weights, and batch norms of c / 4,
-# c / 4 and c channels
-BLOCK = {64: 4352 + 192, 128: 17408 + 384, 256: 69632 + 768, 512: 278528 + 1536}
+# a bottleneck block of c channels, c / 4 inside: c^2 / 4 + 16 c^2 / 16 + c^2 / 4 weights, and norms of c / 4, c / 4 and
+# c channels
+BLOCK = {64: 6144 + 192, 128: 24576 + 384, 256: 98304 + 768, 512: 393216 + 1536}
 NORM = {c: 2 * c for c in BLOCK}
 
 
 def test_the_generator_has_the_weights_counted_by_hand():
     up = {(a, b): 16 * a * b + NORM[b] for a in BLOCK for b in BLOCK}
-    encoder = (
-        (16 * 64 + 64)
-        + up[64, 128]
-        + up[128, 256]
-        + up[256, 512]
-        + 2 * up[512, 512]
-        + 2 * (BLOCK[64] + BLOCK[128] + BLOCK[256])
-        + 9 * BLOCK[512]
-    )
-    decoder = (
-        2 * up[512, 512]
-        + up[512, 256]
-        + up[256, 128]
-        + up[128, 64]
-        + 6 * BLOCK[512]
-        + 2 * (BLOCK[256] + BLOCK[128] + BLOCK[64])
-        + (16 * 64 + 1)
-    )
-    assert weights(GeneratorUNet(256)) == encoder + decoder == 26863041
+    shared = 2 * up[512, 512] + 3 * (BLOCK[64] + BLOCK[128] + BLOCK[256] + BLOCK[512]) + 2 * BLOCK[512]
+    encoder = 16 * 64 + NORM[64] + up[64, 128] + up[128, 256] + up[256, 512] + shared
+    decoder = up[512, 256] + up[256, 128] + up[128, 64] + (16 * 64 + 1) + shared
+    assert weights(GeneratorUNet(256)) == encoder + decoder
 
 
 def test_the_discriminator_decides_on_26_by_26_patches_and_has_the_weights_counted_by_hand():
     with torch.device("meta"):
         assert PatchDiscriminator()(torch.empty(1, 1, 256, 256), torch.empty(1, 1, 256, 256)).shape == (1, 1, 26, 26)
-    count = (
-        (16 * 2 * 64 + 64)
-        + 16 * 64 * 128
-        + NORM[128]
-        + 16 * 128 * 256
-        + NORM[256]
-        + 16 * 256 * 512
-        + NORM[512]
-        + 16 * 512 * 512
-        + NORM[512]
-        + 2 * (BLOCK[64] + BLOCK[128] + BLOCK[256] + 2 * BLOCK[512])
-        + 513
-    )
+    widths = (2, 64, 128, 256, 512, 512)
+    count = sum(16 * a * b + NORM[b] for a, b in zip(widths, widths[1:]))
+    count += 2 * BLOCK[64] + 2 * BLOCK[128] + 3 * BLOCK[256] + 2 * BLOCK[512] + (16 * 512 + 1)
     assert weights(PatchDiscriminator()) == count
     assert [map_side(box) for box in (64, 128, 256, 512)] == [2, 10, 26, 58]
 
@@ -181,7 +173,7 @@ def test_the_discriminator_decides_on_26_by_26_patches_and_has_the_weights_count
 @pytest.mark.parametrize("box", [32, 50, 64, 100])
 def test_the_discriminator_judges_a_single_small_particle(box):
     torch.manual_seed(0)
-    judge = PatchDiscriminator(box).train()  # batch normalisation needs more than one place
+    judge = PatchDiscriminator(box).train()
     logits = judge(torch.randn(1, 1, box, box), torch.randn(1, 1, box, box))
     assert logits.shape[-1] > 1 and torch.isfinite(logits).all()
 

@@ -12,8 +12,9 @@ from synthetic import write_mrc
 from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.model import read_model, write_model
+from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.segmenters import load_segmenter
-from cryodl.tomograms.segmenters.noise_control import same_spectrum
+from cryodl.tomograms.segmenters.noise_control import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.segmenter import joined
 
 CPU = torch.device("cpu")
@@ -64,6 +65,34 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     assert any("may be noise" in warning for warning in result.warnings)
     record = json.loads((tmp_path / "out/segment.json").read_text())
     assert record["tomograms"]["a"]["noise"]["blob"]["noise"] == 1.0
+
+
+def test_a_boundary_is_raised_to_where_noise_hardly_reaches_and_no_farther_than_a_tenth_of_what_is_found():
+    noise, found = torch.linspace(0, 0.8, 1000), torch.linspace(0, 1, 1000)
+    answer = NoiseAnswer.none(0.5).with_scores(noise, found)
+    parts = answer.parts(0.01)  # at most 1 % of the noise, or a tenth of what is found
+    assert parts["boundary"] == pytest.approx(0.777, abs=0.01) and parts["noise_before"] == pytest.approx(
+        0.375, abs=2e-3
+    )
+    assert parts["noise"] <= 0.1 * parts["tomogram"] and parts["voxels"] == 1000
+    assert answer.parts(None) == answer.parts(1.0) == {"noise": 0.375, "tomogram": 0.5, "voxels": 1000}
+    drawn = lowered(found.clone(), parts["raised"]) >= 0.5
+    assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=2e-3)
+
+
+def test_what_is_no_stronger_than_in_noise_is_not_drawn(tmp_path, capsys):
+    write_mrc(tmp_path / "a.mrc", noise((12, 48, 48)), 10.0)
+    write_segmenter(tmp_path / "model", calibration=[0.0, 3.0])  # everything is the feature
+    command = ["segment", "--tomograms", str(tmp_path / "a.mrc"), "--model", str(tmp_path / "model"), "--device", "cpu"]
+    command += ["--noise-limit", "0.05", "--output", str(tmp_path / "out"), "--result", str(tmp_path / "r.json")]
+    assert main(command) == 0
+    result = Result.read(tmp_path / "r.json")
+    parts = result.outputs["noise"]["a"]["blob"]
+    assert parts["noise"] == 0 and parts["noise_before"] == 1 and parts["boundary"] > 0.95
+    assert (Tomogram(result.outputs["files"]["a"]["blob"]).raw() < 0.5).all()
+    assert any("take it for not found" in warning for warning in result.warnings)
+    assert main([*command[:-4], "--output", str(tmp_path / "out"), "--noise-limit", "100"]) != 0
+    assert "limit of what is found in noise (--noise-limit)" in capsys.readouterr().err
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):

@@ -14,8 +14,11 @@ from cryodl.core.optics import Optics
 from cryodl.io.model import read_model, shipped_models
 from cryodl.simulate import varied_cells
 from cryodl.simulate.tilt_microscope import moved, seen, seen_on_slope
+from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.card import weights_of
-from cryodl.tomograms.pretraining.task import Cells, CellsTask, phase_randomised
+from cryodl.tomograms.pretraining.cells import warped
+from cryodl.tomograms.pretraining.noise import noise_like, smoothed
+from cryodl.tomograms.pretraining.task import Cells, CellsTask
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
 
 
@@ -42,11 +45,29 @@ def test_settings_are_spread_over_what_microscopes_do():
     assert {c.contrast for c in configs} == {"dark", "bright"} and {c.ctf_gradient for c in configs} == {True, False}
 
 
-def test_noise_made_of_an_image_keeps_its_spectrum():
+def test_noise_that_is_learnt_from_has_other_places_and_the_filters_spectrum():
     image = torch.from_numpy(lopsided_density(20))
-    made = phase_randomised(image, np.random.default_rng(0))
-    assert torch.allclose(torch.fft.rfftn(made).abs(), torch.fft.rfftn(image).abs(), atol=1e-2)
-    assert abs(float(torch.corrcoef(torch.stack([made.ravel(), image.ravel()]))[0, 1])) < 0.5
+    for seed in range(12):
+        made = noise_like(image, np.random.default_rng(seed))
+        assert made.shape == image.shape and torch.isfinite(made).all()
+        assert abs(float(torch.corrcoef(torch.stack([made.ravel(), image.ravel()]))[0, 1])) < 0.5
+    white = torch.randn(24, 24, 24, generator=torch.Generator().manual_seed(0))
+    soft = smoothed(white, (1, 1, 3), tilt=60.0)
+    assert soft.std() == pytest.approx(1, rel=1e-3) and abs(soft.mean()) < 1e-3
+    power = torch.fft.rfftn(soft).abs()
+    assert power[6:12, :, 0].max() < 1e-3 < power[0, 1:4, 0].min()  # the wedge: along z
+    along = lambda axis: float((soft * soft.roll(1, axis)).mean())
+    assert along(2) > along(1)
+
+
+def test_a_warped_ribosome_is_another_one_of_the_same_mass():
+    density = torch.from_numpy(lopsided_density(24)).float()
+    one = Particle("ribosome", density, 12, 0.5)
+    two = warped(one, 0, 10.0, np.random.default_rng(0))
+    assert two.density.shape == density.shape and two.name != one.name
+    assert float(two.density.sum()) == pytest.approx(float(density.sum()), rel=1e-4)
+    alike = float(torch.corrcoef(torch.stack([two.density.ravel(), density.ravel()]))[0, 1])
+    assert 0.5 < alike < 0.99
 
 
 def test_an_image_is_moved_by_what_is_asked():

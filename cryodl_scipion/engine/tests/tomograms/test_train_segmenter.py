@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-segmenter` from volumes and annotations to a model folder, and the inputs that it refuses."""
 
+import json
 import shutil
 
 import numpy as np
@@ -69,6 +70,13 @@ def test_the_same_seed_repeats_a_training(trained):
 
 def test_a_training_can_start_from_a_model_of_its_network_and_pixel_size(trained, capsys):
     assert train(trained, "--start-from", str(trained / "model"), output="further", steps=1) == 0
+    begun = json.loads((trained / "further/card.json").read_text())
+    assert begun["start"]["name"] == str(trained / "model") and begun["start"]["validation"]["dice"] > 0
+    if begun["start"]["kept"]:  # one step hardly makes it better
+        assert "is no better than" in capsys.readouterr().err
+        assert begun["calibration"] == pytest.approx(
+            json.loads((trained / "model/card.json").read_text())["calibration"]
+        )
     text = refused(trained, capsys, "--start-from", str(trained / "model"), "--network", "unet2d", output="x")
     assert "has the network unet, but this training has unet2d" in text
     text = refused(trained, capsys, "--start-from", str(trained / "model"), "--working-pixel-size", "20", output="y")

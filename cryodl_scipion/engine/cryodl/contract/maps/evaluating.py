@@ -4,7 +4,7 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, threads_field
+from ..fields import Paths, device_field, json_field, output_folder_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field
@@ -62,18 +62,17 @@ class EvaluateMapConfig:
     )
     resolution: typing.Optional[float] = _model_resolution_field()
     pixel_size: typing.Optional[float] = map_pixel_size_field()
-    output: typing.Optional[str] = param(
+    output: typing.Optional[str] = output_folder_field(
         "Folder for evaluation.json, tables and pictures. It must not exist.",
         default=None,
-        label="Output folder",
-        path="folder",
         none_means="figures are printed only",
     )
-    json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+    json: bool = json_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.improver and not self.half_maps:
             return ["The half-map test (--improver) needs the half-maps (--half-maps)."]
         return half_map_problems(self)
@@ -118,7 +117,7 @@ class CompareModelsConfig:
         path="file",
         none_means="figures are printed only",
     )
-    json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+    json: bool = json_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,9 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, threads_field
+from ..fields import Paths, batch_field, device_field, model_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
+from ..search_fields import resolution_field
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_field
 
 
@@ -23,18 +24,13 @@ class ImproveMapConfig:
         path="file",
         none_means="the input's name with _improved, in the current folder",
     )
-    model: str = param(
-        "Folder of a map improver, or the name of a shipped one.", default="improver", label="Model", path="model"
-    )
+    model: str = model_field("Folder of a map improver, or the name of a shipped one.", default="improver")
     pixel_size: typing.Optional[float] = map_pixel_size_field()
-    resolution: typing.Optional[float] = param(
+    resolution: typing.Optional[float] = resolution_field(
         "Resolution of the map. Outside the range that the model was trained for, the map is left as it is.",
-        default=None,
-        label="Resolution",
-        unit="Å",
+        "FSC 0.143 of the half-maps; without half-maps a rough estimate from the map",
         minimum=1,
         maximum=100,
-        none_means="FSC 0.143 of the half-maps; without half-maps a rough estimate from the map",
     )
     mask: typing.Optional[str] = mask_field()
     mask_structure: typing.Optional[str] = param(
@@ -69,19 +65,14 @@ class ImproveMapConfig:
         maximum=44,
         expert=True,
     )
-    batch_size: typing.Optional[int] = param(
-        "Boxes that go through the network at a time.",
-        default=None,
-        label="Batch size",
-        minimum=1,
-        maximum=1024,
-        none_means="what suits the device",
-        expert=True,
+    batch_size: typing.Optional[int] = batch_field(
+        "Boxes that go through the network at a time.", None, maximum=1024, none_means="what suits the device"
     )
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if not self.map and not self.half_maps:
             return ["There is nothing to improve: give a map (--map) or two half-maps (--half-maps)."]
         return half_map_problems(self)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..fields import output_folder_field
 from ..outputs import Outputs, output
 from ..params import param
 from .map_fields import resolution_problems
@@ -19,11 +20,9 @@ class ListPairsConfig:
         label="List of ids",
         path="file",
     )
-    output: str = param(
-        "Folder for addresses.txt, one address per line, and pairs.csv; the files are to be downloaded "
-        "there. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for addresses.txt, one address per line, and pairs.csv; the files are to be downloaded there. It must "
+        "not exist."
     )
     resolution_min: float = param(
         "Finest resolution to take.", default=3.0, label="Finest resolution", unit="Å", minimum=0.5, maximum=50
@@ -33,6 +32,7 @@ class ListPairsConfig:
     )
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return resolution_problems(self)
 
 

@@ -7,6 +7,7 @@ from ..params import param
 
 
 def map_field(help: str, optional: bool = False, label: str = "Map") -> typing.Any:
+    """A parameter that is a map. help: its first sentence."""
     text = help + " MRC, protein positive; the header's pixel size, origin and axes are used."
     if optional:
         return param(text, default=None, label=label, path="file", none_means="none")
@@ -14,16 +15,19 @@ def map_field(help: str, optional: bool = False, label: str = "Map") -> typing.A
 
 
 def half_maps_field() -> typing.Any:
+    """The parameter `half_maps`."""
     return param("The two half-maps, unmasked and unsharpened.", default=(), label="Half-maps", path="file")
 
 
 def half_map_problems(config: typing.Any) -> typing.List[str]:
+    """Sentences about a config's half-maps, which come in pairs."""
     if len(config.half_maps) in (0, 2):
         return []
     return [f"There are {len(config.half_maps)} half-maps (--half-maps); give both, or none."]
 
 
 def mask_field() -> typing.Any:
+    """The parameter `mask`."""
     return param(
         "Mask on the grid of the map: 1 inside, 0 outside.",
         default=None,
@@ -34,6 +38,7 @@ def mask_field() -> typing.Any:
 
 
 def map_pixel_size_field() -> typing.Any:
+    """The parameter `pixel_size` of maps."""
     return param(
         "Pixel size of the map, where its header is wrong or says nothing.",
         default=None,
@@ -46,6 +51,7 @@ def map_pixel_size_field() -> typing.Any:
 
 
 def resolution_problems(config: typing.Any) -> typing.List[str]:
+    """Sentences about a config's range of resolutions."""
     if config.resolution_max >= config.resolution_min:
         return []
     return [

@@ -4,9 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import seed_field, threads_field
+from ..fields import output_file_field, seed_field, threads_field
 from ..outputs import Outputs, output
 from ..params import param
+from ..simulation_fields import box_size_field, new_pixel_size_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,23 +22,13 @@ class SimulateHalfMapsConfig:
         minimum=1.5,
         maximum=20,
     )
-    output: str = param(
-        "PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's "
-        "density without noise and blur), _model.pdb or .cif (in the frame of the maps).",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's density without noise "
+        "and blur), _model.pdb or .cif (in the frame of the maps)."
     )
-    pixel_size: float = param(
-        "Pixel size of the maps.", default=1.0, label="Pixel size", unit="Å/px", minimum=0.2, maximum=10
-    )
-    box: typing.Optional[int] = param(
-        "Side of the cubes.",
-        default=None,
-        label="Box size",
-        unit="px",
-        minimum=16,
-        maximum=1024,
-        none_means="the structure with 20 Å of solvent on each side",
+    pixel_size: float = new_pixel_size_field("Pixel size of the maps.", default=1.0, minimum=0.2, maximum=10)
+    box: typing.Optional[int] = box_size_field(
+        "Side of the cubes.", maximum=1024, default=None, none_means="the structure with 20 Å of solvent on each side"
     )
     b_factor: float = param(
         "B-factor that the maps are blurred by, as they come out of a reconstruction.",

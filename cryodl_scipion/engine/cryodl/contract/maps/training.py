@@ -4,17 +4,20 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, threads_field
+from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import IMPROVER_NETWORKS
-from ..outputs import Details, Outputs, output
+from ..outputs import output
 from ..params import param
+from ..simulation_fields import leave_out_field
 from ..training_fields import (
+    TrainingOutputs,
     batch_size_field,
     learning_rate_field,
     model_folder_field,
     patience_field,
     start_from_field,
     steps_field,
+    validation_fraction_field,
 )
 from .map_fields import resolution_problems
 
@@ -38,17 +41,14 @@ class TrainMapImproverConfig:
         label="Structures to simulate from",
         path="file",
     )
-    leave_out: Paths = param(
-        "Names of structures' files (without extensions) not to learn from, for tests on "
-        "molecules that the network never saw; similar proteins are left out with them.",
-        default=(),
-        label="Leave out",
+    leave_out: Paths = leave_out_field(
+        "Names of structures' files (without extensions) not to learn from, for tests on molecules that the network "
+        "never saw; similar proteins are left out with them."
     )
-    network: str = param(
+    network: str = network_field(
         "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
         "meant for a GPU.",
-        default="fast",
-        label="Network",
+        "fast",
         choices=IMPROVER_NETWORKS,
     )
     simulated: int = param(
@@ -132,13 +132,8 @@ class TrainMapImproverConfig:
     start_from: typing.Optional[str] = start_from_field("Map improver")
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
-    validation_fraction: float = param(
-        "Part of the molecules kept for validation; similar ones stay together.",
-        default=0.2,
-        label="Validation fraction",
-        minimum=0.05,
-        maximum=0.5,
-        expert=True,
+    validation_fraction: float = validation_fraction_field(
+        "Part of the molecules kept for validation; similar ones stay together."
     )
     batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -147,6 +142,7 @@ class TrainMapImproverConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = []
         if not self.pairs and not self.structures:
             problems.append(
@@ -162,11 +158,8 @@ class TrainMapImproverConfig:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainMapImproverOutputs(Outputs):
+class TrainMapImproverOutputs(TrainingOutputs):
     """What `train-map-improver` made."""
 
-    model: str = output("Model folder.", path="folder")
-    validation: Details = output("Measures on the validation data, by name.")
-    stop_reason: str = output("Why the training ended.")
     maps: int = output("Training maps.")
     grid: float = output("Pixel size that the network works at.", unit="Å/px")

@@ -4,9 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
+from .pick_fields import particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,17 +16,11 @@ class AssessMicrographsConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of a circle that just holds the particle; contamination is judged at this scale.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of a circle that just holds the particle; contamination is judged at this scale."
     )
-    output: str = param(
-        "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. A stopped run continues here.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. A stopped run continues here."
     )
     coordinates: typing.Optional[str] = param(
         "Folder (or file) with picks and their scores.",

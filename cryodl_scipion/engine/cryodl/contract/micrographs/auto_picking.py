@@ -4,9 +4,20 @@
 import dataclasses
 import typing
 
-from ..fields import CONTRASTS, Paths, device_field, micrographs_field, names_field, pixel_size_field, threads_field
+from ..fields import (
+    Paths,
+    device_field,
+    micrographs_field,
+    model_field,
+    names_field,
+    output_folder_field,
+    pixel_size_field,
+    seed_field,
+    threads_field,
+)
 from ..outputs import output
 from ..params import param
+from .pick_fields import border_field, micrograph_contrast_field, particle_diameter_field, pick_threshold_field
 from .picking import PickOutputs
 
 
@@ -16,23 +27,15 @@ class AutoPickConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    output: str = param(
-        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model "
-        "(model). A stopped run continues here.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). A stopped run "
+        "continues here."
     )
-    particle_diameter: typing.Optional[float] = param(
-        "Diameter of a circle that just holds the particle.",
-        default=None,
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
-        none_means="a general model finds it in the micrographs",
+    particle_diameter: typing.Optional[float] = particle_diameter_field(
+        default=None, none_means="a general model finds it in the micrographs"
     )
-    model: str = param(
-        "Model to begin with: a folder or a shipped model.", default="general", label="First model", path="model"
+    model: str = model_field(
+        "Model to begin with: a folder or a shipped model.", default="general", label="First model"
     )
     rounds: int = param(
         "Most rounds of training on the micrographs' own picks; it stops earlier when a round is no better.",
@@ -47,6 +50,14 @@ class AutoPickConfig:
         label="Training micrographs",
         minimum=2,
         maximum=1000,
+    )
+    corrections: typing.Optional[str] = param(
+        "Folder of picks that were corrected by hand (pick-by-hand). What a human is certain of teaches in every "
+        "round, beside the confident picks.",
+        default=None,
+        label="Corrected picks",
+        path="folder",
+        none_means="the rounds learn from their own picks alone",
     )
     confident: float = param(
         "Picks with at least this score teach as particles, places with less than 1 minus it as "
@@ -66,34 +77,13 @@ class AutoPickConfig:
         none_means="200",
         expert=True,
     )
-    threshold: typing.Optional[float] = param(
-        "Picks with a lower score are left out. 0 keeps every candidate.",
-        default=None,
-        label="Score threshold",
-        minimum=0,
-        maximum=1,
-        none_means="the last model's",
+    threshold: typing.Optional[float] = pick_threshold_field("the last model's")
+    contrast: str = micrograph_contrast_field(
+        "Whether protein is darker or brighter than its surroundings. auto: a general model compares both on some "
+        "micrographs, another model has its own."
     )
-    contrast: str = param(
-        "Whether protein is darker or brighter than its surroundings. auto: a general model compares "
-        "both on some micrographs, another model has its own.",
-        default="auto",
-        label="Contrast",
-        choices=CONTRASTS,
-        expert=True,
-    )
-    border: float = param(
-        "Picks whose centre is nearer than this to the micrograph's edge are left out.",
-        default=0.0,
-        label="Border",
-        unit="Å",
-        minimum=0,
-        maximum=10000,
-        expert=True,
-    )
-    seed: int = param(
-        "Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True
-    )
+    border: float = border_field()
+    seed: int = seed_field()
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()

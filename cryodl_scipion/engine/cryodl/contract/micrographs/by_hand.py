@@ -7,6 +7,7 @@ import typing
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
+from .pick_fields import particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +16,8 @@ class PickByHandConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of the circles: one that just holds the particle.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the circles: one that just holds the particle."
     )
     coordinates: str = param(
         "Folder of the picks, one <micrograph>.star each; what is there already is shown and can be corrected.",

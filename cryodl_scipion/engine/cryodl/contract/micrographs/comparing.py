@@ -4,51 +4,39 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, pixel_size_field
+from ..fields import Paths, json_field, output_folder_field, pixel_size_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
+from .pick_fields import (
+    border_problems,
+    border_px_field,
+    particle_diameter_field,
+    pick_sets_field,
+    picks_field,
+    scored_micrographs_field,
+    tolerance_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatePicksConfig:
     """Compare picks with reference coordinates, matched one to one."""
 
-    coordinates: str = param(
-        "Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder"
-    )
+    coordinates: str = picks_field()
     reference: str = param("Folder (or file) with the reference coordinates.", label="Reference", path="folder")
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of the particle; a pick counts within `tolerance` times its half.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; a pick counts within `tolerance` times its half."
     )
-    tolerance: float = param(
-        "Largest distance of a matched pair, in particle radii. At 1 even mirrored picks score on "
-        "dense micrographs; 0.5 is the strict rule.",
-        default=0.5,
-        label="Tolerance",
-        unit="radii",
-        minimum=0.01,
-        maximum=10,
+    tolerance: float = tolerance_field(
+        "Largest distance of a matched pair, in particle radii. At 1 even mirrored picks score on dense micrographs; "
+        "0.5 is the strict rule."
     )
-    micrographs: Paths = param(
-        "Micrographs to score (glob, files or list file); their sizes are needed for a border. "
-        "Without them, all that have a reference are scored.",
-        default=(),
-        label="Micrographs",
-        path="file",
+    micrographs: Paths = scored_micrographs_field(
+        "Micrographs to score (glob, files or list file); their sizes are needed for a border. Without them, all that "
+        "have a reference are scored."
     )
-    border: float = param(
-        "Picks and reference nearer than this to the edge are left out. Needs the micrographs.",
-        default=0.0,
-        label="Border",
-        unit="px",
-        minimum=0,
-        maximum=100000,
-    )
+    border: float = border_px_field()
     threshold: float = param(
         "Picks with a lower score are left out of precision, recall and f1.",
         default=0.0,
@@ -56,33 +44,21 @@ class EvaluatePicksConfig:
         minimum=-1e9,
         maximum=1e9,
     )
-    json: bool = param("Print one JSON object instead of a table.", default=False, label="JSON")
+    json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
-        if self.border > 0 and not self.micrographs:
-            return [
-                "Border (--border) is set but Micrographs (--micrographs) is not; their sizes are needed to know "
-                "where the edge is."
-            ]
-        return []
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        return border_problems(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparePicksConfig:
     """Compare several sets of picks with a reference, and with each other."""
 
-    picks: Paths = param(
-        "Two or more sets of picks: folders (or files), each as it is or as name=folder.",
-        label="Sets of picks",
-        path="folder",
-    )
+    picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of the particle; picks match within `tolerance` times its half.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; picks match within `tolerance` times its half."
     )
     reference: typing.Optional[str] = param(
         "Folder (or file) with reference coordinates.",
@@ -91,50 +67,25 @@ class ComparePicksConfig:
         path="folder",
         none_means="the sets are only compared with each other",
     )
-    tolerance: float = param(
-        "Largest distance of a matched pair, in particle radii.",
-        default=0.5,
-        label="Tolerance",
-        unit="radii",
-        minimum=0.01,
-        maximum=10,
+    tolerance: float = tolerance_field("Largest distance of a matched pair, in particle radii.")
+    micrographs: Paths = scored_micrographs_field(
+        "Micrographs to compare on (glob, files or list file); their sizes are needed for a border. Without them, all "
+        "that have a reference (or any pick) count."
     )
-    micrographs: Paths = param(
-        "Micrographs to compare on (glob, files or list file); their sizes are needed for a "
-        "border. Without them, all that have a reference (or any pick) count.",
-        default=(),
-        label="Micrographs",
-        path="file",
+    border: float = border_px_field()
+    output: typing.Optional[str] = output_folder_field(
+        "Folder for comparison.json, curves.png and agreement.png.", default=None, none_means="nothing is written"
     )
-    border: float = param(
-        "Picks and reference nearer than this to the edge are left out. Needs the micrographs.",
-        default=0.0,
-        label="Border",
-        unit="px",
-        minimum=0,
-        maximum=100000,
-    )
-    output: typing.Optional[str] = param(
-        "Folder for comparison.json, curves.png and agreement.png.",
-        default=None,
-        label="Output folder",
-        path="folder",
-        none_means="nothing is written",
-    )
-    json: bool = param("Print one JSON object instead of a table.", default=False, label="JSON")
+    json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.picks) < (1 if self.reference else 2):
             return [
                 "Sets of picks (--picks) has one set and there is no Reference (--reference); give at least two "
                 "sets, or a reference."
             ]
-        if self.border > 0 and not self.micrographs:
-            return [
-                "Border (--border) is set but Micrographs (--micrographs) is not; their sizes are needed to know "
-                "where the edge is."
-            ]
-        return []
+        return border_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,31 +4,23 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, pixel_size_field
+from ..fields import Paths, output_folder_field, pixel_size_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
+from .pick_fields import particle_diameter_field, pick_sets_field, tolerance_field
 
 
 @dataclasses.dataclass(frozen=True)
 class ConsensusPicksConfig:
     """Combine several sets of picks: keep what several of them found."""
 
-    picks: Paths = param(
-        "Two or more sets of picks: folders (or files), each as it is or as name=folder.",
-        label="Sets of picks",
-        path="folder",
-    )
+    picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of the particle; picks of different sets are the same particle within `tolerance` times its half.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; picks of different sets are the same particle within `tolerance` times its "
+        "half."
     )
-    output: str = param(
-        "Folder for one <micrograph>.star each. It must not exist.", label="Output folder", path="folder"
-    )
+    output: str = output_folder_field("Folder for one <micrograph>.star each. It must not exist.")
     rule: str = param(
         "at-least: particles that at least so many sets found. score: particles whose score, summed over "
         "the sets and divided by their number, reaches the least score.",
@@ -44,16 +36,10 @@ class ConsensusPicksConfig:
         minimum=0,
         maximum=1,
     )
-    tolerance: float = param(
-        "Largest distance of picks of the same particle, in particle radii.",
-        default=0.5,
-        label="Tolerance",
-        unit="radii",
-        minimum=0.01,
-        maximum=10,
-    )
+    tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.picks) < 2:
             return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
         if self.rule == "at-least" and self.at_least > len(self.picks):

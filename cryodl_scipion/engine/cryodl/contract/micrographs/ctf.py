@@ -4,7 +4,7 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
 
@@ -21,11 +21,9 @@ class EstimateCtfConfig:
     spherical_aberration: float = param(
         "Spherical aberration of the microscope.", label="Cs", unit="mm", minimum=0, maximum=10
     )
-    output: str = param(
-        "STAR file for the results. A folder beside it, of the same name without .star, takes the "
-        "power spectra and fits. A stopped run continues there.",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "STAR file for the results. A folder beside it, of the same name without .star, takes the power spectra and "
+        "fits. A stopped run continues there."
     )
     amplitude_contrast: float = param(
         "Part of the contrast that is amplitude contrast.",

@@ -9,13 +9,16 @@ from ..fields import (
     Paths,
     device_field,
     micrographs_field,
+    model_field,
     names_field,
+    output_folder_field,
     pixel_size_field,
     seed_field,
     threads_field,
 )
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
+from ..search_fields import resolution_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +27,9 @@ class DenoiseMicrographsConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    output: str = param(
-        "Folder for <micrograph>.mrc, and model/ if one was trained.", label="Output folder", path="folder"
-    )
-    model: typing.Optional[str] = param(
-        "Micrograph denoiser that was trained before.",
-        default=None,
-        label="Model",
-        path="model",
-        none_means="one is trained on these micrographs",
+    output: str = output_folder_field("Folder for <micrograph>.mrc, and model/ if one was trained.")
+    model: typing.Optional[str] = model_field(
+        "Micrograph denoiser that was trained before.", default=None, none_means="one is trained on these micrographs"
     )
     method: str = param(
         "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
@@ -63,14 +60,10 @@ class DenoiseMicrographsConfig:
         maximum=10000000,
         none_means="the method's own number",
     )
-    resolution: typing.Optional[float] = param(
+    resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
-        default=None,
-        label="Resolution",
-        unit="Å",
+        "8 Å, or that of the pixels",
         minimum=1,
-        maximum=200,
-        none_means="8 Å, or that of the pixels",
     )
     names: Paths = names_field()
     seed: int = seed_field()
@@ -78,6 +71,7 @@ class DenoiseMicrographsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd averages (--even, --odd) belong together: give both or none."]
         if self.method == "even-odd" and not self.even and not self.model:

@@ -4,54 +4,33 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, micrographs_field, names_field, pixel_size_field
+from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-
-PROTEIN = ("dark", "bright")
+from .pick_fields import box_field, particle_diameter_field, picks_field, protein_field
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportRelionConfig:
     """Write picks as RELION 3.1, 4 and 5 and cryoSPARC read them, and print the command that extracts the particles."""
 
-    coordinates: str = param(
-        "Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder"
-    )
+    coordinates: str = picks_field()
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of the particle; the box of the printed command is 1.5 times as wide, unless a box is given.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; the box of the printed command is 1.5 times as wide, unless a box is given."
     )
-    output: str = param(
-        "Folder of the new files, inside RELION's project folder. It must not exist.",
-        label="Output folder",
-        path="folder",
-    )
+    output: str = output_folder_field("Folder of the new files, inside RELION's project folder. It must not exist.")
     project: str = param(
         "RELION's project folder: the one that RELION is started in. Micrographs are named relative to it.",
         default=".",
         label="RELION project",
         path="folder",
     )
-    box: int = param(
-        "Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.",
-        default=0,
-        label="Box",
-        unit="px",
-        minimum=0,
-        maximum=8192,
-    )
-    protein: str = param(
-        "Protein in the micrographs. RELION wants it bright in particle images: that of dark ones is inverted.",
-        default="dark",
-        label="Protein",
-        choices=PROTEIN,
+    box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
+    protein: str = protein_field(
+        "Protein in the micrographs. RELION wants it bright in particle images: that of dark ones is inverted."
     )
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
@@ -59,6 +38,7 @@ class ExportRelionConfig:
     names: Paths = names_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.box % 2:
             return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
         return []

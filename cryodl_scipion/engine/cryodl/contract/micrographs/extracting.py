@@ -4,10 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .exporting import PROTEIN
+from .pick_fields import box_field, particle_diameter_field, picks_field, protein_field
 
 BORDERS = ("drop", "fill")
 
@@ -16,23 +16,15 @@ BORDERS = ("drop", "fill")
 class ExtractParticlesConfig:
     """Cut particles out of micrographs, normalised and with their CTF, as RELION's STAR with a stack per micrograph."""
 
-    coordinates: str = param(
-        "Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder"
-    )
+    coordinates: str = picks_field()
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of a circle that just holds the particle. What lies outside of the circle is the background.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of a circle that just holds the particle. What lies outside of the circle is the background."
     )
-    output: str = param(
+    output: str = output_file_field(
         "STAR file for the particles. A folder beside it, of the same name without .star, takes the stacks. A stopped "
-        "run continues there.",
-        label="Output",
-        path="file",
+        "run continues there."
     )
     ctf: typing.Optional[str] = param(
         "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
@@ -42,13 +34,8 @@ class ExtractParticlesConfig:
         path="file",
         none_means="particles without CTF",
     )
-    box: int = param(
-        "Side of the boxes in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number.",
-        default=0,
-        label="Box",
-        unit="px",
-        minimum=0,
-        maximum=8192,
+    box: int = box_field(
+        "Side of the boxes in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
     )
     scaled_box: int = param(
         "Side of the particle images after resampling, which keeps the field of view. 0: they are not resampled.",
@@ -58,11 +45,8 @@ class ExtractParticlesConfig:
         minimum=0,
         maximum=8192,
     )
-    protein: str = param(
-        "Protein in the micrographs. Dark protein is inverted: it is bright in all particle images.",
-        default="dark",
-        label="Protein",
-        choices=PROTEIN,
+    protein: str = protein_field(
+        "Protein in the micrographs. Dark protein is inverted: it is bright in all particle images."
     )
     normalise: bool = param(
         "Give the background of each image a mean of 0 and a standard deviation of 1, and take the slope of the "

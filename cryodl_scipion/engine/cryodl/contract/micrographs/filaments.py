@@ -4,10 +4,21 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, micrographs_field, names_field, pixel_size_field, seed_field, threads_field
+from ..fields import (
+    Paths,
+    device_field,
+    micrographs_field,
+    model_field,
+    names_field,
+    output_folder_field,
+    pixel_size_field,
+    seed_field,
+    threads_field,
+)
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
 from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, steps_field
+from .pick_fields import border_field, overwrite_field, pictures_field, tile_memory_field
 
 FILAMENT_CONTRASTS = ("dark", "bright")
 
@@ -26,15 +37,11 @@ class PickFilamentsConfig:
         minimum=20,
         maximum=2000,
     )
-    output: str = param(
+    output: str = output_folder_field(
         "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not picked "
-        "again.",
-        label="Output folder",
-        path="folder",
+        "again."
     )
-    model: str = param(
-        "Model folder, or the name of a shipped model.", default="filaments", label="Model", path="model"
-    )
+    model: str = model_field("Model folder, or the name of a shipped model.", default="filaments")
     segment_distance: typing.Optional[float] = param(
         "Distance between the centres of neighbouring segments: the helical rise times the number of asymmetric units "
         "that each box adds.",
@@ -69,38 +76,13 @@ class PickFilamentsConfig:
         choices=FILAMENT_CONTRASTS,
         expert=True,
     )
-    border: typing.Optional[float] = param(
-        "Segments whose centre is nearer than this to the micrograph's edge are left out.",
-        default=None,
-        label="Border",
-        unit="Å",
-        minimum=0,
-        maximum=10000,
-        none_means="half the filament's diameter",
-        expert=True,
+    border: typing.Optional[float] = border_field(
+        what="Segments", default=None, none_means="half the filament's diameter"
     )
-    overwrite: bool = param(
-        "Pick finished micrographs again, and allow other parameters than those of the files that are in the output "
-        "folder already.",
-        default=False,
-        label="Pick again",
-        expert=True,
-    )
-    memory: float = param(
-        "Memory that the network may use for one tile.",
-        default=0.4,
-        label="Memory for tiles",
-        unit="GB",
-        minimum=0.05,
-        maximum=1000,
-        expert=True,
-    )
-    pictures: int = param(
-        "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none.",
-        default=3,
-        label="Pictures",
-        minimum=0,
-        maximum=100000,
+    overwrite: bool = overwrite_field()
+    memory: float = tile_memory_field()
+    pictures: int = pictures_field(
+        "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none."
     )
     names: Paths = names_field()
     device: str = device_field()

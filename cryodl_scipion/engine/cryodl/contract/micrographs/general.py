@@ -4,9 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, threads_field
+from ..fields import Paths, device_field, seed_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
+from ..simulation_fields import cache_field, leave_out_field
 from ..training_fields import batch_size_field, model_folder_field
 
 
@@ -36,11 +37,9 @@ class TrainGeneralPickerConfig:
         path="file",
         none_means="simulated micrographs only",
     )
-    leave_out: Paths = param(
-        "Names of sets, and of structures' files (without extensions), not to learn from; for "
-        "testing on molecules that the model never saw.",
-        default=(),
-        label="Leave out",
+    leave_out: Paths = leave_out_field(
+        "Names of sets, and of structures' files (without extensions), not to learn from; for testing on molecules "
+        "that the model never saw."
     )
     simulated: int = param(
         "Simulated micrographs, 512 x 512 px at the network's scale.",
@@ -73,25 +72,21 @@ class TrainGeneralPickerConfig:
         none_means="start from random weights",
         expert=True,
     )
-    cache: typing.Optional[str] = param(
+    cache: typing.Optional[str] = cache_field(
         "Folder in which the simulated micrographs are kept (0.6 MB each), for a training that is continued or varied.",
-        default=None,
-        label="Keep simulated micrographs in",
-        path="folder",
-        none_means="they are made each time",
-        expert=True,
+        "micrographs",
+        "they are made each time",
     )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: float = param(
         "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True
     )
-    seed: int = param(
-        "Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True
-    )
+    seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if not self.structures and not self.procedural:
             return [
                 "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "

@@ -5,18 +5,29 @@ import dataclasses
 import typing
 
 from ..fields import (
-    AVOIDABLE,
-    CONTRASTS,
     THRESHOLD_RULES,
     Paths,
     device_field,
     micrographs_field,
+    model_field,
     names_field,
+    output_folder_field,
     pixel_size_field,
     threads_field,
 )
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
+from .pick_fields import (
+    avoid_field,
+    border_field,
+    micrograph_contrast_field,
+    minimum_distance_field,
+    overwrite_field,
+    particle_diameter_field,
+    pick_threshold_field,
+    pictures_field,
+    tile_memory_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,32 +36,15 @@ class PickConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    model: str = param(
-        "Model folder, or the name of a shipped model (`cryodl doctor` lists them).", label="Model", path="model"
+    model: str = model_field("Model folder, or the name of a shipped model (`cryodl doctor` lists them).")
+    output: str = output_folder_field(
+        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not picked "
+        "again."
     )
-    output: str = param(
-        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are "
-        "not picked again.",
-        label="Output folder",
-        path="folder",
+    particle_diameter: typing.Optional[float] = particle_diameter_field(
+        default=None, none_means="the model's; a general model finds it in the micrographs"
     )
-    particle_diameter: typing.Optional[float] = param(
-        "Diameter of a circle that just holds the particle.",
-        default=None,
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
-        none_means="the model's; a general model finds it in the micrographs",
-    )
-    threshold: typing.Optional[float] = param(
-        "Picks with a lower score are left out. 0 keeps every candidate.",
-        default=None,
-        label="Score threshold",
-        minimum=0,
-        maximum=1,
-        none_means="what the threshold rule says",
-    )
+    threshold: typing.Optional[float] = pick_threshold_field("what the threshold rule says")
     threshold_rule: str = param(
         "Where no threshold is given. model: the model's, chosen on its validation micrographs. f1: for each "
         "micrograph the one with the largest expected F1. count: for each micrograph as many picks as particles are "
@@ -60,64 +54,18 @@ class PickConfig:
         choices=THRESHOLD_RULES,
         expert=True,
     )
-    contrast: str = param(
+    contrast: str = micrograph_contrast_field(
         "Whether protein is darker or brighter than its surroundings. auto: the model's; a general model compares both "
-        "on some micrographs, and says what it found.",
-        default="auto",
-        label="Contrast",
-        choices=CONTRASTS,
-        expert=True,
+        "on some micrographs, and says what it found."
     )
-    minimum_distance: typing.Optional[float] = param(
-        "Minimum distance between picks; of two closer ones the one with the higher score stays.",
-        default=None,
-        label="Minimum distance",
-        unit="Å",
-        minimum=0,
-        maximum=5000,
-        none_means="what the training labels allow, about half a diameter",
-        expert=True,
-    )
-    border: float = param(
-        "Picks whose centre is nearer than this to the micrograph's edge are left out.",
-        default=0.0,
-        label="Border",
-        unit="Å",
-        minimum=0,
-        maximum=10000,
-        expert=True,
-    )
-    avoid: str = param(
-        "Areas that are left out while picking. contamination: ice crystals, dirt and aggregates that stand out of the "
-        "particles. Carbon film is found by its edge; particles on it may be good ones.",
-        default="nothing",
-        label="Leave out",
-        choices=AVOIDABLE,
-        expert=True,
-    )
-    overwrite: bool = param(
-        "Pick finished micrographs again, and allow other parameters than those of the files that "
-        "are in the output folder already.",
-        default=False,
-        label="Pick again",
-        expert=True,
-    )
-    memory: float = param(
-        "Memory that the network may use for one tile.",
-        default=0.4,
-        label="Memory for tiles",
-        unit="GB",
-        minimum=0.05,
-        maximum=1000,
-        expert=True,
-    )
-    pictures: int = param(
+    minimum_distance: typing.Optional[float] = minimum_distance_field()
+    border: float = border_field()
+    avoid: str = avoid_field()
+    overwrite: bool = overwrite_field()
+    memory: float = tile_memory_field()
+    pictures: int = pictures_field(
         "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
-        "diameter, coloured by score. 0: none.",
-        default=3,
-        label="Pictures",
-        minimum=0,
-        maximum=100000,
+        "diameter, coloured by score. 0: none."
     )
     names: Paths = names_field()
     device: str = device_field()
@@ -164,18 +112,8 @@ class ProposeBoxesConfig:
     micrographs: Paths = micrographs_field()
     coordinates: str = param("Folder (or file) with the particles' coordinates.", label="Coordinates", path="folder")
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of a circle that just holds the particle.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
-    )
-    output: str = param(
-        "Folder for background/*.star and contamination/*.star. It must not exist.",
-        label="Output folder",
-        path="folder",
-    )
+    particle_diameter: float = particle_diameter_field()
+    output: str = output_folder_field("Folder for background/*.star and contamination/*.star. It must not exist.")
     count: int = param(
         "Most boxes of each kind per micrograph.", default=15, label="Boxes per micrograph", minimum=1, maximum=10000
     )

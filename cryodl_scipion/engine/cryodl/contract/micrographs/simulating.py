@@ -4,10 +4,11 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, threads_field
-from ..optics import _defocus_problems, optics_field
+from ..fields import Paths, device_field, output_folder_field, seed_field, threads_field
+from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
+from ..simulation_fields import new_pixel_size_field, orientations_field, protein_contrast_field, snr_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +18,10 @@ class SimulateMicrographsConfig:
     structure: str = param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", label="Structure", path="file"
     )
-    pixel_size: float = param(
-        "Pixel size of the micrographs to make.", label="Pixel size", unit="Å/px", minimum=0.05, maximum=100
-    )
+    pixel_size: float = new_pixel_size_field("Pixel size of the micrographs to make.")
     count: int = param("Number of micrographs.", label="Number of micrographs", minimum=1, maximum=100000)
-    output: str = param(
-        "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist."
     )
     size: int = param(
         "Side of the square micrographs.", default=1024, label="Size", unit="px", minimum=128, maximum=16384
@@ -44,19 +41,11 @@ class SimulateMicrographsConfig:
         minimum=0.2,
         maximum=100,
     )
-    orientations: typing.Optional[str] = param(
-        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
-        default=None,
-        label="Orientations",
-        path="file",
-        none_means="uniform over all orientations",
-    )
-    snr: float = param(
-        "Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the "
-        "variance of the noise. It belongs to a dose of 40 e/Å².",
+    orientations: typing.Optional[str] = orientations_field()
+    snr: float = snr_field(
+        "Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the variance of the "
+        "noise. It belongs to a dose of 40 e/Å².",
         default=0.05,
-        label="SNR",
-        minimum=1e-6,
         maximum=1000,
     )
     snr_max: typing.Optional[float] = param(
@@ -102,12 +91,7 @@ class SimulateMicrographsConfig:
         minimum=0,
         maximum=100,
     )
-    contrast: str = param(
-        "Whether protein is darker or brighter than its surroundings.",
-        default="dark",
-        label="Contrast",
-        choices=("dark", "bright"),
-    )
+    contrast: str = protein_contrast_field("dark")
     box_size: typing.Optional[int] = param(
         "Also cut the particles out, with boxes of this size: particles.star "
         "(RELION 3.1, with angles and CTF) and particles/*.mrcs.",
@@ -124,12 +108,13 @@ class SimulateMicrographsConfig:
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
-    seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1)
+    seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        problems = _defocus_problems(self)
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        problems = defocus_problems(self)
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
             problems = [f"Maximum SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
         return problems

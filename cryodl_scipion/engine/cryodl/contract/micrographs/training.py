@@ -5,27 +5,31 @@ import dataclasses
 import typing
 
 from ..fields import (
-    CONTRASTS,
     LABEL_KINDS,
     PU_CRITERIA,
     Paths,
     device_field,
     micrographs_field,
     names_field,
+    network_field,
     pixel_size_field,
+    seed_field,
     threads_field,
 )
 from ..networks import PICKER_NETWORKS
-from ..outputs import Details, Outputs, output
+from ..outputs import output
 from ..params import param
 from ..training_fields import (
+    TrainingOutputs,
     batch_size_field,
     learning_rate_field,
     model_folder_field,
     patience_field,
     start_from_field,
     steps_field,
+    validation_fraction_field,
 )
+from .pick_fields import micrograph_contrast_field, particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +39,15 @@ class TrainPickerConfig:
     micrographs: Paths = micrographs_field()
     coordinates: str = param(
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
-        "micrographs, matched by micrograph name without folder and extension.",
+        "micrographs, matched by micrograph name without folder and extension. Of a folder of pick-by-hand the certain "
+        "picks teach, the removed ones teach as background, and unconfirmed ones and areas to ignore are left out.",
         label="Coordinates",
         path="folder",
     )
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of a circle that just holds the particle. Micrographs are rescaled by it, so that every particle has "
-        "the same size for the network.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of a circle that just holds the particle. Micrographs are rescaled by it, so that every "
+        "particle has the same size for the network."
     )
     output: str = model_folder_field()
     background: typing.Optional[str] = param(
@@ -57,16 +58,15 @@ class TrainPickerConfig:
         path="folder",
         none_means="unpicked areas are background",
     )
-    network: str = param(
+    network: str = network_field(
         "Network and training method. unet: small U-net of this project, fast on CPUs, and the most accurate here with "
         "complete labels. The others are published methods, kept as their papers have them. deeppicker: patch "
-        "classifier that never learns what lies between touching particles. deepem: patch classifier with "
-        "sigmoids and squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a "
-        "grid of cells in one pass; large, some minutes of training without a GPU. topaz: learns from few particles "
-        "among unlabelled ones (set Labels to sparse). eman2: two networks, against background and against "
-        "contamination; both must agree; its large kernels are slow on CPUs.",
-        default="unet",
-        label="Network",
+        "classifier that never learns what lies between touching particles. deepem: patch classifier with sigmoids and "
+        "squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a grid of "
+        "cells in one pass; large, some minutes of training without a GPU. topaz: learns from few particles among "
+        "unlabelled ones (set Labels to sparse). eman2: two networks, against background and against contamination; "
+        "both must agree; its large kernels are slow on CPUs.",
+        "unet",
         choices=PICKER_NETWORKS,
     )
     labels: str = param(
@@ -110,13 +110,9 @@ class TrainPickerConfig:
         choices=PU_CRITERIA,
         expert=True,
     )
-    contrast: str = param(
+    contrast: str = micrograph_contrast_field(
         "Whether protein is darker or brighter than its surroundings in the micrographs. auto: what the labelled "
-        "particles show; the log and the model's card say it.",
-        default="auto",
-        label="Contrast",
-        choices=CONTRASTS,
-        expert=True,
+        "particles show; the log and the model's card say it."
     )
     start_from: typing.Optional[str] = start_from_field("Model folder or name of a shipped model")
     steps: typing.Optional[int] = steps_field(
@@ -133,25 +129,13 @@ class TrainPickerConfig:
         expert=True,
     )
     patience: int = patience_field(10)
-    validation_fraction: float = param(
+    validation_fraction: float = validation_fraction_field(
         "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "
-        "The best weights and the default threshold are chosen on it.",
-        default=0.2,
-        label="Validation fraction",
-        minimum=0.05,
-        maximum=0.5,
-        expert=True,
+        "The best weights and the default threshold are chosen on it."
     )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
-    seed: int = param(
-        "Seed of every random choice; the same seed on the same machine gives the same model.",
-        default=0,
-        label="Random seed",
-        minimum=0,
-        maximum=2**31 - 1,
-        expert=True,
-    )
+    seed: int = seed_field()
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -172,14 +156,11 @@ def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainPickerOutputs(Outputs):
+class TrainPickerOutputs(TrainingOutputs):
     """What `train-picker` made."""
 
-    model: str = output("Model folder.", path="folder")
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
-    validation: Details = output("Measures on the validation data, by name.")
-    stop_reason: str = output("Why the training ended.")
     contrast: str = output("'dark' or 'bright' protein.")
     labels: str = output("What the labels were taken for: complete, boxes or sparse.")
     recursions: typing.Optional[typing.List[int]] = output(

@@ -4,9 +4,17 @@
 import dataclasses
 import typing
 
-from ..fields import contrast_field, device_field, particles_field, seed_field, threads_field
+from ..fields import (
+    device_field,
+    output_folder_field,
+    particle_contrast_field,
+    particles_field,
+    seed_field,
+    threads_field,
+)
 from ..outputs import Outputs, output
 from ..params import param
+from ..search_fields import correct_ctf_field, mask_diameter_field, max_shift_field, resolution_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +22,8 @@ class Classify2DConfig:
     """Sort particles into 2-D classes: aligned averages with CTF, each with a score."""
 
     particles: str = particles_field("Particles to classify; no angles are needed. A CTF is used where there is one.")
-    output: str = param(
-        "Folder for particles.star (with rlnClassNumber), classes.mrcs and classes.star. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for particles.star (with rlnClassNumber), classes.mrcs and classes.star. It must not exist."
     )
     classes: int = param(
         "Number of classes. A few tens of particles of each are needed.",
@@ -26,38 +32,18 @@ class Classify2DConfig:
         minimum=1,
         maximum=1000,
     )
-    mask_diameter: typing.Optional[float] = param(
-        "Diameter of the circle that the particles are compared in: a tenth more than the particle's longest side.",
-        default=None,
-        label="Mask diameter",
-        unit="Å",
-        minimum=10,
-        maximum=10000,
-        none_means="0.9 of the box",
+    mask_diameter: typing.Optional[float] = mask_diameter_field(
+        "Diameter of the circle that the particles are compared in: a tenth more than the particle's longest side."
     )
-    max_shift: typing.Optional[float] = param(
-        "Largest distance of a particle from its box's centre.",
-        default=None,
-        label="Maximum shift",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
-        none_means="a twelfth of the box",
+    max_shift: typing.Optional[float] = max_shift_field(
+        "Largest distance of a particle from its box's centre.", none_means="a twelfth of the box"
     )
-    resolution: typing.Optional[float] = param(
+    resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison. The averages have all detail.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=2,
-        maximum=200,
-        none_means="22 waves per box, or 2.7 pixels where that is coarser",
+        "22 waves per box, or 2.7 pixels where that is coarser",
     )
-    correct_ctf: bool = param(
-        "Take the CTF into account. Without it averages have the contrast of the microscope.",
-        default=True,
-        label="Correct the CTF",
-        expert=True,
+    correct_ctf: bool = correct_ctf_field(
+        "Take the CTF into account. Without it averages have the contrast of the microscope."
     )
     epochs: int = param(
         "Passes over all particles with the full number of classes at most; it ends earlier when the classes stay.",
@@ -75,7 +61,7 @@ class Classify2DConfig:
         none_means="the one that comes with the program",
         expert=True,
     )
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -88,11 +74,9 @@ class SelectClassesConfig:
     classes: str = param(
         "classes.star of a 2-D classification; particles.star lies beside it.", label="Classes", path="file"
     )
-    output: str = param(
-        "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and "
-        "selection.json. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must not "
+        "exist."
     )
     threshold: float = param(
         "Classes with at least this score are kept: the probability that an average shows one view of one particle.",

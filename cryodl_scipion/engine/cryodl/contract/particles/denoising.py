@@ -5,16 +5,20 @@ import dataclasses
 import typing
 
 from ..fields import (
-    contrast_field,
+    batch_field,
     device_field,
+    model_field,
+    output_file_field,
+    output_folder_field,
+    particle_contrast_field,
     particles_field,
     seed_field,
     structure_field,
-    symmetry_field,
     threads_field,
 )
 from ..outputs import Outputs, Texts, output
 from ..params import param
+from ..search_fields import symmetry_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +26,12 @@ class DenoiseConfig:
     """Denoise particle images with a trained network."""
 
     particles: str = particles_field("Raw particles to denoise; no angles are needed.")
-    model: str = param("Folder of a denoiser.", label="Model", path="model")
-    output: str = param(
-        "STAR file to write; the denoised images lie beside it, in a stack of the same name (.mrcs).",
-        label="Output",
-        path="file",
+    model: str = model_field("Folder of a denoiser.")
+    output: str = output_file_field(
+        "STAR file to write; the denoised images lie beside it, in a stack of the same name (.mrcs)."
     )
-    contrast: str = contrast_field()
-    batch_size: int = param(
-        "Particles that go through the network at a time.",
-        default=16,
-        label="Batch size",
-        minimum=1,
-        maximum=4096,
-        expert=True,
-    )
+    contrast: str = particle_contrast_field()
+    batch_size: int = batch_field("Particles that go through the network at a time.", 16)
     device: str = device_field()
     threads: int = threads_field()
 
@@ -64,11 +59,9 @@ class EvaluateDenoiserConfig:
     """Measure what a denoiser gains and what it invents, against the truth and against controls."""
 
     particles: str = particles_field("Raw particles with angles, shifts and CTF that the denoiser did not learn from.")
-    model: str = param("Folder of a denoiser.", label="Model", path="model")
+    model: str = model_field("Folder of a denoiser.")
     structure: str = structure_field()
-    output: str = param(
-        "Folder for evaluation.json and pictures. It must not exist.", label="Output folder", path="folder"
-    )
+    output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     unseen: typing.Optional[str] = particles_field(
         "Particles of a molecule that the denoiser never saw, for the control.",
         optional="one is made up: random blobs of the same size, CTF and noise",
@@ -88,7 +81,7 @@ class EvaluateDenoiserConfig:
         maximum=1000000,
     )
     symmetry: str = symmetry_field()
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

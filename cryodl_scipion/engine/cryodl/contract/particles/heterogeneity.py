@@ -4,9 +4,17 @@
 import dataclasses
 import typing
 
-from ..fields import contrast_field, device_field, particles_field, seed_field, threads_field
+from ..fields import (
+    device_field,
+    output_folder_field,
+    particle_contrast_field,
+    particles_field,
+    seed_field,
+    threads_field,
+)
 from ..outputs import Outputs, output
 from ..params import param
+from ..search_fields import resolution_field
 
 # Append at the end.
 LATENT_METHODS = ("linear", "gaussian")
@@ -25,10 +33,8 @@ class FitHeterogeneityConfig:
         label="Reference",
         path="file",
     )
-    output: str = param(
-        "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist."
     )
     method: str = param(
         "linear: principal components of the volumes. gaussian: the molecule as Gaussians that a few anchors move, "
@@ -45,14 +51,8 @@ class FitHeterogeneityConfig:
         path="file",
         none_means="found from the particles",
     )
-    resolution: typing.Optional[float] = param(
-        "Resolution limit of the particle images that are fitted.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=2,
-        maximum=200,
-        none_means="the box's width over 24",
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the particle images that are fitted.", "the box's width over 24"
     )
     maps: int = param(
         "Maps along each axis of the latent space.", default=5, label="Maps along an axis", minimum=2, maximum=50
@@ -77,7 +77,7 @@ class FitHeterogeneityConfig:
         maximum=100,
         expert=True,
     )
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     gaussians: int = param(
         "Gaussians that the molecule is made of (method gaussian).",
         default=400,
@@ -100,85 +100,13 @@ class FitHeterogeneityConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if self.axes <= self.latent:
             return []
         return [
             f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
             f"{self.latent} or fewer, or more dimensions."
         ]
-
-
-@dataclasses.dataclass(frozen=True)
-class SelectLatentConfig:
-    """Take the particles of a region or of clusters of a latent space."""
-
-    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
-    output: str = param("STAR file to write: the chosen particles, all of their columns.", label="Output", path="file")
-    region: typing.Optional[str] = param(
-        "Ranges AXIS:LOW:HIGH of latent coordinates, with commas; particles within "
-        "all of them are taken: 1:-2:0.5,2:0:3.",
-        default=None,
-        label="Region",
-        none_means="everywhere",
-    )
-    clusters: typing.Optional[str] = param(
-        "Numbers of clusters (cryodlCluster), with commas; particles of any of them are taken.",
-        default=None,
-        label="Clusters",
-        none_means="all",
-    )
-
-    def check_together(self) -> typing.List[str]:
-        if self.region or self.clusters:
-            return []
-        return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]
-
-
-@dataclasses.dataclass(frozen=True)
-class LatentVolumesConfig:
-    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles near to them."""
-
-    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
-    output: str = param(
-        "Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.",
-        label="Output folder",
-        path="folder",
-    )
-    axes: str = param("Latent coordinates in which particles are near, with commas.", default="1", label="Axes")
-    maps: int = param(
-        "Maps along the way from one end of the first axis to the other, through the dense regions.",
-        default=10,
-        label="Maps",
-        minimum=2,
-        maximum=100,
-    )
-    points: typing.Optional[str] = param(
-        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. In place of the way "
-        "through the dense regions.",
-        default=None,
-        label="Points",
-        none_means="along the dense regions",
-    )
-    per_map: typing.Optional[int] = param(
-        "Particles within one standard deviation of a map's Gaussian weights.",
-        default=None,
-        label="Particles per map",
-        minimum=2,
-        maximum=10**7,
-        none_means="all over twice the number of maps",
-    )
-    mask_diameter: typing.Optional[float] = param(
-        "Diameter of the sphere in which the half-maps are compared.",
-        default=None,
-        label="Mask diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
-        none_means="0.9 of the box",
-    )
-    contrast: str = contrast_field()
-    seed: int = seed_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -196,27 +124,5 @@ class FitHeterogeneityOutputs(Outputs):
     picture: str = output("Picture of the latent space.", path="file")
     count: int = output("Particles.")
     latent: int = output("Latent dimensions.")
-    pixel_size: float = output("Of the maps.", unit="Å/px")
-    box: int = output("Side of the maps.", unit="px")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SelectLatentOutputs(Outputs):
-    """What `select-latent` chose."""
-
-    particles: str = output("STAR file of the chosen particles.", path="file")
-    count: int = output("Chosen particles.")
-    of: int = output("Particles to choose from.")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LatentVolumesOutputs(Outputs):
-    """What `latent-volumes` reconstructed."""
-
-    volumes: typing.List[str] = output("Maps; their half-maps end in _half1.mrc and _half2.mrc.", path="file")
-    record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
-    coordinates: typing.List[typing.List[float]] = output("Of each map, in the latent space.")
-    resolutions: typing.List[float] = output("Of each map, 0 where the halves never agree.", unit="Å")
-    count: int = output("Particles.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")

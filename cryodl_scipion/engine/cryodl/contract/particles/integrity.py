@@ -4,9 +4,18 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, contrast_field, device_field, particles_field, threads_field
+from ..fields import (
+    Paths,
+    device_field,
+    model_field,
+    output_folder_field,
+    particle_contrast_field,
+    particles_field,
+    threads_field,
+)
 from ..outputs import Counts, Outputs, output
 from ..params import param
+from ..search_fields import angular_step_field, resolution_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +29,14 @@ class AssessIntegrityConfig:
         label="Compositions",
         path="file",
     )
-    output: str = param(
-        "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist."
     )
     names: Paths = param("Names of the compositions, in the same order.", default=(), label="Names")
-    model: typing.Optional[str] = param(
+    model: typing.Optional[str] = model_field(
         "Denoiser trained on all of these compositions, to be used beside the raw images.",
         default=None,
         label="Denoiser",
-        path="model",
         none_means="the raw images alone",
     )
     orientations: str = param(
@@ -40,30 +46,16 @@ class AssessIntegrityConfig:
         label="Orientations",
         choices=("auto", "given", "search"),
     )
-    angular_step: float = param(
-        "Distance of neighbouring directions of a search.",
-        default=7.5,
-        label="Angular step",
-        unit="°",
-        minimum=1,
-        maximum=30,
-        expert=True,
+    angular_step: float = angular_step_field("Distance of neighbouring directions of a search.", expert=True)
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the comparison.", "twice the pixel size", expert=True
     )
-    resolution: typing.Optional[float] = param(
-        "Resolution limit of the comparison.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=2,
-        maximum=200,
-        none_means="twice the pixel size",
-        expert=True,
-    )
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.structures) < 2:
             return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
         if self.names and len(self.names) != len(self.structures):

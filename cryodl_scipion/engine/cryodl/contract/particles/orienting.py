@@ -5,16 +5,25 @@ import dataclasses
 import typing
 
 from ..fields import (
-    contrast_field,
     device_field,
+    model_field,
+    output_file_field,
+    particle_contrast_field,
     particles_field,
     seed_field,
     structure_field,
-    symmetry_field,
     threads_field,
 )
 from ..outputs import Outputs, output
 from ..params import param
+from ..search_fields import (
+    angular_step_field,
+    correct_ctf_field,
+    mask_diameter_field,
+    max_shift_field,
+    resolution_field,
+    symmetry_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,23 +32,15 @@ class AssignOrientationsConfig:
 
     particles: str = particles_field("Particles to orient; the CTF is needed, angles are not.")
     structure: str = structure_field()
-    output: str = param(
-        "STAR file to write: the raw particles with angles, shifts, score and margin.", label="Output", path="file"
-    )
-    model: typing.Optional[str] = param(
+    output: str = output_file_field("STAR file to write: the raw particles with angles, shifts, score and margin.")
+    model: typing.Optional[str] = model_field(
         "Denoiser whose output is compared with the projections.",
         default=None,
         label="Denoiser",
-        path="model",
         none_means="the raw images are compared, with their CTF and noise taken into account",
     )
-    angular_step: float = param(
-        "Distance of neighbouring directions of the first search. The best few are refined.",
-        default=7.5,
-        label="Angular step",
-        unit="°",
-        minimum=1,
-        maximum=30,
+    angular_step: float = angular_step_field(
+        "Distance of neighbouring directions of the first search. The best few are refined."
     )
     refine: bool = param(
         "Search the neighbourhood of the best orientations with finer steps.",
@@ -47,26 +48,14 @@ class AssignOrientationsConfig:
         label="Refine locally",
         expert=True,
     )
-    max_shift: typing.Optional[float] = param(
-        "Largest distance of a particle from its box's centre.",
-        default=None,
-        label="Maximum shift",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
-        none_means="a tenth of the box",
+    max_shift: typing.Optional[float] = max_shift_field(
+        "Largest distance of a particle from its box's centre.", none_means="a tenth of the box"
     )
-    resolution: typing.Optional[float] = param(
-        "Resolution limit of the comparison.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=2,
-        maximum=200,
-        none_means="what the angular step can tell apart",
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the comparison.", "what the angular step can tell apart"
     )
     symmetry: str = symmetry_field()
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     device: str = device_field()
     threads: int = threads_field()
 
@@ -98,20 +87,9 @@ class ReconstructConfig:
         "Map to write (.mrc). The half-maps lie beside it: NAME_half1.mrc, NAME_half2.mrc.", label="Map", path="file"
     )
     symmetry: str = symmetry_field()
-    correct_ctf: bool = param(
-        "Weigh by the CTF. Denoised particles have none: for them it is not used.",
-        default=True,
-        label="Correct the CTF",
-        expert=True,
-    )
-    mask_diameter: typing.Optional[float] = param(
-        "Diameter of the sphere that the FSC is measured in.",
-        default=None,
-        label="Mask diameter",
-        unit="Å",
-        minimum=1,
-        maximum=10000,
-        none_means="0.9 of the box",
+    correct_ctf: bool = correct_ctf_field("Weigh by the CTF. Denoised particles have none: for them it is not used.")
+    mask_diameter: typing.Optional[float] = mask_diameter_field(
+        "Diameter of the sphere that the FSC is measured in.", minimum=1
     )
     noise_control: typing.Optional[str] = param(
         "Oriented noise, NAME_noise.star of assign-orientations: its FSC is shown beside the map's.",

@@ -4,10 +4,18 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, structure_field, threads_field
-from ..optics import _defocus_problems, optics_field
+from ..fields import Paths, device_field, output_file_field, seed_field, structure_field, threads_field
+from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
+from ..search_fields import max_shift_field
+from ..simulation_fields import (
+    box_size_field,
+    new_pixel_size_field,
+    orientations_field,
+    protein_contrast_field,
+    snr_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,39 +23,19 @@ class SimulateParticlesConfig:
     """Simulate particle images of a structure, with exact orientations, shifts and CTF, and their clean projections."""
 
     structure: str = structure_field()
-    pixel_size: float = param(
-        "Pixel size of the images to make.", label="Pixel size", unit="Å/px", minimum=0.05, maximum=100
-    )
-    box: int = param("Side of the square images; even.", label="Box size", unit="px", minimum=16, maximum=2048)
+    pixel_size: float = new_pixel_size_field("Pixel size of the images to make.")
+    box: int = box_size_field("Side of the square images; even.", maximum=2048)
     count: int = param("Number of particles.", label="Number of particles", minimum=1, maximum=10000000)
-    snr: float = param(
-        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of "
-        "the noise. SNR area says where the first is measured.",
-        label="SNR",
-        minimum=1e-6,
-        maximum=1000000,
+    snr: float = snr_field(
+        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of the noise. SNR "
+        "area says where the first is measured."
     )
-    output: str = param(
-        "STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). Beside it NAME.mrcs, "
-        "NAME_clean.mrcs (projections without CTF and noise) and NAME_map.mrc.",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). Beside it NAME.mrcs, NAME_clean.mrcs "
+        "(projections without CTF and noise) and NAME_map.mrc."
     )
-    max_shift: float = param(
-        "Maximum shift of a particle from its box's centre, in x and in y.",
-        default=5.0,
-        label="Maximum shift",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
-    )
-    orientations: typing.Optional[str] = param(
-        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
-        default=None,
-        label="Orientations",
-        path="file",
-        none_means="uniform over all orientations",
-    )
+    max_shift: float = max_shift_field("Maximum shift of a particle from its box's centre, in x and in y.", default=5.0)
+    orientations: typing.Optional[str] = orientations_field()
     per_micrograph: int = param(
         "Particles that share a micrograph, and so a defocus.",
         default=50,
@@ -55,12 +43,7 @@ class SimulateParticlesConfig:
         minimum=1,
         maximum=1000000,
     )
-    contrast: str = param(
-        "Whether protein is brighter or darker than its surroundings.",
-        default="bright",
-        label="Contrast",
-        choices=("dark", "bright"),
-    )
+    contrast: str = protein_contrast_field("bright")
     structures: Paths = param(
         "Further structures of a mixture, in the frame of the first.",
         default=(),
@@ -127,6 +110,7 @@ class SimulateParticlesConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = []
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
@@ -141,7 +125,7 @@ class SimulateParticlesConfig:
         ]
         if len(given) > 1:
             problems.append(f"{' and '.join(given)} are given; a simulation takes one of them.")
-        return problems + _defocus_problems(self)
+        return problems + defocus_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

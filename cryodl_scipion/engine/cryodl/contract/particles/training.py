@@ -7,22 +7,26 @@ import typing
 from ..fields import (
     RECONSTRUCTION_LOSSES,
     Paths,
-    contrast_field,
     device_field,
+    network_field,
+    particle_contrast_field,
     particles_field,
     seed_field,
     threads_field,
 )
 from ..networks import DENOISER_NETWORKS
-from ..outputs import Details, Outputs, output
+from ..outputs import output
 from ..params import param
+from ..search_fields import resolution_field
 from ..training_fields import (
+    TrainingOutputs,
     batch_size_field,
     learning_rate_field,
     model_folder_field,
     patience_field,
     start_from_field,
     steps_field,
+    validation_fraction_field,
 )
 
 
@@ -43,14 +47,13 @@ class TrainDenoiserConfig:
         path="file",
     )
     output: str = model_folder_field()
-    network: str = param(
+    network: str = network_field(
         "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
         "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
         "blind for all that is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
         "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made "
         "to please the eye: it invents more.",
-        default="posterior",
-        label="Network",
+        "posterior",
         choices=DENOISER_NETWORKS,
     )
     loss: str = param(
@@ -78,14 +81,12 @@ class TrainDenoiserConfig:
         minimum=0,
         maximum=1,
     )
-    resolution: typing.Optional[float] = param(
+    resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the targets; finer detail is not in a single image.",
-        default=None,
-        label="Resolution of targets",
-        unit="Å",
+        "that of the pixels (twice the pixel size)",
         minimum=1,
         maximum=100,
-        none_means="that of the pixels (twice the pixel size)",
+        label="Resolution of targets",
         expert=True,
     )
     split_by: str = param(
@@ -96,15 +97,10 @@ class TrainDenoiserConfig:
         choices=("auto", "micrograph", "half", "random"),
         expert=True,
     )
-    validation_fraction: float = param(
-        "Part of the particles kept for validation (half sets: half 2).",
-        default=0.1,
-        label="Validation fraction",
-        minimum=0.01,
-        maximum=0.5,
-        expert=True,
+    validation_fraction: float = validation_fraction_field(
+        "Part of the particles kept for validation (half sets: half 2).", default=0.1, minimum=0.01
     )
-    contrast: str = contrast_field()
+    contrast: str = particle_contrast_field()
     start_from: typing.Optional[str] = start_from_field("Denoiser")
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6)
@@ -117,6 +113,7 @@ class TrainDenoiserConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.structure) in (1, len(self.particles)):
             return []
         return [
@@ -126,11 +123,8 @@ class TrainDenoiserConfig:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainDenoiserOutputs(Outputs):
+class TrainDenoiserOutputs(TrainingOutputs):
     """What `train-denoiser` made."""
 
-    model: str = output("Model folder.", path="folder")
-    validation: Details = output("Measures on the validation data, by name.")
-    stop_reason: str = output("Why the training ended.")
     pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
     box: int = output("Side of its images.", unit="px")

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..fields import output_file_field
 from ..outputs import Outputs, output
 from ..params import param
 
@@ -12,10 +13,8 @@ from ..params import param
 class ReportConfig:
     """Write one HTML page on where a project stands: numbers, micrographs with picks, classes, FSC, alarms, methods."""
 
-    output: str = param(
-        "HTML file, of which everything is a part. A report that is there is replaced; another file is not.",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "HTML file, of which everything is a part. A report that is there is replaced; another file is not."
     )
     project: typing.Optional[str] = param(
         "Folder of a Scipion project. Its runs are read, and nothing is written there.",

@@ -4,9 +4,19 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, labels_field, seed_field, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+from ..fields import Paths, seed_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
+from .tomogram_fields import (
+    annotations_field,
+    label_field,
+    label_volume_problems,
+    labels_field,
+    tile_field,
+    tomogram_names_field,
+    tomogram_pixel_size_field,
+    tomograms_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +31,7 @@ class AnnotateConfig:
         "Feature that is drawn first: a short name such as membrane.", default="feature", label="Feature"
     )
     annotator: str = param("Who draws. One model learns from one annotator.", default="annotator", label="Annotator")
-    tile: int = param("Side of the square tiles.", default=64, label="Tile", unit="px", minimum=16, maximum=512)
+    tile: int = tile_field("Side of the square tiles.")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     names: Paths = tomogram_names_field()
 
@@ -38,21 +48,12 @@ class AnnotationsOutputs(Outputs):
 class ImportAnnotationsConfig:
     """Turn label volumes, or stacks of tiles and drawings, into a folder of annotations."""
 
-    annotations: str = param(
-        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
-    )
+    annotations: str = annotations_field()
     feature: str = param("Name of the feature.", label="Feature")
     annotator: str = param("Who drew it.", default="annotator", label="Annotator")
     tomograms: Paths = tomograms_field("Tomograms of the label volumes.", optional=True)
     labels: Paths = labels_field(optional=True)
-    label: typing.Optional[int] = param(
-        "Value of the feature in the label volumes.",
-        default=None,
-        label="Label",
-        minimum=1,
-        maximum=254,
-        none_means="there are no label volumes",
-    )
+    label: typing.Optional[int] = label_field("there are no label volumes")
     tiles: typing.Optional[str] = param(
         "Stack of square tiles (.mrcs, .mrc).",
         default=None,
@@ -82,39 +83,27 @@ class ImportAnnotationsConfig:
         minimum=0,
         maximum=100000,
     )
-    tile: int = param(
-        "Side of the tiles that are taken from label volumes.",
-        default=64,
-        label="Tile",
-        unit="px",
-        minimum=16,
-        maximum=512,
-    )
+    tile: int = tile_field("Side of the tiles that are taken from label volumes.")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.labels) == bool(self.tiles):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "
                 "with --drawings where the feature is drawn on them)."
             ]
-        if self.labels and (not self.tomograms or self.label is None):
-            return [
-                "Label volumes (--labels) need their tomograms (--tomograms) and the value of the feature (--label)."
-            ]
         if self.tiles and self.pixel_size is None:
             return ["A stack of tiles (--tiles) needs its pixel size (--pixel-size)."]
-        return []
+        return label_volume_problems(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class JoinAnnotationsConfig:
     """Put the tiles of several folders of annotations into one folder; a tile that is there is not added again."""
 
-    annotations: str = param(
-        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
-    )
+    annotations: str = annotations_field()
     folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
     tomograms: Paths = tomograms_field("Tomograms that are not where they were when annotated.", optional=True)
     names: Paths = tomogram_names_field()

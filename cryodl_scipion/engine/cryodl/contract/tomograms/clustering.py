@@ -4,10 +4,12 @@
 import dataclasses
 import typing
 
-from ..fields import device_field, seed_field, threads_field, tilt_problems
+from ..fields import device_field, output_file_field, seed_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .subtomogram_fields import contrast_field, diameter_field, subtomograms_field, tilt_field
+from ..search_fields import resolution_field
+from .subtomogram_fields import diameter_field, subtomogram_contrast_field, subtomograms_field, tilt_field
+from .tilt_fields import tilt_problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +17,9 @@ class ClusterSubtomogramsConfig:
     """Group subtomograms by what they show, without labels, comparing only what both of a pair have measured."""
 
     subtomograms: str = subtomograms_field("Subtomograms to group.")
-    output: str = param(
-        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the "
-        "embedding NAME_embedding.csv and pictures.",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the embedding "
+        "NAME_embedding.csv and pictures."
     )
     classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
     embedding: str = param(
@@ -45,23 +45,18 @@ class ClusterSubtomogramsConfig:
         expert=True,
     )
     particle_diameter: typing.Optional[float] = diameter_field()
-    resolution: typing.Optional[float] = param(
-        "Resolution limit of the comparison.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=4,
-        maximum=500,
-        none_means="four pixels",
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the comparison.", "four pixels", minimum=4, maximum=500
     )
-    tilt_min: float = tilt_field("Least", -60.0)
-    tilt_max: float = tilt_field("Largest", 60.0)
-    contrast: str = contrast_field()
+    tilt_min: float = tilt_field("Minimum", -60.0)
+    tilt_max: float = tilt_field("Maximum", 60.0)
+    contrast: str = subtomogram_contrast_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         return tilt_problems(self)
 
 

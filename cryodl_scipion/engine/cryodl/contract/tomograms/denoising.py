@@ -4,31 +4,22 @@
 import dataclasses
 import typing
 
-from ..fields import (
-    Paths,
-    device_field,
-    seed_field,
-    threads_field,
-    tilt_problems,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
-)
+from ..fields import Paths, device_field, model_field, network_field, output_folder_field, seed_field, threads_field
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
 from ..training_fields import steps_field
+from .tilt_fields import tilt_problems, tilt_series_field
+from .tomogram_fields import memory_field, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
 
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseTomogramsConfig:
     """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves."""
 
-    output: str = param(
+    output: str = output_folder_field(
         "Folder for <tomogram>.mrc, denoise.json, and model/ if one was trained. Finished tomograms in it are not "
-        "denoised again.",
-        label="Output folder",
-        path="folder",
+        "denoised again."
     )
     tomograms: Paths = tomograms_field(
         "Half tomograms whose names tell even from odd (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
@@ -45,12 +36,8 @@ class DenoiseTomogramsConfig:
         label="Odd halves",
         path="file",
     )
-    model: typing.Optional[str] = param(
-        "Tomogram denoiser that was trained before.",
-        default=None,
-        label="Model",
-        path="model",
-        none_means="one is trained on these tomograms",
+    model: typing.Optional[str] = model_field(
+        "Tomogram denoiser that was trained before.", default=None, none_means="one is trained on these tomograms"
     )
     fill_wedge: bool = param(
         "Also fill in what no tilt has measured, as far as the network can tell it from what was measured elsewhere. "
@@ -58,18 +45,9 @@ class DenoiseTomogramsConfig:
         default=False,
         label="Fill the missing wedge",
     )
-    tilt_min: float = param(
-        "Minimum tilt, about the y axis, for the missing wedge.",
-        default=-60.0,
-        label="Minimum tilt",
-        unit="°",
-        minimum=-90,
-        maximum=90,
-    )
-    tilt_max: float = param("Maximum tilt.", default=60.0, label="Maximum tilt", unit="°", minimum=-90, maximum=90)
-    network: str = param(
-        "Network to train.", default="unet3d", label="Network", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True
-    )
+    tilt_min: float = tilt_series_field("tilt_min")
+    tilt_max: float = tilt_series_field("tilt_max")
+    network: str = network_field("Network to train.", "unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True)
     training_tomograms: int = param(
         "Tomograms to learn from, spread over all.", default=10, label="Training tomograms", minimum=1, maximum=10000
     )
@@ -81,21 +59,14 @@ class DenoiseTomogramsConfig:
         expert=True,
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    memory: float = param(
-        "Most memory that may be used beside what the libraries take.",
-        default=1.5,
-        label="Memory",
-        unit="GB",
-        minimum=0.2,
-        maximum=1000,
-        expert=True,
-    )
+    memory: float = memory_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd halves (--even, --odd) belong together: give both or none."]
         if bool(self.even) == bool(self.tomograms):

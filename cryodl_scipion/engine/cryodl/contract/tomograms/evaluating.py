@@ -4,9 +4,10 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, labels_field, tomogram_pixel_size_field, tomograms_field
+from ..fields import Paths, output_folder_field
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
+from .tomogram_fields import label_field, labels_field, minimum_score_field, tomogram_pixel_size_field, tomograms_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,18 +16,12 @@ class EvaluateSegmentationConfig:
 
     segmentations: Paths = param("Label volumes or score volumes to judge.", label="Segmentations", path="file")
     labels: Paths = labels_field()
-    output: str = param(
-        "Folder for evaluation.json and pictures. It must not exist.", label="Output folder", path="folder"
+    output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
+    label: typing.Optional[int] = label_field(
+        "the segmentations are label volumes; all values are compared",
+        help="Value of the feature in the labels, for score volumes.",
     )
-    label: typing.Optional[int] = param(
-        "Value of the feature in the labels, for score volumes.",
-        default=None,
-        label="Label",
-        minimum=1,
-        maximum=254,
-        none_means="the segmentations are label volumes; all values are compared",
-    )
-    threshold: float = param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    threshold: float = minimum_score_field()
     tomograms: Paths = tomograms_field(
         "The tomograms, one for each segmentation and of the same shape, to draw behind the features in the pictures.",
         optional=True,

@@ -4,9 +4,18 @@
 import dataclasses
 import typing
 
-from ..fields import FEATURE_SHAPES, Paths, seed_field, tomogram_names_field, tomogram_pixel_size_field
+from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
+from .tomogram_fields import (
+    label_field,
+    memory_field,
+    minimum_score_field,
+    smallest_field,
+    tomogram_names_field,
+    tomogram_pixel_size_field,
+    volume_border_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,24 +25,13 @@ class MergeFeaturesConfig:
     scores: str = param(
         "Folder of score volumes that `segment` wrote: <tomogram>__<feature>.mrc.", label="Scores", path="folder"
     )
-    output: str = param(
-        "Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.",
-        label="Output folder",
-        path="folder",
-    )
+    output: str = output_folder_field("Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.")
     threshold: Paths = param(
         "Score from which a voxel can belong to a feature: one number for all, or one for each feature as name=number.",
         default=(),
         label="Thresholds",
     )
-    smallest: float = param(
-        "Connected pieces smaller than this go.",
-        default=0.0,
-        label="Minimum component size",
-        unit="nm³",
-        minimum=0,
-        maximum=1e12,
-    )
+    smallest: float = smallest_field()
     smoothing: float = param(
         "Width (standard deviation) of the Gaussian that scores are smoothed by before they compete.",
         default=0.0,
@@ -55,15 +53,7 @@ class MergeFeaturesConfig:
         default=False,
         label="Surfaces",
     )
-    memory: float = param(
-        "Most memory that may be used beside what the libraries take.",
-        default=1.5,
-        label="Memory",
-        unit="GB",
-        minimum=0.2,
-        maximum=1000,
-        expert=True,
-    )
+    memory: float = memory_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,19 +76,12 @@ class PickFeaturesConfig:
     segmentations: Paths = param(
         "Label volumes (of merge-features, or TomoMasks), or score volumes.", label="Segmentations", path="file"
     )
-    output: str = param(
+    output: str = output_folder_field(
         "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as RELION 5 has "
-        "them, in Å from their middles.",
-        label="Output folder",
-        path="folder",
+        "them, in Å from their middles."
     )
-    label: typing.Optional[int] = param(
-        "Value of the feature in label volumes.",
-        default=None,
-        label="Label",
-        minimum=1,
-        maximum=254,
-        none_means="the volumes hold scores, of which the Threshold is taken",
+    label: typing.Optional[int] = label_field(
+        "the volumes hold scores, of which the Threshold is taken", help="Value of the feature in label volumes."
     )
     shape: str = param(
         "centres: one point for each connected piece, at its centre of mass. particles: pieces that "
@@ -109,7 +92,7 @@ class PickFeaturesConfig:
         label="Shape",
         choices=FEATURE_SHAPES,
     )
-    threshold: float = param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    threshold: float = minimum_score_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
     diameter: typing.Optional[float] = param(
         "Diameter of the particles to part; two are not nearer than half of it.",
@@ -128,11 +111,9 @@ class PickFeaturesConfig:
         minimum=1,
         maximum=100000,
     )
-    smallest: float = param(
-        "Smaller pieces are left out.", default=0.0, label="Minimum component size", unit="nm³", minimum=0, maximum=1e12
-    )
+    smallest: float = smallest_field()
     largest: typing.Optional[float] = param(
-        "Larger pieces are left out.",
+        "Larger connected components are left out.",
         default=None,
         label="Maximum component size",
         unit="nm³",
@@ -140,14 +121,7 @@ class PickFeaturesConfig:
         maximum=1e12,
         none_means="no limit",
     )
-    border: float = param(
-        "Points nearer than this to the volume's border are left out.",
-        default=0.0,
-        label="Border",
-        unit="Å",
-        minimum=0,
-        maximum=100000,
-    )
+    border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 

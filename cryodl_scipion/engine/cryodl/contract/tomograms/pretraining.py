@@ -4,10 +4,11 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, threads_field
+from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
+from ..simulation_fields import cache_field
 from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, steps_field
 
 
@@ -46,19 +47,15 @@ class TrainGeneralSegmenterConfig:
         minimum=5,
         maximum=30,
     )
-    network: str = param(
+    network: str = network_field(
         "Network of the segmenters; they have all but its last layer in common.",
-        default="unet16",
-        label="Network",
+        "unet16",
         choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16")),
     )
-    cache: typing.Optional[str] = param(
+    cache: typing.Optional[str] = cache_field(
         "Folder in which the simulated cells are kept (5 MB each), for a training that is continued or varied.",
-        default=None,
-        label="Keep simulated cells in",
-        path="folder",
-        none_means="they are removed in the end",
-        expert=True,
+        "cells",
+        "they are removed in the end",
     )
     start_from: typing.Optional[str] = param(
         "Folder that an earlier training left (a folder for each feature in it), to continue from.",

@@ -8,23 +8,34 @@ from ..fields import (
     SCORE_TYPES,
     Paths,
     device_field,
-    labels_field,
+    model_field,
+    network_field,
+    output_folder_field,
     seed_field,
     threads_field,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
 )
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
 from ..training_fields import (
+    TrainingOutputs,
     batch_size_field,
     learning_rate_field,
     model_folder_field,
     patience_field,
     start_from_field,
     steps_field,
+    validation_fraction_field,
+)
+from .tomogram_fields import (
+    label_field,
+    label_volume_problems,
+    labels_field,
+    memory_field,
+    tomogram_names_field,
+    tomogram_pixel_size_field,
+    tomograms_field,
+    working_pixel_size_field,
 )
 
 
@@ -38,13 +49,9 @@ class TrainSegmenterConfig:
         "Tomograms that the labels belong to. With Annotations: where they lie now, if they were moved.", optional=True
     )
     labels: Paths = labels_field(optional=True)
-    label: typing.Optional[int] = param(
-        "Value of the feature in the label volumes. All other values but 255 are places without it.",
-        default=None,
-        label="Label",
-        minimum=1,
-        maximum=254,
-        none_means="there are no label volumes",
+    label: typing.Optional[int] = label_field(
+        "there are no label volumes",
+        help="Value of the feature in the label volumes. All other values but 255 are places without it.",
     )
     tiles: int = param(
         "Most tiles with the feature, and most without it, that are taken from label volumes. More are better where "
@@ -73,33 +80,21 @@ class TrainSegmenterConfig:
         label="Annotator",
         none_means="that of the annotations, if it is only one",
     )
-    network: str = param(
+    network: str = network_field(
         "unet: small U-net of this project that sees some slices at once (2.5-D) and answers for several; fast on "
         "CPUs. unet2d: the same on single slices; for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: "
         "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs. unet16: as unet, with "
         "sixteen slices; that of the shipped models, to continue from one of them.",
-        default="unet",
-        label="Network",
+        "unet",
         choices=SEGMENTER_NETWORKS,
     )
-    working_pixel_size: typing.Optional[float] = param(
-        "Pixel size that tomograms are resampled to for the network. Coarser is faster.",
-        default=None,
-        label="Working pixel size",
-        unit="Å/px",
-        minimum=0.5,
-        maximum=200,
-        none_means="that of the model to start from, or of the tomograms",
+    working_pixel_size: typing.Optional[float] = working_pixel_size_field(
+        "that of the model to start from, or of the tomograms"
     )
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6)
-    validation_fraction: float = param(
-        "Part of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from.",
-        default=0.2,
-        label="Validation fraction",
-        minimum=0.05,
-        maximum=0.5,
-        expert=True,
+    validation_fraction: float = validation_fraction_field(
+        "Part of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from."
     )
     batch_size: typing.Optional[int] = batch_size_field("Tiles")
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -110,27 +105,21 @@ class TrainSegmenterConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if bool(self.labels) == bool(self.annotations):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
                 "(--annotations)."
             ]
-        if self.labels and (not self.tomograms or self.label is None):
-            return [
-                "Label volumes (--labels) need their tomograms (--tomograms) and the value of the feature (--label)."
-            ]
-        return []
+        return label_volume_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainSegmenterOutputs(Outputs):
+class TrainSegmenterOutputs(TrainingOutputs):
     """What `train-segmenter` made."""
 
-    model: str = output("Model folder.", path="folder")
     feature: str = output("What it finds.")
     annotator: str = output("Whose drawings it learnt from.")
-    validation: Details = output("Measures on the validation data, by name.")
-    stop_reason: str = output("Why the training ended.")
     pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
 
 
@@ -139,16 +128,13 @@ class SegmentConfig:
     """Find features in tomograms: one volume of scores for each tomogram and feature."""
 
     tomograms: Paths = tomograms_field("Tomograms to search.")
-    model: Paths = param(
+    model: Paths = model_field(
         "Folders of segmenters, or names of shipped ones: membrane, ribosome, microtubule, filament. All are applied "
         "in one reading of the tomogram. Several models of one feature (of several annotators) are combined.",
         label="Models",
-        path="model",
     )
-    output: str = param(
-        "Folder for <tomogram>__<feature>.mrc. Finished volumes in it are not made again.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for <tomogram>__<feature>.mrc. Finished volumes in it are not made again."
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
         "that of each header, or the model's where the header has none"
@@ -169,15 +155,19 @@ class SegmentConfig:
         choices=SCORE_TYPES,
         expert=True,
     )
-    memory: float = param(
-        "Most memory that may be used beside what the libraries take.",
-        default=1.5,
-        label="Memory",
-        unit="GB",
-        minimum=0.2,
-        maximum=1000,
+    noise_limit: typing.Optional[float] = param(
+        "Part of noise with the tomogram's spectrum in which a feature may be found, in per cent. Where a model finds "
+        "it in more, and in more than a tenth of what it finds in the tomogram, its scores are lowered until it does "
+        "not: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
+        default=None,
+        label="Limit in noise",
+        unit="%",
+        minimum=0.0,
+        maximum=100.0,
+        none_means="0.05 for models that learnt from simulated cells (the shipped ones), 100 for others",
         expert=True,
     )
+    memory: float = memory_field()
     names: Paths = tomogram_names_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -197,14 +187,41 @@ class SegmentOutputs(Outputs):
     agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, of features that have several.")
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
         "For each tomogram and feature the part of the voxels that reach the threshold: in noise with the spectrum of "
-        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels)."
+        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels). "
+        "Where the boundary was raised: by how many log odds (raised), the model's own score there (boundary), and "
+        "the part of the noise that reached it before (noise_before)."
     )
+
+
+def _percent(part: float) -> str:
+    return "%.3g" % (100 * round(part, 6))
 
 
 def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
-    noise, found = ("%.3g" % (100 * round(parts[key], 6)) for key in ("noise", "tomogram"))
-    return (
-        f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in "
-        f"{found} % of the blocks of the tomogram that the noise was made of."
+    """A sentence on the answer of a model to noise.
+
+    Parameters
+    ----------
+    tomogram : str
+        Its name.
+    feature : str
+        Its name.
+    parts : dict
+        Of SegmentOutputs.noise.
+
+    Returns
+    -------
+    str
+    """
+    words = (
+        f"{tomogram}, {feature}: the model finds it in {_percent(parts['noise'])} % of noise with the tomogram's "
+        f"spectrum, and in {_percent(parts['tomogram'])} % of the blocks of the tomogram that the noise was made of."
     )
+    if parts.get("raised"):
+        words += (
+            f" For that its boundary was raised to the model's score {parts['boundary']:.3g}; before, it was found in "
+            f"{_percent(parts['noise_before'])} % of the noise."
+        )
+        if parts["tomogram"] <= 2 * parts["noise"]:
+            words += " What is left is no more than noise gives: take it for not found."
+    return words

@@ -4,22 +4,21 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, threads_field, tilt_problems
+from ..fields import Paths, device_field, output_folder_field, seed_field, threads_field
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .tilt_fields import tilt_series_field
+from ..simulation_fields import new_pixel_size_field, protein_contrast_field, snr_field
+from .tilt_fields import tilt_problems, tilt_series_field
 
 
 @dataclasses.dataclass(frozen=True)
 class SimulateTomogramsConfig:
     """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, places and angles."""
 
-    output: str = param(
-        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, "
-        "tilt_series/*.mrc and halves/*.mrc. It must not exist.",
-        label="Output folder",
-        path="folder",
+    output: str = output_folder_field(
+        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, tilt_series/*.mrc and "
+        "halves/*.mrc. It must not exist."
     )
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of particles (glob, files or list "
@@ -33,9 +32,7 @@ class SimulateTomogramsConfig:
         default=("30",),
         label="Copies",
     )
-    pixel_size: float = param(
-        "Pixel size of the tomograms.", default=13.0, label="Pixel size", unit="Å/px", minimum=0.5, maximum=200
-    )
+    pixel_size: float = new_pixel_size_field("Pixel size of the tomograms.", default=13.0, minimum=0.5, maximum=200)
     size: int = param("Width and height.", default=256, label="Size", unit="px", minimum=32, maximum=4096)
     thickness: int = param("Depth, along the beam.", default=96, label="Thickness", unit="px", minimum=16, maximum=2048)
     count: int = param("Number of tomograms.", default=1, label="Number of tomograms", minimum=1, maximum=10000)
@@ -56,12 +53,8 @@ class SimulateTomogramsConfig:
         "Thin filaments per tomogram, 70 Å wide, as actin.", default=4, label="Thin filaments", minimum=0, maximum=10000
     )
     fiducials: int = param("Gold beads of 100 Å.", default=0, label="Fiducials", minimum=0, maximum=10000)
-    snr: float = param(
-        "Signal-to-noise ratio of the tilt images: variance of the clean image over that of the noise.",
-        default=0.2,
-        label="SNR",
-        minimum=1e-6,
-        maximum=1000000,
+    snr: float = snr_field(
+        "Signal-to-noise ratio of the tilt images: variance of the clean image over that of the noise.", default=0.2
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
@@ -79,12 +72,7 @@ class SimulateTomogramsConfig:
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
-    contrast: str = param(
-        "Whether protein is darker or brighter than its surroundings.",
-        default="dark",
-        label="Contrast",
-        choices=("dark", "bright"),
-    )
+    contrast: str = protein_contrast_field("dark")
     tilt_series: bool = param("Also keep the tilt images.", default=False, label="Keep the tilt images")
     halves: bool = param(
         "Also write two halves of each tomogram, halves/*_even.mrc and *_odd.mrc, each with its own noise as of half "
@@ -123,6 +111,7 @@ class SimulateTomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = tilt_problems(self)
         if not all(c.strip().isdigit() for c in self.copies):
             problems.append(f"Copies (--copies) is {', '.join(self.copies)}; whole numbers are needed.")

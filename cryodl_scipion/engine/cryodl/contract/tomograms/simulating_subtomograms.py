@@ -4,11 +4,13 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, threads_field, tilt_problems
+from ..fields import Paths, device_field, output_file_field, seed_field, threads_field
 from ..optics import optics_field
 from ..outputs import Outputs, output
 from ..params import param
-from .tilt_fields import tilt_series_field
+from ..search_fields import max_shift_field
+from ..simulation_fields import box_size_field, new_pixel_size_field, protein_contrast_field, snr_field
+from .tilt_fields import tilt_problems, tilt_series_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,32 +23,22 @@ class SimulateSubtomogramsConfig:
         label="Structures",
         path="file",
     )
-    output: str = param(
-        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes lie "
-        "beside it in NAME/.",
-        label="Output",
-        path="file",
+    output: str = output_file_field(
+        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes lie beside it in "
+        "NAME/."
     )
-    pixel_size: float = param("Pixel size.", default=10.0, label="Pixel size", unit="Å/px", minimum=0.5, maximum=200)
-    box: int = param("Side of the cubes; even.", default=40, label="Box size", unit="px", minimum=16, maximum=512)
+    pixel_size: float = new_pixel_size_field("Pixel size.", default=10.0, minimum=0.5, maximum=200)
+    box: int = box_size_field("Side of the cubes; even.", maximum=512, default=40)
     count: int = param(
         "Subtomograms of each structure.", default=100, label="Subtomograms per structure", minimum=1, maximum=1000000
     )
-    snr: float = param(
-        "Signal-to-noise ratio: variance of the clean subtomogram, inside the particle's sphere and "
-        "with its missing wedge, over the variance of the noise.",
+    snr: float = snr_field(
+        "Signal-to-noise ratio: variance of the clean subtomogram, inside the particle's sphere and with its missing "
+        "wedge, over the variance of the noise.",
         default=0.1,
-        label="SNR",
-        minimum=1e-6,
-        maximum=1000000,
     )
-    max_shift: float = param(
-        "Largest distance of a particle from its box's centre, along each axis.",
-        default=20.0,
-        label="Maximum shift",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
+    max_shift: float = max_shift_field(
+        "Largest distance of a particle from its box's centre, along each axis.", default=20.0
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
@@ -56,17 +48,13 @@ class SimulateSubtomogramsConfig:
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
-    contrast: str = param(
-        "Whether protein is brighter or darker than its surroundings.",
-        default="bright",
-        label="Contrast",
-        choices=("dark", "bright"),
-    )
+    contrast: str = protein_contrast_field("bright")
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         problems = tilt_problems(self)
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")

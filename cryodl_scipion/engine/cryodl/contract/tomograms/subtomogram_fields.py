@@ -8,6 +8,7 @@ from ..params import param
 
 
 def subtomograms_field(help: str) -> typing.Any:
+    """The parameter `subtomograms`. help: its first sentence."""
     return param(
         help + " RELION's STAR (3.0 or 3.1) with a volume for each subtomogram (rlnImageName), and its 3-D "
         "CTF or weights (rlnCtfImage) if there are such.",
@@ -17,6 +18,7 @@ def subtomograms_field(help: str) -> typing.Any:
 
 
 def tilt_field(which: str, default: float) -> typing.Any:
+    """The parameter `tilt_min` or `tilt_max` of subtomograms. which: 'Lowest' or 'Highest'. default: degrees."""
     return param(
         f"{which} tilt of the series, about the y axis: what lies beyond was not measured. Used where the "
         "STAR file names no volume of weights (rlnCtfImage) and no range (cryodlTiltMin, cryodlTiltMax).",
@@ -28,7 +30,8 @@ def tilt_field(which: str, default: float) -> typing.Any:
     )
 
 
-def contrast_field() -> typing.Any:
+def subtomogram_contrast_field() -> typing.Any:
+    """The parameter `contrast` of subtomograms."""
     return param(
         "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
         "the log and the result say it.",
@@ -40,6 +43,7 @@ def contrast_field() -> typing.Any:
 
 
 def diameter_field() -> typing.Any:
+    """The parameter `diameter`."""
     return param(
         "Diameter of a sphere that just holds every particle.",
         default=None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields of a simulated tilt series."""
+"""Fields of a tilt series."""
 
 import typing
 
@@ -31,4 +31,15 @@ _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def tilt_series_field(name: str) -> typing.Any:
+    """A parameter of the tilt series by its name."""
     return param(**_TILTS[name])
+
+
+def tilt_problems(config: typing.Any) -> typing.List[str]:
+    """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
+    if config.tilt_max > config.tilt_min:
+        return []
+    return [
+        f"Maximum tilt (--tilt-max) is {config.tilt_max:g}°, not above the minimum tilt (--tilt-min) of "
+        f"{config.tilt_min:g}°."
+    ]

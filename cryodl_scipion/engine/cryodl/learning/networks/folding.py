@@ -10,7 +10,17 @@ if typing.TYPE_CHECKING:
 
 
 def folded(x: torch.Tensor, n: int) -> torch.Tensor:
-    """(b, c, d, h, w) to (b, c n^3, d / n, h / n, w / n)."""
+    """Cubes of n voxels become channels.
+
+    Parameters
+    ----------
+    x : Tensor, (b, c, d, h, w)
+    n : int
+
+    Returns
+    -------
+    Tensor, (b, c n³, d / n, h / n, w / n)
+    """
     if n == 1:
         return x
     b, c, d, h, w = x.shape
@@ -19,7 +29,17 @@ def folded(x: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
-    """(b, c n^3, d, h, w) to (b, c, d n, h n, w n)."""
+    """The opposite of folded.
+
+    Parameters
+    ----------
+    x : Tensor, (b, c n³, d, h, w)
+    n : int
+
+    Returns
+    -------
+    Tensor, (b, c, d n, h n, w n)
+    """
     if n == 1:
         return x
     b, c, d, h, w = x.shape

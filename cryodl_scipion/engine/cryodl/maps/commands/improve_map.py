@@ -51,18 +51,18 @@ def run(config: ImproveMapConfig) -> Result:
     )
     improve = lambda v: improver.improve_with_confidence(v, config.overlap, config.batch_size, _said())
     improved, confidence = improve(volume)
-    files = dict(map=output, confidence=None, half1=None, half2=None)
+    files: dict[str, str | None] = dict(map=output, confidence=None, half1=None, half2=None)
     test = None
     if halves:
         parts = [improve(half)[0] for half in halves]
         test, sentences = _half_map_test(volume.path, halves, parts, mask)
         warnings += sentences
         for number, part in enumerate(parts, 1):
-            files[f"half{number}"] = _beside(output, f"half{number}")
-            _write(files[f"half{number}"], part, mask, volume)
+            files[f"half{number}"] = beside = _beside(output, f"half{number}")
+            _write(beside, part, mask, volume)
     if config.confidence and confidence is not None:
-        files["confidence"] = _beside(output, "confidence")
-        _write(files["confidence"], confidence, mask, volume)
+        files["confidence"] = beside = _beside(output, "confidence")
+        _write(beside, confidence, mask, volume)
     _write(output, improved, mask, volume)
     print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
     outputs = dict(
@@ -196,7 +196,7 @@ def _unchanged(
     volume: Volume,
     output: str,
     card: typing.Mapping[str, typing.Any],
-    resolution: float,
+    resolution: float | None,
     reason: str,
     warnings: typing.Sequence[typing.Any],
 ) -> Result:

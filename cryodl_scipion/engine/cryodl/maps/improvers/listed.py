@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 import typing
 from pathlib import Path
@@ -29,24 +30,27 @@ class Entry:
 
     @property
     def map_file(self) -> str:
+        """Name of the map's file in EMDB."""
         return f"emd_{self.emdb}.map.gz"
 
     @property
     def model_file(self) -> str:
+        """Name of the model's file in the PDB."""
         return f"{self.pdb}.cif.gz"
 
     @property
     def addresses(self) -> list[str]:
+        """URLs of map and model."""
         return [MAP_ADDRESS.format(emdb=self.emdb, file=self.map_file), MODEL_ADDRESS.format(file=self.model_file)]
 
 
-def read_ids(path: str) -> tuple[list[Entry], list[str]]:
+def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
     """Entries of a CSV file, and sentences about lines that name no pair.
 
     The first line names the columns (COLUMNS), others are not looked at. Of several models the first is taken. Raises
     FileNotFoundError; ValueError that names missing columns, or the lines with ids or resolutions that are none.
     """
-    path = Path(path)
+    path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"The list {path} (--ids) does not exist.")
     with open(path, newline="", encoding="utf-8-sig") as file:

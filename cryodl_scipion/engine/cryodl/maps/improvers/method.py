@@ -21,7 +21,12 @@ class ImproverMethod:
         """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48)."""
         raise NotImplementedError
 
+    def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
+        raise NotImplementedError
+
     def optimizer(self, network: SwinConvUNet) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )

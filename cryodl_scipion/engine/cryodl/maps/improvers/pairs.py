@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from .boxes import Box
     from .simulated import Pair
 
+Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and atoms
 FOLDER = "pairs"
 LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
 COARSEST = 100.0  # Å; a resolution beyond it is a mistake
@@ -48,13 +49,13 @@ class Pairs:
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
         groups = families([row["structure"] for row in rows] + structures)
         held = _held_out(groups, config.validation_fraction, config.seed)
-        self.sources = [
+        self.sources: list[tuple[str, typing.Any]] = [
             *[("real", row) for row in rows],
             *[("simulated", s) for s in structures for _ in range(config.simulated)],
         ]
         self.training, self.validation, self.names = (
-            list[typing.Any](),
-            list[typing.Any](),
+            list[Stored](),
+            list[Stored](),
             {"training": set[str](), "validation": set[str]()},
         )
         for number, (kind, source) in enumerate(self.sources):
@@ -76,11 +77,8 @@ class Pairs:
             )
 
     def _without_left_out(
-        self,
-        rows: typing.Sequence[dict[str, typing.Any]],
-        structures: typing.Sequence[typing.Any],
-        leave_out: typing.Sequence[typing.Any],
-    ) -> tuple[list[dict[str, typing.Any]], list[typing.Any]]:
+        self, rows: list[dict[str, typing.Any]], structures: list[str], leave_out: typing.Sequence[typing.Any]
+    ) -> tuple[list[dict[str, typing.Any]], list[str]]:
         """Rows and structures that are none of `leave_out`, nor similar to one of them."""
         if not leave_out:
             return rows, structures
@@ -100,13 +98,7 @@ class Pairs:
         return [row for row in rows if keep(row["structure"])], [s for s in structures if keep(s)]
 
     def _make(
-        self,
-        path: Path,
-        kind: str,
-        source: typing.Mapping[str, typing.Any],
-        config: TrainMapImproverConfig,
-        lowest: float,
-        number: int,
+        self, path: Path, kind: str, source: typing.Any, config: TrainMapImproverConfig, lowest: float, number: int
     ) -> None:
         rng = np.random.default_rng((config.seed, number))
         pair, warnings = (
@@ -130,7 +122,9 @@ class Pairs:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """count training boxes, turned at random, as batch() gives them."""
         numbers = [rng.integers(len(self.training)) for _ in range(count)]
-        return self.batch([turned(cut(*self.training[k], rng), rng) for k in numbers], rng)
+        return self.batch(
+            [turned(cut(pair, atoms, rng), rng) for pair, atoms in (self.training[int(k)] for k in numbers)], rng
+        )
 
     def validation_boxes(
         self, count: int
@@ -138,7 +132,8 @@ class Pairs:
         """The same boxes every time, in batches of count."""
         rng = np.random.default_rng(12345)
         number = min(CHECKED, 16 * len(self.validation))
-        boxes = [cut(*self.validation[k % len(self.validation)], rng, 0.0) for k in range(number)]
+        stored = (self.validation[k % len(self.validation)] for k in range(number))
+        boxes = [cut(pair, atoms, rng, 0.0) for pair, atoms in stored]
         for start in range(0, number, count):
             yield self.batch(boxes[start : start + count], rng)
 
@@ -177,9 +172,9 @@ def _held_out(groups: typing.Mapping[str, int], fraction: float, seed: int) -> s
     return held
 
 
-def _table(path: str) -> list[dict[str, typing.Any]]:
+def _table(table: str) -> list[dict[str, typing.Any]]:
     """Rows of the table of pairs: dicts with map, structure (paths from the table's folder) and resolution."""
-    path = Path(path)
+    path = Path(table)
     if not path.is_file():
         raise FileNotFoundError(f"The table {path} (--pairs) does not exist.")
     with open(path, newline="", encoding="utf-8-sig") as file:
@@ -190,7 +185,7 @@ def _table(path: str) -> list[dict[str, typing.Any]]:
                 f"{path} has no column {', '.join(sorted(missing))}; the columns map, structure and "
                 "resolution (Å) are needed, named in the first line."
             )
-        rows = list(reader)
+        rows: list[dict[str, typing.Any]] = list(reader)
     for line, row in enumerate(rows, 2):
         for name in ("map", "structure"):
             if not (row[name] or "").strip():

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.registry import method_of
 from .boxes import BOX
@@ -52,7 +52,7 @@ class Improver:
     def __init__(self, card: typing.Mapping[str, typing.Any], network: SwinConvUNet, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("map_improver", card["network"])
-        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+        self.network = in_memory_format(network.to(device), torch.channels_last_3d).eval()
 
     def improve(
         self,
@@ -70,7 +70,7 @@ class Improver:
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
         try:
@@ -121,11 +121,12 @@ def anchor_of(data: np.ndarray) -> tuple[int, int, int]:
     """
     from scipy.ndimage import gaussian_filter
 
-    return tuple(int(i) for i in np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape))
+    z, y, x = np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape)
+    return int(z), int(y), int(x)
 
 
 def apply_boxes(
-    function: typing.Callable[..., typing.Any] | None,
+    function: typing.Callable[..., typing.Any],
     data: np.ndarray,
     overlap: int,
     batch_size: int,

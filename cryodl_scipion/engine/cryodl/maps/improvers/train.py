@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...learning.training import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
@@ -43,11 +44,12 @@ class ImproverTask(Task):
         self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network})
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
+        in_memory_format(network, torch.channels_last_3d)
         self.optimizers = {"improver": method.optimizer(network)}
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps()
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -5,6 +5,8 @@ Each raw half-map gets a control: it is filtered, clipped and locally scaled as 
 gain by sharpening, masking or clipping alone is not taken for a gain of detail.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -13,6 +15,9 @@ import scipy.fft
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from .shells import Curve, shell_correlation, shell_numbers, shell_sums
+
+if typing.TYPE_CHECKING:
+    from .volume import Volume
 
 REACH = 12.0  # Å; scale of the local gain: a soft mask, a weak domain. A finer one would carry detail of its own
 EMPTY = 1e-6  # of a map's highest value: below it a voxel was clipped, or masked away
@@ -50,7 +55,7 @@ class Shared:
 
 
 def half_map_test(
-    halves: list, improved: list[np.ndarray], mask: np.ndarray
+    halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, Curve], Shared]:
     """Compare improved half-maps with each other, and with what the data alone allow.
 
@@ -76,14 +81,14 @@ def half_map_test(
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     candidates = [[x * mask for x in controls] for controls in control_halves(raw, improved, voxels)]
-    agreements = [shell_correlation(*controls, voxels) for controls in candidates]
+    agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
     best = int(np.argmin([fraction for fraction, _ in explained]))
     controls = candidates[best]
     curves = {
-        "raw": shell_correlation(*raw_masked, voxels),
+        "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
         "control": agreements[best],
-        "improved": shell_correlation(*outputs, voxels),
+        "improved": shell_correlation(outputs[0], outputs[1], voxels),
     }
     crossed = [shell_correlation(outputs[k], controls[1 - k], voxels) for k in (0, 1)]
     curves["crossed"] = dataclasses.replace(crossed[0], value=(crossed[0].value + crossed[1].value) / 2)
@@ -94,7 +99,9 @@ def half_map_test(
     return resolutions, curves, Shared(_gain(curves), *explained[best])
 
 
-def control_halves(raw: list[np.ndarray], improved: list[np.ndarray], voxels_zyx: np.ndarray) -> list[list[np.ndarray]]:
+def control_halves(
+    raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray
+) -> list[list[np.ndarray]]:
     """The half-maps filtered, clipped and locally scaled as the improved ones are, without what was added to them.
 
     Which filter was applied before a map was clipped cannot be seen exactly: no filter, a B-factor and a free filter
@@ -145,7 +152,7 @@ def _gains(
     passed = (power(improved[0], raw[1]) + power(improved[1], raw[0])) / 2
     free = np.maximum(passed, 0) / np.maximum(signal, 1e-30)
     free = np.convolve(np.pad(free, SMOOTH // 2, mode="edge"), np.ones(SMOOTH) / SMOOTH, "valid")
-    agreement = shell_correlation(*raw, voxels_zyx)
+    agreement = shell_correlation(raw[0], raw[1], voxels_zyx)
     use = (agreement.value > AGREED) & (free > 0) & (np.arange(len(free)) > SMOOTH)
     if use.sum() < 3:
         return [None, free]

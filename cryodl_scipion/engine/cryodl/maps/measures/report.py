@@ -76,6 +76,7 @@ def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> Non
 
 
 def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
+    """A PNG of {name: Curve}."""
     figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
     for name, curve in curves.items():
         axes.plot(curve.frequency[1:], curve.value[1:], label=name, linewidth=1.4)
@@ -134,6 +135,7 @@ def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
 
 
 def plot_local_resolution(local: np.ndarray, path: Path) -> None:
+    """A PNG: histogram of local resolutions in Å, (z, y, x); 0 is outside."""
     figure, ((axes,),) = new_figure(1, 1, (5.5, 3.4))
     inside = local[local > 0]
     axes.hist(inside, bins=40, color="tab:blue")

@@ -56,6 +56,7 @@ class HalfMaps:
 
     @property
     def full(self) -> np.ndarray:
+        """(z, y, x) mean of the half-maps."""
         return 0.5 * (self.half1 + self.half2)
 
 
@@ -99,11 +100,16 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
     views = rng.normal(size=3)
     views /= np.linalg.norm(views)
     spread = _noise_spread(grid, faults.anisotropy, views)
-    halves = [np.float32(n) for n in (_noise(grid, spread, rng), _noise(grid, spread, rng))]
+    halves = [_noise(grid, spread, rng).astype(np.float32) for _ in range(2)]
     strength = _strength(blurred, halves[0], mask, grid, faults.resolution)
     truth = model_density(atoms, grid, finest)
     return HalfMaps(
-        dataclasses.replace(grid, data=truth), *[blurred + strength * n for n in halves], b_factors, mask, views
+        dataclasses.replace(grid, data=truth),
+        blurred + strength * halves[0],
+        blurred + strength * halves[1],
+        b_factors,
+        mask,
+        views,
     )
 
 

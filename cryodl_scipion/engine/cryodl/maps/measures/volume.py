@@ -32,7 +32,7 @@ class Volume:
     voxels_zyx: np.ndarray
     origin_zyx: np.ndarray
     order: tuple[int, ...] = (0, 1, 2)
-    header: np.ndarray = None
+    header: np.recarray | None = None
 
     @property
     def pixel_size(self) -> float:
@@ -41,6 +41,7 @@ class Volume:
 
     @property
     def isotropic(self) -> bool:
+        """Whether the voxels are cubes."""
         return float(np.ptp(self.voxels_zyx)) < ISOTROPIC * self.pixel_size
 
     def places(self, xyz: np.ndarray | typing.Sequence[list[int]]) -> np.ndarray:
@@ -155,7 +156,7 @@ def check_positive(volume: Volume) -> None:
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
     from scipy.ndimage import gaussian_filter
 
-    blurs = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
+    blurs: tuple[tuple[float, float], ...] = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
     if (volume.voxels_zyx * volume.data.shape).min() < WIDE * BLUR:
         blurs = blurs[:1]
     for blur, tail in blurs:
@@ -187,7 +188,7 @@ def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, 
         return (0, 1, 2)
     if sorted(mapped) != [1, 2, 3]:
         raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
-    return tuple(mapped.index(axis) for axis in (3, 2, 1))
+    return mapped.index(3), mapped.index(2), mapped.index(1)
 
 
 def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:

@@ -35,7 +35,7 @@ class Assessment:
     carbon: np.ndarray
     contaminated_percent: float
     carbon_percent: float
-    ice_gradient: float
+    ice_gradient: float | None
     background: float
 
 
@@ -49,8 +49,8 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         raise ValueError(problem)
     factor = min(1.0, max(WORKING_DIAMETER * pixel_size / diameter, _SMALLEST_SIDE / min(image.shape)))
     diameter_px = diameter / pixel_size * factor
-    small, valid = rescale_micrograph(image, factor)
-    small, valid = small.double().numpy(), valid.numpy()
+    rescaled, there = rescale_micrograph(image, factor)
+    small, valid = rescaled.double().numpy(), there.numpy()
     carbon = find_carbon(small, valid, diameter_px) & valid
     edge = _edge(carbon, max(1, round(_EDGE * diameter_px)))
     contaminated = find_contamination(small, valid & ~carbon & ~edge, diameter_px) | find_contamination(

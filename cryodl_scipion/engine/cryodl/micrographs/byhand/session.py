@@ -140,6 +140,7 @@ class HandSession(Shown):
         self.save(ignored is not None)
 
     def toggle_painting(self) -> None:
+        """Begin or end painting areas to ignore."""
         self.painting = not self.painting
 
     def change_brush(self, step: int) -> None:

@@ -43,6 +43,7 @@ class Shown:
 
     @property
     def name(self) -> str:
+        """Name of the micrograph that is shown."""
         return self.micrographs[self.number][0]
 
     def inside(self, y: float, x: float) -> bool:
@@ -84,6 +85,7 @@ class Shown:
         return middle - half, middle + half
 
     def change_contrast(self, step: int) -> None:
+        """More contrast, or less for a negative number of steps."""
         self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 20))
 
     def change_low_pass(self, step: int) -> None:

@@ -21,7 +21,10 @@ class MicrographView:
 
     def __init__(self, axes: typing.Any) -> None:
         self.axes, self.hidden = axes, False
-        self._image = self._shown = self._micrograph = self._background = None
+        self._image: typing.Any = None
+        self._background: typing.Any = None
+        self._shown: tuple[typing.Any, ...] | None = None
+        self._micrograph: np.ndarray | None = None
         self._picks, self._bar = list[typing.Any](), list[typing.Any]()
         axes.set_axis_off()
         axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
@@ -79,9 +82,9 @@ class MicrographView:
 
     def drawn(self) -> list[tuple[float, float]]:
         """(x, y) of the circles that are shown."""
-        return [tuple(o) for c in self._picks if isinstance(c, EllipseCollection) for o in c.get_offsets()]
+        return [tuple(o) for c in self._picks if isinstance(c, EllipseCollection) for o in np.asarray(c.get_offsets())]
 
-    def _circles(self, xy: np.ndarray, size: float, colour: str) -> typing.Any:
+    def _circles(self, xy: typing.Sequence[tuple[float, float]], size: float, colour: str) -> typing.Any:
         across = np.full(len(xy), size)
         circles = EllipseCollection(
             across, across, 0 * across, units="xy", offsets=xy, offset_transform=self.axes.transData, animated=True
@@ -89,7 +92,7 @@ class MicrographView:
         circles.set(facecolor="none", edgecolor=colour, linewidth=1.5)
         return self._placed(circles)
 
-    def _crosses(self, xy: np.ndarray) -> typing.Any:
+    def _crosses(self, xy: typing.Sequence[tuple[float, float]]) -> typing.Any:
         from matplotlib.lines import Line2D
 
         x, y = zip(*xy)

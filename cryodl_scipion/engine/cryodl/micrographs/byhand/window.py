@@ -51,13 +51,14 @@ class HandWindow:
     """figure: matplotlib's, of any canvas. session: HandSession."""
 
     def __init__(self, figure: typing.Any, session: HandSession) -> None:
-        self.figure, self.session, self._pan = figure, session, None
+        self.figure, self.session = figure, session
+        self._pan: tuple[float, float] | None = None
         self.view = MicrographView(figure.add_axes((0.012, 0.085, 0.845, 0.855)))
         self._state = figure.text(0.012, 0.978, "", fontsize=10, weight="bold", va="center")
         self._message = figure.text(0.012, 0.955, "", fontsize=10, va="center")
         figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
         self.keys = self._actions()
-        self.buttons = {}
+        self.buttons: dict[str, typing.Any] = {}
         for row, (key, label) in enumerate(BUTTONS):
             self.buttons[key] = Button(
                 figure.add_axes((0.868, 0.9 - 0.0495 * row, 0.12, 0.04)), label, color=_OFF, hovercolor="0.85"
@@ -97,6 +98,7 @@ class HandWindow:
             self.refresh()
 
     def press(self, event: typing.Any) -> None:
+        """Begin a pick, a stroke, or a move of the picture."""
         if event.inaxes is not self.view.axes or self.session.busy:
             return
         if event.button == 2:
@@ -106,6 +108,7 @@ class HandWindow:
             self.refresh()
 
     def motion(self, event: typing.Any) -> None:
+        """Go on with what the pressed button began."""
         if event.inaxes is not self.view.axes:
             return
         if self._pan is not None:
@@ -117,16 +120,19 @@ class HandWindow:
             self.view.draw_moving()
 
     def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
         self._pan = None
         if self.session.busy:
             self.session.release()
             self.refresh()
 
     def scroll(self, event: typing.Any) -> None:
+        """Zoom around the mouse."""
         if event.inaxes is self.view.axes:
             self.do(lambda: zoom_axes(self.view.axes, self.session.shape, _ZOOM**event.step, event.xdata, event.ydata))
 
     def key(self, event: typing.Any) -> None:
+        """Do what the key stands for; x removes the pick under the mouse."""
         if event.key == "x" and event.inaxes is self.view.axes:
             self.do(lambda: self.session.remove(event.ydata, event.xdata))
         elif event.key in self.keys:

@@ -32,7 +32,7 @@ def run(config: AutoPickConfig) -> Result:
     """Rounds, then all micrographs. A killed run continues where it was."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
-    chosen = spread(named, config.training_micrographs)
+    chosen = _to_learn_from(named, config)
     _check_same_run(folder, config, read_card(first, "picker"), chosen)
     from ..pickers.round_loop import RoundLoop
 
@@ -59,6 +59,24 @@ def run(config: AutoPickConfig) -> Result:
     return _pick_all(config, folder, entries, best, stop[0], notes)
 
 
+def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list[tuple[str, str]]:
+    """(name, path) of the micrographs that the rounds learn from: corrected ones first, the others over the set."""
+    if not config.corrections:
+        return spread(named, config.training_micrographs)
+    from ..byhand.corrections import read_corrections
+
+    names = read_corrections(config.corrections, [name for name, _ in named]).names
+    if not names:
+        raise ValueError(
+            f"{config.corrections} (--corrections) has nothing that is certain for these micrographs. Correct picks of "
+            "some of them, or leave --corrections away."
+        )
+    first = [item for item in named if item[0] in names][: config.training_micrographs]
+    others = [item for item in named if item[0] not in names]
+    more = max(config.training_micrographs - len(first), 1)  # one at least, to judge by
+    return first + (spread(others, more) if others else [])
+
+
 def _check_same_run(
     folder: Path,
     config: AutoPickConfig,
@@ -71,6 +89,7 @@ def _check_same_run(
         model=card["weights_sha256"],
         training_micrographs=[name for name, _ in chosen],
         files=_stamp(path for _, path in chosen),
+        corrections=_corrections_stamp(config.corrections),
     )
     record = folder / SETTINGS
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
@@ -85,6 +104,7 @@ def _check_same_run(
             model="another first model",
             training_micrographs="other micrographs to learn from",
             files="micrographs whose files have changed since",
+            corrections="other corrections",
         )
         other = [
             phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
@@ -102,6 +122,13 @@ def _check_same_run(
         shutil.rmtree(folder / "rounds", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
+
+
+def _corrections_stamp(folder: str | None) -> str | None:
+    """The stamp of a folder of corrections with what lies below it; None without one."""
+    if not folder:
+        return None
+    return stamp(*sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.name[0] != "."))
 
 
 def _stamp(paths: typing.Iterable[str]) -> str:

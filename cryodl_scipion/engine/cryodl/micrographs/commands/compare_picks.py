@@ -29,7 +29,7 @@ def run(config: ComparePicksConfig) -> Result:
         print(json.dumps(comparison, indent=2))
     else:
         _print(comparison)
-    files = dict(folder=None, comparison=None, agreement_plot=None, curves_plot=None)
+    files: dict[str, str | None] = dict(folder=None, comparison=None, agreement_plot=None, curves_plot=None)
     if config.output:
         files = _write(Path(config.output), comparison, curves)
     return Result("compare-picks", dict(comparison, **files), warnings=tuple(comparison["notes"]))
@@ -76,7 +76,7 @@ def _aligned(
     sets: typing.Mapping[str, typing.Any], names: typing.Mapping[str, tuple[int | np.ndarray, int | np.ndarray]] | None
 ) -> dict[str, typing.Any]:
     """The sets under the names of the reference or the micrographs, if there are any."""
-    return {k: align_keys(picks, names) for k, picks in sets.items()} if names is not None else sets
+    return {k: align_keys(picks, names) for k, picks in sets.items()} if names is not None else dict(sets)
 
 
 def _all_names(sets: typing.Mapping[str, typing.Any]) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import sys
 import typing
 
-from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, Result
+from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from ...core.matching import score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
 COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
 
-def run(config: EvaluatePicksConfig) -> Result:
+def run(config: EvaluatePicksConfig) -> None:
     """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
     figures = evaluate(config)
     missing = figures.pop("missing")
@@ -73,7 +73,7 @@ def read_reference(
     config: ComparePicksConfig | EvaluatePicksConfig, shapes: typing.Mapping[str, tuple[int, int]] | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The reference under the micrographs' names, without its border and without other micrographs."""
-    reference = read_coordinates(config.reference)
+    reference = read_coordinates(typing.cast("str", config.reference))  # only asked for where there is one
     return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
 
 

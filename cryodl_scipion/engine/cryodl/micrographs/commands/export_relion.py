@@ -49,7 +49,8 @@ def run(config: ExportRelionConfig) -> Result:
         if name in helical:
             write_tables(file, {"": helical[name]})  # tube number and angle stay with the segments
         else:
-            write_coordinates(file, *picks[name], f"cryodl: picks of {row}")
+            yx, scores = picks[name]
+            write_coordinates(file, yx, scores, f"cryodl: picks of {row}")
     lists = [os.path.join(place, coordinate_file(row)) for row in rows.values()]
     columns = dict(rlnMicrographName=list(rows.values()), rlnMicrographCoordinates=lists)
     write_tables(folder / "autopick.star", dict(coordinate_files=columns))
@@ -62,8 +63,9 @@ def run(config: ExportRelionConfig) -> Result:
     commands = _commands(config, table, place, bool(helical))
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
-    outputs = dict(folder=str(config.output), micrographs=table, counts=counts, commands=commands)
-    outputs["picks"] = sum(counts.values())
+    outputs = dict(
+        folder=str(config.output), micrographs=table, counts=counts, commands=commands, picks=sum(counts.values())
+    )
     return Result("export-relion", outputs, skipped=tuple(skipped), warnings=tuple(warnings))
 
 
@@ -83,9 +85,9 @@ def project_name_of_folder(output: str, project: str) -> str:
     return place
 
 
-def _check_files(rows: typing.Sequence[typing.Any]) -> None:
+def _check_files(rows: typing.Mapping[str, str]) -> None:
     """Two micrographs must not have one file of coordinates."""
-    owner: dict[str, typing.Any] = {}
+    owner: dict[str, str] = {}
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
         if other != row:
@@ -93,8 +95,8 @@ def _check_files(rows: typing.Sequence[typing.Any]) -> None:
 
 
 def _micrographs(
-    config: ExportRelionConfig, rows: typing.Sequence[typing.Any], folder: Path, place: str
-) -> tuple[str, dict[str, typing.Any], dict[typing.Any, int]]:
+    config: ExportRelionConfig, rows: typing.Mapping[str, str], folder: Path, place: str
+) -> tuple[str, typing.Mapping[str, typing.Mapping[str, typing.Any]], typing.Mapping[str, str | int]]:
     """The table of micrographs for RELION's command: its name, its tables, {row: optics group}.
 
     A STAR file of RELION that was given keeps all its columns, the CTF's among them; otherwise one is written.
@@ -107,9 +109,9 @@ def _micrographs(
         return os.path.relpath(given, config.project), tables, groups
     names = list(rows.values())
     optics = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    tables = micrograph_tables(names, config.pixel_size, *optics)
-    write_tables(folder / "micrographs.star", tables)
-    return os.path.join(place, "micrographs.star"), tables, dict.fromkeys(names, 1)
+    written = micrograph_tables(names, config.pixel_size, *optics)
+    write_tables(folder / "micrographs.star", written)
+    return os.path.join(place, "micrographs.star"), written, dict.fromkeys(names, 1)
 
 
 def _commands(config: ExportRelionConfig, table: str, place: str, helical: bool) -> dict[str, str]:
@@ -137,7 +139,7 @@ def _say(config: ExportRelionConfig, counts: typing.Mapping[str, int], commands:
 
 
 def _warnings(
-    unknown: typing.Sequence[str], counts: typing.Mapping[str, int], skipped: list[Skipped]
+    unknown: typing.Collection[str], counts: typing.Mapping[str, int], skipped: list[Skipped]
 ) -> typing.Iterator[str]:
     """Sentences about picks and micrographs that do not belong together."""
     if unknown:

@@ -97,7 +97,7 @@ def _pick_new(
     model: Path,
     settings: PickSettings,
     picks: Picks,
-    skipped: typing.Sequence[typing.Any],
+    skipped: list[Skipped],
     notes: list[typing.Any],
 ) -> tuple[str, PickSettings]:
     """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that
@@ -125,7 +125,7 @@ def _pick_new(
     if settings.scale is None:
         _pick_nothing(todo, picks, skipped, notes)
         return device_name(device), settings
-    picker.contrast = settings.contrast
+    picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")

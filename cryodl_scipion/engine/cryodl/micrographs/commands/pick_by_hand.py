@@ -4,8 +4,6 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
 """
 
-from pathlib import Path
-
 from ...contract import PickByHandConfig, Result, counted
 from ...io.micrographs import pixel_size_warnings
 
@@ -15,7 +13,7 @@ def run(config: PickByHandConfig) -> Result:
     from ...io.files import expand_paths, name_micrographs
     from ..byhand import window
     from ..byhand.session import HandSession
-    from ..byhand.store import IGNORED, REMOVED, HandPicks
+    from ..byhand.store import HandPicks
 
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     warnings = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
@@ -32,25 +30,23 @@ def run(config: PickByHandConfig) -> Result:
         f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} "
         f"changed now): {config.coordinates}"
     )
-    _say_training(config, store.folder, REMOVED if any(removed.values()) else "", IGNORED)
+    _say_training(config, any(not p.certain for picks, _ in picked.values() for p in picks))
     if not done:
         warnings.append("Nothing was picked.")
     outputs = dict(folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched))
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 
-def _say_training(config: PickByHandConfig, folder: Path, removed: int, ignored: int) -> None:
-    """The command that learns from the labels."""
-    ignores = any((folder / ignored).glob("*.mrc"))
+def _say_training(config: PickByHandConfig, partial: bool) -> None:
+    """The command that learns from the labels. partial: some picks were not confirmed."""
+    start = " --start-from general" if partial else ""
     print(
-        "Train on them, if all particles of these micrographs are picked:\n  cryodl train-picker --micrographs "
-        f"{' '.join(repr(m) for m in config.micrographs)} --coordinates {config.coordinates} --pixel-size "
-        f"{config.pixel_size:g} --particle-diameter {config.particle_diameter:g}"
-        + (f" --uncertain {folder / ignored}" if ignores else "")
-        + " --output MODEL"
+        f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
+        f"--coordinates {config.coordinates} --pixel-size {config.pixel_size:g} --particle-diameter "
+        f"{config.particle_diameter:g}{start} --output MODEL"
     )
-    if removed:
+    if partial:
         print(
-            f"If only some are picked, add --background {folder / removed}: then only the labelled places teach, and "
-            "what you removed teaches as background."
+            "Some picks were not confirmed: only what you are certain of will teach, and what you removed teaches as "
+            "background. `cryodl auto-pick --corrections` learns from it beside the machine's own confident picks."
         )

@@ -69,6 +69,12 @@ def run(config: ProposeBoxesConfig) -> Result:
     )
 
 
+class _Scale(typing.NamedTuple):
+    """Stands for a picker where none is run."""
+
+    working_diameter: float
+
+
 def _prepare(
     items: typing.Sequence[Labels], config: ProposeBoxesConfig
 ) -> tuple[list[LabelledImage], dict[str, tuple[int, ...]], list[Skipped]]:
@@ -77,13 +83,12 @@ def _prepare(
     Raises AllSkipped if none can be used.
     """
     import dataclasses
-    from types import SimpleNamespace
 
     from ...io.micrographs import micrograph_shape
     from ..pickers.label_checks import judge_contrast, label_signal
     from ..pickers.labels import load_labelled
 
-    scale, images, skipped = SimpleNamespace(working_diameter=WORKING_DIAMETER), [], []
+    scale, images, skipped = _Scale(WORKING_DIAMETER), list[LabelledImage](), list[Skipped]()
     for item in items:
         try:
             images.append(load_labelled(item, scale, config.pixel_size, config.particle_diameter, "boxes"))
@@ -102,7 +107,7 @@ def _prepare(
 
 def _write(
     folder: Path,
-    proposals: typing.Sequence[Proposal],
+    proposals: typing.Mapping[str, Proposal],
     working_shapes: typing.Mapping[str, tuple[int, ...]],
     shapes: typing.Mapping[str, tuple[int, ...]],
 ) -> None:

@@ -96,7 +96,7 @@ def _surroundings(config: SimulateMicrographsConfig, diameter: float) -> tuple[S
     from ...simulate.micrographs import Surroundings
     from ...simulate.structures import dark_notes
 
-    given = dict(
+    given: dict[str, typing.Any] = dict(
         closest=config.closest,
         ice=config.ice,
         aggregates=config.aggregates,

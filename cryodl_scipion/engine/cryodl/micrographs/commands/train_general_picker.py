@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:
     from ..pickers.general import RealSet
     from ..pickers.method import PickerMethod
     from ..pickers.train import Hits, PickerTask
+    from ..pickers.unet import UNetPicker
 
 NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
@@ -49,7 +50,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
 
     device = choose_device(config.device)
     set_threads(config.threads)
-    method = picker_method(NETWORK)
+    method = typing.cast("UNetPicker", picker_method(NETWORK))
     material = _material(config, method)
     print(
         f"Training a general picker on {device_name(device)}: {material.simulated} simulated micrographs of "
@@ -87,7 +88,7 @@ class _Material:
     structures: varied ones to choose the weights by, and plain ones for calibration and for the card's figures.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
-    training: list[typing.Sequence[LabelledImage]]
+    training: list[list[LabelledImage]]
     validation: list[LabelledImage]
     plain: list[LabelledImage]
     test: list[LabelledImage]
@@ -160,10 +161,10 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(p).name.split(".")[0], p) for p in paths]
-    sets = []
+    sets: list[str] = []
     if config.sets:
         with open(config.sets, newline="", encoding="utf-8") as file:
-            sets = [row.get("name") for row in csv.DictReader(file)]
+            sets = [row["name"] for row in csv.DictReader(file)]
     strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
     if strange:
         raise ValueError(
@@ -175,7 +176,7 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 
 
 def _task(
-    config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
+    config: TrainGeneralPickerConfig, method: UNetPicker, material: _Material, device: torch.device
 ) -> PickerTask:
     from ...io.model import find_model, read_model
     from ..pickers import load_network

@@ -33,13 +33,13 @@ def run(config: TrainPickerConfig) -> Result | None:
     from ...learning.run_training import check_output, finish, working_folder
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
-    from ..pickers.labels import label_kind, load_labels, match_labels
+    from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
     from ..pickers.recursive import round_folder, train_recursively
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
     check_output(config.output)
-    notes: list[str] = []
+    config, notes = with_corrections(config)
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     method, folder = picker_method(config.network), working_folder(config)

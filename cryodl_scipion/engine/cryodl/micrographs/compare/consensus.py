@@ -35,12 +35,12 @@ def group_picks(
     if not rows:
         return []
     rows.sort()
-    positions, which = np.array([row[:2] for row in rows]), [row[3] for row in rows]
-    gain = _gains(positions, which, distance)
+    positions, sets_of = np.array([row[:2] for row in rows]), [row[3] for row in rows]
+    gain = _gains(positions, sets_of, distance)
     count, component = connected_components(gain, directed=False)
     order = np.argsort(component, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
-    groups = sorted(sorted(int(i) for i in group) for part in parts for group in _divide(part, gain, which))
+    groups = sorted(sorted(int(i) for i in group) for part in parts for group in _divide(part, gain, sets_of))
     return [sorted((rows[i][3], rows[i][4]) for i in group) for group in groups]
 
 
@@ -49,8 +49,8 @@ def _gains(positions: np.ndarray, which: typing.Sequence[int], distance: float) 
     tree = cKDTree(positions)
     pairs = tree.query_pairs(distance, output_type="ndarray")
     squared = ((positions[pairs[:, 0]] - positions[pairs[:, 1]]) ** 2).sum(1)
-    which = np.asarray(which)
-    use = (squared < distance**2) & (which[pairs[:, 0]] != which[pairs[:, 1]])
+    of = np.asarray(which)
+    use = (squared < distance**2) & (of[pairs[:, 0]] != of[pairs[:, 1]])
     (a, b), value = pairs[use].T, squared[use] - distance**2
     return csr_matrix((np.r_[value, value], (np.r_[a, b], np.r_[b, a])), shape=(len(positions),) * 2)
 
@@ -135,7 +135,7 @@ def comparable_scores(
     if len(scores) and not scores.any():
         return {n: (yx, np.ones(len(s))) for n, (yx, s) in picks.items()}, "has no scores; each of its picks counts 1"
     if not len(scores) or (scores.min() >= 0 and scores.max() <= 1):
-        return picks, ""
+        return dict(picks), ""
     ordered = np.sort(scores)
     ranked = {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}
     return ranked, (

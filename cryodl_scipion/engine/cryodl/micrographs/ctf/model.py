@@ -82,7 +82,8 @@ def defocus_at(azimuth: ArrayLike, defocus: float, astigmatism: ArrayLike) -> np
     array of the shape of azimuth, Å
     """
     double = 2 * np.asarray(azimuth)
-    return defocus + astigmatism[0] * np.cos(double) + astigmatism[1] * np.sin(double)
+    cosine, sine = np.asarray(astigmatism)
+    return defocus + cosine * np.cos(double) + sine * np.sin(double)
 
 
 def window_loss(lag: ArrayLike) -> np.ndarray:

@@ -103,7 +103,8 @@ def _rival(
 
 def _defocus_grid(rings: Rings, limits: SearchRange) -> np.ndarray:
     """Defocus values so close that the phase at the highest frequency changes by a quarter of a radian."""
-    step = min(200.0, max(20.0, 0.25 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2))))
+    factor = float(rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2))
+    step = min(200.0, max(20.0, 0.25 / (2 * factor)))
     reach = limits.astigmatism / 2
     return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
 
@@ -127,7 +128,7 @@ def _best_on_grid(
     """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
     inside = _inside(grid, limits)
-    best = None
+    tried = []
     for half in np.arange(0, limits.astigmatism / 2 + 1, max(step, _COARSE)):
         for direction in np.arange(_DIRECTIONS if half else 1) * np.pi / _DIRECTIONS:
             astigmatism = half * np.array([np.cos(2 * direction), np.sin(2 * direction)])
@@ -135,17 +136,15 @@ def _best_on_grid(
             score = _scores(table, inside, shift) / rings.noise
             place = int(score.argmax())
             value = float(score[place]) - _unlikely(astigmatism, float(score[place]))
-            if best is None or value > best[0]:
-                best = (
-                    value,
-                    Found(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place])),
-                )
-    return best[1]
+            found = Found(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place]))
+            tried.append((value, found))
+    return max(tried, key=lambda one: one[0])[1]
 
 
 def _scores(table: tuple[np.ndarray, np.ndarray], inside: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Scores of the defocus values `inside`, each sector's taken `shift` places beside."""
-    product = length = 0.0
+    product: np.ndarray | float = 0.0
+    length: np.ndarray | float = 0.0
     products, lengths = table
     last = products.shape[1] - 1
     for sector, steps in enumerate(shift):

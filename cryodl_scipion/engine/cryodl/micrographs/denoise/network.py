@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...learning.networks.conv_block import ConvBlock
-from ..pickers.unet import PickerUNet
+from ..pickers.unet import WIDTHS, PickerUNet
 
 if typing.TYPE_CHECKING:
     import torch
@@ -26,11 +26,10 @@ class MicrographUNet(PickerUNet):
 
     def __init__(self) -> None:
         super().__init__()
-        first = self.down[0].first[0]
-        self.down[0] = ConvBlock(2 * self.stride**2, first.out_channels)
+        self.down[0] = ConvBlock(2 * self.stride**2, WIDTHS[0])
         self.head = nn.Conv2d(self.head.in_channels, self.stride**2, 1)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        nn.init.zeros_(typing.cast("torch.Tensor", self.head.bias))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, 1:] + F.pixel_shuffle(super().forward(x), self.stride)

@@ -33,6 +33,8 @@ class MicrographDenoiser:
     ) -> None:
         network = MicrographUNet()
         network.load_state_dict(weights)
+        self.multiple = network.multiple
+        self.overlap = -(-network.receptive_radius // network.multiple) * network.multiple
         self.card, self.device, self.tile = card, device, tile
         # float32 everywhere: the answer is an image, and 8 bits would show as steps in flat areas
         self.network = for_inference(network, device, torch.float32)
@@ -52,8 +54,7 @@ class MicrographDenoiser:
 
     def _answer(self, seen: torch.Tensor) -> torch.Tensor:
         """(h, w) answer to a (2, h, w) input."""
-        overlap = -(-self.network.receptive_radius // self.network.multiple) * self.network.multiple
-        return apply_tiled(self._run, seen, 1, self.network.multiple, self.tile, overlap)[0]
+        return apply_tiled(self._run, seen, 1, self.multiple, self.tile, self.overlap)[0]
 
     def _run(self, tile: torch.Tensor) -> torch.Tensor:
         return self.network(tile.to(self.device, memory_format=torch.channels_last))

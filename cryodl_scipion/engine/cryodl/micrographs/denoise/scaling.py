@@ -67,7 +67,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1.
     Raises ValueError for an image without contrast, mostly not-a-number, or too small.
     """
-    mean = images[0] if len(images) == 1 else sum(images) / np.float32(len(images))
+    mean = images[0] if len(images) == 1 else typing.cast("np.ndarray", sum(images)) / np.float32(len(images))
     shape = resampled_shape(mean.shape, factor)
     if min(shape) < SMALLEST_SIDE:
         raise ValueError(
@@ -78,7 +78,7 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     offset = _median(mean)  # rescale_micrograph takes it off
     background, mask = smooth_background(small, valid, BACKGROUND), _soft(valid)
     flats = [_cropped(image - offset, background, mask, shape) for image in images]
-    flat = flats[0] if len(flats) == 1 else sum(flats) / len(flats)
+    flat = flats[0] if len(flats) == 1 else typing.cast("torch.Tensor", sum(flats)) / len(flats)
     amplitude = _noise_amplitude(flat, mask)
     whites = [filtered(f, 1 / amplitude) for f in flats]
     scale = float(np.mean([_noise_sigma(white, mask) for white in whites]))
@@ -110,10 +110,9 @@ def fourier_resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.fft.irfft2(result, s=tuple(shape)) * (shape[0] * shape[1] / image.numel())
 
 
-def _cropped(image: torch.Tensor, background: torch.Tensor, mask: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def _cropped(image: np.ndarray, background: torch.Tensor, mask: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """The file less its background at the working size; filled areas 0, hot pixels clipped."""
-    image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
-    flat = image - _enlarged(background, image.shape, "bilinear")
+    flat = torch.from_numpy(np.require(image, np.float32, ["C", "W"])) - _enlarged(background, image.shape, "bilinear")
     flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(mask, image.shape, "bilinear")
     limit = 8 * _robust_sigma(flat[::7, ::7])
     return fourier_resize(flat.clamp(-limit, limit), shape)
@@ -146,7 +145,7 @@ def _noise_sigma(white: torch.Tensor, mask: torch.Tensor) -> float:
     return float(np.median(cross_power(white, white, mask)[_SIGNAL_FREE])) ** 0.5
 
 
-def _median(image: torch.Tensor) -> float:
+def _median(image: np.ndarray) -> float:
     sample = image[::7, ::7]
     return float(np.median(sample[np.isfinite(sample)])) if np.isfinite(sample).any() else 0.0
 

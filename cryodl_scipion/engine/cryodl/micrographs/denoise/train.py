@@ -13,6 +13,7 @@ import typing
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...core.fourier import filtered
 from ...learning.training import Task
 from .network import MicrographUNet
@@ -38,7 +39,7 @@ class MicrographTask(Task):
         self, training: typing.Sequence[Views], validation: typing.Sequence[Views], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = MicrographUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
+        network = in_memory_format(MicrographUNet(), torch.channels_last)
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)}
         self.sides = [

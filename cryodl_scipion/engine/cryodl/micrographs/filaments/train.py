@@ -6,6 +6,7 @@ import typing
 import numpy as np
 import torch
 
+from ...core.devices import in_memory_format
 from ...learning.training import Task
 from .measure import Agreement, agreement
 from .predict import FilamentPicker
@@ -36,7 +37,7 @@ class FilamentTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size, self.device = batch_size, device
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = in_memory_format(network, torch.channels_last)
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": method.optimizer(network)}
 

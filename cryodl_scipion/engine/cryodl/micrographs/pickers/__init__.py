@@ -12,10 +12,11 @@ from ...learning.registry import method_of
 if typing.TYPE_CHECKING:
     import torch
 
-    from .unet import PickerUNet, UNetPicker
+    from .method import PickerMethod
+    from .unet import PickerUNet
 
 
-def picker_method(name: str) -> UNetPicker:
+def picker_method(name: str) -> PickerMethod:
     """The method object of a registered name. Raises ValueError that lists the names."""
     return method_of("picker", name)
 

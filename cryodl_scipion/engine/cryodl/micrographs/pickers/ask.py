@@ -64,7 +64,7 @@ def ask_micrographs(
         _say_size(Size(**mine.size), settings.particle_diameter, notes)
     if mine.general:
         adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration)
-        mine = dataclasses.replace(mine, adapted=adapted and dataclasses.asdict(adapted))
+        mine = dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
     return mine
 
 
@@ -137,18 +137,17 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> list[np.ndarray]:
     own, usual = picker.calibration, picker.contrast
+    scale = typing.cast("float", settings.scale)  # nobody asks for scores without any size
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
     try:
         return scores_of_some(
-            lambda image, _: picker.candidates(image, settings.pixel_size, settings.scale, settings.distance),
-            paths,
-            (contrast,),
+            lambda image, _: picker.candidates(image, settings.pixel_size, scale, settings.distance), paths, (contrast,)
         )[contrast]
     finally:
         picker.calibration, picker.contrast = own, usual
 
 
-def _say_size(size: Size | None, stated: float | None, notes: list[str]) -> None:
+def _say_size(size: Size, stated: float | None, notes: list[str]) -> None:
     print(size.sentence(stated))
     if stated and size.contradicts(stated):
         notes.append(size.sentence(stated))

@@ -25,6 +25,7 @@ if typing.TYPE_CHECKING:
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
 # which is below one half.
 BOX_THRESHOLD = 0.42
+Fit = typing.Callable[[Hits], tuple[tuple[float, float], float]]  # ((slope, offset), threshold) of candidates
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 FEWEST_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
@@ -89,7 +90,7 @@ def merge(parts: typing.Sequence[Hits]) -> Hits:
     )
 
 
-def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, ...], float, float]:
+def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, float], float, float]:
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
 
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
@@ -98,11 +99,14 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     micrographs, or over candidates where there are few micrographs: how far curve and threshold move the cut between
     picks and the rest, told on the scale of the model's scores.
     """
+    fit: Fit
     if task.labels == "boxes":
         by_micrograph = [task.box_hits([*task.training, *task.validation])]
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, share=0.5), BOX_THRESHOLD)
     elif task.labels == "sparse":
-        share = sum(im.expected for im in task.validation) / max(1, sum(len(im.positives) for im in task.validation))
+        share = sum(im.expected or 0.0 for im in task.validation) / max(
+            1, sum(len(im.positives) for im in task.validation)
+        )
         fit = lambda hits: _fit_sparse(hits, share)
     else:
         fit = _fit_complete
@@ -110,22 +114,18 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     return calibration, threshold, _uncertainty(by_micrograph, fit, calibration)
 
 
-def _fit_complete(hits: Hits) -> tuple[tuple[float, ...], float]:
+def _fit_complete(hits: Hits) -> tuple[tuple[float, float], float]:
     calibration = fit_calibration(hits.hit, hits.raw)
     return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
 
 
-def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, ...], float]:
+def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, float], float]:
     """share: particles that there are, labelled or not, for each labelled one."""
     calibration = fit_sparse_calibration(hits.hit, hits.raw, share)
     return calibration, best_threshold(calibrate(hits.raw, calibration), share * hits.reference)
 
 
-def _uncertainty(
-    parts: typing.Sequence[Hits],
-    fit: typing.Callable[[Hits], tuple[tuple[float, ...], float]],
-    calibration: tuple[float, ...],
-) -> float:
+def _uncertainty(parts: typing.Sequence[Hits], fit: Fit, calibration: tuple[float, float]) -> float:
     """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. 0 without candidates."""
     rng, cuts = np.random.default_rng(0), []
     if not sum(len(p.raw) for p in parts):

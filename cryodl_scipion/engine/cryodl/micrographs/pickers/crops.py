@@ -39,17 +39,19 @@ class LabelledImage(Measured):
     positives: np.ndarray
     negatives: np.ndarray
     labels: str = "complete"
-    allowed: torch.Tensor = None
+    allowed: torch.Tensor | None = None
     contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
-    expected: float = None
+    expected: float | None = None
     size: float | None = None
 
     @property
     def usable(self) -> torch.Tensor:
+        """(h, w) bool: where the image may be learnt from."""
         return self.valid if self.allowed is None else self.valid & self.allowed
 
     @property
     def dense(self) -> bool:
+        """Whether what is not a particle is background."""
         return self.labels == "complete"
 
 
@@ -84,7 +86,8 @@ def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: 
         for p in (item.positives, item.negatives, item.contamination)
     ]
     near = [p[((p > -side * 0.3) & (p < side * 1.3)).all(1)] if len(p) else p.reshape(0, 2) for p in points]
-    return View(image, usable, *near, float(abs(np.linalg.det(matrix)) ** -0.5))
+    positives, negatives, contamination = near
+    return View(image, usable, positives, negatives, contamination, float(abs(np.linalg.det(matrix)) ** -0.5))
 
 
 def _choose_centre(item: LabelledImage, rng: np.random.Generator) -> np.ndarray:

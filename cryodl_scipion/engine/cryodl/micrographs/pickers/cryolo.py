@@ -57,8 +57,9 @@ class GridOfCells(nn.Sequential):
             before = width
         head = nn.Conv2d(before, 5, 1)
         nn.init.normal_(head.weight, std=0.01)
-        nn.init.zeros_(head.bias)
-        nn.init.constant_(head.bias[:1], -3.0)  # most cells are empty: start by saying so
+        bias = typing.cast("torch.Tensor", head.bias)
+        nn.init.zeros_(bias)
+        nn.init.constant_(bias[:1], -3.0)  # most cells are empty: start by saying so
         super().__init__(*layers, nn.Dropout(0.2), head)
 
 
@@ -102,7 +103,7 @@ class CrYOLO(PickerMethod):
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
 
-    def _known(self, item: LabelledImage, labels: str, cells: int, occupied: torch.Tensor) -> torch.Tensor:
+    def _known(self, item: LabelledImage, labels: torch.Tensor, cells: int, occupied: torch.Tensor) -> torch.Tensor:
         """(cells, cells) 1 where the label of a cell is known."""
         if item.dense or not len(labels):
             return torch.full((cells, cells), float(item.dense))

@@ -35,14 +35,14 @@ class DenseClassifier(nn.Sequential):
     Raises ValueError for layers that cannot be converted.
     """
 
-    def __init__(self, network: nn.Module, window: int, stride: int) -> None:
+    def __init__(self, network: nn.Sequential, window: int, stride: int) -> None:
         super().__init__(*_convert(network, window, stride))
         self.stride = self.multiple = stride
         self.before = (window - stride) // 2
         self.after = window - stride - self.before
         self.receptive_radius = window // 2 + 1
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = (n // self.stride for n in x.shape[-2:])
         padding = (self.before, self.after, self.before, self.after)
         return super().forward(F.pad(x, padding))[..., :h, :w]
@@ -55,13 +55,14 @@ class DilatedAverage(nn.Module):
         super().__init__()
         self.size, self.dilation = size, dilation
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = (n - (self.size - 1) * self.dilation for n in x.shape[-2:])
         starts = [i * self.dilation for i in range(self.size)]
-        return sum(x[..., y : y + h, z : z + w] for y in starts for z in starts) / self.size**2
+        total = sum(x[..., y : y + h, z : z + w] for y in starts for z in starts)
+        return typing.cast("torch.Tensor", total) / self.size**2
 
 
-def _convert(network: nn.Module, window: int, stride: int) -> typing.Iterator[nn.Module]:
+def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterator[nn.Module]:
     """Layers of the fully convolutional network."""
     side, steps, dilation, channels = window, 1, 1, 1
     for layer in _layers(network):
@@ -87,7 +88,7 @@ def _convert(network: nn.Module, window: int, stride: int) -> typing.Iterator[nn
         raise ValueError(f"The network steps by {steps} px only; windows every {stride} px do not fit it.")
 
 
-def _layers(network: nn.Module) -> typing.Iterator[nn.Module]:
+def _layers(network: nn.Sequential) -> typing.Iterator[nn.Module]:
     for layer in network:
         if isinstance(layer, nn.Sequential):
             yield from _layers(layer)
@@ -132,7 +133,12 @@ def _shared(weight: torch.Tensor, bias: torch.Tensor | None, step: int, dilation
     """A convolution that uses the memory of existing weights."""
     with torch.device("meta"):
         convolution = nn.Conv2d(
-            weight.shape[1], weight.shape[0], weight.shape[2:], step, dilation=dilation, bias=bias is not None
+            weight.shape[1],
+            weight.shape[0],
+            (weight.shape[2], weight.shape[3]),
+            step,
+            dilation=dilation,
+            bias=bias is not None,
         )
     convolution.weight, convolution.bias = weight, bias
     return convolution

@@ -42,14 +42,14 @@ class TwoNetworks(nn.Module):
         super().__init__()
         self.background, self.contamination = _one_network(), _one_network()
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.background(x), self.contamination(x)], 1)
 
 
 class LastConvolution(nn.Conv2d):
     """To a single channel: four times faster to train where channels are not the last axis, whatever the rest uses."""
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.conv2d(x.contiguous(), self.weight.contiguous(), self.bias, padding=self.padding)
 
 
@@ -80,6 +80,7 @@ class EMAN2(HeatmapPicker):
         return TwoNetworks()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=1e-6)
 
     def usual_steps(self, particles: int, labels: str) -> int:

@@ -71,7 +71,7 @@ def _with_boxes(
     background = only_good
     contamination = config.contamination is None and (only_good or method.needs_contamination)
     if not background and not contamination:
-        return images, []
+        return list(images), []
     look, filled = look_of(images, method.working_diameter), []
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
         count = max(FEWEST_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else FEWEST_BOXES
@@ -134,7 +134,9 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     )
     limit = float(np.quantile(labelled, LOOKING_ALIKE))
     alike, noise = (
-        np.array([_peaks(sign * likeness, im.usable, diameter, limit) for likeness, im in zip(maps, images)], float)
+        np.array(
+            [_peaks(sign * likeness, im.usable, diameter, limit) for likeness, im in zip(maps, images)], np.float64
+        )
         for sign in (1, -1)
     )
     own = np.array([len(im.positives) for im in images], float)
@@ -143,7 +145,7 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     return np.maximum(own, (alike - noise).clip(0) / (1 - LOOKING_ALIKE)).tolist(), True
 
 
-def _peaks(likeness: np.ndarray, usable: np.ndarray, diameter: float, limit: float) -> int:
+def _peaks(likeness: np.ndarray, usable: torch.Tensor, diameter: float, limit: float) -> int:
     """Number of peaks of at least `limit`, half a diameter apart."""
     return len(find_peaks(torch.from_numpy(likeness), diameter / 2, limit, usable)[0])
 

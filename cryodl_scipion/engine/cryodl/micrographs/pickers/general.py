@@ -25,7 +25,6 @@ if typing.TYPE_CHECKING:
 
     from ...simulate.pool import PoolMember
     from .method import PickerMethod
-    from .unet import UNetPicker
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
@@ -108,7 +107,7 @@ def split_members(
 def simulated_images(
     groups: typing.Sequence[list[PoolMember]],
     count: int,
-    method: UNetPicker,
+    method: PickerMethod,
     seed: int,
     tag: int,
     cache: typing.Any = None,
@@ -132,7 +131,7 @@ def simulated_images(
 
 
 def _simulated_image(
-    groups: typing.Sequence[list[PoolMember]], index: int, method: UNetPicker, seeds: tuple[int, int], faint: float
+    groups: typing.Sequence[list[PoolMember]], index: int, method: PickerMethod, seeds: tuple[int, int], faint: float
 ) -> LabelledImage:
     strays = [m.density for m in groups[-1][:STRAY]]
     rng = np.random.default_rng((*seeds, index))
@@ -148,7 +147,7 @@ def labelled_scene(
     member: PoolMember,
     extent: float,
     strays: typing.Sequence[torch.Tensor],
-    method: UNetPicker,
+    method: PickerMethod,
     rng: np.random.Generator,
     faint: bool = False,
 ) -> LabelledImage:

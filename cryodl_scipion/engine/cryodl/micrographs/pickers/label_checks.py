@@ -33,6 +33,7 @@ class Signal:
 
     @property
     def clear(self) -> bool:
+        """Whether the difference is large and sure enough to go by."""
         return abs(self.difference) > max(CLEAR, SURE * self.error)
 
 

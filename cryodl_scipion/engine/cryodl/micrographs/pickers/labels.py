@@ -15,13 +15,17 @@ from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
+from ..byhand.corrections import is_corrected, read_corrections
+from ..byhand.store import IGNORED, REMOVED
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .predict import check_particle_fits, working_factor
 from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
 
 if typing.TYPE_CHECKING:
+    from ...contract import ProposeBoxesConfig
     from .method import PickerMethod
+    from .predict import WorkingSize
 
 _NOWHERE = np.zeros((0, 2))
 
@@ -46,6 +50,31 @@ def label_kind(config: TrainPickerConfig) -> str:
     return "sparse" if config.network == "topaz" else "complete"
 
 
+def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list[str]]:
+    """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
+
+    Areas to ignore and removed picks are taken from the folder where the config names none. Picks that nobody confirmed
+    make labels of a few places, unless the config says what the labels are.
+    """
+    if not is_corrected(config.coordinates):
+        return config, []
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    found = read_corrections(config.coordinates, [name for name, _ in named])
+    if found.masks and not config.uncertain:
+        config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
+    if not found.partial:
+        return config, []
+    if any(len(yx) for yx in found.removed.values()) and not config.background:
+        config = dataclasses.replace(config, background=os.path.join(config.coordinates, REMOVED))
+    if config.labels == "auto":
+        config = dataclasses.replace(config, labels="boxes")
+    certain, machine = (sum(map(len, part.values())) for part in (found.certain, found.machine))
+    return config, [
+        f"{config.coordinates} was corrected by hand: {certain} certain picks teach; the {machine} that nobody "
+        f"confirmed do not, and neither do places without a label (labels: {config.labels})."
+    ]
+
+
 def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
     """Labels of the micrographs that have some.
 
@@ -59,6 +88,8 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     uncertain = {}
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
+    if is_corrected(config.coordinates):
+        groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
     if boxed:
@@ -66,10 +97,9 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
             f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
             f"{label_kind(config)} labels (--labels) they are not used: {_some(sorted(boxed))}."
         )
+    boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
     items = [
-        Labels(name, path, *(group.get(name, _NOWHERE) for group in groups), uncertain.get(name))
-        for name, path in named
-        if name in labelled
+        Labels._make((name, path, *boxes_of(name), uncertain.get(name))) for name, path in named if name in labelled
     ]
     for item in items:
         _check_positions(item)
@@ -82,7 +112,23 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     return items
 
 
-def match_particles(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
+def _certain(
+    config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain]
+) -> tuple[dict[str, np.ndarray], dict[str, Uncertain]]:
+    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain."""
+    found = read_corrections(config.coordinates, picks)
+    places = dict(uncertain)
+    for name, yx in found.machine.items():
+        if len(yx):
+            known = uncertain.get(name, Uncertain(_NOWHERE))
+            places[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
+    kept = found.names if found.partial else set(picks)
+    return {name: yx for name, yx in found.certain.items() if name in kept}, places
+
+
+def match_particles(
+    config: TrainPickerConfig | ProposeBoxesConfig, warn: typing.Callable[[str], typing.Any] = print
+) -> list[Labels]:
     """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     particles = _read_boxes(config.coordinates, named, warn)
@@ -93,15 +139,15 @@ def match_particles(config: TrainPickerConfig, warn: typing.Callable[[str], typi
 
 
 def _read_boxes(
-    source: str | os.PathLike[str] | None, named: typing.Mapping[str, str], warn: typing.Callable[[str], typing.Any]
+    source: str | os.PathLike[str], named: typing.Sequence[tuple[str, str]], warn: typing.Callable[[str], typing.Any]
 ) -> dict[str, np.ndarray]:
     """{name: (n, 2) yx} of a folder or file of coordinates."""
     return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
 
 
 def _of_micrographs(
-    values: dict[str, typing.Any],
-    named: typing.Mapping[str, str],
+    values: typing.Mapping[str, typing.Any],
+    named: typing.Sequence[tuple[str, str]],
     source: str | os.PathLike[str],
     warn: typing.Callable[[str], typing.Any],
 ) -> dict[str, typing.Any]:
@@ -141,7 +187,7 @@ def _check_positions(item: Labels) -> None:
         if item.uncertain.mask:
             check_mask(item.uncertain.mask, item.path, shape)
     for yx in groups:
-        outside = yx[~inside(yx + 0.5, np.add(shape, 1))]
+        outside = yx[~inside(yx + 0.5, (shape[0] + 1, shape[1] + 1))]
         if len(outside):
             y, x = outside[0]
             raise ValueError(
@@ -182,7 +228,7 @@ def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) 
     )
 
 
-def load_labelled(item: Labels, method: PickerMethod, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
+def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
     """LabelledImage of Labels, for dark protein. kind: of label_kind.
 
     Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no
@@ -202,7 +248,8 @@ def load_labelled(item: Labels, method: PickerMethod, pixel_size: float, diamete
     groups = [map_positions(yx, prepared.shape, shape) for yx in (item.positives, item.negatives, item.contamination)]
     if allowed is not None and kind != "complete":
         groups = [yx[_on(allowed, yx)] for yx in groups]
-    return LabelledImage(item.name, prepared.image, prepared.valid, *groups[:2], kind, allowed, groups[2])
+    positives, negatives, contamination = groups
+    return LabelledImage(item.name, prepared.image, prepared.valid, positives, negatives, kind, allowed, contamination)
 
 
 def _on(area: torch.Tensor, yx: np.ndarray) -> np.ndarray:
@@ -219,11 +266,11 @@ def leave_out_unlabelled_edge(images: typing.Sequence[LabelledImage], diameter_p
     """
     labelled = [im for im in images if len(im.positives)]
     if sum(len(im.positives) for im in labelled) < 30:
-        return images
+        return list(images)
     nearest = min(float(np.minimum(im.positives, np.array(im.image.shape) - 1 - im.positives).min()) for im in labelled)
     width = int(min(max(nearest, 0), 1.5 * diameter_px))
     if not width:
-        return images
+        return list(images)
     strips = []
     for im in images:
         allowed = torch.zeros(im.image.shape, dtype=torch.bool)

@@ -14,7 +14,7 @@ from .pu import CRITERIA
 if typing.TYPE_CHECKING:
     import numpy as np
 
-    from ..normalize import Prepared
+    from ..normalize import Measured
     from .crops import LabelledImage
 
 
@@ -31,14 +31,19 @@ class PickerMethod:
     """
 
     name: str
-    working_diameter: int
+    working_diameter: float
     weak = ""
     learning_rate = 0.003
     decay: float | None = None
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
-    unlabelled_loss = None  # a criterion of pu.py where labels are sparse
+    unlabelled_loss: typing.Any = None  # a criterion of pu.py where labels are sparse
+
+    @property
+    def spot_area(self) -> float:
+        """Working px² of one particle."""
+        raise NotImplementedError
 
     def build(self) -> typing.Any:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
@@ -56,6 +61,7 @@ class PickerMethod:
         return network
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, particles: int, labels: str) -> int:
@@ -81,7 +87,7 @@ class PickerMethod:
         """What else may differ between micrographs of a session, besides position and orientation."""
         return vary_contrast(image, rng)
 
-    def gain(self, item: Prepared) -> float:
+    def gain(self, item: Measured) -> float:
         """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the
         network."""
         return 1.0

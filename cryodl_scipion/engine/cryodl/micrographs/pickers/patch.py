@@ -23,7 +23,6 @@ from .method import PickerMethod
 
 if typing.TYPE_CHECKING:
     from .crops import LabelledImage
-    from .unet import PickerUNet
 
 TRIES = 30  # places that are looked at for a background window before the farthest from all particles is taken
 
@@ -49,13 +48,14 @@ class PatchPicker(PickerMethod):
     def spot_area(self) -> float:
         return np.pi * self.jitter**2
 
-    def dense(self, network: PickerUNet) -> PickerUNet:
+    def dense(self, network: nn.Sequential) -> DenseClassifier:
         return DenseClassifier(network, self.window, self.stride)
 
     def crop_side(self, labels: str) -> int:
         return self.window
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Stochastic gradient descent with momentum."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
 
     def usual_steps(self, particles: int, labels: str) -> int:
@@ -134,14 +134,12 @@ class PatchPicker(PickerMethod):
         return yx + offset / self.stride, raw
 
 
-def start_weights(
-    network: nn.Module, rule: typing.Callable[[torch.Tensor], typing.Any], **more: typing.Any
-) -> nn.Module:
+def start_weights(network: nn.Sequential, rule: typing.Callable[..., typing.Any], **more: typing.Any) -> nn.Sequential:
     """The network, its convolutions and connected layers with weights by a rule of torch.nn.init, and offsets of 0."""
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             rule(layer.weight, **more)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(typing.cast("torch.Tensor", layer.bias))
     return network
 
 

@@ -61,7 +61,9 @@ class PickSettings:
     @property
     def distance(self) -> float:
         """Å between two picks."""
-        return self.distance_part * self.scale if self.minimum_distance is None else self.minimum_distance
+        if self.minimum_distance is not None:
+            return self.minimum_distance
+        return self.distance_part * typing.cast("float", self.scale)  # nothing is picked as long as there is none
 
     @property
     def size_open(self) -> bool:

@@ -19,15 +19,32 @@ from ...learning.inference import for_inference, is_out_of_memory
 from ..normalize import prepare_micrograph
 
 if typing.TYPE_CHECKING:
-    from ..normalize import Prepared
+    from ..normalize import Measured
     from .method import PickerMethod
-    from .unet import UNetPicker
 
 # Candidates below this raw score are forgotten. Of 3,507 particles among the candidates of 20 simulated sets 52 scored
 # below 0.03 and none below 0.002. The distance between candidates bounds the files.
 LOWEST_RAW_SCORE = 0.002
 FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
+
+
+class DenseNetwork(typing.Protocol):
+    """What PickerMethod.dense gives: a network that runs over a whole micrograph."""
+
+    stride: int
+    multiple: int
+    receptive_radius: int
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor: ...
+
+
+class WorkingSize(typing.Protocol):
+    """What has the px of a particle's diameter in the network's input, as a PickerMethod."""
+
+    @property
+    def working_diameter(self) -> float:
+        """px of a particle's diameter in the network's input."""
 
 
 @dataclasses.dataclass
@@ -49,7 +66,9 @@ class Picker:
 
     def __post_init__(self) -> None:
         self.dtype = fast_dtype(self.device)
-        self.network = for_inference(self.method.dense(self.network), self.device, self.dtype)
+        network = for_inference(self.method.dense(self.network), self.device, self.dtype)
+        self.dense = typing.cast("DenseNetwork", network)
+        self.network = network
 
     def candidates(
         self, image: np.ndarray, pixel_size: float, diameter: float, minimum_distance: float
@@ -66,7 +85,7 @@ class Picker:
         yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
         return map_positions(yx, prepared.image.shape, prepared.shape), scores
 
-    def candidates_prepared(self, prepared: Prepared, distance: float) -> tuple[np.ndarray, np.ndarray]:
+    def candidates_prepared(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray]:
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
         yx, scores, _ = self.sized_candidates(prepared, distance)
         return yx, scores
@@ -76,34 +95,34 @@ class Picker:
         """Whether the network says how large the particles are."""
         return getattr(getattr(self.network, "head", None), "out_channels", 1) > 1
 
-    def sized_candidates(self, prepared: Prepared, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sized_candidates(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As candidates_prepared, and (n,) the particles' widest extents over the stated diameter; NaN from a network
         that tells none."""
         output, shape = self.output(prepared), prepared.image.shape
-        stride = self.network.stride
-        grid = tuple(n * stride for n in output.shape[1:])  # the padded area that the score map covers
+        stride = self.dense.stride
+        grid = (output.shape[1] * stride, output.shape[2] * stride)  # the padded area that the score map covers
         # before peaks compete: what is no image may silence no particle
         cells = _cells_of(prepared.valid, grid, stride)
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
         sizes = np.full(len(yx), np.nan)
         if self.tells_size and len(yx):
-            cells = np.clip(np.rint(yx), 0, np.array(output.shape[1:]) - 1).astype(int)
-            sizes = np.exp(output[1].numpy()[cells[:, 0], cells[:, 1]].astype(float))
+            rows, columns = np.clip(np.rint(yx), 0, np.array(output.shape[1:]) - 1).astype(int).T
+            sizes = np.exp(output[1].numpy()[rows, columns].astype(float))
         yx = map_positions(yx, output.shape[1:], grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
         keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 
-    def score_map(self, prepared: Prepared) -> torch.Tensor:
+    def score_map(self, prepared: Measured) -> torch.Tensor:
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
         return self.method.scores(self.output(prepared)[None])[0, 0]
 
     @torch.inference_mode()
-    def output(self, prepared: Prepared) -> torch.Tensor:
+    def output(self, prepared: Measured) -> torch.Tensor:
         """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
-        stride, multiple = self.network.stride, self.network.multiple
-        overlap = -(-self.network.receptive_radius // multiple) * multiple
+        stride, multiple = self.dense.stride, self.dense.multiple
+        overlap = -(-self.dense.receptive_radius // multiple) * multiple
         image = prepared.image * self.method.gain(prepared)
         while True:
             bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
@@ -121,7 +140,7 @@ class Picker:
             print(self.notes[-1])
 
     def _run(self, tile: torch.Tensor) -> torch.Tensor:
-        return self.network(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
+        return self.dense(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
 
 
 def _cells_of(valid: torch.Tensor, grid: tuple[int, int], stride: int) -> torch.Tensor:
@@ -144,7 +163,7 @@ def _away_from_filled(valid: torch.Tensor, grid: tuple[int, int], stride: int, d
     return filled[0, 0] < 0.5
 
 
-def working_factor(method: UNetPicker, pixel_size: float, diameter: float) -> float:
+def working_factor(method: WorkingSize, pixel_size: float, diameter: float) -> float:
     """Working size over file size, so that the particle's diameter has the network's size in px."""
     return method.working_diameter * pixel_size / diameter
 

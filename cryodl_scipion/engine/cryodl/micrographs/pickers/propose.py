@@ -76,7 +76,7 @@ def look_of(items: typing.Sequence[typing.Any], diameter: float) -> Look:
 
 
 def propose_boxes(
-    item: typing.Any, look: Look, count: int, always: bool = False, seen: typing.Sequence[np.ndarray] = ()
+    item: typing.Any, look: Look, count: int, always: bool = False, seen: np.ndarray | typing.Sequence[np.ndarray] = ()
 ) -> Proposal:
     """Proposal for one micrograph.
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import typing
 from pathlib import Path
@@ -15,9 +14,10 @@ from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
 from ...learning.registry import method_of
+from ..byhand.corrections import read_corrections
 from .pick_record import CANDIDATES
 from .rounds import LEAST_AGREEMENT, read_round, round_folder
-from .self_labels import Picked, labels_of, load_images
+from .self_labels import Picked, corrected, labels_of, load_images
 from .self_training import agreement, judge_round, start_network, train_round
 from .train import MATCH_RADII
 
@@ -45,6 +45,9 @@ class RoundLoop:
     ) -> None:
         self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
         self._diameter = config.particle_diameter
+        self._corrections = None
+        if config.corrections:
+            self._corrections = read_corrections(config.corrections, [name for name, _ in chosen])
 
     def _scaled(self) -> AutoPickConfig:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
@@ -55,7 +58,8 @@ class RoundLoop:
     @property
     def reach(self) -> float:
         """px within which two picks are the same."""
-        return MATCH_RADII * self._scaled().particle_diameter / 2 / self.config.pixel_size
+        diameter = typing.cast("float", self._scaled().particle_diameter)  # of round 0, if it was not stated
+        return MATCH_RADII * diameter / 2 / self.config.pixel_size
 
     def round(self, number: int) -> dict[str, typing.Any]:
         """Train, pick and judge a round. Returns its entry."""
@@ -129,12 +133,12 @@ class RoundLoop:
             warnings=list(result.warnings),
         )
 
-    def _train(self, number: int, model: str | os.PathLike[str]) -> None:
+    def _train(self, number: int, model: Path) -> None:
         """Write the model of a round from the picks of the round before."""
         before = round_folder(self.folder, number - 1) / "model"
         device = choose_device(self.config.device)
         set_threads(self.config.threads)
-        contrast = read_round(self.folder, number - 1)["contrast"]
+        contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
         held = held_out(list(picked))
@@ -179,18 +183,25 @@ class RoundLoop:
         """{name: Picked} of the training micrographs that a round could pick."""
         folders = [round_folder(self.folder, n) / "picks" / CANDIDATES for n in (number, 0)]
         usable = [(n, p) for n, p in self.chosen if all((folder / f"{n}.star").exists() for folder in folders)]
-        return {
+        found = {
             name: Picked(name, path, micrograph_shape(path), *read_coordinates(folders[0] / f"{name}.star")[name])
             for name, path in usable
         }
+        if self._corrections is None or self._diameter is None:
+            return found
+        return {name: corrected(picked, self._corrections, self.reach) for name, picked in found.items()}
 
     def _images(self, number: int, picked: dict[str, Picked], contrast: str) -> tuple[dict[str, LabelledImage], int]:
         """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round
         before are among the background."""
         sure = lambda p: p.yx[p.scores >= self.config.confident]
         earlier = {n: sure(p) for n, p in self._picked(number - 1).items()} if number else {}
+        masks = self._corrections.masks if self._corrections else {}
         labels, false = zip(
-            *(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach) for n, p in picked.items())
+            *(
+                labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach, masks.get(n))
+                for n, p in picked.items()
+            )
         )
         images = load_images(labels, self._method(number), self._scaled(), contrast)
         return {image.name: image for image in images}, sum(false)

@@ -30,9 +30,9 @@ def keep(path: Path, image: LabelledImage) -> None:
             file,
             image=image.image.numpy().astype(np.float16),
             valid=np.packbits(image.valid.numpy()),
-            allowed=np.packbits(image.allowed.numpy()),
+            allowed=np.packbits(typing.cast("torch.Tensor", image.allowed).numpy()),  # simulated ones have both
             positives=image.positives,
-            size=image.size,
+            size=typing.cast("float", image.size),
             name=image.name,
         )
 

@@ -23,9 +23,11 @@ from .train import MATCH_RADII
 from .uncertain import Uncertain
 
 if typing.TYPE_CHECKING:
+    from ..byhand.corrections import Corrections
     from .crops import LabelledImage
     from .method import PickerMethod
 
+_NOWHERE = np.zeros((0, 2))
 PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do without
 
 
@@ -40,12 +42,43 @@ class Picked(typing.NamedTuple):
     scores: np.ndarray
 
 
-def labels_of(picked: Picked, confident: float, earlier: np.ndarray, reach: float) -> typing.Any:
+def corrected(picked: Picked, corrections: Corrections, reach: float) -> Picked:
+    """Candidates of one micrograph with what a human is certain of: score 1 for his picks, 0 where he removed one.
+
+    Parameters
+    ----------
+    picked
+        Candidates of the network.
+    corrections
+        Of the micrographs.
+    reach
+        Px of the file within which two picks are the same.
+    """
+    removed, certain = (part.get(picked.name, _NOWHERE) for part in (corrections.removed, corrections.certain))
+    yx, scores = picked.yx, picked.scores.copy()
+    if len(removed) and len(yx):
+        scores[cKDTree(removed).query(yx)[0] < reach] = 0
+    if len(certain):
+        if len(yx):
+            others = cKDTree(certain).query(yx)[0] >= reach
+            yx, scores = yx[others], scores[others]
+        yx, scores = np.concatenate([yx, certain]), np.concatenate([scores, np.ones(len(certain))])
+    if len(removed) and not len(yx):
+        return picked._replace(yx=removed, scores=np.zeros(len(removed)))
+    if len(removed):
+        missed = removed[cKDTree(yx).query(removed)[0] >= reach]
+        yx, scores = np.concatenate([yx, missed]), np.concatenate([scores, np.zeros(len(missed))])
+    return picked._replace(yx=yx, scores=scores)
+
+
+def labels_of(
+    picked: Picked, confident: float, earlier: np.ndarray, reach: float, mask: str | None = None
+) -> typing.Any:
     """Labels of one micrograph from its candidates.
 
     picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places
     that the round before was confident of; those that now are background are its false positives. reach: px of the file
-    within which two picks are the same.
+    within which two picks are the same. mask: file of an area to ignore.
     Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
     false positives there are.
     """
@@ -60,7 +93,7 @@ def labels_of(picked: Picked, confident: float, earlier: np.ndarray, reach: floa
         picked.path,
         picked.yx[sure],
         np.concatenate([false, background]),
-        uncertain=Uncertain(picked.yx[not_sure & ~sure]),
+        uncertain=Uncertain(picked.yx[not_sure & ~sure], mask),
     ), len(false)
 
 
@@ -71,7 +104,8 @@ def load_images(
 
     labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
     """
-    images = [load_labelled(item, method, config.pixel_size, config.particle_diameter, "complete") for item in labels]
+    diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
+    images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     if not any(len(image.positives) for image in images):

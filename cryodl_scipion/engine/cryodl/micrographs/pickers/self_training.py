@@ -50,7 +50,7 @@ def train_round(
     method: PickerMethod,
     network: torch.nn.Module,
     previous: typing.Mapping[str, typing.Any],
-    images: typing.Sequence[LabelledImage],
+    images: typing.Sequence[typing.Sequence[LabelledImage]],
     teachers: typing.Sequence[Picked],
     config: AutoPickConfig,
     folder: Path,
@@ -69,7 +69,7 @@ def train_round(
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    task = PickerTask(method, network, *images, RoundConfig.batch_size, device)
+    task = PickerTask(method, network, images[0], images[1], RoundConfig.batch_size, device)
     task.minimum_distance = previous["minimum_distance"]
     report = fit_task(
         task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, config.seed), partial, device

@@ -10,7 +10,7 @@ SLOPES = np.geomspace(0.2, 8.0, 60)
 MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
 
 
-def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, ...]:
+def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, float]:
     """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
 
     labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles
@@ -27,7 +27,8 @@ def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) 
     wanted = float(odds[labelled].mean())
     curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
     misses = [abs(_weighted_mean(odds, slope, offset) - wanted) for slope, offset in curves]
-    return tuple(float(value) for value in curves[int(np.argmin(misses))])
+    slope, offset = curves[int(np.argmin(misses))]
+    return float(slope), float(offset)
 
 
 def _probability(value: np.ndarray) -> np.ndarray:

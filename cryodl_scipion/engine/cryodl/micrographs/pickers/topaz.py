@@ -46,6 +46,7 @@ class Topaz(PatchPicker):
         return nn.Sequential(*layers, nn.Conv2d(before, 1, 1))
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate)
 
     def batch_factor(self, labels: str) -> int:

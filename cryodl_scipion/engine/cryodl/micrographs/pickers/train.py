@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from ...core.devices import in_memory_format
 from ...core.matching import match_picks, score_matched
 from ...learning.training import Task
 from .predict import MINIMUM_DISTANCE, Picker
@@ -44,12 +45,13 @@ class PickerTask(Task):
     ) -> None:
         self.method, self.training, self.validation, self.device = method, training, validation, device
         self.labels = training[0].labels
+        self.validates_poorly = sum(len(im.positives) for im in validation) < FEW_PARTICLES
         self.batch_size = batch_size * method.batch_factor(self.labels)
         if self.labels == "sparse":
             method.learn_unlabelled(pu_criterion, training)
-        self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
+        self.minimum_distance = closest_neighbours([*training, *validation], method.working_diameter)
         # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
-        network = network.to(memory_format=torch.channels_last)
+        network = in_memory_format(network, torch.channels_last)
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": method.optimizer(network)}
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
@@ -59,10 +61,6 @@ class PickerTask(Task):
     def usual_steps(self) -> int:
         """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
-
-    @property
-    def validates_poorly(self) -> bool:
-        return sum(len(im.positives) for im in self.validation) < FEW_PARTICLES
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         examples = []
@@ -98,7 +96,7 @@ class PickerTask(Task):
         """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
-            item = self.validation[rng.integers(len(self.validation))]
+            item = self.validation[int(rng.integers(len(self.validation)))]
             image, target, weight = self.method.example(item, rng)
             output = self.networks["picker"](image[None, None].to(self.device) * self.method.gain(item)).float().cpu()
             losses.append(float(self.method.loss(output, target[None], weight[None])))
@@ -125,7 +123,7 @@ class PickerTask(Task):
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
         picker = Picker(self.method, self.networks["picker"], self.device)
-        stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
+        stride, reach = picker.dense.stride, MATCH_RADII * self.method.working_diameter / 2
         hit, raw = [], []
         for item in items:
             scores = picker.score_map(item).numpy()
@@ -153,12 +151,12 @@ def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) 
     Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if
     they leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
     """
-    nearest = [
+    distances = [
         cKDTree(im.positives).query(im.positives, 2)[0][:, 1]
         for im in images
         if im.labels == "complete" and len(im.positives) > 1
     ]
-    nearest = np.concatenate(nearest) if nearest else np.zeros(0)
+    nearest = np.concatenate(distances) if distances else np.zeros(0)
     if len(nearest) < 100:
         return MINIMUM_DISTANCE
     return float(np.clip(0.95 * np.percentile(nearest, 2) / diameter, 0.35, 0.7))

@@ -18,7 +18,7 @@ from ...learning.networks.conv_block import ConvBlock
 from .heatmap import HeatmapPicker
 
 if typing.TYPE_CHECKING:
-    from ..normalize import Prepared
+    from ..normalize import Measured
 
 WIDTHS = (32, 48, 64, 64)
 GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general model, which has more to tell apart
@@ -34,7 +34,7 @@ class PickerUNet(nn.Module):
     stride = 2
     receptive_radius = 103  # px; each output looks no further (a test measures it)
 
-    def __init__(self, widths: tuple[int, int, int, int] = WIDTHS, outputs: int = 1) -> None:
+    def __init__(self, widths: tuple[int, ...] = WIDTHS, outputs: int = 1) -> None:
         super().__init__()
         self.multiple = self.stride * 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((self.stride**2,) + tuple(widths), widths))
@@ -43,8 +43,9 @@ class PickerUNet(nn.Module):
         self.up = nn.ModuleList(ConvBlock(b, b) for _, b in pairs)
         self.head = nn.Conv2d(widths[0], outputs, 1)
         with torch.no_grad():
-            self.head.bias.zero_()
-            self.head.bias[0] = -4.0  # particles' centres are rare: start by saying "none"
+            bias = typing.cast("torch.Tensor", self.head.bias)
+            bias.zero_()
+            bias[0] = -4.0  # particles' centres are rare: start by saying "none"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.pixel_unshuffle(x, self.stride)
@@ -63,7 +64,7 @@ class UNetPicker(HeatmapPicker):
     name = "unet"
     working_diameter = 32.0
 
-    def gain(self, item: Prepared) -> float:
+    def gain(self, item: Measured) -> float:
         """Brings the strongest particle-sized features of every micrograph to the same height.
 
         A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger

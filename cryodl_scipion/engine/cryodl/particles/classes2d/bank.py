@@ -29,6 +29,7 @@ class Bank:
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return self.sums.shape[1]
 
     def clear(self, fold: int) -> None:

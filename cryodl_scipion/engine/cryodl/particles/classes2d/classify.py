@@ -40,6 +40,7 @@ class State:
 
     @classmethod
     def of(cls, count: int) -> "State":
+        """The State of so many particles before anything is known of them."""
         return cls(
             np.full(count, -1),
             np.zeros(count, np.float32),
@@ -66,7 +67,7 @@ class Classification:
         self.generator = torch.Generator().manual_seed(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
-        self.bank: Bank | None = None
+        self.bank: Bank  # made by sort_first, or kept by a stopped run
 
     # ----- levels
     def levels(self) -> list[int]:
@@ -191,7 +192,7 @@ class Classification:
         self._split(places, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
         return len(empty)
 
-    def _split(self, places: np.ndarray, children: np.ndarray) -> None:
+    def _split(self, places: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
         labels = np.full(len(self.records), -1)
         labels[places] = self.state.labels[places]
         for parent, pair in children.items():
@@ -212,6 +213,7 @@ class Classification:
             yield (part, *self.records.read(part, self.device))
 
     def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> Bank:
+        """The Bank of particles (places) with these labels, (n,) of all records, in their present poses."""
         bank = Bank(self.grid, classes, self.device)
         for fold in range(FOLDS):
             for part, samples, squared in self._batches(places[self.folds[places] == fold]):

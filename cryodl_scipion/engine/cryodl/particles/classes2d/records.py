@@ -62,8 +62,8 @@ def working_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) ->
 
     Images with values that are no finite numbers, and images without contrast, are left out.
     """
-    images, finite = read_finite(particles.files[rows], particles.numbers[rows])
-    images = torch.from_numpy(images)
+    read, finite = read_finite(particles.files[rows], particles.numbers[rows])
+    images = torch.from_numpy(read)
     spread = images.std(dim=(1, 2)) > 1e-6 * images.abs().amax(dim=(1, 2)).clamp(min=1e-30)
     keep = finite & spread.numpy()
     if not keep.any():
@@ -87,7 +87,7 @@ def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
 
 def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typing.Callable[[int], None]) -> np.ndarray:
     """Write the records of all particles that can be used. Returns their rows. tick: called with numbers of images."""
-    rows, noise = [], torch.from_numpy(scale.noise).sqrt()[:, None]
+    parts, noise = list[np.ndarray](), torch.from_numpy(scale.noise).sqrt()[:, None]
     width = particles.box * particles.pixel_size
     with open(folder / "samples.f16", "wb") as samples_file, open(folder / "ctf2.f32", "wb") as ctf_file:
         for start in range(0, len(particles), CHUNK):
@@ -100,13 +100,15 @@ def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typin
             if particles.optics is None:
                 squared = torch.ones(len(samples), scale.grid.rings)
             else:
-                ctf = polar_ctf(scale.grid, particles.optics[chunk[keep]], width, particles.ctf_state, "cpu")
+                ctf = polar_ctf(
+                    scale.grid, particles.optics[chunk[keep]], width, particles.ctf_state, torch.device("cpu")
+                )
                 samples, squared = samples * ctf, ctf.square().mean(-1)
             limited = torch.view_as_real(samples).clamp(-LARGEST, LARGEST)
             samples_file.write(limited.half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
-            rows.append(chunk[keep])
-    rows = np.concatenate(rows)
+            parts.append(chunk[keep])
+    rows = np.concatenate(parts)
     np.save(folder / "rows.npy", rows)
     return rows
 

@@ -75,13 +75,14 @@ def classify(
         last = _with_gain(last, before)
         _keep(work, last, records.folder / KEPT)
         said(last)
-    return work, _settled(last)
+    return work, last is not None and _settled(last)
 
 
 def _with_gain(last: Pass, before: Pass | None) -> Pass:
     """A pass that gained hardly any score changes nothing more, whatever its particles do between like classes."""
-    same = before is not None and (before.level, before.classes) == (last.level, last.classes)
-    if same and last.epoch > COARSE_EPOCHS and last.score < before.score * (1 + GAIN):
+    if before is None or (before.level, before.classes) != (last.level, last.classes):
+        return last
+    if last.epoch > COARSE_EPOCHS and last.score < before.score * (1 + GAIN):
         return dataclasses.replace(last, changed=min(last.changed, SETTLED))
     return last
 
@@ -90,14 +91,14 @@ def _settled(last: Pass) -> bool:
     return last.changed <= SETTLED
 
 
-def _finished(last: Pass, levels: typing.Sequence[int], epochs: int) -> bool:
+def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> bool:
     if last is None or last.level < len(levels) - 1:
         return False
     done = last.epoch + 1
     return done >= epochs or (done >= LEAST_EPOCHS and _settled(last))
 
 
-def _next(last: Pass, levels: typing.Sequence[int]) -> Pass:
+def _next(last: Pass | None, levels: typing.Sequence[int]) -> Pass:
     if last is None:
         return Pass(0, 0, levels[0])
     final = last.level == len(levels) - 1

@@ -32,23 +32,29 @@ class ClassTable:
     numbers: np.ndarray
     scores: np.ndarray
     counts: np.ndarray
-    images: list[str]
+    images: typing.Sequence[str]
     columns: dict[str, typing.Sequence[str]]
 
 
 def read_classes(path: str) -> ClassTable:
     """The ClassTable of a file. Raises FileNotFoundError or ValueError that name the file and what it lacks."""
-    columns = next((t for t in read_tables(path).values() if "rlnReferenceImage" in t), None)
+    columns = next((t for t in read_tables(path).values() if "rlnReferenceImage" in t), {})
     wanted = ("rlnReferenceImage", "rlnClassNumber", "rlnClassScore", COUNT)
-    missing = [name for name in wanted if columns is None or name not in columns]
+    missing = [name for name in wanted if name not in columns]
     if missing:
         raise ValueError(
             f"{path} is not a table of classes with scores: it has no {missing[0]}. Give the classes.star "
             "that `cryodl classify-2d` wrote."
         )
-    scores = number_columns(path, columns, ("rlnClassScore",), "class")[:, 0]
-    numbers, counts = (whole_column(path, columns, name, "class") for name in ("rlnClassNumber", COUNT))
-    return ClassTable(str(path), numbers, scores, counts, columns["rlnReferenceImage"], columns)
+    scores, numbers, counts = (
+        typing.cast("np.ndarray", values)  # none is missing
+        for values in (
+            number_columns(path, columns, ("rlnClassScore",), "class"),
+            whole_column(path, columns, "rlnClassNumber", "class"),
+            whole_column(path, columns, COUNT, "class"),
+        )
+    )
+    return ClassTable(str(path), numbers, scores[:, 0], counts, columns["rlnReferenceImage"], dict(columns))
 
 
 def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
@@ -62,11 +68,12 @@ def write_selection(
 ) -> dict[str, typing.Any]:
     """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
     their final paths."""
-    chosen = np.isin(particles.classes, kept)
+    classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
+    chosen = np.isin(classes, kept)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
     rows = np.nonzero(np.isin(table.numbers, kept))[0]
     _write_classes(folder, table, rows, particles.pixel_size)
-    unclassified = int((particles.classes == 0).sum())
+    unclassified = int((classes == 0).sum())
     dropped = int(len(particles) - chosen.sum()) - unclassified
     every = [
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
@@ -98,9 +105,9 @@ def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size
                 f"{table.path} names average {number + 1} of {os.path.basename(file)}, which holds "
                 f"{shape[0]}. Take the folder as `cryodl classify-2d` wrote it."
             )
-    images = read_images(files, numbers)
+    images = read_images(files, np.array(numbers, int))
     with StackWriter(str(folder / STACK), len(rows), images.shape[-1], pixel_size) as stack:
         stack.add(images)
-    columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
+    columns: dict[str, typing.Any] = {name: [values[row] for row in rows] for name, values in table.columns.items()}
     columns["rlnReferenceImage"] = [f"{place + 1:06d}@{STACK}" for place in range(len(rows))]
     write_tables(folder / CLASSES, {"classes": columns})

@@ -94,7 +94,7 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
     return PolarGrid(side, rings, max(48, 4 * -(-rings // 2)), min(radius, WIDEST_MASK * side)), notes
 
 
-def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[np.ndarray, np.ndarray]:
+def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
     """Working images of some particles, and the rows that they are of."""
     count = len(particles)
     rows = np.unique(np.linspace(0, count - 1, min(count, NOISE_SAMPLE)).astype(int))
@@ -107,7 +107,7 @@ def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[np.ndarray, np.nda
 
 
 def _sign(
-    config: Classify2DConfig, particles: ParticleSet, scale: float, images: np.ndarray, rows: np.ndarray
+    config: Classify2DConfig, particles: ParticleSet, scale: Scale, images: torch.Tensor, rows: np.ndarray
 ) -> tuple[float, list[str]]:
     """1 for bright protein, -1 for dark, and sentences if it could not be told."""
     if config.contrast != "auto":

@@ -55,8 +55,8 @@ def run(config: AssessIntegrityConfig) -> Result:
         warn(note)
     evidence = _all_evidence(assessment, folder)
     outputs, warnings = _write(config, particles, names, assessment, evidence, folder)
-    warnings = tuple(assessment["notes"] + warnings)
-    return Result("assess-integrity", outputs, device=device_name(device), warnings=warnings)
+    said = tuple(assessment["notes"] + warnings)
+    return Result("assess-integrity", outputs, device=device_name(device), warnings=said)
 
 
 def _names(config: AssessIntegrityConfig) -> list[str]:
@@ -151,7 +151,7 @@ def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
             return
 
 
-def _all_evidence(assessment: dict[str, typing.Any], folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, np.ndarray]:
     """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not
     made anew."""
     from tqdm import tqdm
@@ -190,7 +190,7 @@ def _write(
     names: typing.Sequence[str],
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
-    folder: str | os.PathLike[str],
+    folder: Path,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """All outputs into the folder, then its final name. Returns Result.outputs and warnings."""
     import torch

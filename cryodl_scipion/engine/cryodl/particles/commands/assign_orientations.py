@@ -124,7 +124,7 @@ def _prepare(
     return warnings
 
 
-def _orient(search: Search, folder: str | os.PathLike[str]) -> Orientations:
+def _orient(search: Search, folder: Path) -> Orientations:
     from tqdm import tqdm
 
     with tqdm(total=len(search.source.particles), unit="particle", mininterval=1.0) as bar:

@@ -17,7 +17,6 @@ from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from ...io.particle_sets import ParticleSet
@@ -62,7 +61,7 @@ def run(config: DenoiseConfig) -> Result:
     os.replace(folder / "denoised.mrcs", stack)
     name = denoiser.card["name"]
     columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
-    write_particles_star(config.output, particles, columns, stack=stack)
+    write_particles_star(config.output, particles, columns, stack=str(stack))
     shutil.rmtree(folder)
     shown = "what the network believes" if denoiser.method.learns else "projections of the template"
     print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md says what they may be used for.")
@@ -100,7 +99,7 @@ def _check_output(output: str) -> Path:
             "Choose another --output or remove it."
         )
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    return stack
+    return Path(stack)
 
 
 def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
@@ -182,7 +181,7 @@ def _denoise(
     diameter_px: float,
     path: str | os.PathLike[str],
     batch_size: int,
-) -> np.ndarray:
+) -> list[float]:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
     from tqdm import tqdm

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -98,14 +99,14 @@ def _other_molecule(
 
     if not config.unseen:
         return made_up(bench, rng), []
-    known = config.unseen_structure is not None
-    need = ("ctf", "raw", "angles") if known else ("ctf", "raw")
+    known = config.unseen_structure
+    need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
     projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
-    if known:
+    if known is not None:
         projector, diameter, notes = load_projector(
-            config.unseen_structure, particles.pixel_size, particles.box, bench.projector.device
+            known, particles.pixel_size, particles.box, bench.known_projector.device
         )
     elif particles.box != bench.particles.box:
         raise ValueError(
@@ -134,15 +135,15 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
             "compared. Copy the whole folder, or train it again."
         )
     count = min(stack_shape(path)[0], MOST_TARGETS)
-    images = torch.from_numpy(read_images([path] * count, range(count)))
+    images = torch.from_numpy(read_images([path] * count, np.arange(count)))
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
 
 
 def _record(
     bench: Bench,
     curves: Curves,
-    fsc: dict[str, typing.Any] | None,
-    control: dict[str, typing.Any] | None,
+    fsc: dict[str, typing.Any],
+    control: dict[str, typing.Any],
     notes: typing.Sequence[str],
 ) -> dict[str, typing.Any]:
     from ...core.frc import ring_frequencies
@@ -165,7 +166,7 @@ def _record(
 
 
 def _write(
-    folder: str | os.PathLike[str],
+    folder: Path,
     bench: Bench,
     curves: Curves,
     record: dict[str, typing.Any],
@@ -190,11 +191,11 @@ def _write(
 
 
 def _draw(
-    folder: str | os.PathLike[str],
+    folder: Path,
     bench: Bench,
     record: dict[str, typing.Any],
     similarities: typing.Mapping[str, np.ndarray],
-    scores: typing.Mapping[str, np.ndarray],
+    scores: np.ndarray,
 ) -> None:
     from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
 
@@ -224,7 +225,7 @@ def _draw(
         [f"FRC {scores[row]:.2f}" for row in rows],
     )
     rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
-    draw_gallery(bench.denoised(*bench.prepared(rows)).numpy(), scores[rows], folder / "gallery.png")
+    draw_gallery(list(bench.denoised(*bench.prepared(rows)).numpy()), scores[rows], folder / "gallery.png")
 
 
 def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
@@ -246,7 +247,7 @@ def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
     return bars
 
 
-def _verdict(control: dict[str, typing.Any] | None) -> tuple[str, ...]:
+def _verdict(control: dict[str, typing.Any]) -> tuple[str, ...]:
     if control["verdict"] == "ok":
         return ()
     first = control["sentences"][0]

@@ -7,7 +7,6 @@ Result.outputs are the contract's FitHeterogeneityOutputs.
 
 from __future__ import annotations
 
-import os
 import typing
 from pathlib import Path
 
@@ -57,9 +56,7 @@ def _verdict(motion: typing.Any) -> str:
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
 
-def _write(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
-) -> dict[str, typing.Any]:
+def _write(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path) -> dict[str, typing.Any]:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
     from ..heterogeneity.paths import resized
@@ -127,11 +124,7 @@ def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
 
 
 def _write_particles(
-    config: FitHeterogeneityConfig,
-    particles: ParticleSet,
-    latent: np.ndarray,
-    clusters: np.ndarray,
-    folder: str | os.PathLike[str],
+    config: FitHeterogeneityConfig, particles: ParticleSet, latent: np.ndarray, clusters: np.ndarray, folder: Path
 ) -> None:
     """particles.star: all rows in their order."""
     from ...io.particle_sets import write_particles_star
@@ -141,7 +134,7 @@ def _write_particles(
 
 
 def _write_paths(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
 ) -> tuple[list[typing.Any], list[dict[str, typing.Any]]]:
     """Names of the maps along each axis, and what heterogeneity.json says of them."""
     from tqdm import tqdm

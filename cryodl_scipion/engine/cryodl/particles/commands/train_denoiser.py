@@ -6,9 +6,9 @@ Result.outputs are the contract's TrainDenoiserOutputs.
 
 from __future__ import annotations
 
-import os
 import time
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -96,6 +96,7 @@ def _pairs(
 ) -> tuple[Pairs, float, list[str]]:
     """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
     from ...simulate.particle_images import load_projector
+    from ..denoisers import denoiser_method
     from ..denoisers.pairs import Pairs
 
     pixel_size, box = working_grid(particles, config.resolution)
@@ -117,6 +118,7 @@ def _pairs(
         config.split_by,
         config.validation_fraction,
         config.seed,
+        denoiser_method(config.network).turns,
     )
     return pairs, max(diameters), notes
 
@@ -177,7 +179,7 @@ def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, sta
     )
 
 
-def _write_targets(folder: str | os.PathLike[str], pairs: Pairs) -> None:
+def _write_targets(folder: Path, pairs: Pairs) -> None:
     """Some targets beside the model: what the noise control compares with."""
     from ...io.particles import write_stack
     from ..denoisers.card import TARGETS

@@ -70,25 +70,3 @@ class Perceptron(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.second(F.gelu(self.first(self.norm(x))))
-
-
-class Bottleneck(nn.Module):
-    """Bottleneck residual block of the published GAN: 1x1, 3x3 and 1x1 convolutions at a quarter of the width, each
-    with batch normalisation, and ELU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        narrow = channels // 4
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, narrow, 1, bias=False),
-            nn.BatchNorm2d(narrow),
-            nn.ELU(),
-            nn.Conv2d(narrow, narrow, 3, padding=1, bias=False),
-            nn.BatchNorm2d(narrow),
-            nn.ELU(),
-            nn.Conv2d(narrow, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.elu(x + self.layers(x))

@@ -9,62 +9,66 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import Bottleneck
-from .method import DenoiserMethod
+from .gan_blocks import bottlenecks, image_norm, initialise
+from .method import DenoiserMethod, DenoiserNetwork
+from .turns import LEFT_RIGHT
 
 if typing.TYPE_CHECKING:
     from .scales import Statistics
-    from .swinconv import SwinConvUNet
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
-RESIDUAL = (2, 2, 2, 3, 3, 3)  # blocks after each convolution
+RESIDUAL = (3, 3, 3, 3, 2, 0)  # blocks of each encoder stage, outermost first; the decoder mirrors them
+SMALLEST = 4  # positions along an axis in the middle, as of 256 px
 EPOCHS = 21
 HEADROOM = 1.25  # of the range of tanh over the largest target seen
+LEVELS = 255  # steps of an 8-bit image
 
 
 def depth(box: int) -> int:
-    """Layers that halve the image until two places are left along an axis, at most six. 256 px: six, 32 px: four."""
-    return min(len(WIDTHS), max(1, (box // 2).bit_length() - 1))
+    """Layers that halve the image until 4 positions are left along an axis, at most six. 256 px: six, 64 px: four."""
+    return min(len(WIDTHS), max(1, (box // SMALLEST).bit_length() - 1))
 
 
-class GeneratorUNet(nn.Module):
+class GeneratorUNet(DenoiserNetwork):
     """Residual U-net of the published GAN, (b, 1, box, box) in and out.
 
-    Published are: an encoder 64-128-256-512-512-512 of 4x4 convolutions of stride 2, after each 2-3 bottleneck residual
-    blocks (1x1, 3x3, 1x1, a quarter of the width), ELU, batch normalisation, additive skips, a mirrored decoder, tanh
-    to [-1, 1]; the raw particle is the condition. Ours where that leaves a choice: two blocks at 64, 128 and 256
-    channels and three at 512; each convolution followed by batch normalisation and ELU, but none normalised at the
-    first and last; transposed 4x4 convolutions of stride 2 in the decoder, the encoder's output of the same size added
-    before the decoder's blocks; no dropout; running means in batch normalisation when denoising. Images have a
-    background of mean 0 and standard deviation 1; targets are divided by 1.25 times the largest value of a sample, so
-    that tanh can reach them. Boxes are padded with zeros to a multiple of what the depth needs; boxes under 128 px have
-    fewer layers, the last ones left out.
+    As in its authors' public code (cianfrocco-lab/GAN-for-Cryo-EM-image-denoising): an encoder 64-128-256-512-512-512
+    of 4x4 convolutions of stride 2 with 3, 3, 3, 3, 2, 0 bottleneck residual blocks; a decoder of transposed 4x4
+    convolutions with 2, 3, 3, 3, 3, 0 blocks; each convolution normalised, the first one too, but not the last; ELU;
+    what is carried across and added is the normalised output of the encoder's convolution, before its ELU and blocks;
+    tanh to [-1, 1]; first weights of standard deviation 0.02; no dropout and no noise vector z, so one particle has one
+    answer. There, batches hold one image, and its own mean and variance normalise it, in training and denoising: here
+    each image is normalised by itself in batches of any size.
+
+    The condition is the raw particle as an 8-bit image between -1 and 1. Ours, where the code leaves it open: black and
+    white of these 8 bits are the darkest and brightest pixel; targets are divided by 1.25 times the largest value of a
+    sample, so that tanh can reach them, and are not rounded to 8 bits; boxes are padded with zeros to a multiple of
+    what the depth needs; boxes under 256 px have fewer layers, and the innermost stages keep their 2 and 0 blocks.
     """
+
+    range: torch.Tensor
 
     def __init__(self, box: int) -> None:
         super().__init__()
         self.box = box
         widths = WIDTHS[: depth(box)]
-        unit = 2 ** len(widths)
+        unit, blocks = 2 ** len(widths), RESIDUAL[-len(widths) :]
         self.side = unit * -(-box // unit)
-        inward = (1, *widths[:-1])
-        self.encoder = nn.ModuleList(
-            _stage(nn.Conv2d(a, b, 4, 2, 1, bias=a == 1), b, blocks, normalised=a != 1)
-            for a, b, blocks in zip(inward, widths, RESIDUAL)
-        )
-        self.decoder = nn.ModuleList(_decoder_stage(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
-        self.refine = nn.ModuleList(
-            nn.Sequential(*(Bottleneck(b) for _ in range(blocks)))
-            for b, blocks in zip(widths[-2::-1], RESIDUAL[len(widths) - 2 :: -1])
-        )
+        self.encoder = nn.ModuleList(_halving(a, b) for a, b in zip((1, *widths), widths))
+        self.encoder_blocks = nn.ModuleList(bottlenecks(width, n) for width, n in zip(widths, blocks))
+        self.decoder = nn.ModuleList(_doubling(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
+        self.decoder_blocks = nn.ModuleList(bottlenecks(width, n) for width, n in zip(widths[-2::-1], blocks[-2::-1]))
         self.last = nn.ConvTranspose2d(widths[0], 1, 4, 2, 1)
         self.register_buffer("range", torch.ones(()))
+        initialise(self)
 
     def learn_scale(self, statistics: Statistics) -> None:
         self.range.fill_(HEADROOM * statistics.largest)
 
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
-        return noisy
+        darkest, brightest = noisy.amin((-2, -1), keepdim=True), noisy.amax((-2, -1), keepdim=True)
+        levels = (LEVELS * (noisy - darkest) / (brightest - darkest).clamp(min=1e-12)).round()
+        return levels * (2 / LEVELS) - 1
 
     def working(self, target: torch.Tensor) -> torch.Tensor:
         return target / self.range
@@ -77,28 +81,26 @@ class GeneratorUNet(nn.Module):
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
         skips = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        for stage, blocks, skip in zip(self.decoder, self.refine, skips[-2::-1]):
-            x = blocks(stage(x) + skip)
+        for halving, blocks in zip(self.encoder, self.encoder_blocks):
+            skips.append(halving(x))
+            x = blocks(F.elu(skips[-1]))
+        for doubling, blocks, skip in zip(self.decoder, self.decoder_blocks, skips[-2::-1]):
+            x = blocks(F.elu(doubling(x) + skip))
         x = torch.tanh(self.last(x))
         return x[..., before : before + self.box, before : before + self.box]
 
 
-def _stage(convolution: nn.Module, width: int, blocks: int, normalised: bool) -> nn.Sequential:
-    norm = [nn.BatchNorm2d(width)] if normalised else []
-    return nn.Sequential(convolution, *norm, nn.ELU(), *(Bottleneck(width) for _ in range(blocks)))
+def _halving(before: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, width, 4, 2, 1, bias=False), image_norm(width))
 
 
-def _decoder_stage(before: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ELU())
+def _doubling(before: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), image_norm(width))
 
 
 class ConditionalGAN(DenoiserMethod):
     """Published: 100 x L1 + the discriminator's cross-entropy, Adam with beta1 0.5 at 4e-4 (network) and 1.5e-4
-    (discriminator), batches of one, about 21 epochs, flips; the rate stays the same (our choice, as after warming
-    up)."""
+    (discriminator) throughout, batches of one, 21 epochs, images mirrored left to right at random."""
 
     name = "cgan"
     weak = (
@@ -111,12 +113,14 @@ class ConditionalGAN(DenoiserMethod):
     batch_size = 1
     adversarial = 1.0
     uses_ctf = False
+    turns = LEFT_RIGHT
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
 
     def usual_steps(self, particles: int) -> int:
         return EPOCHS * particles
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))
+        """Published: Adam with beta1 0.5."""
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)

@@ -48,22 +48,31 @@ class Bench:
     signal: torch.Tensor
     noise: torch.Tensor
 
+    @property
+    def known_projector(self) -> Projector:
+        """The projector. Raises ValueError where the structure is unknown."""
+        if self.projector is None:
+            raise ValueError(f"The structure of the particles {self.particles.path} is not known.")
+        return self.projector
+
     def prepared(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
         return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
 
     def truth(self, rows: np.ndarray) -> torch.Tensor:
         """(m, box, box) projections."""
-        place = self.particles.angles[rows], self.particles.shifts_yx[rows]
-        return self.projector.project(*place, self.particles.box).cpu()
+        return self.known_projector.project(*self.particles.poses(rows), self.particles.box).cpu()
 
     def denoised(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
+        """(m, box, box) what the denoiser makes of prepared images."""
         return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
 
     def filtered(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
+        """(m, box, box) Wiener estimates of prepared images."""
         return wiener_filter(images, ctf, self.signal, self.noise)
 
     def chunks(self) -> typing.Iterator[np.ndarray]:
+        """Yields all rows, CHUNK at a time."""
         for start in range(0, len(self.particles), CHUNK):
             yield np.arange(start, min(start + CHUNK, len(self.particles)))
 
@@ -83,6 +92,7 @@ class Curves:
         return {kind: float(mean_frc(getattr(self, kind)).mean()) for kind in KINDS}
 
     def mean_curves(self) -> dict[str, list[float]]:
+        """{kind: mean FRC in each ring}."""
         return {kind: [round(float(v), 5) for v in getattr(self, kind).mean(0)] for kind in KINDS}
 
     def resolutions(self, pixel_size: float, box: int) -> dict[str, dict[str, float | None]]:
@@ -113,6 +123,8 @@ def bench_of(
     images = prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast)
     noise = noise_spectrum(images, diameter_px)
     if projector is None:
+        if like is None:
+            raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")
         return Bench(particles, None, denoiser, contrast, diameter_px, like.amplitude, like.signal, noise), notes
     fit = fit_structure(particles, projector, diameter_px)
     amplitude = abs(fit.amplitude)

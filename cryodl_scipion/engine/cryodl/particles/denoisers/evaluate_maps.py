@@ -23,7 +23,7 @@ def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
     """
     from ...reconstruction.halves import soft_sphere
 
-    structure, maps = bench.projector.density().cpu(), maps_of(bench, symmetry)
+    structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
     mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
     curves = {kind: fsc(made * mask, structure * mask) for kind, made in maps.items()}
@@ -38,12 +38,12 @@ def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
     from ...reconstruction.backproject import Slices, solve
     from ...reconstruction.halves import factors
 
-    box, device = bench.particles.box, bench.projector.device
+    box, device = bench.particles.box, bench.known_projector.device
     slices = {kind: Slices(box, device) for kind in ("raw", "denoised")}
     for rows in bench.chunks():
         for part in np.array_split(rows, -(-len(rows) // slices["raw"].chunk())):
             images, ctf = bench.prepared(part)
-            place = bench.particles.angles[part], bench.particles.shifts_yx[part]
+            place = bench.particles.poses(part)
             slices["raw"].add(images, *place, *factors(bench.particles, part, slices["raw"].padded, True))
             slices["denoised"].add(bench.denoised(images, ctf), *place, None, None)
     return {kind: solve(*one.finished(symmetry), box).cpu() for kind, one in slices.items()}

@@ -9,11 +9,31 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
+from .turns import TURNS
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs
     from .scales import Statistics
-    from .swinconv import SwinConvUNet
+
+
+class DenoiserNetwork(torch.nn.Module):
+    """A network for (b, 1, box, box) images. forward is given what `prepare` gives."""
+
+    def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> typing.Any:
+        """What forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box, box // 2 + 1)."""
+        raise NotImplementedError
+
+    def working(self, target: torch.Tensor) -> torch.Tensor:
+        """A target (b, 1, box, box) as forward should give it."""
+        raise NotImplementedError
+
+    def finished(self, output: torch.Tensor) -> torch.Tensor:
+        """The opposite of `working`: (b, 1, box, box) denoised images on the targets' scale."""
+        raise NotImplementedError
+
+    def learn_scale(self, statistics: Statistics) -> None:
+        """Take what is measured on the pairs; called once before training."""
+        raise NotImplementedError
 
 
 class DenoiserMethod:
@@ -27,13 +47,14 @@ class DenoiserMethod:
     uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
     empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
     training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
-    network that first sees how the particle lies finds it in the noise sooner.
+    network that first sees how the particle lies finds it in the noise sooner. turns: those of turns.turned that
+    training pairs get at random.
     """
 
     name: str
     weak = ""
     learning_rate = 1e-3
-    decay = None
+    decay: float | None = None
     ema = 0.99
     batch_size = 16
     adversarial = 0.0
@@ -43,19 +64,14 @@ class DenoiserMethod:
     blanks = 0.0
     boost = 1.0
     boosted = 0.0
+    turns = TURNS
 
-    def learn(self, network: typing.Any, pairs: Pairs, statistics: Statistics) -> None:
+    def learn(self, network: DenoiserNetwork, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
         network.learn_scale(statistics)
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
-        """The network for (b, 1, box, box) images of so many structures, untrained. It has these methods:
-
-        prepare(noisy, ctf): what forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box,
-        box // 2 + 1). forward(prepared): the network's own picture. working(target): a target as forward should give
-        it. finished(output): the opposite of working, (b, 1, box, box) denoised images on the targets' scale.
-        learn_scale(statistics): see scales.Statistics; called once before training.
-        """
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
+        """The network for (b, 1, box, box) images of so many structures, untrained."""
         raise NotImplementedError
 
     def usual_steps(self, particles: int) -> int:
@@ -63,17 +79,19 @@ class DenoiserMethod:
         raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )
 
-    def build_discriminator(self, box: int) -> torch.nn.Module | None:
+    def build_discriminator(self, box: int) -> torch.nn.Module:
+        """The network that judges pictures, untrained."""
         return PatchDiscriminator(box)
 
     def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:
         """As published: Adam with beta1 0.5."""
         groups = [dict(params=list(discriminator.parameters()), factor=self.discriminator_rate)]
-        return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
+        return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
 
 
 def load_network(
@@ -82,7 +100,7 @@ def load_network(
     weights: typing.Mapping[str, torch.Tensor],
     source: str | os.PathLike[str],
     molecules: int = 1,
-) -> torch.nn.Module:
+) -> DenoiserNetwork:
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another

@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
-from .turns import TURNS, turned, turned_optics
+from .turns import turned, turned_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -53,23 +53,27 @@ class RealPairs:
         )
         return prepare(raw, self.pairs.diameter_px, "bright" if self.sign > 0 else "dark"), exact
 
-    def fetch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def fetch(
+        self, rows: np.ndarray, rng: np.random.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for
         none."""
         noisy, exact = self.images(rows)
         target = self.targets(rows, exact)
         turns = np.zeros(len(rows), int)
         if rng is not None:
-            turns = rng.integers(TURNS, size=len(rows))
+            turns = rng.choice(self.pairs.turns, len(rows))
             reach = int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
-                torch.stack([turned(image, turn).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)])
+                torch.stack(
+                    [turned(image, int(turn)).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)]
+                )
                 for images in (noisy, target)
             )
         return noisy, self._ctf(rows, turns, exact), target
 
-    def _ctf(self, rows: np.ndarray, turns: np.ndarray | None, exact: float) -> torch.Tensor:
+    def _ctf(self, rows: np.ndarray, turns: np.ndarray, exact: float) -> torch.Tensor:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((len(rows), box, box // 2 + 1))
@@ -82,8 +86,9 @@ class RealPairs:
         missing = np.array(sorted(set(rows) - set(self._targets)), int)
         new = {}
         if len(missing):
-            shifts = self.particles.shifts_yx[missing] * (self.particles.pixel_size / exact)
-            views = filtered(self.projector.project(self.particles.angles[missing], shifts), self.pairs.low_pass)
+            angles, shifts = self.particles.poses(missing)
+            shifts = shifts * (self.particles.pixel_size / exact)
+            views = filtered(self.projector.project(angles, shifts), self.pairs.low_pass)
             new = dict(zip(missing.tolist(), (self.scale * views).cpu().half()))
         found = torch.stack([new[row] if row in new else self._targets[row] for row in rows]).float()
         self._targets.update(list(new.items())[: max(0, self._most - len(self._targets))])
@@ -103,20 +108,27 @@ class SimulatedPairs:
         projector: Projector,
         pairs: Pairs,
         scale: float,
-        amplitude: np.ndarray,
+        amplitude: float,
         spectrum: torch.Tensor,
         ctf_state: str,
     ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.amplitude, self.spectrum, self.ctf_state = scale, amplitude, spectrum, ctf_state
         self._largest = max(16, min(LARGEST_POOL, POOL_BYTES // (4 * pairs.box**2)))
-        self._views, self._made, self._owed = None, 0, 0.0
+        self._views: torch.Tensor | None = None
+        self._made, self._owed = 0, 0.0
+
+    def _pool(self) -> torch.Tensor:
+        """(largest, box, box); what is not made yet is not read."""
+        if self._views is None:
+            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
+        return self._views
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
-        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.integers(TURNS, size=count))])
+        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
         ctf = self._ctf(rng, count)
@@ -137,38 +149,36 @@ class SimulatedPairs:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
-        rows, turns = rng.integers(len(self.particles), size=count), rng.integers(TURNS, size=count)
+        rows, turns = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.turns, count)
         optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
     def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, 2) px: those of random particles, and some more."""
-        own = self.particles.shifts_yx[rng.integers(len(self.particles), size=count)]
+        own = self.particles.poses(rng.integers(len(self.particles), size=count))[1]
         reach = SHIFT * self.pairs.box
         return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
 
-    def memory(self) -> list[int]:
+    def memory(self) -> list[float]:
         """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
         return [self._made, self._owed]
 
-    def remember(self, values: typing.Sequence[int]) -> None:
+    def remember(self, values: typing.Sequence[float]) -> None:
         """Take up what memory() gave: the pool is made again."""
-        made, self._owed = values
+        made, self._owed = int(values[0]), values[1]
         if made:
-            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
             self._made = max(0, made - self._largest)
             self._renew(made - self._made)
 
     def _chosen(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """(count, box, box) views of the pool, which is filled at first and renewed little by little."""
-        if self._views is None:
-            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
+        if not self._made:
             self._renew(min(FIRST_POOL, self._largest))
         self._owed += FRESH * count
         fresh, self._owed = int(self._owed), self._owed % 1
         if fresh:
             self._renew(min(fresh, self._largest))
-        return self._views[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
+        return self._pool()[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
 
     def _renew(self, count: int) -> None:
         """Project `count` new views and put them where there is room, else in the place of the oldest."""
@@ -177,5 +187,5 @@ class SimulatedPairs:
             [random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number))) for number in numbers]
         )
         views = self.scale * filtered(self.projector.project(angles), self.pairs.low_pass)
-        self._views[torch.tensor(numbers) % self._largest] = views.cpu()
+        self._pool()[torch.tensor(numbers) % self._largest] = views.cpu()
         self._made += count

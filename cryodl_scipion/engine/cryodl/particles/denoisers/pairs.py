@@ -14,6 +14,7 @@ from ...likelihood.prepare import noise_spectrum, sample_rows
 from ...likelihood.signal import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
 from .splits import split_particles
+from .turns import TURNS
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -29,7 +30,8 @@ class Pairs:
     `pixel_size` (see simulate.particle_images.load_projector). box: px of the pairs. pixel_size: Å/px of the pairs;
     particles with others are resampled. diameter: Å of the circle that holds every molecule. simulated: part of the
     training pairs that is made anew. contrast: 'auto', 'bright' or 'dark'. resolution: Å, the finest detail of targets,
-    None for that of the pixels. split_by, fraction, seed: see splits.split_particles.
+    None for that of the pixels. split_by, fraction, seed: see splits.split_particles. turns:
+    those of turns.turned that training pairs get at random.
 
     Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
     are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.Fit; its
@@ -50,7 +52,9 @@ class Pairs:
         split_by: str = "auto",
         fraction: float = 0.1,
         seed: int = 0,
+        turns: typing.Sequence[int] = TURNS,
     ) -> None:
+        self.turns = np.asarray(turns)
         self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
         self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
         self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
@@ -99,11 +103,11 @@ class Pairs:
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
 
-    def memory(self) -> list[list[int]]:
+    def memory(self) -> list[list[float]]:
         """What later draws depend on besides their rng, as JSON can hold it."""
         return [source.memory() for source in self._made]
 
-    def remember(self, values: typing.Sequence[typing.Sequence[int]]) -> None:
+    def remember(self, values: typing.Sequence[typing.Sequence[float]]) -> None:
         """Take up what memory() gave: a continued training sees the same pairs."""
         for source, value in zip(self._made, values, strict=True):
             source.remember(value)
@@ -136,7 +140,7 @@ class Pairs:
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."] + self._resampling(particles)
-        for values, value in (
+        known: tuple[tuple[list[typing.Any], typing.Any], ...] = (
             (self.training, training),
             (self.validation, validation),
             (self.scales, scale),
@@ -146,7 +150,8 @@ class Pairs:
             (self._real, real),
             (self._made, made),
             (self.contrasts, "bright" if sign > 0 else "dark"),
-        ):
+        )
+        for values, value in known:
             values.append(value)
 
     def _strength(self, projector: Projector) -> float:

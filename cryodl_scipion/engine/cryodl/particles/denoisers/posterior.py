@@ -22,22 +22,21 @@ import typing
 
 import numpy as np
 import torch
-from torch import nn
 
+from ...core.ball import side_by_side
 from ...core.fourier import circle, radial_mean
 from ...core.projections import Projector, rotation_matrices
 from ...likelihood.modes import find_modes
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood
-from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods, side_by_side
+from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
 from ..orientations.amplitude import smooth_strength
-from .method import DenoiserMethod
+from .method import DenoiserMethod, DenoiserNetwork
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs
     from .scales import Statistics
-    from .swinconv import SwinConvUNet
 
 STEP = 7.5  # degrees between directions of the search
 MODES = 4  # neighbourhoods of each molecule that are looked at closely
@@ -59,13 +58,18 @@ class _Near:
     log: torch.Tensor
 
 
-class PosteriorMean(nn.Module):
+class PosteriorMean(DenoiserNetwork):
     """Posterior mean over projections of one or several structures.
 
     box: px. molecules: number of structures. Buffers: densities (k, box, box, box), protein positive, on the targets'
     scale; gain (k, r) strength of the rings in the images; noise (r,) their noise power (white of variance 1: 1);
     geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px).
     """
+
+    densities: torch.Tensor
+    gain: torch.Tensor
+    noise: torch.Tensor
+    geometry: torch.Tensor
 
     def __init__(self, box: int, molecules: int = 1) -> None:
         super().__init__()
@@ -74,11 +78,13 @@ class PosteriorMean(nn.Module):
         self.register_buffer("gain", torch.ones(molecules, box // 2 + 1))
         self.register_buffer("noise", torch.ones(box // 2 + 1))
         self.register_buffer("geometry", torch.tensor([1.0, box / 2, 1.0]))
-        self.prepared = None  # banks and references, made when they are needed first
+        self.prepared: _Tools | None = None  # banks and references, made when they are needed first
 
     def learn(self, pairs: Pairs, statistics: Statistics) -> None:
         """Take structures, strengths and noise from Pairs and their scales.Statistics."""
-        shifts = np.concatenate([one.shifts_yx * one.pixel_size / pairs.pixel_size for one in pairs.particles])
+        shifts = np.concatenate(
+            [one.poses(np.arange(len(one)))[1] * one.pixel_size / pairs.pixel_size for one in pairs.particles]
+        )
         sigma = max(0.5, float(np.sqrt((shifts**2).mean())))
         self.geometry.copy_(torch.tensor([pairs.pixel_size, pairs.diameter_px * pairs.pixel_size, sigma]))
         self.noise.copy_(statistics.noise)
@@ -244,14 +250,11 @@ class Posterior(DenoiserMethod):
     )
     learns = False
 
-    def learn(self, network: nn.Module, pairs: Pairs, statistics: Statistics) -> None:
-        network.learn(pairs, statistics)
+    def learn(self, network: DenoiserNetwork, pairs: Pairs, statistics: Statistics) -> None:
+        typing.cast("PosteriorMean", network).learn(pairs, statistics)
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return PosteriorMean(box, molecules)
 
     def usual_steps(self, particles: int) -> int:
         return 1
-
-    def optimizer(self, network: nn.Module) -> None:
-        return None

@@ -10,7 +10,7 @@ from ...core.fourier import fourier_resize, resampled_side
 from ...core.projections import centre_crop
 from ...learning.registry import method_of
 from ...likelihood.prepare import prepare, resample
-from .method import load_network
+from .method import DenoiserNetwork, load_network
 
 
 class Denoiser:
@@ -26,10 +26,12 @@ class Denoiser:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("denoiser", card["network"])
         network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
-        self.network = network.to(device).eval()
+        self.network: DenoiserNetwork = network.to(device).eval()
 
     @torch.inference_mode()
-    def denoise(self, images: torch.Tensor, ctf: torch.Tensor, pixel_size: float, batch_size: int = 16) -> torch.Tensor:
+    def denoise(
+        self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float, batch_size: int = 16
+    ) -> torch.Tensor:
         """Denoised images, protein bright: (n, box, box) float32 tensor on the CPU.
 
         images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to
@@ -41,7 +43,7 @@ class Denoiser:
         parts = [self._denoise(images[part], None if ctf is None else ctf[part], pixel_size) for part in batches]
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
 
-    def _denoise(self, images: torch.Tensor, ctf: torch.Tensor, pixel_size: float) -> torch.Tensor:
+    def _denoise(self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float) -> torch.Tensor:
         box, model_box, model_size = images.shape[-1], self.card["box"], self.card["pixel_size"]
         side, _ = resampled_side(box, pixel_size, model_size)
         images = images.to(self.device)

@@ -64,6 +64,11 @@ class FrequencyScale(torch.nn.Module):
     weights.
     """
 
+    signal: torch.Tensor
+    noise: torch.Tensor
+    sharpen: torch.Tensor
+    amplitude: torch.Tensor
+
     def __init__(self, box: int, sharpening: float) -> None:
         super().__init__()
         self.box, self.sharpening = box, sharpening
@@ -91,8 +96,10 @@ class FrequencyScale(torch.nn.Module):
         return filtered(noisy, sharpen * seen * signal / (seen.square() * signal + noise))
 
     def working(self, target: torch.Tensor) -> torch.Tensor:
+        """(b, 1, h, w) sharpened targets."""
         return filtered(target, on_grid(self.sharpen, self.box))
 
     def finished(self, output: torch.Tensor) -> torch.Tensor:
+        """(b, 1, h, w) pictures without the sharpening of `working`."""
         sharpen = on_grid(self.sharpen, self.box)
         return filtered(output, torch.where(sharpen > 0, 1 / sharpen.clamp(min=1e-12), torch.zeros_like(sharpen)))

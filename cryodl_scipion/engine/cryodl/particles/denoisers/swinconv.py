@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ...core.devices import in_memory_format
 from .blocks import ConvBlock, ImageSwinConvBlock, Perceptron
-from .method import DenoiserMethod
+from .method import DenoiserMethod, DenoiserNetwork
 from .scales import FrequencyScale
 
 if typing.TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Glance(nn.Module):
         return self.layers(seen.flatten(1)).reshape(-1, self.channels, self.grid, self.grid)
 
 
-class SwinConvUNet(nn.Module):
+class SwinConvUNet(DenoiserNetwork):
     """A U-net whose coarse levels compare all parts of the particle with each other.
 
     Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at
@@ -128,8 +129,8 @@ class SwinConv(DenoiserMethod):
     boosted = 0.6
     ema = 0.995
 
-    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
-        return SwinConvUNet(box).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
+    def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
+        return in_memory_format(SwinConvUNet(box), torch.channels_last)
 
     def usual_steps(self, particles: int) -> int:
         return 6000 if particles >= 500 else 3000

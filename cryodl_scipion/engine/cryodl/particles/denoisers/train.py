@@ -17,7 +17,7 @@ from ...simulate.particle_images import noise_images
 from .losses import LOSSES, generator_loss, verdict
 
 if typing.TYPE_CHECKING:
-    from .method import DenoiserMethod
+    from .method import DenoiserMethod, DenoiserNetwork
     from .pairs import Pairs
 
 MOST_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
@@ -37,11 +37,11 @@ class DenoiserTask(Task):
     def __init__(
         self,
         method: DenoiserMethod,
-        network: torch.nn.Module,
+        network: DenoiserNetwork,
         pairs: Pairs,
-        amplitude: torch.Tensor,
+        amplitude: float,
         loss: str = "l1",
-        adversarial: bool | None = None,
+        adversarial: float | None = None,
         batch_size: int | None = None,
     ) -> None:
         self.method, self.pairs, self.distance = method, pairs, LOSSES[loss]
@@ -49,10 +49,15 @@ class DenoiserTask(Task):
         self.batch_size = batch_size or method.batch_size
         self.amplitude = amplitude
         self.networks = torch.nn.ModuleDict({"denoiser": network})
-        self.optimizers = {"denoiser": method.optimizer(network)}
+        self.optimizers = {"denoiser": method.optimizer(network)} if method.learns else {}
         if self.adversarial:
             self.networks["discriminator"] = method.build_discriminator(pairs.box)
             self.optimizers["discriminator"] = method.discriminator_optimizer(self.networks["discriminator"])
+
+    @property
+    def denoiser(self) -> DenoiserNetwork:
+        """The network that learns."""
+        return typing.cast("DenoiserNetwork", self.networks["denoiser"])
 
     @property
     def usual_steps(self) -> int:
@@ -81,14 +86,15 @@ class DenoiserTask(Task):
     def train_step(
         self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
     ) -> dict[str, torch.Tensor]:
-        network = self.networks["denoiser"]
+        network = self.denoiser
         noisy, ctf, target = (x.to(accelerator.device) for x in batch)
         condition, target = network.prepare(noisy, ctf), network.working(target)
         with accelerator.autocast():
             output = network(condition)
         losses = self._judge(condition, output, target, accelerator) if self.adversarial else {}
         distance = self.distance(output.float(), target)
-        self._update("denoiser", generator_loss(distance, losses.pop("fooled", 0.0), self.adversarial), accelerator)
+        fooled = losses.pop("fooled", torch.zeros(()))
+        self._update("denoiser", generator_loss(distance, fooled, self.adversarial), accelerator)
         return {"loss": distance.detach(), **losses}
 
     def _judge(
@@ -113,7 +119,7 @@ class DenoiserTask(Task):
         self.optimizers[name].step()
 
     def validate(self) -> dict[str, float]:
-        network, curves, raw, losses = self.networks["denoiser"], [], [], []
+        network, curves, raw, losses = self.denoiser, list[torch.Tensor](), list[torch.Tensor](), list[float]()
         for noisy, ctf, target in self.pairs.validation_batches(self.batch_size, MOST_VALIDATION):
             noisy, ctf, target = (x.to(self.device) for x in (noisy, ctf, target))
             output = self._output(network.prepare(noisy, ctf))
@@ -140,13 +146,14 @@ class DenoiserTask(Task):
         from .pictures import draw_triplets
 
         noisy, ctf, target = next(iter(self.pairs.validation_batches(SHOWN, SHOWN * len(self.pairs.particles))))
-        network = self.networks["denoiser"]
+        network = self.denoiser
         output = network.finished(self._output(network.prepare(noisy.to(self.device), ctf.to(self.device))))
         (folder / "samples").mkdir(exist_ok=True)
         draw_triplets(noisy[:, 0], output.cpu()[:, 0], target[:, 0], folder / "samples" / f"step_{step:07d}.png")
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(iter(self.networks["denoiser"].state_dict().values())).device
 
     def memory(self) -> typing.Any:

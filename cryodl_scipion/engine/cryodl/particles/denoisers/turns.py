@@ -12,7 +12,8 @@ if typing.TYPE_CHECKING:
 
     from ...core.optics import Optics
 
-TURNS = 8
+TURNS = tuple(range(8))
+LEFT_RIGHT = (0, 4)  # as it is, or columns reversed
 
 
 def turned(images: torch.Tensor, turn: int) -> torch.Tensor:

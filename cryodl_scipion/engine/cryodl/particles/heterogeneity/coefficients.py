@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
 
 if typing.TYPE_CHECKING:
+    from ...core.optics import OpticsTable
     from ...io.particle_sets import ParticleSet
 
 CHUNK = 256  # images that are read at a time
@@ -75,7 +76,7 @@ def load_coefficients(
     radius: float,
     diameter_px: float,
     contrast: str,
-    folder: str | os.PathLike[str],
+    folder: Path,
     progress: typing.Callable[[int], typing.Any] | None = None,
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
@@ -113,7 +114,8 @@ def load_coefficients(
             files[name][rows] = value.numpy()
         if progress:
             progress(len(rows))
-    return Coefficients(disc, *files.values(), *_defocus_phase(particles, disc), np.ones(disc.rings))
+    wave, wavelength, azimuth = _defocus_phase(particles, disc)
+    return Coefficients(disc, **files, wave=wave, wavelength=wavelength, azimuth=azimuth, scale=np.ones(disc.rings))
 
 
 def sorted_disc(box: int, radius: float) -> HalfDisc:
@@ -134,8 +136,8 @@ def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.T
 
 
 def _chunk(
-    particles: ParticleSet, rows: np.ndarray, values: np.ndarray, disc: HalfDisc, deviation: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    particles: ParticleSet, rows: np.ndarray, values: torch.Tensor, disc: HalfDisc, deviation: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """data, sine and cosine of some images' coefficients `values`, (m, d)."""
     sine = disc.on_grid(_ctf(particles, rows, 0.0))
     cosine = disc.on_grid(_ctf(particles, rows, 90.0))
@@ -149,17 +151,22 @@ def _chunk(
     return values / deviation, sine / deviation, cosine / deviation
 
 
+def _optics(particles: ParticleSet) -> OpticsTable:
+    """Of particles that were read with their CTF."""
+    return typing.cast("OpticsTable", particles.optics)
+
+
 def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor:
     """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
     from ...core.optics import ctf_of_optics
 
-    optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in particles.optics[rows]]
+    optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in _optics(particles)[rows]]
     return ctf_of_optics(optics, particles.box, particles.pixel_size)
 
 
 def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`wave`, `wavelength` and `azimuth` of Coefficients."""
-    volt = 1e3 * np.array([optics.voltage_kv for optics in particles.optics])
+    volt = 1e3 * np.array([optics.voltage_kv for optics in _optics(particles)])
     wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
     y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
     width = particles.box * particles.pixel_size

@@ -58,9 +58,11 @@ class Setting:
     focus: np.ndarray | float = 1.0
 
     def cube(self, radius: float) -> Cube:
+        """The Cube of volumes with detail up to a radius in waves per box."""
         return Cube(self.box, radius)
 
     def rows(self) -> np.ndarray:
+        """(n,) all rows."""
         return np.arange(len(self.coefficients))
 
 

@@ -81,8 +81,8 @@ def expect(
     posterior = posterior or Linear(len(volumes) - 1)
     total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.disc.rings, collect)
     mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)
-    component_table = [cube.table(volume) for volume in volumes[1:]]
-    component_table = np.concatenate(component_table, axis=1) if component_table else None
+    tables = [cube.table(volume) for volume in volumes[1:]]
+    component_table = np.concatenate(tables, axis=1) if tables else None
     ring = np.tile(coefficients.disc.ring.numpy()[:count], 2)
     done = 0
     for part in batches(rows, count):
@@ -110,10 +110,10 @@ def expect(
 
 
 def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int, collect: bool) -> Sums:
-    size, q = cube.side**3, components + 1
+    size, q = cube.side**3 if collect else 0, components + 1
     return Sums(
-        np.zeros((size, q, 2), np.float32) if collect else None,
-        np.zeros((size, q * (q + 1) // 2), np.float32) if collect else None,
+        np.zeros((size, q, 2), np.float32),
+        np.zeros((size, q * (q + 1) // 2), np.float32),
         np.zeros((count, coordinates), np.float32),
         np.zeros((components, components)),
         np.zeros((count, 9)),
@@ -128,11 +128,11 @@ def _batch(
     total: Sums,
     seen: Seen,
     contrast: np.ndarray,
-    component_table: np.ndarray,
+    component_table: np.ndarray | None,
     moved: typing.Any,
     spread: np.ndarray,
     posterior: typing.Any,
-    place: np.ndarray,
+    place: slice,
     ring: np.ndarray,
     collect: bool,
 ) -> None:

@@ -65,32 +65,32 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = width / box
-    reference = load_density(config.reference, voxel)
-    diameter = particle_diameter(reference, voxel)
+    density = load_density(config.reference, voxel)
+    diameter = particle_diameter(density, voxel)
     if diameter > width:
         raise ValueError(
             f"{config.reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    notes = symmetry_notes(reference, config.reference)
+    notes = symmetry_notes(density, config.reference)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
             f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
         )
-    reference = fit_cube(reference, box).numpy()
-    mask = None if config.mask is None else _mask(config, voxel, box, reference)
+    reference = fit_cube(density, box).numpy()
+    mask = None if config.mask is None else _mask(config, config.mask, voxel, box, reference)
     return Inputs(particles, radius, box, reference, mask, diameter, notes)
 
 
-def _mask(config: FitHeterogeneityConfig, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
+def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
-    values = fit_cube(load_density(config.mask, voxel), box).numpy()
+    values = fit_cube(load_density(mask, voxel), box).numpy()
     values = np.clip(values / max(float(values.max()), 1e-30), 0, 1)
     held = float((values * reference).sum() / max(reference.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(
-            f"The mask {config.mask} lies outside of the molecule: it holds {held:.1%} of the density of "
+            f"The mask {mask} lies outside of the molecule: it holds {held:.1%} of the density of "
             f"{config.reference}. Give a mask in the frame of the reference."
         )
     return values

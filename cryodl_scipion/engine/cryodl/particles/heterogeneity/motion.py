@@ -37,6 +37,7 @@ class Motion:
 
     @property
     def verdict(self) -> str:
+        """'motion' if the p-value is significant, else 'no motion'."""
         return "motion" if self.p_value < SIGNIFICANT else "no motion"
 
 
@@ -98,11 +99,11 @@ def find_motion(
         expect(setting.coefficients, setting.views, other, cube, volumes, count, FREE * FIRST_SPREAD, recorder, False)
         for total, part in ((excess, recorder.excess), (freedom, recorder.freedom), (size, recorder.size)):
             total.append(np.concatenate(part))
-    excess, freedom, size = (np.concatenate(total) for total in (excess, freedom, size))
+    excesses = np.concatenate(excess)
     halves = tuple(volumes[1:] for volumes in found)
     power = projected_power(setting, mean, cube, count)
-    scale = size.sum() / max(freedom.sum(), 1e-30) / max(power, 1e-30)
-    variability, error = excess.sum() * scale, max(excess.std() * len(excess) ** 0.5 * scale, 1e-12)
+    scale = np.concatenate(size).sum() / max(np.concatenate(freedom).sum(), 1e-30) / max(power, 1e-30)
+    variability, error = excesses.sum() * scale, max(excesses.std() * len(excesses) ** 0.5 * scale, 1e-12)
     p_value = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2))
     return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
 

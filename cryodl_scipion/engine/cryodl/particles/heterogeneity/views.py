@@ -62,9 +62,10 @@ class Views:
         from ...core.projections import rotation_matrices
 
         count = len(particles)
+        angles, shifts = particles.poses(np.arange(count))
         return cls(
-            rotation_matrices(particles.angles),
-            particles.shifts_yx.astype(float).copy(),
+            rotation_matrices(angles),
+            shifts.astype(float).copy(),
             np.ones(count),
             np.zeros((count, 3)),
             np.zeros((count, len(ERRORS))),

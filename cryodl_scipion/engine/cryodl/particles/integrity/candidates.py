@@ -72,6 +72,7 @@ class Searched:
             self.notes = self.notes + notes
 
     def gain(self, rings: int) -> torch.Tensor:
+        """(rings,) factors of the projections' amplitudes."""
         return self.search.fit.gain(rings, self._width)
 
     def like(self, particles: ParticleSet) -> Searched:
@@ -91,9 +92,11 @@ class Searched:
         return self.search.fit.sigma
 
     def offset(self, rows: np.ndarray) -> torch.Tensor:
+        """(m, 2) px by which images are moved before they are compared: 0."""
         return torch.zeros((len(rows), 2), device=self.search.disc.device)
 
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
+        """(m, k, 3, 3) candidates' rotations, image to density."""
         found = []
         for search, bank in self._banks:
             values = log_likelihoods(search.source.observed(rows, search.disc), bank, search.shifts(search.fit.sigma))
@@ -121,7 +124,7 @@ class Given:
         from ...likelihood.signal import find_contrast, fit_structure
 
         diameter_px = diameter / particles.pixel_size
-        self.notes = []
+        self.notes = list[str]()
         if contrast == "auto":
             contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
             self.notes = [] if sure else [sentence]
@@ -140,6 +143,7 @@ class Given:
         self._strength, self._fall = self._fitted(projector, self._width / resolution)
 
     def gain(self, rings: int) -> torch.Tensor:
+        """(rings,) factors of the projections' amplitudes."""
         return self._strength * torch.exp(-self._fall / 4 * (torch.arange(rings) / self._width) ** 2).float()
 
     def like(self, particles: ParticleSet) -> Given:
@@ -151,10 +155,12 @@ class Given:
     spread = 0.0  # px: shifts are given, too
 
     def offset(self, rows: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)
+        """(m, 2) px: the given shifts."""
+        return torch.as_tensor(self.particles.poses(rows)[1], dtype=torch.float32, device=self.device)
 
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
-        matrices = rotation_matrices(self.particles.angles[rows])
+        """(m, 1, 3, 3) the given rotations, image to density."""
+        matrices = rotation_matrices(self.particles.poses(rows)[0])
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
 
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:

@@ -58,6 +58,7 @@ class Evidence:
 
     @classmethod
     def joined(cls, parts: typing.Sequence[Evidence]) -> Evidence:
+        """One Evidence of several, in their order."""
         return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(cls)))
 
 
@@ -73,14 +74,14 @@ class Comparison:
         self,
         projectors: typing.Sequence[Projector],
         disc: HalfDisc,
-        gain: torch.Tensor,
+        gain: typing.Callable[[int], torch.Tensor],
         step: float,
         diameter_px: float,
     ) -> None:
         self.disc, self.kinds = disc, len(projectors)
         self.levels = [
-            Level(*parts, [Reference(p, parts[2], gain(parts[2].rings)) for p in projectors])
-            for parts in _levels(disc, step, diameter_px)
+            Level(turns, shifts, level, places, [Reference(p, level, gain(level.rings)) for p in projectors])
+            for turns, shifts, level, places in _levels(disc, step, diameter_px)
         ]
 
     def evidence(
@@ -185,13 +186,13 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         yield (*tensors, level_disc, places)
 
 
-def fitted_strength(evidence: Evidence, priors: np.ndarray) -> float:
+def fitted_strength(evidence: Evidence, priors: torch.Tensor) -> float:
     """The strength that explains the images best, given their Evidence (one step of expectation-maximisation)."""
     weight = probabilities(evidence.logs, priors)
     return float((weight * evidence.match).sum() / (2 * (weight * evidence.power).sum()).clamp(min=1e-30))
 
 
-def probabilities(logs: torch.Tensor, priors: np.ndarray) -> torch.Tensor:
+def probabilities(logs: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
     """(n, c) posterior probabilities of log-likelihoods (n, c) and priors (c,)."""
     return torch.softmax(logs + torch.as_tensor(priors, dtype=logs.dtype).clamp(min=1e-12).log(), dim=1)
 
@@ -208,7 +209,7 @@ def fitted_temperature(logs: torch.Tensor, kinds: torch.Tensor) -> float:
     return TEMPERATURES[int(np.argmax(chance))]
 
 
-def fitted_priors(logs: torch.Tensor) -> np.ndarray:
+def fitted_priors(logs: torch.Tensor) -> torch.Tensor:
     """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c).
 
     One particle of each composition is added, so that none is ruled out by a small set.

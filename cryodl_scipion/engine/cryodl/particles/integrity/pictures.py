@@ -25,7 +25,7 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 def draw_examples(
     candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
-    evidence: typing.Mapping[str, torch.Tensor],
+    evidence: typing.Mapping[str, np.ndarray],
     names: typing.Sequence[str],
     probability: np.ndarray,
     path: str | os.PathLike[str],
@@ -53,7 +53,7 @@ def draw_examples(
     draw_rows(rows, ["particle"] + [str(name) for name in names], path, labels)
 
 
-def _filtered(source: Source, rows: np.ndarray, shifts: torch.Tensor) -> np.ndarray:
+def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
     frequency."""
     images = source.images(rows).cpu()

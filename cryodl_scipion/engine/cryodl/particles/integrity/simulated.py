@@ -32,7 +32,7 @@ SURE = 3.0  # standard errors
 
 def simulated(
     candidates: Searched | Given, projectors: typing.Sequence[Projector], strength: float, count: int, seed: int
-) -> tuple[typing.Any, np.ndarray]:
+) -> tuple[MadeUp, torch.Tensor]:
     """MadeUp particles, and which composition each has, (count,) int64.
 
     candidates: see integrity_candidates. projectors: of the compositions. strength: common factor of their
@@ -49,12 +49,12 @@ def simulated(
     views = torch.empty((count, base.box, base.box))
     for kind, projector in enumerate(projectors):
         mine = np.nonzero(kinds == kind)[0]
-        views[mine] = projector.project(base.angles[mine], base.shifts_yx[mine], base.box).cpu()
+        views[mine] = projector.project(*base.poses(mine), base.box).cpu()
     transfer = base.ctf(slice(None))
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
     gain = strength * on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
     images = torch.fft.irfft2(torch.fft.rfft2(views) * transfer * gain, s=views.shape[-2:])
-    images = images + noise_images(count, base.box, rng, source.noise.cpu())
+    images = images + noise_images(count, base.box, rng, source.power.cpu())
     return MadeUp.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
 
 

@@ -14,8 +14,9 @@ import typing
 import numpy as np
 import torch
 
+from ...core.ball import side_by_side
 from ...core.projections import random_angles
-from ...likelihood.search import Bank, evidence, log_likelihoods, side_by_side
+from ...likelihood.search import Bank, evidence, log_likelihoods
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed, Source
@@ -129,7 +130,7 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
     return float(tried[int(chance.argmax())])
 
 
-def smooth_strength(match: torch.Tensor, power: torch.Tensor, width: float) -> tuple[float, float]:
+def smooth_strength(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
     """Strength and fall (see Fit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,7 +64,18 @@ class Search:
         self.plain = Reference(projector, self.disc, zoom=self.zoom)
         self.fine = Reference(projector, self.fine_disc, zoom=self.zoom)
         self.source = source
-        self.fit = fit
+        self._fit = fit
+
+    @property
+    def fit(self) -> Fit:
+        """Strength and spread of shifts. Raises ValueError before learn(), where none was given."""
+        if self._fit is None:
+            raise ValueError("The strength of the structure in these images is not known: call learn() first.")
+        return self._fit
+
+    @fit.setter
+    def fit(self, fit: Fit) -> None:
+        self._fit = fit
 
     def _disc(self, resolution: float, box: int, device: torch.device) -> HalfDisc:
         return HalfDisc(box, max(2.0, self.width / resolution), device)
@@ -104,11 +115,11 @@ class Search:
         self.fit = fit
 
     def _noise_from(self, fit: Fit) -> None:
-        rings = torch.arange(len(self.source.noise)).clamp(max=len(fit.residual) - 1)
-        self.source = dataclasses.replace(self.source, noise=self.source.noise * fit.residual.clamp(min=1e-3)[rings])
+        rings = torch.arange(len(self.source.power)).clamp(max=len(fit.residual) - 1)
+        self.source = dataclasses.replace(self.source, noise=self.source.power * fit.residual.clamp(min=1e-3)[rings])
 
     def run(
-        self, progress: typing.Callable[[int], typing.Any] | None = None, folder: str | os.PathLike[str] | None = None
+        self, progress: typing.Callable[[int], typing.Any] | None = None, folder: Path | None = None
     ) -> Orientations:
         """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
@@ -118,7 +129,7 @@ class Search:
         size = int(max(16, min(4096, MEMORY / (4 * len(self.grid)))))
         for start in range(0, count, size):
             rows = np.arange(start, min(start + size, count))
-            kept = folder and folder / f"{start:09d}.npz"
+            kept = folder / f"{start:09d}.npz" if folder else None
             if kept and kept.exists():
                 with np.load(kept) as file:
                     parts.append(Orientations(**file))

@@ -55,7 +55,7 @@ def calibrated(search: typing.Any) -> tuple[Calibration, typing.Any]:
     count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
     particles = made_up(search, count, SEED)
     found = search.like(particles).run()
-    right = angular_distance(particles.angles, found.angles, search.settings.symmetry) < RIGHT
+    right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
     return learnt(features(found), right), found
 
 

@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 class MadeUp(ParticleSet):
     """Particles of a ParticleSet, with their CTFs, and images that are made: (n, box, box)."""
 
-    made: torch.Tensor = None
+    made: torch.Tensor = dataclasses.field(kw_only=True)
 
     def images(self, indices: slice | typing.Sequence[int]) -> torch.Tensor:
         """(m, box, box) images of some rows."""
@@ -34,7 +34,7 @@ class MadeUp(ParticleSet):
         return cls(**values, made=made)
 
 
-def made_up(search: Search, count: int, seed: int, gain: torch.Tensor = None) -> MadeUp:
+def made_up(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> MadeUp:
     """Images like those of a Search, of its structure in random orientations.
 
     Parameters
@@ -56,13 +56,12 @@ def made_up(search: Search, count: int, seed: int, gain: torch.Tensor = None) ->
     rng = np.random.default_rng(seed)
     source, disc = search.source, search.fine_disc
     base = source.particles.subset(rng.integers(len(source.particles), size=count))
-    base = dataclasses.replace(
-        base, angles=random_angles(count, rng), shifts_yx=rng.normal(scale=search.fit.sigma, size=(count, 2))
-    )
+    angles, shifts_yx = random_angles(count, rng), rng.normal(scale=search.fit.sigma, size=(count, 2))
+    base = dataclasses.replace(base, angles=angles, shifts_yx=shifts_yx)
     gain = search.fit.gain(disc.rings, search.width) if gain is None else gain
     reference = search.fine.with_gain(gain.to(disc.device))
-    shifts = torch.as_tensor(base.shifts_yx, dtype=torch.float32, device=disc.device)
-    values = reference.at_angles(base.angles) * disc.ramp(shifts)
+    shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)
+    values = reference.at_angles(angles) * disc.ramp(shifts)
     transfer = base.ctf(slice(None))
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
     values = values * disc.on_grid(transfer.to(disc.device))
@@ -73,7 +72,7 @@ def made_up(search: Search, count: int, seed: int, gain: torch.Tensor = None) ->
 def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise of the measured spectrum; that of images multiplied by their CTF was multiplied as well."""
     source, box = search.source, search.source.particles.box
-    power = source.noise.cpu()
+    power = source.power.cpu()
     variance = _variance(power, box)
     if source.ctf_state != "multiplied":
         return variance.sqrt() * noise_images(len(transfer), box, rng, power)

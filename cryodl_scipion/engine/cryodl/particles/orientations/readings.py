@@ -32,14 +32,16 @@ def readings(particles: ParticleSet, diameter: float, contrast: str) -> list[Sou
     return [Source(particles, diameter_px, c, s) for c, s in itertools.product(contrasts, states)]
 
 
-def choose_reading(search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]) -> list[str]:
+def choose_reading(
+    search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
+) -> tuple[str, list[str]]:
     """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
     warnings.
 
     path: of the particles, for the sentences.
     """
     sources = [source.measured() for source in sources]
-    noise = sources[0].noise
+    noise = sources[0].power
     if not float(noise.max()) > 0:
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
     found = search.compare(sources)
@@ -66,7 +68,7 @@ def choose_reading(search: Search, sources: typing.Sequence[Source], path: str |
 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
     """The most probable of {reading: logarithmic evidence}, whether that is sure (else the default is given)."""
-    best = max(evidences, key=evidences.get)
+    best = max(evidences, key=lambda reading: evidences[reading])
     others = [e for key, e in evidences.items() if key != best]
     sure = bool(others) and evidences[best] - max(others) > SURE
     return best if sure else default, sure
@@ -79,7 +81,7 @@ def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.d
     denoiser = load_denoiser(model, device)
     pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
 
-    def denoise(images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
+    def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
         return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
 
     notes = (

@@ -25,7 +25,9 @@ class Settings:
     refine: bool = True
 
     def search_resolution(self) -> float:
+        """Å of the finest detail that the search compares."""
         return max(DETAIL * self.diameter * np.radians(self.angular_step), self.resolution, FINEST_SEARCH)
 
     def fine_resolution(self) -> float:
+        """Å of the finest detail that the refinement compares."""
         return max(self.search_resolution() / 2, self.resolution, FINEST)

@@ -61,6 +61,7 @@ class Run:
 
     @property
     def works(self) -> bool:
+        """Whether it is under way."""
         return self.status in WORKING
 
 

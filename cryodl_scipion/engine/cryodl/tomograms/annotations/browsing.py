@@ -31,7 +31,8 @@ class Browser(Slices):
     ) -> None:
         Slices.__init__(self, tomograms)
         check_name(annotator, "annotator")
-        self.store, self.annotator, self.active, self.message = store, annotator, None, ""
+        self.store, self.annotator, self.message = store, annotator, ""
+        self.active: Sheet | None = None
         self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
         for name, tomogram, _ in tomograms:
             store.place(name, tomogram.path, tomogram.shape)
@@ -62,6 +63,7 @@ class Browser(Slices):
 
     @property
     def features(self) -> list[str]:
+        """Names of all features, those without tiles last."""
         return list(dict.fromkeys(self.store.features + self._named))
 
     # ----- tiles
@@ -77,6 +79,7 @@ class Browser(Slices):
         return self._sheets[key]
 
     def sheets_here(self) -> list[Sheet]:
+        """Sheets of the slice that is shown."""
         return [s for s in self.sheets() if s.z == self.z]
 
     def others_here(self) -> list[Tile]:
@@ -92,7 +95,8 @@ class Browser(Slices):
         found = self.store.counts(self.annotator)
         return {f: tuple(found.get(f, {}).get(kind, 0) for kind in (POSITIVE, NEGATIVE)) for f in self.features}
 
-    def select(self, sheet: Sheet | None) -> None:
+    def select(self, sheet: Sheet) -> None:
+        """Choose a sheet, and go to its slice."""
         self.z, self.active = sheet.z, sheet
         self.message = {
             EMPTY: "Draw the feature on this tile; it is kept as soon as something is drawn.",

@@ -18,26 +18,29 @@ from ...io.volume_writer import OpenVolume, new_volume
 
 
 def write_table(folder: str, table: typing.Mapping[str, typing.Any]) -> None:
+    """Write the table of a folder of annotations."""
     write_json(os.path.join(folder, TABLE), dict(version=VERSION, **table))
 
 
-def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int, int]]) -> np.ndarray | None:
+def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None, int]]) -> np.ndarray | None:
     """(n, h, w) memory map of a stack, None if there is none.
 
     needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
     not, or if the file cannot be read.
     """
-    path, needed = os.path.join(folder, name), [(place, side) for place, side in needed if place is not None]
-    if not needed and not os.path.exists(path):
+    path, there = os.path.join(folder, name), [(place, side) for place, side in needed if place is not None]
+    if not there and not os.path.exists(path):
         return None
     try:
         header = read_header(path)
+        if header.dtype is None:
+            raise ValueError(f"its mode is {header.mode}")
         data = np.memmap(path, header.dtype, "r", header.start, header.shape)
     except (ValueError, OSError, OverflowError) as error:
         raise ValueError(
             f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
         ) from None
-    if any(place >= data.shape[0] or side > min(data.shape[1:]) for place, side in needed):
+    if any(place >= data.shape[0] or side > min(data.shape[1:]) for place, side in there):
         raise ValueError(
             f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the "
             "whole folder again."

@@ -21,8 +21,8 @@ if typing.TYPE_CHECKING:
 CHUNK = 256  # tiles of a stack that are read at a time
 
 
-def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig) -> list[str]:
-    """Add tiles of label volumes to an AnnotationStore. config: ImportAnnotationsConfig. Returns warnings.
+def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label: int) -> list[str]:
+    """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings.
 
     Raises ValueError if volumes do not fit, or if the label is nowhere in them.
     """
@@ -32,7 +32,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig) -> li
     share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
     with_feature, without, seen = list[Place](), list[Place](), set[int]()
     for number, volume in enumerate(volumes):
-        found = find_places(volume, number, config.label, config.tile, share, rng)
+        found = find_places(volume, number, label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
         raise ValueError(_nothing_found(config, seen))
@@ -52,9 +52,10 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig) -> li
                 f"{wanted} tiles {kind} the feature were asked for; the label volumes have only {len(places)}."
             )
         for place in places:
-            centre = (place.z, *(corner + config.tile // 2 for corner in place.corner_yx))
+            y, x = (corner + config.tile // 2 for corner in place.corner_yx)
+            centre = (place.z, y, x)
             if (names[place.volume], centre, config.tile) not in taken:  # of an earlier import of the same labels
-                drawing = volumes[place.volume].drawing(place, config.tile, config.label)
+                drawing = volumes[place.volume].drawing(place, config.tile, label)
                 store.add(
                     names[place.volume],
                     sizes[place.volume],
@@ -89,36 +90,40 @@ def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]
     )
 
 
-def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig) -> list[str]:
+def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig, tiles: str, pixel_size: float) -> list[str]:
     """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings.
+
+    tiles: the stack. pixel_size: Å/px.
 
     Raises ValueError if the stacks do not fit each other, or were imported before.
     """
-    for path in filter(None, (config.tiles, config.drawings)):
+    for path in filter(None, (tiles, config.drawings)):
         if path.lower().endswith((".hdf", ".h5")):
             raise ValueError(
                 f"{path} is an HDF file, which is not read here. Write it as MRC stacks (.mrcs) with the "
                 "program that made it, for instance e2proc2d.py: the tiles into one, the drawings into "
                 "another."
             )
-    count, size, _ = stack_shape(config.tiles)
+    count, size, _ = stack_shape(tiles)
     if config.drawings and stack_shape(config.drawings) != (count, size, size):
         found = stack_shape(config.drawings)
         raise ValueError(
             f"The drawings {config.drawings} are {found[0]} of {found[2]} x {found[1]} px, the tiles "
-            f"{config.tiles} {count} of {size} x {size} px; there must be one drawing for each tile, of "
+            f"{tiles} {count} of {size} x {size} px; there must be one drawing for each tile, of "
             "its size."
         )
-    name = micrograph_key(config.tiles)
+    name = micrograph_key(tiles)
     if any(t.image is not None for t in store.tiles(config.feature, config.annotator, name)):
         raise ValueError(
             f"{store.folder} holds tiles of {name} for {config.feature} by {config.annotator} already. "
             "Give another --annotator, or another folder."
         )
     for start in range(0, count, CHUNK):
-        numbers = range(start, min(start + CHUNK, count))
-        images = read_images([config.tiles] * len(numbers), numbers)
-        drawings = read_images([config.drawings] * len(numbers), numbers) if config.drawings else [None] * len(numbers)
+        numbers = np.arange(start, min(start + CHUNK, count))
+        images = read_images([tiles] * len(numbers), numbers)
+        drawings: typing.Iterable[np.ndarray | None] = [None] * len(numbers)
+        if config.drawings:
+            drawings = read_images([config.drawings] * len(numbers), numbers)
         for image, drawing in zip(images, drawings):
             values = (
                 None
@@ -126,13 +131,6 @@ def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig) -> lis
                 else np.select([drawing == UNCERTAIN, drawing != 0], [UNCERTAIN, FEATURE], WITHOUT)
             )
             store.add(
-                name,
-                config.pixel_size,
-                (0, size // 2, size // 2),
-                size,
-                config.feature,
-                config.annotator,
-                values,
-                image,
+                name, pixel_size, (0, size // 2, size // 2), size, config.feature, config.annotator, values, image
             )
     return []

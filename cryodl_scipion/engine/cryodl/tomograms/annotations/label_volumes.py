@@ -93,7 +93,7 @@ def open_pairs(
 
 
 def find_places(
-    volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
+    volume: LabelVolume, number: int, label: int, size: int, wanted: typing.Sequence[int], rng: np.random.Generator
 ) -> tuple[list[Place], list[Place], set[int]]:
     """Places with the feature and without it, two lists; and the values that were seen before the feature was, a set.
 
@@ -143,7 +143,7 @@ def _corners(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.unique(np.clip(np.arange(rng.integers(0, size) - size, count, size), 0, count - size))
 
 
-def _parts(mask: np.ndarray, corners: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
+def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) -> np.ndarray:
     """(rows, columns) part of each tile that a (h, w) mask takes, by sums from the corner on."""
     sums = np.zeros(tuple(n + 1 for n in mask.shape), np.int32)
     np.cumsum(np.cumsum(mask, 0, dtype=np.int32), 1, out=sums[1:, 1:])
@@ -154,7 +154,8 @@ def _parts(mask: np.ndarray, corners: tuple[np.ndarray, np.ndarray], size: int) 
 
 def choose(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
-    taken, slices, order = dict[int, int](), dict[tuple[int, int], int](), list[typing.Any]()
+    taken, slices = dict[tuple[int, int], list[int]](), dict[int, dict[int, int]]()
+    order = list[tuple[int, int, int, int]]()
     for index in rng.permutation(len(places)):
         volume, z = places[index].volume, places[index].z
         in_slice, of_volume = taken.setdefault((volume, z), []), slices.setdefault(volume, {})

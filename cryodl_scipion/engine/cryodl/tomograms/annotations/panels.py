@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 
 if typing.TYPE_CHECKING:
@@ -19,6 +20,9 @@ HELP = (
 )
 
 
+Line = tuple[str, typing.Callable[[], None] | None, bool]  # text, what a click does, whether it is the chosen one
+
+
 class Words:
     """State and message above, help below. figure: matplotlib's."""
 
@@ -28,6 +32,7 @@ class Words:
         figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
 
     def show(self, session: Session) -> None:
+        """State and message of a session."""
         mode = (
             "marking tiles WITHOUT it"
             if session.marking
@@ -60,16 +65,17 @@ class TileList:
             axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)
             for row in range(LINES)
         ]
-        self._lines, self._shown, self._first, self._followed = list[typing.Any](), list[typing.Any](), 0, None
+        self._lines, self._shown, self._first = list[Line](), list[typing.Any](), 0
+        self._followed: tuple[typing.Any, ...] | None = None
 
     def show(self, session: Session) -> None:
         """All of a session, the chosen tile among what is seen if it was another one before."""
-        lines = [("Features", None, False)]
+        lines: list[Line] = [("Features", None, False)]
         for name, (positive, negative) in session.counts().items():
             lines.append(
                 (
                     f"{name}: {positive} with, {negative} without",
-                    lambda name=name: session.choose_feature(name),
+                    functools.partial(session.choose_feature, name),
                     name == session.feature,
                 )
             )
@@ -82,7 +88,7 @@ class TileList:
             lines.append(
                 (
                     f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}",
-                    lambda sheet=sheet: session.select(sheet),
+                    functools.partial(session.select, sheet),
                     sheet is session.active,
                 )
             )

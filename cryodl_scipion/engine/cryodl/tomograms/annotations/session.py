@@ -48,11 +48,8 @@ class Session(Browser):
         if there and not (self.marking and there[-1].state == EMPTY):
             self.select(there[-1])
             return
-        sheet = Sheet(
-            (self.z, *(_centre(p, self.size, n) for p, n in zip((y, x), self.shape[1:]))),
-            self.size,
-            negative=self.marking,
-        )
+        row, column = (_centre(p, self.size, n) for p, n in zip((y, x), self.shape[1:]))
+        sheet = Sheet((self.z, row, column), self.size, negative=self.marking)
         self.sheets()[:] = [s for s in self.sheets() if s.state != EMPTY]
         if self.marking:
             self._remember(sheet)
@@ -83,14 +80,14 @@ class Session(Browser):
 
     def move(self, y: float, x: float) -> None:
         """Go on with the stroke to a place."""
-        if self._stroke is not None:
+        if self._stroke is not None and self.active is not None:
             before, value = self._stroke
             self.active.paint(before, (y, x), self.brush, value)
             self._stroke = (y, x), value
 
     def end(self) -> None:
         """End the stroke, and save."""
-        if self._stroke is not None:
+        if self._stroke is not None and self.active is not None:
             self._stroke = None
             self._after_change(self.active)
 
@@ -116,7 +113,7 @@ class Session(Browser):
         if not 0 <= z < self.shape[0]:
             self.message = "There is no further slice."
             return
-        centre = (z, *sheet.centre_zyx[1:])
+        centre = (z, sheet.centre_zyx[1], sheet.centre_zyx[2])
         target = next((s for s in self.sheets() if s.centre_zyx == centre and s.size == sheet.size), None)
         target = target or Sheet(centre, sheet.size)
         self._remember(target)
@@ -139,6 +136,7 @@ class Session(Browser):
         self._keep(sheet)
 
     def change_brush(self, step: int) -> None:
+        """A wider brush, or a narrower one for a negative number of steps."""
         self.brush = BRUSHES[int(np.clip(BRUSHES.index(self.brush) + step, 0, len(BRUSHES) - 1))]
 
     # ----- parts
@@ -162,11 +160,13 @@ class Session(Browser):
     def _keep(self, sheet: Sheet) -> None:
         """Bring the store into line with a sheet, and save it: whatever happens then, the drawing is not lost."""
         kept = any(s is sheet for s in self.sheets()) and sheet.state != EMPTY
-        if kept and sheet.tile is None:
+        if kept:
             name, _, pixel_size = self.tomograms[self.number]
-            sheet.tile = self.store.add(name, pixel_size, sheet.centre_zyx, sheet.size, self.feature, self.annotator)
-        if kept and (sheet.drawing.any() or sheet.tile.drawing is not None):
-            sheet.tile = self.store.redraw(sheet.tile, sheet.drawing)
+            tile = sheet.tile or self.store.add(
+                name, pixel_size, sheet.centre_zyx, sheet.size, self.feature, self.annotator
+            )
+            drawn = sheet.drawing.any() or tile.drawing is not None
+            sheet.tile = self.store.redraw(tile, sheet.drawing) if drawn else tile
         if not kept and sheet.tile is not None:
             self.store.remove(sheet.tile)
             sheet.tile = None

@@ -22,15 +22,18 @@ class Sheet:
         negative: bool = False,
         tile: Tile | None = None,
     ) -> None:
-        self.centre_zyx, self.size, self.negative, self.tile = tuple(centre_zyx), size, negative, tile
+        z, y, x = centre_zyx
+        self.centre_zyx, self.size, self.negative, self.tile = (z, y, x), size, negative, tile
         self.drawing = np.full((size, size), WITHOUT, np.int16) if drawing is None else drawing
 
     @property
     def z(self) -> int:
+        """Its slice."""
         return self.centre_zyx[0]
 
     @property
     def corner_yx(self) -> tuple[int, int]:
+        """px of its first pixel."""
         return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
 
     @property

@@ -21,10 +21,11 @@ class Slices:
 
     def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:
         self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
-        self._limits: dict[str, tuple[float, float]] = {}
+        self._limits: dict[tuple[int, int], tuple[float, float]] = {}
 
     @property
     def name(self) -> str:
+        """Name of the tomogram that is shown."""
         return self.tomograms[self.number][0]
 
     @property
@@ -48,12 +49,14 @@ class Slices:
         return middle - half, middle + half
 
     def change_averaging(self) -> None:
+        """Show the mean of the next number of slices."""
         self.averaged = AVERAGED[(AVERAGED.index(self.averaged) + 1) % len(AVERAGED)]
 
     def change_contrast(self, step: int) -> None:
+        """More contrast, or less for a negative number of steps."""
         self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 10))
 
-    def _sample(self) -> np.ndarray:
+    def _sample(self) -> list[np.ndarray]:
         """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
         step, values = max(1, max(self.shape[1:]) // WIDTH), []
         for z in spread(range(self.shape[0]), SAMPLED):

@@ -63,7 +63,7 @@ class AnnotationStore:
         self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
         self._stored_images: typing.Any = None  # by their places in the stacks
         self._places = Places(self.folder)
-        self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[int]()
+        self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
     # ----- looking
     def tiles(
@@ -74,16 +74,18 @@ class AnnotationStore:
         kind: str | None = None,
     ) -> list[Tile]:
         """The entries with these values; None stands for all."""
-        wanted = dict(feature=feature, annotator=annotator, tomogram=tomogram, kind=kind)
-        wanted = [(name, value) for name, value in wanted.items() if value is not None]
+        asked = dict(feature=feature, annotator=annotator, tomogram=tomogram, kind=kind)
+        wanted = [(name, value) for name, value in asked.items() if value is not None]
         return [t for t in self.entries if all(getattr(t, name) == value for name, value in wanted)]
 
     @property
     def features(self) -> list[str]:
+        """Names of the features that have tiles."""
         return list(dict.fromkeys(t.feature for t in self.entries))
 
     @property
     def annotators(self) -> list[str]:
+        """Names of those who drew tiles."""
         return list(dict.fromkeys(t.annotator for t in self.entries))
 
     def counts(self, annotator: str | None = None) -> dict[str, dict[str, int]]:
@@ -104,7 +106,7 @@ class AnnotationStore:
         unsure = overlapping(self, tile) | outside(tile, self.shape(tile.tomogram))
         return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
 
-    def image(self, tile: Tile, context: int = 0, margin: float = 0) -> np.ndarray:
+    def image(self, tile: Tile, context: int = 0, margin: int = 0) -> np.ndarray:
         """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 of the tomogram, reflected at its borders; or
         the tile's own image.
 
@@ -126,12 +128,12 @@ class AnnotationStore:
         """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
         return self._places.open(name)
 
-    def shape(self, name: str) -> tuple[int, int, int] | None:
+    def shape(self, name: str) -> typing.Sequence[int] | None:
         """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
         return self._places.shape(name)
 
     # ----- changing
-    def place(self, name: str, path: str, shape: tuple[int, ...] | None = None) -> None:
+    def place(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
         self._places.set(name, path, shape)
         self.entries = [
@@ -168,7 +170,7 @@ class AnnotationStore:
             tomogram,
             None if image is not None else self._places.path(tomogram),
             float(pixel_size),
-            tuple(int(c) for c in centre_zyx),
+            (int(centre_zyx[0]), int(centre_zyx[1]), int(centre_zyx[2])),
             int(size),
             feature,
             annotator,
@@ -241,11 +243,13 @@ class AnnotationStore:
             ) from None
         drawings = read_stack(self.folder, DRAWINGS, [(t.drawing, t.size) for t in self.entries])
         self._stored_images = read_stack(self.folder, IMAGES, [(t.image, t.size) for t in self.entries])
-        self._drawings = {
-            t.drawing: np.array(drawings[t.drawing, : t.size, : t.size], np.int16)
-            for t in self.entries
-            if t.drawing is not None
-        }
-        self._used = 0 if drawings is None else len(drawings)
+        self._drawings, self._used = {}, 0
+        if drawings is not None:
+            self._used = len(drawings)
+            self._drawings = {
+                t.drawing: np.array(drawings[t.drawing, : t.size, : t.size], np.int16)
+                for t in self.entries
+                if t.drawing is not None
+            }
         self._free = set(range(self._used)) - set(self._drawings)
         self._last = max([t.number for t in self.entries], default=0)

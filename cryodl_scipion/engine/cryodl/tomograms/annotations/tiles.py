@@ -56,7 +56,7 @@ def overlapping(store: AnnotationStore, tile: Tile) -> np.ndarray:
     return differs
 
 
-def outside(tile: Tile, shape: tuple[int, int, int] | None) -> np.ndarray:
+def outside(tile: Tile, shape: typing.Sequence[int] | None) -> np.ndarray:
     """(size, size) bool: what of a tile lies beyond its tomogram. shape: (z, y, x), or None if not known."""
     beyond = np.zeros((tile.size, tile.size), bool)
     if tile.path is None or shape is None:

@@ -123,6 +123,7 @@ class TileView:
         axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 
     def show_image(self, image: np.ndarray, limits: tuple[float, float]) -> None:
+        """Show a slice (h, w) between two limits of its values."""
         height, width = image.shape
         self._image.set_data(image)
         self._image.set_extent((-0.5, width - 0.5, -0.5, height - 0.5))

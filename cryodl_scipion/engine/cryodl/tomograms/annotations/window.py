@@ -36,7 +36,9 @@ class AnnotationWindow:
     """figure: matplotlib's, of any canvas. session: Session."""
 
     def __init__(self, figure: typing.Any, session: Session) -> None:
-        self.figure, self.session, self._shown, self._pan = figure, session, None, None
+        self.figure, self.session = figure, session
+        self._shown: tuple[int, int, int, float] | None = None
+        self._pan: tuple[float, float] | None = None
         self._place = session.shape[1] // 2, session.shape[2] // 2, session.size
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
         self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
@@ -62,7 +64,8 @@ class AnnotationWindow:
         """{key: function}"""
         s = self.session
         slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
-        keys = {key: lambda step=step: s.choose_slice(s.z + step) for key, step in slices.items()}
+        go = lambda step: lambda: s.choose_slice(s.z + step)
+        keys: dict[str, typing.Callable[[], typing.Any]] = {key: go(step) for key, step in slices.items()}
         keys.update(
             {
                 "+": lambda: s.change_brush(1),
@@ -91,7 +94,7 @@ class AnnotationWindow:
         return keys
 
     def _add_buttons(self) -> None:
-        self.buttons = {}
+        self.buttons: dict[str, typing.Any] = {}
         for row, (key, label) in enumerate(BUTTONS):
             axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
             self.buttons[key] = Button(axes, label, color=_OFF, hovercolor="0.85")
@@ -106,12 +109,15 @@ class AnnotationWindow:
             self.refresh()
 
     def toggle_uncertain(self) -> None:
+        """Begin or end drawing what is uncertain."""
         self.session.uncertain, self.session.marking = not self.session.uncertain, False
 
     def toggle_marking(self) -> None:
+        """Begin or end putting tiles without the feature."""
         self.session.marking, self.session.uncertain = not self.session.marking, False
 
     def toggle_hidden(self) -> None:
+        """Hide the drawings, or show them again."""
         self.slice_view.hidden = not self.slice_view.hidden
 
     def name_feature(self, text: str) -> None:
@@ -125,6 +131,7 @@ class AnnotationWindow:
         self.refresh()
 
     def press(self, event: typing.Any) -> None:
+        """Choose a tile, begin a stroke, or move the picture."""
         s = self.session
         if event.inaxes is self.slice_view.axes and event.button == 1:
             self.do(lambda: s.click(event.ydata, event.xdata))
@@ -139,6 +146,7 @@ class AnnotationWindow:
                 self.refresh()
 
     def motion(self, event: typing.Any) -> None:
+        """Go on with what the pressed button began."""
         s, inside = self.session, event.inaxes is self.tile_view.axes
         self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
         if inside and s.drawing:
@@ -151,12 +159,14 @@ class AnnotationWindow:
         self.tile_view.draw_strokes(s.active)
 
     def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
         self._pan = None
         if self.session.drawing:
             self.session.end()
             self.refresh()
 
     def scroll(self, event: typing.Any) -> None:
+        """Go to other slices or tiles; with the control key, zoom."""
         zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
         if zooms and event.inaxes is self.slice_view.axes:
             self.do(lambda: self.slice_view.zoom(_ZOOM**event.step, event.xdata, event.ydata))
@@ -166,6 +176,7 @@ class AnnotationWindow:
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 
     def key(self, event: typing.Any) -> None:
+        """Do what the key stands for."""
         if not self.box.capturekeystrokes and event.key in self.keys:
             self.do(self.keys[event.key])
 
@@ -201,7 +212,8 @@ class AnnotationWindow:
         s = self.session
         self.slider.valmax = s.shape[0]
         self.slider.ax.set_xlim(1, max(s.shape[0], 2))
-        for widget, value in ((self.slider, s.z + 1), (self.box, s.feature)):
+        widgets: tuple[tuple[typing.Any, int | str], ...] = ((self.slider, s.z + 1), (self.box, s.feature))
+        for widget, value in widgets:
             if (widget.val if widget is self.slider else widget.text) != value:
                 widget.eventson = False
                 widget.set_val(value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def classifier_method(name: str) -> ClassifierMethod:
     return method_of("classifier", name)
 
 
-def load_classifier(folder: Path, device: torch.device) -> Classifier:
+def load_classifier(folder: str | os.PathLike[str], device: torch.device) -> Classifier:
     """A Classifier (see run.py) of a model folder, on a torch.device. Raises ValueError as io.model.read_model."""
     from ...io.model import find_model, read_model
     from .run import Classifier

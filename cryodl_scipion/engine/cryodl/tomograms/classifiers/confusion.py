@@ -13,13 +13,18 @@ if typing.TYPE_CHECKING:
 OTHERS = "others"  # true class of subtomograms that are of none of the model's classes
 
 
+def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
+    """Of subtomograms that were read with them."""
+    return typing.cast("np.ndarray", subtomograms.classes)
+
+
 def check_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any]) -> None:
     """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_truth."""
-    numbers = card["class_numbers"]
-    if not np.isin(subtomograms.classes, numbers).any():
+    numbers, classes = card["class_numbers"], _classes(subtomograms)
+    if not np.isin(classes, numbers).any():
         raise ValueError(
             f"None of the classes of {subtomograms.path} (rlnClassNumber: "
-            f"{', '.join(map(str, np.unique(subtomograms.classes)))}) is one of the model's: "
+            f"{', '.join(map(str, np.unique(classes)))}) is one of the model's: "
             f"{', '.join(map(str, numbers))}. Leave out --truth."
         )
 
@@ -37,7 +42,7 @@ def against_truth(
     check_truth(subtomograms, card)
     numbers = np.array(card["class_numbers"])
     place = {number: row for row, number in enumerate(numbers.tolist())}
-    true = np.array([place.get(int(number), len(numbers)) for number in subtomograms.classes])
+    true = np.array([place.get(int(number), len(numbers)) for number in _classes(subtomograms)])
     found = np.array([place.get(int(number), len(numbers)) for number in classes])
     known = true < len(numbers)
     matrix = np.zeros((len(numbers) + (not known.all()), len(numbers) + 1), int)

@@ -37,6 +37,11 @@ class Examples:
     box: int
 
 
+def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
+    """Of subtomograms that were read with them."""
+    return typing.cast("np.ndarray", subtomograms.classes)
+
+
 def labelled(
     subtomograms: SubtomogramSet, class_names: typing.Sequence[str] = ()
 ) -> tuple[SubtomogramSet, np.ndarray, tuple[int, ...], tuple[str, ...], list[str]]:
@@ -47,7 +52,7 @@ def labelled(
     two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or names that do
     not fit.
     """
-    classes, path, notes = subtomograms.classes, subtomograms.path, []
+    classes, path, notes = _classes(subtomograms), subtomograms.path, []
     if (classes < 0).any():
         raise ValueError(
             f"{path} has a class (rlnClassNumber) of {classes.min()}; classes are numbered from 1, and 0 is no class."
@@ -58,7 +63,7 @@ def labelled(
             "(rlnClassNumber is 0); nothing is learnt from them."
         )
         subtomograms = subtomograms.subset(classes != 0)
-        classes = subtomograms.classes
+        classes = _classes(subtomograms)
     _refuse_copies(subtomograms)
     numbers, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     if len(numbers) < 2:
@@ -89,7 +94,7 @@ def _refuse_copies(subtomograms: SubtomogramSet) -> None:
         )
 
 
-def _names(numbers: typing.Sequence[int], given: typing.Sequence[str], path: str | os.PathLike[str]) -> tuple[str, ...]:
+def _names(numbers: np.ndarray, given: typing.Sequence[str], path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not given:
         return tuple(f"class {number}" for number in numbers)
     if len(given) != len(numbers):
@@ -131,7 +136,7 @@ def split(
 
 
 def _whole_tomograms(
-    tomograms: np.ndarray, labels: np.ndarray, fraction: float, rng: np.random.Generator
+    tomograms: typing.Sequence[str], labels: np.ndarray, fraction: float, rng: np.random.Generator
 ) -> np.ndarray | None:
     """(n,) bool: subtomograms of whole tomograms, with every class in both parts, or None if that was not found."""
     names, number = np.unique(tomograms, return_inverse=True)

@@ -67,7 +67,7 @@ class Likelihood(ClassifierMethod):
                     grids,
                     config.seed + label,
                     STARTS - known,
-                    angles=one.angles[rows] if known else None,
+                    angles=one.angles[rows] if known and one.angles is not None else None,
                     shifts=shifts,
                 )
             )
@@ -85,7 +85,7 @@ class Likelihood(ClassifierMethod):
         noise, estimates = weights["noise"].to(device), []
         for label, name in enumerate(examples.names):
             observed, rows = _of_class(examples, np.arange(len(examples.labels)), label, frame, device)
-            before = Estimate(weights["volumes"][label].to(device), noise, None, None)
+            before = Estimate(weights["volumes"][label].to(device), noise)
             estimates.append(refined(observed, before, grids, ROUNDS))
             _say(name, rows, estimates[-1], frame)
         return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
@@ -141,7 +141,7 @@ class Averages:
         self.noise = weights["noise"].to(device)
         self.volumes, self.usual = weights["volumes"].to(device), weights["usual"].double()
         bank_bytes = 8 * len(grids.search.grid) * len(grids.search.ball)
-        self.banks = [None] * len(self.volumes)
+        self.banks: list[tuple[torch.Tensor, Rotated] | None] = [None] * len(self.volumes)
         self.keeps = bank_bytes * len(self.volumes) <= KEPT
 
     def predict(
@@ -175,7 +175,7 @@ class Averages:
         bank, rotated = self.banks[label] or (self.grids.search.bank(volume), Rotated(volume, observed.ball))
         if self.keeps:
             self.banks[label] = bank, rotated
-        estimate = Estimate(volume, self.noise, None, None)
+        estimate = Estimate(volume, self.noise)
         return find_poses(observed, estimate, self.grids, MODES, bank, rotated)
 
     def _confidence(self, evidence: torch.Tensor, power: torch.Tensor) -> torch.Tensor:

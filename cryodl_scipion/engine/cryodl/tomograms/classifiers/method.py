@@ -75,6 +75,7 @@ class ClassifierMethod:
         raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """Of a network that learns by steps."""
         raise NotImplementedError
 
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:

@@ -53,6 +53,7 @@ class PublishedClassifier(ClassifierMethod):
         return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
 
     def predictor(
@@ -68,7 +69,7 @@ def started(network: nn.Sequential) -> nn.Sequential:
     for layer in network.modules():
         if isinstance(layer, (nn.Conv3d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(typing.cast("torch.Tensor", layer.bias))
     return network
 
 

@@ -7,6 +7,7 @@ import typing
 
 import torch
 
+from ...core.devices import in_memory_format
 from .known import nearness
 from .method import Prediction
 from .prepare import prepared
@@ -41,7 +42,7 @@ class NetworkPredictor:
                 "the version that its card.json names."
             ) from None
         self.network = network.to(device).eval()
-        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
+        in_memory_format(self.network, torch.channels_last_3d)
 
     def predict(
         self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str, batch_size: int = 32

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
 from .known import learn_known
 from .prepare import TURNS, prepared, turned
@@ -33,7 +33,7 @@ class ClassifierTask(Task):
 
     def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:
         self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size
-        network = method.build(len(examples.names), examples.box).to(memory_format=torch.channels_last_3d)
+        network = in_memory_format(method.build(len(examples.names), examples.box), torch.channels_last_3d)
         self.networks = torch.nn.ModuleDict({"classifier": network})
         self.optimizers = {"classifier": method.optimizer(network)}
         self.validates_poorly = len(examples.validation) < FEW
@@ -86,11 +86,11 @@ class ClassifierTask(Task):
     def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
         chooses the weights."""
-        rows, logits = self.examples.validation, []
+        rows, parts = self.examples.validation, []
         network = self.networks["classifier"]
         for start in range(0, len(rows), self.batch_size):
-            logits.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
-        logits, labels = torch.cat(logits), self.labels[rows]
+            parts.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
+        logits, labels = torch.cat(parts), self.labels[rows]
         probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
         return {
             "figure": float(probability.mean()),

@@ -56,7 +56,8 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     for note in notes:
         warn(note)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
-    folder = working_folder(config, (config.subtomograms, Path(find_model(config.model, "classifier")) / "card.json"))
+    card = Path(find_model(config.model, "classifier")) / "card.json"
+    folder = working_folder(config, (config.subtomograms, str(card)))
     answer = _classify(classifier, found, contrast, folder, config.batch_size)
     classes = _classes(classifier.card, answer, least)
     outputs = _write(config, found, classifier.card, answer, classes, contrast, folder, stem, device, notes)
@@ -140,11 +141,12 @@ def _columns(
     found: SubtomogramSet, card: typing.Mapping[str, typing.Any], answer: Classified, classes: np.ndarray
 ) -> dict[str, typing.Any]:
     """New columns of the STAR file."""
-    columns = {"rlnClassNumber": classes.tolist(), CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
+    confidence = [f"{v:.6g}" for v in answer.confidence]
+    columns: dict[str, typing.Any] = {"rlnClassNumber": classes.tolist(), CONFIDENCE: confidence}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for place, number in enumerate(card["class_numbers"]):
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, place]]
-    if answer.angles is not None:
+    if answer.angles is not None and answer.shifts_zyx is not None:
         columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), answer.angles.T.tolist()))
         origins = 0.0 - answer.shifts_zyx * found.pixel_size  # not -0
         columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
@@ -167,7 +169,7 @@ def _averages(
     from ..subtomograms.averages import average
 
     angles, shifts = answer.angles, answer.shifts_zyx
-    if angles is None:
+    if angles is None or shifts is None:
         angles, shifts = found.angles, found.shifts_zyx
         if angles is None:
             notes.append(

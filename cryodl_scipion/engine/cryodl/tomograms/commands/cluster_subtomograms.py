@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
 
     from ...io.subtomograms import SubtomogramSet
     from ..subtomograms.observed import Frame, Observed
+    from ..subtomograms.search import Poses
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 DIAMETER = 0.8  # of the box, where none is given
@@ -137,11 +138,11 @@ def _poses(
     if how == "none":
         return np.zeros((len(found), 3)), np.zeros((len(found), 3))
     if how == "given":
-        return found.angles, found.shifts_zyx
+        return typing.cast("np.ndarray", found.angles), found.shifts_zyx  # _alignment has looked for them
     print("Aligning all subtomograms to a common average.")
     observed = observe(found, slice(None), frame, contrast, device)
     estimate = learn_average(observed, Grids(frame, MAX_SHIFT * frame.box, device), config.seed)
-    matrices, shifts = (one.double().cpu().numpy() for one in estimate.poses.best())
+    matrices, shifts = (one.double().cpu().numpy() for one in typing.cast("Poses", estimate.poses).best())
     angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
     return angles, shifts * frame.pixel_size / found.pixel_size
 
@@ -219,10 +220,10 @@ def _averages(
     averages, resolutions, volumes, titles = {}, {}, [], []
     for number in range(1, config.classes + 1):
         rows = np.nonzero(classes == number)[0]
-        whole, *halves = half_averages(found, rows, angles[rows], shifts[rows], None, contrast, device)
+        whole, one, other = half_averages(found, rows, angles[rows], shifts[rows], None, contrast, device)
         write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
         averages[str(number)] = f"{stem}_class{number:03d}.mrc"
-        resolutions[str(number)] = round(resolution_of(*halves, found.pixel_size, _diameter(config, found)), 1)
+        resolutions[str(number)] = round(resolution_of(one, other, found.pixel_size, _diameter(config, found)), 1)
         volumes.append(whole)
         titles.append(f"class {number}: {len(rows)}\n{resolutions[str(number)]:.0f} Å")
     plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")

@@ -4,6 +4,8 @@
 Result.outputs are the contract's AnnotationsOutputs.
 """
 
+import typing
+
 from ...contract import ImportAnnotationsConfig, Result, counted
 
 
@@ -17,7 +19,12 @@ def run(config: ImportAnnotationsConfig) -> Result:
     check_name(config.annotator, "annotator")
     store = open_annotations(config.annotations)
     before = len(store.entries)
-    warnings = (import_labels if config.labels else import_stack)(store, config)
+    if config.labels:
+        warnings = import_labels(store, config, typing.cast("int", config.label))
+    else:
+        warnings = import_stack(
+            store, config, typing.cast("str", config.tiles), typing.cast("float", config.pixel_size)
+        )
     counts = store.counts()[config.feature]
     if not store.tiles(config.feature, config.annotator, kind="negative"):
         warnings.append(

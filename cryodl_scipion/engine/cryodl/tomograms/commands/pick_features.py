@@ -5,12 +5,17 @@ A finished tomogram is not picked again, so that tomograms may arrive in several
 Result.outputs are the contract's PickFeaturesOutputs. Volumes that could not be read are in Result.skipped.
 """
 
+from __future__ import annotations
+
 import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, PickFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.files import expand_paths, name_micrographs
 from ..features.record import FolderRecord
+
+if typing.TYPE_CHECKING:
+    from ...contract.tomograms.membranes import MeasureMembranesConfig
 
 INDEX, ALL = "pick_features.json", "particles.star"
 PARAMETERS = (
@@ -29,9 +34,9 @@ PARAMETERS = (
 
 def run(config: PickFeaturesConfig) -> Result:
     """Pick what is not picked yet."""
-    named = _named(config)
+    named = named_volumes(config)
     if config.label is None:
-        _refuse_labels(named)
+        refuse_labels(named)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     record = FolderRecord(folder / INDEX, {name.replace("_", " "): getattr(config, name) for name in PARAMETERS})
@@ -42,7 +47,7 @@ def run(config: PickFeaturesConfig) -> Result:
         raise AllSkipped(
             f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
         )
-    _write_all(folder, record)
+    write_all(folder, record)
     counts = {name: record.items[name]["count"] for name in done}
     notes += _warnings(config, counts, skipped)
     print(
@@ -59,7 +64,7 @@ def run(config: PickFeaturesConfig) -> Result:
     return Result("pick-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
 
-def _refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
+def refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
     """Raises ValueError for a label volume in place of scores, before anything is written."""
     from ..evaluation.pairs import labels_in
 
@@ -75,7 +80,7 @@ def _refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
             )
 
 
-def _named(config: PickFeaturesConfig) -> list[tuple[str, str]]:
+def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[tuple[str, str]]:
     """Pairs of the tomogram's name and the volume. Scores are called <tomogram>__<feature>; the tomogram's name
     remains."""
     paths = expand_paths(config.segmentations)
@@ -120,7 +125,8 @@ def _pick_all(
     return skipped, notes
 
 
-def _write_all(folder: Path, record: FolderRecord) -> None:
+def write_all(folder: Path, record: FolderRecord) -> None:
+    """Write the points of all tomograms of a folder as one STAR file."""
     from ...io.tomogram_places import join_places
 
     items = [item for _, item in sorted(record.items.items())]

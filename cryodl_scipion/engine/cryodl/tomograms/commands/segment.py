@@ -12,6 +12,7 @@ import dataclasses
 import math
 import os
 import typing
+from pathlib import Path
 
 from ...contract import (
     AllSkipped,
@@ -32,11 +33,12 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..features.scores import Feature
+    from ..segmenters.combine import Feature
     from ..segmenters.score_folder import Unfinished
     from ..segmenters.segmenter import Segmenter
 
 NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
+LIMIT = 0.0005  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -60,7 +62,7 @@ def run(config: SegmentConfig) -> Result:
     cards = [read_card(folder, "segmenter") for folder in folders]
     features = features_of(cards, folders, config.annotators)
     scores = ScoreFolder(
-        config.output, features, compared_features(cards), _settings(config, cards), _described(features, folders)
+        Path(config.output), features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
     skipped, notes = list[Skipped](), list[str]()
     sources = list(_sources(config, named, cards, skipped, notes))
@@ -79,20 +81,39 @@ def run(config: SegmentConfig) -> Result:
         )
     notes += said_skipped(skipped, "tomogram")
     outputs = _outputs(scores, sources, {item.item for item in skipped}, folders)
-    notes += [
-        f"{noise_in_words(name, feature, parts)} That much of what was found may be noise; look at it, or raise the "
-        "threshold."
-        for name, found in outputs["noise"].items()
-        for feature, parts in found.items()
-        if parts["noise"] > max(NOISY, NOISY_PART * parts["tomogram"])
-    ]
+    notes += list(_noisy(outputs["noise"]))
     print(f"Scores of {counted(len(outputs['files']), 'tomogram')}: {config.output}/<tomogram>__<feature>.mrc")
     return Result("segment", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
 
+def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
+    """Warnings of SegmentOutputs.noise."""
+    for name, found in noise.items():
+        for feature, parts in found.items():
+            words = noise_in_words(name, feature, parts)
+            if parts["noise"] > max(NOISY, NOISY_PART * parts["tomogram"]):
+                yield f"{words} That much of what was found may be noise; look at it, or raise the threshold."
+            elif parts.get("raised"):
+                yield words
+
+
+def _limits(config: SegmentConfig, features: typing.Sequence[Feature]) -> dict[str, float | None]:
+    """Part of noise that each feature may be found in; None: its scores are left as they are."""
+    from ..segmenters.card import SIMULATION
+
+    limit = None if config.noise_limit is None else config.noise_limit / 100
+    usual = lambda feature: LIMIT if set(feature.annotators) == {SIMULATION} else None
+    return {feature.name: usual(feature) if limit is None else limit for feature in features}
+
+
 def _settings(config: SegmentConfig, cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, typing.Any]:
     """What decides the scores, for segment.json."""
-    return dict(models=[card["weights_sha256"] for card in cards], scores=config.scores, annotators=config.annotators)
+    return dict(
+        models=[card["weights_sha256"] for card in cards],
+        scores=config.scores,
+        annotators=config.annotators,
+        noise_limit=config.noise_limit,
+    )
 
 
 def _described(
@@ -171,7 +192,7 @@ def _differences(
 def _segment(
     todo: typing.Sequence[typing.Any],
     config: SegmentConfig,
-    folders: typing.Sequence[str | os.PathLike[str]],
+    folders: typing.Sequence[Path],
     scores: typing.Any,
     skipped: list[Skipped],
     notes: list[str],
@@ -209,11 +230,16 @@ def _segment_one(
     """All slices of a tomogram that are not done yet. unfinished: score_folder.Unfinished."""
     from tqdm import tqdm
 
-    from ..segmenters.noise_control import noise_fractions
+    from ..segmenters.noise_control import noise_answers
     from ..segmenters.predict import TomogramScores
 
     slices = source.tomogram.shape[0]
     found = TomogramScores(source.tomogram, source.pixel_size, segmenters, config.memory)
+    limits = _limits(config, unfinished.features)
+    answers = noise_answers(found, unfinished.features)
+    unfinished.noise = {name: answer.parts(limits[name]) for name, answer in answers.items()}
+    for feature, parts in unfinished.noise.items():
+        print(noise_in_words(source.name, feature, parts))
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")
     with tqdm(total=slices, initial=unfinished.slices, unit="slice", desc=source.name, mininterval=1.0) as bar:
@@ -222,18 +248,17 @@ def _segment_one(
                 _write_slice(z, models, unfinished, config.scores)
             unfinished.done(stop)
             bar.update(stop - start)
-    unfinished.noise = noise_fractions(found, unfinished.features)
-    for feature, parts in unfinished.noise.items():
-        print(noise_in_words(source.name, feature, parts))
     notes += found.notes
 
 
 def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str) -> None:
     """Combine and write one slice. models: (models, y, x) float32 scores."""
     from ..segmenters.combine import combined_scores
+    from ..segmenters.noise_control import lowered
 
     for feature in unfinished.features:
         values = combined_scores(models[list(feature.models)])[None]
+        values = lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
         values = values.half() if kind == "float16" else (100 * values).round().char()
         unfinished.write(z, feature, values.numpy())
     for feature in unfinished.compared:
@@ -243,7 +268,7 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
 def _outputs(
     scores: typing.Any,
     sources: typing.Sequence[typing.Any],
-    bad: typing.Sequence[str],
+    bad: typing.Collection[str],
     folders: typing.Sequence[str | os.PathLike[str]],
 ) -> dict[str, typing.Any]:
     """Result.outputs of the tomograms that are in the folder now."""
@@ -260,7 +285,7 @@ def _outputs(
         pixel_size=good[0].pixel_size,
         pixel_sizes={s.name: s.pixel_size for s in good},
         models={f.name: [str(folders[n]) for n in f.models] for f in scores.features},
-        agreement={f.name: _agreement(f, entries.values()) for f in scores.compared},
+        agreement={f.name: _agreement(f, list(entries.values())) for f in scores.compared},
         noise={name: entry.get("noise", {}) for name, entry in entries.items()},
     )
 

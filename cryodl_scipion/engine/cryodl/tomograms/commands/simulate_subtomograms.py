@@ -132,7 +132,9 @@ def _tables(
     halves = np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total)
     tomograms = [f"simulated_{i // PER_TOMOGRAM + 1:04d}" for i in index]
     particles = {
-        "rlnImageName": [os.path.join(_volumes_of(config).name, _file_name(n, i)) for n, i in zip(number, index)],
+        "rlnImageName": [
+            os.path.join(_volumes_of(config).name, _file_name(int(n), int(i))) for n, i in zip(number, index)
+        ],
         "rlnMicrographName": tomograms,
         "rlnTomoName": tomograms,
         **{f"rlnCoordinate{axis}": place for axis, place in zip("XYZ", places)},
@@ -144,7 +146,7 @@ def _tables(
         **_defoci(truths),
         "cryodlTiltMin": np.full(total, float(tilts[0])),
         "cryodlTiltMax": np.full(total, float(tilts[-1])),
-        "cryodlStructure": [names[n - 1] for n in number],
+        "cryodlStructure": [names[int(n) - 1] for n in number],
         "rlnOpticsGroup": np.ones(total, int),
     }
     return {"optics": _optics_table(config), "particles": particles}
@@ -153,7 +155,7 @@ def _tables(
 def _defoci(truths: typing.Sequence[Truth]) -> dict[str, list[float]]:
     if truths[0].optics is None:
         return {}
-    optics = [o for truth in truths for o in truth.optics]
+    optics = [o for truth in truths for o in truth.optics or ()]
     return {
         "rlnDefocusU": [o.defocus_u for o in optics],
         "rlnDefocusV": [o.defocus_v for o in optics],
@@ -164,7 +166,7 @@ def _defoci(truths: typing.Sequence[Truth]) -> dict[str, list[float]]:
 def _optics_table(config: SimulateSubtomogramsConfig) -> dict[str, list[float | str]]:
     from ...io.particles import OPTICS
 
-    group = (
+    group: tuple[float | str, ...] = (
         "opticsGroup1",
         1,
         config.voltage,

@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.method import SegmenterMethod
     from ..segmenters.train import SegmenterTask
 
-FURTHER = 0.3  # of a network's own learning rate, where it begins with the weights of a model
+FURTHER = 0.1  # of a network's own learning rate, where it begins with the weights of a model
 
 
 def run(config: TrainSegmenterConfig) -> Result:
@@ -38,6 +38,7 @@ def run(config: TrainSegmenterConfig) -> Result:
 
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.model import write_model
+    from ..segmenters.begun import Begun
     from ..segmenters.card import card_warnings, model_card
 
     device = choose_device(config.device)
@@ -46,8 +47,10 @@ def run(config: TrainSegmenterConfig) -> Result:
     torch.manual_seed(config.seed)
     task, split = _task(config, method, gathered)
     _say_start(config, method, gathered, split, device_name(device))
+    begun = Begun.of(config.start_from, task) if config.start_from else None
     report = fit_task(task, config, folder, device)
-    card = model_card(config, gathered, split, task, report, device_name(device), time.monotonic() - start)
+    kept = begun.keep_the_better(task, report) if begun else None
+    card = model_card(config, gathered, split, task, report, device_name(device), time.monotonic() - start, begun)
     _draw(folder, task, card)
     write_model(folder, card, task.networks["segmenter"].state_dict())
     finish(folder, config.output)
@@ -70,7 +73,7 @@ def run(config: TrainSegmenterConfig) -> Result:
         "train-segmenter",
         outputs,
         device=device_name(device),
-        warnings=tuple([*gathered.warnings, *card_warnings(card)]),
+        warnings=tuple([*gathered.warnings, *card_warnings(card), *([kept] if kept else [])]),
     )
 
 
@@ -85,7 +88,8 @@ def _task(
 
     split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
-    return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
+    further = bool(config.start_from)
+    return SegmenterTask(method, network, split[0], split[1], config.batch_size, further), split
 
 
 def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:

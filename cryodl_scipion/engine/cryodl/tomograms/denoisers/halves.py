@@ -34,6 +34,7 @@ class Source:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(z, y, x) voxels."""
         return self.volumes[0].shape
 
 

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
 from .examples import Example, Region, Tilts, answered, draw, inputs_of, weighted
 from .spectra import Scale
@@ -33,7 +33,7 @@ class TomogramTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
-        self.networks = torch.nn.ModuleDict({"denoiser": network.to(memory_format=torch.channels_last_3d)})  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"denoiser": in_memory_format(network, torch.channels_last_3d)})
         self.optimizers = {"denoiser": method.optimizer(network)}
         self.sides = [side_of(part, method) for part in (training, validation)]
 

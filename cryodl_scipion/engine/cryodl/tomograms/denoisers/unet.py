@@ -62,9 +62,11 @@ class UNet3D:
     batch_size = 4
 
     def build(self) -> nn.Module:
+        """The network, untrained."""
         return VolumeCorrection(self.widths)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, fill_wedge: bool) -> int:

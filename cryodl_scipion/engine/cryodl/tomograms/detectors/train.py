@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
 from .labels import Gathered, Labelled
 from .unet3d import STRIDE, HeatMapUNet
@@ -75,7 +75,7 @@ class DetectorTask(Task):
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
-        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        network = in_memory_format(network, torch.channels_last_3d)
         self.networks = torch.nn.ModuleDict({"detector": network})
         self.optimizers = {"detector": method.optimizer(network)}
         self.crops = self._validation_crops()
@@ -83,6 +83,7 @@ class DetectorTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(map(len, self.places)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:

@@ -73,6 +73,7 @@ class HeatMapUNet:
         return HeatMaps(species, self.widths)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, particles: int) -> int:

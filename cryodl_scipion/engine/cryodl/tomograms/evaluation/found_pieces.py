@@ -33,6 +33,7 @@ class PieceCounts:
         return PieceCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     def figures(self) -> dict[str, typing.Any]:
+        """The counts, and recall and precision of pieces; None where nothing is counted."""
         return dict(
             pieces_true=self.true,
             pieces_detected=self.detected,
@@ -48,7 +49,8 @@ def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, Pi
     is nothing in the labels}. Voxels that nobody knows are in no piece."""
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
     starts = range(0, pair.shape[0], slices)
-    finders, most = (PieceFinder(labels), PieceFinder(labels)), dict.fromkeys(labels, (-1, 0))
+    finders = PieceFinder(labels), PieceFinder(labels)
+    most: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
     for z in starts:
         found, truth = _slab(pair, z, slices)
         for label in labels:

@@ -64,7 +64,7 @@ def _measure_block(
     found, truth, scores = pair.read(*around)
     sure = known(truth)
     here = sure[inner]
-    if curve is not None:
+    if curve is not None and scores is not None:
         curve.add(scores[inner][here], (truth[inner] == pair.label)[here])
     present = set(np.unique(found[inner]).tolist()) | set(np.unique(truth[inner]).tolist())
     if pair.label is not None:

@@ -66,7 +66,7 @@ class Pair:
         truth = self._truth.labels(*ranges)
         if self.label is None:
             return self._renumbered(self._found.labels(*ranges)), truth, None
-        scores = as_probabilities(self._found.raw(*ranges), self.segmentation)
+        scores = as_probabilities(typing.cast("Tomogram", self._found).raw(*ranges), self.segmentation)
         return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), truth, scores
 
     def _renumbered(self, found: np.ndarray) -> np.ndarray:

@@ -47,7 +47,9 @@ def draw_slices(
     figure, axes = new_figure(1, columns * across, (3.9 * columns * across, height))
     for k, label in enumerate(labels):
         z, axis = slices[label], axes[0, k]
-        found, truth, scores = (None if part is None else _thinned(part[0]) for part in pair.read((z, z + 1)))
+        labelled, expected, probabilities = pair.read((z, z + 1))
+        found, truth = _thinned(labelled[0]), _thinned(expected[0])
+        scores = None if probabilities is None else _thinned(probabilities[0])
         grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
         picture = _overlay(found == label, truth == label, known(truth), scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")

@@ -47,7 +47,7 @@ def merge_tomogram(
                 config.competitive,
                 config.memory,
             ):
-                file.write(np.ascontiguousarray(labels, np.int8))  # tofile does not say that the disk is full
+                file.write(np.ascontiguousarray(labels, np.int8).data)  # tofile does not say that the disk is full
         found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config)
     finally:
         scratch.unlink(missing_ok=True)
@@ -67,13 +67,13 @@ def merge_tomogram(
 
 def _pixel_size(scored: Scored, sources: typing.Sequence[FeatureScores]) -> float:
     """Å/px of the score volumes. Raises ValueError if nobody knows it."""
-    known = [s.pixel_size for s in sources if s.pixel_size is not None] or [scored.pixel_size]
-    if not known[0]:
+    known = next((s.pixel_size for s in sources if s.pixel_size is not None), scored.pixel_size)
+    if not known:
         raise ValueError(
             f"The header of {sources[0].path} has no pixel size; sizes could not be told. Segment the "
             "tomogram again with --pixel-size."
         )
-    return float(known[0])
+    return float(known)
 
 
 def _write_labels(
@@ -81,7 +81,7 @@ def _write_labels(
     scratch: str | os.PathLike[str],
     shape: tuple[int, ...],
     pixel_size: float,
-    labels: int,
+    labels: typing.Sequence[int],
     config: MergeFeaturesConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write the final volume of the merged labels in the scratch file. Returns voxels, pieces and areas of each

@@ -30,7 +30,7 @@ def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Poin
     """
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, pieces_module.BYTES, MEMORY)
-    pieces, thickness = _pieces(segmentation, ranges, measure=config.shape == "membranes")
+    pieces, thickness = pieces_of(segmentation, ranges, measure=config.shape == "membranes")
     volumes = pieces.voxels * (segmentation.pixel_size / 10) ** 3
     whole = config.shape != "particles"  # size limits of particles are those of the parted ones
     numbers = np.flatnonzero(_fits(volumes, config)) if whole else np.arange(len(pieces))
@@ -45,7 +45,7 @@ def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
     return (volumes >= config.smallest) & (volumes <= (np.inf if config.largest is None else config.largest))
 
 
-def _pieces(
+def pieces_of(
     segmentation: Segmentation, ranges: typing.Sequence[tuple[int, int]], measure: bool
 ) -> tuple[Pieces, float]:
     """Pieces of the mask, and, if asked for, the thickness of a sheet with their volume and area, voxels."""
@@ -76,7 +76,7 @@ def _points(
     if config.shape == "membranes":
         from .membranes import membrane_points
 
-        voxels, piece_of = _voxels(segmentation, pieces, ranges, config.seed)
+        voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
         return membrane_points(segmentation, pieces, numbers, voxels, piece_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
         from .particles import parted
@@ -96,7 +96,7 @@ def _diameter(segmentation: Segmentation, pieces: Pieces, config: PickFeaturesCo
     return float((6 / np.pi * np.median(large if len(large) else pieces.voxels)) ** (1 / 3))
 
 
-def _numbered_slabs(
+def numbered_slabs(
     segmentation: Segmentation, pieces: Pieces, ranges: typing.Sequence[tuple[int, int]]
 ) -> typing.Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (zyx of the first voxel, (z, y, x) numbers of pieces from 1) of the parts of slabs that hold any."""
@@ -111,14 +111,14 @@ def _numbers_at(
 ) -> np.ndarray:
     """(n,) numbers of the pieces, from 1, that voxels (n, 3) zyx lie in; 0 for none."""
     found = np.zeros(len(places), int)
-    for offset, numbers in _numbered_slabs(segmentation, pieces, ranges):
+    for offset, numbers in numbered_slabs(segmentation, pieces, ranges):
         local = places - offset
         here = ((local >= 0) & (local < numbers.shape)).all(axis=1)
         found[here] = numbers[tuple(local[here].T)]
     return found
 
 
-def _voxels(
+def voxels_of(
     segmentation: Segmentation, pieces: Pieces, ranges: typing.Sequence[tuple[int, int]], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their pieces from 0."""
@@ -126,7 +126,7 @@ def _voxels(
 
     part, rng = min(1.0, MOST_VOXELS / max(1, pieces.voxels.sum())), np.random.default_rng(seed)
     places, piece_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
-    for offset, numbers in _numbered_slabs(segmentation, pieces, ranges):
+    for offset, numbers in numbered_slabs(segmentation, pieces, ranges):
         flat = np.flatnonzero(numbers)
         if part < 1:
             flat = flat[rng.random(len(flat)) < part]

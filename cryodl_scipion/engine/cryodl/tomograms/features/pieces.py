@@ -48,14 +48,15 @@ class Pieces:
 class PieceFinder:
     """Finds pieces in slabs that come in the order of z. wanted: labels to look for."""
 
-    def __init__(self, wanted: typing.Sequence[int] | None) -> None:
+    def __init__(self, wanted: typing.Sequence[int]) -> None:
         self._wanted, self._count, self._offsets, self._pairs = (
             tuple(wanted),
             0,
-            dict[int, typing.Any](),
+            dict[tuple[int, int], int](),
             list[np.ndarray](),
         )
-        self._measured, self._bottom = list[dict[str, np.ndarray]](), None
+        self._measured = list[dict[str, np.ndarray]]()
+        self._bottom: np.ndarray | None = None
 
     def add(self, z: int, slab: np.ndarray, scores: np.ndarray | None = None) -> None:
         """The slices from z on. slab: (n, y, x) whole numbers. scores: of the same shape, or None."""
@@ -117,7 +118,7 @@ _EMPTY = dict(
 )
 
 
-def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray | None, int]:
+def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
     from scipy.ndimage import label
 
@@ -125,13 +126,13 @@ def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray | None, int]
     for axis in range(3):
         there = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         if not len(there):
-            return (slice(0, 0),) * 3, None, 0
+            return (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.int32), 0
         place.append(slice(int(there[0]), int(there[-1]) + 1))
     return (tuple(place), *label(mask[tuple(place)], TOUCH))
 
 
 def _measure(
-    parts: np.ndarray, count: int, label: int, offset: np.ndarray, scores: np.ndarray | None
+    parts: np.ndarray, count: int, label: int, offset: tuple[int, ...], scores: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Columns of _EMPTY of the parts of one slab. offset: zyx of their array's first voxel."""
     from scipy.ndimage import find_objects

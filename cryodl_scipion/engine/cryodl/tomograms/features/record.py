@@ -45,7 +45,7 @@ class FolderRecord:
 
     def has(self, name: str, sources: typing.Sequence[str | os.PathLike[str]]) -> bool:
         """True if the item is finished and its source files are still the same ones."""
-        item = self.items.get(name)
+        item = self.items.get(name) or {}
         return bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
 
     def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: dict[str, typing.Any]) -> None:

@@ -159,10 +159,10 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
                 f"{first.path} has {sizes[0]} voxels and {other.path} {sizes[1]}; scores of one tomogram "
                 "must have its shape. Segment it again with all models."
             )
-        sizes = (first.pixel_size, other.pixel_size)
-        if None not in sizes and abs(sizes[0] / sizes[1] - 1) > SAME:
+        one, two = first.pixel_size, other.pixel_size
+        if one is not None and two is not None and abs(one / two - 1) > SAME:
             raise ValueError(
-                f"{first.path} has {sizes[0]:g} Å/px and {other.path} {sizes[1]:g} Å/px; scores of one "
+                f"{first.path} has {one:g} Å/px and {other.path} {two:g} Å/px; scores of one "
                 "tomogram must have its pixel size. Segment it again with all models."
             )
 
@@ -170,7 +170,9 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
 def is_listed(path: str | os.PathLike[str]) -> bool:
     """Whether the segment.json beside a volume lists it, as a score volume."""
     index = _read_index(Path(path).parent)
-    return bool(index) and any(Path(path).name in entry["files"].values() for entry in index["tomograms"].values())
+    return index is not None and any(
+        Path(path).name in entry["files"].values() for entry in index["tomograms"].values()
+    )
 
 
 def _plain(name: str) -> str:
@@ -231,7 +233,7 @@ def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}
 
 
-def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> list[str]:
+def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> typing.Iterator[str]:
     """A sentence about score volumes that segment.json does not know, if there are any."""
     known = {t.name for t in tomograms}
     other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)

@@ -13,7 +13,7 @@ REACH = 6.0  # radii along a branch that its direction is measured on
 SPUR = 1.5  # radii: branches with a free end that are not longer stick out of the filament, and are no filaments
 
 
-def centre_lines(mask: np.ndarray, lumen: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """List of (n, 3) zyx voxels along the middle line of each filament of a mask, and of its radii (n,).
 
     Filaments that cross go on straight; at a true branch the straightest two are one filament, and the third ends
@@ -72,7 +72,9 @@ def _branches(places: np.ndarray) -> list[list[int]]:
     _, cluster = connected_components(graph, directed=False)
     middle = _middles(places, np.flatnonzero(many), cluster)
     branches, seen = list[list[int]](), set[typing.Any]()
-    starts = [(int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]]
+    starts: list[tuple[int, int | None]] = [
+        (int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]
+    ]
     starts += [(int(i), None) for i in range(len(places)) if not many[i] and len(neighbours[i]) <= 1]
     for start, first in starts:
         if (first if first is not None else start) not in seen:
@@ -94,7 +96,12 @@ def _middles(places: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dic
 
 
 def _walk(
-    start: int, first: int, neighbours: typing.Any, many: np.ndarray, middle: typing.Mapping[int, int], seen: typing.Any
+    start: int,
+    first: int | None,
+    neighbours: typing.Any,
+    many: np.ndarray,
+    middle: typing.Mapping[int, int],
+    seen: typing.Any,
 ) -> list[int]:
     """Indices along a branch, from a voxel of a branch point (first: the next one) or from an end."""
     path = [middle[start], first] if first is not None else [start]
@@ -122,7 +129,7 @@ class _Network:
         Indices of places along each branch.
     """
 
-    def __init__(self, branches: list[list[int]]) -> None:
+    def __init__(self, branches: typing.Sequence[list[int]]) -> None:
         self.paths: dict[int, list[int]] = {}
         self.ends: dict[int, set[tuple[int, bool]]] = {}  # place: {(branch, whether the branch begins there)}
         self._next = itertools.count()

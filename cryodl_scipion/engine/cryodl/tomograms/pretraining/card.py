@@ -13,7 +13,7 @@ from ...io.model import read_model, write_model
 from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit
-from ..segmenters.card import THRESHOLD
+from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
 
@@ -24,8 +24,6 @@ if typing.TYPE_CHECKING:
     from ...learning.training import FitReport
     from ..segmenters.method import SegmenterMethod
     from .task import CellsTask
-
-ANNOTATOR = "simulation"
 
 
 def write_models(
@@ -82,7 +80,7 @@ def _card(
     return dict(
         kind="segmenter",
         network=config.network,
-        annotator=ANNOTATOR,
+        annotator=SIMULATION,
         pixel_size=config.working_pixel_size,
         trained_pixel_size=config.working_pixel_size,
         trained_pixel_sizes=[min(PIXEL_SIZES), max(PIXEL_SIZES)],

@@ -26,6 +26,9 @@ if typing.TYPE_CHECKING:
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
 
+WARPED = 2  # further ribosomes made of each of these: other species differ in more than their size
+BENT, BENT_OVER, UNEVEN = 14.0, 90.0, 0.35  # Å that a place is moved by, over Å; how unevenly the density is weighed
+
 MOST_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
 
 
@@ -57,8 +60,10 @@ def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[
     size, thickness = int(WIDTH / pixel_size), int(DEPTH / pixel_size)
     frame = SimulateTomogramsConfig(output="", pixel_size=pixel_size, size=size, thickness=thickness)
     load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structure_names(paths))]
+    rng = np.random.default_rng((config.seed, int(10 * pixel_size)))
+    order = rng.permutation(len(config.others))
     ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]
-    order = np.random.default_rng((config.seed, int(10 * pixel_size))).permutation(len(config.others))
+    ribosomes += [warped(p, n, pixel_size, rng) for p in ribosomes[: len(STRETCHED)] for n in range(WARPED)]
     return ribosomes, load([config.others[k] for k in order[:MOST_OTHERS]])
 
 
@@ -74,6 +79,37 @@ def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:
     pads = [(side // 2 - n // 2, side - n - (side // 2 - n // 2)) for n in sides]
     density = F.pad(density, [p for pair in pads[::-1] for p in pair])
     return Particle(f"{particle.name}_{'_'.join(map(str, scale_zyx))}", density, side // step, particle.threshold)
+
+
+def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Generator) -> Particle:
+    """A Particle bent smoothly, its density weighed unevenly: as another species' would be.
+
+    Parameters
+    ----------
+    particle : Particle
+    number : int
+        For its name.
+    pixel_size : float
+        Å/px that the particle is for.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Particle
+        With the size and the threshold of the given one.
+    """
+    size = len(particle.density)
+    step = particle.side / size * pixel_size  # Å/px of the density
+    coarse = max(2, round(size * step / BENT_OVER)) + 1
+    fields = torch.from_numpy(rng.standard_normal((4, coarse, coarse, coarse), dtype=np.float32))
+    fields = F.interpolate(fields[None], size=[size] * 3, mode="trilinear", align_corners=True)[0]
+    axis = (torch.arange(size, dtype=torch.float32) * 2 + 1) / size - 1
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    places = torch.stack([x, y, z], -1) + fields[:3].permute(1, 2, 3, 0) * (2 * BENT / (step * size))
+    density = F.grid_sample(particle.density[None, None], places[None], align_corners=False)[0, 0]
+    density = density * torch.exp(UNEVEN * fields[3])
+    name = f"{particle.name}_warped_{number}"
+    return Particle(name, density * (particle.density.sum() / density.sum()), particle.side, particle.threshold)
 
 
 def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import typing
 
 import numpy as np
@@ -11,11 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
+from ...core.devices import in_memory_format
 from ...learning.training import Task
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
 from ..segmenters.train import view_grid
+from .noise import NOISE, noise_like
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +24,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.method import SegmenterMethod
 
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
-NOISE = 0.15  # part of the crops that are noise without any feature: half with the spectrum of a crop, half smoothed
-SMOOTHED = (0.3, 4.0)  # px, widths of the Gaussians that noise is smoothed by
+CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
 TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
 REMEMBERED = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
@@ -106,12 +106,12 @@ class CellsTask(Task):
         self.batch_size = batch_size or method.batch_size
         build: typing.Callable[..., torch.nn.Module] = method.build
         network = network or build(len(FEATURES))
-        network = network.to(memory_format=method.memory_format)  # type: ignore[call-overload]
+        network = in_memory_format(network, method.memory_format)
         self.networks = torch.nn.ModuleDict({"segmenter": network})
         self.optimizers = {"segmenter": method.optimizer(network)}
         self.validation = self._fixed(validation)
         rng = np.random.default_rng(1)
-        self.noise = [(phase_randomised(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
+        self.noise = [(noise_like(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
 
     def _fixed(self, cells: Cells) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """(image, labels) of crops that stay the same, cells without features among them."""
@@ -127,6 +127,7 @@ class CellsTask(Task):
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return USUAL_STEPS
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
@@ -149,9 +150,9 @@ class CellsTask(Task):
             quarter, mirror = int(rng.integers(4)), rng.random() < 0.5
             image, labels = (torch.rot90(part.flip(2) if mirror else part, quarter, (1, 2)) for part in (image, labels))
         if rng.random() < NOISE:
-            made = phase_randomised(image, rng) if rng.random() < 0.5 else smoothed_noise(image.shape, rng)
-            image, labels = made, torch.zeros_like(labels)
-        return vary_contrast(image, rng), labels[self._answered].to(torch.uint8)
+            image, labels = noise_like(image, rng), torch.zeros_like(labels)
+        image = image * float(rng.uniform(0.8, 1.25)) if rng.random() < CLEAR else vary_contrast(image, rng)
+        return image, labels[self._answered].to(torch.uint8)
 
     @property
     def _answered(self) -> slice:
@@ -200,20 +201,3 @@ def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> tor
     parts = zip(output.sigmoid().chunk(features, 1), target.chunk(features, 1))
     missed = [1 - soft_dice(o, t, torch.ones_like(t)) for o, t in parts]
     return 4 * cross + torch.stack(missed).mean()
-
-
-def phase_randomised(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Noise with the spectrum of an image (z, y, x): its Fourier phases are drawn anew."""
-    transform = torch.fft.rfftn(image)
-    white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)))
-    return torch.fft.irfftn(transform.abs() * white / white.abs().clamp(min=1e-9), s=image.shape)
-
-
-def smoothed_noise(shape: typing.Sequence[int], rng: np.random.Generator) -> torch.Tensor:
-    """(z, y, x) Gaussian noise of variance 1, smoothed by a Gaussian of a random width, as filtered tomograms are."""
-    width = float(np.exp(rng.uniform(*np.log(SMOOTHED))))
-    frequencies = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
-    square = torch.stack(torch.meshgrid(*frequencies, indexing="ij")).square().sum(dim=0)
-    white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)))
-    noise = torch.fft.irfftn(white * torch.exp(-2 * (math.pi * width) ** 2 * square), s=tuple(shape))
-    return noise / noise.std()

@@ -28,15 +28,15 @@ LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into
 def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     """Gathered of a TrainSegmenterConfig with annotations."""
     moved = dict(name_tomograms(expand_paths(config.tomograms), config.names)) if config.tomograms else {}
-    store = read_annotations(config.annotations, moved)
+    store = read_annotations(typing.cast("str", config.annotations), moved)  # there are some
     feature = _chosen("feature", config.feature, store.features, config)
     annotators = list(dict.fromkeys(t.annotator for t in store.tiles(feature)))
     annotator = _chosen("annotator", config.annotator, annotators, config)
     tiles = store.tiles(feature, annotator)
     names = list(dict.fromkeys(t.tomogram for t in tiles))
     sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
-    working, factors = working_grid(sizes, config.working_pixel_size, notes)
-    factors, depth = dict(zip(names, factors)), Depth.of(method)
+    working, every = working_grid(sizes, config.working_pixel_size, notes)
+    factors, depth = dict(zip(names, every)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
     examples = []
     for tile in tiles:
@@ -51,7 +51,7 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
     """The feature or annotator to learn. Raises ValueError if it is not there, or not clear which."""
     if wanted is None and len(there) == 1:
         return there[0]
-    if wanted in there:
+    if wanted is not None and wanted in there:
         return wanted
     listed = ", ".join(there) or "nothing"
     if wanted is None:
@@ -75,7 +75,7 @@ def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: fl
     return values_statistics(np.concatenate([resample_whole(i, shape(i)).numpy().ravel() for i in images]))
 
 
-def _parts(tile: Tile, size: int) -> list[tuple[tuple[int, ...], int]]:
+def _parts(tile: Tile, size: int) -> list[tuple[tuple[int, int, int], int]]:
     """Centres and sizes of the working tiles that a large Tile is cut into; itself if it is not large."""
     if tile.size <= LARGE * size:
         return [(tile.centre_zyx, tile.size)]
@@ -88,7 +88,7 @@ def _parts(tile: Tile, size: int) -> list[tuple[tuple[int, ...], int]]:
 def _tile_example(
     store: AnnotationStore,
     tile: Tile,
-    centre: tuple[int, ...],
+    centre: tuple[int, int, int],
     size: int,
     statistics: tuple[float, float],
     factor: float,
@@ -118,7 +118,7 @@ def _stored_example(
     image: np.ndarray,
     drawing: np.ndarray,
     tile: Tile,
-    centre: tuple[int, ...],
+    centre: tuple[int, int, int],
     statistics: tuple[float, float],
     factor: float,
 ) -> Example:

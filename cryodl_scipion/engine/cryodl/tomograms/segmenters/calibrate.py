@@ -54,12 +54,15 @@ class Calibration:
 
     @property
     def score_offset(self) -> float:
+        """Offset by which scores are 0.5 at the boundary."""
         return self.offset - math.log(self.boundary / (1 - self.boundary))
 
     def probability(self, raw: np.ndarray) -> np.ndarray:
+        """Probabilities of raw scores, of any shape."""
         return calibrate(_bounded(raw), (self.slope, self.offset))
 
     def score(self, raw: np.ndarray) -> np.ndarray:
+        """Scores in [0, 1] of raw ones, of any shape; 0.5 is the boundary."""
         return calibrate(_bounded(raw), (self.slope, self.score_offset))
 
 
@@ -113,8 +116,8 @@ def validation_figures(
     truths = [t >= 0.5 for t in targets]
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
     hit, raw = join(truths), join(outputs)
-    errors = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
-    errors = [e for e in errors if e is not None]
+    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
+    errors = [e for e in found if e is not None]
     ranked = dataclasses.asdict(Counted.of(hit, raw))
     figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
     return dict(

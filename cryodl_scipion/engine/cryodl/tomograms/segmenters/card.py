@@ -15,11 +15,13 @@ from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
     from ...learning.training import FitReport
+    from .begun import Begun
     from .examples import Example, Gathered
     from .train import SegmenterTask
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3
+SIMULATION = "simulation"  # the annotator of models that learnt from simulated cells
 
 
 def model_card(
@@ -30,19 +32,22 @@ def model_card(
     report: FitReport,
     device: str,
     seconds: float,
+    begun: Begun | None = None,
 ) -> dict[str, typing.Any]:
     """The model card: all that segmenting and a reader need to know.
 
     gathered: sources.Gathered. split: training and validation examples, and how they were parted. device: in words.
+    begun: the model that the training began with.
     """
     import torch
 
     training, validation, parted = split
-    scale = raw_scale(task)
+    old = begun if begun and begun.calibrates(task) else None
+    scale = old.raw_scale if old else raw_scale(task)
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
     targets, known = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
-    calibration = fit(join([t >= 0.5 for t in targets]), join(outputs))
+    calibration = old.calibration if old else fit(join([t >= 0.5 for t in targets]), join(outputs))
     figures = validation_figures(calibration, outputs, targets, known, gathered.pixel_size)
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})
@@ -65,13 +70,18 @@ def model_card(
             validation=len(task.validation),
             validation_positive=count(task.validation, True),
         ),
-        validation={name: None if value is None else round(value, 4) for name, value in figures.items()},
+        validation=_rounded(figures),
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         parted=parted,
         training=dict(**report.record(seconds, device, config.seed)),
+        **(dict(start=dict(name=begun.name, kept=begun.kept, validation=_rounded(begun.figures))) if begun else {}),
         versions=dict(cryodl=__version__, torch=torch.__version__),
     )
+
+
+def _rounded(figures: typing.Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 4) for name, value in figures.items()}
 
 
 def raw_scale(task: SegmenterTask) -> float:

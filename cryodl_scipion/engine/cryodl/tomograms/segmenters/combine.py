@@ -168,6 +168,7 @@ class Agreement:
 
     @classmethod
     def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> Agreement:
+        """The Agreement that segment.json has."""
         return cls(data["voxels"], *(np.array(data[key]) for key in ("both", "totals", "products")))
 
 

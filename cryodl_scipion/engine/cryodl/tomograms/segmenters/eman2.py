@@ -36,13 +36,14 @@ class ShallowNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         half, inputs = SIDE // 2, (1,) + KERNELS[:-1]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, SIDE, padding=half) for a, b in zip(inputs, KERNELS))
-        for layer, pool in zip(self.layers, (POOL, 1, 1)):
+        layers = [nn.Conv2d(a, b, SIDE, padding=half) for a, b in zip(inputs, KERNELS)]
+        self.layers = nn.ModuleList(layers)
+        for layer, pool in zip(layers, (POOL, 1, 1)):
             bound = math.sqrt(6 / (SIDE**2 * (layer.in_channels + layer.out_channels / pool**2)))
             nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(typing.cast("torch.Tensor", layer.bias))
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, second, last = self.layers
         x = nn.functional.max_pool2d(first(x / 3), POOL).relu()
         return last(second(x).relu())
@@ -66,6 +67,7 @@ class EMAN2(SegmenterMethod):
         return ShallowNetwork()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Published: stochastic gradient descent."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
 
     def usual_steps(self, tiles: int) -> int:
@@ -76,7 +78,8 @@ class EMAN2(SegmenterMethod):
         return log_squared_error(output, target, weight)
 
     def penalty(self, network: nn.Module) -> typing.Any:
-        return WEIGHT_DECAY * sum(layer.weight.abs().sum() for layer in network.layers)
+        layers = typing.cast("ShallowNetwork", network).layers
+        return WEIGHT_DECAY * sum(typing.cast("nn.Conv2d", layer).weight.abs().sum() for layer in layers)
 
     def raw_scale(
         self,
@@ -89,5 +92,5 @@ class EMAN2(SegmenterMethod):
             output.clamp(min=0.0)[(target > 0.67) & (weight > 0)]
             for output, target, weight in zip(outputs, targets, weights)
         ]
-        inside = torch.cat([part.flatten() for part in inside])
-        return max(float(inside.mean()), 1e-3) if len(inside) else 1.0
+        values = torch.cat([part.flatten() for part in inside])
+        return max(float(values.mean()), 1e-3) if len(values) else 1.0

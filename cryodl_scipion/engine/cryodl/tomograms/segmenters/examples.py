@@ -73,7 +73,7 @@ class Gathered:
 
 
 def make_example(
-    image: np.ndarray,
+    image: np.ndarray | torch.Tensor,
     labels: np.ndarray,
     label: int,
     name: str,
@@ -91,10 +91,10 @@ def make_example(
     feature = torch.from_numpy(labels == label).float() * known
     near = F.avg_pool2d(known.float(), 3, 1, 1)
     soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
-    image = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
+    normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
     place = tuple(int(c) for c in centre)
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
-    return Example(name, place, int(size), positive, image.half(), soft.half(), known)
+    return Example(name, place, int(size), positive, normalised.half(), soft.half(), known)
 
 
 def cut_example(
@@ -102,7 +102,7 @@ def cut_example(
     read_labels: typing.Callable[..., np.ndarray],
     label: int,
     name: str,
-    centre: tuple[int, ...],
+    centre: tuple[int, int, int],
     size: int,
     statistics: tuple[float, float],
     factor: float,

@@ -51,6 +51,7 @@ class SegmenterMethod:
         raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, tiles: int) -> int:

@@ -2,15 +2,18 @@
 """What segmenters find where nothing is: in noise with the spectrum of the tomogram that is segmented.
 
 It says how often a model calls plain noise of this kind its feature. It does not say how often it takes one structure
-for another: that needs labels.
+for another: that needs labels. Where noise is called the feature too often, the boundary of the feature is raised.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import numpy as np
 import torch
+
+from .combine import LEAST, combined_scores
 
 if typing.TYPE_CHECKING:
     from .combine import Feature
@@ -19,17 +22,85 @@ if typing.TYPE_CHECKING:
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
+PART = 0.1  # of what is found: as much may be found in noise, even if it is more than the limit
+STEP, FARTHEST = 0.01, 20.0  # log odds of scores above a feature's threshold: how finely, and how far they are counted
 
 
-def noise_fractions(found: TomogramScores, features: typing.Sequence[Feature]) -> dict[str, dict[str, float]]:
-    """{name: dict(noise, tomogram, voxels)}: part of the voxels that reach a feature's threshold in noise made of some
-    blocks of the tomogram, and in these blocks themselves; voxels: how many were looked at.
+@dataclasses.dataclass(frozen=True)
+class NoiseAnswer:
+    """How many voxels reach which score.
+
+    Attributes
+    ----------
+    noise, tomogram : array (n,) int
+        Voxels of noise, and of the blocks that it was made of, whose log odds are so many STEPs or more above those of
+        the threshold, for 0, 1, ... STEPs.
+    voxels : int
+        How many were looked at.
+    threshold : float
+        Of the feature.
+    """
+
+    noise: np.ndarray
+    tomogram: np.ndarray
+    voxels: int
+    threshold: float
+
+    @classmethod
+    def none(cls, threshold: float) -> NoiseAnswer:
+        """Before anything was seen."""
+        empty = np.zeros(round(FARTHEST / STEP) + 1, np.int64)
+        return cls(empty, empty, 0, threshold)
+
+    def with_scores(self, noise: torch.Tensor, tomogram: torch.Tensor) -> NoiseAnswer:
+        """These voxels added: two tensors (m,) of scores."""
+        counts = [_counts(scores, self.threshold, len(self.noise)) for scores in (noise, tomogram)]
+        return NoiseAnswer(self.noise + counts[0], self.tomogram + counts[1], self.voxels + len(noise), self.threshold)
+
+    def raised(self, limit: float | None) -> int:
+        """STEPs that the boundary must be raised by: so many that no larger part of the noise than `limit`, or than
+        PART of what is found in the tomogram, reaches it. None: none."""
+        if limit is None:
+            return 0
+        fits = self.noise <= np.maximum(limit * self.voxels, PART * self.tomogram)
+        return int(np.flatnonzero(fits)[0])
+
+    def parts(self, limit: float | None) -> dict[str, float]:
+        """As SegmentOutputs.noise holds it, at the boundary that the limit gives."""
+        steps = self.raised(limit)
+        part = lambda counts: float(counts[steps] / self.voxels)
+        parts = dict(noise=part(self.noise), tomogram=part(self.tomogram), voxels=self.voxels)
+        if steps:
+            parts.update(
+                raised=steps * STEP,
+                boundary=1 / (1 + float(np.exp(-steps * STEP - _odds(self.threshold)))),
+                noise_before=float(self.noise[0] / self.voxels),
+            )
+        return parts
+
+
+def _odds(score: float) -> float:
+    return float(np.log(score / (1 - score)))
+
+
+def _counts(scores: torch.Tensor, threshold: float, steps: int) -> np.ndarray:
+    """(steps,) scores that are 0, 1, ... STEPs or more above the threshold in log odds."""
+    above = scores[scores >= threshold]
+    places = ((torch.logit(above, LEAST) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
+    return torch.bincount(places, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
+
+
+def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
+    """Scores whose boundary was raised by so many log odds: what lay there has the threshold now."""
+    return (torch.logit(scores, LEAST) - raised).sigmoid_() if raised else scores
+
+
+def noise_answers(found: TomogramScores, features: typing.Sequence[Feature]) -> dict[str, NoiseAnswer]:
+    """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
 
     found: predict.TomogramScores. features: combine.Features whose scores are looked at.
     """
-    from .combine import combined_scores
-
-    totals = {feature.name: np.zeros(3) for feature in features}
+    totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
     for place in _places(found.grids[0].shape):
         answers = {}
         for number, grid in enumerate(found.grids):
@@ -43,12 +114,8 @@ def noise_fractions(found: TomogramScores, features: typing.Sequence[Feature]) -
         for feature in features:
             smallest = min(answers[m].shape[1] for m in feature.models)
             together = combined_scores(torch.stack([answers[m][:, :smallest] for m in feature.models]))
-            above = (together >= feature.threshold).sum(dim=1).tolist()
-            totals[feature.name] += (*above, smallest)
-    return {
-        name: dict(noise=above[0] / above[2], tomogram=above[1] / above[2], voxels=int(above[2]))
-        for name, above in totals.items()
-    }
+            totals[feature.name] = totals[feature.name].with_scores(together[0], together[1])
+    return totals
 
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

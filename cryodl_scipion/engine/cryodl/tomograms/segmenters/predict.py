@@ -40,7 +40,8 @@ class TomogramScores:
         self.together = joined(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
-        self._waiting = [None] * len(self.grids)  # of each grid: first slice, (members, slices, y, x) float16
+        # of each grid: first slice, (members, slices, y, x) float16
+        self._waiting: list[tuple[int, torch.Tensor] | None] = [None] * len(self.grids)
         self._plan()
 
     def _plan(self) -> None:
@@ -63,16 +64,15 @@ class TomogramScores:
         """Have the scores of the working slices [start, stop) of a grid waiting, and forget those before."""
         grid = self.grids[number]
         start, stop = grid.grouped(start, stop)
-        if self._waiting[number] is not None:
-            first, waiting = self._waiting[number]
-            waiting, known = waiting[:, start - first :].clone(), first + waiting.shape[1]
-            self._waiting[number] = None  # first: the old one need not stay while the new one is made
-        else:
-            waiting, known = None, start
+        waiting: torch.Tensor | None = None
+        held, known = self._waiting[number], start
+        if held is not None:
+            waiting, known = held[1][:, start - held[0] :].clone(), held[0] + held[1].shape[1]
+            held = self._waiting[number] = None  # first: the old one need not stay while the new one is made
         if known < stop:
             new = self._answer(number, known, stop)
             waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
-        self._waiting[number] = (start, waiting)
+        self._waiting[number] = (start, typing.cast("torch.Tensor", waiting))
 
     def _answer(self, number: int, start: int, stop: int) -> torch.Tensor:
         """(members, stop - start, y, x) float16 scores of whole working slices. Out of memory, smaller tiles are
@@ -124,8 +124,8 @@ class TomogramScores:
 
     def _slice(self, z: int) -> torch.Tensor:
         """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
-        scores = [None] * len(self.segmenters)
-        for grid, (first, waiting) in zip(self.grids, self._waiting):
+        scores = dict[int, torch.Tensor]()
+        for grid, (first, waiting) in zip(self.grids, typing.cast("list[tuple[int, torch.Tensor]]", self._waiting)):
             if grid.shape == grid.working:
                 found = waiting[:, z - first].float()
             else:
@@ -133,7 +133,7 @@ class TomogramScores:
                 found = _back_on_grid(waiting[:, start - first : stop - first], start, z, grid)
             for k, member in enumerate(grid.members):
                 scores[member] = found[k]
-        return torch.stack(scores)
+        return torch.stack([scores[k] for k in range(len(self.segmenters))])
 
 
 def mirrored(start: int, stop: int, size: int) -> np.ndarray:

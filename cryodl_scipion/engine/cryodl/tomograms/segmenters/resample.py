@@ -81,8 +81,11 @@ def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Ten
     taps = taps.clamp(0, part.shape[axis] - 1)
     shape = [1, 1, 1]
     shape[axis] = len(taps)
-    result = None
-    for k in range(taps.shape[1]):
-        term = part.index_select(axis, taps[:, k].to(part.device)).mul_(weights[:, k].reshape(shape).to(part.device))
-        result = term if result is None else result.add_(term)
+
+    def term(k: int) -> torch.Tensor:
+        return part.index_select(axis, taps[:, k].to(part.device)).mul_(weights[:, k].reshape(shape).to(part.device))
+
+    result = term(0)
+    for k in range(1, taps.shape[1]):
+        result.add_(term(k))
     return result

@@ -23,7 +23,12 @@ if typing.TYPE_CHECKING:
 
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
-_WORDS = dict(models="models", scores="kind of scores (--scores)", annotators="treatment of several annotators")
+_WORDS = dict(
+    models="models",
+    scores="kind of scores (--scores)",
+    annotators="treatment of several annotators",
+    noise_limit="limit of what is found in noise (--noise-limit)",
+)
 
 
 class ScoreFolder:

@@ -62,13 +62,13 @@ def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
 def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     feature, annotator = _checked_names(config)
     names, tomograms, volumes, warnings = open_pairs(config)
-    sizes, notes = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
-    notes = [note for note in notes if note]
+    sizes, said = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
+    notes, label = [note for note in said if note], typing.cast("int", config.label)  # its check asks for one
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
     rng, found, seen = np.random.default_rng(config.seed), (list[Place](), list[Place]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
         size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
-        *places, values = find_tiles(volume, number, config.label, size, wanted, rng)
+        *places, values = find_tiles(volume, number, label, size, wanted, rng)
         seen |= values
         for kind, new in zip(found, places):
             kind.extend(new)
@@ -81,7 +81,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
         centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
         read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)
         examples.append(
-            cut_example(tomograms[n], read, config.label, names[n], centre, size, statistics[n], factors[n], depth)
+            cut_example(tomograms[n], read, label, names[n], centre, size, statistics[n], factors[n], depth)
         )
     return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
 

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart."""
+"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart.
+
+A training that begins with a model keeps to what that model answers wherever nothing is drawn: around the tiles, and in
+the slices beside theirs. A few tiles would else be all that it knows.
+"""
 
 from __future__ import annotations
 
+import copy
 import typing
 
 import numpy as np
@@ -10,8 +15,9 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import any_turn, vary_contrast
-from ...core.devices import fast_dtype
+from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
+from .begun import keep_statistics
 from .calibrate import Counted
 
 if typing.TYPE_CHECKING:
@@ -21,11 +27,15 @@ if typing.TYPE_CHECKING:
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
 FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
 MOST_VALIDATED = (48, 96)  # tiles with and without the feature
+KEPT = (
+    1.0  # weight of the loss where nobody drew, beside that of what was drawn, in a training that begins with a model
+)
 
 
 class SegmenterTask(Task):
     """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
-    tiles per step, or None. In each batch half of the tiles have the feature.
+    tiles per step, or None. further: the network holds the weights of a model. In each batch half of the tiles have the
+    feature.
     """
 
     example_name = "tiles"
@@ -37,8 +47,10 @@ class SegmenterTask(Task):
         training: typing.Sequence[Example],
         validation: typing.Sequence[Example],
         batch_size: int | None = None,
+        further: bool = False,
     ) -> None:
         self.method, self.training = method, training
+        self.begun_with = copy.deepcopy(network).eval().requires_grad_(False) if further else None
         self.batch_size = batch_size or method.batch_size
         self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]
         self.validation = [
@@ -46,18 +58,16 @@ class SegmenterTask(Task):
             for kind, most in zip((True, False), MOST_VALIDATED)
             for e in [v for v in validation if v.positive is kind][:most]
         ]
+        self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
         # from the first step on, as a continued training must end the same, and sums round by layout
         self.networks = torch.nn.ModuleDict({"segmenter": network})
-        network.to(memory_format=method.memory_format)  # type: ignore[call-overload]  # as inference.py
+        in_memory_format(network, method.memory_format)
         self.optimizers = {"segmenter": method.optimizer(network)}
 
     @property
     def usual_steps(self) -> int:
+        """Training steps where the user asks for none."""
         return self.method.usual_steps(len(self.training))
-
-    @property
-    def validates_poorly(self) -> bool:
-        return sum(e.positive for e in self.validation) < FEW_POSITIVE
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
@@ -68,13 +78,27 @@ class SegmenterTask(Task):
         image, target, known = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
         optimizer.zero_grad(set_to_none=True)
+        image = image.contiguous(memory_format=torch.channels_last)
+        if self.begun_with is not None:
+            keep_statistics(network)
         with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
+            output = network(image)
         loss = self.method.loss(output.float(), shrunk(target, self.method.stride), shrunk(known, self.method.stride))
+        if self.begun_with is not None:
+            loss = loss + KEPT * self._forgotten(image, output.float(), shrunk(known, self.method.stride), accelerator)
         accelerator.backward(loss + self.method.penalty(network))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         return {"loss": loss.detach()}
+
+    def _forgotten(
+        self, image: torch.Tensor, output: torch.Tensor, known: torch.Tensor, accelerator: typing.Any
+    ) -> torch.Tensor:
+        """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
+        with torch.no_grad(), accelerator.autocast():
+            before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
+        apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
+        return (apart * (known == 0)).sum() / (known == 0).sum().clamp(min=1)
 
     def validate(self) -> dict[str, float]:
         outputs = self.answers(self.validation)
@@ -112,6 +136,7 @@ class SegmenterTask(Task):
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.networks.parameters()).device
 
 

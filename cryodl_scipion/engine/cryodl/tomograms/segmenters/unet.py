@@ -40,9 +40,9 @@ class SliceUNet(nn.Module):
         self.reduce = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b) for _, b in pairs)
         self.head = nn.Conv2d(widths[0], FOLD**2 * slices_out * features, 1)
-        nn.init.constant_(self.head.bias, -2.0)  # most voxels are without the feature
+        nn.init.constant_(typing.cast("torch.Tensor", self.head.bias), -2.0)  # most voxels are without the feature
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.pixel_unshuffle(x, FOLD)
         skips = []
         for level, block in enumerate(self.down):

@@ -31,9 +31,9 @@ class VolumeUNet(nn.Module):
         self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
         self.head = nn.Conv3d(widths[0], FOLD**2 * features, 1)
-        nn.init.constant_(self.head.bias, -2.0)
+        nn.init.constant_(typing.cast("torch.Tensor", self.head.bias), -2.0)
 
-    def forward(self, x: float) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, z, h, w = x.shape
         x = F.pixel_unshuffle(x.reshape(b * z, 1, h, w), FOLD)
         x = x.reshape(b, z, FOLD**2, h // FOLD, w // FOLD).transpose(1, 2)

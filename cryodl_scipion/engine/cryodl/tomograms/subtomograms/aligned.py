@@ -23,7 +23,7 @@ MEASURED = 0.5  # weight from which a turned coefficient counts as measured
 
 def aligned(
     subtomograms: SubtomogramSet,
-    rows: np.ndarray,
+    rows: np.ndarray | slice,
     frame: Frame,
     angles: np.ndarray,
     shifts_zyx: np.ndarray,

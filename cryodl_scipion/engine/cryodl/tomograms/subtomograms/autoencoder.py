@@ -39,6 +39,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(*layers)
 
     def decode(self, places: torch.Tensor) -> torch.Tensor:
+        """(n, 1, box, box, box) volumes of places (n, components)."""
         return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
 
 
@@ -65,6 +66,11 @@ class EmbeddingTask(Task):
         self.networks = nn.ModuleDict({"autoencoder": Autoencoder(self.box, components)})
         self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
 
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The network that learns."""
+        return typing.cast("Autoencoder", self.networks["autoencoder"])
+
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.from_numpy(rng.choice(self.training, BATCH)),)
 
@@ -87,7 +93,8 @@ class EmbeddingTask(Task):
         return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
-        network = self.networks["autoencoder"]
+        """Weighted mean square of what the network leaves, over that of the weights, of some rows."""
+        network = self.autoencoder
         device = next(network.parameters()).device
         values, weights = self.values[rows], self.weights[rows].to(device)
         found = self.coefficients(network.decode(network.encoder(self.volumes(values).to(device))))
@@ -107,7 +114,7 @@ class EmbeddingTask(Task):
     @torch.no_grad()
     def places(self) -> torch.Tensor:
         """(n, components) of all subtomograms."""
-        network = self.networks["autoencoder"].eval()
+        network = self.autoencoder.eval()
         device = next(network.parameters()).device
         return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
 

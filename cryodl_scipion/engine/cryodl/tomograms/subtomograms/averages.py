@@ -65,7 +65,7 @@ def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, dia
     """
     box = one.shape[0]
     curve = shell_correlation(one, other, HalfBall(box, box / 2 - 1))
-    return box * pixel_size / last_shell(curve, int(np.ceil(2 * box * pixel_size / diameter)))
+    return box * pixel_size / last_shell(curve.numpy(), int(np.ceil(2 * box * pixel_size / diameter)))
 
 
 def last_shell(curve: np.ndarray, first: int) -> int:
@@ -82,9 +82,9 @@ def _sums(
     indices: np.ndarray,
     angles: np.ndarray,
     shifts_zyx: np.ndarray,
-    box: int,
+    box: int | None,
     contrast: str,
-    device: torch.device,
+    device: torch.device | None,
 ) -> typing.Any:
     rows = np.arange(len(subtomograms))[indices].reshape(-1)
     if not len(rows):

@@ -90,7 +90,7 @@ def _begun(observed: Observed, grids: Grids, rng: np.random.Generator) -> Estima
     return estimate
 
 
-def _given(observed: Observed, grids: Grids, angles: np.ndarray, shifts: np.ndarray) -> Estimate:
+def _given(observed: Observed, grids: Grids, angles: np.ndarray, shifts: np.ndarray | None) -> Estimate:
     """Estimate from poses that are known."""
     device = observed.values.device
     matrices = matrices_of(angles, device)[:, None]
@@ -121,10 +121,10 @@ def soft_round(observed: Observed, estimate: Estimate, grid: PoseGrid, mask: tor
     sums = []
     for value, weight in zip(values, weights):
         used = weight.amax(1) > LEAST * float(inverse.max())
-        half = Sums(ball)
-        half.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
-        sums.append(half)
-    new = _noise(low, noise, bank, sum(values), sum(weights))
+        one = Sums(ball)
+        one.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
+        sums.append(one)
+    new = _noise(low, noise, bank, values[0] + values[1], weights[0] + weights[1])
     return maximised(sums, mask, _continued(new, noise), torch.cat(evidence))
 
 

@@ -18,16 +18,20 @@ if typing.TYPE_CHECKING:
 LEAST = 1e-3  # part of a subtomogram that a pose must have to be summed
 
 
+def _unknown() -> torch.Tensor:
+    return torch.zeros(0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """volume: (box, box, box), noise of the subtomograms 1. noise: (shells,) power. fsc: (shells,) of the halves.
-    evidence: (n,) log of the likelihood ratio to nothing, up to a constant. poses: Poses, or None after a soft
-    search."""
+    evidence: (n,) log of the likelihood ratio to nothing, up to a constant. Both are empty of a volume that is yet to
+    be compared. poses: Poses, or None after a soft search."""
 
     volume: torch.Tensor
     noise: torch.Tensor
-    fsc: torch.Tensor
-    evidence: torch.Tensor
+    fsc: torch.Tensor = dataclasses.field(default_factory=_unknown)
+    evidence: torch.Tensor = dataclasses.field(default_factory=_unknown)
     poses: Poses | None = None
 
 

@@ -33,13 +33,15 @@ class Frame:
     box: int
     pixel_size: float
     diameter: float
-    radius: int
+    radius: float
 
     @property
     def width(self) -> float:
+        """Side of the box, Å."""
         return self.box * self.pixel_size
 
     def ball(self, device: torch.device | None = None) -> HalfBall:
+        """The HalfBall of its coefficients."""
         return HalfBall(self.box, self.radius, device)
 
 
@@ -72,7 +74,7 @@ class Observed:
     def __getitem__(self, part: typing.Any) -> Observed:
         return Observed(self.values[part], self.weights[part], self.ball)
 
-    def within(self, radius: int) -> Observed:
+    def within(self, radius: float) -> Observed:
         """The same up to a lower radius."""
         inside, ball = self.ball.within(radius)
         return Observed(self.values[:, inside], self.weights[:, inside], ball)
@@ -85,7 +87,7 @@ class Observed:
 
 def observe(
     subtomograms: SubtomogramSet,
-    rows: np.ndarray,
+    rows: np.ndarray | slice,
     frame: Frame,
     contrast: str = "bright",
     device: torch.device | None = None,

@@ -48,7 +48,7 @@ class PoseGrid:
         max_shift: float,
         step: float,
         device: torch.device | None = None,
-        finer: int = SHIFTS,
+        finer: float = SHIFTS,
     ) -> None:
         self.radius, self.ball, self.step = radius, HalfBall(frame.box, radius, device), step
         self.grid = Grid(step)
@@ -124,7 +124,8 @@ def search(
         numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers
         shift = log.gather(2, numbers[:, None].expand(-1, log.shape[1], -1)).argmax(1)
         found.append((grid.matrices[numbers], grid.shifts[shift]))
-    return tuple(torch.cat(parts) for parts in zip(*found))
+    matrices, shifts = (torch.cat(parts) for parts in zip(*found))
+    return matrices, shifts
 
 
 class Near:

@@ -45,6 +45,7 @@ class Template:
 
     @property
     def box(self) -> int:
+        """px of its side."""
         return self.mask.shape[0]
 
 

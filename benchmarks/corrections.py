@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What corrections by hand are worth: EMPIAR-10947, three micrographs corrected, two to test, no label before.
+
+    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--folder FOLDER]
+                                     [--write benchmarks/figures/corrections.json]
+
+The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
+no mark, half add marks that have no pick, drawn at random from the three micrographs. Of wrong corrections, half
+remove a pick that is on a mark and half add a place without a mark. `train-picker` learns from the folder, beginning
+with the general model. F1 is judged on the two other micrographs at the default threshold, and at the best one.
+PYTHON is the engine's; data as in picking.py. Finished parts in FOLDER are not done again.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from common import ROOT, SETS, cryodl, data_folder, evaluate
+
+SET = "empiar10947"
+DIAMETER = 220  # Å, the published one, as on the form after the first picking
+
+
+def simulated(truth, picks, reach, number, wrong, rng):
+    """Corrections of some micrographs by one who knows the truth.
+
+    Parameters
+    ----------
+    truth, picks : dict
+        {name: (n, 2) yx px} of the marks and of the machine's picks.
+    reach : float
+        Px within which a pick is on a mark.
+    number : int
+        Corrections in all.
+    wrong : float
+        Part of them that are wrong.
+
+    Returns
+    -------
+    list of (name, y, x) that are added, and list that are removed.
+    """
+    from cryodl.core.matching import match_picks
+
+    def drawn(places, count):
+        return [places[i] for i in rng.permutation(len(places))[:count]]
+
+    def listed(select):
+        return [(name, *place) for name in truth for place in select(name)]
+
+    hits = {name: match_picks(picks[name], truth[name], reach) for name in truth}
+    missed = listed(lambda n: truth[n][~match_picks(truth[n], picks[n], reach)])
+    half = number // 2
+    bad = int(round(wrong * half))
+    removed = drawn(listed(lambda n: picks[n][~hits[n]]), half - bad) + drawn(listed(lambda n: picks[n][hits[n]]), bad)
+    added = drawn(missed, number - half - bad)
+    while bad:
+        name = list(truth)[rng.integers(len(truth))]
+        place = rng.uniform(truth[name].min(0), truth[name].max(0))
+        if np.linalg.norm(truth[name] - place, axis=1).min() > 1.5 * reach:
+            added.append((name, *place))
+            bad -= 1
+    return added, removed
+
+
+def correct(folder, machine, added, removed):
+    """Write the corrections as the window of picks does. machine: folder of the picks. Returns the places' number."""
+    from cryodl.micrographs.byhand.store import HandPicks, Pick
+
+    names = sorted({name for name, *_ in added + removed})
+    store = HandPicks(str(folder), names, str(machine))
+    for name in names:
+        picks, _ = store.read(name)
+        gone = [p for p in picks if any((name, p.y, p.x) == tuple(place) for place in removed)]
+        new = [Pick(float(y), float(x)) for n, y, x in added if n == name]
+        store.write(name, [p for p in picks if p not in gone] + new, gone)
+
+
+def measured(picks, data, micrographs):
+    """Figures of a folder of picks."""
+    name, pixel_size, diameter, border, _ = SETS[SET]
+    figures = evaluate(picks, data / name / "coords", pixel_size, diameter * pixel_size, border, micrographs)
+    return dict(f1=figures["f1"], best_f1=figures["all_candidates"]["best_f1"])
+
+
+def pick(micrographs, model, output, *more):
+    """Pick, if it was not done before."""
+    cryodl(
+        "pick",
+        "--micrographs",
+        *micrographs,
+        "--pixel-size",
+        SETS[SET][1],
+        "--model",
+        model,
+        "--output",
+        output,
+        "--pictures",
+        0,
+        *more,
+    )
+    return output
+
+
+def run(options, data, folder):
+    """Print the table; returns {name: figures}."""
+    from cryodl.io.coordinates import read_coordinates
+
+    name, pixel_size, diameter, _, training = SETS[SET]
+    micrographs = sorted((data / name / "micrographs").glob("*.mrc"))
+    learn, test = micrographs[:training], micrographs[training:]
+    machine = pick(micrographs, "general", folder / "general")
+    truth, picks = (
+        {p.stem: read_coordinates(source)[p.stem][0] for p in learn} for source in (data / name / "coords", machine)
+    )
+    figures = {"before": measured(machine, data, test)}
+    for wrong in options.wrong:
+        for seed in options.seeds:
+            case = f"{wrong:g} wrong, seed {seed}"
+            work, rng = folder / case.replace(" ", "_").replace(",", ""), np.random.default_rng(seed)
+            added, removed = simulated(truth, picks, diameter / 2, options.corrections, wrong, rng)
+            correct(work / "labels", machine, added, removed)
+            if not (work / "model").exists():
+                cryodl(
+                    "train-picker",
+                    "--micrographs",
+                    *learn,
+                    "--coordinates",
+                    work / "labels",
+                    "--pixel-size",
+                    pixel_size,
+                    "--particle-diameter",
+                    DIAMETER,
+                    "--start-from",
+                    "general",
+                    "--output",
+                    work / "model",
+                )
+            figures[case] = measured(pick(test, work / "model", work / "picks"), data, test)
+            print(case, figures[case], flush=True)
+    return figures
+
+
+def table(figures, options):
+    """Mean, lowest and highest over the seeds."""
+    lines = ["| corrections | F1 at the default threshold | best F1 |", "|---|---|---|"]
+    rows = {"none": [figures["before"]]}
+    for wrong in options.wrong:
+        label = f"{options.corrections}, {100 * wrong:g} % of them wrong" if wrong else f"{options.corrections}"
+        rows[label] = [figures[f"{wrong:g} wrong, seed {seed}"] for seed in options.seeds]
+    for label, found in rows.items():
+        cells = []
+        for key in ("f1", "best_f1"):
+            values = [f[key] for f in found]
+            span = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{span}")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corrections", type=int, default=50)
+    parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--wrong", type=lambda text: [float(word) for word in text.split(",")], default=[0.0, 0.2])
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
+    data = data_folder()
+    with tempfile.TemporaryDirectory() as temporary:
+        figures = run(options, data, options.folder or Path(temporary))
+    print(table(figures, options))
+    if options.write:
+        command = f"PYTHON benchmarks/corrections.py --write {options.write}"
+        options.write.write_text(json.dumps(dict(command=command, set=SET, figures=figures), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that takes membranes apart and measures them."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, output_folder_field, seed_field
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+from .tomogram_fields import (
+    label_field,
+    minimum_score_field,
+    smallest_field,
+    tomogram_names_field,
+    tomogram_pixel_size_field,
+    volume_border_field,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureMembranesConfig:
+    """Measure segmented membranes one by one: surface, area, thickness, curvature, distance to the others; and points
+    on them, with their normals, to pick from."""
+
+    segmentations: Paths = param(
+        "Label volumes (of merge-features, or TomoMasks), or score volumes of membranes.",
+        label="Segmentations",
+        path="file",
+    )
+    output: str = output_folder_field(
+        "Folder for <tomogram>.star, <tomogram>.mrc (a number for each membrane), a mesh of each (.ply), membranes.csv "
+        "and particles.star."
+    )
+    label: typing.Optional[int] = label_field(
+        "the volumes hold scores, of which the Threshold is taken", help="Value of membranes in label volumes."
+    )
+    threshold: float = minimum_score_field()
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
+    spacing: float = param(
+        "Distance of points on the membranes. Meshes and curvatures are as fine as this.",
+        default=80.0,
+        label="Spacing",
+        unit="Å",
+        minimum=1,
+        maximum=100000,
+    )
+    smallest: float = smallest_field(1000.0, ": bits that are too small for a surface")
+    border: float = volume_border_field("Points")
+    names: Paths = tomogram_names_field()
+    seed: int = seed_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeasureMembranesOutputs(Outputs):
+    """What `measure-membranes` wrote."""
+
+    files: Texts = output("STAR file of the points of each tomogram.", path="file")
+    particles: str = output("One STAR file of the points of all tomograms of the folder.", path="file")
+    instances: Texts = output("Volume of each tomogram in which every membrane has its own number.", path="file")
+    meshes: typing.Dict[str, typing.List[str]] = output("PLY files of the membranes of each tomogram.", path="file")
+    table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
+    counts: Counts = output("Membranes of each tomogram.")
+    points: Counts = output("Points of each tomogram.")
+    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")

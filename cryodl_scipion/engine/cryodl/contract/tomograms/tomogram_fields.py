@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fields that several commands on tomograms share."""
+
+import typing
+
+from ..params import param
+
+
+def tomograms_field(help: str, optional: bool = False) -> typing.Any:
+    """The parameter `tomograms`. help: its first sentence."""
+    text = help + (
+        " MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
+        "list file (.txt with a path per line)."
+    )
+    if optional:
+        return param(text, default=(), label="Tomograms", path="file")
+    return param(text, label="Tomograms", path="file")
+
+
+def labels_field(optional: bool = False) -> typing.Any:
+    """The parameter `labels`."""
+    text = (
+        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
+        "the same shape. 255 is not annotated: uncertain, or never looked at."
+    )
+    if optional:
+        return param(text, default=(), label="Label volumes", path="file")
+    return param(text, label="Label volumes", path="file")
+
+
+def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing.Any:
+    """The parameter `pixel_size` of tomograms."""
+    return param(
+        "Pixel size of the tomograms as they are in the files.",
+        default=None,
+        label="Pixel size",
+        unit="Å/px",
+        minimum=0.1,
+        maximum=500,
+        none_means=none_means,
+    )
+
+
+def tomogram_names_field() -> typing.Any:
+    """The parameter `names` of tomograms."""
+    return param(
+        "Names to use instead of the file names, one per tomogram, in the same order.",
+        default=(),
+        label="Tomogram names",
+        expert=True,
+    )
+
+
+def memory_field() -> typing.Any:
+    """Memory beside that of the libraries."""
+    return param(
+        "Most memory that may be used beside what the libraries take.",
+        default=1.5,
+        label="Memory",
+        unit="GB",
+        minimum=0.2,
+        maximum=1000,
+        expert=True,
+    )
+
+
+def annotations_field() -> typing.Any:
+    """Folder of annotations that is written."""
+    return param("Folder of the annotations. An existing one is added to.", label="Annotations", path="folder")
+
+
+def tile_field(help: str) -> typing.Any:
+    """Side of annotated tiles."""
+    return param(help, default=64, label="Tile", unit="px", minimum=16, maximum=512)
+
+
+def label_field(none_means: str, help: str = "Value of the feature in the label volumes.") -> typing.Any:
+    """Value of the feature. none_means: what holds without one."""
+    return param(help, default=None, label="Label", minimum=1, maximum=254, none_means=none_means)
+
+
+def label_volume_problems(config: typing.Any) -> typing.List[str]:
+    """Sentences about label volumes without their tomograms, or without the value of the feature."""
+    if config.labels and (not config.tomograms or config.label is None):
+        return ["Label volumes (--labels) need their tomograms (--tomograms) and the value of the feature (--label)."]
+    return []
+
+
+def working_pixel_size_field(none_means: str) -> typing.Any:
+    """Pixel size at which a network works. none_means: which is taken without one."""
+    return param(
+        "Pixel size that tomograms are resampled to for the network. Coarser is faster.",
+        default=None,
+        label="Working pixel size",
+        unit="Å/px",
+        minimum=0.5,
+        maximum=200,
+        none_means=none_means,
+    )
+
+
+def volume_border_field(what: str) -> typing.Any:
+    """Border without coordinates. what: of which volume nothing near the border is taken, as a sentence's subject."""
+    return param(
+        f"{what} nearer than this to the volume's border are left out.",
+        default=0.0,
+        label="Border",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+    )
+
+
+def minimum_score_field() -> typing.Any:
+    """Score threshold where scores, and not labels, are given."""
+    return param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+
+
+def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
+    """Minimum size of connected components. default: nm³. why: words that follow, for a default above 0."""
+    return param(
+        f"Smaller connected components are left out{why}.",
+        default=default,
+        label="Minimum component size",
+        unit="nm³",
+        minimum=0,
+        maximum=1e12,
+    )

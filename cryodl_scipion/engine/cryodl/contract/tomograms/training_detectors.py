@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that trains detectors of particles in tomograms."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, network_field, seed_field, threads_field
+from ..networks import DETECTOR_NETWORKS
+from ..outputs import Details, Numbers, output
+from ..params import param
+from ..training_fields import (
+    TrainingOutputs,
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+    validation_fraction_field,
+)
+from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, tomograms_field, working_pixel_size_field
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainDetectorConfig:
+    """Train a network that finds particles of one or several species in tomograms, from their coordinates."""
+
+    output: str = model_folder_field()
+    tomograms: Paths = tomograms_field(
+        "Tomograms in which all particles of the species are known; what has no coordinate counts as background."
+    )
+    coordinates: Paths = param(
+        "Files of the particles' places: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px of "
+        "these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). The "
+        "species is the column cryodlSpecies, cryodlStructure or rlnClassNumber, or the name of the file.",
+        label="Coordinates",
+        path="file",
+    )
+    diameter: Paths = param(
+        "Diameter of the particles in Å: one number for all species, or one for each as name=number.", label="Diameters"
+    )
+    species: Paths = param("Species to learn. Others count as background.", default=(), label="Species")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    working_pixel_size: typing.Optional[float] = working_pixel_size_field(
+        "the tomograms', or coarser where the smallest particle stays 12 px wide"
+    )
+    network: str = network_field(
+        "unet3d: 3-D U-Net that answers with a map of each species, high at the particles' centres. wide: the same "
+        "with twice the channels; slower, for many tomograms.",
+        "unet3d",
+        choices=DETECTOR_NETWORKS,
+    )
+    beta: float = param(
+        "Thresholds are chosen for the largest F-beta on the held-out data: how many times recall counts as much "
+        "as precision. 1: both alike. 4: a missed particle is much worse than a wrong one.",
+        default=4.0,
+        label="Beta",
+        minimum=0.1,
+        maximum=20,
+    )
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(8)
+    validation_fraction: float = validation_fraction_field(
+        "Part of the tomograms held out to choose weights and thresholds; of a single tomogram a part of it."
+    )
+    batch_size: typing.Optional[int] = batch_size_field("Crops")
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    start_from: typing.Optional[str] = start_from_field("Detector")
+    names: Paths = tomogram_names_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainDetectorOutputs(TrainingOutputs):
+    """What `train-detector` made."""
+
+    species: typing.List[str] = output("What it finds.")
+    thresholds: Numbers = output("Least score of a particle of each species.")
+    validation: typing.Dict[str, Details] = output("Measures of each species on the held-out data.")
+    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")

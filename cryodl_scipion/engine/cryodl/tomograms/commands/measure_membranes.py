@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl measure-membranes`: segmentations in; membranes one by one, meshes, a table and points on them out.
+
+A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
+Result.outputs are the contract's MeasureMembranesOutputs. Volumes that could not be read are in Result.skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...io.files import whole_file
+from ..features.record import FolderRecord
+from .pick_features import named_volumes, refuse_labels, write_all
+
+if typing.TYPE_CHECKING:
+    from ...contract.tomograms.membranes import MeasureMembranesConfig
+    from ..features.measured_membranes import Membranes
+
+INDEX, TABLE, ALL = "measure_membranes.json", "membranes.csv", "particles.star"
+PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "smallest", "border", "seed")
+
+
+def run(config: MeasureMembranesConfig) -> Result:
+    """Measure what is not measured yet."""
+    named = named_volumes(config)
+    if config.label is None:
+        refuse_labels(named)
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = FolderRecord(folder / INDEX, {name.replace("_", " "): getattr(config, name) for name in PARAMETERS})
+    skipped, notes = _measure_all(config, named, folder, record)
+    bad = {s.item for s in skipped}
+    done = [name for name, _ in named if name not in bad]
+    if not done:
+        raise AllSkipped(
+            f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
+        )
+    write_all(folder, record)
+    _write_table(folder / TABLE, record)
+    items = {name: record.items[name] for name in done}
+    notes += said_skipped(skipped, "volume")
+    notes += _without([name for name, item in items.items() if not item["rows"]], config)
+    counts = {name: len(item["rows"]) for name, item in items.items()}
+    print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(done), 'tomogram')}: {folder / TABLE}")
+    sizes = {item["pixel_size"] for item in items.values()}
+    outputs = dict(
+        files={name: str(folder / item["file"]) for name, item in items.items()},
+        particles=str(folder / ALL),
+        instances={name: str(folder / item["instances"]) for name, item in items.items()},
+        meshes={name: [str(folder / mesh) for mesh in item["meshes"]] for name, item in items.items()},
+        table=str(folder / TABLE),
+        counts=counts,
+        points={name: item["count"] for name, item in items.items()},
+        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+    )
+    return Result(
+        "measure-membranes", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes))
+    )
+
+
+def _measure_all(
+    config: MeasureMembranesConfig, named: typing.Sequence[tuple[str, str]], folder: Path, record: FolderRecord
+) -> tuple[list[Skipped], list[str]]:
+    """Measure one volume after the other. Returns the Skipped, and sentences for the user."""
+    from tqdm import tqdm
+
+    from ..features.measured_membranes import measured
+
+    skipped, notes = list[Skipped](), list[str]()
+    for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
+        try:
+            if record.has(name, [path]):
+                continue
+            membranes = measured(path, config)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
+            continue
+        notes += [membranes.segmentation.note] if membranes.segmentation.note else []
+        record.put(name, [path], _write(membranes, name, path, folder, config))
+    return skipped, notes
+
+
+def _write(
+    membranes: Membranes, name: str, path: str, folder: Path, config: MeasureMembranesConfig
+) -> dict[str, typing.Any]:
+    """Write all files of a tomogram. Returns its entry in the record."""
+    from ...io.tomogram_places import write_places
+    from ...io.tomograms import VolumeWriter
+    from ..features.chimerax import origin_of
+    from ..features.membrane_meshes import write_ply
+
+    size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
+    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes") as volume:
+        for z, slab in membranes.instances():
+            volume.write(z, slab)
+    meshes = []
+    for number, mesh in membranes.meshes.items():
+        own = np.flatnonzero(membranes.number == number)
+        first, second = membranes.curvatures[:, own[mesh.nearest]]
+        values = dict(
+            curvature_per_nm=5 * (first + second),
+            thickness_angstrom=membranes.thickness[own[mesh.nearest]],
+            distance_angstrom=membranes.distance[own[mesh.nearest]],
+        )
+        meshes.append(f"{name}_membrane_{number:03d}.ply")
+        write_ply(folder / meshes[-1], mesh, size, origin_of(path), values)
+    columns = _columns(membranes, name, config)
+    write_places(folder / f"{name}.star", [columns], [size])
+    rows = list(membranes.rows(name))
+    return dict(
+        file=f"{name}.star",
+        instances=f"{name}.mrc",
+        meshes=meshes,
+        rows=rows,
+        count=len(columns["rlnTomoName"]),
+        pixel_size=size,
+    )
+
+
+def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
+    """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
+    told)."""
+    from ..features.points import Points, columns_of, inside
+
+    size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
+    piece = membranes.kept[membranes.number - 1]
+    volumes = membranes.pieces.voxels[piece] * (size / 10) ** 3
+    scores = membranes.pieces.scores[piece]
+    points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(piece)))
+    points = inside(points, shape, config.border / size)
+    row = points.lines
+    first, second = np.nan_to_num(10 * membranes.curvatures[:, row])
+    more = dict(
+        cryodlMeanCurvature=(first + second) / 2,
+        cryodlGaussianCurvature=first * second,
+        cryodlThickness=np.nan_to_num(membranes.thickness[row]),
+        cryodlDistance=np.where(np.isfinite(membranes.distance[row]), membranes.distance[row], 0),
+        cryodlNearestMembrane=membranes.other[row],
+    )
+    found = columns_of(name, points, config.seed, shape, size)
+    found.pop("rlnHelicalTubeID")
+    return dict(found, **{key: list(values) for key, values in more.items()})
+
+
+def _write_table(path: Path, record: FolderRecord) -> None:
+    from ..features.measured_membranes import COLUMNS
+
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for _, item in sorted(record.items.items()):
+            writer.writerows(item["rows"])
+
+
+def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typing.Iterator[str]:
+    if names:
+        yield (
+            f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: nothing there is "
+            f"larger than {config.smallest:g} nm³ (--smallest). Check the label or threshold."
+        )

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The membranes of one segmentation, each by itself: points, middle surface, area, thickness, bending, distances."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+
+import numpy as np
+
+from . import pieces as pieces_module
+from .blocks import slabs
+from .membrane_meshes import Mesh, middle_surface
+from .membrane_shapes import bending, local_thickness, nearest_others
+from .membranes import on_membranes
+from .picking import MEMORY, numbered_slabs, pieces_of, voxels_of
+from .segmentation import Segmentation, isolated
+
+if typing.TYPE_CHECKING:
+    from ...contract.tomograms.membranes import MeasureMembranesConfig
+    from .pieces import Pieces
+
+NM = 0.1  # of one Å
+COLUMNS = (
+    "tomogram",
+    "membrane",
+    "points",
+    "voxels",
+    "score",
+    "area_nm2",
+    "closed",
+    "thickness_angstrom",
+    "mean_curvature_per_nm",
+    "gaussian_curvature_per_nm2",
+    "nearest_membrane",
+    "distance_angstrom",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Membranes:
+    """The k membranes of a volume and the n points on them.
+
+    Attributes
+    ----------
+    zyx, normals : arrays (n, 3)
+        Voxels; unit vectors, those of one membrane to one side of it, the outer one of a closed or bent membrane.
+    number : array (n,) int
+        The membrane that each point is on, from 1.
+    curvatures : array (2, n)
+        The larger and the smaller principal curvature, 1/Å; NaN where it cannot be told.
+    thickness, distance : arrays (n,)
+        Å: of the mask along the normal (NaN where it cannot be told), to the nearest other membrane (infinite: none).
+    other : array (n,) int
+        Number of that membrane, or 0.
+    pieces : Pieces
+        All connected components, also those that are too small.
+    kept : array (k,) int
+        Components that are membranes 1, 2, ...
+    meshes : dict
+        {membrane: Mesh}.
+    segmentation : Segmentation
+    """
+
+    zyx: np.ndarray
+    normals: np.ndarray
+    number: np.ndarray
+    curvatures: np.ndarray
+    thickness: np.ndarray
+    distance: np.ndarray
+    other: np.ndarray
+    pieces: Pieces
+    kept: np.ndarray
+    meshes: dict[int, Mesh]
+    segmentation: Segmentation
+
+    def rows(self, name: str) -> typing.Iterator[dict[str, typing.Any]]:
+        """A row of COLUMNS for each membrane; empty where something cannot be told. name: of the tomogram."""
+        pixel_size = self.segmentation.pixel_size
+        for number, piece in enumerate(self.kept, 1):
+            own, mesh = self.number == number, self.meshes[number]
+            apart = np.where(own, self.distance, np.inf)
+            nearest = int(apart.argmin()) if np.isfinite(apart).any() else None
+            first, second = self.curvatures[:, own] / NM
+            values = (
+                name,
+                number,
+                int(own.sum()),
+                int(self.pieces.voxels[piece]),
+                _short(self.pieces.scores[piece]),
+                _short(mesh.area * (pixel_size * NM) ** 2),
+                "yes" if mesh.closed else "no",
+                _short(_median(self.thickness[own])),
+                _short(_median((first + second) / 2)),
+                _short(_median(first * second)),
+                "" if nearest is None else int(self.other[nearest]),
+                "" if nearest is None else _short(float(self.distance[nearest])),
+            )
+            yield dict(zip(COLUMNS, values))
+
+    def instances(self) -> typing.Iterator[tuple[int, np.ndarray]]:
+        """Yields (z, (n, y, x) int16) of a volume in which every membrane has its number, slab by slab."""
+        number_of = np.zeros(len(self.pieces) + 1, np.int16)
+        number_of[self.kept + 1] = np.arange(1, len(self.kept) + 1)
+        shape = self.segmentation.shape
+        for start, stop in slabs(shape, pieces_module.BYTES, MEMORY):
+            slab = np.zeros((stop - start, *shape[1:]), np.int16)
+            for offset, numbers in numbered_slabs(self.segmentation, self.pieces, [(start, stop)]):
+                place = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
+                slab[place] = number_of[numbers]
+            yield start, slab
+
+
+def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Membranes:
+    """The Membranes of a volume. Raises ValueError or FileNotFoundError if it cannot be used."""
+    segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
+    ranges = slabs(segmentation.shape, pieces_module.BYTES, MEMORY)
+    pieces, thickness = pieces_of(segmentation, ranges, measure=True)
+    kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.smallest)
+    voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
+    wanted = np.isin(piece_of, kept)
+    voxels, number_of = voxels[wanted], np.searchsorted(kept, piece_of[wanted]) + 1
+    spacing = config.spacing / segmentation.pixel_size
+    zyx, normals, number = on_membranes(voxels, number_of, thickness, spacing, config.seed)
+    curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
+    for n, piece in enumerate(kept, 1):
+        own = np.flatnonzero(number == n)
+        meshes[n], reach[own] = _one(segmentation, pieces, int(piece), zyx[own], normals[own], thickness)
+        curvatures[:, own] = _bending(voxels[number_of == n], zyx[own], normals[own], thickness)
+    distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
+    size = segmentation.pixel_size
+    return Membranes(
+        zyx,
+        normals,
+        number,
+        curvatures / size,
+        reach * size,
+        distance * size,
+        other,
+        pieces,
+        kept,
+        meshes,
+        segmentation,
+    )
+
+
+def _one(
+    segmentation: Segmentation, pieces: Pieces, piece: int, places: np.ndarray, normals: np.ndarray, thickness: float
+) -> tuple[Mesh, np.ndarray]:
+    """Mesh of one membrane, and its thickness (voxels) at the points."""
+    from scipy.ndimage import map_coordinates
+
+    box = pieces.boxes[piece]
+    mask, step = segmentation.crop(box)
+    mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step)
+    mesh = middle_surface(mask, box[:, 0], places, normals, step)
+    soft = mask.astype(np.float32)
+    where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T
+    inside = lambda zyx: map_coordinates(soft, where(zyx), order=1, mode="grid-constant")
+    return mesh, local_thickness(inside, places, normals, thickness)
+
+
+def _bending(voxels: np.ndarray, places: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
+    from scipy.spatial import cKDTree
+
+    if not len(places):
+        return np.zeros((2, 0))
+    return np.stack(bending(cKDTree(voxels.astype(float)), places, normals, thickness))
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if np.isfinite(value) else ""

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The middle surface of a membrane as triangles with normals, and PLY files of it.
+
+The surface is where the height above the points on the membrane (along their normals) is zero, within its mask.
+A membrane that ends has a surface that ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+
+import numpy as np
+
+from ...io.files import whole_file
+
+BLENDED = 6  # points whose tangent planes are blended at a voxel
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """Triangles of a middle surface.
+
+    Attributes
+    ----------
+    vertices : array (n, 3)
+        zyx, voxels.
+    normals : array (n, 3)
+        Unit vectors zyx.
+    faces : array (m, 3) int
+        Vertices of each triangle.
+    nearest : array (n,) int
+        The point on the membrane that is nearest to each vertex.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    faces: np.ndarray
+    nearest: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Of all triangles, squares of the voxel's side."""
+        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
+        return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no triangle has an edge without a neighbour."""
+        edges = np.sort(self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+        return len(edges) > 0 and bool((np.unique(edges, axis=0, return_counts=True)[1] == 2).all())
+
+
+def middle_surface(
+    mask: np.ndarray, offset: np.ndarray, places: np.ndarray, normals: np.ndarray, step: int = 1
+) -> Mesh:
+    """The Mesh of one membrane.
+
+    Parameters
+    ----------
+    mask : array (z, y, x) bool
+        The membrane within its box, on bins of `step` voxels.
+    offset : array (3,)
+        First voxel of the box.
+    places, normals : arrays (n, 3)
+        Points on the membrane, zyx in voxels of the whole volume, and their unit normals, all on one side.
+    step : int
+
+    Returns
+    -------
+    Mesh
+        Without triangles if there are no points.
+    """
+    from scipy.ndimage import binary_dilation
+    from scipy.spatial import cKDTree
+    from skimage.measure import marching_cubes
+
+    empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int))
+    if not len(places):
+        return empty
+    wide = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool))
+    voxels = np.argwhere(wide)
+    tree = cKDTree(places)
+    middles = (voxels - 1) * step + offset + (step - 1) / 2
+    field = np.zeros(wide.shape, np.float32)
+    field[wide] = _heights(tree, middles, normals)
+    inside = wide.copy()  # a cube is cut only where all of its corners are known
+    for axis in range(3):
+        inside &= np.roll(inside, 1, axis)  # scikit-image asks at the last corner of each cube
+    if not inside.any() or not (field[wide] > 0).any() or not (field[wide] < 0).any():
+        return empty
+    try:
+        vertices, faces, _, _ = marching_cubes(field, 0.0, mask=inside, allow_degenerate=False)
+    except (RuntimeError, ValueError):  # no cube is cut
+        return empty
+    vertices = (vertices - 1) * step + offset + (step - 1) / 2
+    blended, _, own = _blended(tree, vertices, normals)
+    return Mesh(vertices, blended, _facing(vertices, faces, blended), own[:, 0])
+
+
+def _blended(tree: typing.Any, places: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, 3) unit normals at places between points, (n, k) weights of the points nearest to them, and which these are.
+
+    tree: cKDTree of the points. normals: theirs.
+    """
+    near, index = tree.query(places, min(BLENDED, tree.n))
+    near, index = near.reshape(len(places), -1), index.reshape(len(places), -1)
+    weight = np.exp(-((near / np.maximum(near.mean(axis=1, keepdims=True), 1e-6)) ** 2))
+    weight /= weight.sum(axis=1, keepdims=True)
+    blended = (normals[index] * weight[..., None]).sum(axis=1)
+    return blended / np.maximum(np.linalg.norm(blended, axis=1, keepdims=True), 1e-9), weight, index
+
+
+def _heights(tree: typing.Any, voxels: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(n,) heights of voxels above the surface through the points nearest to them.
+
+    The chord between two points of a sphere is at right angles to the sum of their normals: heights are measured along
+    the mean of a point's normal and that at the voxel, so that a bent surface stays where it is between the points.
+    """
+    heights = np.empty(len(voxels))
+    for start in range(0, len(voxels), 1 << 16):
+        part = slice(start, start + (1 << 16))
+        here, weight, index = _blended(tree, voxels[part], normals)
+        between = (normals[index] + here[:, None]) / 2
+        above = ((voxels[part][:, None] - tree.data[index]) * between).sum(axis=2)
+        heights[part] = (above * weight).sum(axis=1)
+    return heights
+
+
+def _facing(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """The faces, with their corners counted so that seen from where the normals point, in x, y, z, they turn left."""
+    a, b, c = (vertices[faces[:, k]][:, ::-1] for k in range(3))
+    along = (np.cross(b - a, c - a) * normals[faces].sum(axis=1)[:, ::-1]).sum(axis=1)
+    return np.where((along < 0)[:, None], faces[:, ::-1], faces)
+
+
+def write_ply(
+    path: str | os.PathLike[str],
+    mesh: Mesh,
+    pixel_size: float,
+    origin_xyz: typing.Sequence[float],
+    values: typing.Mapping[str, np.ndarray],
+) -> None:
+    """Write a Mesh as a binary PLY file, in Å.
+
+    Parameters
+    ----------
+    path : path
+    mesh : Mesh
+    pixel_size : float
+        Å/px.
+    origin_xyz : three floats
+        Å, where the first voxel's middle lies.
+    values : dict
+        {name: array (n,)} of further numbers of the vertices.
+    """
+    xyz = (mesh.vertices[:, ::-1] * pixel_size + np.asarray(origin_xyz)).astype("<f4")
+    names = ["x", "y", "z", "nx", "ny", "nz", *values]
+    columns = [*xyz.T, *mesh.normals[:, ::-1].T, *values.values()]
+    rows = np.empty(len(xyz), [(name, "<f4") for name in names])
+    for name, column in zip(names, columns):
+        rows[name] = column
+    triangles = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    triangles["count"], triangles["corners"] = 3, mesh.faces
+    head = ["ply", "format binary_little_endian 1.0", "comment cryodl: middle surface of a membrane, in angstrom"]
+    head += [f"element vertex {len(rows)}", *(f"property float {name}" for name in names)]
+    head += [f"element face {len(triangles)}", "property list uchar int vertex_indices", "end_header", ""]
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        file.write("\n".join(head).encode("ascii"))
+        rows.tofile(file)
+        triangles.tofile(file)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks corrected by hand as labels of train-picker and auto-pick."""
+
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.contract import AutoPickConfig, TrainPickerConfig
+from cryodl.io.coordinates import write_coordinates
+from cryodl.micrographs.byhand.corrections import is_corrected, read_corrections
+from cryodl.micrographs.byhand.session import HandSession
+from cryodl.micrographs.byhand.store import HandPicks
+from cryodl.micrographs.commands.auto_pick import _to_learn_from
+from cryodl.micrographs.pickers.labels import match_labels, with_corrections
+from cryodl.micrographs.pickers.self_labels import Picked, corrected, labels_of
+
+MACHINE = np.array([[50.0, 60.0], [120.0, 200.0], [30.0, 200.0]])
+ADDED = [(150.0, 30.0 + 40 * i) for i in range(5)]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Micrographs a, b, c with a machine's picks; on a five were added, one was removed and an area is ignored."""
+    (tmp_path / "machine").mkdir()
+    for number, name in enumerate("abc"):
+        image = np.random.default_rng(number).normal(0, 1, (200, 300)).astype(np.float32)
+        write_mrc(tmp_path / f"{name}.mrc", image, 2.0)
+        write_coordinates(tmp_path / f"machine/{name}.star", MACHINE, [0.9, 0.4, 0.6])
+    named = [(name, str(tmp_path / f"{name}.mrc")) for name in "abc"]
+    session = HandSession(named, HandPicks(str(tmp_path / "hand"), list("abc"), str(tmp_path / "machine")), 2.0, 40.0)
+    for place in ADDED:
+        session.press(*place)
+        session.release()
+    session.remove(50, 60)
+    session.toggle_painting()
+    session.press(100, 280)
+    session.release()
+    return tmp_path
+
+
+def config_of(folder, **values):
+    micrographs = tuple(str(folder / f"{name}.mrc") for name in "abc")
+    return TrainPickerConfig(micrographs, str(folder / "hand"), 2.0, 40.0, str(folder / "model"), **values)
+
+
+def rows(yx):
+    return sorted(tuple(p) for p in yx.tolist())
+
+
+def test_certain_picks_teach_and_unconfirmed_ones_are_left_out(project):
+    config, said = with_corrections(config_of(project))
+    (item,) = match_labels(config)
+    assert rows(item.positives) == sorted(ADDED)
+    assert rows(item.negatives) == [(50, 60)], "what was removed teaches as background"
+    assert rows(item.uncertain.circles) == [(30, 200), (120, 200)] and item.uncertain.mask.endswith("a.mrc")
+    assert config.labels == "boxes" and "5 certain picks" in said[0] and "2 that nobody" in said[0]
+
+
+def test_confirmed_micrographs_are_complete_labels(project):
+    named = [("a", str(project / "a.mrc"))]
+    session = HandSession(named, HandPicks(str(project / "hand"), ["a"]), 2.0, 40.0)
+    session.confirm()
+    config, said = with_corrections(config_of(project))
+    (item,) = match_labels(config)
+    assert len(item.positives) == 7 and config.labels == "auto" and config.background is None and not said
+    assert item.uncertain.mask, "the area to ignore stays ignored"
+
+
+def test_what_the_user_states_goes_before_what_the_folder_suggests(project):
+    write_coordinates(project / "own.star", MACHINE[:1], [0])
+    config, _ = with_corrections(config_of(project, labels="complete", background=str(project / "own.star")))
+    assert config.labels == "complete" and config.background.endswith("own.star")
+
+
+def test_picks_of_a_machine_are_no_corrections(project):
+    config = config_of(project)
+    assert not is_corrected(project / "machine")
+    with pytest.raises(ValueError, match="holds no corrections.*pick-by-hand"):
+        read_corrections(project / "machine", "abc")
+    with pytest.raises(FileNotFoundError, match="gone"):
+        read_corrections(project / "gone", "abc")
+    assert with_corrections(config)[0] != config
+
+
+def test_rounds_believe_a_human_more_than_their_own_scores(project):
+    found = read_corrections(project / "hand", "abc")
+    picked = Picked("a", "a.mrc", (200, 300), np.array([[51.0, 61], [149, 31], [100, 100]]), np.array([0.95, 0.1, 0.5]))
+    better = corrected(picked, found, 10)
+    labels, false = labels_of(better, 0.8, np.zeros((0, 2)), 10, found.masks["a"])
+    assert rows(labels.positives) == sorted(ADDED), "the removed pick of score 0.95 teaches no longer"
+    assert rows(labels.negatives) == [(51, 61)] and rows(labels.uncertain.circles) == [(100, 100)]
+    assert labels.uncertain.mask and false == 0
+
+
+def test_a_removed_pick_that_the_network_no_longer_finds_stays_background(project):
+    found = read_corrections(project / "hand", "abc")
+    nothing = Picked("a", "a.mrc", (200, 300), np.zeros((0, 2)), np.zeros(0))
+    assert (50.0, 60.0) in rows(labels_of(corrected(nothing, found, 10), 0.8, np.zeros((0, 2)), 10)[0].negatives)
+
+
+def test_rounds_learn_from_the_corrected_micrographs_first(project):
+    named = [(name, str(project / f"{name}.mrc")) for name in "cba"]
+    config = AutoPickConfig(("x",), 2.0, "out", training_micrographs=2, corrections=str(project / "hand"))
+    chosen = [name for name, _ in _to_learn_from(named, config)]
+    assert chosen[0] == "a" and len(chosen) == 2
+    with pytest.raises(ValueError, match="nothing that is certain"):
+        _to_learn_from([("z", "z.mrc")], config)

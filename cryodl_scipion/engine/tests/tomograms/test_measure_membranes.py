@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Membranes as objects: spheres, tubes and sheets of known size are measured to be what they are."""
+
+import csv
+
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Result
+from cryodl.io.star import read_tables
+from cryodl.io.tomograms import Tomogram
+
+PIXEL, THICK = 10.0, 4.0  # Å/px; voxels
+
+
+def shell(shape, centre, radius):
+    away = np.sqrt(sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre)))
+    return np.abs(away - radius) <= THICK / 2
+
+
+def tube(shape, centre_zy, radius):
+    z, y, _ = np.indices(shape)
+    return np.abs(np.hypot(z - centre_zy[0], y - centre_zy[1]) - radius) <= THICK / 2
+
+
+def measure(folder, mask, *more):
+    """Rows of the table, columns of the STAR file, and the Result."""
+    write_mrc(folder / "t1.mrc", mask.astype(np.int8), PIXEL)
+    command = ["measure-membranes", "--segmentations", str(folder / "t1.mrc"), "--label", "1", "--spacing", "50"]
+    command += ["--output", str(folder / "out"), "--result", str(folder / "r.json"), *more]
+    assert main(command) == 0
+    result = Result.read(folder / "r.json")
+    with open(result.outputs["table"], newline="") as file:
+        rows = [
+            {k: v if k in ("tomogram", "closed") else float(v or "nan") for k, v in r.items()}
+            for r in csv.DictReader(file)
+        ]
+    return rows, read_tables(result.outputs["particles"])["particles"], result
+
+
+def read_ply(path):
+    """Vertices (n, k) by name and faces (m, 3) of a binary PLY file."""
+    head, _, body = open(path, "rb").read().partition(b"end_header\n")
+    lines = head.decode().splitlines()
+    vertices, faces = (int(line.split()[2]) for line in lines if line.startswith("element"))
+    names = [line.split()[2] for line in lines if line.startswith("property float")]
+    table = np.frombuffer(body, "<f4", vertices * len(names)).reshape(vertices, -1)
+    rest = np.frombuffer(body[table.nbytes :], [("n", "u1"), ("c", "<i4", 3)])
+    assert len(rest) == faces and (rest["n"] == 3).all()
+    return dict(zip(names, table.T)), rest["c"]
+
+
+@pytest.fixture(scope="module")
+def spheres(tmp_path_factory):
+    """Two spheres of radius 200 and 120 Å whose middle surfaces are 90 Å apart, and a speck."""
+    shape, folder = (60, 60, 90), tmp_path_factory.mktemp("spheres")
+    mask = shell(shape, (30, 30, 27), 20) | shell(shape, (30, 30, 68), 12)
+    mask[2:5, 2:5, 2:5] = True
+    return folder, *measure(folder, mask)
+
+
+def test_spheres_have_their_area_thickness_and_curvature(spheres):
+    _, rows, _, result = spheres
+    assert result.outputs["counts"] == {"t1": 2} and [row["closed"] for row in rows] == ["yes", "yes"]
+    for row, radius in zip(sorted(rows, key=lambda r: -r["area_nm2"]), (20.0, 12.0)):
+        assert row["area_nm2"] == pytest.approx(4 * np.pi * radius**2, rel=0.05)
+        assert row["thickness_angstrom"] == pytest.approx(10 * THICK, abs=5)
+        assert row["mean_curvature_per_nm"] == pytest.approx(1 / radius, rel=0.12)
+        assert row["gaussian_curvature_per_nm2"] == pytest.approx(1 / radius**2, rel=0.25)
+        assert row["distance_angstrom"] == pytest.approx(90, abs=12) and row["nearest_membrane"] in (1, 2)
+
+
+def test_meshes_lie_on_the_middle_surface_with_normals_outwards(spheres):
+    _, _, _, result = spheres
+    radii = []
+    for path in result.outputs["meshes"]["t1"]:
+        values, faces = read_ply(path)
+        xyz = np.stack([values[k] for k in "xyz"], 1)
+        centre = np.array([270, 300, 300] if xyz[:, 0].max() < 500 else [680, 300, 300])
+        away = np.linalg.norm(xyz - centre, axis=1)
+        radii.append(float(np.median(away)))
+        assert away.std() < 4 and len(faces) > 500
+        normals = np.stack([values[k] for k in ("nx", "ny", "nz")], 1)
+        assert ((xyz - centre) / away[:, None] * normals).sum(1).min() > 0.95
+        a, b, c = (xyz[faces[:, k]] for k in range(3))
+        assert ((np.cross(b - a, c - a) * (a - centre)).sum(1) > 0).mean() > 0.99
+    assert sorted(radii) == pytest.approx([120, 200], abs=4)
+
+
+def test_every_membrane_has_its_number_and_points_their_places_and_angles(spheres):
+    folder, rows, columns, result = spheres
+    numbers = Tomogram(result.outputs["instances"]["t1"]).raw()
+    assert set(np.unique(numbers)) == {0, 1, 2} and numbers[3, 3, 3] == 0  # the speck is too small
+    assert [int((numbers == k).sum()) for k in (1, 2)] == [row["voxels"] for row in rows]
+    zyx = np.array([[float(v) for v in columns[f"rlnCoordinate{a}"]] for a in "ZYX"]).T.round().astype(int)
+    assert (numbers[tuple(zyx.T)] == np.array(columns["cryodlPiece"], int)).all()
+    assert set(columns) >= {"rlnCenteredCoordinateXAngst", "rlnAngleTilt", "cryodlMeanCurvature", "cryodlDistance"}
+    assert len(zyx) == result.outputs["points"]["t1"] == sum(row["points"] for row in rows) > 150
+
+
+def test_a_tube_bends_one_way_only_and_ends_where_the_volume_does(tmp_path):
+    rows, columns, _ = measure(tmp_path, tube((50, 50, 60), (25, 25), 15))
+    (row,) = rows
+    assert row["closed"] == "no" and row["area_nm2"] == pytest.approx(2 * np.pi * 15 * 60, rel=0.06)
+    assert row["mean_curvature_per_nm"] == pytest.approx(1 / 30, rel=0.12)
+    assert abs(row["gaussian_curvature_per_nm2"]) < 0.1 / 15**2
+    assert np.isnan(row["distance_angstrom"]) and set(columns["cryodlNearestMembrane"]) == {"0"}
+
+
+def test_sheets_are_flat_and_their_distance_is_that_of_their_middles(tmp_path):
+    mask = np.zeros((50, 40, 40), bool)
+    mask[10:14], mask[30:36] = True, True
+    rows, _, _ = measure(tmp_path, mask)
+    assert [row["thickness_angstrom"] for row in rows] == pytest.approx([40, 60], abs=3)
+    assert [row["distance_angstrom"] for row in rows] == pytest.approx([210, 210], abs=4)
+    assert all(abs(row["mean_curvature_per_nm"]) < 2e-3 for row in rows)
+
+
+def test_nothing_large_enough_is_said(tmp_path):
+    mask = np.zeros((12, 12, 12), bool)
+    mask[5, 5, 5] = True
+    rows, columns, result = measure(tmp_path, mask)
+    assert rows == [] and result.outputs["meshes"] == {"t1": []} and result.outputs["points"] == {"t1": 0}
+    assert any("No membrane was found in t1" in warning for warning in result.warnings)

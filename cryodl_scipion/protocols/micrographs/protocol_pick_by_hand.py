@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pick by hand, or correct picks, in the engine's window."""
+
+import os
+from typing import Any, Dict, List, Sequence
+
+import pyworkflow.utils as pwutils
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs.picks import describeCorrections, setDiameter
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result, counted
+from ...form import addConfigParams
+from ..checks import checkDiameter, checkMicrographs
+from ..model_field import addBoxParam, boxSizeFor
+from ..protocol_base import CryodlProtBase
+
+PICKS_FOLDER, START_FOLDER = "picks", "start"
+
+
+class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
+    """Pick particles with the mouse, or correct picks of any program.
+
+    In: micrographs, or coordinates to begin with, which are not changed. A window opens on this machine's screen: add,
+    move and remove picks, paint areas to ignore, undo; every change is saved at once. Closing the window ends the run.
+    Out: coordinates. `cryodl - train picker` and `cryodl - auto-pick particles` learn from what you are certain of.
+    Executed again (*Continue*), the run opens the window with what was picked before.
+    """
+
+    _label = "pick by hand"
+    _devStatus = BETA
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+    _CONFIG = contract.PickByHandConfig
+    NOT_ON_FORM = {
+        "micrographs": "those of the input",
+        "pixel_size": "the micrographs' sampling rate",
+        "coordinates": "the run's folder",
+        "start_from": "written from the input set",
+        "names": "made from the micrographs' names",
+    }
+
+    def _defineParams(self, form: Form) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            allowsNull=True,
+            important=True,
+            label="Picks to correct",
+            help="Coordinates of any program to begin with; they are not changed.\n\nEmpty: begin without picks.",
+        )
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            allowsNull=True,
+            label="Micrographs",
+            help="Micrographs to pick in.\n\nEmpty: those of the picks to correct.",
+        )
+        addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
+        addBoxParam(form)
+
+    def usesGpu(self) -> bool:
+        return False  # no network runs
+
+    # ----- steps
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.writePicksStep, needsGPU=False)
+        # An interactive step is done again when the run is continued.
+        self._insertFunctionStep(self.pickStep, interactive=True, needsGPU=False)
+
+    def writePicksStep(self) -> None:
+        coordinates = self.inputCoordinates.get()
+        if coordinates is None:
+            return
+        names, folder = micrographNames(self._micrographs()), self._getExtraPath(START_FOLDER)
+        pwutils.cleanPath(folder)
+        pwutils.makePath(folder)
+        for micId, picks in convert.picksByMicrograph(coordinates).items():
+            convert.writePositions(folder, names[micId], [p[:2] for p in picks], [p[2] or 0.0 for p in picks])
+
+    def pickStep(self) -> None:
+        micrographs = self._micrographs()
+        names = micrographNames(micrographs)
+        self._runEngine(
+            self._config(
+                **dict(
+                    self._engineValues(),
+                    micrographs=tuple(m.getFileName() for m in micrographs),
+                    names=tuple(names[m.getObjId()] for m in micrographs),
+                )
+            ),
+            self._getExtraPath(),
+        )
+        self._createOutput(micrographs, names)
+
+    def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
+        """Corrected micrographs have the corrected picks; the others keep those to begin with."""
+        source = self._source()
+        coordinates = self._createSetOfCoordinates(self._micrographsPointer())
+        boxSize = self.boxSize.get() or boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
+        coordinates.setBoxSize(boxSize)
+        setDiameter(coordinates, self.particleDiameter.get())
+        describeCorrections(coordinates, self.getPicksFolder())
+        for micrograph in micrographs:
+            paths = [
+                self._getExtraPath(f, names[micrograph.getObjId()] + ".star") for f in (PICKS_FOLDER, START_FOLDER)
+            ]
+            path = next((path for path in paths if os.path.exists(path)), None)
+            if path:
+                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+        self._defineOutputs(outputCoordinates=coordinates)
+        self._defineSourceRelation(source, coordinates)
+
+    # ----- what the steps share
+    def getPicksFolder(self) -> str:
+        """Folder of the corrected picks, with removed/ and ignored/."""
+        return self._getExtraPath(PICKS_FOLDER)
+
+    def _source(self) -> Any:
+        """Pointer to what is picked in."""
+        return self.inputMicrographs if self.inputCoordinates.get() is None else self.inputCoordinates
+
+    def _set(self) -> Any:
+        """SetOfMicrographs, None if there is no input yet."""
+        coordinates = self.inputCoordinates.get()
+        return self.inputMicrographs.get() if coordinates is None else coordinates.getMicrographs()
+
+    def _micrographsPointer(self) -> Any:
+        coordinates = self.inputCoordinates.get()
+        return self.inputMicrographs if coordinates is None else coordinates.getMicrographs(asPointer=True)
+
+    def _micrographs(self) -> List[Any]:
+        return [m.clone() for m in self._set()]
+
+    def _engineValues(self) -> Any:
+        micrographs, begins = self._set(), self.inputCoordinates.get() is not None
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            coordinates=self.getPicksFolder(),
+            start_from=self._getExtraPath(START_FOLDER) if begins and self.inputCoordinates.get().getSize() else None,
+        )
+
+    # ----- validation and information
+    def _validate(self) -> List[str]:
+        if self._set() is None:
+            return ["Choose the picks to correct, or the micrographs to pick in."]
+        return CryodlProtBase._validate(self)
+
+    def _checkInputs(self) -> List[str]:
+        micrographs = self._set()
+        if micrographs.isStreamOpen():
+            return ["The micrographs are still arriving. Wait until all are there."]
+        return checkMicrographs(micrographs) or checkDiameter(self.particleDiameter.get(), micrographs)
+
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        output = getattr(self, "outputCoordinates", None)
+        if output is None or not results:
+            return ["No coordinates yet. The window is on the screen of the machine that runs Scipion."]
+        counts, removed = results[-1].outputs.counts, results[-1].outputs.removed
+        return [
+            f"*{counted(output.getSize(), 'particle')}*",
+            f"By hand: {counted(sum(counts.values()), 'pick')} on {counted(len(counts), 'micrograph')}, "
+            f"{sum(removed.values())} of the picks to begin with removed.",
+        ]
+
+    def _methods(self) -> List[str]:
+        output = getattr(self, "outputCoordinates", None)
+        return [] if output is None else [f"{counted(output.getSize(), 'particle')} were picked or corrected by hand."]
+
+    def _citations(self) -> List[str]:
+        return ["cryodl"]

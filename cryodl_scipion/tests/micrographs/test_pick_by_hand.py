@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks that are made or corrected by hand, and what learns from them."""
+
+import os
+
+from ...convert.micrographs.coordinates import picksByMicrograph
+from ...convert.micrographs.picks import correctionsFolder
+from ...engine.cryodl import contract
+from ...protocols import CryodlProtAutoPick, CryodlProtPickByHand, CryodlProtTrainPicker
+from ...viewers.micrographs.picks_data import PicksData
+from ...viewers.micrographs.viewer_picks import correctPicks
+from ..picking import PickTest
+
+ADDED = [(20 * number, 30) for number in range(1, 6)]
+
+
+class TestCryodlPickByHand(PickTest):
+    def correct(self, picked, **values):
+        pointers = dict(inputCoordinates=(picked, "outputCoordinates"))
+        protocol = self.runProtocol(CryodlProtPickByHand, pointers, particleDiameter=120, **values)
+        self.assertEqual(protocol.getErrorMessage(), "")
+        return protocol
+
+    def test_corrected_picks_are_an_output_and_others_stay_as_they_were(self):
+        picked = self.pick()
+        before = picksByMicrograph(picked.outputCoordinates)
+        protocol = self.correct(picked)
+        after = picksByMicrograph(protocol.outputCoordinates)
+        self.assertEqual([p[:2] for p in after[1]], ADDED + [p[:2] for p in before[1][1:]])
+        self.assertEqual([p[:2] for p in after[2]], [p[:2] for p in before[2]])
+        self.assertAlmostEqual(after[2][0][2], before[2][0][2], 4, "scores stay")
+        self.assertEqual(protocol.outputCoordinates._cryodlDiameter.get(), 120)
+        self.assertIn("By hand", " ".join(protocol.summary()))
+        self.assertIn("picked or corrected by hand", " ".join(protocol.methods()))
+
+    def test_picks_can_begin_with_nothing_and_an_empty_form_says_what_is_missing(self):
+        protocol = self.makeProtocol(CryodlProtPickByHand, particleDiameter=120)
+        self.assertIn("Choose the picks to correct, or the micrographs", " ".join(protocol.validate()))
+        pointers = dict(inputMicrographs=(self.imported, "outputMicrographs"))
+        protocol = self.runProtocol(CryodlProtPickByHand, pointers, particleDiameter=120)
+        self.assertEqual([p[:2] for p in picksByMicrograph(protocol.outputCoordinates)[1]], ADDED)
+        protocol.particleDiameter.set(None)
+        self.assertIn("Particle diameter", " ".join(protocol.validate()))
+
+    def test_training_takes_the_corrections_as_they_are(self):
+        corrected = self.correct(self.pick())
+        pointers = dict(inputCoordinates=(corrected, "outputCoordinates"))
+        protocol = self.makeProtocol(CryodlProtTrainPicker, pointers, particleDiameter=120, useGpu=False)
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn("Start from shipped model", " ".join(protocol.warnings()))
+        values = protocol._engineValues()
+        self.assertEqual(values["coordinates"], corrected._getExtraPath("picks"))
+        protocol.shippedModel.set("general")
+        self.assertEqual(protocol.warnings() + protocol.validate(), [])
+        self.assertEqual(os.path.basename(protocol._engineValues()["start_from"]), "general")
+        protocol.shippedModel.set("nonsense")
+        self.assertIn("'nonsense', which there is not", " ".join(protocol.validate()))
+        self.proj.launchProtocol(corrected, wait=True)  # continued: the window opens again
+        self.assertEqual(correctionsFolder(corrected.outputCoordinates), corrected._getExtraPath("picks"))
+
+    def test_auto_pick_takes_corrections_of_its_own_micrographs_alone(self):
+        picked = self.pick()
+        corrected = self.correct(picked)
+        pointers = dict(
+            inputMicrographs=(self.imported, "outputMicrographs"), correctedCoordinates=(corrected, "outputCoordinates")
+        )
+        protocol = self.makeProtocol(CryodlProtAutoPick, pointers, particleDiameter=120, useGpu=False)
+        self.assertEqual(protocol.validate(), [])
+        self.assertEqual(protocol._engineValues()["corrections"], corrected._getExtraPath("picks"))
+        protocol.correctedCoordinates.set(picked)
+        self.assertIn("have no corrections", " ".join(protocol.validate()))
+
+    def test_the_window_of_picks_starts_the_corrections_in_the_project(self):
+        picked = self.pick()
+        data = PicksData.ofSet(picked.outputCoordinates)
+        self.proj.getRunsGraph(refresh=True)
+        said = correctPicks(self.proj, picked, "outputCoordinates", data)
+        self.assertIn("A window to correct them opens", said)
+        made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
+        self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
+        self.assertEqual(made.particleDiameter.get(), 120)
+        self.assertEqual(contract.check(made._config(**made._engineValues())), [])

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine's docstrings must say beyond ruff's rules; CONTRIBUTING.md has the rule in words.
+
+python scripts/check_docstrings.py    lists what is missing, and exits 1 if anything is.
+"""
+
+import ast
+import re
+import sys
+import typing
+from pathlib import Path
+
+ENGINE = Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine" / "cryodl"
+SECTION = re.compile(r"^([A-Z][a-z]+)\n-+$", re.MULTILINE)
+ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.*)$", re.MULTILINE)
+SHAPE = re.compile(r"\([^()]*\)|of any shape|of the shape of|no axes")
+ARRAY = re.compile(r"\bnp\.ndarray\b|\btorch\.Tensor\b|^Tensor\b|^ArrayLike\b")
+CONTAINER = re.compile(r"typing\.(Callable|Mapping)\b|dict\b")
+Function = typing.Union[ast.FunctionDef, ast.AsyncFunctionDef]
+
+
+class Module:
+    """A module of the engine. name: with dots, from `cryodl` on."""
+
+    def __init__(self, path: Path) -> None:
+        parts = ("cryodl", *path.relative_to(ENGINE).with_suffix("").parts)
+        self.package = ".".join(parts[:-1])
+        self.name = self.package if parts[-1] == "__init__" else ".".join(parts)
+        self.path, self.tree = path, ast.parse(path.read_text(encoding="utf-8"))
+        self.defined = {n.name: n for n in self.tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        self.imported = {
+            alias.asname or alias.name: (self.source(node), alias.name)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+
+    @property
+    def floor(self) -> str:
+        """The wing or shared layer: the first folder below `cryodl`."""
+        return (self.name.split(".") + [""])[1]
+
+    def source(self, node: ast.ImportFrom) -> str:
+        """Name of the module that an import takes from."""
+        base = self.package.split(".")
+        base = base[: len(base) - node.level + 1] if node.level else []
+        return ".".join(base + ([node.module] if node.module else []))
+
+
+def defined_as(modules: typing.Dict[str, Module], module: str, name: str) -> typing.Optional[typing.Tuple[str, str]]:
+    """(module, name) of the definition behind an import, through packages that pass it on."""
+    if module not in modules:
+        return None
+    if name in modules[module].defined:
+        return module, name
+    found = modules[module].imported.get(name)
+    return defined_as(modules, *found) if found and found != (module, name) else None
+
+
+def public_surface(modules: typing.Dict[str, Module]) -> typing.Set[typing.Tuple[str, str]]:
+    """(module, name) of all that a wing or a shared layer imports from another one."""
+    uses = (
+        (user, defined_as(modules, *source))
+        for user in modules.values()
+        for source in user.imported.values()
+        if not source[1].startswith("_")
+    )
+    return {found for user, found in uses if found and modules[found[0]].floor != user.floor}
+
+
+def sections(docstring: str) -> typing.Dict[str, str]:
+    """{title: text} of a numpydoc docstring."""
+    parts = SECTION.split(docstring)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def arguments(function: Function) -> typing.Dict[str, str]:
+    """{name: annotation} of a function's arguments, without self and cls."""
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    stars = [(one, mark) for one, mark in ((given.vararg, "*"), (given.kwarg, "**")) if one]
+    named = {one.arg: one.annotation for one in every if one.arg not in ("self", "cls")}
+    named.update({mark + one.arg: one.annotation for one, mark in stars})
+    return {name: ast.unparse(node) if node else "" for name, node in named.items()}
+
+
+def raised(function: Function) -> typing.Set[str]:
+    """Names of the exceptions that a function's own body raises."""
+    calls = (n.exc for n in ast.walk(function) if isinstance(n, ast.Raise) and n.exc is not None)
+    names = (ast.unparse(c.func if isinstance(c, ast.Call) else c) for c in calls)
+    return {name for name in names if name.endswith(("Error", "Exception")) and name != "NotImplementedError"}
+
+
+def faults(function: Function) -> typing.Iterator[str]:
+    """Sentences about a function of the public surface."""
+    found = sections(ast.get_docstring(function) or "")
+    wanted = arguments(function)
+    entries = {n: words for names, words in ENTRY.findall(found.get("Parameters", "")) for n in names.split(", ")}
+    if list(entries) != list(wanted):
+        yield f"Parameters has {', '.join(entries) or 'nothing'}; the arguments are {', '.join(wanted)}"
+    for name, words in entries.items():
+        annotation = wanted.get(name, "")
+        if ARRAY.search(annotation) and not CONTAINER.match(annotation) and not SHAPE.search(words):
+            yield f"the shape of {name} is missing: `{name} : ndarray, (n, 2)`"
+        if re.fullmatch(r"float( \| None)?", annotation) and "," not in words:
+            yield f"the unit of {name} is missing: `{name} : float, Å`, or `float, no unit`"
+    returns = ast.unparse(function.returns) if function.returns else "None"
+    result = found.get("Returns") or found.get("Yields")
+    if returns not in ("None", "typing.NoReturn") and not result:
+        yield "Returns (or Yields) is missing"
+    if result and ARRAY.search(returns) and not SHAPE.search(result):
+        yield "Returns has no shape"
+    silent = sorted(name for name in raised(function) if name not in found.get("Raises", ""))
+    if silent:
+        yield f"Raises has no {', '.join(silent)}"
+
+
+def undocumented(modules: typing.Dict[str, Module]) -> typing.Iterator[typing.Tuple[Module, Function, str]]:
+    """Public methods without a docstring that override none that has one."""
+    for module in modules.values():
+        for node in module.defined.values():
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and not setter(method):
+                        if not (ast.get_docstring(method) or documented(modules, module, node, method.name)):
+                            yield module, method, f"{node.name}.{method.name} has no docstring"
+
+
+def setter(method: ast.FunctionDef) -> bool:
+    return any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in method.decorator_list)
+
+
+def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.ClassDef, name: str) -> bool:
+    """Whether a base class documents a method; torch documents `forward`, and the class's docstring its shapes."""
+    if name == "forward":
+        return True
+    for base in owner.bases:
+        found = defined_as(modules, module.name, base.id) if isinstance(base, ast.Name) else None
+        if found:
+            parent, bearer = modules[found[0]], modules[found[0]].defined[found[1]]
+            own = [m for m in bearer.body if isinstance(m, ast.FunctionDef) and m.name == name]
+            if any(ast.get_docstring(m) for m in own):
+                return True
+            if isinstance(bearer, ast.ClassDef) and documented(modules, parent, bearer, name):
+                return True
+    return False
+
+
+def main() -> int:
+    modules = {module.name: module for module in map(Module, sorted(ENGINE.rglob("*.py")))}
+    found = list(undocumented(modules))
+    for name, thing in sorted(public_surface(modules)):
+        function = modules[name].defined[thing]
+        if isinstance(function, ast.FunctionDef):
+            found += [(modules[name], function, f"{thing}: {sentence}") for sentence in faults(function)]
+    for module, node, sentence in found:
+        print(f"{module.path.relative_to(ENGINE.parents[2])}:{node.lineno}: {sentence}")
+    print(f"{len(found)} faults of docstrings." if found else "Docstrings: no faults.")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
