@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 
 from cryodl.core.ctf import ctf_rfft
 from cryodl.io.star import read_tables
-from cryodl.micrographs.filaments.measure import Agreement, agreement
+from cryodl.micrographs.filaments.measure import TraceAgreement, agreement
 from cryodl.simulate.filament_scenes import crossings
 
 # file, diameter (Å), pixel size (Å/px)
@@ -61,7 +61,7 @@ def simulated(count: int) -> list:
         atoms = straight_filament(data_folder() / "structures" / file)
         for snr in SNRS:
             for stated in STATED if snr == 0.1 else (1.0,):
-                total, seconds = Agreement(), 0.0
+                total, seconds = TraceAgreement(), 0.0
                 with tempfile.TemporaryDirectory() as folder:
                     truths = [
                         write_micrograph(Path(folder), f"m{i}", atoms, diameter, pixel_size, snr, (len(name), i))
@@ -207,7 +207,7 @@ def _near(lines, distance):
     return distance_transform_edt(far) <= distance
 
 
-def judged(path, lines, width) -> Agreement:
+def judged(path, lines, width) -> TraceAgreement:
     """Agreement of the segments of a micrograph: joined along each filament, not across gaps."""
     (columns,) = read_tables(path).values()
     rows = np.array([columns[f"rln{c}"] for c in ("CoordinateY", "CoordinateX", "HelicalTubeID")], float).T

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Heterogeneity on simulated hinges, rigid molecules and noise: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
+"""Heterogeneity on simulated hinges and mixtures: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
 
-Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null; each by both methods on the same particles or
+Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy; each by both methods on the same particles or
 by those of --methods. Results that are in OUTPUT/results.json are not made again; a Markdown table is printed at the
 end. Structures are found in CRYODL_DATA/structures/complexes.
 """
@@ -28,7 +28,6 @@ COMPLEXES = {
 }
 LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
 HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count=3000, hinge_range=45.0)
-NULLS = ("rigid", "noise", "defocus", "astigmatism")
 OCCUPANCY = 3000  # particles of a set of which half lack a part
 
 
@@ -45,12 +44,6 @@ def occupancy(folder, method):
     """Rows of the sets of which half the particles lack a part."""
     for name in COMPLEXES:
         yield f"{method} occupancy {name} SNR 0.05", lambda name=name: _occupancy(folder, method, name)
-
-
-def null(folder, method, seeds=5):
-    """Rows of the sets without motion."""
-    for kind, seed in ((k, s) for k in NULLS for s in range(seeds)):
-        yield f"{method} null {kind} {seed}", lambda kind=kind, seed=seed: _null(folder, method, kind, seed)
 
 
 def simulated(folder, name, snr, count, seed=0, **options):
@@ -165,30 +158,6 @@ def _occupancy(folder, method, name):
     )
 
 
-def _null(folder, method, kind, seed):
-    path = simulated(folder, list(COMPLEXES)[seed % len(COMPLEXES)], 0.1, 1000, seed)
-    particles, changed = read_particles(path), path.with_name(f"{path.stem}_{kind}.star")
-    columns = {axis: np.array(particles.columns[f"rlnDefocus{axis}"], float) for axis in "UV"}
-    if kind == "noise":
-        import mrcfile
-
-        stack = changed.with_suffix(".mrcs")
-        noise = np.random.default_rng(seed).standard_normal((len(particles), particles.box, particles.box), np.float32)
-        with mrcfile.new(stack, overwrite=True) as mrc:
-            mrc.set_data(noise)
-        write_particles_star(str(changed), particles, stack=str(stack))
-    else:
-        mean = (columns["U"] + columns["V"]) / 2
-        columns = {
-            "rigid": columns,
-            "astigmatism": dict(U=mean, V=mean),
-            "defocus": {axis: v + 500 for axis, v in columns.items()},
-        }[kind]
-        write_particles_star(str(changed), particles, {f"rlnDefocus{axis}": v for axis, v in columns.items()})
-    made, _, seconds = fitted(changed, path.with_name(path.stem + "_map.mrc"), axes=0, latent=1, method=method)
-    return dict(p_value=made["p_value"], variability=made["variability"], cpu_seconds=seconds, count=1000)
-
-
 def table(results):
     """Markdown of {row: {figure: value}}."""
     names = ("count", "spearman", "auc", "shell_path", "shell_mean", "p_value", "variability", "cpu_seconds")
@@ -206,7 +175,7 @@ def main():
     """Run the sets that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
-    parser.add_argument("sets", nargs="*", default=["hinge", "occupancy", "null"])
+    parser.add_argument("sets", nargs="*", default=["hinge", "occupancy"])
     parser.add_argument("--methods", nargs="+", choices=LATENT_METHODS, default=LATENT_METHODS)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

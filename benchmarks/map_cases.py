@@ -22,7 +22,7 @@ MEASURES = ("fsc05", "unmasked", "times_mask", "q")
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A map and all that it is compared with. volume: maps.volume.Volume. resolution: Å, as stated. reference:
-    maps.measure.Reference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms."""
+    maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms."""
 
     volume: object
     resolution: float

@@ -69,7 +69,12 @@ NETWORKS: typing.Tuple[Network, ...] = (
     Network("segmenter", "unet2d", "tomograms.segmenters.unet", "UNet2D", "a small U-Net", ("Ronneberger2015",)),
     Network("segmenter", "unet3d", "tomograms.segmenters.unet3d", "UNet3D", "a small 3-D U-Net", ("Cicek2016",)),
     Network(
-        "segmenter", "eman2", "tomograms.segmenters.eman2", "EMAN2", "the network of EMAN2", ("Chen2017", "Tang2007")
+        "segmenter",
+        "eman2",
+        "tomograms.segmenters.eman2",
+        "EMAN2Segmenter",
+        "the network of EMAN2",
+        ("Chen2017", "Tang2007"),
     ),
     Network(
         "segmenter",
@@ -134,7 +139,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "tomogram_denoiser",
         "unet3d",
         "tomograms.denoisers.unet",
-        "UNet3D",
+        "DenoisingUNet3D",
         "a small 3-D U-Net that corrects a Wiener filter",
         ("Cicek2016",),
     ),

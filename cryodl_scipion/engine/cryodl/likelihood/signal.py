@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
+class SignalFit:
     """images = amplitude x CTF x projections + noise of variance about 1. error: standard error of the amplitude.
     ctf_state: as ParticleSet's; 'flipped' also where the file does not say it, but the images show it."""
 
@@ -32,7 +32,7 @@ class Fit:
 
 def fit_structure(
     particles: ParticleSet, projector: Projector, diameter_px: float | None = None, pixel_size: float | None = None
-) -> Fit:
+) -> SignalFit:
     """Fit of a structure's projections to particles with angles.
 
     Parameters
@@ -74,7 +74,7 @@ def fit_structure(
     return _fit(images, views * ctf, particles.ctf_state)
 
 
-def _fit(images: torch.Tensor, transforms: torch.Tensor, state: str) -> Fit:
+def _fit(images: torch.Tensor, transforms: torch.Tensor, state: str) -> SignalFit:
     """Least squares over all images at once, mean values left out. One image alone leaves the error unknown:
     infinite."""
     seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
@@ -84,7 +84,7 @@ def _fit(images: torch.Tensor, transforms: torch.Tensor, state: str) -> Fit:
     amplitude = match.sum() / total
     # the spread from image to image holds all that is wrong: noise, angles, differing strengths
     error = (match - amplitude * power).square().sum().sqrt() / total if len(images) > 1 else float("inf")
-    return Fit(float(amplitude), float(error), state)
+    return SignalFit(float(amplitude), float(error), state)
 
 
 SURE = 5.0  # standard errors

@@ -34,6 +34,8 @@ class Reconstruction:
 def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it.
 
+    Copies of one image, as an expansion by symmetry makes them, come into the same half.
+
     Parameters
     ----------
     particles : ParticleSet
@@ -51,7 +53,8 @@ def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
     """
     halves = particles.halves
     if halves is None:
-        halves = np.random.default_rng(seed).permutation(len(particles)) % 2 + 1
+        image = same_images(particles)
+        halves = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 + 1)[image]
     counts = [int((halves == half).sum()) for half in (1, 2)]
     if min(counts) == 0 or sum(counts) < len(halves):
         raise ValueError(
@@ -60,6 +63,23 @@ def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
             "to one. At least two particles are needed; without the column they are split at random."
         )
     return np.asarray(halves)
+
+
+def same_images(particles: ParticleSet) -> np.ndarray:
+    """Which particles are copies of one image.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+
+    Returns
+    -------
+    ndarray, (n,)
+        Number of each particle's image, from 0 in the order of the file; copies of one image have the same.
+    """
+    numbers: dict[tuple[str, int], int] = {}
+    pairs = zip(map(str, particles.files), np.asarray(particles.numbers).tolist())
+    return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
 
 
 def reconstruct(

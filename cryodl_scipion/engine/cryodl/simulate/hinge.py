@@ -11,17 +11,17 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 if typing.TYPE_CHECKING:
-    from .states import Model
+    from .states import AtomModel
 
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 
 
-def selected(model: Model, words: str, option: str) -> np.ndarray:
-    """(n,) bool: atoms of a states.Model that a selection names.
+def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
+    """(n,) bool: atoms of a states.AtomModel that a selection names.
 
     Parameters
     ----------
-    model : states.Model
+    model : states.AtomModel
     words : str
         Chains and ranges of residues, with commas or spaces: 'B', 'A:100-250', 'A:1-99,C'.
     option : str
@@ -54,12 +54,12 @@ def selected(model: Model, words: str, option: str) -> np.ndarray:
     return chosen
 
 
-def hinge_of(model: Model, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
+def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
     """A point on the hinge and its direction.
 
     Parameters
     ----------
-    model : states.Model
+    model : states.AtomModel
     domain : ndarray, (n,) bool
         Atoms that move.
     words : str or None

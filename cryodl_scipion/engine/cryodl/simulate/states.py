@@ -20,7 +20,7 @@ KEPT_BYTES = 0.25  # of the free memory, that the transforms of the states may t
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
+class AtomModel:
     """Atoms of a model as deposited. xyz: (n, 3) Å. weight: (n,) atomic number x occupancy. chain: (n,) names. residue:
     (n,) numbers."""
 
@@ -181,7 +181,7 @@ def _density(
     return fit_cube(density, config.box), diameter, [], coordinate
 
 
-def read_model(path: str) -> Model:
+def read_model(path: str) -> AtomModel:
     """Atoms of the first model of a file, as deposited (no assembly), without waters.
 
     Raises
@@ -207,4 +207,4 @@ def read_model(path: str) -> Model:
     if not len(values) or not values[:, 3].sum() > 0:
         raise ValueError(f"{path} holds no atoms.")
     chains = np.array([a.chain.name for a in found.all()])
-    return Model(str(path), values[:, :3], values[:, 3], chains, values[:, 4].astype(int))
+    return AtomModel(str(path), values[:, :3], values[:, 3], chains, values[:, 4].astype(int))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..core.projections import projection_memory
+from ..core.volumes import cube_crop
 from ..io.memory import available_memory
 from ..io.mrc import read_data, read_header
 from .solvent import molecule
@@ -205,6 +206,37 @@ def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
     check_memory(side, path, pixel_size)
     return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
+
+
+def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
+    """Values of a map as they are, resampled, its middle the cube's.
+
+    Parameters
+    ----------
+    path : Path or str
+    pixel_size : float, Å
+    box : int
+        Side of the cube, voxels.
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+        float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        The file is no map.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"Map {path} does not exist.")
+    data, voxels = _read_map(Path(path))
+    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
+    check_memory(side, path, pixel_size)
+    cube = torch.from_numpy(_resampled(data, voxels / pixel_size, side))
+    return cube_crop(cube[None], box)[0].numpy()
 
 
 def dark_notes(path: Path | str) -> list[str]:

@@ -341,7 +341,7 @@ def test_targets_at_local_resolution_are_more_blurred_where_atoms_are_flexible(t
 
 
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
-    from cryodl.maps.improvers.pairs import Pairs
+    from cryodl.maps.improvers.pairs import MapPairs
     from cryodl.maps.measures.density import model_density
     from cryodl.maps.measures.volume import write_volume
 
@@ -351,12 +351,12 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
         write_volume(tmp_path / f"{name}.mrc", model_density(atoms, grid, 1.2), grid)
     table = tmp_path / "pairs.csv"
     table.write_text("map,structure,resolution\na.mrc,a.pdb,4\nb.mrc,b.pdb,4.5\n")
-    pairs = Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    pairs = MapPairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
     assert len(pairs.training) == len(pairs.validation) == 1 and pairs.resolutions().tolist() == [4.0, 4.5]
     assert len(pairs.warnings) == 2 and all("lie outside" in sentence for sentence in pairs.warnings)
     table.write_text("map,structure\na.mrc,a.pdb\n")
     with pytest.raises(ValueError, match="no column resolution"):
-        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+        MapPairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
     for line, words in (
         ("a.mrc,a.pdb,nan", "line 2: the resolution is 'nan'"),
         ("a.mrc,a.pdb,-4", "'-4'; a number"),
@@ -365,10 +365,10 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     ):
         table.write_text(f"map,structure,resolution\n{line}\n")
         with pytest.raises(ValueError, match=words):
-            Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+            MapPairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
     table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
     with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
-        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+        MapPairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
 
 
 @pytest.mark.parametrize(

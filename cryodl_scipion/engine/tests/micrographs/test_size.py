@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.micrographs.pickers.size import Look, Size, find_size, ladder
+from cryodl.micrographs.pickers.size import ScaleCandidates, Size, find_size, ladder
 
 
 def _look(*kinds, seen=(0.6, 1.7), both_signs=False):
@@ -18,7 +18,7 @@ def _look(*kinds, seen=(0.6, 1.7), both_signs=False):
             near = seen[0] < diameter / size < seen[1]
             scores.append(np.full(number, 0.95 if near else 0.1))
             extents.append(size * rng.normal(1, 0.05, number) if near else diameter * rng.uniform(0.6, 1.7, number))
-        return Look(np.concatenate(scores), np.concatenate(extents), float(np.prod(image.shape)) * 4.0)
+        return ScaleCandidates(np.concatenate(scores), np.concatenate(extents), float(np.prod(image.shape)) * 4.0)
 
     return look
 

@@ -10,7 +10,7 @@ from classes2d_data import shape, turned
 
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.particles.classes2d.averages import filtered, rotated
-from cryodl.particles.classes2d.bank import FOLDS, Bank, centres_of
+from cryodl.particles.classes2d.bank import FOLDS, ClassBank, centres_of
 from cryodl.particles.classes2d.invariants import first_sorting, invariants
 from cryodl.particles.classes2d.matching import Detail, References, match
 from cryodl.particles.classes2d.polar import PolarGrid, ring_power, rotated_yx
@@ -89,7 +89,7 @@ def test_a_shift_turned_by_a_quarter_from_x_towards_y():
 
 
 def test_the_average_for_a_part_holds_none_of_its_particles():
-    bank, members = Bank(GRID, 1, torch.device("cpu")), coefficients(shape(0), shape(1))
+    bank, members = ClassBank(GRID, 1, torch.device("cpu")), coefficients(shape(0), shape(1))
     for fold, member in zip((0, 1), members):
         bank.add(fold, torch.tensor([0]), member[None], torch.ones(1, 12))
     without = bank.averages(without=1)[0]

@@ -18,7 +18,7 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
 from cryodl.particles.heterogeneity.cube import Cube
 from cryodl.particles.heterogeneity.paths import path_weights, resized
-from cryodl.particles.heterogeneity.views import ERRORS, Views, as_complex, look
+from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, as_complex, look
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
 
@@ -62,7 +62,7 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
 
     def shown(step):
-        views = Views.of(particles)
+        views = ParticleViews.of(particles)
         views.move(rows, step)
         seen = look(coefficients, views, rows, cube, table, count)
         turns = views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
@@ -85,7 +85,7 @@ def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
     mixed = dataclasses.replace(particles, optics=np.array(optics, dtype=object)).subset(np.arange(20))
     coefficients = load_coefficients(mixed, 8, 20, "bright", tmp_path)
     assert np.allclose(coefficients.wavelength[:4], [0.01969, 0.02508, 0.01969, 0.02508], atol=1e-5)
-    views, cube, rows, count = Views.of(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
+    views, cube, rows, count = ParticleViews.of(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
     volume = resized(mrcfile.read("p_map.mrc"), 20)
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
     views.move(rows, np.tile([0.0] * 6 + [0.3, 0, 0], (20, 1)))

@@ -13,7 +13,7 @@ from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.core.calibration import expected_calibration_error
 from cryodl.tomograms.evaluation import measure
-from cryodl.tomograms.evaluation.pairs import Pair
+from cryodl.tomograms.evaluation.pairs import LabelledPair
 
 
 def evaluate(folder, *more, output="out"):
@@ -76,7 +76,7 @@ def test_a_plane_that_is_shifted_has_its_shift_as_boundary_error(tmp_path, axis,
     truth[tuple(slice(8, 10) if a == axis else slice(None) for a in range(3))] = True
     found = np.roll(truth, shift, axis)
     write(tmp_path, found.astype(np.int8), truth.astype(np.int8))
-    pair = Pair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
+    pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     figures = measure.measure(pair)[0][1].figures(8.0)
     # of two layers 5 px on, the nearest pairs are 4 and 5 px apart
     assert figures["boundary_error"] == pytest.approx(8 * {0: 0, 1: 0.5, 5: 4.5}[shift])
@@ -97,7 +97,7 @@ def test_distances_are_those_of_distance_transforms_however_the_volume_is_cut(tm
     write(tmp_path, found.astype(np.int8), truth.astype(np.int8))
     edges = [m & ~binary_erosion(m, border_value=1) for m in (found, truth)]
     wanted = np.concatenate([distance_transform_edt(~edges[1])[edges[0]], distance_transform_edt(~edges[0])[edges[1]]])
-    pair = Pair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
+    pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     for side in (64, 10):
         monkeypatch.setattr(measure, "SIDE", side)
         figures = measure.measure(pair)[0][1].figures(1.0)

@@ -22,7 +22,7 @@ from cryodl.tomograms.subtomograms.similarity import embedded, similarities
 
 
 def turned_back(path):
-    """Set and Observed subtomograms in the structure's frame."""
+    """Set and ObservedSubtomograms in the structure's frame."""
     one = read_subtomograms(path)
     frame = frame_of(one, 150.0, 40.0)
     return one, aligned(one, slice(None), frame, one.angles, one.shifts_zyx)
@@ -68,14 +68,14 @@ def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
 
 def test_components_are_found_though_half_of_the_values_is_missing():
     from cryodl.core.ball import HalfBall
-    from cryodl.tomograms.subtomograms.observed import Observed
+    from cryodl.tomograms.subtomograms.observed import ObservedSubtomograms
 
     generator = torch.Generator().manual_seed(0)
     ball = HalfBall(16, 4)
     axis, places = torch.randn(len(ball), generator=generator), torch.randn(40, generator=generator)
     values = torch.complex(places[:, None] * axis, torch.zeros(40, len(ball)))
     weights = (torch.rand(values.shape, generator=generator) > 0.5).float()
-    found = principal_components(Observed(values * weights, weights, ball), 2)
+    found = principal_components(ObservedSubtomograms(values * weights, weights, ball), 2)
     assert abs(float(torch.corrcoef(torch.stack([found[:, 0], places]))[0, 1])) > 0.99
 
 

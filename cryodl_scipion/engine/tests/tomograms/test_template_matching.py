@@ -18,7 +18,7 @@ from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
 from cryodl.tomograms.templates.chance import block_maxima, fit_chance
-from cryodl.tomograms.templates.correlate import Tile, transform_of
+from cryodl.tomograms.templates.correlate import SearchTile, transform_of
 from cryodl.tomograms.templates.filters import Filters, ring_power
 from cryodl.tomograms.templates.search import tiling
 from cryodl.tomograms.templates.template import orientations, sphere
@@ -49,7 +49,7 @@ def test_the_coefficient_is_that_of_numpy_at_every_place():
     volume = torch.from_numpy(rng.standard_normal((18, 20, 24)).astype(np.float32))
     mask = sphere(8, 2.0)
     filters = Filters(None, 4.0, 1.0, (-90.0, 90.0))
-    tile = Tile(volume, filters, mask, 1e-6)
+    tile = SearchTile(volume, filters, mask, 1e-6)
     kernel = torch.from_numpy(rng.standard_normal((8, 8, 8)).astype(np.float32))
     kernel = kernel - (kernel * mask).sum() / mask.sum()
     unit = kernel * mask / (kernel.square() * mask).sum().sqrt()

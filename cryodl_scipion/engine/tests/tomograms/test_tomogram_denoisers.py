@@ -16,7 +16,7 @@ from cryodl.tomograms.denoisers.controls import control_figures
 from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, turned
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
 from cryodl.tomograms.denoisers.spectra import BINS, on_grid, scale_of_halves
-from cryodl.tomograms.denoisers.unet import UNet3D
+from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64
 
@@ -104,7 +104,7 @@ def test_folding_is_undone_and_keeps_neighbours_together():
 def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
     signal = soft(4, 72)[:40, :, :60]
     path = write_mrc(str(tmp_path / "t.mrc"), (signal + noise(9, 72)[:40, :, :60]).numpy())
-    method = UNet3D()
+    method = DenoisingUNet3D()
     torch.manual_seed(1)
     network = method.build()
     torch.nn.init.normal_(network.head.weight, std=0.01)
@@ -126,7 +126,7 @@ def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
 
 
 def test_a_large_tomogram_is_cut_into_tiles_of_the_memory():
-    spans = plan((512, 2048, 2048), 25e6, UNet3D())
+    spans = plan((512, 2048, 2048), 25e6, DenoisingUNet3D())
     tile = np.prod([max(b - a for a, b, _, _ in axis) for axis in spans])
     computed = np.prod([sum(b - a for a, b, _, _ in axis) for axis in spans])
     assert tile <= 25e6 and computed < 1.6 * 512 * 2048 * 2048

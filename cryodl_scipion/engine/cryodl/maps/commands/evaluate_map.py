@@ -15,7 +15,7 @@ from ...contract import EvaluateMapConfig, Result, half_map_resolutions, half_ma
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..measures.measure import Reference
+    from ..measures.measure import MapReference
     from ..measures.volume import Volume
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
@@ -112,7 +112,7 @@ def evaluate(
 def _halves(
     config: EvaluateMapConfig,
     volume: Volume,
-    reference: Reference,
+    reference: MapReference,
     details: dict[str, typing.Any],
     device: torch.device,
 ) -> tuple[dict[str, typing.Any], list[str]]:

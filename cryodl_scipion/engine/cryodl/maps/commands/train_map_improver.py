@@ -14,7 +14,7 @@ from ...contract import Result, TrainMapImproverConfig
 
 if typing.TYPE_CHECKING:
     from ..improvers.method import ImproverMethod
-    from ..improvers.pairs import Pairs
+    from ..improvers.pairs import MapPairs
     from ..improvers.train import ImproverTask
 
 
@@ -31,7 +31,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     from ...learning.run_training import check_output, finish, fit_task, working_folder
     from ..improvers import improver_method
     from ..improvers.card import card_warnings, model_card
-    from ..improvers.pairs import FOLDER, Pairs
+    from ..improvers.pairs import FOLDER, MapPairs
 
     check_output(config.output)
     method = improver_method(config.network)
@@ -45,7 +45,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     accelerator = accelerator_for(device)
     with accelerator.main_process_first():  # it makes the pairs, the others find them
         folder = working_folder(config)
-        pairs = Pairs(folder, config, method.lowest)
+        pairs = MapPairs(folder, config, method.lowest)
     if not accelerator.is_main_process:
         fit_task(_task(config, method, pairs), config, folder, device)
         accelerator.wait_for_everyone()
@@ -84,7 +84,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     )
 
 
-def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: Pairs) -> ImproverTask:
+def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs) -> ImproverTask:
     """ImproverTask with a new network, or with that of --start-from. Every process begins with the same weights."""
     import torch
 

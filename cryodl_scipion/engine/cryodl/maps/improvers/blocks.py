@@ -78,7 +78,7 @@ class VolumeSwinConvBlock(SwinConvBlock):
         return x * (keep / (1 - self.drop)).to(x.dtype)
 
 
-class SwinConvUNet(nn.Module):
+class VolumeSwinConvUNet(nn.Module):
     """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window.
 
     dim: channels of the finest level; they double at each of three strided convolutions. blocks: numbers of them in a

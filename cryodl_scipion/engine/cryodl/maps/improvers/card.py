@@ -13,14 +13,14 @@ from ...contract import TrainMapImproverConfig
 
 if typing.TYPE_CHECKING:
     from ...learning.training import FitReport
-    from .pairs import Pairs
+    from .pairs import MapPairs
     from .train import ImproverTask
 
 POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
 
 
 def model_card(
-    config: TrainMapImproverConfig, pairs: Pairs, task: ImproverTask, report: FitReport, device: str, seconds: float
+    config: TrainMapImproverConfig, pairs: MapPairs, task: ImproverTask, report: FitReport, device: str, seconds: float
 ) -> dict[str, typing.Any]:
     """The model card: all that improving and a reader need to know. task: ImproverTask after training. report:
     FitReport."""

@@ -3,7 +3,7 @@
 
 import torch
 
-from .blocks import SwinConvUNet
+from .blocks import VolumeSwinConvUNet
 
 FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
 
@@ -17,7 +17,7 @@ class ImproverMethod:
     learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
     lowest = 0.0
 
-    def build(self, attention: bool = True) -> SwinConvUNet:
+    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
         """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48)."""
         raise NotImplementedError
 
@@ -25,7 +25,7 @@ class ImproverMethod:
         """Training steps where the user asks for none."""
         raise NotImplementedError
 
-    def optimizer(self, network: SwinConvUNet) -> torch.optim.Optimizer:
+    def optimizer(self, network: VolumeSwinConvUNet) -> torch.optim.Optimizer:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
@@ -41,8 +41,8 @@ class Fast(ImproverMethod):
     learning_rate = 2e-3
     lowest = -0.5
 
-    def build(self, attention: bool = True) -> SwinConvUNet:
-        return SwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
+    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
+        return VolumeSwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
 
     def usual_steps(self) -> int:
         return 6000
@@ -54,8 +54,8 @@ class Published(ImproverMethod):
     name = "swinconv"
     learning_rate = 5e-4
 
-    def build(self, attention: bool = True) -> SwinConvUNet:
-        return SwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
+    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
+        return VolumeSwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
 
     def usual_steps(self) -> int:
         return 60000

@@ -20,7 +20,7 @@ from .simulated import real_pair, simulated_pair
 
 if typing.TYPE_CHECKING:
     from .boxes import Box
-    from .simulated import Pair
+    from .simulated import MapPair
 
 Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and atoms
 FOLDER = "pairs"
@@ -29,12 +29,12 @@ COARSEST = 100.0  # Å; a resolution beyond it is a mistake
 CHECKED = 64  # boxes that validation looks at, at most
 
 
-class Pairs:
+class MapPairs:
     """Pairs in files, split into training and validation by molecule.
 
     folder: the run's working folder; pairs that are there from a stopped run are not made again. config:
     TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms
-    as in Pair).
+    as in MapPair).
     """
 
     def __init__(
@@ -213,7 +213,7 @@ def _resolution(text: str | None, where: str) -> float:
 
 def _real(
     row: typing.Mapping[str, typing.Any], config: TrainMapImproverConfig, lowest: float
-) -> tuple[Pair, list[str]]:
+) -> tuple[MapPair, list[str]]:
     """Pair of a row, after a look whether map and model belong together, and sentences about them."""
     from ..measures.atoms import check_overlap, read_atoms
     from ..measures.measure import reference_for

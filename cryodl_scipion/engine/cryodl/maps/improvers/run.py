@@ -17,7 +17,7 @@ from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
 
 if typing.TYPE_CHECKING:
     from ..measures.volume import Volume
-    from .blocks import SwinConvUNet
+    from .blocks import VolumeSwinConvUNet
 
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}
@@ -26,7 +26,7 @@ OVERLAP = 27  # px; odd, so that the boxes lie on all phases of the network's st
 
 def load_network(
     card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
-) -> SwinConvUNet:
+) -> VolumeSwinConvUNet:
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
     network = method_of("map_improver", card["network"]).build(card.get("attention", True))
     try:
@@ -49,7 +49,9 @@ def load_improver(name_or_folder: str, device: torch.device) -> Improver:
 class Improver:
     """A trained network, ready on a device. card: the model's card. network: of its method."""
 
-    def __init__(self, card: typing.Mapping[str, typing.Any], network: SwinConvUNet, device: torch.device) -> None:
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], network: VolumeSwinConvUNet, device: torch.device
+    ) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("map_improver", card["network"])
         self.network = in_memory_format(network.to(device), torch.channels_last_3d).eval()

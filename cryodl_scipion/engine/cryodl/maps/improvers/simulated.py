@@ -26,7 +26,7 @@ COARSEST = 1.9  # of the grid: pixel size of maps that it still makes sense to i
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class MapPair:
     """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. atoms: (n, 3) float32, their zyx
     voxels. name: of the molecule. resolution: Å."""
 
@@ -51,7 +51,7 @@ def target_for(atoms: Atoms, grid: Volume, resolution: float, b_factors: np.ndar
     return density / map_scale(density)
 
 
-def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng: np.random.Generator) -> Pair:
+def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng: np.random.Generator) -> MapPair:
     """A Pair of a random part of a molecule, at a random orientation, pixel size and resolution, with random faults.
 
     config: TrainMapImproverConfig. lowest: of the method.
@@ -72,7 +72,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     target = target_for(
         atoms, fine, config.target_resolution or resolution, maps.b_factors if config.local_resolution else None
     )
-    return Pair(
+    return MapPair(
         scaled(data, map_scale(data), lowest).astype(np.float16),
         np.clip(target, 0, None).astype(np.float16),
         fine.places(atoms.xyz).astype(np.float32),
@@ -81,14 +81,16 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     )
 
 
-def real_pair(volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float) -> Pair:
+def real_pair(
+    volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float
+) -> MapPair:
     """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.grid)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
     known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
     b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
-    return Pair(
+    return MapPair(
         scaled(data, map_scale(data), lowest).astype(np.float16),
         target.astype(np.float16),
         fine.places(atoms.xyz).astype(np.float32),

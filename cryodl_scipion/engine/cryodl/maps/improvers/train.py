@@ -15,9 +15,9 @@ from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 
 if typing.TYPE_CHECKING:
-    from .blocks import SwinConvUNet
+    from .blocks import VolumeSwinConvUNet
     from .method import ImproverMethod
-    from .pairs import Pairs
+    from .pairs import MapPairs
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
@@ -33,8 +33,8 @@ class ImproverTask(Task):
     def __init__(
         self,
         method: ImproverMethod,
-        network: SwinConvUNet,
-        pairs: Pairs,
+        network: VolumeSwinConvUNet,
+        pairs: MapPairs,
         ssim: float,
         shells: float,
         atoms: float,

@@ -23,7 +23,7 @@ COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
+class MapReference:
     """What maps on one grid are compared with. atoms: maps.atoms.Atoms. density: of the model. mask: (z, y, x), 0 to 1.
     inside: (n,) bool, atoms inside of the grid."""
 
@@ -33,7 +33,9 @@ class Reference:
     inside: np.ndarray
 
 
-def reference_for(volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, mask_radius: float = 4.0) -> Reference:
+def reference_for(
+    volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, mask_radius: float = 4.0
+) -> MapReference:
     """Reference on the grid of a Volume. mask: (z, y, x) array, or None for a soft one around the atoms (Å)."""
     width = max(WIDTH, COARSEST * float(volume.voxels_zyx.max()))
     density = model_density(atoms, volume, width)
@@ -41,10 +43,10 @@ def reference_for(volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, 
         mask = soft_mask(atoms.xyz, volume, mask_radius)
     places = volume.places(atoms.xyz)
     inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
-    return Reference(atoms, density, mask, np.asarray(inside))
+    return MapReference(atoms, density, mask, np.asarray(inside))
 
 
-def measure_map(volume: Volume, reference: Reference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
+def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Figures of one map against its model, and their details.
 
     Returns (figures, details). figures: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same

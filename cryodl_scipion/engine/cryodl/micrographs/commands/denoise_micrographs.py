@@ -42,7 +42,7 @@ LABEL = "cryodl: denoised, for looking and picking; not for extraction"
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class MicrographSource:
     """One micrograph to denoise. paths: its file, or those of the averages of even and odd frames."""
 
     name: str
@@ -87,12 +87,12 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _sources(config: DenoiseMicrographsConfig) -> list[Source]:
+def _sources(config: DenoiseMicrographsConfig) -> list[MicrographSource]:
     """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
     paths = expand_paths(config.micrographs)
     named = name_micrographs(paths, config.names)
     if not config.even:
-        return [Source(name, str(path), (str(path),)) for name, path in named]
+        return [MicrographSource(name, str(path), (str(path),)) for name, path in named]
     even, odd = expand_paths(config.even), expand_paths(config.odd)
     if not len(even) == len(odd) == len(paths):
         raise ValueError(
@@ -100,10 +100,10 @@ def _sources(config: DenoiseMicrographsConfig) -> list[Source]:
             f"(--even) and {len(odd)} of odd ones (--odd). Give one of each for every micrograph, in the "
             "same order."
         )
-    return [Source(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
+    return [MicrographSource(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
 
 
-def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Source], folder: Path) -> Path:
+def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[MicrographSource], folder: Path) -> Path:
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
@@ -136,7 +136,7 @@ def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typ
         raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
 
 
-def _is_denoised(source: Source, target: Path) -> bool:
+def _is_denoised(source: MicrographSource, target: Path) -> bool:
     """Whether the output is of the inputs as they are now. Outputs of earlier versions do not tell."""
     if not target.exists():
         return False
@@ -164,7 +164,7 @@ def _model_warnings(card: typing.Mapping[str, typing.Any], pixel_size: float) ->
 
 
 def _denoise(
-    todo: typing.Sequence[Source],
+    todo: typing.Sequence[MicrographSource],
     config: DenoiseMicrographsConfig,
     model: str | os.PathLike[str],
     target: typing.Callable[[str], Path],

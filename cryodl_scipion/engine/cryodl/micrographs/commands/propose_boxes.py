@@ -88,7 +88,8 @@ def _prepare(
     from ..pickers.label_checks import judge_contrast, label_signal
     from ..pickers.labels import load_labelled
 
-    scale, images, skipped = _Scale(WORKING_DIAMETER), list[LabelledImage](), list[Skipped]()
+    scale, skipped = _Scale(WORKING_DIAMETER), list[Skipped]()
+    images: list[LabelledImage] = []
     for item in items:
         try:
             images.append(load_labelled(item, scale, config.pixel_size, config.particle_diameter, "boxes"))

@@ -15,7 +15,7 @@ _START = 0.15  # where the background's falling terms begin, in bands
 
 
 @dataclasses.dataclass(frozen=True)
-class Cells:
+class SpectrumCells:
     """A power spectrum in cells of direction and frequency, divided by its smooth background.
 
     Parameters
@@ -42,7 +42,7 @@ class Cells:
     tile: float
 
 
-def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: float, highest: float) -> Cells:
+def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: float, highest: float) -> SpectrumCells:
     """The part of a spectrum that is fitted.
 
     Parameters
@@ -91,7 +91,9 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     squared = np.where(weights > 0, squares / filled, frequency**2)
     background = smooth_background(sums.sum(0) / np.maximum(weights.sum(0), 1), weights.sum(0))
     values = np.where(weights > 0, sums / filled / background - 1, 0)
-    return Cells(values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile)
+    return SpectrumCells(
+        values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile
+    )
 
 
 def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from .cells import spectrum_cells
 from .model import Microscope
 from .quality import Profile, fit_resolution, phase_averaged
 from .rings import Rings
-from .search import Found, SearchRange, find_rings
+from .search import FoundRings, SearchRange, find_rings
 from .spectrum import mean_spectrum
 
 FINEST = 3.0  # Å: beyond this rings are not looked for
@@ -160,7 +160,7 @@ def least_defocus(microscope: Microscope, pixel_size: float, highest_resolution:
     return _LEAST_RINGS / (microscope.wavelength * highest**2)
 
 
-def _fit(found: Found, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
+def _fit(found: FoundRings, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
     half = float(np.hypot(*found.astigmatism))
     angle = float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180)
     return CtfFit(

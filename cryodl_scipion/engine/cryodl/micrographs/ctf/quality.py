@@ -7,9 +7,9 @@ import dataclasses
 
 import numpy as np
 
-from .cells import Cells
+from .cells import SpectrumCells
 from .model import Microscope, defocus_at, window_loss
-from .search import Found
+from .search import FoundRings
 
 _RINGS = 3  # judged together
 _LEAST = 3.0  # standard deviations of the noise that they must stand out
@@ -43,14 +43,14 @@ class Profile:
     noise: float
 
 
-def phase_averaged(cells: Cells, microscope: Microscope, found: Found) -> Profile:
+def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRings) -> Profile:
     """The spectrum averaged over places of equal phase, which astigmatism does not blur.
 
     Parameters
     ----------
-    cells : Cells
+    cells : SpectrumCells
     microscope : Microscope
-    found : Found
+    found : FoundRings
 
     Returns
     -------

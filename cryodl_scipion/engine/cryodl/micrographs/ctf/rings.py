@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from .cells import Cells, background_terms
+from .cells import SpectrumCells, background_terms
 from .model import Microscope, defocus_at, window_loss
 
 FALLS = (0.0, 30.0, 100.0, 300.0)  # Å^2: how fast rings become weaker with the squared frequency
@@ -14,11 +14,11 @@ class Rings:
 
     Parameters
     ----------
-    cells : Cells
+    cells : SpectrumCells
     microscope : Microscope
     """
 
-    def __init__(self, cells: Cells, microscope: Microscope) -> None:
+    def __init__(self, cells: SpectrumCells, microscope: Microscope) -> None:
         self.cells, self.microscope = cells, microscope
         self._root = np.sqrt(cells.weights)
         terms = background_terms(cells.values.shape[1])

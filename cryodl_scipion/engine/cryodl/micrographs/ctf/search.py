@@ -37,7 +37,7 @@ class SearchRange:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class FoundRings:
     """The best rings.
 
     Parameters
@@ -64,7 +64,7 @@ class Found:
     rival: float = 0.0
 
 
-def find_rings(rings: Rings, limits: SearchRange) -> Found:
+def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
     """The rings that explain most of the spectrum, among all within the limits.
 
     Parameters
@@ -89,7 +89,7 @@ def find_rings(rings: Rings, limits: SearchRange) -> Found:
 
 
 def _rival(
-    rings: Rings, grid: np.ndarray, limits: SearchRange, table: tuple[np.ndarray, np.ndarray], found: Found
+    rings: Rings, grid: np.ndarray, limits: SearchRange, table: tuple[np.ndarray, np.ndarray], found: FoundRings
 ) -> float:
     """Strength of the best rings at another local maximum, at least a ring away at the highest frequency."""
     step = grid[1] - grid[0]
@@ -124,7 +124,7 @@ def _best_on_grid(
     table: tuple[np.ndarray, np.ndarray],
     phase_shift: float,
     fall: float,
-) -> Found:
+) -> FoundRings:
     """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
     inside = _inside(grid, limits)
@@ -136,7 +136,7 @@ def _best_on_grid(
             score = _scores(table, inside, shift) / rings.noise
             place = int(score.argmax())
             value = float(score[place]) - _unlikely(astigmatism, float(score[place]))
-            found = Found(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place]))
+            found = FoundRings(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place]))
             tried.append((value, found))
     return max(tried, key=lambda one: one[0])[1]
 
@@ -160,7 +160,7 @@ def _unlikely(astigmatism: np.ndarray, strength: float) -> float:
     return 0.5 * (2 * np.hypot(*astigmatism) / _ASTIGMATISM) ** 2 / max(strength, 1.0)
 
 
-def _refined(rings: Rings, found: Found, limits: SearchRange) -> Found:
+def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings:
     """The nearest best rings, by the simplex method."""
     scale = 20.0 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)) / 10
 
@@ -181,4 +181,4 @@ def _refined(rings: Rings, found: Found, limits: SearchRange) -> Found:
     shift = float(values[3] % np.pi) if limits.phase_shift else 0.0
     astigmatism = values[1:3] * scale
     strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)
-    return Found(float(values[0] * scale), astigmatism, shift, found.fall, strength)
+    return FoundRings(float(values[0] * scale), astigmatism, shift, found.fall, strength)

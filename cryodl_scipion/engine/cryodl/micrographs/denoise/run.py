@@ -24,7 +24,7 @@ from .train import RATE, MicrographTask
 from .views import cut, make_views
 
 if typing.TYPE_CHECKING:
-    from .views import Views
+    from .views import WienerViews
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
@@ -92,8 +92,8 @@ def load_views(
     config: DenoiseMicrographsConfig,
     resolution: float,
     method: str,
-) -> tuple[list[str], list[Views]]:
-    """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
+) -> tuple[list[str], list[WienerViews]]:
+    """Names and WienerViews of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
     factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
     wanted = min(config.training_micrographs, len(sources))
     for index in spread_first(range(len(sources)), wanted):
@@ -127,8 +127,8 @@ def read_images(paths: typing.Sequence[str]) -> list[np.ndarray]:
     return images
 
 
-def cut_down(views: Views, pixels: int, rng: np.random.Generator) -> Views:
-    """The Views, or those of a random square with no more than so many pixels in all."""
+def cut_down(views: WienerViews, pixels: int, rng: np.random.Generator) -> WienerViews:
+    """The WienerViews, or those of a random square with no more than so many pixels in all."""
     height, width = views.images.shape[1:]
     side = int((pixels / (2 * len(views.images))) ** 0.5)
     if side >= max(height, width):
@@ -139,7 +139,7 @@ def cut_down(views: Views, pixels: int, rng: np.random.Generator) -> Views:
     return dataclasses.replace(part, **whole)  # the rest is let go
 
 
-def split_rows(views: typing.Sequence[Views]) -> tuple[list[Views], list[Views]]:
+def split_rows(views: typing.Sequence[WienerViews]) -> tuple[list[WienerViews], list[WienerViews]]:
     """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
     cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
     return (

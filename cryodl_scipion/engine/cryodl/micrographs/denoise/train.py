@@ -21,7 +21,7 @@ from .spectra import on_grid, plane_mean
 from .views import cut, pair
 
 if typing.TYPE_CHECKING:
-    from .views import Views
+    from .views import WienerViews
 
 CROP = 128  # working px
 BATCH = 8
@@ -30,13 +30,13 @@ VALIDATION_BATCHES = 4
 
 
 class MicrographTask(Task):
-    """A network on Views of micrographs. training, validation: lists of Views.
+    """A network on WienerViews of micrographs. training, validation: lists of Views.
 
     The figure is the correlation of the network's answers with the views that it did not see.
     """
 
     def __init__(
-        self, training: typing.Sequence[Views], validation: typing.Sequence[Views], device: torch.device
+        self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
         network = in_memory_format(MicrographUNet(), torch.channels_last)
@@ -77,7 +77,7 @@ class MicrographTask(Task):
             "wiener_correlation": _correlation(wiener, hidden),
         }
 
-    def _draw(self, parts: typing.Sequence[Views], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
+    def _draw(self, parts: typing.Sequence[WienerViews], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
         """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener
         filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops
         1."""

@@ -29,7 +29,7 @@ SEED = 1  # of the noise that is added to see a micrograph; any will do, one mak
 
 
 @dataclasses.dataclass(frozen=True)
-class Views:
+class WienerViews:
     """images: (1 or 2, h, w), noise 1: a micrograph, or its even and odd halves. wiener: the same after the Wiener
     filter of one view, the best radial filter there is, and in units of its own strength. gain: that filter, (BINS,).
     strength: of the filtered views, in units of their noise. mask: (h, w), WorkingImage's."""
@@ -41,7 +41,7 @@ class Views:
     mask: torch.Tensor
 
 
-def make_views(working: typing.Sequence[WorkingImage]) -> Views:
+def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
     """Views of the WorkingImages of one micrograph: one, or even and odd."""
     images, mask = torch.stack([w.image for w in working]), working[0].mask
     if len(images) == 2:
@@ -54,11 +54,11 @@ def make_views(working: typing.Sequence[WorkingImage]) -> Views:
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
     if len(images) == 1:
         images = images / 2**0.5
-    return Views(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength, mask)
+    return WienerViews(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength, mask)
 
 
-def cut(views: Views, rows: slice, columns: slice) -> Views:
-    """The Views of a part. rows, columns: slices."""
+def cut(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
+    """The WienerViews of a part. rows, columns: slices."""
     return dataclasses.replace(
         views,
         images=views.images[:, rows, columns],
@@ -67,7 +67,7 @@ def cut(views: Views, rows: slice, columns: slice) -> Views:
     )
 
 
-def pair(views: Views, generator: torch.Generator | None) -> torch.Tensor:
+def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
     """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for
     noise."""
     images, wiener = views.images, views.wiener
@@ -79,7 +79,7 @@ def pair(views: Views, generator: torch.Generator | None) -> torch.Tensor:
     return torch.stack([images, wiener], 1)
 
 
-def joined(answers: torch.Tensor, views: Views) -> torch.Tensor:
+def joined(answers: torch.Tensor, views: WienerViews) -> torch.Tensor:
     """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
     inputs.
 

@@ -10,7 +10,7 @@ MATCH = 0.25  # diameters between a traced place and the true centre line
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class TraceAgreement:
     """Lengths in px, by places one px apart, summed over micrographs.
 
     traced, right: of the traced lines, and of what lies within a quarter of the diameter of a true one. true, found: of
@@ -23,8 +23,8 @@ class Agreement:
     found: int = 0
     angles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-    def __add__(self, other: "Agreement") -> "Agreement":
-        return Agreement(
+    def __add__(self, other: "TraceAgreement") -> "TraceAgreement":
+        return TraceAgreement(
             self.traced + other.traced,
             self.right + other.right,
             self.true + other.true,
@@ -45,7 +45,7 @@ class Agreement:
         )
 
 
-def agreement(traces: list, lines: list, clear: list, width: float) -> Agreement:
+def agreement(traces: list, lines: list, clear: list, width: float) -> TraceAgreement:
     """Agreement of the traces of one micrograph.
 
     Parameters
@@ -66,16 +66,16 @@ def agreement(traces: list, lines: list, clear: list, width: float) -> Agreement
     places, other = _stack(mine), _stack(true)
     wanted = np.concatenate(known) if known else np.zeros(0, bool)
     if not len(other):
-        return Agreement(traced=len(places))
+        return TraceAgreement(traced=len(places))
     if not len(places):
-        return Agreement(true=int(wanted.sum()))
+        return TraceAgreement(true=int(wanted.sum()))
     distance, nearest = cKDTree(other).query(places)
     near = distance <= MATCH * width
     judged = ~(~wanted[nearest] & (distance <= width))
     back, _ = cKDTree(places).query(other)
     turn = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
     turn = np.minimum(turn, 180 - turn)[near & judged]
-    return Agreement(
+    return TraceAgreement(
         int(judged.sum()),
         int((near & judged).sum()),
         int(wanted.sum()),

@@ -8,7 +8,7 @@ import torch
 
 from ...core.devices import in_memory_format
 from ...learning.training import Task
-from .measure import Agreement, agreement
+from .measure import TraceAgreement, agreement
 from .predict import FilamentPicker
 
 SHORTEST = 3.0  # diameters
@@ -69,10 +69,10 @@ class FilamentTask(Task):
             "angle": figures["angle_mean"] or 0.0,
         }
 
-    def agreement(self, items: list, threshold: float) -> Agreement:
+    def agreement(self, items: list, threshold: float) -> TraceAgreement:
         """Agreement of the network's traces with the truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
-        total = Agreement()
+        total = TraceAgreement()
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
             seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]

@@ -14,7 +14,7 @@ from .adapt import adapt
 from .contrast import ContrastFound, compare_contrasts, scores_of_some
 from .pick_record import PickSettings, usual_contrast
 from .predict import Picker, working_factor
-from .size import SIDE, WHOLE, Look, Size, find_size
+from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 
 UNSURE = (
     "At no size do these micrographs show what looks surely like particles: they may be empty, all carbon, or of "
@@ -115,16 +115,18 @@ def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, 
 
 
 def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, contrast: str) -> Size | None:
-    def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> Look:
+    def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> ScaleCandidates:
         factor = working_factor(picker.method, settings.pixel_size, diameter)
         image = _middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
         try:
             prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
         except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
-            return Look(np.zeros(0), np.zeros(0), 1.0)
+            return ScaleCandidates(np.zeros(0), np.zeros(0), 1.0)
         _, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
-        return Look(scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2)
+        return ScaleCandidates(
+            scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2
+        )
 
     return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
 

@@ -65,7 +65,7 @@ class Size:
         return abs(math.log(self.diameter / stated)) > math.log(AGREES)
 
 
-class Look(typing.NamedTuple):
+class ScaleCandidates(typing.NamedTuple):
     """Candidates of one micrograph at one scale: calibrated scores (n,), widest extents (n,) in Å, and the share of a
     particle's own area of the area that was looked at, per Å^2."""
 
@@ -119,7 +119,9 @@ def find_size(
 
 
 def _filled(
-    look: typing.Callable[[np.ndarray, float, bool, bool], Look], images: typing.Sequence[np.ndarray], diameter: float
+    look: typing.Callable[[np.ndarray, float, bool, bool], ScaleCandidates],
+    images: typing.Sequence[np.ndarray],
+    diameter: float,
 ) -> float:
     """Share of the area, summed over images, that sure particles of a rung fill; 0 if the other sign shows nearly as
     many."""
@@ -150,7 +152,7 @@ def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
 
 
 def _from(
-    look: typing.Callable[[np.ndarray, float, bool, bool], Look],
+    look: typing.Callable[[np.ndarray, float, bool, bool], ScaleCandidates],
     images: typing.Sequence[np.ndarray],
     diameter: float,
     pixel_size: float,

@@ -15,7 +15,7 @@ from .averages import Averages, average_classes
 from .classify import Classification
 from .ranker import Ranker
 from .records import Records
-from .settings import Settings
+from .settings import ClassSettings
 
 PARTICLES, CLASSES, STACK = "particles.star", "classes.star", "classes.mrcs"
 SCORE, MARGIN, COUNT = "cryodlScore", "cryodlMargin", "cryodlParticles"
@@ -45,7 +45,7 @@ def finished(
     work: Classification,
     particles: ParticleSet,
     records: Records,
-    settings: Settings,
+    settings: ClassSettings,
     ranker: Ranker,
     device: torch.device,
 ) -> Answer:

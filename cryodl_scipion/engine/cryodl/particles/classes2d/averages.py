@@ -51,7 +51,7 @@ def average_classes(
     rows : (n,) int
         Particles, each with a class of `labels` (n,), from 0.
     shifts_yx : (n, 2) float
-        px of the particles' images. phi : (n,) float, radians; see matching.Found.
+        px of the particles' images. phi : (n,) float, radians; see matching.BestPoses.
     classes : int
     sign : float
         1 for bright protein, -1 for dark.

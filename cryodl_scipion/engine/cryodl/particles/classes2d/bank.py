@@ -14,7 +14,7 @@ FOLDS = 10
 FEW_SIGNAL = 1e-6  # of the power of the signal: an average without any is 0, not a division by 0
 
 
-class Bank:
+class ClassBank:
     """Sums of aligned particles of every class.
 
     sums : (FOLDS, k, rings, orders) complex; of samples times CTF over the noise. weights: (FOLDS, k, rings); of

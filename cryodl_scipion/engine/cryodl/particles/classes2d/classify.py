@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import torch
 
-from .bank import FOLDS, Bank, centres_of
+from .bank import FOLDS, ClassBank, centres_of
 from .invariants import first_sorting, invariants
 from .matching import Detail, References, match
 from .polar import rotated_yx
@@ -29,7 +29,7 @@ class State:
     """What is known of the particles so far; the arrays are replaced, or written by the one loop that owns them.
 
     labels: (n,) int64 class from 0, -1 before the first comparison. phi: (n,) radians, shifts_yx: (n, 2) px: see
-    matching.Found. scores, margins: (n,).
+    matching.BestPoses. scores, margins: (n,).
     """
 
     labels: np.ndarray
@@ -67,7 +67,7 @@ class Classification:
         self.generator = torch.Generator().manual_seed(seed)
         self.state = State.of(len(records))
         self.folds = np.arange(len(records)) * FOLDS // max(1, len(records))
-        self.bank: Bank  # made by sort_first, or kept by a stopped run
+        self.bank: ClassBank  # made by sort_first, or kept by a stopped run
 
     # ----- levels
     def levels(self) -> list[int]:
@@ -178,7 +178,7 @@ class Classification:
         counts = np.bincount(self.state.labels[places], minlength=self.bank.classes)
         parents = np.argsort(-counts, kind="stable")[: classes - self.bank.classes]
         children = {int(p): (int(p), self.bank.classes + i) for i, p in enumerate(parents)}
-        bank = Bank(self.grid, classes, self.device)
+        bank = ClassBank(self.grid, classes, self.device)
         for name in ("sums", "weights", "counts"):
             getattr(bank, name)[:, : self.bank.classes] = getattr(self.bank, name)
         self.bank = bank
@@ -212,9 +212,9 @@ class Classification:
             part = places[start : start + BATCH]
             yield (part, *self.records.read(part, self.device))
 
-    def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> Bank:
-        """The Bank of particles (places) with these labels, (n,) of all records, in their present poses."""
-        bank = Bank(self.grid, classes, self.device)
+    def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> ClassBank:
+        """The ClassBank of particles (places) with these labels, (n,) of all records, in their present poses."""
+        bank = ClassBank(self.grid, classes, self.device)
         for fold in range(FOLDS):
             for part, samples, squared in self._batches(places[self.folds[places] == fold]):
                 poses = (torch.from_numpy(x[part]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))

@@ -62,6 +62,7 @@ class References:
         self._make_copies()
         phase = torch.arange(detail.angles, device=device)[:, None] * (math.pi / detail.angles) * self.order
         self.cosines, self.sines = (f * self.factor[self.order] for f in (phase.cos(), phase.sin()))
+        self._buffers: dict[str, torch.Tensor] = {}
 
     def _make_copies(self) -> None:
         """(orders, 2 rings, k * shifts) real factors that give real and imaginary parts of the correlations."""
@@ -76,6 +77,13 @@ class References:
             self.imaginary[..., number] = torch.cat([moved.imag, -moved.real], 1)
         self.real, self.imaginary = self.real.flatten(2), self.imaginary.flatten(2)
 
+    def buffer(self, name: str, *shape: int) -> torch.Tensor:
+        """Memory of a name and shape that is used again by the next batch: new pages cost as much as the products."""
+        size = math.prod(shape)
+        if name not in self._buffers or len(self._buffers[name]) < size:
+            self._buffers[name] = torch.empty(size, device=self.real.device)
+        return self._buffers[name][:size].view(shape)
+
     def batch(self) -> int:
         """Particles at a time."""
         each = 4 * self.real.shape[-1] * 2 * (self.detail.orders + self.detail.angles)
@@ -83,7 +91,7 @@ class References:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class BestPoses:
     """The best class and pose of particles.
 
     labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average turned by phi, from x towards y, and then
@@ -97,7 +105,7 @@ class Found:
     margins: torch.Tensor
 
 
-def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> Found:
+def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> BestPoses:
     """Compare particles with all classes.
 
     Parameters
@@ -116,7 +124,7 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
         labels, phi, moved = _coarse(centred, squared[part], references)
         found = _fine(centred, squared[part], labels, phi, moved, references)
         parts.append(dataclasses.replace(found, shifts_yx=found.shifts_yx + centres_yx[part]))
-    return Found(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Found)))
+    return BestPoses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(BestPoses)))
 
 
 def _coarse(
@@ -127,14 +135,8 @@ def _coarse(
     harmonics = references.grid.harmonics(centred[:, : detail.rings])[..., references.order]
     weighted = (harmonics * references.weights[: detail.rings, None]).permute(2, 0, 1)
     left = torch.cat([weighted.real, weighted.imag], 2)
-    shape = (detail.orders, -1)
-    real, imaginary = torch.bmm(left, references.real).view(shape), torch.bmm(left, references.imaginary).view(shape)
-    middle = (detail.orders + 1) // 2
-    even, odd = (
-        torch.addmm(references.cosines[:, o] @ real[o], references.sines[:, o], imaginary[o])
-        for o in (slice(0, middle), slice(middle, None))
-    )
-    both = even.add_(odd.abs())  # half a turn more changes the sign of the odd orders
+    even, odd = _correlations(left, references)
+    both = even.add_(torch.abs(odd, out=references.buffer("real", *odd.shape)))
     classes, shifts = len(references.averages), len(references.shifts)
     each = both.amax(0).view(count, classes, shifts).amax(-1)
     power = squared[:, : detail.rings] @ references.power[:, : detail.rings].T
@@ -150,6 +152,23 @@ def _coarse(
     return chosen, phi, rotated_yx(references.shifts[shift].flatten(0, 1), phi.flatten()).view(count, -1, 2)
 
 
+def _correlations(left: torch.Tensor, references: References) -> tuple[torch.Tensor, torch.Tensor]:
+    """(angles, n * k * shifts) parts of the correlations of even and of odd orders; half a turn more changes the sign
+    of the odd ones. left: (orders, n, 2 rings). They lie in buffers of the references."""
+    orders, count = left.shape[:2]
+    size = count * references.real.shape[-1]
+    real, imaginary = (
+        torch.bmm(left, right, out=references.buffer(name, orders, count, right.shape[-1])).view(orders, size)
+        for name, right in (("real", references.real), ("imaginary", references.imaginary))
+    )
+    middle, found = (orders + 1) // 2, []
+    for name, part in (("even", slice(0, middle)), ("odd", slice(middle, None))):
+        sums = references.buffer(name, references.detail.angles, size)
+        torch.mm(references.cosines[:, part], real[part], out=sums)
+        found.append(sums.addmm_(references.sines[:, part], imaginary[part]))
+    return found[0], found[1]
+
+
 def _fine(
     centred: torch.Tensor,
     squared: torch.Tensor,
@@ -157,33 +176,37 @@ def _fine(
     phi: torch.Tensor,
     moved: torch.Tensor,
     references: References,
-) -> Found:
-    """The best of the candidates, with finer steps and all detail."""
+) -> BestPoses:
+    """The best of the candidates with all detail: finer shifts at the coarse rotation, then finer rotations."""
     detail, grid = references.detail, references.grid
     count, candidates = labels.shape
+    averages = references.averages[labels] * references.weights[:, None]
     axis = torch.tensor([-0.5, 0.0, 0.5], device=phi.device) * detail.step
     tried = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    shifts = moved[:, :, None] + tried  # (n, c, 9, 2)
-    phases = grid.shift_phases(-shifts.view(-1, 2)).view(count, candidates * 9, grid.rings, grid.half)
-    harmonics = grid.harmonics(centred[:, None] * phases).view(count, candidates, 9, grid.rings, grid.orders)
-    averages = references.averages[labels] * references.weights[:, None]
-    products = torch.einsum("ncsrm,ncrm->ncsm", harmonics.conj(), averages) * references.factor
+    phases = grid.shift_phases(-moved.view(-1, 2)).view(count, candidates, grid.rings, grid.half)
+    near = centred[:, None] * phases
+    turned = grid.samples_of(averages * grid.rotation(phi.flatten()).view(count, candidates, 1, -1))
+    across = torch.view_as_real(near * turned.conj()).flatten(2)
+    steps = grid.shift_phases(-tried)
+    values = across @ torch.view_as_real(steps.conj().resolve_conj()).flatten(1).T  # (n, c, 9): real part
+    shift = values.argmax(-1)
+    shifts = moved + tried[shift]
+    harmonics = grid.harmonics(near * steps[shift])
+    products = torch.einsum("ncrm,ncrm->ncm", harmonics.conj(), averages) * references.factor
     spread = math.pi / detail.angles * torch.linspace(-1, 1, FINE_ANGLES, device=phi.device)
     angles = phi[..., None] + spread
     turns = angles[..., None] * torch.arange(grid.orders, device=phi.device)
-    values = products.real @ turns.cos().mT + products.imag @ turns.sin().mT  # (n, c, 9, angles)
+    lines = (products.real[:, :, None] * turns.cos() + products.imag[:, :, None] * turns.sin()).sum(-1)
     power = (squared[:, None] * references.power[labels]).sum(-1)
-    values = (values / power.clamp(min=1e-12).sqrt()[..., None, None]).flatten(2)
-    peak, place = values.max(-1)
+    lines = lines / power.clamp(min=1e-12).sqrt()[..., None]
+    peak, angle = lines.max(-1)
     ordered = peak.sort(-1, descending=True).values
     best = peak.argmax(-1)
     rows = torch.arange(count, device=best.device)
-    place = place[rows, best]
-    shift, angle = place // FINE_ANGLES, place % FINE_ANGLES
-    lines = values.view(count, candidates, 9, FINE_ANGLES)[rows, best, shift]
-    turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines, angle)
+    angle = angle[rows, best]
+    turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
-    return Found(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
+    return BestPoses(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
 
 
 def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

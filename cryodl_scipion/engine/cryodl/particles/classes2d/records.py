@@ -26,7 +26,7 @@ LARGEST = 250.0  # of a record's values: single hot pixels must not become infin
 
 
 @dataclasses.dataclass(frozen=True)
-class Scale:
+class SampleScale:
     """How images become samples.
 
     grid : PolarGrid of the working images. noise: (rings,) power of the noise at the samples, of images whose noise has
@@ -85,7 +85,9 @@ def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
     return scaled.clamp(min=1e-3 * float(scaled.mean())).numpy()
 
 
-def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typing.Callable[[int], None]) -> np.ndarray:
+def make_records(
+    folder: Path, particles: ParticleSet, scale: SampleScale, tick: typing.Callable[[int], None]
+) -> np.ndarray:
     """Write the records of all particles that can be used. Returns their rows. tick: called with numbers of images."""
     parts, noise = list[np.ndarray](), torch.from_numpy(scale.noise).sqrt()[:, None]
     width = particles.box * particles.pixel_size
@@ -113,7 +115,9 @@ def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typin
     return rows
 
 
-def load_or_make(folder: Path, particles: ParticleSet, scale: Scale, tick: typing.Callable[[int], None]) -> Records:
+def load_or_make(
+    folder: Path, particles: ParticleSet, scale: SampleScale, tick: typing.Callable[[int], None]
+) -> Records:
     """The Records of a folder, made there unless a stopped run has made them with this scale."""
     said = folder / "records.json"
     mine = dict(grid=dataclasses.asdict(scale.grid), sign=scale.sign, count=len(particles))

@@ -10,7 +10,7 @@ from ...contract import Classify2DConfig
 from ...io.particle_sets import ParticleSet
 from .polar import PolarGrid
 from .polar_ctf import polar_ctf
-from .records import NOISE_SAMPLE, Scale, noise_power, working_images
+from .records import NOISE_SAMPLE, SampleScale, noise_power, working_images
 
 RINGS, MOST_RINGS, LEAST_RINGS = 22, 40, 6  # RINGS: by default
 NYQUIST = 0.75  # of it at most by default; 0.9 where a resolution is asked for
@@ -21,7 +21,7 @@ SURE = 5.0  # standard errors: then the contrast is told
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ClassSettings:
     """What the classification of a set is made with.
 
     particles : ParticleSet, without its CTF if that is not to be corrected. scale: see records. resolution: Å, finest
@@ -30,14 +30,14 @@ class Settings:
     """
 
     particles: ParticleSet
-    scale: Scale
+    scale: SampleScale
     resolution: float
     reach_px: float
     mask_px: float
     notes: tuple[str, ...]
 
 
-def settings_of(config: Classify2DConfig, particles: ParticleSet) -> Settings:
+def settings_of(config: Classify2DConfig, particles: ParticleSet) -> ClassSettings:
     """Settings of a run. Raises ValueError for a mask or shift larger than the box, and for images without content."""
     width, box = particles.box * particles.pixel_size, particles.box
     if config.mask_diameter and config.mask_diameter > width:
@@ -54,11 +54,11 @@ def settings_of(config: Classify2DConfig, particles: ParticleSet) -> Settings:
     used, notes = _with_ctf(config, particles)
     grid, more = _grid(config, particles)
     images = _sample(used, grid)
-    scale = Scale(grid, noise_power(images[0], grid), 1.0)
+    scale = SampleScale(grid, noise_power(images[0], grid), 1.0)
     sign, said = _sign(config, used, scale, *images)
     mask_px = grid.mask_px * box / grid.box
     reach = REACH * grid.box if config.max_shift is None else config.max_shift / width * grid.box
-    return Settings(
+    return ClassSettings(
         used, dataclasses.replace(scale, sign=sign), width / grid.rings, reach, mask_px, tuple(notes + more + said)
     )
 
@@ -107,7 +107,7 @@ def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.n
 
 
 def _sign(
-    config: Classify2DConfig, particles: ParticleSet, scale: Scale, images: torch.Tensor, rows: np.ndarray
+    config: Classify2DConfig, particles: ParticleSet, scale: SampleScale, images: torch.Tensor, rows: np.ndarray
 ) -> tuple[float, list[str]]:
     """1 for bright protein, -1 for dark, and sentences if it could not be told."""
     if config.contrast != "auto":

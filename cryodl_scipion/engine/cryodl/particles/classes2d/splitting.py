@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 
-from .bank import Bank
+from .bank import ClassBank
 from .polar import PolarGrid
 
 MEMBERS = 96  # of a class that are looked at
@@ -14,7 +14,7 @@ RINGS, ORDERS = 10, 12  # detail that decides
 def aligned(grid: PolarGrid, samples: torch.Tensor, shifts_yx: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     """(n, rings, orders) coefficients of particles brought onto their averages.
 
-    samples: (n, rings, half). shifts_yx: (n, 2) px and phi: (n,) radians, poses as matching.Found has them.
+    samples: (n, rings, half). shifts_yx: (n, 2) px and phi: (n,) radians, poses as matching.BestPoses has them.
     """
     return grid.harmonics(samples * grid.shift_phases(-shifts_yx)) * grid.rotation(-phi)
 
@@ -41,7 +41,7 @@ def members_of(labels: np.ndarray, number: int, rng: np.random.Generator) -> np.
 
 
 def seed_children(
-    bank: Bank, classes: tuple, folds: torch.Tensor, members: torch.Tensor, squared: torch.Tensor
+    bank: ClassBank, classes: tuple, folds: torch.Tensor, members: torch.Tensor, squared: torch.Tensor
 ) -> None:
     """Put the members of one class into two classes of a bank.
 

@@ -67,14 +67,16 @@ def _write_maps(
     from ...likelihood.signal import find_contrast
     from ...reconstruction.halves import split_halves
     from ..heterogeneity.paths import weighted_maps
-    from ..heterogeneity.views import Views
+    from ..heterogeneity.views import ParticleViews
 
     width = particles.box * particles.pixel_size
     diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
     halves, record = split_halves(particles, config.seed), []
     with tqdm(unit="particle", mininterval=1.0, desc="maps") as bar:
-        found = weighted_maps(particles, Views.of(particles), halves, weights, diameter_px, contrast, bar.update)
+        found = weighted_maps(
+            particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
+        )
         for number, (maps, curve) in enumerate(found):
             name = f"map_{number + 1:02d}.mrc"
             for ending, volume in zip(("", "_half1", "_half2"), maps):

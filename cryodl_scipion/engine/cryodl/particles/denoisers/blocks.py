@@ -11,7 +11,7 @@ WINDOW = 8  # side of the largest attention window
 HEAD_CHANNELS = 16
 
 
-class ConvBlock(nn.Module):
+class ResidualConvBlock(nn.Module):
     """Residual block of two 3x3 convolutions, normalised over channels and positions."""
 
     def __init__(self, channels: int) -> None:
@@ -45,7 +45,7 @@ class ImageSwinConvBlock(SwinConvBlock):
         half = channels // 2
         self.near_channels = half
         self.split = nn.Conv2d(channels, channels, 1)
-        self.convolution = ConvBlock(half)
+        self.convolution = ResidualConvBlock(half)
         self.attention = ImageAttention(half, shifted)
         self.norm = nn.LayerNorm(half)
         self.feed = nn.Sequential(nn.Linear(half, 2 * half), nn.GELU(), nn.Linear(2 * half, half))

@@ -34,9 +34,9 @@ class Pairs:
     those of turns.turned that training pairs get at random.
 
     Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
-    are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.Fit; its
-    amplitude belongs to the scaled projections), contrasts, snrs (variance of the signal inside the circle over that of
-    the noise), spectra (noise). notes: sentences for the user; warnings: those that need attention.
+    are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.SignalFit;
+    its amplitude belongs to the scaled projections), contrasts, snrs (variance of the signal inside the circle over
+    that of the noise), spectra (noise). notes: sentences for the user; warnings: those that need attention.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...core.devices import in_memory_format
-from .blocks import ConvBlock, ImageSwinConvBlock, Perceptron
+from .blocks import ImageSwinConvBlock, Perceptron, ResidualConvBlock
 from .method import DenoiserMethod, DenoiserNetwork
 from .scales import FrequencyScale
 
@@ -117,7 +117,7 @@ class SwinConvUNet(DenoiserNetwork):
 def _blocks(width: int, attends: bool) -> nn.Module:
     if attends:
         return nn.Sequential(ImageSwinConvBlock(width, False), ImageSwinConvBlock(width, True))
-    return nn.Sequential(ConvBlock(width))
+    return nn.Sequential(ResidualConvBlock(width))
 
 
 class SwinConv(DenoiserMethod):

@@ -99,7 +99,7 @@ def load_coefficients(
     Raises
     ------
     ValueError
-        An image holds values that are not finite numbers.
+        An image holds values that are not finite numbers, or one value all over.
     """
     disc = sorted_disc(particles.box, radius)
     noise = _noise(particles, diameter_px, contrast)
@@ -108,7 +108,9 @@ def load_coefficients(
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     for start in range(0, len(particles), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(particles)))
-        images = prepare(particles.images(rows), diameter_px, contrast)
+        images = particles.images(rows)
+        _check_contents(particles, rows, images)
+        images = prepare(images, diameter_px, contrast)
         values = _chunk(particles, rows, disc.of_images(images), disc, deviation)
         for name, value in zip(kinds, values):
             files[name][rows] = value.numpy()
@@ -116,6 +118,16 @@ def load_coefficients(
             progress(len(rows))
     wave, wavelength, azimuth = _defocus_phase(particles, disc)
     return Coefficients(disc, **files, wave=wave, wavelength=wavelength, azimuth=azimuth, scale=np.ones(disc.rings))
+
+
+def _check_contents(particles: ParticleSet, rows: np.ndarray, images: torch.Tensor) -> None:
+    same = (images == images[:, :1, :1]).all(dim=2).all(dim=1).numpy()
+    if same.any():
+        row = rows[int(np.argmax(same))]
+        raise ValueError(
+            f"Image {particles.numbers[row] + 1} of {particles.files[row]} has one value all over. Extract it again, "
+            "or take it out of the particles."
+        )
 
 
 def sorted_disc(box: int, radius: float) -> HalfDisc:

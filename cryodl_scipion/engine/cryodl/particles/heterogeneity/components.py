@@ -18,8 +18,8 @@ from .views import FIRST_SPREAD
 
 if typing.TYPE_CHECKING:
     from .coefficients import Coefficients
-    from .expectation import Sums
-    from .views import Views
+    from .expectation import ExpectationSums
+    from .views import ParticleViews
 
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
@@ -31,7 +31,7 @@ SEEN = 0.3  # FSC of the halves in the first shells below which the images show 
 
 
 @dataclasses.dataclass
-class Fit:
+class ComponentFit:
     """mean : (box, box, box). axes : (q, box, box, box), orthonormal. deviations : (q,) of the coordinates. latent :
     (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. spread : (9,) learned errors, see
     views.ERRORS."""
@@ -47,14 +47,16 @@ class Fit:
 @dataclasses.dataclass
 class Setting:
     """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
-    changes. say : called with a sentence for each pass."""
+    changes. say : called with a sentence for each pass. image : (n,) number of each particle's image, equal for
+    copies."""
 
     coefficients: Coefficients
-    views: Views
+    views: ParticleViews
     halves: np.ndarray
     mask: np.ndarray
     box: int
     say: typing.Callable[[str], typing.Any]
+    image: np.ndarray
     focus: np.ndarray | float = 1.0
 
     def cube(self, radius: float) -> Cube:
@@ -67,7 +69,7 @@ class Setting:
 
 
 def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean volume (box, box, box) of the images, FSC of its halves, and the Sums of all images.
+    """Mean volume (box, box, box) of the images, FSC of its halves, and the ExpectationSums of all images.
 
     The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
     """
@@ -105,15 +107,15 @@ def refine(
     return mean, spread
 
 
-def learned(sums: Sums) -> np.ndarray:
-    """(9,) standard deviations of the errors from the Sums of a pass; equal along equivalent axes."""
+def learned(sums: ExpectationSums) -> np.ndarray:
+    """(9,) standard deviations of the errors from the ExpectationSums of a pass; equal along equivalent axes."""
     squares, known = sums.spread.copy(), sums.known.copy()
     for group in (slice(0, 3), slice(3, 5), slice(7, 9)):
         squares[group], known[group] = squares[group].mean(), known[group].mean()
     return np.clip(np.sqrt(squares / known), LEAST_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
 
 
-def rescale_noise(coefficients: Coefficients, sums: Sums) -> None:
+def rescale_noise(coefficients: Coefficients, sums: ExpectationSums) -> None:
     """Make what the model leaves have variance 1 in each ring that was used."""
     used = sums.freedom > 0
     factor = np.ones(len(sums.freedom))
@@ -130,8 +132,8 @@ def fit_components(
     spread: np.ndarray,
     curve: np.ndarray,
     rng: np.random.Generator,
-) -> Fit:
-    """The Fit of `number` components to a frequency of `radius` waves per box.
+) -> ComponentFit:
+    """The ComponentFit of `number` components to a frequency of `radius` waves per box.
 
     known : (q, box, box, box), where they begin; further ones are random. They stay in setting.focus.
     """
@@ -154,7 +156,7 @@ def fit_components(
             )
     sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, None, False)
     axes, deviations, turn = orthonormal(volumes[1:])
-    return Fit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
+    return ComponentFit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
 
 
 def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
@@ -167,7 +169,7 @@ def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.rando
     return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
 
 
-def _updated(sums: Sums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
+def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
     """Mean and components of a pass, the components' coordinates of unit variance."""
     power = shell_power(volumes[:1], cube)
     share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])

@@ -3,16 +3,16 @@
 
 import numpy as np
 
-from .components import CHANGE, COARSE, Fit, Setting, learned
+from .components import CHANGE, COARSE, ComponentFit, Setting, learned
 from .expectation import expect
-from .posterior import Curve
+from .posterior import CurvedCoordinate
 from .solving import shell_power, solve
 
 DEGREE = 3  # of the curve's polynomials
 ROUNDS = 4  # passes at first, and again to the finest detail
 
 
-def along_curve(setting: Setting, fit: Fit, radius: float) -> np.ndarray:
+def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
     """(n,) place of each image on the curve, with the sign and the standard deviation of the first axis."""
     place, _ = fit_curve(setting, fit, DEGREE, radius)
     return scaled_place(place, fit.latent[:, 0])
@@ -24,7 +24,7 @@ def scaled_place(place: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
     return (place - place.mean()) * sign * coordinate.std() / max(place.std(), 1e-12)
 
 
-def fit_curve(setting: Setting, fit: Fit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """A curve through the volumes that begins along the first axis.
 
     Returns
@@ -32,9 +32,9 @@ def fit_curve(setting: Setting, fit: Fit, degree: int, radius: float) -> tuple[n
     coordinate : ndarray, (n,)
         Place of each image on the curve, -1 to 1.
     volumes : ndarray, (degree + 1, box, box, box)
-        The mean and the components of posterior.Curve.
+        The mean and the components of posterior.CurvedCoordinate.
     """
-    curve, spread = Curve(degree), fit.spread
+    curve, spread = CurvedCoordinate(degree), fit.spread
     volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
     volumes[0] = fit.mean
     volumes[1] = fit.axes[0] * fit.deviations[0] * 3**0.5  # a uniform coordinate has the variance 1 / 3

@@ -20,13 +20,13 @@ from .views import as_complex, look, real
 if typing.TYPE_CHECKING:
     from .coefficients import Coefficients
     from .cube import Cube
-    from .views import Seen, Views
+    from .views import ParticleViews, Seen
 
 BATCH_PLACES = 60000  # coefficients of a batch of images
 
 
 @dataclasses.dataclass
-class Sums:
+class ExpectationSums:
     """What one pass gives.
 
     match : (side³, q + 1, 2). weight : (side³, (q + 1) (q + 2) / 2), the sums of the volumes' equations, the mean
@@ -56,7 +56,7 @@ def batches(rows: np.ndarray, count: int) -> typing.Iterator[np.ndarray]:
 
 def expect(
     coefficients: Coefficients,
-    views: Views,
+    views: ParticleViews,
     rows: np.ndarray,
     cube: Cube,
     volumes: np.ndarray,
@@ -64,8 +64,8 @@ def expect(
     spread: np.ndarray,
     posterior: typing.Any = None,
     collect: bool = True,
-) -> Sums:
-    """The Sums of some rows.
+) -> ExpectationSums:
+    """The ExpectationSums of some rows.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def expect(
         The mean, and components in units of the standard deviation of their coordinates.
     spread : ndarray, (9,)
         Standard deviations of the errors, see views.ERRORS.
-    posterior : posterior.Linear or posterior.Curve, optional
+    posterior : posterior.Linear or posterior.CurvedCoordinate, optional
         Where the coordinates may be; Linear if None.
     collect : bool
         Whether the sums of the volumes' equations are wanted.
@@ -109,9 +109,9 @@ def expect(
     return total
 
 
-def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int, collect: bool) -> Sums:
+def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int, collect: bool) -> ExpectationSums:
     size, q = cube.side**3 if collect else 0, components + 1
-    return Sums(
+    return ExpectationSums(
         np.zeros((size, q, 2), np.float32),
         np.zeros((size, q * (q + 1) // 2), np.float32),
         np.zeros((count, coordinates), np.float32),
@@ -125,7 +125,7 @@ def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int
 
 
 def _batch(
-    total: Sums,
+    total: ExpectationSums,
     seen: Seen,
     contrast: np.ndarray,
     component_table: np.ndarray | None,
@@ -162,7 +162,9 @@ def _batch(
         _collect(total, seen, contrast, found.both, found.value, q)
 
 
-def _collect(total: Sums, seen: Seen, contrast: np.ndarray, both: np.ndarray, value: np.ndarray, q: int) -> None:
+def _collect(
+    total: ExpectationSums, seen: Seen, contrast: np.ndarray, both: np.ndarray, value: np.ndarray, q: int
+) -> None:
     """Add a batch to the equations of the volumes: mean (its coordinate is the contrast) and components."""
     m, count = seen.data.shape
     first = np.concatenate([contrast[:, None], value[:, :q]], axis=1).astype(np.float32)

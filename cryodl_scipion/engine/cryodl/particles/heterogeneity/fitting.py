@@ -12,29 +12,27 @@ import numpy as np
 
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
-from ...likelihood.prepare import WIDEST, check_not_empty, sample_rows
-from ...likelihood.signal import find_contrast
-from ...reconstruction.halves import split_halves
+from ...likelihood.prepare import WIDEST
+from ...reconstruction.halves import same_images, split_halves
 from . import masks
 from .coefficients import load_coefficients
-from .components import COARSE, Fit, Setting, fit_components, mean_of, refine
+from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine
 from .curves import along_curve
 from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
 from .motion import Motion, find_motion, voxel_components
-from .views import FIRST_SPREAD, Views
+from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
     from .inputs import Inputs
 
 
 @dataclasses.dataclass
 class Outcome:
-    """fit : components.Fit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or 'dark'.
-    notes : sentences. record : what else heterogeneity.json says of the method."""
+    """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
+    'dark'. notes : sentences. record : what else heterogeneity.json says of the method."""
 
-    fit: Fit
+    fit: ComponentFit
     motion: Motion
     setting: Setting
     contrast: str
@@ -73,20 +71,19 @@ def fit_heterogeneity(
         Images that are empty or not finite; particles that are not aligned to the reference.
     """
     particles = inputs.particles
-    check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
-    contrast, notes = _contrast(config, particles, diameter_px)
     setting = Setting(
-        load_coefficients(particles, inputs.radius, diameter_px, contrast, folder),
-        Views.of(particles),
+        load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
+        ParticleViews.of(particles),
         split_halves(particles, config.seed),
         masks.sphere(inputs.box),
         inputs.box,
         say,
+        same_images(particles),
     )
     coarse = min(COARSE, inputs.radius)
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
-    notes += compare_maps(mean, curve, inputs.reference, config)
+    notes = compare_maps(mean, curve, inputs.reference, config)
     spread = FIRST_SPREAD
     if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
         mean, spread = refine(setting, mean, coarse, spread)
@@ -96,11 +93,13 @@ def fit_heterogeneity(
         setting.mask = setting.mask * inputs.mask
     work = dict(linear=_linear, gaussian=_gaussian)[config.method]
     motion, fit, record = work(config, inputs, Start(setting, mean, curve, spread), folder.parent)
-    return Outcome(fit, motion, setting, contrast, notes, record)
+    return Outcome(fit, motion, setting, inputs.contrast, notes, record)
 
 
-def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and nothing for the record: principal components of the volumes."""
+def _linear(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and nothing for the record: principal components of the volumes."""
     setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
     motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
@@ -114,8 +113,10 @@ def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder
     return motion, fit, {}
 
 
-def _gaussian(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
-    """Motion, Fit and what the record says: Gaussians, and a deep coordinate if there is motion."""
+def _gaussian(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
+) -> tuple[Motion, ComponentFit, dict]:
+    """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
     device = choose_device(config.device)
     model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
     motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
@@ -127,11 +128,3 @@ def _gaussian(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, fold
 def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:
     say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
     return motion
-
-
-def _contrast(config: FitHeterogeneityConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
-    """'bright' or 'dark', and sentences."""
-    if config.contrast != "auto":
-        return config.contrast, []
-    contrast, sure, sentence = find_contrast(particles, None, diameter_px)
-    return contrast, [] if sure else [sentence]

@@ -11,7 +11,7 @@ import torch
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
-from .components import COARSE, Fit, Setting
+from .components import COARSE, ComponentFit, Setting
 from .curves import scaled_place
 from .decoder import Decoder
 from .deep import Training, train
@@ -30,7 +30,7 @@ FEWEST = 20  # Gaussians that a mask must hold
 
 
 @dataclasses.dataclass
-class Model:
+class GaussianModel:
     """setting : components.Setting at the model's box. mean : (box, box, box). gaussians : all of the molecule's.
     basis : modes.Basis. found : modes.Gradients of some particles. agreement : (rings,) FSC of the Gaussians and the
     mean. images : beside the mean. radius : waves per box. voxel : Å."""
@@ -53,8 +53,8 @@ def gaussian_model(
     config: FitHeterogeneityConfig,
     spread: np.ndarray,
     device: torch.device,
-) -> Model:
-    """The Model of a mean volume.
+) -> GaussianModel:
+    """The GaussianModel of a mean volume.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def gaussian_model(
     rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MOST).round().astype(int))
     found = gradients_of(images, basis.volumes, rows)
     agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
-    return Model(small, mean, gaussians, basis, found, agreement, images, radius, voxel)
+    return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel)
 
 
 def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
@@ -89,7 +89,7 @@ def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
     return torch.as_tensor(mask)[tuple(place.T)] > 0.5
 
 
-def motion_of_gaussians(model: Model, tolerance: float) -> Motion:
+def motion_of_gaussians(model: GaussianModel, tolerance: float) -> Motion:
     """The Motion by principal motions of the Gaussians, of each half of the particles tested on the other."""
 
     def components(rows: np.ndarray) -> np.ndarray:
@@ -101,9 +101,9 @@ def motion_of_gaussians(model: Model, tolerance: float) -> Motion:
 
 
 def fit_gaussian_latent(
-    model: Model, mean: np.ndarray, curve: np.ndarray, config: FitHeterogeneityConfig, moves: bool, folder: Path
-) -> tuple[Fit, dict]:
-    """The Fit, and what the record says of the Gaussians.
+    model: GaussianModel, mean: np.ndarray, curve: np.ndarray, config: FitHeterogeneityConfig, moves: bool, folder: Path
+) -> tuple[ComponentFit, dict]:
+    """The ComponentFit, and what the record says of the Gaussians.
 
     Parameters
     ----------
@@ -140,4 +140,4 @@ def fit_gaussian_latent(
         trained = train(training, folder, setting.say)
         latent[:, 0] = scaled_place(trained.place, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)
-    return Fit(mean, axes, deviations, latent, curve, model.images.spread), record
+    return ComponentFit(mean, axes, deviations, latent, curve, model.images.spread), record

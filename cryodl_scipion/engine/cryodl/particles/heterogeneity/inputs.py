@@ -14,15 +14,19 @@ from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
 from ...io.particle_sets import ParticleSet
+from ...reconstruction.halves import same_images
 from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import fit_cube
+from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density
+from .alignment import check_alignment
+from .masks import read_mask
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
+OTHER_HAND = 0.1  # by which the mirror image must agree better
 DETAIL = 24  # waves per box: finest detail by default
 LARGEST = 48  # waves per box: the finest detail that is ever used
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
@@ -32,7 +36,7 @@ INSIDE = 0.05  # of the molecule's mass, that a mask must hold
 @dataclasses.dataclass
 class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
-    arrays; mask None without one. diameter : Å. notes : sentences for the user."""
+    arrays; mask None without one. diameter : Å. contrast : 'bright' or 'dark'. notes : sentences for the user."""
 
     particles: ParticleSet
     radius: float
@@ -40,6 +44,7 @@ class Inputs:
     reference: np.ndarray
     mask: np.ndarray | None
     diameter: float
+    contrast: str
     notes: list[str]
 
 
@@ -49,8 +54,8 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     Raises
     ------
     ValueError
-        Particles without angles or CTF, of several sizes or denoised; too few of them; a reference larger than the
-        images; a mask outside of the molecule.
+        Particles without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of
+        them; a reference larger than the images; a mask outside of the molecule.
     """
     from ...io.particle_sets import read_particles
 
@@ -72,21 +77,23 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
             f"{config.reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
-    notes = symmetry_notes(density, config.reference)
+    copies = copy_notes(particles)
+    notes = voxel_notes(config.reference, particles.pixel_size) + copies
+    notes += [] if copies else symmetry_notes(density, config.reference)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
             f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
         )
-    reference = fit_cube(density, box).numpy()
-    mask = None if config.mask is None else _mask(config, config.mask, voxel, box, reference)
-    return Inputs(particles, radius, box, reference, mask, diameter, notes)
+    cube = fit_cube(density, box)
+    mask = None if config.mask is None else _mask(config, config.mask, voxel, box, cube.numpy())
+    contrast, more = check_alignment(particles, cube, voxel, diameter, config.reference, config.contrast)
+    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more)
 
 
 def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
-    values = fit_cube(load_density(mask, voxel), box).numpy()
-    values = np.clip(values / max(float(values.max()), 1e-30), 0, 1)
+    values = read_mask(mask, voxel, box)
     held = float((values * reference).sum() / max(reference.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(
@@ -94,6 +101,30 @@ def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, ref
             f"{config.reference}. Give a mask in the frame of the reference."
         )
     return values
+
+
+def copy_notes(particles: ParticleSet) -> list[str]:
+    """A sentence, in a list, if images stand several times in a set of particles, as after an expansion by symmetry.
+
+    Raises ValueError if copies of an image are in both halves.
+    """
+    image = same_images(particles)
+    number = int(image.max()) + 1
+    if number == len(particles):
+        return []
+    if particles.halves is not None:
+        mixed = np.unique(np.stack([image, particles.halves], axis=1), axis=0)
+        twice = np.nonzero(np.bincount(mixed[:, 0]) > 1)[0]
+        if len(twice):
+            raise ValueError(
+                f"{particles.path}: the image {particles.names[int(np.argmax(image == twice[0]))]} stands in it "
+                "several times, in both halves (rlnRandomSubset). Copies of one image must be in the same half: take "
+                "the column out, or the one from before the expansion."
+            )
+    return [
+        f"{particles.path} has {len(particles)} particles of {number} images: they are taken to be expanded by "
+        "symmetry, and the copies of an image stay in one half."
+    ]
 
 
 def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str]) -> list[str]:
@@ -130,7 +161,7 @@ def compare_maps(
         The particles agree with each other at their orientations, but not with the reference.
     """
     together = float(np.mean(halves_fsc[SHELLS]))
-    same = float(fsc(torch.from_numpy(own), torch.from_numpy(reference))[SHELLS].mean())
+    same = _alike(own, reference)
     if together < AGREE:
         return [
             f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
@@ -143,4 +174,14 @@ def compare_maps(
             f"particles' halves {together:.2f}). Give the map of the refinement that their angles come "
             "from, in the same frame and hand."
         )
+    flipped = max(_alike(own, np.roll(np.flip(reference, axis), 1, axis)) for axis in range(3))
+    if flipped > same + OTHER_HAND:
+        raise ValueError(
+            f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell correlation "
+            f"at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the map of the other hand."
+        )
     return []
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> float:
+    return float(fsc(torch.from_numpy(first), torch.from_numpy(np.ascontiguousarray(second)))[SHELLS].mean())

@@ -5,11 +5,26 @@ import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from ...reconstruction.halves import soft_sphere
+from ...simulate.structures import read_cube
 
 WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in
 BODY = 0.1  # of the mean volume's highest density that is the molecule
 MARGIN = 12.0  # Å beyond it
 LIVELY = 0.1  # of the largest variance that the halves share, from which a place is taken to change
+
+
+def read_mask(path: str, voxel: float, box: int) -> np.ndarray:
+    """(box, box, box) between 0 and 1, of a mask's file, its middle the box's. voxel: Å.
+
+    Raises ValueError for a mask that is nowhere above 0.
+    """
+    values = read_cube(path, voxel, box)
+    if not values.max() > 0:
+        raise ValueError(
+            f"The mask {path} is nowhere above 0 (its largest value is {values.max():.3g}). Give a map that is 1 where "
+            "the molecule may change."
+        )
+    return np.clip(values / max(1.0, float(values.max())), 0, 1)
 
 
 def sphere(box: int) -> np.ndarray:

@@ -90,20 +90,22 @@ def find_motion(
     """
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
-    excess, freedom, size, found = (list[typing.Any]() for _ in range(4))
+    excess, freedom, size, found, order = (list[typing.Any]() for _ in range(5))
     for half in (1, 2):
         own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
         volumes = components(own)
         found.append(volumes)
         recorder = Recorder(len(volumes) - 1)
         expect(setting.coefficients, setting.views, other, cube, volumes, count, FREE * FIRST_SPREAD, recorder, False)
+        order.append(other)
         for total, part in ((excess, recorder.excess), (freedom, recorder.freedom), (size, recorder.size)):
             total.append(np.concatenate(part))
     excesses = np.concatenate(excess)
     halves = tuple(volumes[1:] for volumes in found)
     power = projected_power(setting, mean, cube, count)
     scale = np.concatenate(size).sum() / max(np.concatenate(freedom).sum(), 1e-30) / max(power, 1e-30)
-    variability, error = excesses.sum() * scale, max(excesses.std() * len(excesses) ** 0.5 * scale, 1e-12)
+    each = np.bincount(setting.image[np.concatenate(order)], excesses)  # copies of an image share their noise
+    variability, error = each.sum() * scale, max(each.std() * len(each) ** 0.5 * scale, 1e-12)
     p_value = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2))
     return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
 

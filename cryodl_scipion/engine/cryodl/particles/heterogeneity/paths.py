@@ -19,7 +19,7 @@ from .views import as_complex
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
-    from .views import Views
+    from .views import ParticleViews
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
@@ -50,7 +50,7 @@ def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
 
 def weighted_maps(
     particles: ParticleSet,
-    views: Views,
+    views: ParticleViews,
     halves: np.ndarray,
     weights: np.ndarray,
     diameter_px: float,
@@ -62,7 +62,7 @@ def weighted_maps(
     Parameters
     ----------
     particles : ParticleSet
-    views : views.Views
+    views : views.ParticleViews
         Orientations and shifts.
     halves : ndarray, (n,)
         1 or 2.
@@ -93,7 +93,7 @@ def weighted_maps(
 
 def _sums(
     particles: ParticleSet,
-    views: Views,
+    views: ParticleViews,
     rows: np.ndarray,
     weights: np.ndarray,
     cube: Cube,

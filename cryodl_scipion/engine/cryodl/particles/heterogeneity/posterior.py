@@ -9,7 +9,7 @@ GRID = 41  # places on a curve
 
 
 @dataclasses.dataclass
-class Posterior:
+class LatentPosterior:
     """Of a batch of m images. coordinate : (m, k) expected latent coordinates. value : (m, q + 9) expected factors of
     the components and errors. both : (m, q + 9, q + 9) expected products of them, of which those of the errors with
     each other may be theirs in the mean. share : (m, q + 9, q + 9), so that design x share x design is what the
@@ -27,18 +27,18 @@ class Linear:
     def __init__(self, count: int) -> None:
         self.count = self.coordinates = count
 
-    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> Posterior:
-        """The Posterior of a batch. gram : (m, q + 9, q + 9) products of components and errors. match : (m, q + 9)
-        their products with what the mean leaves of the images. moved : (m, 9) errors that were corrected already.
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> LatentPosterior:
+        """The LatentPosterior of a batch. gram : (m, q + 9, q + 9) products of components and errors. match : (m, q +
+        9) their products with what the mean leaves of the images. moved : (m, 9) errors that were corrected already.
         spread : (9,) standard deviations of the errors in all."""
         q, precision = self.count, precisions(spread)
         share = np.linalg.inv(gram + np.diag(np.concatenate([np.ones(q), precision])))
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
         value = np.einsum("mkl,ml->mk", share, match)
-        return Posterior(value[:, :q], value, share + value[:, :, None] * value[:, None, :], share)
+        return LatentPosterior(value[:, :q], value, share + value[:, :, None] * value[:, None, :], share)
 
 
-class Curve:
+class CurvedCoordinate:
     """A coordinate between -1 and 1 whose maps are the mean plus Legendre polynomials of it times the components: a
     generative topographic mapping (Bishop et al. 1998) of one dimension. All places are equally likely.
 
@@ -52,7 +52,7 @@ class Curve:
             [np.polynomial.legendre.Legendre.basis(k)(self.places) for k in range(1, degree + 1)], axis=1
         )  # places, q
 
-    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> Posterior:
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> LatentPosterior:
         """As Linear's."""
         q, precision = self.count, precisions(spread)
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
@@ -65,8 +65,9 @@ class Curve:
         weight /= weight.sum(axis=1, keepdims=True)
         return self.given(weight, gram, match, inverse)
 
-    def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> Posterior:
-        """The Posterior of probabilities (m, GRID) of the places. inverse: covariance of the errors at a place."""
+    def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> LatentPosterior:
+        """The LatentPosterior of probabilities (m, GRID) of the places. inverse: covariance of the errors at a
+        place."""
         q, size = self.count, gram.shape[1]
         first = weight @ self.factors
         second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)
@@ -81,7 +82,7 @@ class Curve:
         share[:, q:, q:] = inverse
         spread = second - first[:, :, None] * first[:, None, :]
         share[:, :q, :q] = spread
-        return Posterior((weight @ self.places)[:, None], np.concatenate([first, errors], axis=1), both, share)
+        return LatentPosterior((weight @ self.places)[:, None], np.concatenate([first, errors], axis=1), both, share)
 
 
 def precisions(spread: np.ndarray) -> np.ndarray:

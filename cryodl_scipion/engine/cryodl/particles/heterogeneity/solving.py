@@ -11,18 +11,18 @@ from .cube import PADDING
 
 if typing.TYPE_CHECKING:
     from .cube import Cube
-    from .expectation import Sums
+    from .expectation import ExpectationSums
 
 FLOOR = 1e-3  # of a shell's mean weight: the least that a place's weight is taken to be
 CHUNK = 100000  # places that are solved at a time
 
 
-def solve(sums: Sums, cube: Cube, prior: np.ndarray) -> np.ndarray:
+def solve(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:
     """(q + 1, box, box, box) float32: the mean and the components that fit the images best.
 
     Parameters
     ----------
-    sums : expectation.Sums
+    sums : expectation.ExpectationSums
     cube : cube.Cube
     prior : ndarray, (q + 1, rings)
         Expected power of a coefficient of each volume, shell by shell; infinite where nothing is expected.

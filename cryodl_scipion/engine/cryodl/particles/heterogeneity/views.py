@@ -33,7 +33,7 @@ LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 
 
 @dataclasses.dataclass
-class Views:
+class ParticleViews:
     """Orientation, shift, contrast and correction of the defocus of each particle; they change while they are refined.
 
     Parameters
@@ -57,8 +57,8 @@ class Views:
     moved: np.ndarray
 
     @classmethod
-    def of(cls, particles: ParticleSet) -> Views:
-        """The Views that a ParticleSet states."""
+    def of(cls, particles: ParticleSet) -> ParticleViews:
+        """The ParticleViews that a ParticleSet states."""
         from ...core.projections import rotation_matrices
 
         count = len(particles)
@@ -104,7 +104,7 @@ class Seen:
 
 
 def look(
-    coefficients: Coefficients, views: Views, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
+    coefficients: Coefficients, views: ParticleViews, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
 ) -> Seen:
     """The Seen of some rows.
 

@@ -23,7 +23,7 @@ from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, log_likelihoods
 from ..orientations.amplitude import first_fit, smooth_strength
-from ..orientations.assign import MODES, Search, Settings
+from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.readings import choose_reading, readings, with_denoiser
 
 if typing.TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Searched:
         model: str | os.PathLike[str] | None = None,
     ) -> None:
         pixel_size = particles.pixel_size
-        settings = Settings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
+        settings = SearchSettings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
         sources = readings(particles, diameter, contrast)
         self.search = Search(sources[0], projector, pixel_size, settings, device)
         said, self.notes = choose_reading(self.search, sources, particles.path)

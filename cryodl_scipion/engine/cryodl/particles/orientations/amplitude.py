@@ -33,7 +33,7 @@ FALLS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arang
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
+class AmplitudeFit:
     """strength, fall: the images show the projections times strength x exp(-fall q² / 4), q in 1/Å. sigma: px, standard
     deviation of the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that of the assumed
     noise."""
@@ -48,7 +48,7 @@ class Fit:
         return self.strength * torch.exp(-self.fall / 4 * (torch.arange(rings) / width) ** 2).float()
 
 
-def first_fit(observed: Observed, reference: Reference) -> Fit:
+def first_fit(observed: Observed, reference: Reference) -> AmplitudeFit:
     """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
     contrast.
 
@@ -59,11 +59,15 @@ def first_fit(observed: Observed, reference: Reference) -> Fit:
     excess = float((observed.match.abs().square() / 4 - weight).double().sum())
     per_square = float((weight.square() * views).double().sum())
     error = float(weight.double().square().sum().sqrt())  # of `excess`, of noise alone
-    return Fit(np.sqrt(max(excess, error) / max(per_square, 1e-30)), 0.0, 1.0, torch.ones(reference.disc.rings))
+    return AmplitudeFit(
+        np.sqrt(max(excess, error) / max(per_square, 1e-30)), 0.0, 1.0, torch.ones(reference.disc.rings)
+    )
 
 
-def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shifts: Shifts, width: float) -> Fit:
-    """The Fit that suits the posterior probabilities under a former one best (one round of expectation
+def improved(
+    fit: AmplitudeFit, observed: Observed, reference: Reference, grid: Grid, shifts: Shifts, width: float
+) -> AmplitudeFit:
+    """The AmplitudeFit that suits the posterior probabilities under a former one best (one round of expectation
     maximisation)."""
     device = observed.match.device
     strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
@@ -81,7 +85,7 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
     others = values.scatter(1, top.indices, -torch.inf).logsumexp(1, keepdim=True)
-    new = Fit(strength, fall, likeliest_sigma(torch.logaddexp(places, others), shifts.yx), fit.residual)
+    new = AmplitudeFit(strength, fall, likeliest_sigma(torch.logaddexp(places, others), shifts.yx), fit.residual)
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
@@ -131,7 +135,7 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
 
 
 def smooth_strength(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
-    """Strength and fall (see Fit) whose square distance from the images is the smallest.
+    """Strength and fall (see AmplitudeFit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
     width: of the images, Å.

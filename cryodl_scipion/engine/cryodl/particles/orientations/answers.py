@@ -15,7 +15,7 @@ from ...likelihood.modes import distances
 
 if typing.TYPE_CHECKING:
     from ...likelihood.refine import Pose
-    from .settings import Settings
+    from .settings import SearchSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,9 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
     return Orientations(angles, shifts, peak, margin, share[:, 0], total, coarse.double().cpu().numpy())
 
 
-def shares(poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: Settings) -> torch.Tensor:
+def shares(
+    poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: SearchSettings
+) -> torch.Tensor:
     """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
 
     every: (n, m) evidence of the Poses. best: (n,) place of the best.

@@ -19,13 +19,13 @@ from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
 from .amplitude import ROUNDS, evidences, first_fit, improved
 from .answers import Orientations, answer, shares
-from .settings import Settings  # noqa: F401, whoever makes a Search needs it
+from .settings import SearchSettings  # noqa: F401, whoever makes a Search needs it
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
     from ...likelihood.observed import Observed, Source
-    from .amplitude import Fit
+    from .amplitude import AmplitudeFit
 
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt
 CONVENTION_SAMPLE = 64  # ... and contrast and treatment
@@ -41,8 +41,8 @@ WIDEST_PRIOR = 3.5  # standard deviations of the shifts that are searched
 class Search:
     """A structure prepared for finding the orientations of a source's particles.
 
-    source: observed.Source with its noise measured. projector: core.projections.Projector of the structure.
-    pixel_size: of the projector, Å/px. settings: Settings. fit: amplitude.Fit; learnt from the particles if None.
+    source: observed.Source with its noise measured. projector: core.projections.Projector of the structure. pixel_size:
+    of the projector, Å/px. settings: Settings. fit: amplitude.AmplitudeFit; learnt from the particles if None.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Search:
         source: Source,
         projector: Projector,
         pixel_size: float,
-        settings: Settings,
+        settings: SearchSettings,
         device: torch.device,
-        fit: Fit | None = None,
+        fit: AmplitudeFit | None = None,
     ) -> None:
         particles = source.particles
         self.settings, self.width = settings, particles.box * particles.pixel_size
@@ -67,14 +67,14 @@ class Search:
         self._fit = fit
 
     @property
-    def fit(self) -> Fit:
+    def fit(self) -> AmplitudeFit:
         """Strength and spread of shifts. Raises ValueError before learn(), where none was given."""
         if self._fit is None:
             raise ValueError("The strength of the structure in these images is not known: call learn() first.")
         return self._fit
 
     @fit.setter
-    def fit(self, fit: Fit) -> None:
+    def fit(self, fit: AmplitudeFit) -> None:
         self._fit = fit
 
     def _disc(self, resolution: float, box: int, device: torch.device) -> HalfDisc:
@@ -114,7 +114,7 @@ class Search:
                 observed = self.source.observed(self.sample(SAMPLE), self.disc)
         self.fit = fit
 
-    def _noise_from(self, fit: Fit) -> None:
+    def _noise_from(self, fit: AmplitudeFit) -> None:
         rings = torch.arange(len(self.source.power)).clamp(max=len(fit.residual) - 1)
         self.source = dataclasses.replace(self.source, noise=self.source.power * fit.residual.clamp(min=1e-3)[rings])
 

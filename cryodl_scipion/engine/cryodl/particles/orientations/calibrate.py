@@ -18,7 +18,7 @@ SEED = 20  # of the made-up particles
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class AnswerCalibration:
     """A logistic regression of 'the answer is right' on what the search says of it.
 
     weights: (f + 1,), the last one is the constant. mean, scale: (f,) of the features. right: part of the made-up
@@ -50,8 +50,8 @@ def features(found: typing.Any) -> np.ndarray:
     )
 
 
-def calibrated(search: typing.Any) -> tuple[Calibration, typing.Any]:
-    """The Calibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
+def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
+    """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
     count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
     particles = made_up(search, count, SEED)
     found = search.like(particles).run()
@@ -59,7 +59,7 @@ def calibrated(search: typing.Any) -> tuple[Calibration, typing.Any]:
     return learnt(features(found), right), found
 
 
-def learnt(values: np.ndarray, right: np.ndarray) -> Calibration:
+def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
     """Calibration from features (n, f) and whether answers were right (n,).
 
     A right and a wrong answer are added at the mean, so that no set makes an answer certain.
@@ -77,4 +77,4 @@ def learnt(values: np.ndarray, right: np.ndarray) -> Calibration:
         weights = weights + step
         if np.abs(step).max() < 1e-8:
             break
-    return Calibration(weights, mean, scale, float(right.mean()))
+    return AnswerCalibration(weights, mean, scale, float(right.mean()))

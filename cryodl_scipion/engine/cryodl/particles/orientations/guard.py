@@ -11,7 +11,7 @@ from ...likelihood.prepare import sample_rows
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from .assign import Search
 from .explained import Explained, explained
-from .settings import Settings
+from .settings import SearchSettings
 
 SAMPLE = 128  # particles that are looked at
 STEP = 10.0  # degrees between directions
@@ -35,7 +35,7 @@ def explained_by(
     """
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
-    settings = Settings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
+    settings = SearchSettings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
     search = Search(source, projector, pixel_size, settings, device)
     search.learn()
     observed = source.observed(np.arange(len(particles)), search.disc)

@@ -8,7 +8,7 @@ import numpy as np
 from ...likelihood.prepare import sample_rows
 from .amplitude import evidences
 from .assign import Search
-from .settings import Settings
+from .settings import SearchSettings
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
@@ -30,7 +30,9 @@ def best_size(search: Search) -> tuple[float, float]:
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles)
     width, rows = particles.box * particles.pixel_size, np.arange(len(particles))
-    coarse = Settings(STEP, settings.max_shift, max(settings.resolution, FINEST), settings.diameter, settings.symmetry)
+    coarse = SearchSettings(
+        STEP, settings.max_shift, max(settings.resolution, FINEST), settings.diameter, settings.symmetry
+    )
     found = {}
     for size in SIZES:
         if size * settings.diameter > width:

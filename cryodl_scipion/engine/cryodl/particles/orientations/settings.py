@@ -13,7 +13,7 @@ DETAIL = 0.65
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """angular_step: degrees. max_shift: Å. resolution: Å, finest detail that may be used. diameter: Å, of the
     structure. symmetry: point group. refine: also refine locally."""
 

@@ -12,7 +12,7 @@ from ...core.symmetry import check_symmetry
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ...simulate.structures import load_density
-from .settings import FINEST, Settings
+from .settings import FINEST, SearchSettings
 
 if typing.TYPE_CHECKING:
     import torch
@@ -24,19 +24,19 @@ OVERSAMPLING = 3  # pixels in the finest detail
 
 
 @dataclasses.dataclass(frozen=True)
-class Structure:
+class PreparedStructure:
     """projector: Projector at `pixel_size` Å/px. settings: assign.Settings that suit the structure and the particles.
     notes: sentences for the user."""
 
     projector: Projector
     pixel_size: float
-    settings: Settings
+    settings: SearchSettings
     notes: tuple[str, ...]
 
 
-def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device) -> Structure:
-    """The Structure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles' box, or
-    does not have the symmetry."""
+def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device) -> PreparedStructure:
+    """The PreparedStructure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles'
+    box, or does not have the symmetry."""
     width = particles.box * particles.pixel_size
     first = max(FIRST_LOOK, particles.pixel_size)
     diameter = particle_diameter(load_density(config.structure, first), first)
@@ -47,11 +47,11 @@ def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, dev
             "larger box."
         )
     max_shift = width / 10 if config.max_shift is None else config.max_shift
-    settings = Settings(
+    settings = SearchSettings(
         config.angular_step, max_shift, config.resolution or FINEST, diameter, config.symmetry, config.refine
     )
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
     notes = tuple(voxel_notes(config.structure, particles.pixel_size))
-    return Structure(Projector(density.to(device)), pixel_size, settings, notes)
+    return PreparedStructure(Projector(density.to(device)), pixel_size, settings, notes)

@@ -9,14 +9,14 @@ import numpy as np
 
 from ...contract.annotations import NEGATIVE, POSITIVE, Tile, check_name
 from .sheets import EMPTY, WITHOUT_IT, Sheet
-from .slices import Slices
+from .slices import ShownSlices
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
     from .store import AnnotationStore
 
 
-class Browser(Slices):
+class Browser(ShownSlices):
     """What there is of one annotator in an AnnotationStore. tomograms: list of (name, Tomogram, pixel size).
 
     active: the chosen Sheet, or None. message: one sentence about what happened last.
@@ -29,7 +29,7 @@ class Browser(Slices):
         feature: str,
         annotator: str,
     ) -> None:
-        Slices.__init__(self, tomograms)
+        ShownSlices.__init__(self, tomograms)
         check_name(annotator, "annotator")
         self.store, self.annotator, self.message = store, annotator, ""
         self.active: Sheet | None = None

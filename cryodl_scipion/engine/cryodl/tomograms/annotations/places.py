@@ -8,7 +8,7 @@ from ...contract.annotations import TomogramPlaces
 from ...io.tomograms import Tomogram
 
 
-class Places(TomogramPlaces):
+class OpenedPlaces(TomogramPlaces):
     """TomogramPlaces that opens the tomograms, each once."""
 
     def __init__(self, folder: str, table: typing.Mapping[str, typing.Any] | typing.Sequence[typing.Any] = ()) -> None:

@@ -16,7 +16,7 @@ AVERAGED = (1, 3, 5, 9)  # slices that are shown as one
 SAMPLED, WIDTH = 7, 500  # slices, and px along their sides, that the grey values are measured in
 
 
-class Slices:
+class ShownSlices:
     """tomograms: list of (name, Tomogram, pixel size in Å/px). Only what is shown is read."""
 
     def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:

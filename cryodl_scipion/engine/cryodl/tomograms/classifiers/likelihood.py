@@ -27,7 +27,7 @@ from .method import ClassifierMethod, Prediction
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
-    from ..subtomograms.observed import Observed
+    from ..subtomograms.observed import ObservedSubtomograms
     from ..subtomograms.search import Poses
     from .examples import Examples
 
@@ -73,7 +73,7 @@ class Likelihood(ClassifierMethod):
             )
             _say(name, rows, estimates[-1], frame)
         weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
-        weights["usual"] = _usual(Averages(frame, weights, grids, device), examples, device)
+        weights["usual"] = _usual(AveragesPredictor(frame, weights, grids, device), examples, device)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def completed(
@@ -92,7 +92,7 @@ class Likelihood(ClassifierMethod):
 
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
-    ) -> Averages:
+    ) -> AveragesPredictor:
         names = ("volumes", "noise", "fsc", "radius", "usual")
         box, count = card["box"], len(card["classes"])
         if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):
@@ -102,7 +102,7 @@ class Likelihood(ClassifierMethod):
                 "the version that its card.json names."
             )
         frame = Frame(box, card["pixel_size"], card["particle_diameter"], float(weights["radius"]))
-        return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
+        return AveragesPredictor(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
 
 
 def _grids(examples: Examples, resolution: float | None, device: torch.device) -> tuple[Frame, Grids]:
@@ -114,7 +114,7 @@ def _grids(examples: Examples, resolution: float | None, device: torch.device) -
 
 def _of_class(
     examples: Examples, rows: np.ndarray, label: int, frame: Frame, device: torch.device
-) -> tuple[Observed, np.ndarray]:
+) -> tuple[ObservedSubtomograms, np.ndarray]:
     """Observed subtomograms of a class, and their rows."""
     rows = rows[examples.labels[rows] == label]
     return observe(examples.subtomograms, rows, frame, examples.contrast, device), rows
@@ -131,7 +131,7 @@ def _say(name: str, rows: np.ndarray, estimate: Estimate, frame: Frame) -> None:
     print(f"{name}: average of {len(rows)} subtomograms, evidence {evidence:.1f} each, detail to {detail:.0f} Å.")
 
 
-class Averages:
+class AveragesPredictor:
     """Classifies with learnt averages. frame: Frame. weights: as Likelihood.learn gives them. grids: Grids."""
 
     def __init__(
@@ -159,7 +159,7 @@ class Averages:
         return Prediction(evidence.float(), self._confidence(evidence, power), angles, moved)
 
     @torch.no_grad()
-    def _compare(self, observed: Observed) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
         (n, 3) with the best class; float32 on the CPU."""
         found = [self._poses(observed, label) for label in range(len(self.volumes))]
@@ -170,7 +170,7 @@ class Averages:
         power = (observed.weights * observed.values.abs().square() / self.noise[observed.ball.shell]).sum(1)
         return evidence.cpu(), power.cpu(), matrices.cpu(), shifts.cpu()
 
-    def _poses(self, observed: Observed, label: int) -> Poses:
+    def _poses(self, observed: ObservedSubtomograms, label: int) -> Poses:
         volume = self.volumes[label]
         bank, rotated = self.banks[label] or (self.grids.search.bank(volume), Rotated(volume, observed.ball))
         if self.keeps:
@@ -200,7 +200,7 @@ class Averages:
         return mine, power - mine
 
 
-def _usual(averages: Averages, examples: Examples, device: torch.device) -> torch.Tensor:
+def _usual(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:
     """(k, 4) mean and standard deviation of the evidence, and of the remainder, of each class's validation
     subtomograms; of few, deviations are those of all."""
     rows, labels = examples.validation, examples.labels[examples.validation]

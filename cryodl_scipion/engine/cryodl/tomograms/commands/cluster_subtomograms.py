@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ...io.subtomograms import SubtomogramSet
-    from ..subtomograms.observed import Frame, Observed
+    from ..subtomograms.observed import Frame, ObservedSubtomograms
     from ..subtomograms.search import Poses
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
@@ -147,8 +147,10 @@ def _poses(
     return angles, shifts * frame.pixel_size / found.pixel_size
 
 
-def _places(config: ClusterSubtomogramsConfig, observed: Observed, folder: Path, device: torch.device) -> np.ndarray:
-    """(n, c) places of aligned, Observed subtomograms."""
+def _places(
+    config: ClusterSubtomogramsConfig, observed: ObservedSubtomograms, folder: Path, device: torch.device
+) -> np.ndarray:
+    """(n, c) places of aligned, ObservedSubtomograms."""
     if config.embedding == "similarity":
         from ..subtomograms.similarity import embedded, similarities
 

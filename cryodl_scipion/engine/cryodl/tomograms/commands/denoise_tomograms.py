@@ -21,7 +21,7 @@ from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
     from ...contract import DenoiseTomogramsConfig
-    from ..denoisers.halves import Source
+    from ..denoisers.halves import HalfSource
     from ..denoisers.named import Named
     from ..denoisers.predict import TomogramDenoiser
 
@@ -67,7 +67,7 @@ def run(config: DenoiseTomogramsConfig) -> Result:
 
 def _sources(
     config: DenoiseTomogramsConfig, named: list[Named], card: dict | None, skipped: list[Skipped], notes: list[str]
-) -> list[Source]:
+) -> list[HalfSource]:
     """Sources of the tomograms that can be read; the others go to skipped."""
     from ..denoisers.halves import open_source
 
@@ -89,12 +89,12 @@ def _sources(
     return found
 
 
-def _skip(one: Named | Source, error: object, skipped: list[Skipped]) -> None:
+def _skip(one: Named | HalfSource, error: object, skipped: list[Skipped]) -> None:
     skipped.append(Skipped(one.name, one.paths[0], str(error)))
     print(f"Skipped {in_words(skipped[-1])}")
 
 
-def _model(config: DenoiseTomogramsConfig, sources: list[Source], folder: Path) -> Path:
+def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Path) -> Path:
     """Folder of the model to use: the given one, one that an earlier run trained here, or one that is trained now."""
     if config.model:
         return find_model(config.model, KIND)
@@ -105,7 +105,7 @@ def _model(config: DenoiseTomogramsConfig, sources: list[Source], folder: Path) 
     return folder / MODEL
 
 
-def _fitting(sources: list[Source], card: dict, skipped: list[Skipped], notes: list[str]) -> list[Source]:
+def _fitting(sources: list[HalfSource], card: dict, skipped: list[Skipped], notes: list[str]) -> list[HalfSource]:
     """Sources whose pixel size the model can serve; the others go to skipped."""
     kept = []
     for source in sources:
@@ -128,7 +128,7 @@ def _fitting(sources: list[Source], card: dict, skipped: list[Skipped], notes: l
 
 
 def _denoise(
-    todo: list[Source],
+    todo: list[HalfSource],
     config: DenoiseTomogramsConfig,
     model: Path,
     folder: Path,
@@ -157,7 +157,7 @@ def _denoise(
 
 
 def _denoise_one(
-    source: Source, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, notes: list[str]
+    source: HalfSource, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, notes: list[str]
 ) -> dict:
     """Write one tomogram. Returns its entry in denoise.json."""
     import numpy as np
@@ -193,7 +193,7 @@ def _denoise_one(
 
 def _outputs(
     config: DenoiseTomogramsConfig,
-    sources: list[Source],
+    sources: list[HalfSource],
     bad: set[str],
     folder: Path,
     model: Path,

@@ -25,7 +25,7 @@ from ...io.unfinished import check_output, finish_folder, working_folder
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
     from ..evaluation.overlap import ScoreCurve
-    from ..evaluation.pairs import Pair
+    from ..evaluation.pairs import LabelledPair
 
 MOST_PICTURES = 8  # tomograms that are drawn
 SHOWN = ("dice", "precision", "recall", "boundary_error", "boundary_error_95", "piece_recall", "piece_precision")
@@ -35,13 +35,13 @@ OF_SCORES = ("average_precision", "best_dice", "best_threshold", "calibration_er
 def run(config: EvaluateSegmentationConfig) -> Result:
     """Measure into <output>.partial, then rename."""
     check_output(config.output)
-    from ..evaluation.pairs import Pair
+    from ..evaluation.pairs import LabelledPair
 
     paired, notes = _paired(config)
     values, more = _values(config, paired)
     notes += more
     pairs = [
-        Pair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
+        LabelledPair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
         for name, found, labels in paired
     ]
     notes += dict.fromkeys(pair.note for pair in pairs if pair.note)
@@ -122,7 +122,7 @@ def _tomograms(
     return found, [warning] if warning else []
 
 
-def _measure_all(pairs: typing.Sequence[Pair]) -> list[typing.Any]:
+def _measure_all(pairs: typing.Sequence[LabelledPair]) -> list[typing.Any]:
     """What tomograms.evaluation.measure gives, for each pair."""
     from tqdm import tqdm
 
@@ -135,7 +135,7 @@ def _check_labels(
     config: EvaluateSegmentationConfig,
     measured: typing.Sequence[typing.Any],
     labels: typing.Sequence[int],
-    pairs: typing.Sequence[Pair],
+    pairs: typing.Sequence[LabelledPair],
 ) -> None:
     """Raises ValueError if there is nothing to compare."""
     if not labels:
@@ -227,15 +227,15 @@ def _names(
 
 def _record(
     config: EvaluateSegmentationConfig,
-    pairs: typing.Sequence[Pair],
+    pairs: typing.Sequence[LabelledPair],
     measured: typing.Sequence[typing.Any],
     names: typing.Mapping[int, str],
     notes: list[str],
 ) -> dict[str, typing.Any]:
     """The dict of evaluation.json."""
-    from ..evaluation.measure import Measured
+    from ..evaluation.measure import FeatureMeasures
 
-    totals = {label: sum((m[label] for m, _, _ in measured if label in m), Measured()) for label in names}
+    totals = {label: sum((m[label] for m, _, _ in measured if label in m), FeatureMeasures()) for label in names}
     coarse = sum(pair.pixel_size for pair in pairs) / len(pairs)
     features = {names[k]: dict(label=k, **total.figures(coarse)) for k, total in totals.items()}
     tomograms = {}
@@ -266,7 +266,7 @@ def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
 
 def _draw(
     folder: Path,
-    pairs: typing.Sequence[Pair],
+    pairs: typing.Sequence[LabelledPair],
     measured: typing.Sequence[typing.Any],
     names: typing.Mapping[int, str],
     record: dict[str, typing.Any],

@@ -21,7 +21,7 @@ from ..features.record import FolderRecord
 from ..features.scores import read_folder
 
 if typing.TYPE_CHECKING:
-    from ..features.scores import Feature, Scored, ScoreFolder
+    from ..features.scores import Feature, Scored, ScoreIndex
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "pieces", "area_nm2", "share_percent")
@@ -54,7 +54,7 @@ def run(config: MergeFeaturesConfig) -> Result:
     return Result("merge-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _record(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path) -> FolderRecord:
+def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> FolderRecord:
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
@@ -69,7 +69,7 @@ def _record(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path) -> Fo
     return record
 
 
-def _merge_all(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path, record: FolderRecord) -> list[Skipped]:
+def _merge_all(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path, record: FolderRecord) -> list[Skipped]:
     """Merge one tomogram after the other. Returns those that were skipped."""
     from tqdm import tqdm
 

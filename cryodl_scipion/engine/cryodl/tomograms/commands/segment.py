@@ -33,7 +33,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..segmenters.combine import Feature
+    from ..segmenters.combine import CombinedFeature
     from ..segmenters.score_folder import Unfinished
     from ..segmenters.segmenter import Segmenter
 
@@ -43,7 +43,7 @@ DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class SegmentSource:
     """One tomogram to segment, and the pixel size to take for it (Å/px)."""
 
     name: str
@@ -97,7 +97,7 @@ def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typin
                 yield words
 
 
-def _limits(config: SegmentConfig, features: typing.Sequence[Feature]) -> dict[str, float | None]:
+def _limits(config: SegmentConfig, features: typing.Sequence[CombinedFeature]) -> dict[str, float | None]:
     """Part of noise that each feature may be found in; None: its scores are left as they are."""
     from ..segmenters.card import SIMULATION
 
@@ -117,7 +117,7 @@ def _settings(config: SegmentConfig, cards: typing.Sequence[typing.Mapping[str, 
 
 
 def _described(
-    features: typing.Sequence[Feature], folders: typing.Sequence[str | os.PathLike[str]]
+    features: typing.Sequence[CombinedFeature], folders: typing.Sequence[str | os.PathLike[str]]
 ) -> list[dict[str, typing.Any]]:
     """Features for segment.json."""
     return [
@@ -156,7 +156,7 @@ def _sources(
             skipped.append(Skipped(name, str(path), str(error)))
             print(f"Skipped {in_words(skipped[-1])}")
             continue
-        yield Source(name, str(path), tomogram, pixel_size)
+        yield SegmentSource(name, str(path), tomogram, pixel_size)
 
 
 def _differences(
@@ -290,7 +290,7 @@ def _outputs(
     )
 
 
-def _agreement(feature: Feature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
+def _agreement(feature: CombinedFeature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
     """Figures of the models of a feature over all voxels of some tomograms."""
     from ..segmenters.combine import Agreement
 

@@ -15,7 +15,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
-    from ..detectors.labels import Gathered
+    from ..detectors.labels import GatheredLabels
     from ..detectors.train import DetectorTask
     from ..detectors.unet3d import HeatMapUNet
 
@@ -64,7 +64,7 @@ def _told(name: str, figures: typing.Mapping[str, typing.Any], beta: float) -> s
     return name + (" none" if figures["f_beta"] is None else f" F{beta:g} {figures['f_beta']:.2f}")
 
 
-def _task(config: TrainDetectorConfig, gathered: Gathered) -> tuple[DetectorTask, str]:
+def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[DetectorTask, str]:
     """DetectorTask with a new network or that of --start-from, and how the tomograms were parted."""
     import numpy as np
 
@@ -86,7 +86,7 @@ def _task(config: TrainDetectorConfig, gathered: Gathered) -> tuple[DetectorTask
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), parted
 
 
-def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathered) -> torch.nn.Module:
+def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it finds other species or is of another kind."""
     from ...io.model import find_model, read_model
     from ..detectors.predict import load_detector
@@ -105,7 +105,9 @@ def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathere
     return load_detector(method, len(gathered.species), weights, source)
 
 
-def _say_start(config: TrainDetectorConfig, gathered: Gathered, task: DetectorTask, parted: str, device: str) -> None:
+def _say_start(
+    config: TrainDetectorConfig, gathered: GatheredLabels, task: DetectorTask, parted: str, device: str
+) -> None:
     for sentence in gathered.notes:
         warn(sentence)
     count = lambda part: ", ".join(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .examples import Tilts, inputs_of
-from .spectra import Powers, Scale, measure
+from .spectra import HalfScale, Powers, measure
 
 LEAST_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
@@ -26,7 +26,7 @@ LEAST_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of wh
 def control_figures(
     denoise: typing.Callable[[torch.Tensor], torch.Tensor],
     pairs: typing.Sequence[tuple[torch.Tensor, ...]],
-    scale: Scale,
+    scale: HalfScale,
     pixel_size: float,
     tilts: Tilts | None = None,
 ) -> dict[str, typing.Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ...core.wedges import turned_wedge, wedge
-from .spectra import Scale, on_grid, volume_mean
+from .spectra import HalfScale, on_grid, volume_mean
 
 MARGIN = 8  # px around a crop that is filtered and then cut off: filters go around at the borders
 LEAST_GAIN = 0.02  # in the weights of the loss: a frequency without signal is asked for a little
@@ -34,7 +34,7 @@ class Region:
     """A part of a tomogram to learn from. halves: (2, z, y, x) float32, normalised."""
 
     halves: torch.Tensor
-    scale: Scale
+    scale: HalfScale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def turned(volume: torch.Tensor, turn: typing.Any) -> torch.Tensor:
     return volume.permute(*range(lead), *(lead + a for a in axes)).flip([lead + a for a in flips])
 
 
-def inputs_of(volume: torch.Tensor, scale: Scale, measured: torch.Tensor | None = None) -> torch.Tensor:
+def inputs_of(volume: torch.Tensor, scale: HalfScale, measured: torch.Tensor | None = None) -> torch.Tensor:
     """What the network sees of a normalised (z, y, x) volume: (2, z, y, x), itself and after its Wiener filter.
 
     measured: what is kept of it, on the grid of rfftn; None keeps all.
@@ -88,7 +88,7 @@ def _weight_of(gain: bytes, strength: float, side: int) -> torch.Tensor:
     return on_grid(np.sqrt(curve / max(volume_mean(curve), 1e-12)) * strength, (side,) * 3)
 
 
-def loss_weight(scale: Scale, side: int) -> torch.Tensor:
+def loss_weight(scale: HalfScale, side: int) -> torch.Tensor:
     """Factor on the grid of rfftn of a cube, by which answer and target are compared: it makes the noise of all
     tomograms 1, and lets frequencies count as the Wiener filter keeps them."""
     return _weight_of(np.asarray(scale.gain, float).tobytes(), scale.strength, side)
@@ -101,7 +101,7 @@ def weighted(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Example:
+class BrickExample:
     """seen: (2, s, s, s) input. hidden: (1, s, s, s) target, in units of the strength. weight: (1, s, s, s // 2 + 1)
     of the loss. unseen: the same places: 1 where the target was measured and the input was not given it."""
 
@@ -117,9 +117,9 @@ def draw(
     side: int,
     rng: np.random.Generator,
     tilts: Tilts | None = None,
-    fill: typing.Callable[[torch.Tensor, Scale], torch.Tensor] | None = None,
-) -> Example:
-    """A random Example of a region.
+    fill: typing.Callable[[torch.Tensor, HalfScale], torch.Tensor] | None = None,
+) -> BrickExample:
+    """A random BrickExample of a region.
 
     side: px of its cubes. tilts: None to denoise alone. fill: gives the (z, y, x) answer to inputs_of a half, whose
     part in the missing wedge is put in before it is turned; None leaves the wedge empty.
@@ -140,7 +140,7 @@ def draw(
     strength = region.scale.strength
     inside = tuple(slice((r - side) // 2, (r - side) // 2 + side) for r in (reach[a] for a in turn[0]))
     inputs = inputs_of(turned(seen, turn), region.scale, given)[(slice(None), *inside)]
-    return Example(
+    return BrickExample(
         inputs, turned(hidden, turn)[inside][None] / strength, weight[None], unseen[None], raw[inside][None] / strength
     )
 

@@ -11,7 +11,7 @@ import torch
 
 from ...io.tomograms import Tomogram, working_pixel_size
 from .named import Named
-from .spectra import BINS, Powers, Scale, scale_of_halves
+from .spectra import BINS, HalfScale, Powers, scale_of_halves
 
 SMALLEST = 16  # px along each axis
 SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
@@ -24,7 +24,7 @@ WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coef
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class HalfSource:
     """A Named whose files can be read. pixel_size: Å/px."""
 
     name: str
@@ -38,7 +38,7 @@ class Source:
         return self.volumes[0].shape
 
 
-def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[Source, list[str]]:
+def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[HalfSource, list[str]]:
     """A Source, and sentences for the user. Raises ValueError or FileNotFoundError for files that cannot be used.
 
     pixel_size: of the request. otherwise: Å/px to take where the headers say nothing, or None.
@@ -64,10 +64,10 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
             "size. Correct the headers, or bin both alike."
         )
     size, note = working_pixel_size(volumes[0], pixel_size, otherwise)
-    return Source(named.name, named.paths, volumes, size), [note] if note else []
+    return HalfSource(named.name, named.paths, volumes, size), [note] if note else []
 
 
-def bricks_of(source: Source, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
+def bricks_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
     """Bricks spread over a tomogram, of each of its volumes; empty ones are left out.
 
     rows: [start, stop) of y that they lie in. Raises ValueError if all of the tomogram has one value.
@@ -92,8 +92,8 @@ def _spans(start: int, stop: int) -> list[tuple[int, int]]:
     return [(start + round(k), start + round(k) + side) for k in np.linspace(0, stop - start - side, count)]
 
 
-def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
-    """The Scale of a Source's halves, the (BINS,) FSC between them, and sentences for the user.
+def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str]]:
+    """The HalfScale of a HalfSource's halves, the (BINS,) FSC between them, and sentences for the user.
 
     Raises ValueError for halves that are copies of each other, or that have nothing in common.
     """
@@ -125,7 +125,7 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
     return scale, fsc, []
 
 
-def _check_greys(source: Source, bricks: list[tuple[torch.Tensor, ...]]) -> None:
+def _check_greys(source: HalfSource, bricks: list[tuple[torch.Tensor, ...]]) -> None:
     """Raises ValueError for halves whose grey values are scaled or moved against each other."""
     means, widths = ([float(np.mean([f(b[k]) for b in bricks])) for k in (0, 1)] for f in (torch.mean, torch.std))
     if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:

@@ -17,7 +17,7 @@ from ...learning.inference import for_inference
 from ...learning.registry import method_of
 from ..segmenters.predict import mirrored
 from .examples import MARGIN, answered, inputs_of
-from .spectra import Scale
+from .spectra import HalfScale
 
 SIDES = (640, 512, 448, 384, 320, 256, 208, 160, 128, 96, 80, 64, 48)  # px that a tile may have along an axis
 
@@ -42,7 +42,7 @@ class TomogramDenoiser:
         self._network = for_inference(network, device, self.dtype)
 
     @torch.inference_mode()
-    def answer(self, volume: torch.Tensor, scale: Scale) -> torch.Tensor:
+    def answer(self, volume: torch.Tensor, scale: HalfScale) -> torch.Tensor:
         """(z, y, x) denoised volume of one whose sides are multiples of the granularity, in its own grey values."""
         inputs = inputs_of(scale.normalised(volume), scale)[None]
         return scale.restored(answered(self._correction, inputs)[0, 0])
@@ -51,7 +51,7 @@ class TomogramDenoiser:
         return self._network(inputs.to(self.device, self.dtype)).float().cpu()
 
     def blocks(
-        self, volumes: typing.Sequence[Tomogram], scale: Scale, memory: float
+        self, volumes: typing.Sequence[Tomogram], scale: HalfScale, memory: float
     ) -> typing.Iterator[tuple[tuple[int, ...], list[np.ndarray]]]:
         """The denoised volumes block by block: the (z, y, x) place of a block, and a block of each volume.
 

@@ -91,7 +91,7 @@ def smoothed(curve: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scale:
+class HalfScale:
     """What a network has to know of a half tomogram: middle and width of its grey values; gain: (BINS,) the Wiener
     filter of a half, the best radial filter there is; strength: of the filtered half, in widths."""
 
@@ -112,8 +112,8 @@ class Scale:
 WEAKEST = 1e-3  # strength of a tomogram in which no signal is found
 
 
-def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[Scale, Powers]:
-    """The Scale of two halves, and their Powers, from bricks of both."""
+def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[HalfScale, Powers]:
+    """The HalfScale of two halves, and their Powers, from bricks of both."""
     middle = float(np.mean([[x.mean() for x in pair] for pair in pairs]))
     powers = measure([tuple(x - middle for x in pair) for pair in pairs])
     width = float(np.mean([[x.var() for x in pair] for pair in pairs])) ** 0.5
@@ -124,13 +124,14 @@ def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[S
     return _scale(middle, width, gain, total), powers
 
 
-def scale_of_one(bricks: typing.Sequence[torch.Tensor], gain: np.ndarray) -> Scale:
-    """The Scale of a tomogram without halves. gain: of a half like its halves would be; a whole one has less noise."""
+def scale_of_one(bricks: typing.Sequence[torch.Tensor], gain: np.ndarray) -> HalfScale:
+    """The HalfScale of a tomogram without halves. gain: of a half like its halves would be; a whole one has less
+    noise."""
     middle = float(np.mean([x.mean() for x in bricks]))
     width = float(np.mean([x.var() for x in bricks])) ** 0.5
     powers = measure([(x - middle, x - middle) for x in bricks])
     return _scale(middle, width, 2 * gain / (1 + gain), powers.first / (np.maximum(powers.count, 1) * width**2))
 
 
-def _scale(middle: float, width: float, gain: np.ndarray, total: np.ndarray) -> Scale:
-    return Scale(middle, width, gain, max(WEAKEST, volume_mean(gain**2 * total) ** 0.5))
+def _scale(middle: float, width: float, gain: np.ndarray, total: np.ndarray) -> HalfScale:
+    return HalfScale(middle, width, gain, max(WEAKEST, volume_mean(gain**2 * total) ** 0.5))

@@ -10,15 +10,16 @@ import torch
 
 from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
-from .examples import Example, Region, Tilts, answered, draw, inputs_of, weighted
-from .spectra import Scale
+from .examples import BrickExample, Region, Tilts, answered, draw, inputs_of, weighted
+from .spectra import HalfScale
 
 VALIDATION_BATCHES = 8
 FILLED_FROM = 0.3  # part of the steps from which the wedge of an input is filled by the network itself
 
 
 class TomogramTask(Task):
-    """method: unet.UNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else None."""
+    """method: unet.DenoisingUNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else
+    None."""
 
     example_name = "cubes"
 
@@ -76,12 +77,12 @@ class TomogramTask(Task):
             figures["wedge_measured_correlation"] = correlation(apart[1], apart[2])
         return figures
 
-    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[Example]:
+    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[BrickExample]:
         sizes = np.array([region.halves.numel() for region in parts], float)
         chosen = rng.choice(len(parts), self.batch_size, p=sizes / sizes.sum())
         return [draw(parts[n], side, rng, self.tilts, fill) for n in chosen]
 
-    def _fill(self, half: torch.Tensor, scale: Scale) -> torch.Tensor:
+    def _fill(self, half: torch.Tensor, scale: HalfScale) -> torch.Tensor:
         return self._answers(inputs_of(half, scale)[None])[0, 0] * scale.strength
 
     @torch.no_grad()
@@ -98,7 +99,7 @@ def side_of(regions: list[Region], method: typing.Any) -> int:
     return int(min(method.crop, smallest // method.granularity * method.granularity))
 
 
-def _stacked(examples: list[Example]) -> list[torch.Tensor]:
+def _stacked(examples: list[BrickExample]) -> list[torch.Tensor]:
     return [torch.stack(x) for x in zip(*((e.seen, e.hidden, e.weight, e.unseen, e.raw) for e in examples))]
 
 

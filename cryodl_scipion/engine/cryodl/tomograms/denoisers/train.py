@@ -21,8 +21,8 @@ from ...learning.registry import method_of
 from ...learning.run_training import accelerator_for, finish, working_folder
 from ...learning.training import Schedule, fit
 from .examples import Region, Tilts
-from .halves import SMALLEST, Source, measured_halves
-from .spectra import Scale
+from .halves import SMALLEST, HalfSource, measured_halves
+from .spectra import HalfScale
 from .task import TomogramTask
 
 VALIDATION_PART = 0.15  # of the rows of each tomogram
@@ -41,7 +41,7 @@ def validation_rows(shape: typing.Sequence[int]) -> tuple[int, int]:
     return shape[1] - max(SMALLEST, round(VALIDATION_PART * shape[1])), shape[1]
 
 
-def train_model(config: typing.Any, sources: list[Source], output: str | Path) -> None:
+def train_model(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
 
     config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from.
@@ -99,11 +99,11 @@ def train_model(config: typing.Any, sources: list[Source], output: str | Path) -
     finish(folder, str(output))
 
 
-def load_regions(sources: list[Source], config: typing.Any) -> tuple[list[Source], list[Region], list[Region]]:
+def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[HalfSource], list[Region], list[Region]]:
     """Sources that are learned from, and Regions of them for training and for validation; bad ones are passed over, and
     said."""
     wanted = min(config.training_tomograms, len(sources))
-    used: list[Source] = []
+    used: list[HalfSource] = []
     parts: tuple[list[Region], list[Region]] = ([], [])
     bad: list[Skipped] = []
     for index in spread_first(range(len(sources)), wanted):
@@ -134,7 +134,7 @@ def load_regions(sources: list[Source], config: typing.Any) -> tuple[list[Source
 
 
 def _cut(
-    source: Source, scale: Scale, rows: tuple[int, int], most: int, rng: np.random.Generator
+    source: HalfSource, scale: HalfScale, rows: tuple[int, int], most: int, rng: np.random.Generator
 ) -> typing.Iterator[torch.Tensor]:
     """(2, z, y, x) normalised halves of rows [start, stop): all of them, or random cubes of at most so many voxels."""
     shape = (source.shape[0], rows[1] - rows[0], source.shape[2])

@@ -42,7 +42,7 @@ class VolumeCorrection(nn.Module):
         return unfolded(self.head(x), FOLD)
 
 
-class UNet3D:
+class DenoisingUNet3D:
     """How the network is built and trained.
 
     name: word on the command line. granularity: sides that it is given are multiples of it. overlap: px of context on
@@ -74,7 +74,7 @@ class UNet3D:
         return 2000 if fill_wedge else 1000
 
 
-class WideUNet3D(UNet3D):
+class WideUNet3D(DenoisingUNet3D):
     """The same with half as many channels again: it costs twice as much."""
 
     name = "unet3d_wide"

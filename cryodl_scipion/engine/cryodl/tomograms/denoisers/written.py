@@ -12,9 +12,9 @@ import numpy as np
 
 from ...io.stamps import stamp
 from ...io.volume_writer import VolumeWriter
-from .halves import Source
+from .halves import HalfSource
 from .predict import TomogramDenoiser
-from .spectra import Scale
+from .spectra import HalfScale
 
 RECORD, HALVES = "denoise.json", ("even", "odd")
 LABEL = "cryodl: denoised{}, for looking and segmenting; not for averaging"
@@ -38,7 +38,7 @@ def read_record(folder: Path, config: typing.Any, card: dict) -> dict:
     return record
 
 
-def finished(source: Source, record: dict, folder: Path) -> bool:
+def finished(source: HalfSource, record: dict, folder: Path) -> bool:
     """Whether the output is of the inputs as they are now."""
     entry = record["tomograms"].get(source.name)
     if entry is None or not all((folder / file).exists() for file in entry["files"]):
@@ -50,7 +50,7 @@ def finished(source: Source, record: dict, folder: Path) -> bool:
 
 
 def write_denoised(
-    source: Source, denoiser: TomogramDenoiser, scale: Scale, config: typing.Any, folder: Path
+    source: HalfSource, denoiser: TomogramDenoiser, scale: HalfScale, config: typing.Any, folder: Path
 ) -> list[str]:
     """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
     from tqdm import tqdm

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ... import __version__
 from .calibrate import calibrate
-from .labels import Gathered
+from .labels import GatheredLabels
 from .train import DetectorTask
 
 POOR = 0.3  # F-beta on held-out particles
@@ -17,7 +17,7 @@ FEW = 10  # held-out particles below which a threshold is uncertain
 
 def model_card(
     config: typing.Any,
-    gathered: Gathered,
+    gathered: GatheredLabels,
     task: DetectorTask,
     parted: str,
     report: typing.Any,

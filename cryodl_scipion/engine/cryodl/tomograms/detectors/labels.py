@@ -37,7 +37,7 @@ class Labelled:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gathered:
+class GatheredLabels:
     """What a training has: species with their diameters (Å), the working pixel size (Å/px), Labelled tomograms.
 
     skew: mean skewness of the grey values, by which inverted contrast is noticed later.
@@ -52,7 +52,7 @@ class Gathered:
     notes: tuple[str, ...]
 
 
-def gather(config: typing.Any) -> Gathered:
+def gather(config: typing.Any) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     tomograms = {name: Tomogram(path) for name, path in named}
@@ -73,7 +73,7 @@ def gather(config: typing.Any) -> Gathered:
         skews.append(skewness(volume))
         points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
         labelled.append(Labelled(name, volume, points))
-    return Gathered(
+    return GatheredLabels(
         species,
         diameters,
         working,

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ...core.augment import vary_contrast
 from ...core.devices import fast_dtype, in_memory_format
 from ...learning.training import Task
-from .labels import Gathered, Labelled
+from .labels import GatheredLabels, Labelled
 from .unet3d import STRIDE, HeatMapUNet
 
 WIDTH = 0.15  # standard deviation of a particle's spot in the heat map, in diameters
@@ -61,7 +61,7 @@ class DetectorTask(Task):
         self,
         method: HeatMapUNet,
         network: torch.nn.Module,
-        gathered: Gathered,
+        gathered: GatheredLabels,
         training: list[Labelled],
         validation: list[Labelled],
         batch_size: int | None = None,

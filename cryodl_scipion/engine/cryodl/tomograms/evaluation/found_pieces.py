@@ -13,7 +13,7 @@ from .overlap import ratio
 from .pairs import known
 
 if typing.TYPE_CHECKING:
-    from .pairs import Pair
+    from .pairs import LabelledPair
 
 HALF = 0.5  # part of a piece that must be covered
 SLAB_BYTES = 6e8
@@ -44,9 +44,9 @@ class PieceCounts:
         )
 
 
-def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, PieceCounts], dict[int, int]]:
-    """{label: PieceCounts} of a Pair; and {label: slice with most of it in the labels, or in the segmentation if there
-    is nothing in the labels}. Voxels that nobody knows are in no piece."""
+def count_pieces(pair: LabelledPair, labels: typing.Sequence[int]) -> tuple[dict[int, PieceCounts], dict[int, int]]:
+    """{label: PieceCounts} of a LabelledPair; and {label: slice with most of it in the labels, or in the segmentation
+    if there is nothing in the labels}. Voxels that nobody knows are in no piece."""
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
     starts = range(0, pair.shape[0], slices)
     finders = PieceFinder(labels), PieceFinder(labels)
@@ -77,7 +77,7 @@ def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, Pi
     )
 
 
-def _slab(pair: Pair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
+def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
     """(found, truth) labels of slices from z on, 0 where nobody knows."""
     found, truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
     sure = known(truth)

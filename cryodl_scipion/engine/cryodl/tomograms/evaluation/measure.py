@@ -15,31 +15,34 @@ from .overlap import Overlap, ScoreCurve
 from .pairs import blocks, known
 
 if typing.TYPE_CHECKING:
-    from .pairs import Pair
+    from .pairs import LabelledPair
 
 SIDE = 160  # px of a block, beside what is around it
 MOST_LABELS = 32
 
 
 @dataclasses.dataclass
-class Measured:
+class FeatureMeasures:
     """What was counted of one feature; sums of several tomograms are those of their voxels and pieces together."""
 
     overlap: Overlap = dataclasses.field(default_factory=Overlap)
     distances: Distances = dataclasses.field(default_factory=Distances)
     pieces: PieceCounts = dataclasses.field(default_factory=PieceCounts)
 
-    def __add__(self, other: Measured) -> Measured:
-        return Measured(self.overlap + other.overlap, self.distances + other.distances, self.pieces + other.pieces)
+    def __add__(self, other: FeatureMeasures) -> FeatureMeasures:
+        return FeatureMeasures(
+            self.overlap + other.overlap, self.distances + other.distances, self.pieces + other.pieces
+        )
 
     def figures(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
         return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.pieces.figures())
 
 
-def measure(pair: Pair) -> tuple[dict[int, Measured], dict[int, int], ScoreCurve | None]:
-    """{label: Measured} of a pairs.Pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
-    found = {} if pair.label is None else {pair.label: Measured()}
+def measure(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
+    """{label: FeatureMeasures} of a pairs.LabelledPair, {label: slice to look at}, and a ScoreCurve, None for label
+    volumes."""
+    found = {} if pair.label is None else {pair.label: FeatureMeasures()}
     curve = None if pair.label is None else ScoreCurve()
     for core in blocks(pair.shape, SIDE):
         _measure_block(pair, core, found, curve)
@@ -56,9 +59,12 @@ def measure(pair: Pair) -> tuple[dict[int, Measured], dict[int, int], ScoreCurve
 
 
 def _measure_block(
-    pair: Pair, core: typing.Sequence[tuple[int, int]], measured: dict[int, Measured], curve: ScoreCurve | None
+    pair: LabelledPair,
+    core: typing.Sequence[tuple[int, int]],
+    measured: dict[int, FeatureMeasures],
+    curve: ScoreCurve | None,
 ) -> None:
-    """Add a block to {label: Measured} and to the ScoreCurve, if there is one. core: three (start, stop)."""
+    """Add a block to {label: FeatureMeasures} and to the ScoreCurve, if there is one. core: three (start, stop)."""
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
     found, truth, scores = pair.read(*around)
@@ -70,7 +76,7 @@ def _measure_block(
     if pair.label is not None:
         present &= {pair.label}
     for label in sorted(present - {0, UNANNOTATED}):
-        one = measured.setdefault(label, Measured())
+        one = measured.setdefault(label, FeatureMeasures())
         masks = found == label, truth == label
         one.overlap.add(masks[0][inner] & here, masks[1][inner])
         one.distances.add(*masks, sure, inner)

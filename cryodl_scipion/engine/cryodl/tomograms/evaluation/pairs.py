@@ -18,7 +18,7 @@ SLAB = 16  # slices that are looked at together
 MOST_LABELS = 20  # different values that are taken for labels where nothing names them
 
 
-class Pair:
+class LabelledPair:
     """name: of the tomogram. segmentation, labels: paths. label: value of the feature in the labels where the
     segmentation holds scores, or None. threshold: least score. pixel_size: Å/px, None for the headers'. values: {value
     in a label volume that is judged: that of the same feature in the labels, 0 for none}; others stay.

@@ -14,7 +14,7 @@ from .pairs import known
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
     from .overlap import ScoreCurve
-    from .pairs import Pair
+    from .pairs import LabelledPair
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
 OPACITY = 0.55  # of the colours over a tomogram
@@ -29,7 +29,7 @@ BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
 
 
 def draw_slices(
-    pair: Pair,
+    pair: LabelledPair,
     slices: typing.Mapping[int, int],
     names: typing.Mapping[int, str],
     path: str | os.PathLike[str],
@@ -37,8 +37,8 @@ def draw_slices(
 ) -> None:
     """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other.
 
-    pair: pairs.Pair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
-    behind them. Beside score volumes their scores are drawn, too.
+    pair: pairs.LabelledPair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in
+    grey behind them. Beside score volumes their scores are drawn, too.
     """
     labels = list(slices)[:MOST_FEATURES]
     columns = 1 if pair.label is None else 2

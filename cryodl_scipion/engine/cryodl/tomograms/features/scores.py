@@ -40,7 +40,7 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoreFolder:
+class ScoreIndex:
     """features: in the order of their labels. tomograms: list of Scored. notes: sentences for the user."""
 
     features: tuple[Feature, ...]
@@ -48,7 +48,7 @@ class ScoreFolder:
     notes: tuple[str, ...]
 
 
-def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreFolder:
+def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreIndex:
     """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc.
 
     thresholds: as the user gave them, see parse_thresholds. Raises FileNotFoundError or ValueError.
@@ -74,7 +74,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     given = parse_thresholds(thresholds, names)
     chosen = [given.get(name, usual.get(name, USUAL_THRESHOLD)) for name in names]
     features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
-    return ScoreFolder(features, tuple(tomograms), tuple(notes))
+    return ScoreIndex(features, tuple(tomograms), tuple(notes))
 
 
 def parse_thresholds(texts: typing.Sequence[str], names: typing.Sequence[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ LEAST = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: flo
 
 
 @dataclasses.dataclass(frozen=True)
-class Feature:
+class CombinedFeature:
     """A volume of scores to make. name: in file names and tables. models: numbers of the models that it is made of.
     annotators, thresholds: theirs."""
 
@@ -34,7 +34,7 @@ def features_of(
     cards: typing.Sequence[typing.Mapping[str, typing.Any]],
     folders: typing.Sequence[str | os.PathLike[str]],
     annotators: str,
-) -> tuple[Feature, ...]:
+) -> tuple[CombinedFeature, ...]:
     """The Features that models make, in the order of the models.
 
     cards: of the models. folders: of the models, for messages. annotators: 'combined' or 'each', as SegmentConfig says.
@@ -47,7 +47,7 @@ def features_of(
         return combined
     alone = {f.name for f in combined if len(f.models) == 1}
     features = tuple(
-        Feature(
+        CombinedFeature(
             c["feature"] if c["feature"] in alone else f"{c['feature']}@{c['annotator']}",
             (n,),
             (c["annotator"],),
@@ -66,17 +66,17 @@ def features_of(
     return features
 
 
-def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[Feature, ...]:
+def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
     """The Features of several models, whose models are compared."""
     return tuple(feature for feature in _combined(cards) if len(feature.models) > 1)
 
 
-def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[Feature, ...]:
+def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[CombinedFeature, ...]:
     groups: dict[str, list[int]] = {}
     for number, card in enumerate(cards):
         groups.setdefault(card["feature"], []).append(number)
     return tuple(
-        Feature(
+        CombinedFeature(
             name,
             tuple(numbers),
             tuple(cards[n]["annotator"] for n in numbers),

@@ -49,7 +49,7 @@ class ShallowNetwork(nn.Module):
         return last(second(x).relu())
 
 
-class EMAN2(SegmenterMethod):
+class EMAN2Segmenter(SegmenterMethod):
     """The published network: kernels 40, 40, 1 of 15x15, pooling by 2 after the first."""
 
     name = "eman2"

@@ -16,9 +16,9 @@ import torch
 from .combine import LEAST, combined_scores
 
 if typing.TYPE_CHECKING:
-    from .combine import Feature
+    from .combine import CombinedFeature
     from .predict import TomogramScores
-    from .slabs import Grid
+    from .slabs import SlabGrid
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
@@ -95,7 +95,7 @@ def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
     return (torch.logit(scores, LEAST) - raised).sigmoid_() if raised else scores
 
 
-def noise_answers(found: TomogramScores, features: typing.Sequence[Feature]) -> dict[str, NoiseAnswer]:
+def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
     """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
 
     found: predict.TomogramScores. features: combine.Features whose scores are looked at.
@@ -138,7 +138,7 @@ def _places(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
     return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
 
 
-def _ranges(place: tuple[float, ...], grid: Grid) -> list[tuple[int, int]]:
+def _ranges(place: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
     """Working slices, rows and columns of a block, three (start, stop)."""
     ranges = []
     for part, size, most in zip(place, grid.working, (DEPTH, SIDE, SIDE)):

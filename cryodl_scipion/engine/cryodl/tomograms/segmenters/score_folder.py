@@ -19,7 +19,7 @@ from .combine import Agreement
 if typing.TYPE_CHECKING:
     import numpy as np
 
-    from .combine import Feature
+    from .combine import CombinedFeature
 
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
@@ -40,8 +40,8 @@ class ScoreFolder:
     def __init__(
         self,
         folder: Path,
-        features: typing.Sequence[Feature],
-        compared: typing.Sequence[Feature],
+        features: typing.Sequence[CombinedFeature],
+        compared: typing.Sequence[CombinedFeature],
         settings: typing.Mapping[str, typing.Any],
         described: typing.Sequence[typing.Mapping[str, typing.Any]],
     ) -> None:
@@ -65,7 +65,7 @@ class ScoreFolder:
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
 
-    def file_of(self, name: str, feature: Feature) -> Path:
+    def file_of(self, name: str, feature: CombinedFeature) -> Path:
         """Path of a tomogram's volume of a Feature."""
         return self.folder / f"{name}__{feature.name}.mrc"
 
@@ -159,7 +159,7 @@ class Unfinished:
             if self._path(f).exists()
         }
 
-    def _path(self, feature: Feature) -> Path:
+    def _path(self, feature: CombinedFeature) -> Path:
         return self.folder / self._scores.file_of(self._name, feature).name
 
     def _read(self) -> dict[str, typing.Any] | None:
@@ -196,8 +196,8 @@ class Unfinished:
                 LABEL.format(*what)[:80],
             )
 
-    def write(self, z: int, feature: Feature, values: np.ndarray) -> None:
-        """Write a slice of a Feature: (1, y, x) array of the type of the volumes."""
+    def write(self, z: int, feature: CombinedFeature, values: np.ndarray) -> None:
+        """Write a slice of a CombinedFeature: (1, y, x) array of the type of the volumes."""
         try:
             self.volumes[feature.name].write(z, values)
         except OSError as error:

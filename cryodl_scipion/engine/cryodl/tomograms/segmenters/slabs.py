@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a tomogram is cut into slabs and tiles, so that memory is bounded whatever its size.
 
-Segmenters with the same working pixel size share a Grid: what is read and resampled for one serves all of them.
+Segmenters with the same working pixel size share a SlabGrid: what is read and resampled for one serves all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST_TILE = 1024  # px: larger ones are slower, because they leave the proces
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class SlabGrid:
     """The working grid of some segmenters over a tomogram.
 
     shape, working: (z, y, x) of the tomogram, and of the same space at the working pixel size. factor: working voxels
@@ -62,7 +62,7 @@ class Grid:
         return [tile_spans(n, tile, self.overlap, self.granularity) for n in self.padded]
 
 
-def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Sequence[Segmenter]) -> tuple[Grid, ...]:
+def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Sequence[Segmenter]) -> tuple[SlabGrid, ...]:
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
     members: dict[float, list[int]] = {}
     for number, segmenter in enumerate(segmenters):
@@ -73,11 +73,11 @@ def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Seque
 
 def _grid(
     shape: tuple[int, ...], factor: float, numbers: typing.Sequence[int], segmenters: typing.Sequence[Segmenter]
-) -> Grid:
+) -> SlabGrid:
     granularity = math.lcm(*(s.granularity for s in segmenters))
     overlap = max(s.overlap for s in segmenters)
     working = tuple(shape) if factor == 1.0 else resampled_length(shape, factor)
-    return Grid(
+    return SlabGrid(
         tuple(shape),
         working,
         factor,
@@ -92,8 +92,8 @@ def _grid(
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """thickness: slices of a slab of the tomogram. tiles: for each Grid the largest side of a tile, working px, with
-    its overlap. memory: GB that this takes, by estimate."""
+    """thickness: slices of a slab of the tomogram. tiles: for each SlabGrid the largest side of a tile, working px,
+    with its overlap. memory: GB that this takes, by estimate."""
 
     thickness: int
     tiles: tuple[int, ...]
@@ -105,7 +105,7 @@ class Plan:
         return [(a, min(a + self.thickness, slices)) for a in range(first, slices, self.thickness)]
 
 
-def choose_plan(grids: typing.Sequence[Grid], memory: float) -> Plan:
+def choose_plan(grids: typing.Sequence[SlabGrid], memory: float) -> Plan:
     """The Plan that reads and computes least twice within `memory` GB; the smallest possible if nothing fits."""
     plans = [plan for plan in (_plan(grids, memory * 1e9, thickness) for thickness in THICKNESSES) if plan]
     if not plans:
@@ -114,7 +114,7 @@ def choose_plan(grids: typing.Sequence[Grid], memory: float) -> Plan:
     return min(plans, key=lambda plan: _surplus(grids, plan))
 
 
-def _plan(grids: typing.Sequence[Grid], memory: float, thickness: int) -> Plan | None:
+def _plan(grids: typing.Sequence[SlabGrid], memory: float, thickness: int) -> Plan | None:
     """The Plan of a thickness, with the largest tiles; None if it does not fit into `memory` bytes."""
     rest = memory - _fixed_bytes(grids, thickness)
     tiles = []
@@ -127,11 +127,11 @@ def _plan(grids: typing.Sequence[Grid], memory: float, thickness: int) -> Plan |
     return Plan(thickness, tuple(tiles), _bytes(grids, thickness, tiles) / 1e9)
 
 
-def _smallest_tile(grid: Grid) -> int:
+def _smallest_tile(grid: SlabGrid) -> int:
     return 4 * max(grid.overlap, grid.granularity)
 
 
-def _bytes(grids: typing.Sequence[Grid], thickness: int, tiles: typing.Sequence[int]) -> float:
+def _bytes(grids: typing.Sequence[SlabGrid], thickness: int, tiles: typing.Sequence[int]) -> float:
     """Estimate of the memory at the worst moment. Grids are computed one after the other."""
     area = lambda grid, tile: min(tile, grid.padded[0]) * min(tile, grid.padded[1])
     return _fixed_bytes(grids, thickness) + max(
@@ -139,7 +139,7 @@ def _bytes(grids: typing.Sequence[Grid], thickness: int, tiles: typing.Sequence[
     )
 
 
-def _fixed_bytes(grids: typing.Sequence[Grid], thickness: int) -> float:
+def _fixed_bytes(grids: typing.Sequence[SlabGrid], thickness: int) -> float:
     """Bytes of scores that wait, and of a slice on its way into the files."""
     waiting = sum(
         _working_slices(grid, thickness)
@@ -153,20 +153,20 @@ def _fixed_bytes(grids: typing.Sequence[Grid], thickness: int) -> float:
     return waiting + SLICE_COPIES * grids[0].shape[1] * grids[0].shape[2] * (1 + len(grids) / 2)
 
 
-def _bytes_per_tile_pixel(grid: Grid, thickness: int) -> float:
+def _bytes_per_tile_pixel(grid: SlabGrid, thickness: int) -> float:
     slices = _working_slices(grid, thickness) + 2 * grid.context
     read = 4 * slices / grid.factor**3 if grid.factor != 1 else 0
     return grid.bytes_per_pixel + 4 * slices * PART_COPIES + read
 
 
-def _working_slices(grid: Grid, thickness: int) -> int:
+def _working_slices(grid: SlabGrid, thickness: int) -> int:
     """Most working slices that are computed at once for a slab."""
     if grid.factor == 1:
         return -(-thickness // grid.slices) * grid.slices
     return math.ceil(thickness * grid.factor + 2 * max(1, grid.factor) + 1) + 2 * grid.slices
 
 
-def _surplus(grids: typing.Sequence[Grid], plan: Plan) -> float:
+def _surplus(grids: typing.Sequence[SlabGrid], plan: Plan) -> float:
     """How much is computed (overlaps in y and x) and read (context in z) more than once, as a part of the whole."""
     total = 0.0
     for grid, tile in zip(grids, plan.tiles):

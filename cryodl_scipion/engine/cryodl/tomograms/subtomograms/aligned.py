@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.ball import HalfBall
-from .observed import Observed, sphere, weights_on, working_volumes
+from .observed import ObservedSubtomograms, sphere, weights_on, working_volumes
 from .rotated import Rotated
 from .search import matrices_of
 
@@ -29,7 +29,7 @@ def aligned(
     shifts_zyx: np.ndarray,
     contrast: str = "bright",
     device: torch.device | None = None,
-) -> Observed:
+) -> ObservedSubtomograms:
     """Observed subtomograms in the structure's frame, cut to the particle's sphere.
 
     angles: (m, 3) degrees and shifts_zyx: (m, 3) px of the files, of these rows.
@@ -53,7 +53,7 @@ def aligned(
             values[place] = Rotated(volume, ball).at(matrix[None])[0]
             weights[place] = turned_weights(measured[place - start], ball, matrix, ratio)
     sign = -1.0 if contrast == "dark" else 1.0
-    return Observed(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
+    return ObservedSubtomograms(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
 
 
 def turned_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 from ...learning.training import Schedule, Task, fit
 
 if typing.TYPE_CHECKING:
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 STEPS, EVERY, BATCH, RATE = 300, 50, 32, 2e-3
 VALIDATION = 0.1  # part of the subtomograms
@@ -44,14 +44,14 @@ class Autoencoder(nn.Module):
 
 
 class EmbeddingTask(Task):
-    """Learns to give back the measured coefficients of aligned, Observed subtomograms, as differences from their mean.
+    """Learns to give back the measured coefficients of aligned, ObservedSubtomograms, as differences from their mean.
 
     compensate: False asks for what was not measured, too, as if it were zero.
     """
 
     example_name = "subtomograms"
 
-    def __init__(self, observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> None:
+    def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True) -> None:
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
         weights = observed.weights if compensate else torch.ones_like(observed.weights)
         mean = (observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0)
@@ -120,9 +120,14 @@ class EmbeddingTask(Task):
 
 
 def learned_places(
-    observed: Observed, components: int, folder: Path, accelerator: typing.Any, seed: int = 0, compensate: bool = True
+    observed: ObservedSubtomograms,
+    components: int,
+    folder: Path,
+    accelerator: typing.Any,
+    seed: int = 0,
+    compensate: bool = True,
 ) -> torch.Tensor:
-    """(n, components) places of aligned, Observed subtomograms. folder: for the training's record; a stopped one
+    """(n, components) places of aligned, ObservedSubtomograms. folder: for the training's record; a stopped one
     continues."""
     task = EmbeddingTask(observed, components, seed, compensate)
     # all subtomograms are to be placed, none is new: later weights are not much worse for those held out

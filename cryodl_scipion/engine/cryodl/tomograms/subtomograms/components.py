@@ -10,13 +10,15 @@ import torch
 from ...core.ball import side_by_side
 
 if typing.TYPE_CHECKING:
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 ROUNDS, SETTLED = 60, 1e-4
 
 
-def principal_components(observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> torch.Tensor:
-    """(n, components) places of aligned, Observed subtomograms along the main differences from their mean.
+def principal_components(
+    observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True
+) -> torch.Tensor:
+    """(n, components) places of aligned, ObservedSubtomograms along the main differences from their mean.
 
     A subtomogram is the mean, plus components times its place, plus noise, wherever it was measured; components and
     places are found in turn. compensate: False takes what is missing for zero. Deterministic for a seed.

@@ -24,7 +24,7 @@ from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, po
 
 if typing.TYPE_CHECKING:
     from .maximise import Estimate
-    from .observed import Frame, Observed
+    from .observed import Frame, ObservedSubtomograms
 
 WAVES = 7.5  # per 1.25 diameters: detail of the search that a close look follows
 FIRST_WAVES = 10.0  # and of beginnings: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
@@ -49,7 +49,7 @@ class Grids:
 
 
 def learn_average(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     grids: Grids,
     seed: int = 0,
     starts: int = 3,
@@ -57,7 +57,7 @@ def learn_average(
     angles: np.ndarray | None = None,
     shifts: np.ndarray | None = None,
 ) -> Estimate:
-    """Estimate of the structure that all of the Observed subtomograms show.
+    """Estimate of the structure that all of the ObservedSubtomograms show.
 
     grids: Grids. starts: random beginnings; the most probable one after a close look is gone on with. rounds: of the
     close look. angles: (n, 3) degrees, shifts: (n, 3) px: one more beginning. Deterministic for a seed.
@@ -70,7 +70,7 @@ def learn_average(
     return refined(observed, best, grids, rounds - close)
 
 
-def refined(observed: Observed, estimate: Estimate, grids: Grids, rounds: int) -> Estimate:
+def refined(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, rounds: int) -> Estimate:
     """The Estimate after so many rounds of the close look."""
     return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
 
@@ -79,7 +79,7 @@ def _figure(estimate: Estimate) -> float:
     return float(estimate.evidence.mean())
 
 
-def _begun(observed: Observed, grids: Grids, rng: np.random.Generator) -> Estimate:
+def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generator) -> Estimate:
     """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
     low = observed.within(grids.first.radius)
     turns = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
@@ -90,7 +90,7 @@ def _begun(observed: Observed, grids: Grids, rng: np.random.Generator) -> Estima
     return estimate
 
 
-def _given(observed: Observed, grids: Grids, angles: np.ndarray, shifts: np.ndarray | None) -> Estimate:
+def _given(observed: ObservedSubtomograms, grids: Grids, angles: np.ndarray, shifts: np.ndarray | None) -> Estimate:
     """Estimate from poses that are known."""
     device = observed.values.device
     matrices = matrices_of(angles, device)[:, None]
@@ -101,7 +101,7 @@ def _given(observed: Observed, grids: Grids, angles: np.ndarray, shifts: np.ndar
     return from_poses(observed, poses, observed.power(), grids.mask)
 
 
-def soft_round(observed: Observed, estimate: Estimate, grid: PoseGrid, mask: torch.Tensor) -> Estimate:
+def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGrid, mask: torch.Tensor) -> Estimate:
     """One round over a PoseGrid, all poses with their probabilities. Returns the next Estimate."""
     low, noise = observed.within(grid.radius), estimate.noise
     bank, ball = grid.bank(estimate.volume), grid.ball
@@ -134,7 +134,7 @@ def _complex(values: torch.Tensor) -> torch.Tensor:
 
 
 def _noise(
-    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, values: torch.Tensor, weights: torch.Tensor
+    observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, values: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """(shells,) power of what the structure does not explain."""
     ball, old = observed.ball, noise[observed.ball.shell]
@@ -154,7 +154,7 @@ def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     return noise
 
 
-def fine_round(observed: Observed, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
+def fine_round(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
     """One round of a search and a close look. Returns the next Estimate."""
     poses = find_poses(observed, estimate, grids, modes)
     rotated = Rotated(estimate.volume, observed.ball)
@@ -163,7 +163,7 @@ def fine_round(observed: Observed, estimate: Estimate, grids: Grids, modes: int 
 
 
 def find_poses(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     estimate: Estimate,
     grids: Grids,
     modes: int = 4,
@@ -177,7 +177,7 @@ def find_poses(
     return closely(observed, estimate.noise, rotated, matrices, shifts, grids.near)
 
 
-def residual(observed: Observed, poses: Poses, rotated: Rotated, before: torch.Tensor) -> torch.Tensor:
+def residual(observed: ObservedSubtomograms, poses: Poses, rotated: Rotated, before: torch.Tensor) -> torch.Tensor:
     """(shells,) power of what a structure in the most probable poses does not explain."""
     matrices, shifts = poses.best()
     ball = observed.ball

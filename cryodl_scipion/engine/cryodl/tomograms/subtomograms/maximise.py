@@ -13,7 +13,7 @@ from .search import Poses
 
 if typing.TYPE_CHECKING:
     from ...core.ball import HalfBall
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 LEAST = 1e-3  # part of a subtomogram that a pose must have to be summed
 
@@ -35,7 +35,7 @@ class Estimate:
     poses: Poses | None = None
 
 
-def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
+def from_poses(observed: ObservedSubtomograms, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
     """Estimate by the M-step alone."""
     weights = observed.weights / noise[observed.ball.shell]
     sums = halves_of(observed, weights, poses.matrices, poses.shifts, poses.weights)
@@ -43,7 +43,7 @@ def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torc
 
 
 def halves_of(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     weights: torch.Tensor,
     matrices: torch.Tensor,
     shifts: torch.Tensor | None = None,

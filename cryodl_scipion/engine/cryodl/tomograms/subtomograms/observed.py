@@ -60,7 +60,7 @@ def frame_of(subtomograms: SubtomogramSet, diameter: float | None = None, resolu
 
 
 @dataclasses.dataclass(frozen=True)
-class Observed:
+class ObservedSubtomograms:
     """n subtomograms. values: (n, d) complex64 coefficients, zero where nothing was measured; outside of the particle
     the subtomograms have variance 1. weights: (n, d) in [0, 1], what was measured. ball: HalfBall."""
 
@@ -71,13 +71,13 @@ class Observed:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, part: typing.Any) -> Observed:
-        return Observed(self.values[part], self.weights[part], self.ball)
+    def __getitem__(self, part: typing.Any) -> ObservedSubtomograms:
+        return ObservedSubtomograms(self.values[part], self.weights[part], self.ball)
 
-    def within(self, radius: float) -> Observed:
+    def within(self, radius: float) -> ObservedSubtomograms:
         """The same up to a lower radius."""
         inside, ball = self.ball.within(radius)
-        return Observed(self.values[:, inside], self.weights[:, inside], ball)
+        return ObservedSubtomograms(self.values[:, inside], self.weights[:, inside], ball)
 
     def power(self) -> torch.Tensor:
         """(shells,) mean power of the measured coefficients of each shell."""
@@ -91,7 +91,7 @@ def observe(
     frame: Frame,
     contrast: str = "bright",
     device: torch.device | None = None,
-) -> Observed:
+) -> ObservedSubtomograms:
     """Observed subtomograms of a SubtomogramSet. rows: indices. contrast: 'bright' or 'dark', of
     protein in the files."""
     rows, ball = np.arange(len(subtomograms))[rows].reshape(-1), frame.ball(device)
@@ -107,7 +107,7 @@ def observe(
         measured = weights_on(ball, subtomograms.weights(rows[part]).to(ball.x.device), ratio)
         weights[part] = measured
         values[part] = sign * ball.of_volumes(volumes) * (measured > 0)
-    return Observed(values, weights, ball)
+    return ObservedSubtomograms(values, weights, ball)
 
 
 def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> torch.Tensor:

@@ -18,7 +18,7 @@ from ...likelihood.search import Grid
 from .rotated import Rotated
 
 if typing.TYPE_CHECKING:
-    from .observed import Frame, Observed
+    from .observed import Frame, ObservedSubtomograms
 
 ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
 SHIFTS = 2.7  # steps of a search's shifts in the finest detail
@@ -76,7 +76,7 @@ def power_of(bank: torch.Tensor) -> torch.Tensor:
 
 
 def likelihoods(
-    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
+    observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
 ) -> typing.Iterator[typing.Any]:
     """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
     'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise.
@@ -113,7 +113,7 @@ class Poses:
 
 
 def search(
-    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
+    observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
 
@@ -137,7 +137,7 @@ class Near:
 
 
 def closely(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     noise: torch.Tensor,
     rotated: Rotated,
     matrices: torch.Tensor,
@@ -165,7 +165,7 @@ def closely(
 
 
 def _closely(
-    observed: Observed,
+    observed: ObservedSubtomograms,
     noise: torch.Tensor,
     rotated: Rotated,
     matrices: torch.Tensor,

@@ -10,11 +10,11 @@ import torch
 from ...core.ball import side_by_side
 
 if typing.TYPE_CHECKING:
-    from .observed import Observed
+    from .observed import ObservedSubtomograms
 
 
-def similarities(observed: Observed, compensate: bool = True) -> torch.Tensor:
-    """(n, n) correlations in [-1, 1] of aligned, Observed subtomograms.
+def similarities(observed: ObservedSubtomograms, compensate: bool = True) -> torch.Tensor:
+    """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms.
 
     compensate: only what both of a pair measured counts; else all does, and what is missing counts as zero. Three
     matrix products of (n, 2 d); memory 16 n² bytes.

@@ -43,7 +43,7 @@ class Kernels:
         return seen * self.mask / norm
 
 
-class Tile:
+class SearchTile:
     """A part of the tomogram, filtered, ready to be compared with kernels.
 
     voxels: (z, y, x) tensor with box // 2 voxels around what is kept, on the device. filters: Filters. mask: (b, b, b)
@@ -79,7 +79,7 @@ def transform_of(kernel: torch.Tensor, shape: typing.Sequence[int]) -> torch.Ten
 
 
 def best_scores(
-    tiles: typing.Sequence[Tile], kernels: Kernels, progress: typing.Callable[[int], object] | None = None
+    tiles: typing.Sequence[SearchTile], kernels: Kernels, progress: typing.Callable[[int], object] | None = None
 ) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
     """For each tile of one shape the highest score over all orientations at each place, the number of its orientation,
     and the lowest score of all."""

@@ -12,7 +12,7 @@ from ...core.names import numbers_by_name
 from ...io.tomograms import Tomogram
 from ..detectors.answer import SpeciesFound
 from ..segmenters.working import WorkingTomogram, check_volume
-from .search import Search
+from .search import TemplateSearch
 from .template import Template, load_template
 
 
@@ -76,7 +76,7 @@ class TemplateFinder:
         check_volume(tomogram)
         template = self._template(pixel_size)
         source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
-        search = Search(source, template, self.config, self.device, [self.config.seed, *name.encode()])
+        search = TemplateSearch(source, template, self.config, self.device, [self.config.seed, *name.encode()])
         with tqdm(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             found = search.run(self.threshold, bar.update)
         notes = []

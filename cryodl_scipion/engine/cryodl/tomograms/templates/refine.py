@@ -9,13 +9,15 @@ from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import ball_of_turns
 from ...core.projections import rotation_matrices
-from .correlate import Kernels, Tile
+from .correlate import Kernels, SearchTile
 
 ROUNDS = 3  # each halves the step
 NEAR = 1  # voxels along each axis that a place may move by
 
 
-def refine(tile: Tile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+def refine(
+    tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The place (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.
 
     voxel: (3,) where the search found it. angles: (3,) of the search. Turns of half a step, then of a quarter, then of
@@ -37,7 +39,7 @@ def refine(tile: Tile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray) 
     return voxel + _top(best[2]), best[1], best[0]
 
 
-def _around(tile: Tile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """(27, b³) what the box covers at the places around a voxel, and (27,) the inverse local widths there."""
     side, limits = tile.box, [n - 1 for n in tile.inverse.shape]
     patches, inverse = [], []

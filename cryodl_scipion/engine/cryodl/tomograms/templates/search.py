@@ -15,7 +15,7 @@ from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
 from ..segmenters.working import WorkingTomogram
 from .chance import Chance, block_maxima, fit_chance
-from .correlate import Kernels, Tile, best_scores
+from .correlate import Kernels, SearchTile, best_scores
 from .filters import Filters, ring_power
 from .refine import refine
 from .template import Template
@@ -28,7 +28,7 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Detections:
     """Detections in a tomogram.
 
     zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees. threshold: least score.
@@ -44,7 +44,7 @@ class Found:
     inverted: bool
 
 
-class Search:
+class TemplateSearch:
     """The search for one Template in one WorkingTomogram. config: DetectParticlesConfig. device: torch.device."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Search:
     def _controls(self) -> int:
         return math.ceil(self.config.control * len(self.starts)) if self.config.control else 0
 
-    def run(self, threshold: float | None, progress: typing.Callable[[int], object] | None = None) -> Found:
+    def run(self, threshold: float | None, progress: typing.Callable[[int], object] | None = None) -> Detections:
         """Found with a threshold, or with that of the noise if None."""
         voxels = float(np.prod(self.source.shape))
         chance = self._chance(progress) if self._controls() else None
@@ -96,7 +96,7 @@ class Search:
         order = np.argsort(-scores, kind="stable")
         distance = self.config.distance or 0.7 * self.template.diameter
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
-        return Found(
+        return Detections(
             self.source.in_tomogram(zyx[order]),
             scores[order],
             angles[order],
@@ -117,7 +117,7 @@ class Search:
         return fit_chance(maxima, float(side**3))
 
     def _detections(
-        self, tile: Tile, best: torch.Tensor, which: torch.Tensor, start: typing.Sequence[int], threshold: float
+        self, tile: SearchTile, best: torch.Tensor, which: torch.Tensor, start: typing.Sequence[int], threshold: float
     ) -> list[tuple[np.ndarray, float, np.ndarray]]:
         """Working px, score and angles of the peaks in what is kept of a tile."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
@@ -141,8 +141,8 @@ class Search:
         result[place] = self.sign * self.source.part(there)
         return result.to(self.device)
 
-    def _tile(self, voxels: torch.Tensor, typical: float | None) -> Tile:
-        return Tile(voxels, self.filters, self.kernels.mask, typical)
+    def _tile(self, voxels: torch.Tensor, typical: float | None) -> SearchTile:
+        return SearchTile(voxels, self.filters, self.kernels.mask, typical)
 
 
 def tiling(

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fit-heterogeneity on particles, maps and masks that do not fit together: a sentence before the fit."""
+
+import dataclasses
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from heterogeneity_data import command, moving_particles
+from synthetic import write_mrc
+
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.reconstruction.halves import same_images, split_halves
+
+FIT = dict(particles="p.star", reference="p_map.mrc", latent=1, resolution=18, axes=0, threads=1)
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+
+
+@pytest.fixture(scope="module")
+def rigid(tmp_path_factory):
+    """Folder with particles of a rigid molecule."""
+    folder = tmp_path_factory.mktemp("rigid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        moving_particles(domain="B", hinge_range=0, hinge_states=2, count=300)
+        yield folder
+
+
+@pytest.fixture
+def here(rigid, monkeypatch):
+    monkeypatch.chdir(rigid)
+    return rigid
+
+
+def changed(folder, changes=None, images=None, optics=None, rows=slice(None)):
+    """STAR file of the particles with other columns, images, optics or rows, without half sets."""
+    particles = read_particles("p.star").subset(rows)
+    columns = {name: values for name, values in particles.columns.items() if name != "rlnRandomSubset"}
+    particles = dataclasses.replace(
+        particles, columns=columns, optics_columns=dict(particles.optics_columns, **(optics or {}))
+    )
+    if images is not None:
+        mrcfile.write(folder / "q.mrcs", np.asarray(images, np.float32))
+    stack = None if images is None else str(folder / "q.mrcs")
+    write_particles_star(str(folder / "q.star"), particles, changes or {}, stack=stack)
+    return folder / "q.star"
+
+
+def message(folder, **options):
+    found = command("fit-heterogeneity", 2, **dict(FIT, output=folder / "fit", **options))
+    assert not (folder / "fit").exists()
+    return found
+
+
+def treated(state):
+    """Images whose phases were flipped, or that were multiplied or divided by their CTF."""
+    particles = read_particles("p.star")
+    ctf = particles.ctf(slice(None))
+    factor = dict(flipped=ctf.sign(), multiplied=ctf, corrected=ctf / (ctf**2 + 0.1))[state]
+    return torch.fft.irfft2(torch.fft.rfft2(particles.images(slice(None))) * factor, s=(32, 32)).numpy()
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["same rlnAngleRot (0)", "in the plane"]),
+        (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
+        (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
+        (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),
+    ],
+)
+def test_particles_without_an_alignment_or_a_ctf_are_told_from_others(here, changes, words, tmp_path):
+    said = message(tmp_path, particles=changed(tmp_path, changes))
+    assert all(word in said for word in words)
+
+
+def test_orientations_of_other_particles_are_no_alignment(here, tmp_path):
+    particles, order = read_particles("p.star"), np.random.default_rng(1).permutation(300)
+    shuffled = {name: np.array(particles.columns[name], float)[order] for name in ANGLES}
+    said = message(tmp_path, particles=changed(tmp_path, shuffled))
+    assert "no better at their own orientations" in said
+
+
+@pytest.mark.parametrize(
+    "state, words",
+    [("flipped", "look phase-flipped"), ("corrected", "look phase-flipped"), ("multiplied", "look multiplied")],
+)
+def test_a_treatment_of_the_ctf_that_the_file_does_not_say_is_named(here, state, words, tmp_path):
+    said = message(tmp_path, particles=changed(tmp_path, images=treated(state)))
+    assert words in said and "rlnCtfDataArePhaseFlipped" in said
+
+
+@pytest.mark.parametrize(
+    "state, column", [("flipped", "rlnCtfDataArePhaseFlipped"), ("multiplied", "rlnCtfDataAreCtfPremultiplied")]
+)
+def test_a_treatment_that_the_file_says_makes_no_motion(here, state, column, tmp_path):
+    star = changed(tmp_path, images=treated(state), optics={column: ["1"]})
+    made = command("fit-heterogeneity", **dict(FIT, particles=star), output=tmp_path / "fit")
+    assert made.outputs["verdict"] == "no motion" and made.warnings == ()
+
+
+def test_dark_protein_is_noticed(here, tmp_path):
+    star = changed(tmp_path, images=-read_particles("p.star").images(slice(None)).numpy())
+    made = command("fit-heterogeneity", **dict(FIT, particles=star), output=tmp_path / "fit")
+    assert made.outputs["verdict"] == "no motion"
+    assert mrcfile.read(made.outputs["mean"]).max() > -2 * mrcfile.read(made.outputs["mean"]).min()
+
+
+def test_the_mirror_image_of_the_reference_is_named(here, tmp_path):
+    write_mrc(tmp_path / "mirror.mrc", mrcfile.read("p_map.mrc")[:, :, ::-1].copy(), 5.0)
+    assert "mirror image" in message(tmp_path, reference=tmp_path / "mirror.mrc")
+
+
+def test_copies_of_an_image_make_no_motion(here, tmp_path):
+    """As an expansion by symmetry makes them; their noise is the same."""
+    star = changed(tmp_path, rows=np.tile(np.arange(150), 2))
+    made = command("fit-heterogeneity", **dict(FIT, particles=star), output=tmp_path / "fit")
+    assert made.outputs["verdict"] == "no motion"
+    assert any("300 particles of 150 images" in note for note in made.warnings)
+
+
+def test_copies_of_an_image_are_in_one_half(here, tmp_path):
+    particles = read_particles(changed(tmp_path, rows=np.tile(np.arange(50), 3)))
+    halves = split_halves(particles, 0).reshape(3, 50)
+    assert (halves == halves[0]).all() and 20 < (halves[0] == 1).sum() < 30
+    assert (same_images(particles).reshape(3, 50) == np.arange(50)).all()
+    mixed = {"rlnRandomSubset": np.arange(300) // 150 + 1}
+    star = changed(tmp_path, mixed, rows=np.tile(np.arange(150), 2))
+    assert "in both halves" in message(tmp_path, particles=star)
+
+
+def test_an_image_of_one_value_all_over_is_named(here, tmp_path):
+    images = read_particles("p.star").images(slice(None)).numpy()
+    images[6] = 0
+    assert "Image 7" in message(tmp_path, particles=changed(tmp_path, images=images))
+
+
+def test_a_mask_of_nothing_is_named_and_one_of_another_size_taken(here, tmp_path):
+    write_mrc(tmp_path / "none.mrc", np.zeros((32, 32, 32), np.float32), 5.0)
+    assert "nowhere above 0" in message(tmp_path, mask=tmp_path / "none.mrc")
+    write_mrc(tmp_path / "small.mrc", np.ones((20, 20, 20), np.float32), 5.0)
+    made = command("fit-heterogeneity", **dict(FIT, mask=tmp_path / "small.mrc"), output=tmp_path / "fit")
+    assert made.outputs["verdict"] == "no motion"
