@@ -40,12 +40,13 @@ class LocalCorrelation:
         return self._correlated(self.transform, self._of(templates.float())) * self.inverse
 
     def _of(self, small: torch.Tensor) -> torch.Tensor:
-        return torch.fft.rfft2(small, s=self.padded).conj()
+        transform: torch.Tensor = torch.fft.rfft2(small, s=self.padded)
+        return transform.conj()
 
     def _correlated(self, transform: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Sums under the small image centred at each place."""
-        found = torch.fft.irfft2(transform * other, s=self.padded).roll((self.half, self.half), (-2, -1))
-        return found[..., : self.shape[0], : self.shape[1]]
+        found: torch.Tensor = torch.fft.irfft2(transform * other, s=self.padded)
+        return found.roll((self.half, self.half), (-2, -1))[..., : self.shape[0], : self.shape[1]]
 
 
 def normalised(templates: torch.Tensor, disc: torch.Tensor) -> torch.Tensor:
