@@ -2,7 +2,7 @@
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
 
 import os
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Image
@@ -11,9 +11,10 @@ from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
+from .form_parts import addPointer
 from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
-from .remembered_settings import RememberedSettings
+from .stored_settings import StoredSettings
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
@@ -21,7 +22,7 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
-class ArrivingBatches(RememberedSettings):
+class ArrivingBatches(StoredSettings):
     """Mixin.
 
     A child gives the names of its growing sets, _outputNames() or _OUTPUTS; _WORK, what it does: 'assess', and _MADE,
@@ -34,13 +35,13 @@ class ArrivingBatches(RememberedSettings):
     _NAME = "_micName"
 
     def _addMicrographsParam(self, form: Form, help: str) -> None:
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
+            "SetOfMicrographs",
+            "Micrographs",
+            f"{help} They may still be arriving.",
             important=True,
-            label="Micrographs",
-            help=f"{help} They may still be arriving.",
         )
 
     def _addBatchParams(self, form: Form, help: str, size: int = BATCH) -> None:
@@ -63,7 +64,7 @@ class ArrivingBatches(RememberedSettings):
         stepsGeneratorStep after self._arriving is made.
         """
         pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
+        self._storeSettings()
         known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
         while True:
             with self._lock:
@@ -78,6 +79,15 @@ class ArrivingBatches(RememberedSettings):
             if not ready:
                 self._streamingSleepOnWait()
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+
+    def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
+        """Micrographs of these names, and their files and the engine's names for them, as configs have them. The caller
+        holds the lock."""
+        micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+        files = tuple(micrograph.getFileName() for micrograph in micrographs)
+        return micrographs, dict(
+            micrographs=files, names=tuple(engineNames[micrograph.getObjId()] for micrograph in micrographs)
+        )
 
     def _batchFolder(self, items: Sequence[Image]) -> str:
         ids = sorted(item.getObjId() for item in items)

@@ -12,6 +12,7 @@ from pyworkflow.protocol.params import Form
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
+from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 
 
@@ -29,13 +30,13 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
+            "SetOfCoordinates",
+            "Picked coordinates",
+            "Coordinates that cryodl picked: each has a score.",
             important=True,
-            label="Picked coordinates",
-            help="Coordinates that cryodl picked: each has a score.",
         )
         form.addParam(
             "threshold",

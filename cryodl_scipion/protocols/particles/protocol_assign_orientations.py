@@ -12,6 +12,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
 from .particle_checks import checkParticles, scaleWarnings
@@ -29,14 +30,14 @@ class CryodlProtAssignOrientations(ParticlesBase):
     _label = "assign initial orientations"
     _possibleOutputs = {"outputParticles": SetOfParticles}
     _CONFIG = contract.AssignOrientationsConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "structure": "the input structure",
-        "model": "the model that the pointer gives",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        particles="written from the input set",
+        structure="the input structure",
+        model="the model that the pointer gives",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

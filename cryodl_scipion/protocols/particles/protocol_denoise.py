@@ -15,6 +15,7 @@ from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import addPointer, notOnForm
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
@@ -33,13 +34,9 @@ class CryodlProtDenoise(ParticlesBase):
     _label = "denoise particles"
     _possibleOutputs = {"outputParticles": SetOfParticles}
     _CONFIG = contract.DenoiseConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "model": "the model that the pointer gives",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output", "device", "threads", particles="written from the input set", model="the model that the pointer gives"
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -141,24 +138,24 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputParticles",
-            params.PointerParam,
-            pointerClass="SetOfParticles",
+            "SetOfParticles",
+            "Denoised particles",
+            "Particles of *cryodl - denoise particles*, or of any later step.",
             important=True,
-            label="Denoised particles",
-            help="Particles of *cryodl - denoise particles*, or of any later step.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "rawParticles",
-            params.PointerParam,
-            pointerClass="SetOfParticles",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Raw particles",
-            help="The particles that were denoised, for sets whose items have lost the place of their raw "
+            "SetOfParticles",
+            "Raw particles",
+            "The particles that were denoised, for sets whose items have lost the place of their raw "
             "images or whose images were rescaled: items are then found by their ids, and shifts are "
             "rescaled.\n\nEmpty: the places that the items know.",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
         )
 
     def _insertAllSteps(self) -> None:

@@ -10,6 +10,7 @@ from ...convert.particles.latent import PROGRAM
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..methods import versionIn
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -25,11 +26,7 @@ class CryodlProtLatentVolumes(ParticlesBase):
     _label = "latent volumes"
     _possibleOutputs = {"outputVolumes": SetOfVolumes, "outputFlexVolumes": SetOfVolumesFlex}
     _CONFIG = contract.LatentVolumesConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "output": "the run's folder",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "threads", particles="written from the input set")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

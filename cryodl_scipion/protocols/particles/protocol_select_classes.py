@@ -6,12 +6,12 @@ from typing import Any, List, Sequence
 from pwem.objects import SetOfClasses2D, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds
 from ...engine.cryodl import contract
 from ...form import addConfigParams
+from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 
 
@@ -28,13 +28,13 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputClasses",
-            params.PointerParam,
-            pointerClass="SetOfClasses2D",
+            "SetOfClasses2D",
+            "2-D classes",
+            "Classes of *cryodl - classify particles in 2d*: each has a score.",
             important=True,
-            label="2-D classes",
-            help="Classes of *cryodl - classify particles in 2d*: each has a score.",
         )
         addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
 

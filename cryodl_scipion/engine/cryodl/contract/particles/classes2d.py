@@ -127,3 +127,4 @@ class SelectClassesOutputs(Outputs):
     count: int = output("Kept particles.")
     dropped: int = output("Particles of other classes.")
     unclassified: int = output("Particles in no class.")
+    pixel_size: typing.Optional[float] = output("Of the particle images and the averages.", unit="Å/px", default=None)

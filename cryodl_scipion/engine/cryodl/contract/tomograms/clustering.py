@@ -74,3 +74,4 @@ class ClusterSubtomogramsOutputs(Outputs):
     pictures: typing.List[str] = output("Pictures.", path="file")
     aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
+    pixel_size: typing.Optional[float] = output("Of the subtomograms and the averages.", unit="Å/px", default=None)

@@ -29,7 +29,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ...contract import TrainPickerConfig
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
 
 RATE = 1 / 3  # of the peak learning rate: the weights are good already
 CLEAR = 0.75  # diameters from every label: nearer, a pick is a particle that is badly centred
@@ -79,8 +79,8 @@ def train_recursively(
         print(f"Recursion {number}: {count} false positives on the training micrographs are taught as background.")
         (part := folder / round_folder(number)).mkdir(exist_ok=True)
         later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * usual), part, device)
-        kept = later.best["figure"] >= report.best["figure"]
-        rounds.append(Recursion(count, round(later.best["figure"], 4), kept))
+        kept = later.best["metric"] >= report.best["metric"]
+        rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:
             print(f"Recursion {number} was no gain on the validation part; the weights before it are kept.")
             break

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import SelectClassesConfig
+from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
 from ...io.image_names import find_file, split_name
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
@@ -65,7 +65,7 @@ def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
 
 def write_selection(
     folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
-) -> dict[str, typing.Any]:
+) -> SelectClassesOutputs:
     """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
     their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
@@ -79,17 +79,20 @@ def write_selection(
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
-    figures = dict(kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified)
+    figures: dict[str, typing.Any] = dict(
+        kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified
+    )
     write_json(
         folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
     )
     final = Path(config.output)
-    return dict(
+    return SelectClassesOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
         **figures,
+        pixel_size=particles.pixel_size,
     )
 
 

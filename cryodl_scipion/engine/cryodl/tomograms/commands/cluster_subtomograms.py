@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ClusterSubtomogramsConfig, Result
+from ...contract.tomograms.clustering import ClusterSubtomogramsOutputs
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
 
@@ -62,13 +63,12 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
     angles, shifts = _poses(config, found, frame, how, contrast, device)
     places = _places(config, aligned(found, slice(None), frame, angles, shifts, contrast, device), folder, device)
     classes = groups(places, config.classes, config.seed)
-    outputs = _write(config, found, (places, classes, angles, shifts), contrast, folder, stem, device)
+    outputs = _write(config, found, (places, classes, angles, shifts), how, contrast, folder, stem, device)
     print(
         "Classes: "
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
         + f". Grouped subtomograms: {config.output}"
     )
-    outputs.update(aligned=how, contrast=contrast)
     return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
@@ -171,11 +171,12 @@ def _write(
     config: ClusterSubtomogramsConfig,
     found: SubtomogramSet,
     answer: typing.Any,
+    how: str,
     contrast: str,
     folder: Path,
     stem: str | os.PathLike[str],
     device: torch.device,
-) -> dict[str, typing.Any]:
+) -> ClusterSubtomogramsOutputs:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
     from ..subtomograms.pictures import plot_embedding
@@ -193,13 +194,16 @@ def _write(
     write_subtomograms_star(config.output, found, columns)
     shutil.rmtree(folder)
     counts = {str(number): int((classes == number).sum()) for number in range(1, config.classes + 1)}
-    return dict(
+    return ClusterSubtomogramsOutputs(
         subtomograms=str(config.output),
+        aligned=how,
+        contrast=contrast,
         counts=counts,
         averages=averages,
-        resolutions=resolutions,
+        resolutions=dict(resolutions),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
+        pixel_size=found.pixel_size,
     )
 
 

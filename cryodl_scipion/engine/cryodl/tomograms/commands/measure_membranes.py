@@ -91,7 +91,7 @@ def _write(
     membranes: Membranes, name: str, path: str, folder: Path, config: MeasureMembranesConfig
 ) -> dict[str, typing.Any]:
     """Write all files of a tomogram. Returns its entry in the record."""
-    from ...io.tomogram_places import write_places
+    from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import VolumeWriter
     from ..features.chimerax import origin_of
     from ..features.membrane_meshes import write_ply
@@ -112,7 +112,7 @@ def _write(
         meshes.append(f"{name}_membrane_{number:03d}.ply")
         write_ply(folder / meshes[-1], mesh, size, origin_of(path), values)
     columns = _columns(membranes, name, config)
-    write_places(folder / f"{name}.star", [columns], [size])
+    write_coordinates3d(folder / f"{name}.star", [columns], [size])
     rows = list(membranes.rows(name))
     return dict(
         file=f"{name}.star",

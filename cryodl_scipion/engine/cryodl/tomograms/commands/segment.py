@@ -25,6 +25,7 @@ from ...contract import (
     read_card,
     said_skipped,
 )
+from ...contract.tomograms.segmenting import SegmentOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -270,11 +271,11 @@ def _outputs(
     sources: typing.Sequence[typing.Any],
     bad: typing.Collection[str],
     folders: typing.Sequence[str | os.PathLike[str]],
-) -> dict[str, typing.Any]:
+) -> SegmentOutputs:
     """Result.outputs of the tomograms that are in the folder now."""
     record, good = scores.read(), [s for s in sources if s.name not in bad]
     entries = {s.name: record["tomograms"][s.name] for s in good}
-    return dict(
+    return SegmentOutputs(
         scores=str(scores.folder),
         features=[f.name for f in scores.features],
         files={

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One tomogram: its scores merged, small pieces taken away, what is left measured, and surfaces of it."""
+"""One tomogram: its scores merged, small components taken away, what is left measured, and surfaces of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
 from ...io.tomograms import Tomogram, VolumeWriter
-from . import pieces
+from . import components
 from .areas import AreaCounter
 from .blocks import slabs
 from .chimerax import origin_of, write_script
@@ -84,7 +84,7 @@ def _write_labels(
     labels: typing.Sequence[int],
     config: MergeFeaturesConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write the final volume of the merged labels in the scratch file. Returns voxels, pieces and areas of each
+    """Write the final volume of the merged labels in the scratch file. Returns voxels, components and areas of each
     label."""
     area_px = shape[1] * shape[2]
 
@@ -92,10 +92,10 @@ def _write_labels(
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
-    ranges, finder = slabs(shape, pieces.BYTES, config.memory), pieces.PieceFinder(labels)
+    ranges, finder = slabs(shape, components.BYTES, config.memory), components.ComponentFinder(labels)
     for start, stop in ranges:
         finder.add(start, read(start, stop))
-    found = finder.pieces()
+    found = finder.components()
     kept = found.voxels * pixel_size**3 * NM3 >= config.smallest
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
     with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features") as volume:
