@@ -50,14 +50,36 @@ class LocalCorrelation:
 
 
 def normalised(templates: torch.Tensor, disc: torch.Tensor) -> torch.Tensor:
-    """(n, k, k) images of mean 0 and norm 1 in a (k, k) bool disc, and 0 outside."""
+    """Images with mean 0 and norm 1 in a disc.
+
+    Parameters
+    ----------
+    templates : Tensor, (n, k, k)
+    disc : Tensor, (k, k)
+        Bool.
+
+    Returns
+    -------
+    Tensor, (n, k, k)
+        0 outside of the disc.
+    """
     weight = disc.to(templates.dtype)
     inner = (templates - (templates * weight).sum((1, 2), keepdim=True) / weight.sum()) * weight
     return inner / inner.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
 
 
 def disc_of(radius: float) -> torch.Tensor:
-    """(k, k) bool, k odd: pixels within `radius` px of the middle one."""
+    """The pixels within a radius of the middle one.
+
+    Parameters
+    ----------
+    radius : float, px
+
+    Returns
+    -------
+    Tensor, (k, k)
+        Bool, k odd.
+    """
     reach = int(radius) + 1
     axis = torch.arange(-reach, reach + 1.0)
     return axis[:, None] ** 2 + axis**2 <= radius**2

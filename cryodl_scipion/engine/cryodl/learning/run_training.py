@@ -155,7 +155,7 @@ def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> Non
         The working folder.
     output : path
         Its final name.
-    leftovers : str
+    *leftovers : str
         Names of files or folders in it that are removed, as the checkpoint is.
     """
     from ..io.plots import plot_learning_curve

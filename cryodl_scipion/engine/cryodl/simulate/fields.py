@@ -44,7 +44,20 @@ def _apart(places: np.ndarray, distance: float, most: int) -> np.ndarray:
 
 
 def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """(n,) bool: places (n, 2) that keep a distance from all others."""
+    """Which places keep a distance from all others.
+
+    Parameters
+    ----------
+    places : array, (n, 2)
+    others : array, (m, 2)
+    distance : float
+        In the unit of both.
+
+    Returns
+    -------
+    array, (n,)
+        Bool.
+    """
     from scipy.spatial import cKDTree
 
     return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)

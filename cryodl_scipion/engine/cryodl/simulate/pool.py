@@ -76,7 +76,18 @@ def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[st
 
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
-    """The structure of a file (map or model), `across` voxels at its widest extent. Raises as load_density."""
+    """The structure of a file, a map or a model. Raises as load_density.
+
+    Parameters
+    ----------
+    path : path
+    across : int
+        Voxels of its widest extent.
+
+    Returns
+    -------
+    PoolMember
+    """
     rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
     pixel_size = rough / across
     density = load_density(path, pixel_size)

@@ -100,6 +100,7 @@ class PickTemplatesConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """A structure or a diameter, not both."""
         if (self.structure is None) == (self.particle_diameter is None):
             found = "neither" if self.structure is None else "both"
             return [

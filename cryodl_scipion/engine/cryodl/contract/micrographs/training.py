@@ -141,11 +141,24 @@ class TrainPickerConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
+        """Recursions need complete labels."""
         return recursion_problems(self.recursions, self.labels) if self.labels != "auto" else []
 
 
 def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
-    """Errors of recursions with labels (complete, boxes or sparse) that leave particles out."""
+    """Errors of recursions with labels that leave particles out.
+
+    Parameters
+    ----------
+    recursions : int
+        How many are asked for.
+    labels : str
+        'complete', 'boxes' or 'sparse'.
+
+    Returns
+    -------
+    list of str
+    """
     if not recursions or labels == "complete":
         return []
     return [
