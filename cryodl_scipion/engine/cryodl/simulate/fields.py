@@ -50,8 +50,7 @@ def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
     ----------
     places : array, (n, 2)
     others : array, (m, 2)
-    distance : float
-        In the unit of both.
+    distance : float, px
 
     Returns
     -------
