@@ -35,6 +35,7 @@ def pickTemplates(config):
         threshold=threshold,
         in_negative=0,
         particle_diameter=config.particle_diameter or DIAMETER,
+        pixel_size=config.pixel_size,
         templates=3 if config.structure is None else 720,
         pictures={},
     ), skipped

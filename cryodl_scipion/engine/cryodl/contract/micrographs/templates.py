@@ -124,5 +124,6 @@ class PickTemplatesOutputs(Outputs):
     threshold: float = output("Correlation coefficient of the picks at least.")
     in_negative: int = output("Places of the micrographs' negatives that reach the threshold: what chance gives.")
     particle_diameter: float = output("The stated diameter, or the structure's.", unit="Å")
+    pixel_size: float = output("Of the micrographs, in whose pixels the coordinates are.", unit="Å/px")
     templates: int = output("Templates that each place was compared with.")
     pictures: Texts = output("Picture of each of the first micrographs.", path="file")

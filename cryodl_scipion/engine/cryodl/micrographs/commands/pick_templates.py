@@ -183,6 +183,7 @@ def _pick(
         threshold=threshold,
         in_negative=in_negative,
         particle_diameter=templates.diameter,
+        pixel_size=config.pixel_size,
         templates=len(templates.images),
         pictures={},
     )
