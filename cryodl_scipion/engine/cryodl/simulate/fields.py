@@ -7,14 +7,10 @@ import numpy as np
 
 CROWDED = 0.35  # of the fields
 
-<<<<<<< HEAD
 
-def places(
+def particle_positions(
     shape: tuple, wide: float, rng: np.random.Generator, crowded: float = CROWDED
 ) -> tuple[np.ndarray, np.ndarray]:
-=======
-def particle_positions(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
->>>>>>> main
     """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody.
 
     In crowded fields neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px of a particle's

@@ -18,11 +18,7 @@ from ..core.ctf import ctf_rfft
 from ..core.projections import project, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, film_texture, smooth_noise
 from .detectors import as_recorded
-<<<<<<< HEAD
-from .fields import CROWDED, far, places
-=======
-from .fields import far, particle_positions
->>>>>>> main
+from .fields import CROWDED, far, particle_positions
 
 SIDE = 512
 # The stated diameter over the particle's widest extent. People differ by 0.8 to 1.35; the rest is for those who do not
@@ -87,11 +83,7 @@ def random_scene(
     views = _views(density, zoom, VIEWS, rng)
     wide = extent_px * zoom
     shape = (side, side)
-<<<<<<< HEAD
-    centres, clumped = places(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
-=======
-    centres, clumped = particle_positions(shape, wide, rng)
->>>>>>> main
+    centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
     clean = _paint(views, centres, shape, rng)
     good = np.ones(len(centres), bool)
     clean = clean + _paint(views, clumped, shape, rng)

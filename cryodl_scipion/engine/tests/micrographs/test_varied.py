@@ -98,7 +98,7 @@ def test_faint_scenes_are_crowded_and_their_particles_hardly_stand_out():
 
 
 def test_a_share_of_the_images_is_faint_and_the_others_stay_the_same():
-    method, members = picker_method("unet"), made_up(4, 0)
+    method, members = picker_method("unet"), made_up_assemblies(4, 0)
     plain, mixed, faint = (
         [im.image for im in simulated_images([members], 4, method, 0, 1, faint=share)] for share in (0.0, 0.5, 1.0)
     )
@@ -107,7 +107,7 @@ def test_a_share_of_the_images_is_faint_and_the_others_stay_the_same():
 
 
 def test_what_a_model_was_judged_on_is_held_out_again():
-    members = made_up(10, 0)
+    members = made_up_assemblies(10, 0)
     before = [members[2].name, members[7].name]
     learnt, held = split_members(members, 1, before)
     assert [m.name for m in held] == before and len(learnt) == 8

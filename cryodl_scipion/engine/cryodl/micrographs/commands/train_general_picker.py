@@ -105,13 +105,8 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     files = of_files([p for n, p in known if n not in config.leave_out])
     learnt, held = zip(
         *(
-<<<<<<< HEAD
             split_members(members, config.seed, held_before) if len(members) > 1 else (members, members)
-            for members in (files, made_up(config.procedural, config.seed))
-=======
-            split_members(members, config.seed) if len(members) > 1 else (members, members)
             for members in (files, made_up_assemblies(config.procedural, config.seed))
->>>>>>> main
             if members
         )
     )
