@@ -85,7 +85,7 @@ def measure(model, images):
     from cryodl.micrographs.pickers.adapt import adapt
     from cryodl.micrographs.pickers.pick_files import TRUSTED_F1
     from cryodl.micrographs.pickers.predict import Picker
-    from cryodl.micrographs.pickers.train import judge
+    from cryodl.micrographs.pickers.train import judge_candidates
 
     card, weights = read_model(find_model(model, "picker"), "picker")
     method = picker_method(card["network"])
@@ -94,7 +94,7 @@ def measure(model, images):
     for image in images:
         own = method.working_diameter * image.size
         yx, scores = picker.candidates_prepared(image, card["minimum_distance"] * own)
-        matched, judged = judge(yx, image, own)
+        matched, judged = judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)
     hit, raw = np.concatenate(hit), np.concatenate(raw)
     found = adapt(raw, tuple(card["calibration"]))

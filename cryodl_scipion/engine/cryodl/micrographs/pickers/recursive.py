@@ -21,7 +21,7 @@ from ...learning.training import METRICS
 from ...simulate.fields import far
 from .card import calibrate_model
 from .predict import Picker
-from .train import PickerTask, judge
+from .train import PickerTask, judge_candidates
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     item: typing.Any  # of the attributes that a Picker asks for
     for item in task.training:
         yx, scores = picker.candidates_prepared(item, task.minimum_distance * diameter)
-        matched, judged = judge(yx, item, diameter)
+        matched, judged = judge_candidates(yx, item, diameter)
         wrong = yx[(scores >= threshold) & judged & ~matched]
         known = np.concatenate([item.positives, item.negatives, item.contamination])
         found.append(wrong[far(wrong, known, CLEAR * diameter)])
