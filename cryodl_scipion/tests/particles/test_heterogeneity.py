@@ -52,6 +52,15 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
             self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
 
+    def test_discrete_classes_hold_their_particles_and_half_maps(self):
+        classes = self.fit(classes=3).outputClasses
+        made = [(c.getObjId(), c.getSize(), c.getRepresentative().clone()) for c in classes.iterItems()]
+        self.assertEqual([(number, size) for number, size, _ in made], [(1, 37), (2, 37), (3, 36)])
+        for number, _, volume in made:
+            self.assertTrue(volume.getFileName().endswith(f"class_{number:02d}.mrc"))
+            self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
+        self.assertIn("--method", self.errors(classes=3, method=1))
+
     def test_the_summary_says_in_words_that_nothing_moves(self):
         text = "\n".join(self.fitted.summary())
         self.assertIn("*No motion found* (p = 0.4; variability 1.20 %", text)

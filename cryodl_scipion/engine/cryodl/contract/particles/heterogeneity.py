@@ -67,6 +67,15 @@ class FitHeterogeneityConfig:
     clusters: int = param(
         "Clusters of the particles in the latent space (k-means).", default=4, label="Clusters", minimum=1, maximum=100
     )
+    classes: typing.Optional[int] = param(
+        "Discrete classes, for mixtures of compositions: a mixture of normal distributions in the latent space, each "
+        "class with a map, half-maps and rlnClassNumber. 0: their number is found (Bayesian information criterion).",
+        default=None,
+        label="Discrete classes",
+        minimum=0,
+        maximum=100,
+        none_means="none",
+    )
     tolerance: float = param(
         "Variability, in percent of the molecule's power in the images, that does not count as "
         "motion: errors of CTF and orientation leave some.",
@@ -101,12 +110,18 @@ class FitHeterogeneityConfig:
 
     def check_together(self) -> typing.List[str]:
         """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
-        if self.axes <= self.latent:
-            return []
-        return [
-            f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
-            f"{self.latent} or fewer, or more dimensions."
-        ]
+        problems = []
+        if self.axes > self.latent:
+            problems.append(
+                f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
+                f"{self.latent} or fewer, or more dimensions."
+            )
+        if self.classes is not None and self.method != "linear":
+            problems.append(
+                f"Discrete classes (--classes) are made by the method linear, but --method is {self.method}. Leave "
+                "one of the two out."
+            )
+        return problems
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,3 +141,4 @@ class FitHeterogeneityOutputs(Outputs):
     latent: int = output("Latent dimensions.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
+    classes: typing.List[str] = output("Maps of the discrete classes, class 1 first.", path="file", default=())
