@@ -58,7 +58,12 @@ def latentVolumes(config):
     for number, path in enumerate(paths):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
+    domain = {}
+    if config.domain:
+        domain = dict(particles=os.path.join(config.output, "particles.star"), domain=paths[0])
+        writeStar(domain["particles"], columns, rows, optics)
     return dict(
+        domain,
         volumes=paths,
         record=os.path.join(config.output, "volumes.json"),
         coordinates=[[coordinates[number]] for number in range(config.maps)],

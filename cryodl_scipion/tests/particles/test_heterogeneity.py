@@ -5,6 +5,7 @@ import os
 import time
 
 import numpy as np
+from pwem.objects import VolumeMask
 
 from ...convert.particles.latent import latentOf, writeSelection
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
@@ -80,6 +81,13 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
+    def test_a_domain_gives_particles_and_a_map_of_its_own(self):
+        mask = self.makeMap("mask", PIXEL_SIZE, kind=VolumeMask)
+        pointers = dict(inputParticles=(self.fitted, "outputParticles"), domainMask=(mask, "outputVolume"))
+        made = self.runProtocol(CryodlProtLatentVolumes, pointers, axes="1", maps=3)
+        self.assertEqual((made.outputParticles.getSize(), made.outputParticles.hasAlignmentProj()), (MANY, True))
+        self.assertEqual(made.outputDomain.getDim(), (BOX,) * 3)
+
     def test_maps_along_the_latent_space_carry_their_coordinates(self):
         made = self.runProtocol(
             CryodlProtLatentVolumes, dict(inputParticles=(self.fitted, "outputParticles")), axes="1", maps=3
@@ -87,6 +95,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([v.getZFlex().tolist() for v in made.outputFlexVolumes], [[0.0], [1.0], [2.0]])
         volumes = [v.clone() for v in made.outputVolumes]
         self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
+        self.assertFalse(hasattr(made, "outputDomain"))
         self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
         self.assertIn("*3 maps* with half-maps", "\n".join(made.summary()))
         none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)

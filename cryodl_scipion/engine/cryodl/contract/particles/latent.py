@@ -76,6 +76,14 @@ class LatentVolumesConfig:
     mask_diameter: typing.Optional[float] = mask_diameter_field(
         "Diameter of the sphere in which the half-maps are compared.", maximum=5000
     )
+    domain: typing.Optional[str] = param(
+        "Mask of a domain that moves as a rigid body, as it lies in the middle map. Particles are written whose "
+        "orientations and shifts are those of the domain, for a refinement or reconstruction of it.",
+        default=None,
+        label="Domain's mask",
+        path="file",
+        none_means="none",
+    )
     contrast: str = particle_contrast_field()
     seed: int = seed_field()
     threads: int = threads_field()
@@ -101,3 +109,7 @@ class LatentVolumesOutputs(Outputs):
     count: int = output("Particles.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
+    particles: typing.Optional[str] = output(
+        "STAR file of the particles with the orientations of the domain, if one is given.", path="file", default=None
+    )
+    domain: typing.Optional[str] = output("Map of the domain at these orientations.", path="file", default=None)
