@@ -4,7 +4,7 @@
     PYTHON benchmarks/heterogeneity_domain.py PARTICLES.star LATENT_FOLDER STRUCTURE DOMAIN OUTPUT [--maps 7]
 
 PARTICLES.star is a set of simulate-particles with --domain DOMAIN, LATENT_FOLDER its fit. The mask is that of the
-domain's atoms as deposited, which is the middle state. Prints the FSC of both maps with the true middle state within the
+domain's atoms as deposited, which is the middle state. Prints the FSC of both maps with the true middle state in the
 mask, shell by shell, and the first shell below 0.5; OUTPUT/domain.json has them.
 """
 

@@ -23,7 +23,7 @@ def measure(star, factor):
     from cryodl.contract import AssignOrientationsConfig
     from cryodl.io.particle_sets import read_particles, write_particles_star
     from cryodl.particles.orientations.assign import Search
-    from cryodl.particles.orientations.readings import choose_reading, readings
+    from cryodl.particles.orientations.hypotheses import choose_hypothesis, hypotheses
     from cryodl.particles.orientations.scale import best_size
     from cryodl.particles.orientations.structure import load_structure
 
@@ -34,9 +34,9 @@ def measure(star, factor):
         particles=str(path), structure=str(star.with_name("map.mrc")), output="none.star", threads=1, device="cpu"
     )
     structure = load_structure(config, particles, "cpu")
-    sources = readings(particles, structure.settings.diameter, "auto")
+    sources = hypotheses(particles, structure.settings.diameter, "auto")
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, "cpu")
-    choose_reading(search, sources[:1], path)
+    choose_hypothesis(search, sources[:1], path)
     return best_size(search)
 
 

@@ -26,13 +26,17 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
     """Add fields of a contract class to a form (or group, or line).
 
     names: fields of `configClass`, in the order of the form.
-    overrides: {field: {argument of addParam: value}}, for what only Scipion knows: condition, important, other help.
+    overrides: {field: {argument of addParam: value}}, for what only Scipion knows: condition, important, other help;
+    `more` is added to the contract's help of the field.
     Raises KeyError if the class has no such field.
     """
     for name in names:
         info = contract.describe(configClass, name)
         paramClass, arguments = _paramOf(info)
-        arguments.update(overrides.get(name, {}))
+        override = dict(overrides.get(name, {}))
+        if "more" in override:
+            override["help"] = info.help + override.pop("more")
+        arguments.update(override)
         form.addParam(formName(name), paramClass, **arguments)
 
 

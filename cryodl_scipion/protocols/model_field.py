@@ -15,6 +15,7 @@ from ..convert.micrographs.picks import boxSizeFor
 from ..convert.models import shippedModels
 from ..engine.cryodl import contract
 from .checks import checkModelFolder
+from .form_parts import addBoxSize
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
 _TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}
@@ -132,15 +133,7 @@ def firstModel(names: Sequence[str]) -> str:
 
 
 def addBoxParam(form: Form) -> None:
-    form.addParam(
-        "boxSize",
-        params.IntParam,
-        default=None,
-        allowsNull=True,
-        label="Box size (px)",
-        help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion."
-        "\n\nEmpty: 1.5 times the particle diameter, rounded to an even number.",
-    )
+    addBoxSize(form, "micrographs", "1.5 times the particle diameter, rounded to an even number.")
 
 
 def checkModelField(protocol: EMProtocol) -> List[str]:

@@ -12,6 +12,7 @@ from pyworkflow.protocol.params import Form
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from .form_parts import addPointer
 from .inputs import PluginProtocol, WithoutEngine
 
 
@@ -77,14 +78,7 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            label="Model",
-            important=True,
-            help="The model to copy.",
-        )
+        addPointer(form, "inputModel", "CryodlModel", "Model", "The model to copy.", important=True)
         form.addParam(
             "targetFolder",
             params.FolderParam,

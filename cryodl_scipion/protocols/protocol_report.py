@@ -16,6 +16,7 @@ from pyworkflow.protocol.params import Form
 from ..convert.runs import wordsOfRuns
 from ..engine.cryodl import contract
 from ..form import addConfigParams
+from .form_parts import notOnForm
 from .protocol_base import RESULT_FILE, CryodlProtBase
 
 PAGE, WORDS = "report.html", "words.json"
@@ -35,13 +36,13 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputReport": String}
     _CONFIG = contract.ReportConfig
-    NOT_ON_FORM = {
-        "output": "the run's folder",
-        "project": "this project",
-        "folder": "this project is read",
-        "words": "written from the project's runs",
-        "own": "this run",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        project="this project",
+        folder="this project is read",
+        words="written from the project's runs",
+        own="this run",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Report")
@@ -57,7 +58,7 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
             "longest",
             params.FloatParam,
             default=LONGEST,
-            label="Longest (h)",
+            label="Stop after (h)",
             help="It ends after this time, also if runs still work.",
         )
 

@@ -7,12 +7,12 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCTF, SetOfMicrographs, SetOfParticles, Volume
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ..convert.structures import structureFileOf, structureForEngine, structureProblem
 from ..engine.cryodl import contract
 from ..form import addConfigParams, readConfig
+from .form_parts import addPointer, notOnForm
 from .inputs import ProtocolMixin
 from .protocol_base import RESULT_FILE
 
@@ -23,13 +23,9 @@ _OWN, _NO_OWN = "inputMicrographs is not None", "inputMicrographs is None"
 _MICROSCOPE = ["voltage", "spherical_aberration", "amplitude_contrast"]
 _DEFOCUS = ["defocus_min", "defocus_max", "astigmatism"]
 # Contract fields without a place on the form, of every protocol that simulates.
-NOT_ON_FORM = {
-    "structure": "the input structure",
-    "output": "the run's folder",
-    "noise_from": "the own micrographs",
-    "device": "the GPUs that Scipion assigns",
-    "threads": "Scipion's own field",
-}
+NOT_ON_FORM = notOnForm(
+    "output", "device", "threads", structure="the input structure", noise_from="the own micrographs"
+)
 
 
 class SimulatesMicrographs(ProtocolMixin):
@@ -38,34 +34,34 @@ class SimulatesMicrographs(ProtocolMixin):
     # ----- form
     def _addSourceParams(self, form: Form) -> None:
         """The structure, and the user's micrographs to be like."""
-        form.addParam(
+        addPointer(
+            form,
             "inputStructure",
-            params.PointerParam,
-            pointerClass="AtomStruct,Volume",
-            important=True,
-            label="Structure",
-            help="Atomic model or map (protein positive) of the particle. Of a model with assemblies "
+            "AtomStruct,Volume",
+            "Structure",
+            "Atomic model or map (protein positive) of the particle. Of a model with assemblies "
             "the first one is built. The pixel size of a map is that of Scipion's object.",
+            important=True,
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            allowsNull=True,
-            label="Own micrographs",
-            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
+            "SetOfMicrographs",
+            "Own micrographs",
+            "Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
             f"noise are taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of "
             "this form.",
-        )
-        form.addParam(
-            "inputCTF",
-            params.PointerParam,
-            pointerClass="SetOfCTF",
             allowsNull=True,
-            label="Own defocus range",
-            help="CTFs whose defoci the simulated micrographs shall have: the range without the outer "
+        )
+        addPointer(
+            form,
+            "inputCTF",
+            "SetOfCTF",
+            "Own defocus range",
+            "CTFs whose defoci the simulated micrographs shall have: the range without the outer "
             "twentieths, and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this "
             "form.",
+            allowsNull=True,
         )
         addConfigParams(
             form,

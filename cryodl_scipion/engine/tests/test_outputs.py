@@ -101,3 +101,22 @@ def test_declared_outputs_can_be_checked_by_old_pythons(command):
     assert all(info.help for info in describe_outputs(command.outputs))
     missing = output_problems(command.outputs, {})
     assert missing == [f"{info.name} is missing" for info in describe_outputs(command.outputs) if info.required]
+
+
+# Their files hold neither pixels nor coordinates: models, figures, tables, copies of tables, or pictures to look at.
+WITHOUT_PIXELS = {
+    "train-picker", "train-filament-picker", "train-general-picker", "train-classifier",
+    "compare-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map", "compare-models", "report",
+    "assess-micrographs", "estimate-ctf", "list-pairs",
+    "annotate", "import-annotations", "join-annotations",
+}  # fmt: skip
+
+
+def test_outputs_with_pixels_or_coordinates_state_their_pixel_size():
+    silent = {
+        name
+        for name, command in COMMANDS.items()
+        if command.outputs
+        and not {"pixel_size", "pixel_sizes", "grid"} & {o.name for o in describe_outputs(command.outputs)}
+    }
+    assert silent == WITHOUT_PIXELS

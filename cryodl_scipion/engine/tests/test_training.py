@@ -9,7 +9,9 @@ import torch
 from accelerate import Accelerator
 
 from cryodl.learning import training
-from cryodl.learning.training import NonFiniteLoss, Schedule, Task, fit
+from cryodl.learning.schedule import Schedule
+from cryodl.learning.task import Task
+from cryodl.learning.training import NonFiniteLoss, fit
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -42,7 +44,7 @@ class Line(Task):
         weight = self.networks["line"][0].weight
         error = float((weight / weight.norm() - TRUTH / TRUTH.norm()).norm())
         figure = self.figures[self.validations - 1] if self.figures else 1 / (1 + error)
-        return {"figure": figure, "loss": error, "f1": figure, "average_precision": figure}
+        return {"metric": figure, "loss": error, "f1": figure, "average_precision": figure}
 
 
 def train(folder, task=None, log=lambda text: None, **schedule):
@@ -138,7 +140,7 @@ def test_it_stops_early_and_says_why(tmp_path):
     assert "3 validations" in report.stop_reason and "30 steps" in report.stop_reason
 
 
-@pytest.mark.parametrize("figure", [0.0, -1.0])
+@pytest.mark.parametrize("metric", [0.0, -1.0])
 def test_a_metric_that_stays_at_one_value_ends_by_patience_also_at_zero(tmp_path, figure):
     _, report = train(tmp_path, Line(figures=[figure] * 6), patience=3)
     assert report.steps == 40 and "3 validations" in report.stop_reason

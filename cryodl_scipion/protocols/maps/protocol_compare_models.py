@@ -10,6 +10,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .map_words import comparedInWords, comparedLines
 from .maps_base import MapsBase
 
@@ -25,12 +26,9 @@ class CryodlProtCompareModels(MapsBase):
 
     _label = "compare built models"
     _CONFIG = contract.CompareModelsConfig
-    NOT_ON_FORM = {
-        "structure": "the input model",
-        "reference": "the reference model",
-        "output": "the run's folder",
-        "json": "the results are files",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output", structure="the input model", reference="the reference model", json="the results are files"
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

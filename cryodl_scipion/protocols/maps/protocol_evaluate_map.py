@@ -15,6 +15,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
+from ..form_parts import notOnForm
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
 from .map_words import MEASURES, citationsOf, evaluationInWords, evaluationLines
 from .maps_base import MapsBase, ownOrigin
@@ -34,19 +35,19 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
     _label = "evaluate map"
     _possibleOutputs = {"outputFSCs": SetOfFSCs, "outputLocalResolution": Volume}
     _CONFIG = contract.EvaluateMapConfig
-    NOT_ON_FORM = {
-        "map": "the input map",
-        "structure": "the input model",
-        "half_maps": "the half-maps of the map, or those of the form",
-        "before": "the map before",
-        "improver": "the model that the form names",
-        "mask": "the input mask",
-        "pixel_size": "the map's sampling rate",
-        "output": "the run's folder",
-        "json": "the results are files",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        map="the input map",
+        structure="the input model",
+        half_maps="the half-maps of the map, or those of the form",
+        before="the map before",
+        improver="the model that the form names",
+        mask="the input mask",
+        pixel_size="the map's sampling rate",
+        json="the results are files",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

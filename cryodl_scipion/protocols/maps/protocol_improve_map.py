@@ -14,6 +14,7 @@ from ...convert.structures import stemOf, structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..inputs import classOf
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
 from ..protocol_base import RESULT_FILE
@@ -37,17 +38,17 @@ class CryodlProtImproveMap(MapsBase):
 
     _label = "improve map"
     _CONFIG = contract.ImproveMapConfig
-    NOT_ON_FORM = {
-        "map": "the input map",
-        "half_maps": "the map's half-maps, or the input half-maps",
-        "output": "the run's folder",
-        "model": "the model that the form names",
-        "pixel_size": "the map's sampling rate",
-        "mask": "the input mask",
-        "mask_structure": "the input mask",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        map="the input map",
+        half_maps="the map's half-maps, or the input half-maps",
+        model="the model that the form names",
+        pixel_size="the map's sampling rate",
+        mask="the input mask",
+        mask_structure="the input mask",
+    )
 
     @property
     def _possibleOutputs(self) -> Dict[str, Any]:

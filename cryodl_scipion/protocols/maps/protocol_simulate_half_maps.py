@@ -12,6 +12,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .map_words import simulatedInWords, simulatedLines
 from .maps_base import MapsBase
 
@@ -26,7 +27,7 @@ class CryodlProtSimulateHalfMaps(MapsBase):
 
     _label = "simulate half-maps"
     _CONFIG = contract.SimulateHalfMapsConfig
-    NOT_ON_FORM = {"structure": "the input model", "output": "the run's folder", "threads": "Scipion's own field"}
+    NOT_ON_FORM = notOnForm("output", "threads", structure="the input model")
     _possibleOutputs = {"outputVolume": Volume, "outputTruth": Volume, "outputStructure": AtomStruct}
 
     def _defineParams(self, form: Form) -> None:

@@ -13,6 +13,7 @@ from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
 from .map_words import citationsOf, improverInWords, improverLines
@@ -35,13 +36,13 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
     _KIND = "improver"
     _SEVERAL_GPUS = True
     _CONFIG = contract.TrainMapImproverConfig
-    NOT_ON_FORM = {
-        "structures": "the input models and the files beside them",
-        "output": "the run's folder",
-        "start_from": "the model that the form names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        structures="the input models and the files beside them",
+        start_from="the model that the form names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

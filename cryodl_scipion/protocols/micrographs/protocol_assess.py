@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
@@ -19,6 +19,7 @@ from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkDiameter, checkMicrographs
+from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems
 from ..protocol_base import CryodlProtBase
 
@@ -40,37 +41,34 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     _CONFIG = contract.AssessMicrographsConfig
     _OUTPUTS, _WORK = (GOOD, BAD), "assess"
     _MADE = "assessed"
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "coordinates": "written from the input set",
-        "output": "the run's folder",
-        "names": "made from the micrographs' names",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        coordinates="written from the input set",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMicrographsParam(form, "Micrographs to assess.")
-        form.addParam(
+        addPointer(
+            form,
             "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            allowsNull=True,
-            label="Coordinates",
-            help="Picks on these micrographs, best with scores; micrographs are matched by name. While the "
+            "SetOfCoordinates",
+            "Coordinates",
+            "Picks on these micrographs, best with scores; micrographs are matched by name. While the "
             "picking goes on, a micrograph waits for its picks.\n\nEmpty: particles and scores are not "
             "measured.",
+            allowsNull=True,
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["particle_diameter"],
-            particle_diameter=dict(
-                help=contract.describe(self._CONFIG, "particle_diameter").help
-                + "\n\nEmpty: the one with which the coordinates were picked by cryodl."
-            ),
+            particle_diameter=dict(more="\n\nEmpty: the one with which the coordinates were picked by cryodl."),
         )
         form.addSection("Limits")
         addConfigParams(form, self._CONFIG, LIMITS)
@@ -86,15 +84,10 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     def assessStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            micrographs, files = self._batchItems(names)
             self._arriving.writePicks(self._picksFolder(), micrographs)
         config = self._config(
-            **dict(
-                self._engineValues(),
-                output=os.path.join(self._batchFolder(micrographs), "figures"),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(engineNames[m.getObjId()] for m in micrographs),
-            )
+            **dict(self._engineValues(), output=os.path.join(self._batchFolder(micrographs), "figures"), **files)
         )
         try:
             self._runEngine(config, self._batchFolder(micrographs))

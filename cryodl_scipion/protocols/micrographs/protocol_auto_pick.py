@@ -19,6 +19,7 @@ from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..checks import checkDiameter, checkMicrographs
+from ..form_parts import notOnForm
 from ..methods import autoPickingInWords, citationsOf
 from ..model_field import (
     SHIPPED,
@@ -50,16 +51,16 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     _devStatus = BETA
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates, "outputModel": CryodlModel}
     _CONFIG = contract.AutoPickConfig
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "model": "the model fields",
-        "output": "the run's folder",
-        "names": "made from the micrographs' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-        "corrections": "those of the corrected picks",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        model="the model fields",
+        names="made from the micrographs' names",
+        corrections="those of the corrected picks",
+    )
 
     def _defineParams(self, form: Form) -> None:
         ProtParticlePicking._defineParams(self, form)

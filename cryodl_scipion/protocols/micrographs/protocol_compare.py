@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import imageEnding, micrographNames
@@ -15,6 +14,7 @@ from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
+from ..form_parts import addPointer, notOnForm
 from .pick_sets_base import PickSetsBase
 
 COMPARISON = "comparison.json"
@@ -33,36 +33,33 @@ class CryodlProtCompare(PickSetsBase):
     _label = "compare coordinates"
     _OUTPUT = "comparison"
     _CONFIG = contract.ComparePicksConfig
-    NOT_ON_FORM = {
-        "picks": "written from the input sets",
-        "pixel_size": "the micrographs' sampling rate",
-        "reference": "written from the reference set",
-        "micrographs": "those that all sets have",
-        "output": "the run's folder",
-        "json": "result.json has all of it",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        picks="written from the input sets",
+        pixel_size="the micrographs' sampling rate",
+        reference="written from the reference set",
+        micrographs="those that all sets have",
+        json="result.json has all of it",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSetsParam(form, "Coordinates to compare.", minNumObjects=1)
-        form.addParam(
+        addPointer(
+            form,
             "referenceCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            allowsNull=True,
-            label="Reference coordinates",
-            help="Particles that are taken for the truth, for instance picked by hand. Only micrographs "
+            "SetOfCoordinates",
+            "Reference coordinates",
+            "Particles that are taken for the truth, for instance picked by hand. Only micrographs "
             "on which it has particles count, and those should be picked completely.\n\nEmpty: the sets "
             "are only compared with each other.",
+            allowsNull=True,
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["particle_diameter", "tolerance", "border"],
-            particle_diameter=dict(
-                help=contract.describe(self._CONFIG, "particle_diameter").help
-                + "\n\nEmpty: the one with which the sets were picked by cryodl."
-            ),
+            particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
         )
 
     # ----- steps

@@ -16,6 +16,7 @@ from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .pick_sets_base import PickSetsBase
 
 _AT_LEAST, _SCORE = range(2)
@@ -35,11 +36,7 @@ class CryodlProtConsensus(PickSetsBase):
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _OUTPUT = "consensus"
     _CONFIG = contract.ConsensusPicksConfig
-    NOT_ON_FORM = {
-        "picks": "written from the input sets",
-        "pixel_size": "the micrographs' sampling rate",
-        "output": "the run's folder",
-    }
+    NOT_ON_FORM = notOnForm("output", picks="written from the input sets", pixel_size="the micrographs' sampling rate")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -50,10 +47,7 @@ class CryodlProtConsensus(PickSetsBase):
             ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
             at_least=dict(condition=f"rule == {_AT_LEAST}"),
             least_score=dict(condition=f"rule == {_SCORE}"),
-            particle_diameter=dict(
-                help=contract.describe(self._CONFIG, "particle_diameter").help
-                + "\n\nEmpty: the one with which the sets were picked by cryodl."
-            ),
+            particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
         )
         form.addParam(
             "boxSize",

@@ -9,7 +9,7 @@ from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import String
-from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
@@ -21,6 +21,7 @@ from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..checks import checkMicrographs, checkModelFolder
+from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems
 from ..methods import denoisedMicrographsInWords
 from ..protocol_base import CryodlProtBase
@@ -47,41 +48,41 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     _CONFIG = contract.DenoiseMicrographsConfig
     _OUTPUTS, _WORK = (DENOISED,), "denoise"
     _MADE = "denoised"
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "output": "the run's folder",
-        "model": "the model field",
-        "even": "the input set",
-        "odd": "the input set",
-        "names": "made from the micrographs' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        model="the model field",
+        even="the input set",
+        odd="the input set",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMicrographsParam(form, "Micrographs to denoise.")
         for name, word in (("evenMicrographs", "even"), ("oddMicrographs", "odd")):
-            form.addParam(
+            addPointer(
+                form,
                 name,
-                params.PointerParam,
-                pointerClass="SetOfMicrographs",
-                allowsNull=True,
-                label=f"{word.capitalize()} averages",
-                help=f"Averages of the {word} frames alone, as motion correction makes them on demand; matched by "
+                "SetOfMicrographs",
+                f"{word.capitalize()} averages",
+                f"Averages of the {word} frames alone, as motion correction makes them on demand; matched by "
                 "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as outputs "
                 "beside them; else none.",
+                allowsNull=True,
             )
-        form.addParam(
+        addPointer(
+            form,
             "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            allowsNull=True,
-            label="Model",
-            help="Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the "
+            "CryodlModel",
+            "Model",
+            "Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the "
             "first micrographs that arrive.",
+            allowsNull=True,
         )
         fields = ["method", "training_micrographs", "steps", "resolution", "seed"]
         addConfigParams(form, self._CONFIG, fields, **{name: dict(condition="inputModel is None") for name in fields})
@@ -92,7 +93,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     def stepsGeneratorStep(self) -> None:
         """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
         pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
+        self._storeSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
         self._halves = ArrivingHalves(*self._halfSets())
         known, last, first = self._doneNames(), [], []
@@ -127,18 +128,10 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     def denoiseStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            micrographs, files = self._batchItems(names)
             even, odd = self._halves.files(names)
         folder = self._batchFolder(micrographs)
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                even=even,
-                odd=odd,
-                names=tuple(engineNames[m.getObjId()] for m in micrographs),
-            )
-        )
+        config = self._config(**dict(self._engineValues(), **files, even=even, odd=odd))
         try:
             self._runEngine(config, folder)
         except contract.AllSkipped as error:

@@ -18,6 +18,7 @@ from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkMicrographs
+from ..form_parts import notOnForm
 from ..growing_outputs import appendItems
 from ..protocol_base import CryodlProtBase
 
@@ -37,16 +38,16 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
     _possibleOutputs = {OUTPUT: SetOfCTF}
     _CONFIG = contract.EstimateCtfConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "voltage": "the micrographs' acquisition",
-        "spherical_aberration": "the micrographs' acquisition",
-        "amplitude_contrast": "the micrographs' acquisition",
-        "output": "the run's folder",
-        "names": "made from the micrographs' names",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        voltage="the micrographs' acquisition",
+        spherical_aberration="the micrographs' acquisition",
+        amplitude_contrast="the micrographs' acquisition",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
@@ -65,10 +66,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
                 "highest_resolution",
                 "find_phase_shift",
             ],
-            highest_resolution=dict(
-                help=contract.describe(self._CONFIG, "highest_resolution").help
-                + " The wizard shows it on power spectra."
-            ),
+            highest_resolution=dict(more=" The wizard shows it on power spectra."),
         )
         self._addBatchParams(form, "While they arrive, it starts with those that are there.")
 
@@ -82,16 +80,9 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
     def estimateStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            micrographs, files = self._batchItems(names)
         folder = self._batchFolder(micrographs)
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                output=os.path.join(folder, "ctf.star"),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(engineNames[m.getObjId()] for m in micrographs),
-            )
-        )
+        config = self._config(**dict(self._engineValues(), output=os.path.join(folder, "ctf.star"), **files))
         try:
             self._runEngine(config, folder)
         except contract.AllSkipped as error:

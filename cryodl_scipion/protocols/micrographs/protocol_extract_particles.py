@@ -20,6 +20,7 @@ from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkDiameter, checkMicrographs
+from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems
 from ..protocol_base import CryodlProtBase
 
@@ -39,58 +40,55 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
     _possibleOutputs = {OUTPUT: SetOfParticles}
     _CONFIG = contract.ExtractParticlesConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "cut", "cut out of"
-    NOT_ON_FORM = {
-        "micrographs": "the coordinates' micrographs, or those given",
-        "pixel_size": "the micrographs' sampling rate",
-        "coordinates": "written from the input set",
-        "ctf": "written from the input set",
-        "voltage": "the micrographs' acquisition",
-        "spherical_aberration": "the micrographs' acquisition",
-        "amplitude_contrast": "the micrographs' acquisition",
-        "output": "the run's folder",
-        "names": "made from the micrographs' names",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "threads",
+        micrographs="the coordinates' micrographs, or those given",
+        pixel_size="the micrographs' sampling rate",
+        coordinates="written from the input set",
+        ctf="written from the input set",
+        voltage="the micrographs' acquisition",
+        spherical_aberration="the micrographs' acquisition",
+        amplitude_contrast="the micrographs' acquisition",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
+            "SetOfCoordinates",
+            "Coordinates",
+            "Picks of any program. They may still be growing.",
             important=True,
-            label="Coordinates",
-            help="Picks of any program. They may still be growing.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputCTF",
-            params.PointerParam,
-            pointerClass="SetOfCTF",
+            "SetOfCTF",
+            "CTFs",
+            "CTFs of the micrographs, matched by the micrographs' names. They may still be growing. Micrographs "
+            "without one are left out.\n\nEmpty: particles without CTF, which no 3-D step takes.",
             allowsNull=True,
             important=True,
-            label="CTFs",
-            help="CTFs of the micrographs, matched by the micrographs' names. They may still be growing. Micrographs "
-            "without one are left out.\n\nEmpty: particles without CTF, which no 3-D step takes.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
+            "SetOfMicrographs",
+            "Other micrographs",
+            "Micrographs to cut from instead of those that were picked, matched by name: the raw ones, if the "
+            "picked ones were denoised. Positions are brought to their pixels.\n\nEmpty: the coordinates' own.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
-            label="Other micrographs",
-            help="Micrographs to cut from instead of those that were picked, matched by name: the raw ones, if the "
-            "picked ones were denoised. Positions are brought to their pixels.\n\nEmpty: the coordinates' own.",
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["particle_diameter", "box", "scaled_box", "protein", "normalise", "flip_phases", "border"],
-            particle_diameter=dict(
-                help=contract.describe(self._CONFIG, "particle_diameter").help
-                + "\n\nEmpty: what the coordinates know of it, or two thirds of their box."
-            ),
+            particle_diameter=dict(more="\n\nEmpty: what the coordinates know of it, or two thirds of their box."),
         )
         self._addBatchParams(form, "It starts with those that have picks and CTF.")
 
@@ -105,16 +103,12 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
     def extractStep(self, names: Any) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            micrographs, files = self._batchItems(names)
+            engineNames = self._arriving.engineNames()
             ctfs, folder = self._arriving.ctfsOf(names), self._batchFolder(micrographs)
             pwutils.makePath(folder)
             self._arriving.writePicks(os.path.join(folder, "picks"), micrographs)
-        values = dict(
-            coordinates=os.path.join(folder, "picks"),
-            output=os.path.join(folder, "particles.star"),
-            micrographs=tuple(m.getFileName() for m in micrographs),
-            names=tuple(engineNames[m.getObjId()] for m in micrographs),
-        )
+        values = dict(coordinates=os.path.join(folder, "picks"), output=os.path.join(folder, "particles.star"), **files)
         if ctfs:
             values["ctf"] = os.path.join(folder, "ctf.star")
             writeCtfs(values["ctf"], {engineNames[m.getObjId()]: ctfs[m.getMicName()] for m in self._with(ctfs, names)})

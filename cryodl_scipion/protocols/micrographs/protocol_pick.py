@@ -22,6 +22,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
+from ..form_parts import notOnForm
 from ..methods import citationsOf, pickingInWords
 from ..model_field import (
     addBoxParam,
@@ -34,7 +35,7 @@ from ..model_field import (
     modelFolder,
 )
 from ..protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
-from ..remembered_settings import RememberedSettings
+from ..stored_settings import StoredSettings
 
 PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
@@ -48,7 +49,7 @@ BATCH = 16
 LONGEST_WAIT = 60
 
 
-class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
+class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
     """Pick particles with a trained neural network.
 
     In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
@@ -65,17 +66,17 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     _CONFIG = contract.PickConfig
     _MADE = "picked"
     _waitsSince = None
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "model": "the model fields",
-        "output": "the run's folder",
-        "overwrite": "restart does it",
-        "pictures": "Analyze results shows all picks",
-        "names": "made from the micrographs' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        model="the model fields",
+        overwrite="restart does it",
+        pictures="Analyze results shows all picks",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
@@ -105,7 +106,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     # ----- steps, called by pwem's streaming loop
     def _insertInitialSteps(self) -> List[str]:
         pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
-        self._rememberSettings()
+        self._storeSettings()
         return []
 
     def _insertNewMicsSteps(self, inputMics: Any) -> Any:

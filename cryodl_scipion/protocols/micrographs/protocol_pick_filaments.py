@@ -6,7 +6,7 @@ import typing
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ...convert.arriving import ArrivingMicrographs
@@ -17,6 +17,7 @@ from ...engine.cryodl.contract import counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkDiameter, checkMicrographs
+from ..form_parts import addBoxSize, addPointer, notOnForm
 from ..growing_outputs import appendItems
 from ..protocol_base import CryodlProtBase
 
@@ -37,43 +38,35 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
     _possibleOutputs = {OUTPUT: SetOfCoordinates}
     _CONFIG = contract.PickFilamentsConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
-    NOT_ON_FORM = {
-        "micrographs": "the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "model": "the one that comes with the plugin",
-        "output": "the run's folder",
-        "overwrite": "restart does it",
-        "pictures": "Analyze results shows all picks",
-        "names": "made from the micrographs' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        micrographs="the input set",
+        pixel_size="the micrographs' sampling rate",
+        model="the one that comes with the plugin",
+        overwrite="restart does it",
+        pictures="Analyze results shows all picks",
+        names="made from the micrographs' names",
+    )
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: typing.Any) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
+            "SetOfMicrographs",
+            "Micrographs",
+            "Micrographs with filaments. They may still be arriving.",
             important=True,
-            label="Micrographs",
-            help="Micrographs with filaments. They may still be arriving.",
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "border", "memory"],
         )
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=None,
-            allowsNull=True,
-            label="Box size (px)",
-            help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion.\n\n"
-            "Empty: three times the filament diameter, rounded to an even number.",
-        )
+        addBoxSize(form, "micrographs", "three times the filament diameter, rounded to an even number.")
         self._addGpuParams(form)
         self._addBatchParams(form, "While they arrive, it starts with those that are there.")
 
@@ -84,15 +77,9 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
     def pickStep(self, names: typing.Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            micrographs, files = self._batchItems(names)
         folder = self._batchFolder(micrographs)
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(engineNames[m.getObjId()] for m in micrographs),
-            )
-        )
+        config = self._config(**dict(self._engineValues(), **files))
         try:
             self._runEngine(config, folder)
         except contract.AllSkipped as error:

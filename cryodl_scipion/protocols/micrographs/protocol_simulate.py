@@ -15,6 +15,7 @@ from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
+from ..form_parts import addPointer
 from ..methods import simulationInWords
 from ..protocol_base import CryodlProtBase
 from ..simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
@@ -45,17 +46,17 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSourceParams(form)
-        form.addParam(
+        addPointer(
+            form,
             "inputParticles",
-            params.PointerParam,
-            pointerClass="SetOfParticles",
+            "SetOfParticles",
+            "Orientations",
+            "Particles with projection alignment, whose orientations the simulated ones are drawn "
+            "from; for instance to have the preferred orientations of a real set.\n\nEmpty: uniform "
+            "over all orientations.",
             allowsNull=True,
             pointerCondition="hasAlignmentProj",
             expertLevel=params.LEVEL_ADVANCED,
-            label="Orientations",
-            help="Particles with projection alignment, whose orientations the simulated ones are drawn "
-            "from; for instance to have the preferred orientations of a real set.\n\nEmpty: uniform "
-            "over all orientations.",
         )
         self._addSimulationParams(
             form, ["count", "size", "particles", "box_size"], count=dict(default=self.OTHER_DEFAULTS["count"])

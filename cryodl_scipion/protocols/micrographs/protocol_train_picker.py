@@ -19,6 +19,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkLabels, checkModelFolder
+from ..form_parts import addPointer, addStartModel, notOnForm
 from ..methods import trainingInWords, trainingLines
 from ..protocol_base import CryodlProtBase
 from ..training import TrainsModel
@@ -47,51 +48,51 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
     _label = "train picker"
     _devStatus = BETA
     _CONFIG = contract.TrainPickerConfig
-    NOT_ON_FORM = {
-        "micrographs": "those of the coordinates",
-        "coordinates": "written from the input set",
-        "background": "written from the input set",
-        "contamination": "written from the input set",
-        "uncertain": "written from the input set",
-        "pixel_size": "the micrographs' sampling rate",
-        "output": "the run's folder",
-        "names": "made from the micrographs' names",
-        "start_from": "the model that the pointer gives",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        "start_from",
+        micrographs="those of the coordinates",
+        coordinates="written from the input set",
+        background="written from the input set",
+        contamination="written from the input set",
+        uncertain="written from the input set",
+        pixel_size="the micrographs' sampling rate",
+        names="made from the micrographs' names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Particle coordinates",
-            help="Particles to learn from, on the micrographs that belong to them. Micrographs without any "
+            "SetOfCoordinates",
+            "Particle coordinates",
+            "Particles to learn from, on the micrographs that belong to them. Micrographs without any "
             "coordinate are not used. *Labels* says whether all their particles are picked. Of *cryodl - pick by hand* "
             "the certain picks teach, removed ones teach as background, and the rest and areas to ignore are left out.",
+            important=True,
         )
         for word in OTHER_LABELS:
-            form.addParam(
+            addPointer(
+                form,
                 word + "Coordinates",
-                params.PointerParam,
-                pointerClass="SetOfCoordinates",
+                "SetOfCoordinates",
+                word.capitalize() + " coordinates",
+                _helpOfBoxes(contract.describe(self._CONFIG, word)),
                 allowsNull=True,
                 expertLevel=params.LEVEL_ADVANCED if word == "uncertain" else params.LEVEL_NORMAL,
-                label=word.capitalize() + " coordinates",
-                help=_helpOfBoxes(contract.describe(self._CONFIG, word)),
             )
-        form.addParam(
+        addPointer(
+            form,
             "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
+            "SetOfMicrographs",
+            "Other micrographs",
+            "Micrographs to learn from instead of those that belong to the coordinates, for instance "
+            "denoised ones. Same names, same pixel size.\n\nEmpty: those of the coordinates.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
-            label="Other micrographs",
-            help="Micrographs to learn from instead of those that belong to the coordinates, for instance "
-            "denoised ones. Same names, same pixel size.\n\nEmpty: those of the coordinates.",
         )
         addConfigParams(form, self._CONFIG, ["particle_diameter", "contrast"], particle_diameter=dict(important=True))
         form.addSection("Training")
@@ -102,15 +103,11 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             expected_particles=dict(condition=SPARSE),
             pu_criterion=dict(condition=SPARSE),
         )
-        form.addParam(
+        addStartModel(
+            form,
+            "A trained model to continue from, of the same network.",
             "startModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Start from model",
-            help="A trained model to continue from, of the same network.\n\nEmpty: the shipped model below, if one is "
-            "named, else random weights.",
+            "the shipped model below, if one is named, else random weights",
         )
         form.addParam(
             "shippedModel",

@@ -11,6 +11,7 @@ from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -27,13 +28,9 @@ class CryodlProtBackProject(ParticlesBase):
     _label = "back-project"
     _possibleOutputs = {"outputVolume": Volume, "outputFSC": FSC}
     _CONFIG = contract.ReconstructConfig
-    NOT_ON_FORM = {
-        "noise_control": "goes with the particles",
-        "particles": "written from the input set",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output", "device", "threads", noise_control="goes with the particles", particles="written from the input set"
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -11,6 +11,7 @@ from ...convert.particles.classes2d import appendAverages, fillClasses
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
 
@@ -28,13 +29,13 @@ class CryodlProtClassify2D(ParticlesBase):
     _label = "classify particles in 2d"
     _possibleOutputs = {"outputClasses": SetOfClasses2D, "outputAverages": SetOfAverages}
     _CONFIG = contract.Classify2DConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "output": "the run's folder",
-        "ranker": "the one that comes with the plugin",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        particles="written from the input set",
+        ranker="the one that comes with the plugin",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -11,6 +11,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
+from ..form_parts import notOnForm
 from ..methods import citationsOf
 from .denoiser_words import evaluationInWords, evaluationLines
 from .particle_checks import checkParticles, scaleWarnings
@@ -29,16 +30,16 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     _label = "evaluate denoiser"
     _possibleOutputs = {"outputFSCs": SetOfFSCs}
     _CONFIG = contract.EvaluateDenoiserConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "model": "the model that the pointer gives",
-        "structure": "the input structure",
-        "output": "the run's folder",
-        "unseen": "written from the input set",
-        "unseen_structure": "the input structure",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        particles="written from the input set",
+        model="the model that the pointer gives",
+        structure="the input structure",
+        unseen="written from the input set",
+        unseen_structure="the input structure",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -4,7 +4,6 @@
 from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import appendFlex, appendLatent, classify
@@ -13,6 +12,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...engine.cryodl.contract.particles.heterogeneity import FitHeterogeneityOutputs
 from ...form import addConfigParams
+from ..form_parts import addPointer, notOnForm
 from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
@@ -37,34 +37,34 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         "outputClasses": SetOfClasses3D,
     }
     _CONFIG = contract.FitHeterogeneityConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "reference": "the input volume",
-        "mask": "the input mask",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        particles="written from the input set",
+        reference="the input volume",
+        mask="the input mask",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF and the angles of a 3-D refinement without symmetry.")
-        form.addParam(
+        addPointer(
+            form,
             "inputVolume",
-            params.PointerParam,
-            pointerClass="Volume",
-            important=True,
-            label="Reference",
-            help="Map of the refinement that the angles come from. It is compared with the particles' own "
+            "Volume",
+            "Reference",
+            "Map of the refinement that the angles come from. It is compared with the particles' own "
             "map, and says where the molecule is.",
+            important=True,
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputMask",
-            params.PointerParam,
-            pointerClass="VolumeMask",
+            "VolumeMask",
+            "Mask",
+            "Only what lies in it may change.\n\nEmpty: found from the particles.",
             allowsNull=True,
-            label="Mask",
-            help="Only what lies in it may change.\n\nEmpty: found from the particles.",
         )
         addConfigParams(
             form,

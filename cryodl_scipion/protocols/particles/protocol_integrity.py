@@ -14,6 +14,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..methods import citationsOf
 from .denoiser_words import integrityInWords, integrityLines
 from .particle_checks import checkParticles, scaleWarnings
@@ -31,15 +32,15 @@ class CryodlProtIntegrity(ParticlesBase):
     _label = "assess co-complex integrity"
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses3D}
     _CONFIG = contract.AssessIntegrityConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "structures": "the input structures",
-        "names": "from the form's list of names",
-        "model": "the model that the pointer gives",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        particles="written from the input set",
+        structures="the input structures",
+        names="from the form's list of names",
+        model="the model that the pointer gives",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -4,7 +4,6 @@
 from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfParticles, SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import PROGRAM
@@ -12,7 +11,8 @@ from ...convert.particles.oriented import appendOriented
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
+from ...form import addConfigParams, addPointer
+from ..form_parts import notOnForm
 from ..methods import versionIn
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -33,24 +33,19 @@ class CryodlProtLatentVolumes(ParticlesBase):
         "outputDomain": Volume,
     }
     _CONFIG = contract.LatentVolumesConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input set",
-        "domain": "the domain's mask",
-        "output": "the run's folder",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "threads", particles="written from the input set", domain="the domain's mask")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Particles with latent coordinates, of *cryodl - fit heterogeneity*.")
-        form.addParam(
+        addPointer(
+            form,
             "domainMask",
-            params.PointerParam,
-            pointerClass="VolumeMask",
+            "VolumeMask",
+            "Domain's mask",
+            "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out with the "
+            "orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
             allowsNull=True,
-            label="Domain's mask",
-            help="Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out "
-            "with the orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
         )
         addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
         form.addParallelSection(threads=2, mpi=0)

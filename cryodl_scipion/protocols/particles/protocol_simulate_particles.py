@@ -13,6 +13,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..methods import particleSimulationInWords
 from ..simulating import checkOrientations
 from .particles_base import ParticlesBase
@@ -29,15 +30,15 @@ class CryodlProtSimulateParticles(ParticlesBase):
     _label = "simulate particles"
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClean": SetOfParticles, "outputVolume": Volume}
     _CONFIG = contract.SimulateParticlesConfig
-    NOT_ON_FORM = {
-        "structure": "the input structure",
-        "output": "the run's folder",
-        "structures": "mixtures of several files are made on the command line",
-        "ctf_from": "the ranges of the form",
-        "orientations": "written from the input particles",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        structure="the input structure",
+        structures="mixtures of several files are made on the command line",
+        ctf_from="the ranges of the form",
+        orientations="written from the input particles",
+    )
     OTHER_DEFAULTS = {"count": 1000, "box": 128, "snr": 0.05}  # the command line wants numbers
 
     def _defineParams(self, form: Form) -> None:

@@ -11,6 +11,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..methods import citationsOf
 from ..training import TrainsModel
 from .denoiser_words import denoiserInWords, denoiserLines
@@ -39,14 +40,14 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
     _label = "train denoiser"
     _KIND = "denoiser"
     _CONFIG = contract.TrainDenoiserConfig
-    NOT_ON_FORM = {
-        "particles": "written from the input sets",
-        "structure": "the input structures",
-        "output": "the run's folder",
-        "start_from": "the model that the pointer gives",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        "start_from",
+        particles="written from the input sets",
+        structure="the input structures",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

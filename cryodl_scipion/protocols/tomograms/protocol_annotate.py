@@ -14,6 +14,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams, problems, readConfig
 from ...objects import CryodlAnnotations
+from ..form_parts import addLabelVolumes, addPointer
 from .annotation_checks import checkAnnotations, checkNames, checkStacks
 from .annotation_words import annotatedInWords, annotationLines
 from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
@@ -66,27 +67,18 @@ class CryodlProtAnnotate(TomogramsBase):
             "the drawings on them, for instance of EMAN2. Folder: what this protocol, or cryodl "
             "annotate, made elsewhere.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "Tomograms to annotate, or those of the label volumes. For a folder of annotations: where "
+            "its tomograms are, found by their names (tsId); empty: where they were.",
             allowsNull=True,
             important=True,
             condition=_when(DRAW, LABELS, FOLDER),
-            label="Tomograms",
-            help="Tomograms to annotate, or those of the label volumes. For a folder of annotations: where "
-            "its tomograms are, found by their names (tsId); empty: where they were.",
         )
-        form.addParam(
-            "inputMasks",
-            params.PointerParam,
-            pointerClass="SetOfTomoMasks",
-            condition=_when(LABELS),
-            important=True,
-            label="Label volumes",
-            help="TomoMasks of these tomograms, of the same size; "
-            "matched by their names (tsId). 0 is nothing, 255 not annotated.",
-        )
+        addLabelVolumes(form, "0 is nothing, 255 not annotated.", _when(LABELS))
         form.addParam(
             "folder",
             params.FolderParam,
@@ -102,14 +94,14 @@ class CryodlProtAnnotate(TomogramsBase):
             (imported, ["label", "positive_tiles", "negative_tiles", "seed"], (LABELS,)),
         ):
             addConfigParams(form, config, names, **{name: dict(condition=_when(*sources)) for name in names})
-        form.addParam(
+        addPointer(
+            form,
             "inputAnnotations",
-            params.PointerParam,
-            pointerClass="CryodlAnnotations",
-            allowsNull=True,
-            label="Add to annotations",
-            help="Annotations of another run, which are copied and added to; of "
+            "CryodlAnnotations",
+            "Add to annotations",
+            "Annotations of another run, which are copied and added to; of "
             "other features, other annotators or other tomograms, too.\n\nEmpty: begin without any.",
+            allowsNull=True,
         )
 
     # ----- steps

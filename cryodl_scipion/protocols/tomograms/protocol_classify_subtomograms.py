@@ -3,7 +3,6 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms
 
@@ -13,6 +12,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
+from ..form_parts import addPointer, notOnForm
 from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
 from .subtomograms_base import AVERAGES, CLASSES, UNKNOWN_SET, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
@@ -35,26 +35,22 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         UNKNOWN_SET: SetOfSubTomograms,
     }
     _CONFIG = contract.ClassifySubtomogramsConfig
-    NOT_ON_FORM = {
-        "subtomograms": "written from the input set",
-        "model": "the model field",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output", "device", "threads", subtomograms="written from the input set", model="the model field"
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSubtomogramsParam(
             form, "Subtomograms to classify. Other boxes and pixel sizes than the model's are resampled."
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
+            "CryodlModel",
+            "Model",
+            "A classifier of this project, trained or imported.",
             important=True,
-            label="Model",
-            help="A classifier of this project, trained or imported.",
         )
         addConfigParams(form, self._CONFIG, ["unknown", "averages", "truth"])
         self._addTiltParams(form)

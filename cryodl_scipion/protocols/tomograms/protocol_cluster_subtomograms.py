@@ -9,6 +9,7 @@ from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from .subtomogram_words import CONSTRAINED, clusteredLines, clusteringInWords
 from .subtomograms_base import AVERAGES, CLASSES, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
@@ -25,12 +26,7 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
     _label = "cluster subtomograms"
     _possibleOutputs = {CLASSES: SetOfClassesSubTomograms, AVERAGES: SetOfAverageSubTomograms}
     _CONFIG = contract.ClusterSubtomogramsConfig
-    NOT_ON_FORM = {
-        "subtomograms": "written from the input set",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "device", "threads", subtomograms="written from the input set")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

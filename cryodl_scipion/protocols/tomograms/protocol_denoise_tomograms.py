@@ -5,7 +5,6 @@ import os
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.object import String
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomograms
 
@@ -17,6 +16,7 @@ from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..checks import checkModelFolder, listed
+from ..form_parts import addPointer, notOnForm
 from .denoising_words import citationsOf, denoisedInWords, denoisedLines
 from .tomogram_checks import checkTomograms
 from .tomograms_base import TomogramsBase
@@ -37,46 +37,44 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
     _label = "denoise tomograms"
     _possibleOutputs = {DENOISED: SetOfTomograms, MODEL: CryodlModel}
     _CONFIG = contract.DenoiseTomogramsConfig
-    NOT_ON_FORM = {
-        "tomograms": "the input set",
-        "even": "the tomograms' half maps",
-        "odd": "the tomograms' half maps",
-        "output": "the run's folder",
-        "model": "the model that the pointer gives",
-        "tilt_min": "the tomograms' acquisition",
-        "tilt_max": "the tomograms' acquisition",
-        "pixel_size": "the tomograms' sampling rate",
-        "names": "made from the tomograms' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        tomograms="the input set",
+        even="the tomograms' half maps",
+        odd="the tomograms' half maps",
+        model="the model that the pointer gives",
+        tilt_min="the tomograms' acquisition",
+        tilt_max="the tomograms' acquisition",
+        pixel_size="the tomograms' sampling rate",
+        names="made from the tomograms' names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
-            important=True,
-            label="Tomograms",
-            help="With their even and odd halves, which reconstruction programs make on demand. Tomograms "
+            "SetOfTomograms",
+            "Tomograms",
+            "With their even and odd halves, which reconstruction programs make on demand. Tomograms "
             "without halves need a model.",
+            important=True,
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
+            "CryodlModel",
+            "Model",
+            "Tomogram denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on these tomograms.",
             allowsNull=True,
-            label="Model",
-            help="Tomogram denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on these tomograms.",
         )
         learned = "inputModel is None"
-        addConfigParams(form, self._CONFIG, ["fill_wedge"], fill_wedge=dict(condition=learned))
+        addConfigParams(form, self._CONFIG, ["fill_wedge", "halves", "memory"], fill_wedge=dict(condition=learned))
         form.addSection("Training")
         fields = ["training_tomograms", "steps", "network", "seed"]
         addConfigParams(form, self._CONFIG, fields, **{name: dict(condition=learned) for name in fields})
-        form.addSection("Output")
-        addConfigParams(form, self._CONFIG, ["halves", "memory"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

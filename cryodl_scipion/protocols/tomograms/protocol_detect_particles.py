@@ -14,6 +14,7 @@ from ...convert.tomograms.tomograms import byId, clonesOf, engineNames, filesOf,
 from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..checks import checkModelFolder
+from ..form_parts import addBoxSize, addPointer, notOnForm
 from .detection_words import MATCHING, detectedLines, detectionInWords, detectorCitations
 from .tomogram_checks import checkTomograms
 from .tomograms_base import TomogramsBase
@@ -47,29 +48,29 @@ class CryodlProtDetectParticles(TomogramsBase):
     _label = "detect particles"
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG = contract.DetectParticlesConfig
-    NOT_ON_FORM = {
-        "tomograms": "the input tomograms",
-        "output": "the run's folder",
-        "template": "the input structure",
-        "template_pixel_size": "the structure's sampling rate",
-        "model": "the input model",
-        "pixel_size": "the tomograms' sampling rate",
-        "tilt_min": "of the tomograms' acquisition",
-        "tilt_max": "of the tomograms' acquisition",
-        "names": "made from the tomograms' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        tomograms="the input tomograms",
+        template="the input structure",
+        template_pixel_size="the structure's sampling rate",
+        model="the input model",
+        pixel_size="the tomograms' sampling rate",
+        tilt_min="of the tomograms' acquisition",
+        tilt_max="of the tomograms' acquisition",
+        names="made from the tomograms' names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "Tomograms to search. The range of their tilts is taken from their acquisition.",
             important=True,
-            label="Tomograms",
-            help="Tomograms to search. The range of their tilts is taken from their acquisition.",
         )
         form.addParam(
             "findBy",
@@ -80,38 +81,30 @@ class CryodlProtDetectParticles(TomogramsBase):
             help="A template is compared with every place in many orientations: it needs no training, takes long, and "
             "gives orientations. A detector of *cryodl - train particle detector* knows its species and is fast.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputStructure",
-            params.PointerParam,
-            pointerClass="Volume,AtomStruct",
+            "Volume,AtomStruct",
+            "Template",
+            "Map (protein positive) or atomic model of the particle.",
             condition=_TEMPLATE,
             allowsNull=True,
             important=True,
-            label="Template",
-            help="Map (protein positive) or atomic model of the particle.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
+            "CryodlModel",
+            "Detector",
+            "A model of *cryodl - train particle detector*.",
             condition=_NETWORK,
             allowsNull=True,
             important=True,
-            label="Detector",
-            help="A model of *cryodl - train particle detector*.",
         )
         conditions = {name: dict(condition=_TEMPLATE) for name in _OF_TEMPLATES}
         addConfigParams(form, self._CONFIG, ["threshold"] + _OF_TEMPLATES, **conditions)
         addConfigParams(form, self._CONFIG, ["distance", "border", "control", "memory", "seed"])
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=None,
-            allowsNull=True,
-            label="Box size (px)",
-            help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.\n\nEmpty: "
-            "1.5 times the diameter of the largest species.",
-        )
+        addBoxSize(form, "tomograms", "1.5 times the diameter of the largest species.")
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

@@ -13,6 +13,7 @@ from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import listed
 from ..evaluation_folder import HasEvaluation
+from ..form_parts import notOnForm
 from .tomogram_checks import checkPaired, checkTomograms
 from .tomogram_words import judgedInWords, judgedLines
 from .tomograms_base import TomogramsBase
@@ -28,13 +29,13 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
 
     _label = "evaluate segmentation"
     _CONFIG = contract.EvaluateSegmentationConfig
-    NOT_ON_FORM = {
-        "segmentations": "the input masks",
-        "labels": "the true masks",
-        "output": "the run's folder",
-        "tomograms": "the tomograms that the masks belong to",
-        "pixel_size": "the masks' sampling rate",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        segmentations="the input masks",
+        labels="the true masks",
+        tomograms="the tomograms that the masks belong to",
+        pixel_size="the masks' sampling rate",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -25,6 +25,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import listed
+from ..form_parts import notOnForm
 from .tomogram_checks import checkPaired, checkTomograms
 from .tomogram_words import METHOD, mergedLines, mergingInWords
 from .tomograms_base import TomogramsBase
@@ -36,13 +37,13 @@ class CryodlProtMergeFeatures(TomogramsBase):
     The feature whose score is farthest above its threshold (in log odds) takes the voxel.
 
     In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels 1, 2, ...
-    in the order of the sets, and a table of what was found: volume, number of connected pieces, surface.
+    in the order of the sets, and a table of what was found: volume, number of connected components, surface.
     """
 
     _label = "merge features"
     _possibleOutputs = {"outputLabels": SetOfTomoMasks}
     _CONFIG = contract.MergeFeaturesConfig
-    NOT_ON_FORM = {"scores": "links to the input sets", "output": "the run's folder"}
+    NOT_ON_FORM = notOnForm("output", scores="links to the input sets")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -61,8 +62,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
             self._CONFIG,
             ["threshold", "smallest", "smoothing", "surfaces", "competitive", "memory"],
             threshold=dict(
-                help=contract.describe(self._CONFIG, "threshold").help + "\n\nEmpty: the "
-                "threshold of each model.\n\nSeparated by commas: membrane=0.4, ribosome=0.6"
+                more="\n\nEmpty: the threshold of each model.\n\nSeparated by commas: membrane=0.4, ribosome=0.6"
             ),
         )
         form.addParallelSection(threads=0, mpi=0)

@@ -3,7 +3,6 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks
 
@@ -13,6 +12,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..checks import listed
+from ..form_parts import addBoxSize, addPointer, notOnForm
 from .tomogram_checks import checkLabelField, checkTomograms
 from .tomogram_words import METHOD, pickedInWords
 from .tomograms_base import TomogramsBase
@@ -21,7 +21,7 @@ _PARTICLES, _ALONG = "shape == 1", "shape in (2, 3)"
 
 
 class CryodlProtPickFeatures(TomogramsBase):
-    """Pick in a segmentation: pieces, particles, or points along filaments and on membranes.
+    """Pick in a segmentation: connected components, particles, or points along filaments and on membranes.
 
     In: TomoMasks with labels, or a set of scores of one feature. Out: 3-D coordinates; a group is a connected piece. On
     filaments and membranes each has a first orientation: the z axis lies along the filament, or along the normal of the
@@ -31,12 +31,12 @@ class CryodlProtPickFeatures(TomogramsBase):
     _label = "pick in segmentation"
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG: type = contract.PickFeaturesConfig
-    NOT_ON_FORM = {
-        "segmentations": "the input masks",
-        "output": "the run's folder",
-        "names": "made from the masks' names",
-        "pixel_size": "the masks' sampling rate",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        segmentations="the input masks",
+        names="made from the masks' names",
+        pixel_size="the masks' sampling rate",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -58,22 +58,16 @@ class CryodlProtPickFeatures(TomogramsBase):
 
     def _addCoordinatesParams(self, form: Form) -> None:
         """The box of the coordinates, and the tomograms that they belong to."""
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=32,
-            label="Box size (px)",
-            help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.",
-        )
-        form.addParam(
+        addBoxSize(form, "tomograms", default=32)
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
-            allowsNull=True,
-            label="Tomograms",
-            help="Tomograms that the coordinates are to belong to, matched by their names "
+            "SetOfTomograms",
+            "Tomograms",
+            "Tomograms that the coordinates are to belong to, matched by their names "
             "(tsId). They may be binned otherwise than the segmentations; the coordinates are "
             "scaled.\n\nEmpty: the segmentations themselves.",
+            allowsNull=True,
         )
         form.addParallelSection(threads=0, mpi=0)
 

@@ -18,6 +18,7 @@ from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..checks import checkModelFolder, listed
+from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems, namesIn
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
 from ..protocol_base import CryodlProtBase
@@ -41,28 +42,28 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     _devStatus = BETA
     _CONFIG = contract.SegmentConfig
     _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"
-    NOT_ON_FORM = {
-        "tomograms": "the input set",
-        "model": "the input models",
-        "output": "the run's folder",
-        "pixel_size": "the tomograms' sampling rate",
-        "names": "made from the tomograms' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        tomograms="the input set",
+        model="the input models",
+        pixel_size="the tomograms' sampling rate",
+        names="made from the tomograms' names",
+    )
     # Every program reads int8; the command line's float16 is finer, but a young kind of MRC file.
     OTHER_DEFAULTS = {"scores": "int8"}
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "Tomograms to search. They may still be arriving.",
             important=True,
-            label="Tomograms",
-            help="Tomograms to search. They may still be arriving.",
         )
         form.addParam(
             "inputModels",

@@ -13,6 +13,7 @@ from ...convert.tomograms.subtomogram_sets import appendSimulated
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..one_run import OneRunBase
 from .subtomogram_words import simulationInWords
 
@@ -28,12 +29,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
     _label = "simulate subtomograms"
     _possibleOutputs = {"outputSubtomograms": SetOfSubTomograms}
     _CONFIG = contract.SimulateSubtomogramsConfig
-    NOT_ON_FORM = {
-        "structures": "the input structures",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "device", "threads", structures="the input structures")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

@@ -16,6 +16,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, SimulateTomogramsConfig
 from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ...form import addConfigParams
+from ..form_parts import addBoxSize, notOnForm
 from ..one_run import OneRunBase
 from .tomogram_words import simulationInWords, simulationLines
 
@@ -35,12 +36,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         "outputCoordinates": SetOfCoordinates3D,
     }
     _CONFIG = contract.SimulateTomogramsConfig
-    NOT_ON_FORM = {
-        "structures": "the input structures",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "device", "threads", structures="the input structures")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -56,13 +52,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
             "of a map is that of Scipion's object.\n\nEmpty: no particles, only the rest of the cell.",
         )
         addConfigParams(form, self._CONFIG, ["copies", "pixel_size", "size", "thickness", "count"])
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=32,
-            label="Box size (px)",
-            help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.",
-        )
+        addBoxSize(form, "tomograms", default=32)
         form.addSection("Cell")
         addConfigParams(
             form,

@@ -9,6 +9,7 @@ from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
+from ..form_parts import notOnForm
 from ..training import TrainsModel
 from .subtomogram_words import citationsOf, classifierInWords, classifierLines
 from .subtomograms_base import SubtomogramsBase
@@ -30,12 +31,7 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
     _label = "train subtomogram classifier"
     _KIND = "classifier"
     _CONFIG = contract.TrainClassifierConfig
-    NOT_ON_FORM = {
-        "subtomograms": "written from the input set",
-        "output": "the run's folder",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm("output", "device", "threads", subtomograms="written from the input set")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

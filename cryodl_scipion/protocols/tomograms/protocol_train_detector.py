@@ -13,6 +13,7 @@ from ...convert.tomograms.tomograms import byId, clonesOf, engineNames
 from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..checks import checkModelFolder, listed
+from ..form_parts import addPointer, addStartModel, notOnForm
 from ..training import TrainsModel
 from .detection_words import detectorCitations, detectorInWords, detectorLines
 from .tomogram_checks import checkTomograms
@@ -30,27 +31,27 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
     _label = "train particle detector"
     _KIND = "detector"
     _CONFIG = contract.TrainDetectorConfig
-    NOT_ON_FORM = {
-        "tomograms": "the input tomograms",
-        "coordinates": "written from the input coordinates",
-        "output": "the run's folder",
-        "pixel_size": "the tomograms' sampling rate",
-        "start_from": "the model that the pointer gives",
-        "names": "made from the tomograms' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        "start_from",
+        tomograms="the input tomograms",
+        coordinates="written from the input coordinates",
+        pixel_size="the tomograms' sampling rate",
+        names="made from the tomograms' names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
-            important=True,
-            label="Tomograms",
-            help="Tomograms in which all particles of the species are known. What has no coordinate is learned as "
+            "SetOfTomograms",
+            "Tomograms",
+            "Tomograms in which all particles of the species are known. What has no coordinate is learned as "
             "background.",
+            important=True,
         )
         form.addParam(
             "inputCoordinates",
@@ -68,10 +69,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
             self._CONFIG,
             ["diameter", "species", "beta"],
             diameter=dict(important=True),
-            species=dict(
-                help=contract.describe(self._CONFIG, "species").help
-                + "\n\nSeparated by commas. Empty: all that there are."
-            ),
+            species=dict(more="\n\nSeparated by commas. Empty: all that there are."),
         )
         form.addSection("Training")
         addConfigParams(
@@ -87,15 +85,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
                 "learning_rate",
             ],
         )
-        form.addParam(
-            "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Start from model",
-            help="A detector of the same species to continue from.\n\nEmpty: random weights.",
-        )
+        addStartModel(form, "A detector of the same species to continue from.")
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)

@@ -12,6 +12,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
+from ..form_parts import addLabelVolumes, addPointer, addStartModel, notOnForm
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
 from ..training import TrainsModel
 from .annotation_checks import checkAnnotations
@@ -36,17 +37,17 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
     _label = "train feature segmentation"
     _KIND = KIND
     _CONFIG = contract.TrainSegmenterConfig
-    NOT_ON_FORM = {
-        "tomograms": "the input tomograms",
-        "labels": "the input masks",
-        "annotations": "the annotations field",
-        "output": "the run's folder",
-        "pixel_size": "the tomograms' sampling rate",
-        "start_from": "the model that the pointer or the name gives",
-        "names": "made from the tomograms' names",
-        "device": "the GPUs that Scipion assigns",
-        "threads": "Scipion's own field",
-    }
+    NOT_ON_FORM = notOnForm(
+        "output",
+        "device",
+        "threads",
+        tomograms="the input tomograms",
+        labels="the input masks",
+        annotations="the annotations field",
+        pixel_size="the tomograms' sampling rate",
+        start_from="the model that the pointer or the name gives",
+        names="made from the tomograms' names",
+    )
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -60,43 +61,31 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             "masks of whole tomograms, in which 0 is nothing, 255 not annotated, and the feature has a "
             "value of its own.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputAnnotations",
-            params.PointerParam,
-            pointerClass="CryodlAnnotations",
+            "CryodlAnnotations",
+            "Annotations",
+            "Tiles with and without the feature.",
             condition=_DRAWN,
             important=True,
-            label="Annotations",
-            help="Tiles with and without the feature.",
         )
-        form.addParam(
+        addPointer(
+            form,
             "inputTomograms",
-            params.PointerParam,
-            pointerClass="SetOfTomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "The tomograms of the label volumes.",
             condition=_LABELLED,
             important=True,
-            label="Tomograms",
-            help="The tomograms of the label volumes.",
         )
-        form.addParam(
-            "inputMasks",
-            params.PointerParam,
-            pointerClass="SetOfTomoMasks",
-            condition=_LABELLED,
-            important=True,
-            label="Label volumes",
-            help="TomoMasks of these tomograms, of the same size; "
-            "matched by their names (tsId). Tomograms without one are not used.",
-        )
+        addLabelVolumes(form, "Tomograms without one are not used.", _LABELLED)
         addConfigParams(
             form,
             self._CONFIG,
             ["label", "feature", "annotator"],
             label=dict(condition=_LABELLED),
-            feature=dict(
-                help=contract.describe(self._CONFIG, "feature").help
-                + "\n\nEmpty: that of the annotations, or the name of the label in the masks."
-            ),
+            feature=dict(more="\n\nEmpty: that of the annotations, or the name of the label in the masks."),
         )
         form.addSection("Training")
         addConfigParams(
@@ -114,15 +103,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             ],
             tiles=dict(condition=_LABELLED),
         )
-        form.addParam(
-            "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Start from model",
-            help="A segmenter to continue from, of the same network.\n\nEmpty: random weights.",
-        )
+        addStartModel(form, "A segmenter to continue from, of the same network.")
         addShippedModels(
             form,
             KIND,

@@ -7,7 +7,6 @@ from typing import Dict, List
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet
-from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
@@ -15,6 +14,7 @@ from ...convert.names import inputName
 from ...convert.tomograms.subtomogram_sets import appendAverages, fillClasses
 from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
 from ...form import addConfigParams
+from ..form_parts import addPointer
 from ..one_run import OneRunBase
 
 CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
@@ -25,14 +25,7 @@ class SubtomogramsBase(OneRunBase):
 
     # ----- form
     def _addSubtomogramsParam(self, form: Form, help: str, pointerClass: str = "SetOfSubTomograms") -> None:
-        form.addParam(
-            "inputSubtomograms",
-            params.PointerParam,
-            pointerClass=pointerClass,
-            important=True,
-            label="Subtomograms",
-            help=help,
-        )
+        addPointer(form, "inputSubtomograms", pointerClass, "Subtomograms", help, important=True)
 
     def _addTiltParams(self, form: Form) -> None:
         """The range of tilts, asked for because not all packages keep it with the subtomograms."""

@@ -110,7 +110,7 @@ def mergedLines(found: Dict[str, Any]) -> List[str]:
             area = figures.get("area_nm2")
             surface = "" if area is None else f", surface {area:.4g} nm²"
             lines.append(
-                f"  {name}: {counted(figures['pieces'], 'piece')}, {figures['volume_nm3']:.4g} nm³{surface}"
+                f"  {name}: {counted(figures['pieces'], 'component')}, {figures['volume_nm3']:.4g} nm³{surface}"
                 if figures["voxels"]
                 else f"  {name}: nothing found"
             )
@@ -131,7 +131,7 @@ def mergingInWords(count: int, features: Sequence[str], competitive: bool, resul
 
 
 _SHAPES = {
-    "centres": "the centres of the connected pieces",
+    "centres": "the centres of the connected components",
     "particles": "the centres of the particles, parted where they touch",
     "filaments": "points along the centre lines of filaments, %g Å apart, with their directions",
     "membranes": "points on membranes, %g Å apart, with their normals",

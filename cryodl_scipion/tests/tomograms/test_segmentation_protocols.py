@@ -121,7 +121,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         config = self.request(protocol)
         self.assertEqual((config.threshold, config.smallest), (("0.4",), 3.0))
         text = "\n".join(protocol.summary())
-        self.assertRegex(text, r"\*TS_01\*\n +membrane: 1 piece, \S+ nm³, surface 2.5 nm²")
+        self.assertRegex(text, r"\*TS_01\*\n +membrane: 1 component, \S+ nm³, surface 2.5 nm²")
         self.assertIn("ribosome: nothing found", text)
         self.assertIn("given to the feature whose score was farthest above its threshold", protocol._methods()[0])
 

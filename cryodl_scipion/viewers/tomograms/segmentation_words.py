@@ -3,8 +3,8 @@
 
 from typing import Dict, List, Optional, Tuple
 
-FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Pieces", "Surface (nm²)", "Voxels")
-JUDGED_TITLES = ("Feature", "Dice", "Precision", "Recall", "Boundary error (Å)", "Pieces found", "Pieces right")
+FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
+JUDGED_TITLES = ("Feature", "Dice", "Precision", "Recall", "Boundary error (Å)", "Components found", "Components right")
 _ALL = "all tomograms"
 
 

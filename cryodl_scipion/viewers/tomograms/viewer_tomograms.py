@@ -102,7 +102,7 @@ class CryodlMergeViewer(PanelsViewer):
     _SECTION = "Features"
     _PANELS = (
         Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, and over them the features."),
-        Panel("showTable", "Volumes, pieces and areas", "What was found in each tomogram, as a table."),
+        Panel("showTable", "Volumes, components and areas", "What was found in each tomogram, as a table."),
         Panel(
             "showSurfaces",
             "Surfaces in 3-D",

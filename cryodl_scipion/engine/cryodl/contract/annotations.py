@@ -47,7 +47,7 @@ class Tile:
         return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
 
 
-class TomogramPlaces:
+class TomogramPaths:
     """Paths and shapes of tomograms by name, relative to the annotations, so that both can be moved and shared.
 
     folder: of the annotations. table: of the JSON, {name: {"path" relative to the folder, "absolute", "shape"}}.
@@ -139,14 +139,14 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     return dict(table)
 
 
-def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPlaces) -> Tile:
+def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPaths) -> Tile:
     """The Tile of an entry of the JSON.
 
     Parameters
     ----------
     values : dict
         The entry.
-    places : TomogramPlaces
+    places : TomogramPaths
 
     Returns
     -------
@@ -168,7 +168,7 @@ def read_tiles(folder: str) -> typing.List[Tile]:
     """
     table = read_table(folder)
     try:
-        places = TomogramPlaces(folder, table["tomograms"])
+        places = TomogramPaths(folder, table["tomograms"])
         tiles = [tile_of(values, places) for values in table["tiles"]]
     except (KeyError, TypeError, ValueError) as error:
         path = os.path.join(folder, TABLE)

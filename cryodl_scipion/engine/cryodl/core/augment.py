@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 
-def quarter_turn(rng: np.random.Generator) -> np.ndarray:
+def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
     """A random turn of a crop by 0, 90, 180 or 270 degrees.
 
     Parameters
@@ -22,7 +22,7 @@ def quarter_turn(rng: np.random.Generator) -> np.ndarray:
     return _rotation(rng.integers(4) * math.pi / 2)
 
 
-def any_turn(rng: np.random.Generator) -> np.ndarray:
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A random turn of a crop: one of the 8 symmetries of the square, or any angle, and +-8 % in size.
 
     Parameters

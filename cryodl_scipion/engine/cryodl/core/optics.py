@@ -98,13 +98,13 @@ def ctf_of_optics(
     Tensor, (n, box, box // 2 + 1)
     """
     columns = torch.as_tensor(optics_values(optics), dtype=torch.float32, device=device)
-    u, v, angle, voltage, cs, contrast, phase, fall, scale = columns.T
+    u, v, angle, voltage, cs, contrast, phase, b_factor, scale = columns.T
     transfer = ctf_rfft((box, box), pixel_size, u, v, angle, voltage, cs, contrast, phase)
-    if not (fall.any() or (scale != 1).any()):
+    if not (b_factor.any() or (scale != 1).any()):
         return transfer
     square = (
         torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
         + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
     )
-    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-b_factor[:, None, None] / 4 * square)
     return result

@@ -105,7 +105,7 @@ def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
 
 def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], tensors: dict[str, typing.Any]) -> None:
-    """Write weights, then the card that has their checksum, into an existing folder.
+    """Write weights, then the card that has their checksum and the versions, into an existing folder.
 
     Parameters
     ----------
@@ -114,10 +114,18 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
     tensors : dict
         {name: tensor}.
     """
+    import torch
+
+    from .. import __version__
+
     save_tensors(Path(folder) / WEIGHTS, tensors)
     write_json(
         os.path.join(folder, CARD),
-        dict(format_version=FORMAT_VERSION, **card, weights_sha256=sha256(Path(folder) / WEIGHTS)),
+        dict(
+            format_version=FORMAT_VERSION,
+            **{"versions": dict(cryodl=__version__, torch=torch.__version__), **card},
+            weights_sha256=sha256(Path(folder) / WEIGHTS),
+        ),
     )
 
 

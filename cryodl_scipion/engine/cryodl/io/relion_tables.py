@@ -290,14 +290,14 @@ def _optics(
             np.array(columns[name], float) if name in columns else np.zeros(len(u))
             for name in ("rlnDefocusAngle", "rlnPhaseShift")
         )
-        fall, scale = (
+        b_factor, scale = (
             np.array(columns[name], float) if name in columns else np.full(len(u), usual)
             for name, usual in (("rlnCtfBfactor", 0.0), ("rlnCtfScalefactor", 1.0))
         )
         microscope = np.array([optics[name] for name in MICROSCOPE], float).T[rows]
     except ValueError as error:
         raise ValueError(f"{path}: CTF (rlnDefocusU, rlnVoltage ...): {error}.") from None
-    values = np.column_stack([u, v, angle, microscope, phase, fall, scale])
+    values = np.column_stack([u, v, angle, microscope, phase, b_factor, scale])
     bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
     if len(bad):
         raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} is not made of finite numbers.")

@@ -50,7 +50,7 @@ def save_checkpoint(
             tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
     numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
     # one file, so that tensors and numbers are of the same step
-    save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.memory())})
+    save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.state())})
 
 
 def load_checkpoint(
@@ -62,7 +62,7 @@ def load_checkpoint(
     try:
         with safe_open(folder / CHECKPOINT, "pt") as file:
             state = TrainingState(**json.loads(file.metadata()["state"]))
-            task.remember(json.loads(file.metadata()["memory"]))
+            task.restore(json.loads(file.metadata()["memory"]))
             tensors = {k: file.get_tensor(k) for k in file.keys()}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

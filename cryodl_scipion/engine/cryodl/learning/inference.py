@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks made ready for inference, and how running out of memory is told."""
+"""Networks made ready for inference, and what is done when memory does not suffice."""
 
+import typing
 from copy import deepcopy
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.devices import in_memory_format
 
+Answer = typing.TypeVar("Answer")
 _CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
 _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
@@ -53,3 +55,30 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
+
+
+def with_less_memory(attempt: typing.Callable[[], Answer], shrink: typing.Callable[[], bool]) -> Answer:
+    """What attempt() returns. Where memory does not suffice, shrink() is called and it is tried again.
+
+    Parameters
+    ----------
+    attempt : callable
+    shrink : callable
+        Makes the next attempt need less memory; False if it cannot.
+
+    Returns
+    -------
+    object
+        What attempt() returned.
+
+    Raises
+    ------
+    RuntimeError
+        What attempt() raised, if it is another error, or nothing is left to shrink.
+    """
+    while True:
+        try:
+            return attempt()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or not shrink():
+                raise

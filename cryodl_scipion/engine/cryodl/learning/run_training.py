@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
 
     import torch
 
-    from .training import FitReport, Schedule
+    from .schedule import FitReport, Schedule
 
 MOST_VALIDATIONS = 16
 MOST_HOURS = 12  # that one process waits for another
@@ -87,7 +87,9 @@ def accelerator_for(device: torch.device) -> typing.Any:
     )
 
 
-def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.device) -> FitReport:
+def fit_task(
+    task: typing.Any, config: typing.Any, folder: Path, device: torch.device, schedule: Schedule | None = None
+) -> FitReport:
     """Train a Task in a working folder.
 
     Parameters
@@ -98,6 +100,8 @@ def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.d
         Has steps, learning_rate, seed and perhaps patience.
     folder : Path
     device : torch.device
+    schedule : Schedule, optional
+        Other than the one that follows from task and config.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.d
     from .training import fit
 
     try:
-        return fit(task, _schedule(task, config), folder, accelerator_for(device))
+        return fit(task, schedule or _schedule(task, config), folder, accelerator_for(device))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -124,7 +128,7 @@ def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.d
 
 
 def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
-    from .training import Schedule
+    from .schedule import Schedule
 
     steps = config.steps or task.usual_steps
     schedule = Schedule(

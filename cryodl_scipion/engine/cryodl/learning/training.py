@@ -2,7 +2,6 @@
 """The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate."""
 
 import csv
-import dataclasses
 import math
 import time
 import typing
@@ -14,6 +13,8 @@ import torch
 from ..io.files import whole_file
 from ..io.memory import require_memory
 from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
+from .schedule import FitReport, Schedule
+from .task import Task
 
 METRICS = "metrics.csv"
 # Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.
@@ -23,122 +24,6 @@ HOST_COPIES = 3  # of it beside the memory of a GPU
 
 class NonFiniteLoss(ValueError):
     """The loss became NaN or infinite; the message says where and what to try."""
-
-
-class Task:
-    """What a method gives to `fit`: networks, a step and a validation figure.
-
-    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
-    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
-    choose by. fewest_steps: steps before which patience does not end the training.
-    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
-    it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
-    networks by `network(name)`.
-    """
-
-    networks: torch.nn.ModuleDict
-    optimizers: dict[str, torch.optim.Optimizer]
-    progress = 0.0
-    by_processes = False
-    wrapped: dict[str, torch.nn.Module] | None = None
-    example_name = "examples"
-    validates_poorly = False
-    fewest_steps = 0
-
-    def network(self, name: str) -> torch.nn.Module:
-        """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
-        return (self.wrapped or self.networks)[name]
-
-    def batch(self, rng: np.random.Generator) -> typing.Any:
-        """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
-        raise NotImplementedError
-
-    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
-        raise NotImplementedError
-
-    def validate(self) -> dict[str, float]:
-        """{column: float}; 'figure' is the one to maximise."""
-        raise NotImplementedError
-
-    def show(self, step: int, folder: Path) -> None:
-        """Called after each validation, with the weights that were validated: a picture of them may go into the Path
-        folder."""
-
-    def memory(self) -> typing.Any:
-        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
-        same."""
-        return None
-
-    def remember(self, values: typing.Any) -> None:
-        """Take up what memory() gave."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
-    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each
-    validation.
-    seed: of every random choice.
-    ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
-    while their figure is within this of the highest: small validation parts are noisy, and longer training with a
-    falling rate is better than they can tell.
-    """
-
-    steps: int
-    every: int
-    patience: int
-    learning_rate: float
-    seed: int
-    ema: float = 0.97
-    tolerance: float = 0.01
-    decay: float | None = None
-
-    def rate(self, step: int) -> float:
-        """Learning rate of step 0, 1, ..."""
-        warm = max(1, self.steps // 20)
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        if self.decay:
-            return self.learning_rate * self.decay ** (step // self.every)
-        turn = math.pi * (step - warm) / max(1, self.steps - warm)
-        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(turn)))
-
-
-@dataclasses.dataclass(frozen=True)
-class FitReport:
-    """How a training ended. best: the validation columns of the best weights, which the networks now hold."""
-
-    steps: int
-    best_step: int
-    best: dict[str, float]
-    stop_reason: str
-    seconds: float
-
-    def record(self, seconds: float, device: str, seed: int) -> dict[str, typing.Any]:
-        """What a model card says of how the training ended.
-
-        Parameters
-        ----------
-        seconds : float
-            Wall time of the whole command.
-        device : str
-            In words.
-        seed : int
-
-        Returns
-        -------
-        dict
-            steps, best_step, stop_reason, seconds, device and seed.
-        """
-        return dict(
-            steps=self.steps,
-            best_step=self.best_step,
-            stop_reason=self.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=seed,
-        )
 
 
 def fit(
@@ -238,7 +123,7 @@ def measured(
         step=0,
         seconds=round(seconds, 2),
         train_loss=figures["loss"],
-        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
         learning_rate=0.0,
     )
     _append(folder / METRICS, row)
@@ -305,11 +190,11 @@ def _validate(
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
-    if not state.best or figures["figure"] > state.highest:
-        state.highest, state.since_best = figures["figure"], 0
+    if not state.best or figures["metric"] > state.highest:
+        state.highest, state.since_best = figures["metric"], 0
     else:
         state.since_best += 1
-    if figures["figure"] >= state.highest - schedule.tolerance:
+    if figures["metric"] >= state.highest - schedule.tolerance:
         state.best, state.best_step, state.best_weights = figures, state.step, weights
     if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
         state.stop_reason = (
@@ -320,7 +205,7 @@ def _validate(
         step=state.step,
         seconds=round(state.seconds, 2),
         **trained,
-        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
         learning_rate=schedule.rate(state.step - 1),
     )
     if log:

@@ -98,7 +98,7 @@ def test_bfloat16_and_channels_last_agree_with_float32(name, monkeypatch):
     prepared = prepare_micrograph(image, method.working_diameter * PIXEL_SIZE / DIAMETER, method.working_diameter)
     maps = []
     for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr("cryodl.micrographs.pickers.predict.fast_dtype", lambda device: dtype)
+        monkeypatch.setattr("cryodl.micrographs.tiled.fast_dtype", lambda device: dtype)
         maps.append(Picker(method, network, torch.device("cpu")).score_map(prepared))
     difference = (maps[0] - maps[1]).abs()
     assert float(difference.max()) < 0.05 and float(difference.mean()) < 0.005

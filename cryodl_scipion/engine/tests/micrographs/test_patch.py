@@ -6,7 +6,7 @@ import pytest
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.core.augment import quarter_turn
+from cryodl.core.augment import quarter_rotation
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 
@@ -116,7 +116,7 @@ def test_images_without_particles_are_background(name):
 
 
 def test_deepem_turns_by_quarters_only():
-    turns = {tuple(np.rint(quarter_turn(np.random.default_rng(s))).astype(int).ravel()) for s in range(40)}
+    turns = {tuple(np.rint(quarter_rotation(np.random.default_rng(s))).astype(int).ravel()) for s in range(40)}
     assert turns == {(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)}
 
 

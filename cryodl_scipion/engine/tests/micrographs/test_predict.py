@@ -42,7 +42,7 @@ class Method(HeatmapPicker):
 @pytest.fixture(autouse=True)
 def exact_arithmetic(monkeypatch):
     """float32 also on CPUs with fast bfloat16: positions are compared to small parts of a pixel."""
-    monkeypatch.setattr("cryodl.micrographs.pickers.predict.fast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("cryodl.micrographs.tiled.fast_dtype", lambda device: torch.float32)
 
 
 def picker(network=None, **options):

@@ -30,10 +30,10 @@ class DotPairs:
     def validation_batches(self, batch, most):
         yield self.draw(np.random.default_rng(1), 10)
 
-    def memory(self):
+    def state(self):
         return None
 
-    def remember(self, values):
+    def restore(self, values):
         assert values is None
 
 
@@ -60,7 +60,7 @@ def test_a_few_steps_bring_the_output_nearer_to_the_truth():
     task.networks.eval()
     with torch.no_grad():
         after = task.validate()
-    assert after["figure"] > before["figure"] and after["loss"] < before["loss"]
+    assert after["metric"] > before["metric"] and after["loss"] < before["loss"]
     assert after["frc_raw"] == before["frc_raw"] < 0  # the CTF turns the raw image's sign
 
 

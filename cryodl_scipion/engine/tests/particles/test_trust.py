@@ -16,7 +16,7 @@ from cryodl.io.particle_sets import StackWriter, read_particles, write_particles
 from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.calibrate import learnt
-from cryodl.particles.orientations.readings import readings
+from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.scale import size_notes
 from cryodl.particles.orientations.structure import load_structure
 from cryodl.reconstruction.reference import own_part, scaled
@@ -179,7 +179,7 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
         particles = read_particles(name)
         config = AssignOrientationsConfig(particles=name, structure="map.mrc", output="o.star", angular_step=15)
         structure = load_structure(config, particles, "cpu")
-        source = readings(particles, structure.settings.diameter, "bright")[0].measured()
+        source = hypotheses(particles, structure.settings.diameter, "bright")[0].measured()
         search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
         return size_notes(search, name, "map.mrc")
 

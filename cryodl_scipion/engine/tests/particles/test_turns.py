@@ -8,7 +8,7 @@ from synthetic import correlation, lopsided_density
 
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.core.projections import Projector, random_angles
-from cryodl.particles.denoisers.turns import TURNS, turned, turned_optics
+from cryodl.particles.denoisers.rotations import TURNS, rotated_optics, turned
 
 
 @pytest.mark.parametrize("side", [8, 9])
@@ -26,7 +26,7 @@ def test_the_ctf_of_turned_optics_is_the_turned_ctf(turn):
     image = torch.randn(1, 33, 33, generator=torch.Generator().manual_seed(0))
     seen = lambda image, optics: torch.fft.irfft2(torch.fft.rfft2(image) * ctf_of_optics([optics], 33, 3.0), s=(33, 33))
     assert torch.allclose(
-        turned(seen(image, optics), turn), seen(turned(image, turn), turned_optics(optics, turn)), atol=1e-3
+        turned(seen(image, optics), turn), seen(turned(image, turn), rotated_optics(optics, turn)), atol=1e-3
     )
 
 

@@ -26,7 +26,7 @@ class Canvas(FigureCanvasAgg):
 
 
 class Hand:
-    """Mouse and keyboard of a window. Places are px of the tomogram."""
+    """Mouse and keyboard of a window. Positions are px of the tomogram."""
 
     def __init__(self, window):
         self.window, self.canvas = window, window.figure.canvas

@@ -9,7 +9,7 @@ from subtomogram_data import density, simulated_set, subtomograms, write_set
 from cryodl.core.volumes import cube_crop, resized
 from cryodl.core.wedges import wedge
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.classifiers.prepare import TURNS, find_contrast, prepared, turned
+from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_contrast, prepared, rotated_by
 
 
 @pytest.mark.parametrize("old, new", [(24, 16), (16, 24), (24, 15), (15, 24), (21, 16)])
@@ -43,8 +43,8 @@ def test_turns_keep_the_missing_wedge_and_the_hand():
     measured = wedge(16, -60, 60).bool()
     torch.manual_seed(0)
     volume = torch.fft.irfftn(torch.fft.rfftn(torch.randn(16, 16, 16)) * measured, s=(16, 16, 16))
-    for turn, axes in enumerate(TURNS):
-        power = torch.fft.rfftn(turned(volume, turn)).abs()
+    for turn, axes in enumerate(ROTATIONS):
+        power = torch.fft.rfftn(rotated_by(volume, turn)).abs()
         assert float(power[~measured].max()) < 1e-3 * float(power[measured].mean())
         assert len(axes) in (0, 2)  # two flips are a turn, one would be a mirror
 
@@ -54,9 +54,12 @@ def test_turns_leave_the_middle_where_it_is(box):
     middle = box // 2
     volume = torch.zeros(1, box, box, box)
     volume[0, middle, middle, middle], volume[0, middle + 1, middle + 2, middle + 3] = 1, 2
-    ends = [tuple(int(n) - middle for n in (turned(volume, turn)[0] == 2).nonzero()[0]) for turn in range(len(TURNS))]
+    ends = [
+        tuple(int(n) - middle for n in (rotated_by(volume, turn)[0] == 2).nonzero()[0])
+        for turn in range(len(ROTATIONS))
+    ]
     assert ends == [(1, 2, 3), (1, -2, -3), (-1, 2, -3), (-1, -2, 3)]
-    assert all(turned(volume, turn)[0, middle, middle, middle] == 1 for turn in range(len(TURNS)))
+    assert all(rotated_by(volume, turn)[0, middle, middle, middle] == 1 for turn in range(len(ROTATIONS)))
 
 
 @pytest.mark.parametrize("sign, expected", [(1, "bright"), (-1, "dark")])

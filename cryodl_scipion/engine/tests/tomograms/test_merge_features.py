@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Merging features: scores compete, small pieces go, what is left is measured; the command as a user calls it."""
+"""Merging features: scores compete, small components go, what is left is measured; the command as a user calls it."""
 
 import csv
 import json
@@ -13,8 +13,8 @@ from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.chimerax import origin_of
+from cryodl.tomograms.features.components import ComponentFinder
 from cryodl.tomograms.features.merge import merged_slabs
-from cryodl.tomograms.features.pieces import PieceFinder
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds
 from cryodl.tomograms.features.surfaces import write_surface
 
@@ -136,13 +136,13 @@ def test_a_piece_that_turns_back_across_slabs_is_one_and_diagonal_touch_counts()
     mask = np.zeros((9, 7, 7), np.int8)
     mask[:, 1, 1] = mask[:, 5, 5] = mask[8, 1:6, 1] = mask[8, 5, 1:6] = 1  # a hoop, closed only in the last slice
     mask[0:3, 3, 3], mask[3:6, 4, 4] = 2, 2  # touch by an edge across the border of slabs
-    finder = PieceFinder((1, 2))
+    finder = ComponentFinder((1, 2))
     for z in range(0, 9, 3):
         finder.add(z, mask[z : z + 3])
-    pieces = finder.pieces()
-    assert pieces.labels.tolist() == [1, 2] and pieces.voxels.tolist() == [(mask == 1).sum(), 6]
-    assert pieces.boxes[1].tolist() == [[0, 6], [3, 5], [3, 5]]
-    assert pieces.centres[0] == pytest.approx(np.argwhere(mask == 1).mean(axis=0))
+    components = finder.components()
+    assert components.labels.tolist() == [1, 2] and components.voxels.tolist() == [(mask == 1).sum(), 6]
+    assert components.boxes[1].tolist() == [[0, 6], [3, 5], [3, 5]]
+    assert components.centres[0] == pytest.approx(np.argwhere(mask == 1).mean(axis=0))
 
 
 def test_competition_beats_independent_thresholds(tmp_path):
@@ -286,7 +286,7 @@ def test_other_parameters_in_the_same_folder_are_refused_and_named(scores, capsy
     before = labels_of(scores)
     assert merge(scores, "--smallest", "9", "--threshold", "rod=0.6") == 2
     error = capsys.readouterr().err
-    assert "smallest piece 0 (now 9)" in error and "rod 0.5 (now vesicle 0.5, rod 0.6)" in error
+    assert "smallest component 0 (now 9)" in error and "rod 0.5 (now vesicle 0.5, rod 0.6)" in error
     assert (labels_of(scores) == before).all()
 
 

@@ -76,7 +76,7 @@ def degrees_between(a, b):
     return np.degrees(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)))
 
 
-def test_centres_are_those_of_mass_in_xyz_with_sizes_and_numbers_of_pieces(tmp_path):
+def test_centres_are_those_of_mass_in_xyz_with_sizes_and_numbers_of_components(tmp_path):
     mask = np.zeros((10, 20, 30), bool)
     mask[1, 2, 3], mask[4:6, 10:14, 20:26] = True, True
     found, result = pick(tmp_path, mask)
@@ -173,7 +173,7 @@ def test_without_a_diameter_that_of_the_median_piece_is_taken(tmp_path):
 
 
 def test_parting_by_blocks_gives_each_particle_once(tmp_path, monkeypatch):
-    """A chain of spheres through many blocks, beside a lone sphere in the same box that is a piece of its own."""
+    """A chain of spheres through many blocks, beside a lone sphere in the same box that is a component of its own."""
     centres = [(12, 12 + (k % 2), 12 + 14 * k) for k in range(9)]
     mask = np.any([ball((25, 50, 140), c, 8) for c in [*centres, (12, 38, 60)]], axis=0)
     whole, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160")

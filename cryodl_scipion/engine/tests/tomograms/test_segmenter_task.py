@@ -91,7 +91,7 @@ def test_half_of_each_batch_has_the_feature_and_a_step_changes_the_weights(name)
     assert values["loss"].isfinite()
     assert any(not torch.equal(a, b) for a, b in zip(before, task.networks.parameters()))
     figures = task.validate()
-    assert set(figures) == {"figure", "loss", "dice", "average_precision"} and 0 <= figures["figure"] <= 1
+    assert set(figures) == {"metric", "loss", "dice", "average_precision"} and 0 <= figures["metric"] <= 1
 
 
 def test_answers_have_the_size_of_the_image_also_where_the_network_halves_it():

@@ -13,7 +13,7 @@ from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
 from cryodl.tomograms.denoisers.controls import control_figures
-from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, turned
+from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, rotated
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
 from cryodl.tomograms.denoisers.spectra import BINS, on_grid, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
@@ -58,7 +58,7 @@ def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
 @pytest.mark.parametrize("turn", [TURNS[k] for k in (0, 7, 19, 30, 47)])
 def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(turn):
     measured = torch.fft.irfftn(torch.fft.rfftn(noise(1, 16)) * wedge(16, -40, 55))
-    power = torch.fft.rfftn(turned(measured, turn)).abs()
+    power = torch.fft.rfftn(rotated(measured, turn)).abs()
     mask = turned_wedge(16, -40, 55, *turn)
     inside = torch.ones_like(mask, dtype=torch.bool)
     inside[8] = inside[:, 8] = inside[..., 8] = False  # the highest frequency stands for both signs

@@ -7,7 +7,7 @@ import typing
 from ..fields import Paths, device_field, json_field, output_folder_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
-from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field
+from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
 
 
 def _model_resolution_field() -> typing.Any:
@@ -51,15 +51,7 @@ class EvaluateMapConfig:
         path="file",
         none_means="a soft one, made from the structure",
     )
-    mask_radius: float = param(
-        "Distance from the atoms that the mask made from the structure reaches.",
-        default=4.0,
-        label="Mask radius",
-        unit="Å",
-        minimum=0.5,
-        maximum=50,
-        expert=True,
-    )
+    mask_radius: float = mask_radius_field()
     resolution: typing.Optional[float] = _model_resolution_field()
     pixel_size: typing.Optional[float] = map_pixel_size_field()
     output: typing.Optional[str] = output_folder_field(

@@ -8,7 +8,14 @@ from ..fields import Paths, batch_field, device_field, model_field, threads_fiel
 from ..outputs import Details, Outputs, output
 from ..params import param
 from ..search_fields import resolution_field
-from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_field
+from .map_fields import (
+    half_map_problems,
+    half_maps_field,
+    map_field,
+    map_pixel_size_field,
+    mask_field,
+    mask_radius_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,15 +47,7 @@ class ImproveMapConfig:
         path="file",
         none_means="no mask by a structure",
     )
-    mask_radius: float = param(
-        "Distance from the atoms that a mask by a structure reaches.",
-        default=4.0,
-        label="Mask radius",
-        unit="Å",
-        minimum=0.5,
-        maximum=50,
-        expert=True,
-    )
+    mask_radius: float = mask_radius_field()
     confidence: bool = param(
         "Also write NAME_confidence.mrc: how sure the network is that there is density, from 0 "
         "to 1. What is bright in the improved map and dark there is not to be trusted.",

@@ -58,3 +58,16 @@ def resolution_problems(config: typing.Any) -> typing.List[str]:
         f"Coarsest resolution (--resolution-max) is {config.resolution_max:g} Å, finer than the finest "
         f"(--resolution-min) of {config.resolution_min:g} Å."
     ]
+
+
+def mask_radius_field() -> typing.Any:
+    """How far a mask made from a structure reaches."""
+    return param(
+        "Distance from the atoms that the mask made from the structure reaches.",
+        default=4.0,
+        label="Mask radius",
+        unit="Å",
+        minimum=0.5,
+        maximum=50,
+        expert=True,
+    )

@@ -43,3 +43,6 @@ class PickByHandOutputs(Outputs):
     counts: Counts = output("Picks of each micrograph that has a file.")
     removed: Counts = output("Picks that were taken away, of each of them.")
     changed: typing.List[str] = output("Names of the micrographs that were changed now.")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )

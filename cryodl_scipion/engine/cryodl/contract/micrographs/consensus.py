@@ -60,3 +60,6 @@ class ConsensusPicksOutputs(Outputs):
     picks: int = output("Particles of all micrographs.")
     sets: typing.List[str] = output("Names of the sets of picks.")
     groups: Counts = output("Particles that just these sets found, kept or not; names as a + b.")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )

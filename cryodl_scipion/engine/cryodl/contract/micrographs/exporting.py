@@ -53,3 +53,6 @@ class ExportRelionOutputs(Outputs):
     picks: int = output("Picks of all micrographs.")
     counts: Counts = output("Picks of each micrograph.")
     commands: Texts = output("The command that extracts the particles, by RELION's version.")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )

@@ -106,6 +106,9 @@ class PickFilamentsOutputs(Outputs):
     segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
     model: str = output("Model folder.", path="folder")
     pictures: Texts = output("Picture of each of the first micrographs.", path="file")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )
 
 
 @dataclasses.dataclass(frozen=True)

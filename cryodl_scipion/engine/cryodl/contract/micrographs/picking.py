@@ -103,6 +103,9 @@ class PickOutputs(Outputs):
         default=None,
     )
     size: typing.Optional[Details] = output("The search for the diameter; null if there was none.", default=None)
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,3 +133,6 @@ class ProposeBoxesOutputs(Outputs):
     contamination: str = output("Folder of the contamination boxes, likewise.", path="folder")
     background_boxes: Counts = output("Background boxes of each micrograph.")
     contamination_boxes: Counts = output("Contamination boxes of each micrograph.")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+    )

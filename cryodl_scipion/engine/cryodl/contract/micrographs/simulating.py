@@ -132,3 +132,6 @@ class SimulateMicrographsOutputs(Outputs):
     particles: int = output("Particles of all micrographs.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
     particle_stack: typing.Optional[str] = output("RELION's particles.star of cut-out particles.", path="file")
+    pixel_size: typing.Optional[float] = output(
+        "Of the micrographs and of cut-out particles.", unit="Å/px", default=None
+    )

@@ -78,3 +78,4 @@ class AssessIntegrityOutputs(Outputs):
     names: typing.List[str] = output("Names of the compositions.")
     separation: typing.Optional[float] = output("Part of the classes that should be right.")
     pictures: typing.List[str] = output("Pictures.", path="file")
+    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)

@@ -96,6 +96,7 @@ class SelectLatentOutputs(Outputs):
     particles: str = output("STAR file of the chosen particles.", path="file")
     count: int = output("Chosen particles.")
     of: int = output("Particles to choose from.")
+    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -74,6 +74,7 @@ class AssignOrientationsOutputs(Outputs):
     resolution: float = output("Finest detail of the search.", unit="Å")
     reference: str = output("The structure that the angles come from.", default="")
     noise_control: typing.Optional[str] = output("STAR file of oriented noise, a control.", path="file", default=None)
+    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,3 +127,4 @@ class ClassifySubtomogramsOutputs(Outputs):
     confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
     model: str = output("Name of the model.")
+    pixel_size: typing.Optional[float] = output("Of the subtomograms and the averages.", unit="Å/px", default=None)

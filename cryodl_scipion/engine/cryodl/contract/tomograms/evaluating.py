@@ -12,7 +12,7 @@ from .tomogram_fields import label_field, labels_field, minimum_score_field, tom
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSegmentationConfig:
-    """Compare segmentations with labels: Dice, boundary error and pieces found, for each feature."""
+    """Compare segmentations with labels: Dice, boundary error and components found, for each feature."""
 
     segmentations: Paths = param("Label volumes or score volumes to judge.", label="Segmentations", path="file")
     labels: Paths = labels_field()

@@ -71,7 +71,7 @@ class MergeFeaturesOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True)
 class PickFeaturesConfig:
-    """Turn a segmentation into 3-D coordinates: centres of pieces, or points along filaments and on membranes."""
+    """Turn a segmentation into 3-D coordinates: centres of components, or points along filaments and on membranes."""
 
     segmentations: Paths = param(
         "Label volumes (of merge-features, or TomoMasks), or score volumes.", label="Segmentations", path="file"
@@ -84,7 +84,7 @@ class PickFeaturesConfig:
         "the volumes hold scores, of which the Threshold is taken", help="Value of the feature in label volumes."
     )
     shape: str = param(
-        "centres: one point for each connected piece, at its centre of mass. particles: pieces that "
+        "centres: one point for each connected component, at its centre of mass. particles: components that "
         "touch are parted where they are thin. filaments: points along the centre lines; the z axis of "
         "a subtomogram will lie along the filament. membranes: points on the surface; the z axis will "
         "lie along its normal.",
@@ -101,7 +101,7 @@ class PickFeaturesConfig:
         unit="Å",
         minimum=1,
         maximum=100000,
-        none_means="that of the median piece",
+        none_means="that of the median component",
     )
     spacing: float = param(
         "Distance of points along filaments and on membranes.",

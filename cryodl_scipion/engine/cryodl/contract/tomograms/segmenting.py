@@ -149,7 +149,7 @@ class SegmentConfig:
     )
     scores: str = param(
         "How scores are stored. float16: 0 to 1 (MRC mode 12). int8: 0 to 100; half the size, and "
-        "every program reads it.",
+        "every program reads it. float32: 0 to 1, twice the size, and every program reads it.",
         default="float16",
         label="Score volumes",
         choices=SCORE_TYPES,
@@ -157,14 +157,14 @@ class SegmentConfig:
     )
     noise_limit: typing.Optional[float] = param(
         "Part of noise with the tomogram's spectrum in which a feature may be found, in per cent. Where a model finds "
-        "it in more, and in more than a tenth of what it finds in the tomogram, its scores are lowered until it does "
+        "it in more, and in more than a third of what it finds in the tomogram, its scores are lowered until it does "
         "not: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
         default=None,
         label="Limit in noise",
         unit="%",
         minimum=0.0,
         maximum=100.0,
-        none_means="0.05 for models that learnt from simulated cells (the shipped ones), 100 for others",
+        none_means="0.03 for models that learnt from simulated cells (the shipped ones), 100 for others",
         expert=True,
     )
     memory: float = memory_field()

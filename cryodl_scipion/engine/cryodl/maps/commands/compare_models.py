@@ -11,6 +11,7 @@ import json
 import typing
 
 from ...contract import CompareModelsConfig, Result, counted
+from ...contract.maps.evaluating import CompareModelsOutputs
 
 if typing.TYPE_CHECKING:
     from ..measures.atoms import Atoms
@@ -52,7 +53,7 @@ def run(config: CompareModelsConfig) -> Result:
         _print(config, figures)
     return Result(
         "compare-models",
-        dict(figures, table=str(config.output) if config.output else None),
+        CompareModelsOutputs(**figures, table=str(config.output) if config.output else None),
         device="CPU",
         warnings=tuple(warnings),
     )

@@ -11,6 +11,7 @@ import json
 import typing
 
 from ...contract import EvaluateMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+from ...contract.maps.evaluating import EvaluateMapOutputs
 
 if typing.TYPE_CHECKING:
     import torch
@@ -44,7 +45,7 @@ def run(config: EvaluateMapConfig) -> Result:
     else:
         print_figures(figures)
     evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
-    outputs = dict(
+    outputs = EvaluateMapOutputs(
         evaluation=evaluation,
         **{
             name: figures.get(name)

@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ImproveMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+from ...contract.maps.improving import ImproveMapOutputs
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ def run(config: ImproveMapConfig) -> Result:
     )
     improve = lambda v: improver.improve_with_confidence(v, config.overlap, config.batch_size, _said())
     improved, confidence = improve(volume)
-    files: dict[str, str | None] = dict(map=output, confidence=None, half1=None, half2=None)
+    files: dict[str, typing.Any] = dict(map=output, confidence=None, half1=None, half2=None)
     test = None
     if halves:
         parts = [improve(half)[0] for half in halves]
@@ -65,8 +66,8 @@ def run(config: ImproveMapConfig) -> Result:
         _write(beside, confidence, mask, volume)
     _write(output, improved, mask, volume)
     print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
-    outputs = dict(
-        files,
+    outputs = ImproveMapOutputs(
+        **files,
         pixel_size=volume.pixel_size,
         model=improver.card["name"],
         grid=improver.card["grid"],
@@ -203,7 +204,7 @@ def _unchanged(
     """Result of a map that is left alone: the file holds the map as it was."""
     print(reason)
     _write(output, volume.data, None, volume)
-    outputs = dict(
+    outputs = ImproveMapOutputs(
         map=output,
         confidence=None,
         half1=None,

@@ -8,6 +8,7 @@ import csv
 from pathlib import Path
 
 from ...contract import ListPairsConfig, Result, counted
+from ...contract.maps.listing import ListPairsOutputs
 
 ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 
@@ -16,7 +17,7 @@ def run(config: ListPairsConfig) -> Result:
     """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
     from ...io.files import whole_file
     from ...io.unfinished import check_output
-    from ..improvers.listed import read_ids
+    from ..improvers.entries import read_ids
 
     check_output(config.output)
     every, warnings = read_ids(config.ids)
@@ -45,7 +46,7 @@ def run(config: ListPairsConfig) -> Result:
     )
     return Result(
         "list-pairs",
-        dict(
+        ListPairsOutputs(
             addresses=str(folder / ADDRESSES),
             pairs=str(folder / PAIRS),
             listed=len(entries),

@@ -11,6 +11,7 @@ import os
 import typing
 
 from ...contract import Result, SimulateHalfMapsConfig, resolution_in_words
+from ...contract.maps.simulating import SimulateHalfMapsOutputs
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -64,8 +65,8 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     print(
         f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at {resolution_in_words(resolution)}."
     )
-    outputs = dict(
-        files,
+    outputs = SimulateHalfMapsOutputs(
+        **files,
         structure=structure,
         pixel_size=config.pixel_size,
         box=grid.data.shape[0],

@@ -7,10 +7,11 @@ Result.outputs are the contract's TrainMapImproverOutputs.
 
 from __future__ import annotations
 
-import time
+import shutil
 import typing
 
 from ...contract import Result, TrainMapImproverConfig
+from ...contract.maps.training import TrainMapImproverOutputs
 
 if typing.TYPE_CHECKING:
     from ..improvers.method import ImproverMethod
@@ -27,86 +28,62 @@ def run(config: TrainMapImproverConfig) -> Result | None:
 
     if several_devices(config.device) and not launched():
         return run_on(several_devices(config.device), "train-map-improver", config)
-    from ...io.model import write_model
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.recipe import TrainingRun
+    from ...learning.run_training import accelerator_for
     from ..improvers import improver_method
     from ..improvers.card import card_warnings, model_card
     from ..improvers.pairs import FOLDER, MapPairs
 
-    check_output(config.output)
-    method = improver_method(config.network)
-    import shutil
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...learning.run_training import accelerator_for
-
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    accelerator = accelerator_for(device)
+    training, method = TrainingRun(config), improver_method(config.network)
+    accelerator = accelerator_for(training.take_device())
     with accelerator.main_process_first():  # it makes the pairs, the others find them
-        folder = working_folder(config)
+        folder = training.take_folder()
         pairs = MapPairs(folder, config, method.lowest)
+    if accelerator.is_main_process:
+        _say_start(config, pairs, training.device_name)
+    training.start()  # every process begins with the same weights
+    task = _task(config, method, pairs)
+    training.fit(task)
     if not accelerator.is_main_process:
-        fit_task(_task(config, method, pairs), config, folder, device)
         accelerator.wait_for_everyone()
         return None
-    for sentence in [*pairs.notes, *pairs.warnings]:
-        print(sentence)
-    print(
-        f"Training the {config.network} map improver on {device_name(device)}: {len(pairs.training)} maps of "
-        f"{len(pairs.names['training'])} molecules, validated on {len(pairs.validation)} of "
-        f"{len(pairs.names['validation'])} others."
-    )
-    start = time.monotonic()
-    task = _task(config, method, pairs)
-    report = fit_task(task, config, folder, device)
-    card = model_card(config, pairs, task, report, device_name(device), time.monotonic() - start)
-    write_model(folder, card, task.networks["improver"].state_dict())
+    card = model_card(config, pairs, task, training)
     accelerator.wait_for_everyone()
     shutil.rmtree(folder / FOLDER)
-    finish(folder, config.output)
+    training.finish(card, task.networks["improver"].state_dict())
     print(
         f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the "
         f"validation molecules, {card['validation']['correlation_before']:.3f} of the maps as they are)"
     )
-    outputs = dict(
+    outputs = TrainMapImproverOutputs(
         model=str(config.output),
         validation=card["validation"],
-        stop_reason=report.stop_reason,
+        stop_reason=training.stop_reason,
         maps=len(pairs.training),
         grid=config.grid,
     )
-    return Result(
-        "train-map-improver",
-        outputs,
-        device=device_name(device),
-        warnings=tuple([*pairs.warnings, *card_warnings(card)]),
+    return training.result(outputs, [*pairs.warnings, *card_warnings(card)])
+
+
+def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, device: str) -> None:
+    for sentence in [*pairs.notes, *pairs.warnings]:
+        print(sentence)
+    print(
+        f"Training the {config.network} map improver on {device}: {len(pairs.training)} maps of "
+        f"{len(pairs.names['training'])} molecules, validated on {len(pairs.validation)} of "
+        f"{len(pairs.names['validation'])} others."
     )
 
 
 def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs) -> ImproverTask:
-    """ImproverTask with a new network, or with that of --start-from. Every process begins with the same weights."""
-    import torch
-
-    from ...io.model import find_model, read_model
+    """ImproverTask with a new network, or with that of --start-from."""
+    from ...learning.recipe import start_weights
     from ..improvers.run import load_network
     from ..improvers.train import ImproverTask
 
-    torch.manual_seed(config.seed)
     network = method.build(config.attention)
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from, "map_improver"), "map_improver")
-        if card["network"] != config.network:
-            raise ValueError(
-                f"Start from model (--start-from) {config.start_from} is of the network "
-                f"{card['network']}, but --network is {config.network}."
-            )
-        for name, option in (("attention", "--[no-]attention"), ("grid", "--grid")):
-            found, wanted = card.get(name, True), getattr(config, name)
-            if found != wanted:
-                raise ValueError(
-                    f"Start from model (--start-from) {config.start_from} has the {name} {found}, but "
-                    f"{option} is {wanted}. They must be the same."
-                )
+        mine = dict(network=config.network, attention=config.attention, grid=config.grid)
+        card, weights = start_weights(config, "map_improver", dict(attention=True), **mine)
         network = load_network(card, weights, config.start_from)
     return ImproverTask(method, network, pairs, config.ssim, config.shells, config.atoms, config.batch_size)

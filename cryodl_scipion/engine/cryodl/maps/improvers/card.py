@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import TrainMapImproverConfig
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from .pairs import MapPairs
     from .train import ImproverTask
 
@@ -20,12 +19,9 @@ POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anyt
 
 
 def model_card(
-    config: TrainMapImproverConfig, pairs: MapPairs, task: ImproverTask, report: FitReport, device: str, seconds: float
+    config: TrainMapImproverConfig, pairs: MapPairs, task: ImproverTask, run: TrainingRun
 ) -> dict[str, typing.Any]:
-    """The model card: all that improving and a reader need to know. task: ImproverTask after training. report:
-    FitReport."""
-    import torch
-
+    """The model card: all that improving and a reader need to know. task and run: after training."""
     resolutions = pairs.resolutions()
     training = dict(
         maps=len(pairs.training),
@@ -34,7 +30,7 @@ def model_card(
         validation_molecules=sorted(pairs.names["validation"]),
         simulated=config.simulated if config.structures else 0,
         real_maps=sum(kind == "real" for kind, _ in pairs.sources),
-        **report.record(seconds, device, config.seed),
+        **run.record(),
         batch_size=task.batch_size,
         ssim=config.ssim,
         shells=config.shells,
@@ -53,8 +49,7 @@ def model_card(
         resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
         mean_resolution=round(float(np.mean(resolutions)), 2),
         training=training,
-        validation={k: round(v, 5) for k, v in report.best.items() if k != "figure"},
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        validation=run.figures(),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...core.devices import in_memory_format
-from ...learning.training import Task
+from ...learning.task import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 
@@ -99,7 +99,7 @@ class ImproverTask(Task):
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
         agreement = float(torch.cat(after).mean())
         figures = {
-            "figure": agreement + self.atoms * q_score,
+            "metric": agreement + self.atoms * q_score,
             "loss": float(np.mean(losses)),
             "correlation": agreement,
             "correlation_before": float(torch.cat(before).mean()),

@@ -79,7 +79,7 @@ class HandSession(Shown):
         """
         if not self.readable or not self.inside(y, x):
             return
-        self._remember(mask=self.painting)
+        self._save_undo(mask=self.painting)
         if self.painting:
             self._held = "erase" if erase else "paint"
             self._paint(y, x)
@@ -115,13 +115,13 @@ class HandSession(Shown):
     def remove(self, y: float, x: float) -> None:
         """Take away the pick at a place, and save."""
         if self.readable:
-            self._remember()
+            self._save_undo()
             self._remove(y, x)
 
     def confirm(self) -> None:
         """All picks of the micrograph are right, also if there are none; saved."""
         if self.readable:
-            self._remember()
+            self._save_undo()
             self.picks = [dataclasses.replace(p, certain=True) for p in self.picks]
             self.message = f"All {len(self.picks)} picks are confirmed."
             self.save()
@@ -177,7 +177,7 @@ class HandSession(Shown):
         rows, columns = np.ogrid[: self.ignored.shape[0], : self.ignored.shape[1]]
         self.ignored[(rows - row) ** 2 + (columns - column) ** 2 <= half**2] = self._held == "paint"
 
-    def _remember(self, mask: bool = False) -> None:
+    def _save_undo(self, mask: bool = False) -> None:
         """Note how the micrograph is, before it is changed. mask: the area to ignore, too."""
         ignored = self.ignored.copy() if mask else None
         self._undo.append((self.number, list(self.picks), list(self.removed), ignored))

@@ -16,6 +16,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, AssessMicrographsConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.micrographs.assessing import AssessMicrographsOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
@@ -63,7 +64,9 @@ def run(config: AssessMicrographsConfig) -> Result:
             f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their "
             f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
         )
-    outputs = dict(folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad)
+    outputs = AssessMicrographsOutputs(
+        folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad
+    )
     return Result(
         "assess-micrographs",
         outputs,

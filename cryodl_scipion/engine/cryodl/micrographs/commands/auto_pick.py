@@ -15,6 +15,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AutoPickConfig, PickConfig, Result, config_to_dict, read_card
+from ...contract.micrographs.auto_picking import AutoPickOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs, spread
 from ...io.model import copy_model, find_model
@@ -165,9 +166,8 @@ def _pick_all(
             threads=config.threads,
         )
     )
-    outputs = dict(
-        result.outputs,
-        particle_diameter=config.particle_diameter or diameter,
+    outputs = AutoPickOutputs(
+        **dict(result.outputs, particle_diameter=config.particle_diameter or diameter),
         rounds=entries,
         best_round=best,
         stop_reason=reason,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ComparePicksConfig, Result
+from ...contract.micrographs.comparing import ComparePicksOutputs
 from ...contract.result import write_json
 from ...core.matching import precision_recall, score_matched
 from ...io.coordinates import align_keys, read_coordinates
@@ -32,7 +33,7 @@ def run(config: ComparePicksConfig) -> Result:
     files: dict[str, str | None] = dict(folder=None, comparison=None, agreement_plot=None, curves_plot=None)
     if config.output:
         files = _write(Path(config.output), comparison, curves)
-    return Result("compare-picks", dict(comparison, **files), warnings=tuple(comparison["notes"]))
+    return Result("compare-picks", ComparePicksOutputs(**{**comparison, **files}), warnings=tuple(comparison["notes"]))
 
 
 def compare(

@@ -13,6 +13,7 @@ import typing
 import numpy as np
 
 from ...contract import ConsensusPicksConfig, Result, counted
+from ...contract.micrographs.consensus import ConsensusPicksOutputs
 from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
@@ -58,7 +59,7 @@ def run(config: ConsensusPicksConfig) -> Result:
             comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}",
         )
     by_pickers = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
-    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=by_pickers)
+    record: dict[str, typing.Any] = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=by_pickers)
     write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     finish_folder(folder, config.output)
     for key, count in by_pickers.items():
@@ -72,7 +73,9 @@ def run(config: ConsensusPicksConfig) -> Result:
         notes.append(
             "There is not a single particle left. Lower --at-least or --least-score, or check the particle diameter."
         )
-    outputs = dict(record, folder=str(config.output), coordinates=coordinates)
+    outputs = ConsensusPicksOutputs(
+        **record, folder=str(config.output), coordinates=coordinates, pixel_size=config.pixel_size
+    )
     return Result("consensus-picks", outputs, warnings=tuple(notes))
 
 

@@ -26,6 +26,7 @@ from ...contract import (
     read_card,
     said_skipped,
 )
+from ...contract.micrographs.denoising import DenoiseMicrographsOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
@@ -75,7 +76,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
         f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for looking and picking: "
         "extract particles from the micrographs that these were made of."
     )
-    outputs = dict(
+    outputs = DenoiseMicrographsOutputs(
         micrographs=str(folder),
         files=files,
         counts=dict.fromkeys(files, 1),

@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.micrographs.ctf import EstimateCtfOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import earlier_record
@@ -73,7 +74,7 @@ def run(config: EstimateCtfConfig) -> Result:
     done = {name: records[name] for name, _ in named if name in records}
     _write_star(star, folder, done, config)
     print(_in_words(done) + f": {star}")
-    outputs = dict(
+    outputs = EstimateCtfOutputs(
         star=str(star),
         folder=str(folder),
         spectra={n: str(folder / f"{n}.mrc") for n in done},

@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, Result, Skipped, counted, said_skipped
+from ...contract.micrographs.exporting import ExportRelionOutputs
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.relion_picks import (
@@ -63,8 +64,13 @@ def run(config: ExportRelionConfig) -> Result:
     commands = _commands(config, table, place, bool(helical))
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
-    outputs = dict(
-        folder=str(config.output), micrographs=table, counts=counts, commands=commands, picks=sum(counts.values())
+    outputs = ExportRelionOutputs(
+        folder=str(config.output),
+        micrographs=table,
+        counts=counts,
+        commands=commands,
+        picks=sum(counts.values()),
+        pixel_size=config.pixel_size,
     )
     return Result("export-relion", outputs, skipped=tuple(skipped), warnings=tuple(warnings))
 

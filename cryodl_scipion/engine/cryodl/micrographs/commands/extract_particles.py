@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, ExtractParticlesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.micrographs.extracting import ExtractParticlesOutputs
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, micrograph_key, name_micrographs
 from ...io.memory import TooLittleMemory, one_item
@@ -144,10 +145,10 @@ def _cut_one(
 
 def _outputs(
     config: ExtractParticlesConfig, star: Path, folder: Path, records: dict[str, dict], counts: dict[str, int]
-) -> dict[str, typing.Any]:
+) -> ExtractParticlesOutputs:
     box = config.box_in_pixels()
     side = config.scaled_box or box
-    return dict(
+    return ExtractParticlesOutputs(
         particles=str(star),
         folder=str(folder),
         stacks={name: str(folder / f"{name}.mrcs") for name, count in counts.items() if count},
@@ -160,7 +161,7 @@ def _outputs(
     )
 
 
-def _in_words(outputs: dict[str, typing.Any]) -> str:
+def _in_words(outputs: ExtractParticlesOutputs) -> str:
     """'812 particles of 128 px from 12 micrographs: particles.star. ...'."""
     left = [
         f"{sum(outputs[key].values())} {words}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import AllSkipped, PickConfig, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract.micrographs.picking import PickOutputs
 from ...io.coordinates import read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
@@ -65,23 +66,27 @@ def run(config: PickConfig) -> Result:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
-    settings = dataclasses.replace(settings, contrast=settings.contrast or usual_contrast(card))
-    outputs = dict(
-        picks.outputs([n for n, _ in named]),
-        model=str(model),
-        contrast=settings.contrast,
-        particle_diameter=settings.particle_diameter or settings.scale,
-        picked_diameter=settings.scale,
-        size=settings.size,
-        pictures={},
-    )
-    print(picks.in_words(outputs))
+    contrast = settings.contrast or usual_contrast(card)
+    settings = dataclasses.replace(settings, contrast=contrast)
+    found = picks.outputs([n for n, _ in named])
+    print(picks.in_words(found))
+    pictures: dict[str, str] = {}
     if config.pictures:
         from ..pickers.pictures import draw_first
 
         good = [(n, p) for n, p in named if n in picks.counts]
-        outputs["pictures"] = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
-        print(f"Pictures of {counted(len(outputs['pictures']), 'micrograph')}: {folder}/pictures")
+        pictures = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
+        print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
+    outputs = PickOutputs(
+        **found,
+        model=str(model),
+        contrast=contrast,
+        particle_diameter=settings.particle_diameter or settings.scale,
+        picked_diameter=settings.scale,
+        size=settings.size,
+        pictures=pictures,
+        pixel_size=config.pixel_size,
+    )
     return Result(
         "pick",
         outputs,

@@ -5,6 +5,7 @@
 """
 
 from ...contract import PickByHandConfig, Result, counted
+from ...contract.micrographs.by_hand import PickByHandOutputs
 from ...io.micrographs import pixel_size_warnings
 
 
@@ -33,7 +34,13 @@ def run(config: PickByHandConfig) -> Result:
     _say_training(config, any(not p.certain for picks, _ in picked.values() for p in picks))
     if not done:
         warnings.append("Nothing was picked.")
-    outputs = dict(folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched))
+    outputs = PickByHandOutputs(
+        folder=str(config.coordinates),
+        counts=counts,
+        removed=removed,
+        changed=sorted(session.touched),
+        pixel_size=config.pixel_size,
+    )
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 

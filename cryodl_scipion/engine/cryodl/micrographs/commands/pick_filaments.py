@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, PickFilamentsConfig, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract.micrographs.filaments import PickFilamentsOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import earlier_record
@@ -164,9 +165,16 @@ def _outputs(
     folder: Path,
     records: dict[str, dict],
     paths: dict[str, str],
-) -> dict[str, typing.Any]:
-    """The values of PickFilamentsOutputs."""
-    outputs = dict(
+) -> PickFilamentsOutputs:
+    """What the folder holds of these micrographs."""
+    pictures: dict[str, str] = {}
+    if config.pictures:
+        from ..filaments.pictures import draw_filaments
+
+        first = [(n, paths[n]) for n in records][: config.pictures]
+        pictures = draw_filaments(first, folder, config.pixel_size)
+        print(f"Pictures of {counted(len(first), 'micrograph')}: {folder}/pictures")
+    return PickFilamentsOutputs(
         folder=str(folder),
         coordinates={n: str(folder / f"{n}.star") for n in records},
         counts={n: r["segments"] for n, r in records.items()},
@@ -174,19 +182,13 @@ def _outputs(
         lengths={n: r["length"] for n, r in records.items()},
         segments=sum(r["segments"] for r in records.values()),
         model=str(model),
-        pictures={},
+        pictures=pictures,
         **{key: settings[key] for key in ("threshold", "filament_diameter", "segment_distance")},
+        pixel_size=config.pixel_size,
     )
-    if config.pictures:
-        from ..filaments.pictures import draw_filaments
-
-        first = [(n, paths[n]) for n in records][: config.pictures]
-        outputs["pictures"] = draw_filaments(first, folder, config.pixel_size)
-        print(f"Pictures of {counted(len(first), 'micrograph')}: {folder}/pictures")
-    return outputs
 
 
-def _nothing_found(outputs: dict[str, typing.Any], config: PickFilamentsConfig) -> list[str]:
+def _nothing_found(outputs: PickFilamentsOutputs, config: PickFilamentsConfig) -> list[str]:
     if outputs["segments"]:
         return []
     return [

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import AllSkipped, ProposeBoxesConfig, Result, Skipped, counted, in_words
+from ...contract.micrographs.picking import ProposeBoxesOutputs
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
@@ -58,10 +59,13 @@ def run(config: ProposeBoxesConfig) -> Result:
         warnings.append(f"{counted(len(skipped), 'micrograph')} skipped: " + "; ".join(map(in_words, skipped[:5])))
     return Result(
         "propose-boxes",
-        dict(
+        ProposeBoxesOutputs(
             folder=str(config.output),
-            **{f"{kind}_boxes": counts[kind] for kind in KINDS},
-            **{kind: os.path.join(config.output, kind) for kind in KINDS},
+            background=os.path.join(config.output, "background"),
+            contamination=os.path.join(config.output, "contamination"),
+            background_boxes=counts["background"],
+            contamination_boxes=counts["contamination"],
+            pixel_size=config.pixel_size,
         ),
         device="CPU",
         skipped=tuple(skipped),

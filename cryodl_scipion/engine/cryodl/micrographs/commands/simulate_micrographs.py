@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Result, SimulateMicrographsConfig, counted
+from ...contract.micrographs.simulating import SimulateMicrographsOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -173,7 +174,7 @@ def _simulate(
     return write_simulated(folder, name, micrograph, config, diameter)
 
 
-def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> dict[str, typing.Any]:
+def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> SimulateMicrographsOutputs:
     """particles.star, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
     from ...io.particles import write_particles
     from ...simulate.micrographs import random_optics
@@ -188,13 +189,14 @@ def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, to
         )
     finish_folder(folder, config.output, "done")
     at = lambda name: os.path.join(config.output, name)
-    return dict(
-        {name: at(name) for name in ("micrographs", "coordinates", "ctf")},
+    return SimulateMicrographsOutputs(
+        **{name: at(name) for name in ("micrographs", "coordinates", "ctf")},
         folder=str(config.output),
         masks=at("masks") if has_masks(config) else None,
         particles=total,
         particle_diameter=diameter,
         particle_stack=at("particles.star") if config.box_size else None,
+        pixel_size=config.pixel_size,
     )
 
 

@@ -6,16 +6,14 @@ Result.outputs are the contract's TrainFilamentPickerOutputs.
 
 from __future__ import annotations
 
-import time
 import typing
 from pathlib import Path
 
-from ... import __version__
 from ...contract import Result, TrainFilamentPickerConfig
-from ...io.model import write_model
+from ...contract.micrographs.filaments import TrainFilamentPickerOutputs
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
 
 NETWORK = "unet"
 VALIDATION_SHARE = 1 / 15
@@ -23,33 +21,25 @@ VALIDATION_SHARE = 1 / 15
 
 def run(config: TrainFilamentPickerConfig) -> Result:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
-
-    check_output(config.output)
-    folder = working_folder(config)
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
+    from ...learning.recipe import TrainingRun
     from ...learning.registry import method_of
     from ..filaments.train import FilamentTask
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    training = TrainingRun(config)
+    training.take_folder()
+    device = training.take_device()
     method = method_of("filament_picker", NETWORK)
-    print(f"Training a filament picker on {device_name(device)}: {config.simulated} simulated micrographs.")
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
-    training, validation, test = _material(config, method.working_diameter)
-    task = FilamentTask(method, method.build(), training, validation, config.batch_size, device)
-    report = fit_task(task, config, folder, device)
+    print(f"Training a filament picker on {training.device_name}: {config.simulated} simulated micrographs.")
+    training.start()
+    learnt, validation, test = _material(config, method.working_diameter)
+    task = FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
+    training.fit(task)
     threshold = task.best_threshold(validation)
     figures = task.agreement(test, threshold).figures()
-    card = _card(config, threshold, figures, report, device_name(device), time.monotonic() - start)
-    write_model(folder, card, task.networks["picker"].state_dict())
-    finish(folder, config.output)
+    training.finish(_card(config, threshold, figures, training), task.networks["picker"].state_dict())
     print(f"Model: {config.output} (on other simulated micrographs: F1 by length {figures['f1']:.3f})")
-    outputs = dict(model=str(config.output), threshold=threshold, validation=figures)
-    return Result("train-filament-picker", outputs, device=device_name(device))
+    outputs = TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=figures)
+    return training.result(outputs)
 
 
 def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list]:
@@ -68,9 +58,8 @@ def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[lis
 
 
 def _card(
-    config: TrainFilamentPickerConfig, threshold: float, figures: dict, report: FitReport, device: str, seconds: float
+    config: TrainFilamentPickerConfig, threshold: float, figures: dict, run: TrainingRun
 ) -> dict[str, typing.Any]:
-    import torch
 
     from ...simulate.filament_scenes import STATED, WIDTHS
 
@@ -82,14 +71,5 @@ def _card(
         diameters=list(WIDTHS),
         stated=list(STATED),
         validation=figures,
-        training=dict(
-            simulated_micrographs=config.simulated,
-            steps=report.steps,
-            best_step=report.best_step,
-            stop_reason=report.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=config.seed,
-        ),
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        training=dict(simulated_micrographs=config.simulated, **run.record()),
     )

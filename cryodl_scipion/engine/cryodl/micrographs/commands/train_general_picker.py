@@ -2,27 +2,24 @@
 """`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
 picks molecules that it never saw out.
 
-Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures on simulated micrographs of
-structures that were not learnt from, with the expected calibration error), structures, made_up, real_sets.
+Result.outputs are the contract's TrainGeneralPickerOutputs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing
 from pathlib import Path
 
-from ... import __version__
 from ...contract import Result, TrainGeneralPickerConfig
+from ...contract.micrographs.general import TrainGeneralPickerOutputs
 from ...core.calibration import calibrate, expected_calibration_error
 from ...io.files import expand_paths
-from ...io.model import write_model
 
 if typing.TYPE_CHECKING:
     import torch
 
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from ..pickers.crops import LabelledImage
     from ..pickers.general import RealSet
     from ..pickers.method import PickerMethod
@@ -38,39 +35,32 @@ MOST_VALIDATION = 64  # and no more than these
 def run(config: TrainGeneralPickerConfig) -> Result:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
     from ...io.plots import plot_reliability
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.recipe import TrainingRun
     from ..pickers import picker_method
 
-    check_output(config.output)
-    folder = working_folder(config)
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    training = TrainingRun(config)
+    training.take_folder()
+    device = training.take_device()
     method = typing.cast("UNetPicker", picker_method(NETWORK))
     material = _material(config, method)
     print(
-        f"Training a general picker on {device_name(device)}: {material.simulated} simulated micrographs of "
+        f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} made-up assemblies, real sets: "
         f"{', '.join(s.name for s in material.real) or 'none'}."
     )
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
+    training.start()
     task = _task(config, method, material, device)
-    report = fit_task(task, config, folder, device)
-    card, hits = _card(config, material, task, report, device_name(device), time.monotonic() - start)
-    plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), folder / "reliability.png")
-    write_model(folder, card, task.networks["picker"].state_dict())
-    finish(folder, config.output)
+    training.fit(task)
+    card, hits = _card(config, material, task, training)
+    plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
+    training.finish(card, task.networks["picker"].state_dict())
     figures = card["validation"]
     print(
         f"Model: {config.output} (on simulated micrographs of other structures: F1 {figures['f1']:.3f}, average "
         f"precision {figures['average_precision']:.3f}, expected calibration error "
         f"{figures['calibration_error']:.3f})"
     )
-    outputs = dict(
+    outputs = TrainGeneralPickerOutputs(
         model=str(config.output),
         validation=figures,
         structures=len(material.names),
@@ -78,7 +68,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
         real_sets=[s.name for s in material.real],
         **{key: card[key] for key in ("threshold", "threshold_uncertainty")},
     )
-    return Result("train-general-picker", outputs, device=device_name(device))
+    return training.result(outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,17 +180,10 @@ def _task(
 
 
 def _card(
-    config: TrainGeneralPickerConfig,
-    material: _Material,
-    task: PickerTask,
-    report: FitReport,
-    device: str,
-    seconds: float,
+    config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, run: TrainingRun
 ) -> tuple[dict[str, typing.Any], Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
     micrographs, its figures of the other."""
-    import torch
-
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
 
@@ -225,7 +208,7 @@ def _card(
         real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out),
         **start,
-        **report.record(seconds, device, config.seed),
+        **run.record(),
     )
     card = dict(
         kind="picker",
@@ -246,6 +229,5 @@ def _card(
             k: figures[k]
             for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
         },
-        versions=dict(cryodl=__version__, torch=torch.__version__),
     )
     return card, hits

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-picker`: labelled micrographs in, a model folder out.
 
-Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures), stop_reason, contrast ('dark' or
-'bright' protein), labels (what they were taken for).
+Result.outputs are the contract's TrainPickerOutputs.
 """
 
 from __future__ import annotations
 
-import time
 import typing
 
 import numpy as np
 
 from ...contract import Result, TrainPickerConfig, in_words
-from ...io.model import find_model, read_model, write_model
-from ...io.warn import warn
+from ...contract.micrographs.training import TrainPickerOutputs
+from ...core.devices import choose_device
 
 if typing.TYPE_CHECKING:
     import torch
@@ -26,83 +24,66 @@ if typing.TYPE_CHECKING:
     from ..pickers.train import PickerTask
 
 
-def run(config: TrainPickerConfig) -> Result | None:
+def run(config: TrainPickerConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...io.micrographs import pixel_size_warnings
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.recipe import TrainingRun, said, say_weakness
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
-    check_output(config.output)
     config, notes = with_corrections(config)
+    training = TrainingRun(config)
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
-    method, folder = picker_method(config.network), working_folder(config)
-    config, said = decide_labels(config, items, method)
-    notes += said
-    _warn(notes)  # before the work, which may be in vain; they also stand in the result
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-
-    device = choose_device(config.device)
+    method = picker_method(config.network)
+    training.take_folder()
+    config, told = decide_labels(config, items, method)
+    notes += told
+    said(notes)  # before the work, which may be in vain; they also stand in the result
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
     # machine that is shared (0.5 s).
-    set_threads(1 if label_kind(config) == "boxes" and device.type == "cpu" else config.threads)
+    alone = label_kind(config) == "boxes" and choose_device(config.device).type == "cpu"
+    device = training.take_device(threads=1 if alone else None)
     items, images, skipped = load_labels(items, method, config)
     for entry in skipped:
         print(f"Skipped {in_words(entry)}")
     filled = _fill_in(images, config, method, notes)
-    _say_start(config, filled.images, device_name(device))
-    if method.weak:
-        print(f"Known weakness of {config.network}: {method.weak}")
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
+    _say_start(config, filled.images, training.device_name)
+    say_weakness(config.network, method)
+    training.start()
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    report = fit_task(task, config, folder, device)
-    card = model_card(config, filled, split, task, report, device_name(device), time.monotonic() - start)
-    write_model(folder, card, task.networks["picker"].state_dict())
-    finish(folder, config.output)
+    training.fit(task)
+    card = model_card(config, filled, split, task, training)
+    training.finish(card, task.networks["picker"].state_dict())
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
         f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f} +- "
         f"{card['threshold_uncertainty']:.2f})"
     )
-    outputs = dict(
+    outputs = TrainPickerOutputs(
         model=str(config.output),
         validation=card["validation"],
-        stop_reason=report.stop_reason,
+        stop_reason=training.stop_reason,
         **{key: card[key] for key in ("threshold", "threshold_uncertainty", "contrast", "labels")},
     )
-    return Result(
-        "train-picker",
-        outputs,
-        device=device_name(device),
-        skipped=tuple(skipped),
-        warnings=tuple(notes + list(card_warnings(card, skipped))),
-    )
-
-
-def _warn(sentences: typing.Sequence[str]) -> None:
-    for sentence in sentences:
-        warn(sentence)
+    return training.result(outputs, notes + list(card_warnings(card, skipped)), skipped)
 
 
 def _fill_in(
     images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod, notes: list[str]
 ) -> FilledIn:
     """FilledIn of the labelled images; what it says is printed, its warnings are added to notes."""
+    from ...learning.recipe import said
     from ..pickers.fill_in import fill_in
 
     filled = fill_in(images, config, method)
     for sentence in filled.said:
         print(sentence)
-    _warn(filled.warnings)
-    notes += filled.warnings
+    notes += said(filled.warnings)
     return filled
 
 
@@ -128,6 +109,7 @@ def _task(
     device: torch.device,
 ) -> PickerTask:
     """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
+    from ...learning.recipe import start_weights
     from ..pickers import load_network
     from ..pickers.labels import leave_out_unlabelled_edge
     from ..pickers.splits import split_image
@@ -142,11 +124,6 @@ def _task(
         validation = [parts[1]]
     network = method.build()
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from, "picker"), "picker")
-        if card["network"] != config.network:
-            raise ValueError(
-                f"Start from model (--start-from) {config.start_from} has the network {card['network']}, "
-                f"but --network is {config.network}."
-            )
+        _, weights = start_weights(config, "picker", network=config.network)
         network = load_network(method, weights, config.start_from)
     return PickerTask(method, network, training, validation, config.batch_size, device, config.pu_criterion)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from .model import defocus_at
-from .rings import FALLS, Rings
+from .rings import DECAYS, Rings
 
 _ASTIGMATISM = 2000.0  # Å: standard deviation expected of DefocusU - DefocusV
 _DIRECTIONS = 8
@@ -48,8 +48,8 @@ class FoundRings:
         As defocus_at takes it.
     phase_shift : float
         Radians.
-    fall : float
-        One of FALLS.
+    decay : float
+        One of DECAYS.
     strength : float
         How far the rings stand out, in standard deviations of the noise.
     rival : float
@@ -59,7 +59,7 @@ class FoundRings:
     defocus: float
     astigmatism: np.ndarray
     phase_shift: float
-    fall: float
+    decay: float
     strength: float
     rival: float = 0.0
 
@@ -79,9 +79,9 @@ def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
     grid = _defocus_grid(rings, limits)
     shifts = np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0]
     trials = [
-        (_best_on_grid(rings, grid, limits, table, shift, fall), table)
+        (_best_on_grid(rings, grid, limits, table, shift, decay), table)
         for shift in shifts
-        for fall, table in zip(FALLS, rings.tables(grid, shift))
+        for decay, table in zip(DECAYS, rings.tables(grid, shift))
     ]
     best, table = max(trials, key=lambda trial: trial[0].strength)
     found = _refined(rings, best, limits)
@@ -123,7 +123,7 @@ def _best_on_grid(
     limits: SearchRange,
     table: tuple[np.ndarray, np.ndarray],
     phase_shift: float,
-    fall: float,
+    decay: float,
 ) -> FoundRings:
     """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
@@ -136,7 +136,7 @@ def _best_on_grid(
             score = _scores(table, inside, shift) / rings.noise
             place = int(score.argmax())
             value = float(score[place]) - _unlikely(astigmatism, float(score[place]))
-            found = FoundRings(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place]))
+            found = FoundRings(float(grid[inside[place]]), astigmatism, float(phase_shift), decay, float(score[place]))
             tried.append((value, found))
     return max(tried, key=lambda one: one[0])[1]
 
@@ -167,7 +167,7 @@ def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings
     def cost(values: np.ndarray) -> float:
         astigmatism = values[1:3] * scale
         shift = values[3] if limits.phase_shift else found.phase_shift
-        strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)
+        strength = rings.strength(values[0] * scale, astigmatism, shift, found.decay)
         beyond = max(0.0, 2 * np.hypot(*astigmatism) / limits.astigmatism - 1) if limits.astigmatism else 0.0
         return -strength + _unlikely(astigmatism, strength) + 1e3 * beyond
 
@@ -180,5 +180,5 @@ def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings
     values = result.x
     shift = float(values[3] % np.pi) if limits.phase_shift else 0.0
     astigmatism = values[1:3] * scale
-    strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)
-    return FoundRings(float(values[0] * scale), astigmatism, shift, found.fall, strength)
+    strength = rings.strength(values[0] * scale, astigmatism, shift, found.decay)
+    return FoundRings(float(values[0] * scale), astigmatism, shift, found.decay, strength)

@@ -10,7 +10,7 @@ TILE = 1500.0  # Å: rings of 4 µm defocus are four samples apart at 5 Å
 _LEAST_TILE = 64  # px
 _MOST_TILE = 2048  # px: bounds memory
 _LEAST_VALID = 0.95  # part of a tile that must be real
-_MOST_FALL = 1e4  # of the power from 150-30 Å to beyond 20 Å: real micrographs have 1 to 100
+_MOST_DECAY = 1e4  # of the power from 150-30 Å to beyond 20 Å: real micrographs have 1 to 100
 _MASK = 512  # px: longer side of the mask of what is real
 _OUTLIER = 12.0  # robust standard deviations
 
@@ -62,21 +62,21 @@ def mean_spectrum(image: np.ndarray, pixel_size: float) -> tuple[np.ndarray, int
             f"no square of {side * pixel_size:.0f} Å is free of filled margins, constant areas and pixels "
             "that are not numbers."
         )
-    _check_fall(total, pixel_size)
+    _check_decay(total, pixel_size)
     return total / count, count
 
 
-def _check_fall(power: np.ndarray, pixel_size: float) -> None:
+def _check_decay(power: np.ndarray, pixel_size: float) -> None:
     """Raises ValueError for a spectrum that falls as no unfiltered micrograph's does: nothing is left of its rings."""
     side = len(power)
     y, x = fft.fftfreq(side, pixel_size)[:, None], np.arange(side // 2 + 1)[None] / (side * pixel_size)
     frequency = np.hypot(y, x)
     low = power[(frequency > 1 / 150) & (frequency < 1 / 30)]
     high = power[(frequency > min(1 / 20, 0.3 / pixel_size)) & (frequency < 0.45 / pixel_size)]
-    fall = low.mean() / max(np.median(high), 1e-30) if len(low) else 0
-    if fall > _MOST_FALL:
+    decay = low.mean() / max(np.median(high), 1e-30) if len(low) else 0
+    if decay > _MOST_DECAY:
         raise ValueError(
-            f"its power falls by a factor of {fall:,.0f} from 150-30 Å to its fine detail, as only in "
+            f"its power falls by a factor of {decay:,.0f} from 150-30 Å to its fine detail, as only in "
             "smoothed or denoised micrographs, where no rings are left. Give the micrograph as it was "
             "averaged from its frames."
         )

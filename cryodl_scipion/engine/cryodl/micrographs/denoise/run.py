@@ -4,21 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ... import __version__
 from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, in_words
-from ...core.devices import choose_device, device_name, set_threads
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
-from ...io.model import write_model
-from ...learning.run_training import accelerator_for, finish, working_folder
-from ...learning.training import Schedule, fit
+from ...learning.recipe import TrainingRun
+from ...learning.schedule import Schedule
 from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
 from .train import RATE, MicrographTask
 from .views import cut, make_views
@@ -45,46 +40,32 @@ def train_model(
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
     AllSkipped if not one micrograph can be read.
     """
-    folder = working_folder(dataclasses.replace(config, output=str(output)))
-    method, start = settle_method(config), time.monotonic()
+    training = TrainingRun(dataclasses.replace(config, output=str(output)))
+    training.take_folder()
+    method, device = settle_method(config), training.take_device()
     resolution = 2 * working_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
-    device = choose_device(config.device)
-    set_threads(config.threads)
     names, views = load_views(sources, config, resolution, method)
-    training, validation = split_rows(views)
-    torch.manual_seed(config.seed)
-    task = MicrographTask(training, validation, device)
+    parts = split_rows(views)
+    training.start()
+    task = MicrographTask(*parts, device)
     steps = config.steps or USUAL_STEPS
     print(
-        f"Training the denoiser ({method}) on {device_name(device)}: {len(names)} micrographs at "
+        f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "
         f"{resolution / 2:.3g} Å/px, {steps} steps."
     )
     schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, config.seed, tolerance=0.002)
-    report = fit(task, schedule, folder, accelerator_for(device))
-    facts = dict(
-        micrographs=names,
-        steps=report.steps,
-        stop_reason=report.stop_reason,
-        device=device_name(device),
-        seconds=round(time.monotonic() - start, 1),
-        seed=config.seed,
+    report = training.fit(task, schedule)
+    card = dict(
+        kind="micrograph_denoiser",
+        name=Path(config.output).name,
+        network="unet",
+        method=method,
+        resolution=resolution,
+        pixel_sizes=[config.pixel_size],
+        training=dict(micrographs=names, **training.record()),
+        validation={k: report.best[k] for k in ("correlation", "wiener_correlation")},
     )
-    write_model(
-        folder,
-        dict(
-            kind="micrograph_denoiser",
-            name=Path(config.output).name,
-            network="unet",
-            method=method,
-            resolution=resolution,
-            pixel_sizes=[config.pixel_size],
-            training=facts,
-            validation={k: report.best[k] for k in ("correlation", "wiener_correlation")},
-            versions=dict(cryodl=__version__, torch=torch.__version__),
-        ),
-        task.networks["denoiser"].state_dict(),
-    )
-    finish(folder, output)
+    training.finish(card, task.networks["denoiser"].state_dict())
 
 
 def load_views(

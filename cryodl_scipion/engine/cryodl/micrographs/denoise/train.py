@@ -13,9 +13,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import in_memory_format
 from ...core.fourier import filtered
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .network import MicrographUNet
 from .spectra import on_grid, plane_mean
 from .views import cut, pair
@@ -29,7 +28,7 @@ RATE = 0.002
 VALIDATION_BATCHES = 4
 
 
-class MicrographTask(Task):
+class MicrographTask(NetworkTask):
     """A network on WienerViews of micrographs. training, validation: lists of Views.
 
     The figure is the correlation of the network's answers with the views that it did not see.
@@ -39,9 +38,9 @@ class MicrographTask(Task):
         self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = in_memory_format(MicrographUNet(), torch.channels_last)
-        self.networks = torch.nn.ModuleDict({"denoiser": network})
-        self.optimizers = {"denoiser": torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)}
+        network = MicrographUNet()
+        optimizer = lambda net: torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
+        self.learn("denoiser", network, optimizer, torch.channels_last)
         self.sides = [
             min(CROP, *(n // network.multiple * network.multiple for v in part for n in v.images.shape[1:]))
             for part in (training, validation)
@@ -50,17 +49,10 @@ class MicrographTask(Task):
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         return self._draw(self.training, self.sides[0], rng)
 
-    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        seen, hidden, weight = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["denoiser"], self.optimizers["denoiser"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            answer = network(seen.contiguous(memory_format=torch.channels_last))
-        loss = filtered(answer.float() - hidden, weight).square().mean()
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Mean squared difference from the other view, where there is signal."""
+        _, hidden, weight = batch
+        return filtered(output - hidden, weight).square().mean()
 
     def validate(self) -> dict[str, float]:
         rng, drawn = np.random.default_rng(12345), []
@@ -71,7 +63,7 @@ class MicrographTask(Task):
         answer, wiener, hidden = (torch.cat(x) for x in zip(*drawn))
         figure = _correlation(answer, hidden)
         return {
-            "figure": figure,
+            "metric": figure,
             "loss": float((answer - hidden).square().mean()),
             "correlation": figure,
             "wiener_correlation": _correlation(wiener, hidden),

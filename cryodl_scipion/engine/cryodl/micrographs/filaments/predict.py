@@ -8,18 +8,16 @@ import numpy as np
 import torch
 
 from ...contract import particle_size_problem
-from ...core.devices import fast_dtype
 from ...core.geometry import map_positions
-from ...core.tiles import apply_tiled
-from ...learning.inference import for_inference, is_out_of_memory
 from ..normalize import Prepared, prepare_micrograph
+from ..tiled import TiledNetwork
 from .trace import Trace, trace_lines
 
 GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little more
 
 
 @dataclasses.dataclass
-class FilamentPicker:
+class FilamentPicker(TiledNetwork):
     """A network ready to pick.
 
     method: of the registry. network: its module. device: torch.device. memory: GB for the network's tiles. contrast:
@@ -34,8 +32,7 @@ class FilamentPicker:
     notes: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.dtype = fast_dtype(self.device)
-        self.network = for_inference(self.network, self.device, self.dtype)
+        self.prepare_network(self.network)
 
     def lines(self, image: np.ndarray, pixel_size: float, diameter: float, threshold: float, shortest: float) -> list:
         """Filaments of a micrograph, longest first.
@@ -81,28 +78,6 @@ class FilamentPicker:
         diameter = self.method.working_diameter / stride
         traces = trace_lines(score, direction, threshold, shortest / stride, GAP * diameter, cells)
         return [Trace(trace.places * stride + (stride - 1) / 2, trace.score, trace.pieces) for trace in traces]
-
-    @torch.inference_mode()
-    def output(self, prepared: Prepared) -> torch.Tensor:
-        """What the network answers to a prepared micrograph, (3, h/2, w/2)."""
-        stride, multiple = self.network.stride, self.network.multiple
-        overlap = -(-self.network.receptive_radius // multiple) * multiple
-        image = prepared.image.float() * self.method.gain(prepared)
-        while True:
-            bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
-            tile = max(int((self.memory * 1e9 / bytes_per_pixel) ** 0.5) // multiple * multiple, 4 * overlap)
-            try:
-                return apply_tiled(self._run, image, stride, multiple, tile, overlap)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or tile == 4 * overlap:
-                    raise
-            self.memory /= 2
-            self.notes.append(
-                f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used."
-            )
-
-    def _run(self, tile: torch.Tensor) -> torch.Tensor:
-        return self.network(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
 
 
 def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np.ndarray:

@@ -6,8 +6,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import in_memory_format
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .measure import TraceAgreement, agreement
 from .predict import FilamentPicker
 
@@ -16,7 +15,7 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 PRECISION = 0.98
 
 
-class FilamentTask(Task):
+class FilamentTask(NetworkTask):
     """One filament picker.
 
     method: of the registry. network: its module. training, validation: lists of FilamentItem. batch_size: crops per
@@ -37,40 +36,29 @@ class FilamentTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size, self.device = batch_size, device
-        network = in_memory_format(network, torch.channels_last)
-        self.networks = torch.nn.ModuleDict({"picker": network})
-        self.optimizers = {"picker": method.optimizer(network)}
+        self.learn("picker", network, method.optimizer, torch.channels_last)
 
     def batch(self, rng: np.random.Generator) -> list:
         """Images, targets and weights of random crops."""
         chosen = rng.integers(len(self.training), size=self.batch_size)
         return [torch.stack(x) for x in zip(*(self.method.example(self.training[i], rng) for i in chosen))]
 
-    def train_step(self, batch: list, accelerator: typing.Any) -> dict:
-        """One step of the optimiser."""
-        image, target, weight = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["picker"], self.optimizers["picker"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.method.loss(output.float(), target, weight)
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """The method's loss on crops."""
+        return self.method.loss(output, *batch[1:])
 
     def validate(self) -> dict:
         """F1 by length at the threshold 0.5, on the validation micrographs."""
         figures = self.agreement(self.validation, 0.5).figures()
         return {
-            "figure": figures["f1"],
+            "metric": figures["f1"],
             "precision": figures["precision"],
             "recall": figures["recall"],
             "angle": figures["angle_mean"] or 0.0,
         }
 
     def agreement(self, items: list, threshold: float) -> TraceAgreement:
-        """Agreement of the network's traces with the truth of simulated micrographs."""
+        """TraceAgreement of the network's traces with the truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
         total = TraceAgreement()
         for item in items:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import Skipped, TrainPickerConfig, counted, in_words
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
@@ -17,7 +16,7 @@ from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from .fill_in import FilledIn
     from .labels import Labels
     from .train import PickerTask
@@ -35,16 +34,12 @@ def model_card(
     filled: FilledIn,
     split: tuple[list[Labels], list[Labels]],
     task: PickerTask,
-    report: FitReport,
-    device: str,
-    seconds: float,
+    run: TrainingRun,
 ) -> dict[str, typing.Any]:
     """The model card: all that picking and a reader need to know.
 
-    filled: FilledIn. split: training and validation entries of split_items. device: in words.
+    filled: FilledIn. split: training and validation entries of split_items. task and run: after training.
     """
-    import torch
-
     by_micrograph = [task.hits([item]) for item in task.validation]
     hits = merge(by_micrograph)
     calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
@@ -59,7 +54,7 @@ def model_card(
         validation_particles=count(task.validation, "positives"),
         background_boxes=count(filled.images, "negatives"),
         contamination_boxes=count(filled.images, "contamination"),
-        **report.record(seconds, device, config.seed),
+        **run.record(),
     )
     if task.labels == "sparse":
         training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)
@@ -79,7 +74,6 @@ def model_card(
         validation={
             k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
         },
-        versions=dict(cryodl=__version__, torch=torch.__version__),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import any_turn
+from ...core.augment import random_rotation
 from ..normalize import Measured
 
 
@@ -73,7 +73,7 @@ def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> Vie
     side: px of the square crop. rng: numpy Generator.
     """
     centre = _choose_centre(item, rng)
-    return cut_view(item, centre, any_turn(rng), side)
+    return cut_view(item, centre, random_rotation(rng), side)
 
 
 def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int) -> View:

@@ -18,7 +18,7 @@ import typing
 import torch
 from torch import nn
 
-from ...core.augment import quarter_turn
+from ...core.augment import quarter_rotation
 from .patch import PatchPicker, start_weights
 
 if typing.TYPE_CHECKING:
@@ -48,7 +48,7 @@ class DeepEM(PatchPicker):
         return start_weights(network, nn.init.xavier_normal_)
 
     def turn(self, rng: np.random.Generator) -> np.ndarray:
-        return quarter_turn(rng)
+        return quarter_rotation(rng)
 
     def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """E = 1/(2N) sum (t - y)^2 over the known windows; the output's sigmoid is applied here."""

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...core.augment import any_turn
+from ...core.augment import random_rotation
 from .crops import cut_image
 from .dense import DenseClassifier
 from .method import PickerMethod
@@ -67,7 +67,7 @@ class PatchPicker(PickerMethod):
 
     def turn(self, rng: np.random.Generator) -> np.ndarray:
         """2x2 matrix of how a window is turned."""
-        return any_turn(rng)
+        return random_rotation(rng)
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (window, window), target (1,), weight (2,): 1 where known, and 1 where unlabelled."""

@@ -12,11 +12,9 @@ import torch.nn.functional as F
 
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
-from ...core.devices import fast_dtype
 from ...core.geometry import inside, map_positions
-from ...core.tiles import apply_tiled
-from ...learning.inference import for_inference, is_out_of_memory
 from ..normalize import prepare_micrograph
+from ..tiled import TiledNetwork
 
 if typing.TYPE_CHECKING:
     from ..normalize import Measured
@@ -48,7 +46,7 @@ class WorkingSize(typing.Protocol):
 
 
 @dataclasses.dataclass
-class Picker:
+class Picker(TiledNetwork):
     """A network ready to pick.
 
     method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
@@ -65,10 +63,8 @@ class Picker:
     contrast: str = "dark"
 
     def __post_init__(self) -> None:
-        self.dtype = fast_dtype(self.device)
-        network = for_inference(self.method.dense(self.network), self.device, self.dtype)
-        self.dense = typing.cast("DenseNetwork", network)
-        self.network = network
+        self.prepare_network(self.method.dense(self.network))
+        self.dense = typing.cast("DenseNetwork", self.network)
 
     def candidates(
         self, image: np.ndarray, pixel_size: float, diameter: float, minimum_distance: float
@@ -117,30 +113,6 @@ class Picker:
     def score_map(self, prepared: Measured) -> torch.Tensor:
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
         return self.method.scores(self.output(prepared)[None])[0, 0]
-
-    @torch.inference_mode()
-    def output(self, prepared: Measured) -> torch.Tensor:
-        """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
-        stride, multiple = self.dense.stride, self.dense.multiple
-        overlap = -(-self.dense.receptive_radius // multiple) * multiple
-        image = prepared.image * self.method.gain(prepared)
-        while True:
-            bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
-            tile = int((self.memory * 1e9 / bytes_per_pixel) ** 0.5) // multiple * multiple
-            tile = max(tile, 4 * overlap)
-            try:
-                return apply_tiled(self._run, image, stride, multiple, tile, overlap)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or tile == 4 * overlap:
-                    raise
-            self.memory /= 2
-            self.notes.append(
-                f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used."
-            )
-            print(self.notes[-1])
-
-    def _run(self, tile: torch.Tensor) -> torch.Tensor:
-        return self.dense(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
 
 
 def _cells_of(valid: torch.Tensor, grid: tuple[int, int], stride: int) -> torch.Tensor:

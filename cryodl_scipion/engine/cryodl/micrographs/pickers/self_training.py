@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
 from ...contract import AutoPickConfig
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
 from ...core.geometry import map_positions
@@ -99,17 +98,11 @@ def train_round(
             background_boxes=count(images[0], "negatives"),
             contamination_boxes=count(images[0], "contamination"),
             first_model=previous["name"],
-            steps=report.steps,
-            best_step=report.best_step,
-            stop_reason=report.stop_reason,
-            seconds=round(time.monotonic() - start, 1),
-            device=str(device),
-            seed=config.seed,
+            **report.record(time.monotonic() - start, str(device), config.seed),
         ),
         validation={
             k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
         },
-        versions=dict(cryodl=__version__, torch=torch.__version__),
     )
     write_model(partial, card, task.networks["picker"].state_dict())
     finish(partial, folder)

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...core.devices import in_memory_format
 from ...core.matching import match_picks, score_matched
-from ...learning.training import Task
+from ...learning.task import NetworkTask
 from .predict import MINIMUM_DISTANCE, Picker
 
 if typing.TYPE_CHECKING:
@@ -23,7 +22,7 @@ FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
 
 
-class PickerTask(Task):
+class PickerTask(NetworkTask):
     """One picker network on labelled micrographs, validated by picking the held-out ones.
 
     training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
@@ -50,10 +49,7 @@ class PickerTask(Task):
         if self.labels == "sparse":
             method.learn_unlabelled(pu_criterion, training)
         self.minimum_distance = closest_neighbours([*training, *validation], method.working_diameter)
-        # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
-        network = in_memory_format(network, torch.channels_last)
-        self.networks = torch.nn.ModuleDict({"picker": network})
-        self.optimizers = {"picker": method.optimizer(network)}
+        self.learn("picker", network, method.optimizer, torch.channels_last)
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
         self.chances = counts / counts.sum()
 
@@ -70,23 +66,15 @@ class PickerTask(Task):
             examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
         return [torch.stack(x) for x in zip(*examples)]
 
-    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, target, weight = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["picker"], self.optimizers["picker"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.method.loss(output.float(), target, weight)
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """The method's loss on crops."""
+        return self.method.loss(output, *batch[1:])
 
     def validate(self) -> dict[str, float]:
         hits = self.validation_hits()
         figures = score_matched(hits.hit, hits.raw, hits.reference)
         return {
-            "figure": 0.5 * (figures.average_precision + figures.best_f1),
+            "metric": 0.5 * (figures.average_precision + figures.best_f1),
             "loss": self._validation_loss(),
             "f1": figures.best_f1,
             "average_precision": figures.average_precision,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import SelectClassesConfig
+from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
 from ...io.image_names import find_file, split_name
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
@@ -57,17 +57,11 @@ def read_classes(path: str) -> ClassTable:
     return ClassTable(str(path), numbers, scores[:, 0], counts, columns["rlnReferenceImage"], dict(columns))
 
 
-def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
-    """Numbers of the classes with at least this score and so many particles, in the table's order."""
-    good = (table.scores >= threshold) & (table.counts >= fewest)
-    return [int(number) for number in table.numbers[good]]
-
-
 def write_selection(
-    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
-) -> dict[str, typing.Any]:
-    """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
-    their final paths."""
+    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
+) -> SelectClassesOutputs:
+    """Write the chosen particles and classes, and selection.json, into a working folder. used: the threshold. Returns
+    the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
     chosen = np.isin(classes, kept)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
@@ -79,17 +73,24 @@ def write_selection(
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
-    figures = dict(kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified)
-    write_json(
-        folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
+    expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
+    figures: dict[str, typing.Any] = dict(
+        kept=kept,
+        count=int(chosen.sum()),
+        dropped=dropped,
+        unclassified=unclassified,
+        threshold=round(used, 4),
+        expected_good=round(expected, 4),
     )
+    write_json(folder / "selection.json", dict(fewest=config.fewest, classes=every, **figures))
     final = Path(config.output)
-    return dict(
+    return SelectClassesOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
         **figures,
+        pixel_size=particles.pixel_size,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import AssessIntegrityConfig, Result
+from ...contract.particles.integrity import AssessIntegrityOutputs
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -191,7 +192,7 @@ def _write(
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
     folder: Path,
-) -> tuple[dict[str, typing.Any], list[str]]:
+) -> tuple[AssessIntegrityOutputs, list[str]]:
     """All outputs into the folder, then its final name. Returns Result.outputs and warnings."""
     import torch
 
@@ -235,14 +236,15 @@ def _write(
         f"{100 * separation:.0f} % of these classes should be right. {config.output}"
     )
     at = lambda name: os.path.join(config.output, name)
-    return dict(
+    return AssessIntegrityOutputs(
         particles=at("particles.star"),
         table=at("probabilities.csv"),
         integrity=at("integrity.json"),
         counts=counts,
-        names=names,
+        names=list(names),
         separation=separation,
         pictures=[at("probabilities.png"), at("examples.png")],
+        pixel_size=particles.pixel_size,
     ), warnings
 
 

@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AssignOrientationsConfig, Result
+from ...contract.particles.orienting import AssignOrientationsOutputs
 from ...io.reference_columns import NOISE
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
@@ -38,7 +39,7 @@ def run(config: AssignOrientationsConfig) -> Result:
     from ...core.symmetry import operations
     from ..orientations.assign import Search
     from ..orientations.calibrate import RIGHT
-    from ..orientations.readings import readings
+    from ..orientations.hypotheses import hypotheses
     from ..orientations.structure import load_structure
 
     operations(config.symmetry)  # an unknown one is an error before the work
@@ -47,7 +48,7 @@ def run(config: AssignOrientationsConfig) -> Result:
     set_threads(config.threads)
     files = [config.particles, config.structure]
     structure = load_structure(config, particles, device)
-    sources = readings(particles, structure.settings.diameter, config.contrast)
+    sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
     print(
         f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x "
@@ -76,7 +77,7 @@ def run(config: AssignOrientationsConfig) -> Result:
         f"Orientations: {config.output}; their angles come from the reference {config.structure}. "
         f"{100 * probability.mean():.0f} % should be right (within {RIGHT:g}°)."
     )
-    outputs = dict(
+    outputs = AssignOrientationsOutputs(
         particles=config.output,
         count=len(particles),
         mean_score=float(found.score.mean()),
@@ -87,6 +88,7 @@ def run(config: AssignOrientationsConfig) -> Result:
         symmetry=config.symmetry,
         contrast=search.source.contrast,
         resolution=float(structure.settings.search_resolution()),
+        pixel_size=particles.pixel_size,
     )
     return Result("assign-orientations", outputs, device=device_name(device), warnings=tuple(warnings))
 
@@ -105,10 +107,10 @@ def _prepare(
     search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, device: torch.device
 ) -> list[str]:
     """Settle how the images are read, and learn their strength and noise. Returns warnings."""
-    from ..orientations.readings import choose_reading, with_denoiser
+    from ..orientations.hypotheses import choose_hypothesis, with_denoiser
     from ..orientations.scale import size_notes
 
-    said, warnings = choose_reading(search, sources, config.particles)
+    said, warnings = choose_hypothesis(search, sources, config.particles)
     print(said)
     if config.model:
         search.source, notes = with_denoiser(search.source, config.model, device)

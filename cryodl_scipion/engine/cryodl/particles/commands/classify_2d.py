@@ -12,6 +12,7 @@ import typing
 from pathlib import Path
 
 from ...contract import Classify2DConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.particles.classes2d import Classify2DOutputs
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
@@ -70,7 +71,7 @@ def run(config: Classify2DConfig) -> Result:
     )
     return Result(
         "classify-2d",
-        dict(outputs, converged=converged, pixel_size=particles.pixel_size, box=particles.box),
+        Classify2DOutputs(**outputs, converged=converged, pixel_size=particles.pixel_size, box=particles.box),
         device=device_name(device),
         skipped=tuple(skipped),
         warnings=tuple(warnings + said_skipped(skipped, "particle")),

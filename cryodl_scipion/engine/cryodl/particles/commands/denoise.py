@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 
 from ...contract import DenoiseConfig, Result
+from ...contract.particles.denoising import DenoiseOutputs
 from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
 
@@ -72,9 +73,9 @@ def run(config: DenoiseConfig) -> Result:
             f"particles in them (column {STRENGTH})."
         )
         warn(notes[-1])
-    outputs = dict(
+    outputs = DenoiseOutputs(
         particles=str(config.output),
-        stack=stack,
+        stack=str(stack),
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import EvaluateDenoiserConfig, Result
+from ...contract.particles.denoising import EvaluateDenoiserOutputs
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -255,9 +256,9 @@ def _verdict(control: dict[str, typing.Any]) -> tuple[str, ...]:
     return (f"The control comes near the real result: {first}" if controls_failed else first,)
 
 
-def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> dict[str, typing.Any]:
+def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> EvaluateDenoiserOutputs:
     at = lambda name: os.path.join(config.output, name)
-    return dict(
+    return EvaluateDenoiserOutputs(
         evaluation=at("evaluation.json"),
         folder=str(config.output),
         table=at("frc.csv"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import FitHeterogeneityConfig, Result
+from ...contract.particles.heterogeneity import FitHeterogeneityOutputs
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
@@ -56,7 +57,9 @@ def _verdict(motion: typing.Any) -> str:
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
 
-def _write(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path) -> dict[str, typing.Any]:
+def _write(
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
+) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
     from ..heterogeneity.map_files import write_classes, write_paths
@@ -77,8 +80,8 @@ def _write(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, 
     motion = outcome.motion
     head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
     write_json(folder / "heterogeneity.json", dict(head, **_record(config, inputs, outcome), paths=record, **said))
-    return dict(
-        head,
+    return FitHeterogeneityOutputs(
+        **head,
         particles=final("particles.star"),
         heterogeneity=final("heterogeneity.json"),
         mean=final("mean.mrc"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import LatentVolumesConfig, Result, counted
+from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
@@ -46,7 +47,7 @@ def run(config: LatentVolumesConfig) -> Result:
     write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record, **said))
     finish_folder(folder, config.output)
     final = lambda name: str(Path(config.output) / name)
-    outputs = dict(
+    outputs = LatentVolumesOutputs(
         volumes=[final(entry["map"]) for entry in record],
         record=final("volumes.json"),
         coordinates=[entry["coordinates"] for entry in record],

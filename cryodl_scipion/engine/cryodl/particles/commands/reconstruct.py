@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ReconstructConfig, Result
+from ...contract.particles.orienting import ReconstructOutputs
 from ...io.unfinished import check_output
 from ...io.warn import warn
 
@@ -59,8 +60,10 @@ def run(config: ReconstructConfig) -> Result:
     of_reference = f", angles from the reference {told['reference']}" if told["reference"] else ""
     reached = "nothing resolved" if resolution is None else f"{resolution:.1f} Å"
     print(f"Map: {config.output} ({reached} at FSC 0.143{of_reference})")
-    outputs = dict(
-        paths,
+    outputs = ReconstructOutputs(
+        map=paths["map"],
+        half1=paths["half1"],
+        half2=paths["half2"],
         resolution=resolution,
         fsc=[round(float(v), 5) for v in found.fsc],
         count=len(particles),

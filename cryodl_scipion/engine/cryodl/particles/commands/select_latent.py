@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Result, SelectLatentConfig, counted
+from ...contract.particles.latent import SelectLatentOutputs
 from ...io.unfinished import check_output
 from .fit_heterogeneity import CLUSTER, LATENT
 
@@ -43,7 +44,11 @@ def run(config: SelectLatentConfig) -> Result:
     write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))
     count = int(chosen.sum())
     print(f"{counted(count, 'particle')} of {len(particles)}: {config.output}")
-    return Result("select-latent", dict(particles=config.output, count=count, of=len(particles)), device="CPU")
+    return Result(
+        "select-latent",
+        SelectLatentOutputs(particles=config.output, count=count, of=len(particles), pixel_size=particles.pixel_size),
+        device="CPU",
+    )
 
 
 def _ranges(words: str | None) -> list[tuple[int, float, float]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Result, SimulateParticlesConfig, counted
+from ...contract.particles.simulating import SimulateParticlesOutputs
 from ...io.unfinished import RECORD, check_output, working_folder
 
 if typing.TYPE_CHECKING:
@@ -44,8 +45,8 @@ def run(config: SimulateParticlesConfig) -> Result:
     scale = _make_chunks(config, folder, states, device, orientations)
     made = _finish(config, folder, states, scale, orientations)
     print(f"{counted(config.count, 'particle')} of {states.diameter:.0f} Å: {config.output}")
-    outputs = dict(
-        files_of(config.output),
+    outputs = SimulateParticlesOutputs(
+        **files_of(config.output),
         particles=config.output,
         count=config.count,
         box=config.box,

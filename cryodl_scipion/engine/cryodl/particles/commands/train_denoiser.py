@@ -6,13 +6,13 @@ Result.outputs are the contract's TrainDenoiserOutputs.
 
 from __future__ import annotations
 
-import time
 import typing
 from pathlib import Path
 
 import numpy as np
 
 from ...contract import Result, TrainDenoiserConfig
+from ...contract.particles.training import TrainDenoiserOutputs
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
@@ -27,68 +27,42 @@ if typing.TYPE_CHECKING:
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
 
-def run(config: TrainDenoiserConfig) -> Result | None:
+def run(config: TrainDenoiserConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...io.model import write_model
     from ...io.particle_sets import read_particles
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
-    from ...learning.training import measured
+    from ...learning.recipe import TrainingRun, refuse_steps, say_weakness
     from ..denoisers import denoiser_method
     from ..denoisers.card import card_warnings, model_card
     from ..denoisers.scales import measure
 
-    check_output(config.output)
-    need = ("angles", "raw") + ("ctf",) * denoiser_method(config.network).uses_ctf
+    training, method = TrainingRun(config), denoiser_method(config.network)
+    need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    method = denoiser_method(config.network)
-    _check_options(config, method)
+    device = training.take_device()
+    if not method.learns:
+        refuse_steps(config, "steps", "learning_rate", "adversarial", "start_from")
     pairs, diameter, notes = _pairs(config, particles, device)  # what it refuses leaves no folder behind
-    folder = working_folder(config)
-    _say_start(config, method, pairs, diameter, notes, device_name(device))
-    if method.weak:
-        print(f"Known weakness of {config.network}: {method.weak}")
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
+    folder = training.take_folder()
+    _say_start(config, method, pairs, diameter, notes, training.device_name)
+    say_weakness(config.network, method)
+    training.start()
     task = _task(config, method, pairs, measure(pairs, config.seed))
-    report = fit_task(task, config, folder, device) if method.learns else measured(task, folder, device)
-    card = model_card(config, pairs, diameter, task, report, device_name(device), time.monotonic() - start)
+    training.fit(task) if method.learns else training.measure(task)
+    card = model_card(config, pairs, diameter, task, training)
     _write_targets(folder, pairs)
-    write_model(folder, card, task.networks["denoiser"].state_dict())
-    finish(folder, config.output)
+    training.finish(card, task.networks["denoiser"].state_dict())
     print(
         f"Model: {config.output} (mean FRC with the projections {card['validation']['frc']:.3f} on the validation "
         f"part, {card['validation']['frc_raw']:.3f} of the raw images)"
     )
-    outputs = dict(
+    outputs = TrainDenoiserOutputs(
         model=str(config.output),
         validation=card["validation"],
-        stop_reason=report.stop_reason,
+        stop_reason=training.stop_reason,
         pixel_size=pairs.pixel_size,
         box=pairs.box,
     )
-    return Result(
-        "train-denoiser", outputs, device=device_name(device), warnings=tuple([*pairs.warnings, *card_warnings(card)])
-    )
-
-
-def _check_options(config: TrainDenoiserConfig, method: DenoiserMethod) -> None:
-    """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in ("steps", "learning_rate", "adversarial", "start_from")
-        if getattr(config, name) is not None
-    ]
-    if given and not method.learns:
-        raise ValueError(
-            f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network "
-            f"{config.network}, which learns nothing by steps. Leave it out, or choose another --network."
-        )
+    return training.result(outputs, [*pairs.warnings, *card_warnings(card)])
 
 
 def _pairs(
@@ -158,18 +132,12 @@ def _say_start(
 
 def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: Statistics) -> DenoiserTask:
     """DenoiserTask with a new network, or with that of --start-from."""
-    from ...io.model import find_model, read_model
+    from ...learning.recipe import start_weights
     from ..denoisers.method import load_network
     from ..denoisers.train import DenoiserTask
 
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from, "denoiser"), "denoiser")
-        for name, mine in (("network", config.network), ("box", pairs.box)):
-            if card[name] != mine:
-                raise ValueError(
-                    f"Start from model (--start-from) {config.start_from} has the {name} {card[name]}, "
-                    f"but this training has {mine}."
-                )
+        card, weights = start_weights(config, "denoiser", network=config.network, box=pairs.box)
         network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
     else:
         network = method.build(pairs.box, len(pairs.particles))

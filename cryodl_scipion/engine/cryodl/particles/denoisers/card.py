@@ -7,12 +7,11 @@ import hashlib
 import typing
 from pathlib import Path
 
-from ... import __version__
 from ...contract import TrainDenoiserConfig
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from .pairs import Pairs
     from .train import DenoiserTask
 
@@ -22,20 +21,12 @@ TARGETS = 64  # kept beside the model, for the noise control
 
 
 def model_card(
-    config: TrainDenoiserConfig,
-    pairs: Pairs,
-    diameter: float,
-    task: DenoiserTask,
-    report: FitReport,
-    device: str,
-    seconds: float,
+    config: TrainDenoiserConfig, pairs: Pairs, diameter: float, task: DenoiserTask, run: TrainingRun
 ) -> dict[str, typing.Any]:
     """The model card: all that denoising and a reader need to know.
 
-    pairs: Pairs. diameter: Å. task: DenoiserTask after training. report: FitReport. device: in words.
+    pairs: Pairs. diameter: Å. task: DenoiserTask after training. run: after it.
     """
-    import torch
-
     structures = list(config.structure) * (len(config.particles) if len(config.structure) == 1 else 1)
     sets = [
         dict(
@@ -57,7 +48,7 @@ def model_card(
         particles=sum(s["training"] for s in sets),
         validation_particles=sum(s["validation"] for s in sets),
         simulated=config.simulated,
-        **report.record(seconds, device, config.seed),
+        **run.record(),
         batch_size=task.batch_size,
         loss=config.loss,
         adversarial=task.adversarial,
@@ -74,8 +65,7 @@ def model_card(
         scales=[float(s) for s in pairs.scales],
         training=training,
         training_particles=sets,
-        validation={k: round(v, 5) for k, v in report.best.items() if k != "figure"},
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        validation=run.figures(),
     )
 
 

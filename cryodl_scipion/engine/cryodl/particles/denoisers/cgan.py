@@ -11,7 +11,7 @@ from torch import nn
 
 from .gan_blocks import bottlenecks, image_norm, initialise
 from .method import DenoiserMethod, DenoiserNetwork
-from .turns import LEFT_RIGHT
+from .rotations import LEFT_RIGHT
 
 if typing.TYPE_CHECKING:
     from .scales import Statistics

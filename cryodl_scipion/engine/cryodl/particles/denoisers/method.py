@@ -9,7 +9,7 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
-from .turns import TURNS
+from .rotations import TURNS
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs

@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
-from .turns import turned, turned_optics
+from .rotations import rotated, rotated_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -67,7 +67,7 @@ class RealPairs:
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
                 torch.stack(
-                    [turned(image, int(turn)).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)]
+                    [rotated(image, int(turn)).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)]
                 )
                 for images in (noisy, target)
             )
@@ -77,7 +77,7 @@ class RealPairs:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((len(rows), box, box // 2 + 1))
-        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
 
     def targets(self, rows: np.ndarray, exact: float) -> torch.Tensor:
@@ -128,7 +128,7 @@ class SimulatedPairs:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
-        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
+        views = torch.stack([rotated(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
         ctf = self._ctf(rng, count)
@@ -150,7 +150,7 @@ class SimulatedPairs:
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
         rows, turns = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.turns, count)
-        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
     def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -159,12 +159,12 @@ class SimulatedPairs:
         reach = SHIFT * self.pairs.box
         return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
 
-    def memory(self) -> list[float]:
+    def state(self) -> list[float]:
         """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
         return [self._made, self._owed]
 
-    def remember(self, values: typing.Sequence[float]) -> None:
-        """Take up what memory() gave: the pool is made again."""
+    def restore(self, values: typing.Sequence[float]) -> None:
+        """Take up what state() gave: the pool is made again."""
         made, self._owed = int(values[0]), values[1]
         if made:
             self._made = max(0, made - self._largest)

@@ -13,8 +13,8 @@ from ...core.projections import random_angles
 from ...likelihood.prepare import noise_spectrum, sample_rows
 from ...likelihood.signal import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
+from .rotations import TURNS
 from .splits import split_particles
-from .turns import TURNS
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -103,14 +103,14 @@ class Pairs:
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
 
-    def memory(self) -> list[list[float]]:
+    def state(self) -> list[list[float]]:
         """What later draws depend on besides their rng, as JSON can hold it."""
-        return [source.memory() for source in self._made]
+        return [source.state() for source in self._made]
 
-    def remember(self, values: typing.Sequence[typing.Sequence[float]]) -> None:
-        """Take up what memory() gave: a continued training sees the same pairs."""
+    def restore(self, values: typing.Sequence[typing.Sequence[float]]) -> None:
+        """Take up what state() gave: a continued training sees the same pairs."""
         for source, value in zip(self._made, values, strict=True):
-            source.remember(value)
+            source.restore(value)
 
     def targets(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         """(count, box, box) random targets, of the molecules in turn."""

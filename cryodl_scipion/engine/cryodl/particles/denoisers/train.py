@@ -11,7 +11,7 @@ import torch
 
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
-from ...learning.training import Task
+from ...learning.task import Task
 from ...likelihood.prepare import prepare
 from ...simulate.particle_images import noise_images
 from .losses import LOSSES, generator_loss, verdict
@@ -128,7 +128,7 @@ class DenoiserTask(Task):
             raw.append(mean_frc(frc(noisy, target)).flatten())
         figure = float(torch.cat(curves).mean())
         return {
-            "figure": figure,
+            "metric": figure,
             "loss": float(np.mean(losses)),
             "frc": figure,
             "frc_raw": float(torch.cat(raw).mean()),
@@ -156,8 +156,8 @@ class DenoiserTask(Task):
         """Where the network is."""
         return next(iter(self.networks["denoiser"].state_dict().values())).device
 
-    def memory(self) -> typing.Any:
-        return self.pairs.memory()
+    def state(self) -> typing.Any:
+        return self.pairs.state()
 
-    def remember(self, values: typing.Any) -> None:
-        self.pairs.remember(values)
+    def restore(self, values: typing.Any) -> None:
+        self.pairs.restore(values)

@@ -24,7 +24,7 @@ from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, log_likelihoods
 from ..orientations.amplitude import first_fit, smooth_strength
 from ..orientations.assign import MODES, Search, SearchSettings
-from ..orientations.readings import choose_reading, readings, with_denoiser
+from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -55,9 +55,9 @@ class Searched:
     ) -> None:
         pixel_size = particles.pixel_size
         settings = SearchSettings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
-        sources = readings(particles, diameter, contrast)
+        sources = hypotheses(particles, diameter, contrast)
         self.search = Search(sources[0], projector, pixel_size, settings, device)
-        said, self.notes = choose_reading(self.search, sources, particles.path)
+        said, self.notes = choose_hypothesis(self.search, sources, particles.path)
         print(said)
         self.source = self.search.source
         self.search.learn()

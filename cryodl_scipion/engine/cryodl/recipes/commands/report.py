@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ReportConfig, Result, config_to_dict
+from ...contract.recipes.reporting import ReportOutputs
 from ...io.files import whole_file
 from ..report.alarms import alarms_of, malformed_of, warnings_of
 from ..report.numbers import table
@@ -80,8 +81,10 @@ def run(config: ReportConfig) -> Result:
     print(f"Report on {len(runs)} runs: {config.output}")
     for sentence in alarms:
         print(f"Alarm: {sentence}")
-    outputs = dict(page=config.output, runs=len(runs), alarms=alarms, malformed=malformed)
-    return Result("report", dict(outputs, working=any(run.works for run in runs)))
+    outputs = ReportOutputs(
+        page=config.output, runs=len(runs), alarms=alarms, malformed=malformed, working=any(run.works for run in runs)
+    )
+    return Result("report", outputs)
 
 
 def _check(config: ReportConfig) -> None:

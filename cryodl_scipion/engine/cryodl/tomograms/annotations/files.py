@@ -59,7 +59,7 @@ def write_stack(
 ) -> None:
     """Write a stack of `count` square images, whole or not at all.
 
-    images: {place: (h, h) array}, h <= side. Places without an image, and what lies beside smaller ones, hold `fill`.
+    images: {row: (h, h) array}, h <= side. Rows without an image, and what lies beside smaller ones, hold `fill`.
     """
     with whole_file(os.path.join(folder, name)) as temporary:
         new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)

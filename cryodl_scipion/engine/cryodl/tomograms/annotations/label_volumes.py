@@ -95,7 +95,7 @@ def open_pairs(
 def find_places(
     volume: LabelVolume, number: int, label: int, size: int, wanted: typing.Sequence[int], rng: np.random.Generator
 ) -> tuple[list[Place], list[Place], set[int]]:
-    """Places with the feature and without it, two lists; and the values that were seen before the feature was, a set.
+    """Positions with the feature and without it, two lists; and the values that were seen before it was, a set.
 
     volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
     as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
@@ -121,7 +121,7 @@ def _values(labels: np.ndarray) -> list[int]:
 
 
 def _places_in(labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator) -> typing.Any:
-    """Places with and without the feature in a (h, w) slice, on a grid of tiles that begins anywhere and covers all."""
+    """Positions with and without the feature in a (h, w) slice, on tiles that begin anywhere and cover all."""
     corners = [_corners(n, size, rng) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
     annotated, others = unannotated <= MOST_UNANNOTATED, 1 - feature - unannotated - nothing

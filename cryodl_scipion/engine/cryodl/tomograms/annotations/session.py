@@ -52,7 +52,7 @@ class Session(Browser):
         sheet = Sheet((self.z, row, column), self.size, negative=self.marking)
         self.sheets()[:] = [s for s in self.sheets() if s.state != EMPTY]
         if self.marking:
-            self._remember(sheet)
+            self._save_undo(sheet)
         self.sheets().append(sheet)
         self.select(sheet)
         if self.marking:
@@ -62,7 +62,7 @@ class Session(Browser):
         """Take the chosen tile away."""
         sheet = self._chosen()
         if sheet is not None:
-            self._remember(sheet)
+            self._save_undo(sheet)
             self.sheets().remove(sheet)
             self.active = None
             self._keep(sheet)
@@ -73,7 +73,7 @@ class Session(Browser):
         sheet = self._chosen()
         if sheet is None:
             return False
-        self._remember(sheet)
+        self._save_undo(sheet)
         self._stroke = (y, x), WITHOUT if erase else UNCERTAIN if self.uncertain else FEATURE
         self.move(y, x)
         return True
@@ -100,7 +100,7 @@ class Session(Browser):
         """Fill the outlines on the chosen tile."""
         sheet = self._chosen()
         if sheet is not None:
-            self._remember(sheet)
+            self._save_undo(sheet)
             sheet.fill()
             self._after_change(sheet)
 
@@ -116,7 +116,7 @@ class Session(Browser):
         centre = (z, sheet.centre_zyx[1], sheet.centre_zyx[2])
         target = next((s for s in self.sheets() if s.centre_zyx == centre and s.size == sheet.size), None)
         target = target or Sheet(centre, sheet.size)
-        self._remember(target)
+        self._save_undo(target)
         target.drawing[:], target.negative = sheet.drawing, sheet.negative
         if target not in self.sheets():
             self.sheets().append(target)
@@ -145,7 +145,7 @@ class Session(Browser):
             self.message = "Choose or place a tile first: click on the slice."
         return self.active
 
-    def _remember(self, sheet: Sheet) -> None:
+    def _save_undo(self, sheet: Sheet) -> None:
         """Note how a sheet is, before it is changed."""
         present = any(s is sheet for s in self.sheets())
         self._undo.append((self.number, self.feature, sheet, sheet.drawing.copy(), sheet.negative, present))

@@ -23,8 +23,8 @@ from ...contract.annotations import (
     tile_of,
 )
 from .files import read_stack, write_stack, write_table
-from .places import OpenedPlaces
 from .tiles import check_drawing, check_image, cut, outside, overlapping
+from .tomogram_files import OpenTomograms
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -62,7 +62,7 @@ class AnnotationStore:
         self.folder, self.entries = str(folder), list[Tile]()
         self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
         self._stored_images: typing.Any = None  # by their places in the stacks
-        self._places = OpenedPlaces(self.folder)
+        self._places = OpenTomograms(self.folder)
         self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
     # ----- looking
@@ -232,7 +232,7 @@ class AnnotationStore:
 
     def _read(self, table: typing.Mapping[str, typing.Any], moved: typing.Mapping[typing.Any, typing.Any]) -> None:
         try:
-            self._revision, self._places = int(table["revision"]), OpenedPlaces(self.folder, table["tomograms"])
+            self._revision, self._places = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
             for name, path in moved.items():
                 if name in self._places:
                     self.place(name, path)

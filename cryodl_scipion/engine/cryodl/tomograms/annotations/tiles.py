@@ -98,7 +98,7 @@ def cut(
 
 
 def _reflected(places: np.ndarray, count: int) -> np.ndarray:
-    """Places beyond the border of an axis with `count` values, thrown back at its first and last value."""
+    """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
     period = max(2 * (count - 1), 1)
     places = np.abs(places) % period
     return np.minimum(places, period - places) if count > 1 else np.zeros_like(places)

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
 from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
-from .unknown import fit_temperature, kept_confidences
+from .rejection import fit_temperature, kept_confidences
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from .examples import Examples
     from .method import Prediction
 
@@ -61,15 +60,12 @@ def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict
 
 def whole_card(
     card: typing.Mapping[str, typing.Any],
-    config: TrainClassifierConfig,
     examples: Examples,
     temperature: float,
     validation: typing.Mapping[str, typing.Any],
-    report: FitReport | None,
-    seconds: float,
-    device: str,
+    run: TrainingRun,
 ) -> dict[str, typing.Any]:
-    """The model card: card of first_card, figures of validated, report: FitReport of a training by steps, or None."""
+    """The model card: card of first_card, figures of validated, run: after training."""
     one = examples.subtomograms
     names = "\n".join(one.names[row] for row in sorted(examples.training))
     training = dict(
@@ -83,25 +79,9 @@ def whole_card(
         contrast=examples.contrast,
         tilts=[float(one.tilts[:, 0].min()), float(one.tilts[:, 1].max())],
         weight_files=one.weight_files is not None,
-        seed=config.seed,
-        seconds=round(seconds, 1),
-        device=device,
-        stop_reason=stop_reason(report),
+        **run.record(),
     )
-    if report is not None:
-        training.update(steps=report.steps, best_step=report.best_step)
-    return dict(
-        card,
-        temperature=temperature,
-        training=training,
-        validation=validation,
-        versions=dict(cryodl=__version__, torch=torch.__version__),
-    )
-
-
-def stop_reason(report: FitReport | None) -> str:
-    """Why the training ended. report: FitReport, or None of a method that learns in one go."""
-    return report.stop_reason if report else "nothing is learnt by steps: all examples were used at once"
+    return dict(card, temperature=temperature, training=training, validation=validation)
 
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:

@@ -20,7 +20,7 @@ LEAST_WAVES = 3  # of the finest detail, over a particle
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
 # is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
-TURNS = ((), (-2, -1), (-3, -1), (-3, -2))
+ROTATIONS = ((), (-2, -1), (-3, -1), (-3, -2))
 
 
 def prepared(
@@ -40,9 +40,9 @@ def prepared(
     return cube_crop((volumes - mean) * (-gain if contrast == "dark" else gain), box)[:, None]
 
 
-def turned(volumes: torch.Tensor, turn: int) -> torch.Tensor:
-    """Volumes (..., z, y, x) after a turn, the number of one of TURNS, about voxel d // 2."""
-    axes = TURNS[turn]
+def rotated_by(volumes: torch.Tensor, turn: int) -> torch.Tensor:
+    """Volumes (..., z, y, x) after a turn, the number of one of ROTATIONS, about voxel d // 2."""
+    axes = ROTATIONS[turn]
     if not axes:
         return volumes
     return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)

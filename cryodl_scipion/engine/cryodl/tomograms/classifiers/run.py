@@ -12,7 +12,7 @@ import torch
 
 from ...io.files import whole_file
 from ...learning.registry import method_of
-from .unknown import threshold
+from .rejection import threshold
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet

@@ -8,7 +8,7 @@ import typing
 import torch
 
 from ...core.devices import in_memory_format
-from .known import nearness
+from .feature_statistics import typicality
 from .method import Prediction
 from .prepare import prepared
 from .train import network_output
@@ -47,13 +47,13 @@ class NetworkPredictor:
     def predict(
         self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str, batch_size: int = 32
     ) -> Prediction:
-        """Prediction of some rows. The confidence is that of known.nearness."""
+        """Prediction of some rows. The confidence is that of feature_statistics.typicality."""
         card, found = self.card, [(torch.zeros(0, len(self.card["classes"])), torch.zeros(0))]
         for start in range(0, len(rows), batch_size):
             volumes = subtomograms.volumes(rows[start : start + batch_size])
             logits, features = network_output(
                 self.network, prepared(volumes, subtomograms.pixel_size, card["pixel_size"], card["box"], contrast)
             )
-            found.append((logits, nearness(features, self.known)))
+            found.append((logits, typicality(features, self.known)))
         logits, confidence = (torch.cat(parts) for parts in zip(*found))
         return Prediction(logits, confidence)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.devices import fast_dtype, in_memory_format
-from ...learning.training import Task
-from .known import learn_known
-from .prepare import TURNS, prepared, turned
+from ...core.devices import fast_dtype
+from ...learning.task import NetworkTask
+from .feature_statistics import fit_feature_statistics
+from .prepare import ROTATIONS, prepared, rotated_by
 
 if typing.TYPE_CHECKING:
     from .examples import Examples
@@ -22,7 +22,7 @@ MOST_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for th
 FEW = 20  # validation subtomograms below which they do not choose the weights
 
 
-class ClassifierTask(Task):
+class ClassifierTask(NetworkTask):
     """A network that learns classes.
 
     method: a ClassifierMethod that learns by steps. examples: Examples. batch_size: subtomograms per step, None for the
@@ -30,12 +30,12 @@ class ClassifierTask(Task):
     """
 
     example_name = "subtomograms"
+    gradient_limit = None
 
     def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:
         self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size
-        network = in_memory_format(method.build(len(examples.names), examples.box), torch.channels_last_3d)
-        self.networks = torch.nn.ModuleDict({"classifier": network})
-        self.optimizers = {"classifier": method.optimizer(network)}
+        network = method.build(len(examples.names), examples.box)
+        self.learn("classifier", network, method.optimizer, torch.channels_last_3d)
         self.validates_poorly = len(examples.validation) < FEW
         self.fewest_steps = method.fewest_steps
         self.labels = torch.from_numpy(examples.labels)
@@ -49,8 +49,8 @@ class ClassifierTask(Task):
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
-        turns = rng.integers(len(TURNS), size=len(rows))
-        return torch.stack([turned(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
+        turns = rng.integers(len(ROTATIONS), size=len(rows))
+        return torch.stack([rotated_by(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
 
     def _volumes(self, rows: np.ndarray) -> torch.Tensor:
         examples = self.examples
@@ -64,24 +64,17 @@ class ClassifierTask(Task):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
-        MOST_KNOWN of them (known.py)."""
+        MOST_KNOWN of them (feature_statistics.py)."""
         network, features = self.networks["classifier"].eval(), []
         rows = self.examples.training
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_KNOWN)).astype(int))]
         for start in range(0, len(rows), self.batch_size):
             features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
-        return {**network.state_dict(), **learn_known(torch.cat(features), self.labels[rows])}
+        return {**network.state_dict(), **fit_feature_statistics(torch.cat(features), self.labels[rows])}
 
-    def train_step(self, batch: tuple[torch.Tensor, torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        network, optimizer = self.networks["classifier"], self.optimizers["classifier"]
-        volumes, labels = (x.to(accelerator.device) for x in batch)
-        with accelerator.autocast():
-            logits = network(volumes.contiguous(memory_format=torch.channels_last_3d))
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Cross entropy with the classes."""
+        return F.cross_entropy(output, batch[1])
 
     def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
@@ -93,7 +86,7 @@ class ClassifierTask(Task):
         logits, labels = torch.cat(parts), self.labels[rows]
         probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
         return {
-            "figure": float(probability.mean()),
+            "metric": float(probability.mean()),
             "loss": float(F.cross_entropy(logits, labels)),
             "accuracy": float((logits.argmax(1) == labels).float().mean()),
             "probability": float(probability.mean()),

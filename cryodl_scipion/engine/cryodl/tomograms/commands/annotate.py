@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing
 
 from ...contract import AnnotateConfig, Result, counted
+from ...contract.tomograms.annotating import AnnotationsOutputs
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -42,7 +43,9 @@ def run(config: AnnotateConfig) -> Result:
         warnings.append("Nothing was annotated.")
     print(f"Annotations: {config.annotations}")
     return Result(
-        "annotate", dict(annotations=str(config.annotations), counts=store.counts()), warnings=tuple(warnings)
+        "annotate",
+        AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()),
+        warnings=tuple(warnings),
     )
 
 

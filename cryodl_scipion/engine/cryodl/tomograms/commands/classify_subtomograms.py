@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ClassifySubtomogramsConfig, Result, counted
+from ...contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
 
@@ -64,7 +65,6 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     counts = ", ".join(f"{name}: {count}" for name, count in outputs["counts"].items())
     print(f"Classes: {counts}." + (f" Accuracy: {outputs['accuracy']:.3f}." if outputs["accuracy"] is not None else ""))
     print(f"Classified subtomograms: {config.output}")
-    outputs.update(contrast=contrast, model=classifier.card["name"])
     return Result("classify-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
@@ -115,7 +115,7 @@ def _write(
     stem: str | os.PathLike[str],
     device: torch.device,
     notes: list[str],
-) -> dict[str, typing.Any]:
+) -> ClassifySubtomogramsOutputs:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
 
@@ -128,12 +128,15 @@ def _write(
     shutil.rmtree(folder)
     counts = {name: int((classes == number).sum()) for name, number in zip(card["classes"], card["class_numbers"])}
     accuracy = confusion.pop("accuracy") if confusion else None
-    return dict(
+    return ClassifySubtomogramsOutputs(
         subtomograms=str(config.output),
+        contrast=contrast,
+        model=card["name"],
         counts=dict(counts, unknown=int((classes == 0).sum())),
         averages=averages,
         accuracy=accuracy,
         confusion=confusion,
+        pixel_size=found.pixel_size,
     )
 
 

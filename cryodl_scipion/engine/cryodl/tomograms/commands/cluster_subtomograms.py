@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ClusterSubtomogramsConfig, Result
+from ...contract.tomograms.clustering import ClusterSubtomogramsOutputs
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
 
@@ -27,6 +28,7 @@ if typing.TYPE_CHECKING:
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 DIAMETER = 0.8  # of the box, where none is given
+RARELY = 0.05  # chance above which groups are not told from a single cloud
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 
 
@@ -62,14 +64,26 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
     angles, shifts = _poses(config, found, frame, how, contrast, device)
     places = _places(config, aligned(found, slice(None), frame, angles, shifts, contrast, device), folder, device)
     classes = groups(places, config.classes, config.seed)
-    outputs = _write(config, found, (places, classes, angles, shifts), contrast, folder, stem, device)
+    outputs = _write(config, found, (places, classes, angles, shifts), how, contrast, folder, stem, device)
     print(
         "Classes: "
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
         + f". Grouped subtomograms: {config.output}"
     )
-    outputs.update(aligned=how, contrast=contrast)
+    if outputs.chance > RARELY and config.classes > 1:
+        notes.append(_nothing_found(config, how, outputs.chance))
+        warn(notes[-1])
     return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _nothing_found(config: ClusterSubtomogramsConfig, how: str, chance: float) -> str:
+    """A sentence for the user whose groups are no tighter than those of noise."""
+    align = "" if how == "given" else "Align the subtomograms first (--align given). "
+    return (
+        f"Nothing was found: the {config.classes} groups are no tighter than those of a single cloud of the same "
+        f"spread ({100 * chance:.0f} % of such clouds are as tight), so that the classes may be chance. {align}Give "
+        "more subtomograms, or other --classes or --resolution."
+    )
 
 
 def _diameter(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> float:
@@ -171,13 +185,15 @@ def _write(
     config: ClusterSubtomogramsConfig,
     found: SubtomogramSet,
     answer: typing.Any,
+    how: str,
     contrast: str,
     folder: Path,
     stem: str | os.PathLike[str],
     device: torch.device,
-) -> dict[str, typing.Any]:
+) -> ClusterSubtomogramsOutputs:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
+    from ..subtomograms.cluster import chance_of_groups
     from ..subtomograms.pictures import plot_embedding
 
     places, classes, angles, shifts = answer
@@ -193,13 +209,17 @@ def _write(
     write_subtomograms_star(config.output, found, columns)
     shutil.rmtree(folder)
     counts = {str(number): int((classes == number).sum()) for number in range(1, config.classes + 1)}
-    return dict(
+    return ClusterSubtomogramsOutputs(
         subtomograms=str(config.output),
+        aligned=how,
+        contrast=contrast,
         counts=counts,
         averages=averages,
-        resolutions=resolutions,
+        resolutions=dict(resolutions),
+        chance=round(chance_of_groups(places, config.classes, config.seed), 3),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
+        pixel_size=found.pixel_size,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...contract.result import write_json
+from ...contract.tomograms.denoising import DenoiseTomogramsOutputs
 from ...io.memory import one_item
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
@@ -199,13 +200,13 @@ def _outputs(
     model: Path,
     card: dict,
     record: dict,
-) -> dict:
+) -> DenoiseTomogramsOutputs:
     """Result.outputs of the tomograms that are in the folder now."""
     from ..denoisers.written import HALVES
 
     good = [s for s in sources if s.name not in bad]
     halves = [s for s in good if config.halves and len(s.paths) == 2]
-    return dict(
+    return DenoiseTomogramsOutputs(
         tomograms=str(folder),
         files={s.name: str(folder / f"{s.name}.mrc") for s in good},
         **{half: {s.name: str(folder / f"{s.name}_{half}.mrc") for s in halves} for half in HALVES},

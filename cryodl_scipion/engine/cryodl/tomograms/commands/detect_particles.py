@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, DetectParticlesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.detecting import DetectParticlesOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -90,7 +91,7 @@ def _search_all(
     finder: Finder,
 ) -> tuple[list[Skipped], list[str]]:
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
-    from ...io.tomogram_places import write_places
+    from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram, working_pixel_size
     from ..detectors.answer import columns_of, said
 
@@ -112,7 +113,9 @@ def _search_all(
             warn(sentence)
         found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
         print(said(name, found))
-        write_places(folder / f"{name}.star", [columns_of(name, found, tomogram.shape, pixel_size)], [pixel_size])
+        write_coordinates3d(
+            folder / f"{name}.star", [columns_of(name, found, tomogram.shape, pixel_size)], [pixel_size]
+        )
         record.put(name, [path], _entry(name, found, pixel_size))
     return skipped, notes
 
@@ -130,15 +133,17 @@ def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -
 
 def _outputs(
     config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
-) -> dict[str, typing.Any]:
-    from ...io.tomogram_places import join_places
+) -> DetectParticlesOutputs:
+    from ...io.tomogram_coordinates import join_coordinates3d
 
     everything = [item for _, item in sorted(record.items.items())]
-    join_places(folder / ALL, [folder / item["file"] for item in everything], [i["pixel_size"] for i in everything])
+    join_coordinates3d(
+        folder / ALL, [folder / item["file"] for item in everything], [i["pixel_size"] for i in everything]
+    )
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
-    return dict(
+    return DetectParticlesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
         method="template" if config.template else "network",

@@ -3,10 +3,10 @@
 
 <output>/evaluation.json: features {name: figures of all tomograms together}, tomograms {name: {segmentation, labels,
 pixel_size, shape, features {name: figures}}}, threshold, notes. Figures: label, dice, iou, precision, recall,
-voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, pieces_true, pieces_detected,
-pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also average_precision, best_threshold,
-best_dice, calibration_error. docs/segmenting.md explains them. Beside it figures.png, curve.png of score volumes, and
-<tomogram>.png.
+voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, pieces_true,
+pieces_detected, pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also
+average_precision, best_threshold, best_dice, calibration_error. docs/segmenting.md explains them. Beside it
+figures.png, curve.png of score volumes, and <tomogram>.png.
 Result.outputs are the contract's EvaluateSegmentationOutputs.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ...contract import EvaluateSegmentationConfig, Result
 from ...contract.result import write_json
+from ...contract.tomograms.evaluating import EvaluateSegmentationOutputs
 from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -59,7 +60,7 @@ def run(config: EvaluateSegmentationConfig) -> Result:
     finish_folder(folder, config.output)
     _print(record)
     place = lambda name: os.path.join(config.output, name)
-    outputs = dict(
+    outputs = EvaluateSegmentationOutputs(
         evaluation=place("evaluation.json"),
         folder=str(config.output),
         features=record["features"],

@@ -7,6 +7,7 @@ Result.outputs are the contract's AnnotationsOutputs.
 import typing
 
 from ...contract import ImportAnnotationsConfig, Result, counted
+from ...contract.tomograms.annotating import AnnotationsOutputs
 
 
 def run(config: ImportAnnotationsConfig) -> Result:
@@ -37,5 +38,7 @@ def run(config: ImportAnnotationsConfig) -> Result:
         f"{counted(counts['positive'], 'tile')} with {config.feature} and {counts['negative']} without."
     )
     return Result(
-        "import-annotations", dict(annotations=str(config.annotations), counts=store.counts()), warnings=tuple(warnings)
+        "import-annotations",
+        AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()),
+        warnings=tuple(warnings),
     )

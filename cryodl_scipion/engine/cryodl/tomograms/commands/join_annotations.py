@@ -2,6 +2,7 @@
 """`cryodl join-annotations`: folders of annotations in, one folder with the tiles of all of them out."""
 
 from ...contract import JoinAnnotationsConfig, Result, counted
+from ...contract.tomograms.annotating import AnnotationsOutputs
 
 
 def run(config: JoinAnnotationsConfig) -> Result:
@@ -15,4 +16,6 @@ def run(config: JoinAnnotationsConfig) -> Result:
     new = sum(add_annotations(store, read_annotations(folder, dict(tomograms))) for folder in config.folders)
     store.save()
     print(f"Added to {config.annotations}: {counted(new, 'tile')}. It holds {len(store.entries)}.")
-    return Result("join-annotations", dict(annotations=str(config.annotations), counts=store.counts()), device="CPU")
+    return Result(
+        "join-annotations", AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()), device="CPU"
+    )

@@ -15,6 +15,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -58,7 +59,7 @@ def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> Fol
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
-        "smallest piece": config.smallest,
+        "smallest component": config.smallest,
         "smoothing": config.smoothing,
         "competitive": config.competitive,
     }
@@ -114,7 +115,7 @@ def _warnings(
                 f"No voxel of {feature.name} in {len(without)} of {len(done)} tomograms ({', '.join(without[:5])}"
                 + (" ..." if len(without) > 5 else "")
                 + f"): no score reached {feature.threshold:.3g}, others were "
-                "higher, or all pieces were too small."
+                "higher, or all components were too small."
             )
 
 
@@ -137,7 +138,7 @@ def _outputs(
     record: FolderRecord,
     done: typing.Sequence[str],
     features: typing.Sequence[Feature],
-) -> dict[str, typing.Any]:
+) -> MergeFeaturesOutputs:
     from ..features.merging import picture_paths
 
     items = {name: record.items[name] for name in done}
@@ -147,7 +148,7 @@ def _outputs(
         files, script = picture_paths(folder, name, features)
         surfaces[name] = {feature: str(path) for feature, path in files.items() if path.exists()}
         scripts[name] = str(script)
-    return dict(
+    return MergeFeaturesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         features=[f.name for f in features],
         table=str(folder / TABLE),

@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, PickFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.features import PickFeaturesOutputs
 from ...io.files import expand_paths, name_micrographs
 from ..features.record import FolderRecord
 
@@ -55,7 +56,7 @@ def run(config: PickFeaturesConfig) -> Result:
         f"all: {folder / ALL}."
     )
     sizes = {record.items[name]["pixel_size"] for name in done}
-    outputs = dict(
+    outputs = PickFeaturesOutputs(
         files={name: str(folder / record.items[name]["file"]) for name in done},
         particles=str(folder / ALL),
         counts=counts,
@@ -102,7 +103,7 @@ def _pick_all(
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from tqdm import tqdm
 
-    from ...io.tomogram_places import write_places
+    from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram
     from ..features.picking import pick
     from ..features.points import columns_of
@@ -120,17 +121,17 @@ def _pick_all(
             continue
         notes += said
         columns = columns_of(name, points, config.seed, Tomogram(path).shape, pixel_size)
-        write_places(target, [columns], [pixel_size])
+        write_coordinates3d(target, [columns], [pixel_size])
         record.put(name, [path], dict(file=target.name, count=len(points), pixel_size=pixel_size))
     return skipped, notes
 
 
 def write_all(folder: Path, record: FolderRecord) -> None:
     """Write the points of all tomograms of a folder as one STAR file."""
-    from ...io.tomogram_places import join_places
+    from ...io.tomogram_coordinates import join_coordinates3d
 
     items = [item for _, item in sorted(record.items.items())]
-    join_places(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
+    join_coordinates3d(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
 
 
 def _warnings(

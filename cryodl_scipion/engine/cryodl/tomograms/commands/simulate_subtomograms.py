@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import Result, SimulateSubtomogramsConfig, counted
+from ...contract.tomograms.simulating_subtomograms import SimulateSubtomogramsOutputs
 from ...io.files import expand_paths, rename_folder
 from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
@@ -54,7 +55,9 @@ def run(config: SimulateSubtomogramsConfig) -> Result:
     print(f"{counted(total, 'subtomogram')} of {counted(len(names), 'structure')}: {config.output}")
     return Result(
         "simulate-subtomograms",
-        dict(subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names),
+        SimulateSubtomogramsOutputs(
+            subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names
+        ),
         device=device_name(device),
         warnings=tuple(notes),
     )

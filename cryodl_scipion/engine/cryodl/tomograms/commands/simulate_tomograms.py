@@ -15,6 +15,7 @@ import numpy as np
 
 from ...contract import Result, SimulateTomogramsConfig, counted
 from ...contract.result import write_json
+from ...contract.tomograms.simulating import SimulateTomogramsOutputs
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
@@ -167,7 +168,7 @@ def _finish(
     particles: typing.Sequence[Particle],
     counts: typing.Mapping[str, typing.Any],
     tilts: typing.Sequence[float],
-) -> dict[str, typing.Any]:
+) -> SimulateTomogramsOutputs:
     """features.json, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
     from ...simulate.tomograms import features_of
 
@@ -187,7 +188,7 @@ def _finish(
     )
     finish_folder(folder, config.output, "done")
     files = lambda kind, end=".mrc": {name: os.path.join(config.output, kind, name + end) for name in counts}
-    return dict(
+    return SimulateTomogramsOutputs(
         tomograms=files("tomograms"),
         labels=files("labels"),
         coordinates=files("coordinates", ".star"),

@@ -6,17 +6,15 @@ Result.outputs are the contract's TrainClassifierOutputs.
 
 from __future__ import annotations
 
-import time
 import typing
-from pathlib import Path
 
 from ...contract import Result, TrainClassifierConfig
-from ...io.warn import warn
+from ...contract.tomograms.classifying import TrainClassifierOutputs
 
 if typing.TYPE_CHECKING:
     import torch
 
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from ..classifiers.examples import Examples
     from ..classifiers.method import ClassifierMethod
 
@@ -25,74 +23,41 @@ DIAMETER = 0.8  # of the box, where none is given
 
 def run(config: TrainClassifierConfig) -> Result:
     """Train and write the model. A killed training by steps continues from <output>.partial."""
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.model import write_model
-    from ...io.unfinished import finish_folder
-    from ...learning.run_training import check_output, finish, working_folder
+    from ...learning.recipe import TrainingRun, refuse_steps, said
     from ..classifiers import classifier_method
-    from ..classifiers.card import card_warnings, first_card, stop_reason, validated, whole_card
+    from ..classifiers.card import card_warnings, first_card, validated, whole_card
     from ..classifiers.pictures import plot_confusion
 
-    check_output(config.output)
-    method = classifier_method(config.network)
-    _check_options(config, method)
+    training, method = TrainingRun(config), classifier_method(config.network)
+    if not method.learns_by_steps:
+        refuse_steps(config, "steps", "learning_rate")
     examples, notes = _examples(config, method)
-    folder = working_folder(config)
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    _say_start(config, method, examples, notes, device_name(device))
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
-    weights, report = _learn(config, method, examples, folder, device)
+    folder, device = training.take_folder(), training.take_device()
+    _say_start(config, method, examples, notes, training.device_name)
+    training.start()
+    weights = _learn(config, method, examples, training)
     card = first_card(config, examples)
     rows = examples.validation
     prediction = method.predictor(card, weights, device).predict(
         examples.subtomograms, rows, examples.contrast, config.batch_size or method.batch_size
     )
     temperature, figures = validated(prediction, examples.labels[rows])
-    card = whole_card(
-        card, config, examples, temperature, figures, report, time.monotonic() - start, device_name(device)
-    )
-    plot_confusion(
-        figures["confusion"],
-        card["classes"],
-        card["classes"],
-        folder / "confusion.png",
-        f"{card['name']}: validation, accuracy {figures['accuracy']:.3f}",
-    )
-    write_model(folder, card, method.completed(weights, examples, config, device))
-    if report is None:
-        finish_folder(folder, config.output)
-    else:
-        finish(folder, config.output)
+    card = whole_card(card, examples, temperature, figures, training)
+    title = f"{card['name']}: validation, accuracy {figures['accuracy']:.3f}"
+    plot_confusion(figures["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
+    training.finish(card, method.completed(weights, examples, config, device))
     print(
         f"Model: {config.output} (accuracy {figures['accuracy']:.3f} ± {figures['standard_error']:.3f} on "
         f"{figures['number']} validation subtomograms)"
     )
-    warnings = [*notes, *card_warnings(card)]
-    for sentence in warnings[len(notes) :]:
-        warn(sentence)
-    shown = {k: v for k, v in figures.items() if k != "unknown_confidence"}
-    outputs = dict(
+    outputs = TrainClassifierOutputs(
         model=str(config.output),
         classes=card["classes"],
-        validation=shown,
-        stop_reason=stop_reason(report),
+        validation={k: v for k, v in figures.items() if k != "unknown_confidence"},
+        stop_reason=training.stop_reason,
         contrast=examples.contrast,
     )
-    return Result("train-classifier", outputs, device=device_name(device), warnings=tuple(warnings))
-
-
-def _check_options(config: TrainClassifierConfig, method: ClassifierMethod) -> None:
-    """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
-    given = [f"--{name.replace('_', '-')}" for name in ("steps", "learning_rate") if getattr(config, name) is not None]
-    if given and not method.learns_by_steps:
-        raise ValueError(
-            f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network "
-            f"{config.network}, which learns nothing by steps. Leave it out, or choose another --network."
-        )
+    return training.result(outputs, [*notes, *said(card_warnings(card))])
 
 
 def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[Examples, list[str]]:
@@ -127,8 +92,9 @@ def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[
 def _say_start(
     config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, notes: list[str], device: str
 ) -> None:
-    for sentence in notes:
-        warn(sentence)
+    from ...learning.recipe import said, say_weakness
+
+    said(notes)
     one, counts = examples.subtomograms, [int((examples.labels == k).sum()) for k in range(len(examples.names))]
     print(f"Classes: {', '.join(f'{name} ({count})' for name, count in zip(examples.names, counts))}.")
     if examples.box != one.box or abs(examples.pixel_size / one.pixel_size - 1) > 1e-3:
@@ -137,19 +103,17 @@ def _say_start(
             f"subtomograms of {one.box} px x {one.pixel_size:.4g} Å are resampled, and cut or surrounded by zeros."
         )
     print(f"Training the {config.network} classifier on {device} with {len(examples.training)} subtomograms.")
-    if method.weak:
-        print(f"Known weakness of {config.network}: {method.weak}")
+    say_weakness(config.network, method)
 
 
 def _learn(
-    config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, folder: Path, device: torch.device
-) -> tuple[dict[str, torch.Tensor], FitReport | None]:
-    """Weights, {name: tensor}, and the FitReport of a training by steps, or None."""
-    if not method.learns_by_steps:
-        return method.learn(examples, config, device), None
-    from ...learning.run_training import fit_task
+    config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, training: TrainingRun
+) -> dict[str, torch.Tensor]:
+    """Weights, {name: tensor}, learnt by steps or from all examples at once."""
     from ..classifiers.train import ClassifierTask
 
+    if not method.learns_by_steps:
+        return method.learn(examples, config, training.device)
     task = ClassifierTask(method, examples, config.batch_size)
-    report = fit_task(task, config, folder, device)
-    return task.weights(), report
+    training.fit(task)
+    return task.weights()

@@ -6,11 +6,12 @@ Result.outputs are the contract's TrainGeneralSegmenterOutputs.
 
 from __future__ import annotations
 
-import time
+import shutil
 import typing
 from pathlib import Path
 
 from ...contract import Result
+from ...contract.tomograms.pretraining import TrainGeneralSegmenterOutputs
 
 if typing.TYPE_CHECKING:
     from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -22,42 +23,35 @@ FIRST_VALIDATION = 9000  # number of the first validation cell
 
 def run(config: TrainGeneralSegmenterConfig) -> Result:
     """Train and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
-    import shutil
-
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.recipe import TrainingRun
     from ...simulate.varied_cells import FEATURES
     from ..pretraining.card import write_models
 
-    check_output(config.output)
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    folder = working_folder(config)
-    torch.manual_seed(config.seed)
-    start = time.monotonic()
+    training = TrainingRun(config)
+    training.take_device()
+    folder = training.take_folder()
+    training.start()
     task = _task(config, Path(config.cache) if config.cache else folder / CELLS)
     print(
-        f"Training the {config.network} segmenters of {', '.join(FEATURES)} on {device_name(device)}: {config.cells} "
+        f"Training the {config.network} segmenters of {', '.join(FEATURES)} on {training.device_name}: {config.cells} "
         f"simulated cells at {config.working_pixel_size:g} Å/px, {config.validation_cells} for validation."
     )
-    report = fit_task(task, config, folder, device)
-    figures = write_models(folder, config, task, report, device_name(device), time.monotonic() - start)
+    training.fit(task)
+    figures = write_models(folder, config, task, training)
     shutil.rmtree(folder / CELLS, ignore_errors=True)
-    finish(folder, config.output)
+    training.rename()
     for feature, found in figures.items():
         print(
             f"Model: {config.output}/{feature} (Dice {found['dice']:.3f} on the validation cells; finds it in "
             f"{100 * found['noise_fraction']:.2g} % of noise)"
         )
-    outputs = dict(
+    outputs = TrainGeneralSegmenterOutputs(
         models={feature: str(Path(config.output) / feature) for feature in FEATURES},
         validation=figures,
-        stop_reason=report.stop_reason,
+        stop_reason=training.stop_reason,
         pixel_size=config.working_pixel_size,
     )
-    return Result("train-general-segmenter", outputs, device=device_name(device))
+    return training.result(outputs)
 
 
 def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:

@@ -6,11 +6,11 @@ Result.outputs are the contract's TrainSegmenterOutputs.
 
 from __future__ import annotations
 
-import time
 import typing
 from pathlib import Path
 
 from ...contract import Result, TrainSegmenterConfig, counted
+from ...contract.tomograms.segmenting import TrainSegmenterOutputs
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
@@ -25,35 +25,26 @@ FURTHER = 0.1  # of a network's own learning rate, where it begins with the weig
 
 def run(config: TrainSegmenterConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ...learning.recipe import TrainingRun
     from ..segmenters import segmenter_method
-    from ..segmenters.sources import gather
-
-    check_output(config.output)
-    config = _as_the_start(config)
-    method = segmenter_method(config.network)
-    gathered = gather(config, method)
-    folder = working_folder(config)
-    import torch
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.model import write_model
     from ..segmenters.begun import Begun
     from ..segmenters.card import card_warnings, model_card
+    from ..segmenters.sources import gather
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    start = time.monotonic()
-    torch.manual_seed(config.seed)
+    config = _as_the_start(config)
+    training, method = TrainingRun(config), segmenter_method(config.network)
+    gathered = gather(config, method)
+    folder = training.take_folder()
+    training.take_device()
+    training.start()
     task, split = _task(config, method, gathered)
-    _say_start(config, method, gathered, split, device_name(device))
+    _say_start(config, method, gathered, split, training.device_name)
     begun = Begun.of(config.start_from, task) if config.start_from else None
-    report = fit_task(task, config, folder, device)
+    report = training.fit(task)
     kept = begun.keep_the_better(task, report) if begun else None
-    card = model_card(config, gathered, split, task, report, device_name(device), time.monotonic() - start, begun)
+    card = model_card(config, gathered, split, task, training, begun)
     _draw(folder, task, card)
-    write_model(folder, card, task.networks["segmenter"].state_dict())
-    finish(folder, config.output)
+    training.finish(card, task.networks["segmenter"].state_dict())
     figures = card["validation"]
     told = (
         "no voxel of the validation tiles has the feature"
@@ -61,20 +52,15 @@ def run(config: TrainSegmenterConfig) -> Result:
         else f"Dice {figures['dice']:.3f}, area under the curve {figures['auc']:.3f} on the validation tiles"
     )
     print(f"Model: {config.output} ({told})")
-    outputs = dict(
+    outputs = TrainSegmenterOutputs(
         model=str(config.output),
         feature=gathered.feature,
         annotator=gathered.annotator,
         validation=figures,
-        stop_reason=report.stop_reason,
+        stop_reason=training.stop_reason,
         pixel_size=gathered.pixel_size,
     )
-    return Result(
-        "train-segmenter",
-        outputs,
-        device=device_name(device),
-        warnings=tuple([*gathered.warnings, *card_warnings(card), *([kept] if kept else [])]),
-    )
+    return training.result(outputs, [*gathered.warnings, *card_warnings(card), *([kept] if kept else [])])
 
 
 def _task(
@@ -113,24 +99,18 @@ def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
-    from ...io.model import find_model, read_model
+    from ...learning.recipe import start_weights
     from ..segmenters.grid import SAME
     from ..segmenters.method import load_network
 
-    start = str(config.start_from)
-    card, weights = read_model(find_model(start, "segmenter"), "segmenter")
-    if card["network"] != config.network:
-        raise ValueError(
-            f"Start from model (--start-from) {config.start_from} has the network {card['network']}, but "
-            f"this training has {config.network}. Choose --network {card['network']}."
-        )
+    card, weights = start_weights(config, "segmenter", network=config.network)
     if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:
         raise ValueError(
             f"Start from model (--start-from) {config.start_from} works at {card['pixel_size']:g} Å/px, "
             f"but this training at {gathered.pixel_size:g} Å/px. Give --working-pixel-size "
             f"{card['pixel_size']:g}."
         )
-    return load_network(method, weights, start)
+    return load_network(method, weights, str(config.start_from))
 
 
 def _say_start(
@@ -140,6 +120,8 @@ def _say_start(
     split: tuple[list[Example], list[Example], str],
     device: str,
 ) -> None:
+    from ...learning.recipe import say_weakness
+
     for sentence in gathered.notes:
         print(sentence)
     for sentence in gathered.warnings:
@@ -153,8 +135,7 @@ def _say_start(
         f"{gathered.pixel_size:.4g} Å/px; for validation {count(validation, True)} and {count(validation, False)} "
         f"({parted})."
     )
-    if method.weak:
-        print(f"Known weakness of {config.network}: {method.weak}")
+    say_weakness(config.network, method)
 
 
 def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:

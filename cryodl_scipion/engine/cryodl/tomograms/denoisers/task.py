@@ -8,8 +8,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.devices import fast_dtype, in_memory_format
-from ...learning.training import Task
+from ...core.devices import fast_dtype
+from ...learning.task import NetworkTask
 from .examples import BrickExample, Region, Tilts, answered, draw, inputs_of, weighted
 from .spectra import HalfScale
 
@@ -17,7 +17,7 @@ VALIDATION_BATCHES = 8
 FILLED_FROM = 0.3  # part of the steps from which the wedge of an input is filled by the network itself
 
 
-class TomogramTask(Task):
+class TomogramTask(NetworkTask):
     """method: unet.DenoisingUNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else
     None."""
 
@@ -34,26 +34,17 @@ class TomogramTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
-        self.networks = torch.nn.ModuleDict({"denoiser": in_memory_format(network, torch.channels_last_3d)})
-        self.optimizers = {"denoiser": method.optimizer(network)}
+        self.learn("denoiser", network, method.optimizer, torch.channels_last_3d)
         self.sides = [side_of(part, method) for part in (training, validation)]
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         fill = self._fill if self.tilts and self.progress >= FILLED_FROM else None
         return _stacked(self._draw(self.training, self.sides[0], rng, fill))
 
-    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        seen, hidden, weight = (x.to(accelerator.device) for x in batch[:3])
-        network, optimizer = self.networks["denoiser"], self.optimizers["denoiser"]
-        network.train()
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            correction = network(seen)
-        loss = weighted(seen[:, 1:] + correction.float() - hidden, weight).square().mean()
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Mean squared difference from the other half, where it was measured. output: correction of what is seen."""
+        seen, hidden, weight = batch[:3]
+        return weighted(seen[:, 1:] + output - hidden, weight).square().mean()
 
     def validate(self) -> dict[str, float]:
         rng, drawn = np.random.default_rng(12345), []
@@ -67,7 +58,7 @@ class TomogramTask(Task):
         answer, wiener, hidden, *apart = (torch.cat(x) for x in zip(*drawn))
         figure = correlation(answer, hidden)
         figures = dict(
-            figure=figure,
+            metric=figure,
             loss=float((answer - hidden).square().mean()),
             correlation=figure,
             wiener_correlation=correlation(wiener, hidden),

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ... import __version__
 from ...contract import AllSkipped, Skipped, in_words
-from ...core.devices import choose_device, device_name, set_threads
 from ...io.files import spread_first
 from ...io.memory import require_memory
-from ...io.model import write_model
+from ...learning.recipe import TrainingRun
 from ...learning.registry import method_of
-from ...learning.run_training import accelerator_for, finish, working_folder
-from ...learning.training import Schedule, fit
+from ...learning.schedule import Schedule
 from .examples import Region, Tilts
 from .halves import SMALLEST, HalfSource, measured_halves
 from .spectra import HalfScale
@@ -46,22 +42,18 @@ def train_model(config: typing.Any, sources: list[HalfSource], output: str | Pat
 
     config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from.
     """
-    folder = working_folder(dataclasses.replace(config, output=str(output)))
-    start, device, method = (
-        time.monotonic(),
-        choose_device(config.device),
-        method_of("tomogram_denoiser", config.network),
-    )
-    set_threads(config.threads)
+    training = TrainingRun(dataclasses.replace(config, output=str(output)))
+    training.take_folder()
+    device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
     require_memory(16 * MOST_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
-    used, training, validation = load_regions(sources, config)
-    torch.manual_seed(config.seed)
-    task = TomogramTask(method, method.build(), training, validation, device, tilts_of(config))
+    used, learnt, validation = load_regions(sources, config)
+    training.start()
+    task = TomogramTask(method, method.build(), learnt, validation, device, tilts_of(config))
     steps = config.steps or method.usual_steps(config.fill_wedge)
     names = [source.name for source in used]
     print(
         f"Training the denoiser ({'with' if config.fill_wedge else 'without'} the missing wedge) on "
-        f"{device_name(device)}: {', '.join(names)}; {steps} steps."
+        f"{training.device_name}: {', '.join(names)}; {steps} steps."
     )
     schedule = Schedule(
         steps,
@@ -73,16 +65,7 @@ def train_model(config: typing.Any, sources: list[HalfSource], output: str | Pat
         tolerance=0.002,
         decay=method.decay,
     )
-    report = fit(task, schedule, folder, accelerator_for(device))
-    facts = dict(
-        tomograms=names,
-        files=[list(source.paths) for source in used],
-        steps=report.steps,
-        stop_reason=report.stop_reason,
-        device=device_name(device),
-        seconds=round(time.monotonic() - start, 1),
-        seed=config.seed,
-    )
+    training.fit(task, schedule)
     card = dict(
         kind="tomogram_denoiser",
         name=Path(config.output).name,
@@ -90,13 +73,11 @@ def train_model(config: typing.Any, sources: list[HalfSource], output: str | Pat
         pixel_size=float(np.median([source.pixel_size for source in used])),
         fills_wedge=config.fill_wedge,
         tilts=[config.tilt_min, config.tilt_max] if config.fill_wedge else [],
-        gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in training], axis=0)],
-        training=facts,
-        validation={name: round(value, 5) for name, value in report.best.items() if name != "figure"},
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in learnt], axis=0)],
+        training=dict(tomograms=names, files=[list(source.paths) for source in used], **training.record()),
+        validation=training.figures(),
     )
-    write_model(folder, card, task.networks["denoiser"].state_dict())
-    finish(folder, str(output))
+    training.finish(card, task.networks["denoiser"].state_dict())
 
 
 def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[HalfSource], list[Region], list[Region]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...contract import counted
 from ...io.particles import ANGLES
-from ...io.tomogram_places import place_columns
+from ...io.tomogram_coordinates import coordinate_columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def columns_of(
 ) -> dict[str, list[typing.Any]]:
     """{column: values} of all species of a tomogram: RELION 5's columns, score, species and its number from 1."""
     zyx = np.concatenate([one.zyx.reshape(-1, 3) for one in found])
-    columns: dict[str, typing.Any] = dict(place_columns(name, zyx, shape, pixel_size))
+    columns: dict[str, typing.Any] = dict(coordinate_columns(name, zyx, shape, pixel_size))
     if all(one.angles is not None for one in found):
         angles = np.concatenate([one.angles for one in found if one.angles is not None]).reshape(-1, 3)
         columns.update(dict(zip(ANGLES, angles.T)))

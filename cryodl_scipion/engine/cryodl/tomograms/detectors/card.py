@@ -6,27 +6,21 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ... import __version__
 from .calibrate import calibrate
 from .labels import GatheredLabels
 from .train import DetectorTask
+
+if typing.TYPE_CHECKING:
+    from ...learning.recipe import TrainingRun
 
 POOR = 0.3  # F-beta on held-out particles
 FEW = 10  # held-out particles below which a threshold is uncertain
 
 
 def model_card(
-    config: typing.Any,
-    gathered: GatheredLabels,
-    task: DetectorTask,
-    parted: str,
-    report: typing.Any,
-    device: str,
-    seconds: float,
+    config: typing.Any, gathered: GatheredLabels, task: DetectorTask, parted: str, run: TrainingRun
 ) -> dict[str, typing.Any]:
-    """The model card: all that detecting and a reader need to know. device: in words."""
-    import torch
-
+    """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]
     found = calibrate(task.networks["detector"], task.method, task.validation, sizes, config.beta)
     count = lambda part: [sum(len(one.points[n]) for one in part) for n in range(len(gathered.species))]
@@ -46,15 +40,7 @@ def model_card(
         training_tomograms=sorted({one.name for one in task.training}),
         validation_tomograms=sorted({one.name for one in task.validation}),
         parted=parted,
-        training=dict(
-            steps=report.steps,
-            best_step=report.best_step,
-            stop_reason=report.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=config.seed,
-        ),
-        versions=dict(cryodl=__version__, torch=torch.__version__),
+        training=run.record(),
     )
 
 

@@ -13,7 +13,7 @@ from ...contract import counted
 from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
-from ...io.tomogram_places import read_places
+from ...io.tomogram_coordinates import read_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
 from ..segmenters.working import WorkingTomogram, check_volume
 
@@ -91,7 +91,7 @@ def _places(
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     for path in expand_files(config.coordinates):
-        places = read_places(path)
+        places = read_coordinates3d(path)
         owners = np.array([_owner(name, tomograms) for name in places.tomograms], object)
         for name in set(owners):
             rows = np.flatnonzero(owners == name)

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
-from ...core.devices import fast_dtype, in_memory_format
-from ...learning.training import Task
+from ...core.devices import fast_dtype
+from ...learning.task import NetworkTask
 from .labels import GatheredLabels, Labelled
 from .unet3d import STRIDE, HeatMapUNet
 
@@ -48,11 +48,11 @@ def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> t
     return result
 
 
-class DetectorTask(Task):
+class DetectorTask(NetworkTask):
     """A detector's network on Labelled tomograms.
 
-    method: HeatMapUNet. network: of it. gathered: Gathered. training, validation: lists of Labelled. batch_size: crops
-    per step, or None.
+    method: HeatMapUNet. network: of it. gathered: GatheredLabels. training, validation: lists of Labelled. batch_size:
+    crops per step, or None.
     """
 
     example_name = "crops"
@@ -75,9 +75,7 @@ class DetectorTask(Task):
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
-        network = in_memory_format(network, torch.channels_last_3d)
-        self.networks = torch.nn.ModuleDict({"detector": network})
-        self.optimizers = {"detector": method.optimizer(network)}
+        self.learn("detector", network, method.optimizer, torch.channels_last_3d)
         self.crops = self._validation_crops()
         self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
 
@@ -114,19 +112,9 @@ class DetectorTask(Task):
         maps = [heat_map(points, width, [crop // STRIDE] * 3) for points, width in zip(cells, self.widths)]
         return part, torch.stack(maps)
 
-    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        voxels, maps = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["detector"], self.optimizers["detector"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(voxels.contiguous(memory_format=torch.channels_last_3d))
-        loss = self._loss(output.float(), maps)
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
-
-    def _loss(self, output: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Cross entropy with the heat maps, in which the spots weigh more than the ground."""
+        maps = batch[1]
         weight = 1 + self.weights.to(maps.device) * maps
         return (F.binary_cross_entropy_with_logits(output, maps, reduction="none") * weight).mean()
 
@@ -151,7 +139,7 @@ class DetectorTask(Task):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 outputs.append(network(voxels[None].to(device)).float().cpu()[0])
         answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
-        loss = float(self._loss(answers, maps))
+        loss = float(self.loss(answers, answers, maps))
         scores = answers.sigmoid().transpose(0, 1).flatten(1)
         truth = maps.transpose(0, 1).flatten(1)
         seen = truth.amax(dim=1) > 0.5
@@ -159,7 +147,7 @@ class DetectorTask(Task):
             scores - scores.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
         )[seen]
         correlation = float(alike.mean()) if len(alike) else 0.0
-        return {"figure": correlation, "loss": loss, "correlation": correlation}
+        return {"metric": correlation, "loss": loss, "correlation": correlation}
 
 
 def augmented(voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from ...contract import UNANNOTATED
-from .found_pieces import PieceCounts, count_pieces
+from .found_components import ComponentCounts, count_components
 from .outlines import FARTHEST, Distances
 from .overlap import Overlap, ScoreCurve
 from .pairs import blocks, known
@@ -23,20 +23,20 @@ MOST_LABELS = 32
 
 @dataclasses.dataclass
 class FeatureMeasures:
-    """What was counted of one feature; sums of several tomograms are those of their voxels and pieces together."""
+    """What was counted of one feature; sums of several tomograms are those of their voxels and components together."""
 
     overlap: Overlap = dataclasses.field(default_factory=Overlap)
     distances: Distances = dataclasses.field(default_factory=Distances)
-    pieces: PieceCounts = dataclasses.field(default_factory=PieceCounts)
+    components: ComponentCounts = dataclasses.field(default_factory=ComponentCounts)
 
     def __add__(self, other: FeatureMeasures) -> FeatureMeasures:
         return FeatureMeasures(
-            self.overlap + other.overlap, self.distances + other.distances, self.pieces + other.pieces
+            self.overlap + other.overlap, self.distances + other.distances, self.components + other.components
         )
 
     def figures(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
-        return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.pieces.figures())
+        return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.components.figures())
 
 
 def measure(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
@@ -52,9 +52,9 @@ def measure(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, i
                 "are no label volumes. For score volumes, give the value of the feature in the labels "
                 "(--label)."
             )
-    pieces, slices = count_pieces(pair, sorted(found))
-    for label, counts in pieces.items():
-        found[label].pieces = counts
+    components, slices = count_components(pair, sorted(found))
+    for label, counts in components.items():
+        found[label].components = counts
     return dict(sorted(found.items())), slices, curve
 
 

@@ -109,7 +109,7 @@ def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
             width,
             label=key.replace("_", " "),
         )
-    left.set(ylim=(0, 1.02), title="Voxels and pieces")
+    left.set(ylim=(0, 1.02), title="Voxels and components")
     figure.legend(
         *left.get_legend_handles_labels(), loc="outside lower left", fontsize=8, ncols=len(BARS), frameon=False
     )

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From score volumes to label volumes (merge, pieces, areas, surfaces), and from these to coordinates (points)."""
+"""From score volumes to label volumes (merge, components, areas, surfaces), and from these to coordinates (points)."""

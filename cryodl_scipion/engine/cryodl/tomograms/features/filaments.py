@@ -12,7 +12,7 @@ from .segmentation import isolated
 from .skeletons import centre_lines
 
 if typing.TYPE_CHECKING:
-    from .pieces import Pieces
+    from .components import Components
     from .segmentation import Segmentation
 
 LUMEN_NM2 = 500.0  # cross sections of holes up to this are the inside of a tube: a microtubule's is 180 nm², or 2 to 3
@@ -20,26 +20,28 @@ LUMEN_NM2 = 500.0  # cross sections of holes up to this are the inside of a tube
 WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean square)
 
 
-def along_filaments(segmentation: Segmentation, pieces: Pieces, numbers: np.ndarray, spacing: float) -> Points:
-    """Points along the middle lines of some pieces.
+def along_filaments(segmentation: Segmentation, components: Components, numbers: np.ndarray, spacing: float) -> Points:
+    """Points along the middle lines of some components.
 
-    segmentation: Segmentation. pieces: Pieces. numbers: of the pieces wanted, from 0. spacing: voxels. Directions run
-    one way along each filament; which way, nobody knows.
+    segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. spacing: voxels.
+    Directions run one way along each filament; which way, nobody knows.
     """
     found, line = [], 0
     for number in numbers:
-        box = pieces.boxes[number]
+        box = components.boxes[number]
         mask, step = segmentation.crop(box)
-        mask = isolated(mask, (pieces.firsts[number] - box[:, 0]) // step)
+        mask = isolated(mask, (components.firsts[number] - box[:, 0]) // step)
         lumen = LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2
         for places, radii in centre_lines(mask, lumen):
             places = places * step + (step - 1) / 2 + box[:, 0]
             zyx, directions = sampled(places, spacing, step * float(np.median(radii)))
             line += 1
             many = np.ones(len(zyx), int)
-            volume = pieces.voxels[number] * (segmentation.pixel_size / 10) ** 3
+            volume = components.voxels[number] * (segmentation.pixel_size / 10) ** 3
             found.append(
-                Points(zyx, many * (number + 1), many * volume, many * pieces.scores[number], directions, many * line)
+                Points(
+                    zyx, many * (number + 1), many * volume, many * components.scores[number], directions, many * line
+                )
             )
     return together(found, directions=True, lines=True)
 

@@ -9,17 +9,17 @@ import typing
 
 import numpy as np
 
-from . import pieces as pieces_module
+from . import components as components_module
 from .blocks import slabs
 from .membrane_meshes import Mesh, middle_surface
 from .membrane_shapes import bending, local_thickness, nearest_others
 from .membranes import on_membranes
-from .picking import MEMORY, numbered_slabs, pieces_of, voxels_of
+from .picking import MEMORY, components_of, numbered_slabs, voxels_of
 from .segmentation import Segmentation, isolated
 
 if typing.TYPE_CHECKING:
     from ...contract.tomograms.membranes import MeasureMembranesConfig
-    from .pieces import Pieces
+    from .components import Components
 
 NM = 0.1  # of one Å
 COLUMNS = (
@@ -54,7 +54,7 @@ class Membranes:
         Å: of the mask along the normal (NaN where it cannot be told), to the nearest other membrane (infinite: none).
     other : array (n,) int
         Number of that membrane, or 0.
-    pieces : Pieces
+    pieces : Components
         All connected components, also those that are too small.
     kept : array (k,) int
         Components that are membranes 1, 2, ...
@@ -70,7 +70,7 @@ class Membranes:
     thickness: np.ndarray
     distance: np.ndarray
     other: np.ndarray
-    pieces: Pieces
+    pieces: Components
     kept: np.ndarray
     meshes: dict[int, Mesh]
     segmentation: Segmentation
@@ -104,7 +104,7 @@ class Membranes:
         number_of = np.zeros(len(self.pieces) + 1, np.int16)
         number_of[self.kept + 1] = np.arange(1, len(self.kept) + 1)
         shape = self.segmentation.shape
-        for start, stop in slabs(shape, pieces_module.BYTES, MEMORY):
+        for start, stop in slabs(shape, components_module.BYTES, MEMORY):
             slab = np.zeros((stop - start, *shape[1:]), np.int16)
             for offset, numbers in numbered_slabs(self.segmentation, self.pieces, [(start, stop)]):
                 place = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
@@ -115,8 +115,8 @@ class Membranes:
 def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Membranes:
     """The Membranes of a volume. Raises ValueError or FileNotFoundError if it cannot be used."""
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
-    ranges = slabs(segmentation.shape, pieces_module.BYTES, MEMORY)
-    pieces, thickness = pieces_of(segmentation, ranges, measure=True)
+    ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
+    pieces, thickness = components_of(segmentation, ranges, measure=True)
     kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.smallest)
     voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
     wanted = np.isin(piece_of, kept)
@@ -146,7 +146,12 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
 
 
 def _one(
-    segmentation: Segmentation, pieces: Pieces, piece: int, places: np.ndarray, normals: np.ndarray, thickness: float
+    segmentation: Segmentation,
+    pieces: Components,
+    piece: int,
+    places: np.ndarray,
+    normals: np.ndarray,
+    thickness: float,
 ) -> tuple[Mesh, np.ndarray]:
     """Mesh of one membrane, and its thickness (voxels) at the points."""
     from scipy.ndimage import map_coordinates

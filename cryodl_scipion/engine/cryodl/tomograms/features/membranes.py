@@ -10,7 +10,7 @@ import numpy as np
 from .points import Points, together
 
 if typing.TYPE_CHECKING:
-    from .pieces import Pieces
+    from .components import Components
     from .segmentation import Segmentation
 
 NEAR = 512  # voxels that the surface around a point is fitted to; of denser masks only a part of the voxels is taken
@@ -22,25 +22,25 @@ LINKS = 8  # neighbours that normals are compared with
 
 
 def on_membranes(
-    voxels: np.ndarray, piece_of: np.ndarray, thickness: float, spacing: float, seed: int
+    voxels: np.ndarray, component_of: np.ndarray, thickness: float, spacing: float, seed: int
 ) -> tuple[np.ndarray, ...]:
-    """(zyx, normals, index of the piece) of points on the middle surfaces of pieces, no two of one piece nearer than
-    the spacing (by some per cent), and few places farther from all of them than it.
+    """(zyx, normals, index of the component) of points on the middle surfaces of components, no two of one component
+    nearer than the spacing (by some per cent), and few places farther from all of them than it.
 
-    voxels: (n, 3) zyx of masks, or of an even part of their voxels. piece_of: (n,) whole numbers. thickness: of the
+    voxels: (n, 3) zyx of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness: of the
     membranes, voxels. spacing: voxels.
     """
     rng, found = np.random.default_rng(seed), []
-    order = np.argsort(piece_of, kind="stable")
-    starts = np.flatnonzero(np.diff(piece_of[order], prepend=-1))
+    order = np.argsort(component_of, kind="stable")
+    starts = np.flatnonzero(np.diff(component_of[order], prepend=-1))
     for members in np.split(order, starts[1:]) if len(order) else []:
-        places, normals = _piece(voxels[members].astype(np.float64), thickness, spacing, rng)
-        found.append((places, normals, np.full(len(places), piece_of[members[0]])))
+        places, normals = _component(voxels[members].astype(np.float64), thickness, spacing, rng)
+        found.append((places, normals, np.full(len(places), component_of[members[0]])))
     empty = (np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))
     return tuple(np.concatenate(column) for column in zip(empty, *found))
 
 
-def _piece(
+def _component(
     voxels: np.ndarray, thickness: float, spacing: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     from scipy.spatial import cKDTree
@@ -59,11 +59,11 @@ def _piece(
 
 
 def fitted(tree: typing.Any, places: np.ndarray, radius: float, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
+    """Coordinates3D (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
 
     A paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
-    fall with the distance, so that curvature biases neither place nor normal. Places with too few voxels stay as they
-    are, with the normal of the principal axes. tree: cKDTree of the voxels.
+    fall with the distance, so that curvature biases neither place nor normal. Coordinates3D with too few voxels stay as
+    they are, with the normal of the principal axes. tree: cKDTree of the voxels.
     """
     moved, normals = places.copy(), np.zeros_like(places)
     for start in range(0, len(places), 1024):
@@ -110,8 +110,8 @@ def _apart(places: np.ndarray, spacing: float, rng: np.random.Generator) -> np.n
 
 
 def oriented(places: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """The normals of one piece turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the outer
-    one of a closed or bent membrane."""
+    """The normals of one component turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the
+    outer one of a closed or bent membrane."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
     from scipy.spatial import cKDTree
@@ -141,16 +141,16 @@ def oriented(places: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 def membrane_points(
     segmentation: Segmentation,
-    pieces: Pieces,
+    components: Components,
     numbers: np.ndarray,
     voxels: np.ndarray,
-    piece_of: np.ndarray,
+    component_of: np.ndarray,
     thickness: float,
     spacing: float,
     seed: int,
 ) -> Points:
-    """Points on the membranes of some pieces. voxels, piece_of: as of on_membranes, piece_of from 0."""
-    wanted = np.isin(piece_of, numbers)
-    zyx, normals, piece = on_membranes(voxels[wanted], piece_of[wanted], thickness, spacing, seed)
-    volumes = pieces.voxels[piece] * (segmentation.pixel_size / 10) ** 3
-    return together([Points(zyx, piece + 1, volumes, pieces.scores[piece], normals)], directions=True)
+    """Points on the membranes of some components. voxels, component_of: as of on_membranes, component_of from 0."""
+    wanted = np.isin(component_of, numbers)
+    zyx, normals, component = on_membranes(voxels[wanted], component_of[wanted], thickness, spacing, seed)
+    volumes = components.voxels[component] * (segmentation.pixel_size / 10) ** 3
+    return together([Points(zyx, component + 1, volumes, components.scores[component], normals)], directions=True)

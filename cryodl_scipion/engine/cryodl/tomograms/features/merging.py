@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One tomogram: its scores merged, small pieces taken away, what is left measured, and surfaces of it."""
+"""One tomogram: its scores merged, small components taken away, what is left measured, and surfaces of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
 from ...io.tomograms import Tomogram, VolumeWriter
-from . import pieces
+from . import components
 from .areas import AreaCounter
 from .blocks import slabs
 from .chimerax import origin_of, write_script
@@ -38,6 +38,7 @@ def merge_tomogram(
     agree(sources)
     shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
     target, scratch = Path(folder) / f"{scored.name}.mrc", Path(folder) / f".{scored.name}.merging"
+    like = sources[0].path
     try:
         with whole_file(scratch) as temporary, open(temporary, "wb") as file:
             for _, labels in merged_slabs(
@@ -48,7 +49,7 @@ def merge_tomogram(
                 config.memory,
             ):
                 file.write(np.ascontiguousarray(labels, np.int8).data)  # tofile does not say that the disk is full
-        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config)
+        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config, like)
     finally:
         scratch.unlink(missing_ok=True)
     size = pixel_size / 10
@@ -83,22 +84,23 @@ def _write_labels(
     pixel_size: float,
     labels: typing.Sequence[int],
     config: MergeFeaturesConfig,
+    like: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write the final volume of the merged labels in the scratch file. Returns voxels, pieces and areas of each
-    label."""
+    """Write the final volume of the merged labels in the scratch file. like: a volume with its origin. Returns voxels,
+    components and areas of each label."""
     area_px = shape[1] * shape[2]
 
     def read(start: int, stop: int) -> np.ndarray:
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
-    ranges, finder = slabs(shape, pieces.BYTES, config.memory), pieces.PieceFinder(labels)
+    ranges, finder = slabs(shape, components.BYTES, config.memory), components.ComponentFinder(labels)
     for start, stop in ranges:
         finder.add(start, read(start, stop))
-    found = finder.pieces()
+    found = finder.components()
     kept = found.voxels * pixel_size**3 * NM3 >= config.smallest
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
-    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features") as volume:
+    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
         for start, stop in ranges:
             slab = read(start, stop)
             if not kept.all():

@@ -11,52 +11,53 @@ from .points import Points, together
 from .segmentation import isolated
 
 if typing.TYPE_CHECKING:
-    from .pieces import Pieces
+    from .components import Components
     from .segmentation import Segmentation
 
-LARGEST_BOX = 2**24  # voxels; pieces in larger boxes are parted block by block
+LARGEST_BOX = 2**24  # voxels; components in larger boxes are parted block by block
 HALO = 1.5  # particle diameters around a block
 FARTHEST = 96  # voxels of it, at most
 NO_NECK = 0.9  # of the depth of the shallower of two summits that is left between those of one particle
 NEAR = 1.5  # particle diameters, within which summits may be of one particle
-FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat pieces have none
+FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat components have none
 
 
 def parted(
     segmentation: Segmentation,
-    pieces: Pieces,
+    components: Components,
     numbers: np.ndarray,
     diameter: float,
     locate: typing.Callable[[np.ndarray], np.ndarray],
 ) -> Points:
-    """Points of the particles of some pieces: centres of mass of the parts, which are not nearer than half a diameter.
+    """Points of the particles of some components: centres of mass of the parts, which are not nearer than half a
+    diameter.
 
-    segmentation: Segmentation. pieces: Pieces. numbers: of the pieces wanted, from 0. diameter: voxels. locate:
-    function of (n, 3) voxels that gives the numbers of their pieces, from 1.
+    segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. diameter: voxels.
+    locate: function of (n, 3) voxels that gives the numbers of their components, from 1.
     """
-    sizes = np.prod(np.diff(pieces.boxes[numbers], axis=2)[:, :, 0], axis=1)
+    sizes = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1)
     found = []
     for number in numbers[sizes <= LARGEST_BOX]:
-        box = pieces.boxes[number]
-        mask = isolated(segmentation.crop(box)[0], pieces.firsts[number] - box[:, 0])
+        box = components.boxes[number]
+        mask = isolated(segmentation.crop(box)[0], components.firsts[number] - box[:, 0])
         centres, voxels, _ = part(mask, diameter)
         found.append(
-            _points(segmentation, centres + box[:, 0], voxels, np.full(len(centres), number + 1), pieces.scores)
+            _points(segmentation, centres + box[:, 0], voxels, np.full(len(centres), number + 1), components.scores)
         )
     large = numbers[sizes > LARGEST_BOX]
     if len(large):
-        centres, voxels, seeds = _by_blocks(segmentation, pieces.boxes[large], diameter)
-        piece = locate(seeds)
-        keep = np.isin(piece, large + 1)
-        found.append(_points(segmentation, centres[keep], voxels[keep], piece[keep], pieces.scores))
+        centres, voxels, seeds = _by_blocks(segmentation, components.boxes[large], diameter)
+        component = locate(seeds)
+        keep = np.isin(component, large + 1)
+        found.append(_points(segmentation, centres[keep], voxels[keep], component[keep], components.scores))
     return together(found)
 
 
 def _points(
-    segmentation: Segmentation, centres: np.ndarray, voxels: np.ndarray, piece: np.ndarray, scores: np.ndarray
+    segmentation: Segmentation, centres: np.ndarray, voxels: np.ndarray, component: np.ndarray, scores: np.ndarray
 ) -> Points:
     volumes = voxels * (segmentation.pixel_size / 10) ** 3
-    return Points(centres, piece, volumes, scores[piece - 1])
+    return Points(centres, component, volumes, scores[component - 1])
 
 
 def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

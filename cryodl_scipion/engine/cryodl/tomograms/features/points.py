@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Places in tomograms with directions, and the columns of the STAR files that hold them."""
+"""Coordinates3D in tomograms with directions, and the columns of the STAR files that hold them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import typing
 
 import numpy as np
 
-from ...io.tomogram_places import place_columns
+from ...io.tomogram_coordinates import coordinate_columns
 
 
 @dataclasses.dataclass(frozen=True)
 class Points:
     """n places in a volume.
 
-    zyx: (n, 3) voxels. pieces: (n,) number of the connected piece that each lies in, from 1. volumes: (n,) nm³ of the
-    piece or the parted particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,) number of the
-    filament, from 1, or None.
+    zyx: (n, 3) voxels. components: (n,) number of the connected component that each lies in, from 1. volumes: (n,) nm³
+    of the component or the parted particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,)
+    number of the filament, from 1, or None.
     """
 
     zyx: np.ndarray
-    pieces: np.ndarray
+    components: np.ndarray
     volumes: np.ndarray
     scores: np.ndarray
     directions: np.ndarray | None = None
@@ -81,7 +81,7 @@ def columns_of(
     rng = np.random.default_rng([seed, *name.encode()])
     angles = np.zeros((len(points), 3)) if points.directions is None else angles_along(points.directions, rng)
     columns = dict(
-        **place_columns(name, points.zyx, shape, pixel_size),
+        **coordinate_columns(name, points.zyx, shape, pixel_size),
         rlnAngleRot=angles[:, 0],
         rlnAngleTilt=angles[:, 1],
         rlnAnglePsi=angles[:, 2],
@@ -90,5 +90,5 @@ def columns_of(
         columns.update(rlnAngleTiltPrior=angles[:, 1], rlnAnglePsiPrior=angles[:, 2])
     if points.lines is not None:
         columns.update(rlnHelicalTubeID=points.lines)
-    columns.update(cryodlScore=points.scores, cryodlPiece=points.pieces, cryodlVolume=points.volumes)
+    columns.update(cryodlScore=points.scores, cryodlPiece=points.components, cryodlVolume=points.volumes)
     return {key: list(values) for key, values in columns.items()}

@@ -94,10 +94,10 @@ def _any_bins(mask: np.ndarray, step: int) -> np.ndarray:
 
 
 def isolated(mask: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The connected piece of a mask that holds a voxel. place: zyx of it."""
+    """The connected component of a mask that holds a voxel. place: zyx of it."""
     from scipy.ndimage import label
 
-    from .pieces import TOUCH
+    from .components import TOUCH
 
     parts = label(mask, TOUCH)[0]
     return parts == parts[tuple(place)]

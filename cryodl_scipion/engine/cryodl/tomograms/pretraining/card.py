@@ -8,7 +8,6 @@ import typing
 import numpy as np
 import torch
 
-from ... import __version__
 from ...io.model import read_model, write_model
 from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
@@ -21,13 +20,13 @@ if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from ..segmenters.method import SegmenterMethod
     from .task import CellsTask
 
 
 def write_models(
-    folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
+    folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun
 ) -> dict[str, dict[str, float]]:
     """Write <folder>/<feature> of all features. Returns {feature: validation figures}."""
     raw, labels = task.answers(task.validation)
@@ -46,7 +45,7 @@ def write_models(
             noise_fraction=float(np.mean(calibration.score(noisy[:, number].numpy().ravel()) >= THRESHOLD)),
         )
         (folder / feature).mkdir(exist_ok=True)
-        card = _card(config, task, report, device, seconds)
+        card = _card(config, task, run)
         own = dict(
             name=feature,
             feature=feature,
@@ -73,9 +72,7 @@ def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     return load_network(method, dict(every[0], **heads), str(folder), len(FEATURES))
 
 
-def _card(
-    config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
-) -> dict[str, typing.Any]:
+def _card(config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun) -> dict[str, typing.Any]:
     """What the cards of all features have in common."""
     return dict(
         kind="segmenter",
@@ -90,14 +87,6 @@ def _card(
         trained_on=f"{config.cells} simulated cells (cryodl train-general-segmenter)",
         parted=f"{config.validation_cells} further simulated cells",
         training=dict(
-            steps=report.steps,
-            best_step=report.best_step,
-            stop_reason=report.stop_reason,
-            seconds=round(seconds, 1),
-            device=device,
-            seed=config.seed,
-            cells=config.cells,
-            structures=structure_names([*config.ribosomes, *config.others]),
+            **run.record(), cells=config.cells, structures=structure_names([*config.ribosomes, *config.others])
         ),
-        versions=dict(cryodl=__version__, torch=torch.__version__),
     )

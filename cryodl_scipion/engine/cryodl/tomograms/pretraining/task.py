@@ -9,9 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import any_turn, vary_contrast
-from ...core.devices import in_memory_format
-from ...learning.training import Task
+from ...core.augment import random_rotation, vary_contrast
+from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
@@ -26,7 +25,7 @@ if typing.TYPE_CHECKING:
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
 TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
-REMEMBERED = 2000  # places of a feature in a cell
+MOST_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
 USUAL_STEPS = 12000
 VALIDATED = 8  # crops of each cell
@@ -53,7 +52,7 @@ class Cells:
             for k in range(len(FEATURES)):
                 flat = np.flatnonzero(labels == k + 1)
                 if len(flat):
-                    chosen = rng.choice(flat, min(len(flat), REMEMBERED), replace=False)
+                    chosen = rng.choice(flat, min(len(flat), MOST_POSITIONS), replace=False)
                     self.places[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
             self.images.append(image)
             self.labels.append(labels)
@@ -84,7 +83,7 @@ class Cells:
         return image, torch.from_numpy(whole(self.labels[number]).astype(np.int64))
 
 
-class CellsTask(Task):
+class CellsTask(NetworkTask):
     """One network of several features.
 
     method: SegmenterMethod. training, validation: Cells; validation has all of its own. count: of training cells; the
@@ -105,10 +104,7 @@ class CellsTask(Task):
         self.method, self.training, self.count = method, training, count
         self.batch_size = batch_size or method.batch_size
         build: typing.Callable[..., torch.nn.Module] = method.build
-        network = network or build(len(FEATURES))
-        network = in_memory_format(network, method.memory_format)
-        self.networks = torch.nn.ModuleDict({"segmenter": network})
-        self.optimizers = {"segmenter": method.optimizer(network)}
+        self.learn("segmenter", network or build(len(FEATURES)), method.optimizer, method.memory_format)
         self.validation = self._fixed(validation)
         rng = np.random.default_rng(1)
         self.noise = [(noise_like(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
@@ -143,7 +139,7 @@ class CellsTask(Task):
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
         if turn:
-            grid = view_grid(side, crop, any_turn(rng), np.zeros(2, int))
+            grid = view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
         else:
@@ -162,17 +158,9 @@ class CellsTask(Task):
         """(b, features * slices_out, h, w) float32 of labels (b, slices_out, h, w)."""
         return torch.cat([(labels == k + 1).float() for k in range(len(FEATURES))], dim=1)
 
-    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, labels = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            output = network(image.contiguous(memory_format=torch.channels_last))
-        loss = dense_loss(output.float(), self._targets(labels), len(FEATURES))
-        accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Of all features in all voxels."""
+        return dense_loss(output, self._targets(batch[1]), len(FEATURES))
 
     @torch.no_grad()
     def answers(self, crops: typing.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -191,7 +179,7 @@ class CellsTask(Task):
             for k in range(len(FEATURES))
         ]
         figures = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
-        return dict(figures, figure=float(np.mean(list(figures.values()))), loss=float(loss))
+        return dict(figures, metric=float(np.mean(list(figures.values()))), loss=float(loss))
 
 
 def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> torch.Tensor:

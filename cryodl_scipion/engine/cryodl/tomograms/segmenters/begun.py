@@ -11,7 +11,7 @@ import torch
 from .calibrate import Calibration
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.schedule import FitReport
     from .train import SegmenterTask
 
 BETTER = 0.005  # by which the figure of the trained weights must be higher: so much is chance
@@ -74,7 +74,7 @@ class Begun:
         str or None
             A sentence for the user if they were put back.
         """
-        if report.best["figure"] > self.figures["figure"] + BETTER:
+        if report.best["metric"] > self.figures["metric"] + BETTER:
             return None
         task.networks["segmenter"].load_state_dict(self.weights)
         self.kept = True

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import TrainSegmenterConfig
 from .calibrate import fit, validation_figures
 from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
+    from ...learning.recipe import TrainingRun
     from .begun import Begun
     from .examples import Example, Gathered
     from .train import SegmenterTask
@@ -29,18 +28,14 @@ def model_card(
     gathered: Gathered,
     split: tuple[list[Example], list[Example], str],
     task: SegmenterTask,
-    report: FitReport,
-    device: str,
-    seconds: float,
+    run: TrainingRun,
     begun: Begun | None = None,
 ) -> dict[str, typing.Any]:
     """The model card: all that segmenting and a reader need to know.
 
-    gathered: sources.Gathered. split: training and validation examples, and how they were parted. device: in words.
-    begun: the model that the training began with.
+    gathered: sources.Gathered. split: training and validation examples, and how they were divided. task and run: after
+    training. begun: the model that the training began with.
     """
-    import torch
-
     training, validation, parted = split
     old = begun if begun and begun.calibrates(task) else None
     scale = old.raw_scale if old else raw_scale(task)
@@ -74,9 +69,8 @@ def model_card(
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         parted=parted,
-        training=dict(**report.record(seconds, device, config.seed)),
+        training=run.record(),
         **(dict(start=dict(name=begun.name, kept=begun.kept, validation=_rounded(begun.figures))) if begun else {}),
-        versions=dict(cryodl=__version__, torch=torch.__version__),
     )
 
 

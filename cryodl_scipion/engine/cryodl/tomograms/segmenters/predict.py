@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...learning.inference import is_out_of_memory
+from ...learning.inference import with_less_memory
 from .grid import grey_statistics
 from .resample import needed_range, resample
 from .segmenter import joined
@@ -77,15 +77,15 @@ class TomogramScores:
     def _answer(self, number: int, start: int, stop: int) -> torch.Tensor:
         """(members, stop - start, y, x) float16 scores of whole working slices. Out of memory, smaller tiles are
         taken."""
-        while True:
-            try:
-                return self._tiled(number, start, stop)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or self.memory < 0.1:
-                    raise
-            self.memory /= 2
-            self.plan = type(self.plan)(self.plan.thickness, choose_plan(self.grids, self.memory).tiles, self.memory)
-            self.notes.append(f"Memory was too small; half of it ({self.memory:.2g} GB) is used.")
+        return with_less_memory(lambda: self._tiled(number, start, stop), self._halve_memory)
+
+    def _halve_memory(self) -> bool:
+        if self.memory < 0.1:
+            return False
+        self.memory /= 2
+        self.plan = type(self.plan)(self.plan.thickness, choose_plan(self.grids, self.memory).tiles, self.memory)
+        self.notes.append(f"Memory was too small; half of it ({self.memory:.2g} GB) is used.")
+        return True
 
     def _tiled(self, number: int, start: int, stop: int) -> torch.Tensor:
         grid = self.grids[number]

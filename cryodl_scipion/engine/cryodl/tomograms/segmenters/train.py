@@ -14,9 +14,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.augment import any_turn, vary_contrast
-from ...core.devices import fast_dtype, in_memory_format
-from ...learning.training import Task
+from ...core.augment import random_rotation, vary_contrast
+from ...core.devices import fast_dtype
+from ...learning.task import NetworkTask
 from .begun import keep_statistics
 from .calibrate import Counted
 
@@ -32,7 +32,7 @@ KEPT = (
 )
 
 
-class SegmenterTask(Task):
+class SegmenterTask(NetworkTask):
     """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
     tiles per step, or None. further: the network holds the weights of a model. In each batch half of the tiles have the
     feature.
@@ -59,10 +59,7 @@ class SegmenterTask(Task):
             for e in [v for v in validation if v.positive is kind][:most]
         ]
         self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
-        # from the first step on, as a continued training must end the same, and sums round by layout
-        self.networks = torch.nn.ModuleDict({"segmenter": network})
-        in_memory_format(network, method.memory_format)
-        self.optimizers = {"segmenter": method.optimizer(network)}
+        self.learn("segmenter", network, method.optimizer, method.memory_format)
 
     @property
     def usual_steps(self) -> int:
@@ -74,28 +71,26 @@ class SegmenterTask(Task):
         views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
         return [torch.stack(part) for part in zip(*views)]
 
-    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
-        image, target, known = (x.to(accelerator.device) for x in batch)
-        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
-        optimizer.zero_grad(set_to_none=True)
-        image = image.contiguous(memory_format=torch.channels_last)
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Batch statistics stay those of the model to begin with."""
         if self.begun_with is not None:
             keep_statistics(network)
-        with accelerator.autocast():
-            output = network(image)
-        loss = self.method.loss(output.float(), shrunk(target, self.method.stride), shrunk(known, self.method.stride))
-        if self.begun_with is not None:
-            loss = loss + KEPT * self._forgotten(image, output.float(), shrunk(known, self.method.stride), accelerator)
-        accelerator.backward(loss + self.method.penalty(network))
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        return {"loss": loss.detach()}
 
-    def _forgotten(
-        self, image: torch.Tensor, output: torch.Tensor, known: torch.Tensor, accelerator: typing.Any
-    ) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
+        image, target, known = batch
+        target, known = shrunk(target, self.method.stride), shrunk(known, self.method.stride)
+        loss = self.method.loss(output, target, known)
+        return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, known)
+
+    def penalty(self) -> typing.Any:
+        """The method's, of the weights."""
+        return self.method.penalty(self.networks["segmenter"])
+
+    def _forgotten(self, image: torch.Tensor, output: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
-        with torch.no_grad(), accelerator.autocast():
+        dtype, kind = fast_dtype(image.device), image.device.type
+        with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype != torch.float32):
             before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
         apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
         return (apart * (known == 0)).sum() / (known == 0).sum().clamp(min=1)
@@ -110,7 +105,7 @@ class SegmenterTask(Task):
         )
         counted = Counted.of(hit, raw)
         return {
-            "figure": 0.5 * (counted.average_precision + counted.best_dice),
+            "metric": 0.5 * (counted.average_precision + counted.best_dice),
             "loss": float(loss),
             "dice": counted.best_dice,
             "average_precision": counted.average_precision,
@@ -172,7 +167,7 @@ def augmented(
     image, target, known = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
         image, target, known = (part.flip(0) for part in (image, target, known))
-    grid = view_grid(image.shape[-1], method.crop, any_turn(rng), rng.integers(-JITTER, JITTER + 1, 2))
+    grid = view_grid(image.shape[-1], method.crop, random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
     known = look(known, "nearest", "zeros")
     target = look(target, "bilinear", "zeros").clamp(0, 1)

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...learning.training import Schedule, Task, fit
+from ...learning.schedule import Schedule
+from ...learning.task import Task
+from ...learning.training import fit
 
 if typing.TYPE_CHECKING:
     from .observed import ObservedSubtomograms
@@ -109,7 +111,7 @@ class EmbeddingTask(Task):
 
     def validate(self) -> dict[str, float]:
         loss = float(self.loss(torch.from_numpy(self.validation)))
-        return {"figure": 1 - loss, "loss": loss}
+        return {"metric": 1 - loss, "loss": loss}
 
     @torch.no_grad()
     def places(self) -> torch.Tensor:

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Coordinates of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, and the points of napari."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import struct
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from .coordinates3d import Coordinates3D
+from .files import micrograph_key, read_text
+
+# Dynamo's table, columns counted from 1: 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1; 4 to 6 shifts
+_DYNAMO = dict(tomogram=20, kind=22, x=24, shift=4)
+# IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
+_HEADER, _OBJECT, _CONTOUR = 240, 180, 20
+_MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
+
+
+def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
+    """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several, else the file's name.
+
+    The tomogram's number (column 20) becomes its name. Positions are the centres plus the shifts, counted from 1 in
+    Dynamo. Raises ValueError for rows that are no numbers or too short.
+    """
+    rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    try:
+        values = np.array([[float(word) for word in row[: _DYNAMO["x"] + 2]] for row in rows], float)
+    except ValueError:
+        values = np.zeros((0, 0))
+    if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
+        raise ValueError(f"{path} is no Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
+    at = lambda name: values[:, _DYNAMO[name] - 1]
+    first, shift = _DYNAMO["x"] - 1, _DYNAMO["shift"] - 1
+    several = len(set(at("kind"))) > 1
+    return Coordinates3D(
+        str(path),
+        tuple(f"{int(number)}" for number in at("tomogram")),
+        tuple(f"class_{int(k)}" if several else Path(path).stem for k in at("kind")),
+        values[:, first : first + 3] + values[:, shift : shift + 3] - 1,
+        "px",
+    )
+
+
+def write_dynamo_table(path: str | os.PathLike[str], xyz: np.ndarray, tomogram: int, scores: np.ndarray) -> None:
+    """A Dynamo table (.tbl) of places (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all."""
+    from .files import whole_file
+
+    rows = np.zeros((len(xyz), 41))
+    rows[:, 0] = np.arange(1, len(xyz) + 1)
+    rows[:, 1] = 1  # aligned
+    rows[:, 9] = scores
+    rows[:, _DYNAMO["tomogram"] - 1] = tomogram
+    rows[:, _DYNAMO["kind"] - 1] = 1
+    rows[:, _DYNAMO["x"] - 1 : _DYNAMO["x"] + 2] = np.asarray(xyz).reshape(-1, 3) + 1
+    with whole_file(path) as temporary:
+        np.savetxt(temporary, rows, fmt="%.6g")
+
+
+def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
+    """An IMOD model (.mod), binary: an object is a species, each point a particle; the tomogram is named by the file.
+
+    Raises ValueError for files that are no model or are cut short.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:8] != b"IMODV1.2":
+        raise ValueError(f"{path} is no binary IMOD model (it does not begin with IMODV1.2). Save it with 3dmod.")
+    points: list[np.ndarray] = []
+    species: list[str] = []
+    name, place = "", _HEADER
+    while place + 8 <= len(data):
+        kind, size = data[place : place + 4], struct.unpack(">i", data[place + 4 : place + 8])[0]
+        if kind == b"IEOF":
+            break
+        if kind == b"OBJT":
+            name = data[place + 4 : place + 68].split(b"\0")[0].decode("latin1").strip()
+            name = name or f"object_{len(set(species)) + 1}"
+            place += _OBJECT
+        elif kind == b"CONT":
+            stop = place + _CONTOUR + 12 * size
+            if size < 0 or stop > len(data):
+                raise ValueError(f"{path} is cut short: a contour promises {size} points. Save it again.")
+            found = np.frombuffer(data, ">f4", 3 * size, place + _CONTOUR).reshape(-1, 3)
+            points.append(found.astype(float) - _MIDDLE)
+            species += [name] * size
+            place = stop
+        else:
+            place += 8 + size
+    key = micrograph_key(Path(path).stem)
+    xyz = np.concatenate(points) if points else np.zeros((0, 3))
+    return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
+
+
+def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
+    """Boxes of EMAN2's info files, or picks of copick: both end in .json."""
+    try:
+        found: typing.Any = json.loads(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file ({error}).") from None
+    return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
+
+
+def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Coordinates3D:
+    """Boxes of an info file of EMAN2's tomography (info/<tomogram>_info.json).
+
+    Parameters
+    ----------
+    path : path
+    found : dict
+        What it holds: boxes_3d has rows x, y, z, method, score, class; class_list has the names. With apix_unbin (Å/px)
+        places are in px of the unbinned tomogram from its middle, else in px of the tomogram.
+
+    Returns
+    -------
+    Coordinates3D
+        The tomogram is named by the file, without _info.
+
+    Raises
+    ------
+    ValueError
+        For boxes that are no rows of numbers.
+    """
+    try:
+        names = {int(key): str(value["name"]) for key, value in found.get("class_list", {}).items()}
+        xyz = np.array([[float(v) for v in box[:3]] for box in found["boxes_3d"]], float).reshape(-1, 3)
+        kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
+        unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no boxes of EMAN2 ({error!r}): boxes_3d has rows x, y, z, ...") from None
+    name = micrograph_key(Path(path).stem).removesuffix("_info")
+    species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
+    centred = unbinned is not None and unbinned > 0
+    return Coordinates3D(
+        str(path),
+        (name,) * len(xyz),
+        species,
+        xyz * (unbinned or 1) if centred else xyz,
+        "centred Å" if centred else "px",
+    )
+
+
+def write_eman2(
+    path: str | os.PathLike[str], xyz: np.ndarray, species: typing.Sequence[str], pixel_size: float
+) -> None:
+    """An info file of EMAN2 with the boxes of one tomogram.
+
+    Parameters
+    ----------
+    path : path
+        <tomogram>_info.json.
+    xyz : array (n, 3)
+        Å from the tomogram's middle.
+    species : sequence of str
+        (n,) names.
+    pixel_size : float
+        Å/px that the places are written in.
+    """
+    from .files import whole_file
+
+    names = sorted(set(species))
+    rows = [[*(place / pixel_size).tolist(), "manual", 0.0, names.index(s)] for place, s in zip(xyz, species)]
+    classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
+    with whole_file(path) as temporary:
+        Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
+
+
+def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
+    """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px.
+
+    A column `species` or `label` names the species; else the file does. The tomogram is named by the file. Raises
+    ValueError without these columns.
+    """
+    lines = list(csv.DictReader(read_text(path).splitlines()))
+    try:
+        zyx = np.array([[float(line[f"axis-{axis}"]) for axis in range(3)] for line in lines], float).reshape(-1, 3)
+    except (KeyError, TypeError, ValueError):
+        zyx = np.zeros((0, 3))
+    if not len(zyx):
+        raise ValueError(
+            f"{path} holds no points of napari: the columns axis-0, axis-1, axis-2 with numbers are needed."
+        )
+    column = next((name for name in ("species", "label") if name in lines[0]), None)
+    key = micrograph_key(Path(path).stem)
+    species = tuple(line[column] if column else key for line in lines)
+    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
+
+
+def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
+    """Picks of copick (.json): places in Å. The tomogram is run_name, the species pickable_object_name."""
+    try:
+        found: typing.Any = json.loads(read_text(path))
+        points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]
+        species, run = str(found["pickable_object_name"]), str(found["run_name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no picks of copick ({error!r}); run_name, pickable_object_name and points with a location "
+            "x, y, z are needed."
+        ) from None
+    if found.get("unit", "angstrom") != "angstrom":
+        raise ValueError(f"{path} has the unit {found['unit']!r}; copick's picks are read in angstrom.")
+    return Coordinates3D(
+        str(path), (run,) * len(points), (species,) * len(points), np.array(points).reshape(-1, 3), "Å"
+    )
+
+
+READERS: dict[str, typing.Callable[[str | os.PathLike[str]], Coordinates3D]] = {
+    ".tbl": read_dynamo_table,
+    ".mod": read_imod_model,
+    ".json": read_json,
+    ".csv": read_napari_points,
+}

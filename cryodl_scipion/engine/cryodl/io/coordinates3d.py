@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles' places in tomograms, as any file holds them."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinates3D:
+    """n particles' places of a file.
+
+    path: of the file. tomograms: (n,) names, '' where the file does not say. species: (n,) names. xyz: (n, 3), in the
+    unit that `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'.
+    """
+
+    path: str
+    tomograms: tuple[str, ...]
+    species: tuple[str, ...]
+    xyz: np.ndarray
+    unit: str
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def zyx_px(self, rows: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:
+        """(m, 3) voxels zyx of some rows in a tomogram of a shape (z, y, x) and pixel size (Å/px)."""
+        xyz = self.xyz[rows]
+        if self.unit != "px":
+            xyz = xyz / pixel_size
+        if self.unit == "centred Å":
+            xyz = xyz + np.array(shape[::-1]) / 2
+        return xyz[:, ::-1]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles' places in tomograms, read from the files of several programs and written as RELION 5 has them.
+
+RELION 5 counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where.
+"""
+
+from __future__ import annotations
+
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from .coordinate_files import READERS
+from .coordinates3d import Coordinates3D
+from .files import micrograph_key
+from .star import read_tables, write_tables
+
+CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
+PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
+SPECIES = ("cryodlSpecies", "cryodlStructure")
+GROUP = "rlnOpticsGroup"
+
+
+def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
+    """Coordinates3D of a file: STAR, and what coordinate_files.py knows.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Coordinates3D
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        That names the file and what is wrong with it.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in READERS:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"The coordinates {path} do not exist.")
+        return READERS[suffix](path)
+    tables = read_tables(path)
+    table = next((t for t in tables.values() if CENTRED[0] in t or PIXELS[0] in t), None)
+    if table is None:
+        raise ValueError(
+            f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give a STAR file of particles in "
+            "tomograms."
+        )
+    columns = CENTRED if all(name in table for name in CENTRED) else PIXELS
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: a place in a tomogram takes all three coordinates.")
+    count = len(table[columns[0]])
+    names = next((table[name] for name in ("rlnTomoName", "rlnMicrographName") if name in table), [""] * count)
+    return Coordinates3D(
+        str(path),
+        tuple(micrograph_key(name) if name else "" for name in names),
+        _species(table, path, count),
+        _numbers(table, columns, path),
+        "centred Å" if columns is CENTRED else "px",
+    )
+
+
+def _species(
+    table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
+) -> tuple[str, ...]:
+    """(n,) names: a column's, else of several classes, else the file's name."""
+    named = next((table[name] for name in SPECIES if name in table), None)
+    if named is not None:
+        return tuple(named)
+    classes = table.get("rlnClassNumber", [])
+    if len(set(classes)) > 1:
+        return tuple(f"class_{number}" for number in classes)
+    return (micrograph_key(path),) * count
+
+
+def _numbers(
+    table: typing.Mapping[str, typing.Sequence[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]
+) -> np.ndarray:
+    try:
+        xyz = np.array([[float(v) for v in table[name]] for name in columns]).T.reshape(-1, 3)
+    except ValueError as error:
+        raise ValueError(f"{path}: a coordinate is no number ({error}).") from None
+    if not np.isfinite(xyz).all():
+        row = int(np.nonzero(~np.isfinite(xyz).all(axis=1))[0][0]) + 1
+        raise ValueError(f"{path}: the coordinates of row {row} are not finite numbers.")
+    return xyz
+
+
+def coordinate_columns(
+    name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
+) -> dict[str, typing.Sequence[typing.Any]]:
+    """Columns of a STAR file for places in a tomogram: its name, px, and RELION 5's centred Å.
+
+    Parameters
+    ----------
+    name : str
+        Of the tomogram.
+    zyx : ndarray, (n, 3)
+        px.
+    shape : sequence of int
+        (z, y, x) of the tomogram.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    dict
+        {column: values}.
+    """
+    xyz = np.asarray(zyx, float).reshape(-1, 3)[:, ::-1]
+    centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
+    return dict(rlnTomoName=[name] * len(xyz), **dict(zip(PIXELS, xyz.T)), **dict(zip(CENTRED, centred.T)))
+
+
+def write_coordinates3d(
+    path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
+) -> None:
+    """Write the columns of some tomograms, one after the other, as a STAR file with an optics table.
+
+    Parameters
+    ----------
+    path : path
+    tables : sequence of dict
+        {column: values}, all with the same columns.
+    pixel_sizes : sequence of float
+        Å/px of each; those of one are one optics group.
+    """
+    sizes = sorted(set(pixel_sizes))
+    optics = {
+        GROUP: list(range(1, len(sizes) + 1)),
+        "rlnOpticsGroupName": [f"opticsGroup{number}" for number in range(1, len(sizes) + 1)],
+        "rlnTomoTiltSeriesPixelSize": [float(size) for size in sizes],
+    }
+    rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
+    first = next(iter(tables[0]))
+    rows[GROUP] = [sizes.index(size) + 1 for table, size in zip(tables, pixel_sizes) for _ in table[first]]
+    # RELION 3.1 takes the first table of a file of coordinates, later ones look for the name
+    write_tables(path, {"particles": rows, "optics": optics})
+
+
+def join_coordinates3d(
+    path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
+) -> None:
+    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one.
+
+    Parameters
+    ----------
+    path : path
+    files : sequence of path
+    pixel_sizes : sequence of float
+        Å/px of each.
+    """
+    tables = [read_tables(file)["particles"] for file in files]
+    write_coordinates3d(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)

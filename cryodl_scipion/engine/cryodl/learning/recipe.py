@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every training command does around its task: folder, device, seed, clock, model and result."""
+
+from __future__ import annotations
+
+import time
+import typing
+
+import torch
+
+from ..contract import Result, command_of
+from ..core.devices import choose_device, device_name, set_threads
+from ..io.model import find_model, read_model, write_model
+from ..io.unfinished import finish_folder
+from ..io.warn import warn
+from .run_training import check_output, finish, fit_task, working_folder
+from .training import measured
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..contract import Outputs, Skipped
+    from .schedule import FitReport, Schedule
+    from .task import Task
+
+
+class TrainingRun:
+    """One training of a command: take_folder and take_device in the order that suits it, start, fit, finish, result.
+
+    Parameters
+    ----------
+    config : object
+        Of the command: output, device, threads, seed, and what fit_task asks for.
+
+    Raises
+    ------
+    FileExistsError
+        There is already something under the name of the model folder.
+    """
+
+    folder: Path
+    device: torch.device
+
+    def __init__(self, config: typing.Any) -> None:
+        check_output(str(config.output))
+        self.config = config
+        self.report: FitReport | None = None
+        self.began = time.monotonic()
+
+    def take_folder(self) -> Path:
+        """<output>.partial: new, or that of a training with the same parameters that was killed."""
+        self.folder = working_folder(self.config)
+        return self.folder
+
+    def take_device(self, threads: int | None = None) -> torch.device:
+        """The device of the config. threads: other than the config's."""
+        self.device = choose_device(self.config.device)
+        set_threads(self.config.threads if threads is None else threads)
+        return self.device
+
+    def start(self) -> None:
+        """Seed torch, and start the clock: before the network is built."""
+        self.began = time.monotonic()
+        torch.manual_seed(self.config.seed)
+
+    def fit(self, task: Task, schedule: Schedule | None = None) -> FitReport:
+        """Train a task, by the schedule that its method and the config give or by another."""
+        self.report = fit_task(task, self.config, self.folder, self.device, schedule)
+        return self.report
+
+    def measure(self, task: Task) -> FitReport:
+        """Measure a task that has nothing to learn by gradients."""
+        self.report = measured(task, self.folder, self.device)
+        return self.report
+
+    @property
+    def device_name(self) -> str:
+        """In words."""
+        return device_name(self.device)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the start."""
+        return round(time.monotonic() - self.began, 1)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the training ended; one that is not by steps ends with its examples."""
+        return self.report.stop_reason if self.report else "nothing is learnt by steps: all examples were used at once"
+
+    def record(self) -> dict[str, typing.Any]:
+        """What the card says of how the training ended: steps and best_step of one by steps, and the rest of any."""
+        steps = {} if self.report is None else dict(steps=self.report.steps, best_step=self.report.best_step)
+        return dict(
+            steps, stop_reason=self.stop_reason, seconds=self.seconds, device=self.device_name, seed=self.config.seed
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Validation figures of the weights that were kept, without the metric that chose them."""
+        best = self.report.best if self.report else {}
+        return {name: round(value, 5) for name, value in best.items() if name != "metric"}
+
+    def finish(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor]) -> None:
+        """Write the model into its folder, and give that its name."""
+        write_model(self.folder, card, weights)
+        self.rename()
+
+    def rename(self) -> None:
+        """Give the folder its name, when all that belongs to the model lies in it."""
+        if self.report is None:
+            finish_folder(self.folder, self.config.output)
+        else:
+            finish(self.folder, self.config.output)
+
+    def result(
+        self, outputs: Outputs, warnings: typing.Iterable[str] = (), skipped: typing.Sequence[Skipped] = ()
+    ) -> Result:
+        """The command's result."""
+        return Result(
+            command_of(self.config), outputs, device=self.device_name, skipped=tuple(skipped), warnings=tuple(warnings)
+        )
+
+
+def start_weights(
+    config: typing.Any, kind: str, absent: typing.Mapping[str, typing.Any] | None = None, **needed: typing.Any
+) -> tuple[dict[str, typing.Any], dict[str, torch.Tensor]]:
+    """Card and weights of the model that a training continues from.
+
+    Parameters
+    ----------
+    config : object
+        Of the command; its start_from names the model.
+    kind : str
+        Kind of the model.
+    absent : mapping, optional
+        What holds where the card does not say it.
+    **needed : object
+        What this training has, by the names that the card has for it.
+
+    Returns
+    -------
+    card : dict
+    weights : dict
+        {name: Tensor}, each of any shape.
+
+    Raises
+    ------
+    ValueError
+        The model differs in one of them.
+    """
+    source = str(config.start_from)
+    card, weights = read_model(find_model(source, kind), kind)
+    said = {**(absent or {}), **card}
+    for name, mine in needed.items():
+        if said.get(name) != mine:
+            raise ValueError(
+                f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {said.get(name)}, but this "
+                f"training has {mine}. Both must be the same."
+            )
+    return card, weights
+
+
+def refuse_steps(config: typing.Any, *names: str) -> None:
+    """Refuse options of a training by steps where there is none: they would have no effect.
+
+    Parameters
+    ----------
+    config : object
+        Of the command.
+    *names : str
+        Of the options.
+
+    Raises
+    ------
+    ValueError
+        One of them is given.
+    """
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network "
+            f"{config.network}, which learns nothing by steps. Leave it out, or choose another --network."
+        )
+
+
+def say_weakness(network: str, method: typing.Any) -> None:
+    """Print what a method is known to do badly, if there is something.
+
+    Parameters
+    ----------
+    network : str
+        Its name.
+    method : object
+        Of the registry.
+    """
+    if method.weak:
+        print(f"Known weakness of {network}: {method.weak}")
+
+
+def said(sentences: typing.Iterable[str]) -> list[str]:
+    """Sentences as a list, each of them warned of.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+
+    Returns
+    -------
+    list of str
+    """
+    told = list(sentences)
+    for sentence in told:
+        warn(sentence)
+    return told

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a method gives to the training loop: its networks, a step and its validation."""
+
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..core.devices import in_memory_format
+
+# Memory layout of a batch of images, or of volumes.
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class Task:
+    """What a method gives to `fit`: networks, a step and a validation figure.
+
+    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
+    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
+    choose by. fewest_steps: steps before which patience does not end the training.
+    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
+    it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
+    networks by `network(name)`.
+    """
+
+    networks: torch.nn.ModuleDict
+    optimizers: dict[str, torch.optim.Optimizer]
+    progress = 0.0
+    by_processes = False
+    wrapped: dict[str, torch.nn.Module] | None = None
+    example_name = "examples"
+    validates_poorly = False
+    fewest_steps = 0
+
+    def network(self, name: str) -> torch.nn.Module:
+        """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
+        return (self.wrapped or self.networks)[name]
+
+    def batch(self, rng: np.random.Generator) -> typing.Any:
+        """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
+        raise NotImplementedError
+
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
+        """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
+        raise NotImplementedError
+
+    def validate(self) -> dict[str, float]:
+        """{column: float}; 'metric' is the one to maximise."""
+        raise NotImplementedError
+
+    def show(self, step: int, folder: Path) -> None:
+        """Called after each validation, with the weights that were validated: a picture of them may go into the Path
+        folder."""
+
+    def state(self) -> typing.Any:
+        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
+        same."""
+        return None
+
+    def restore(self, values: typing.Any) -> None:
+        """Take up what state() gave."""
+
+
+class NetworkTask(Task):
+    """A task of one network, whose weights follow the gradient of one loss. A subclass calls `learn` and writes `loss`.
+
+    gradient_limit: largest norm of the gradients, which are scaled down to it; None leaves them.
+    """
+
+    gradient_limit: float | None = 5.0
+
+    def learn(self, name: str, network: torch.nn.Module, optimizer: typing.Any, layout: torch.memory_format) -> None:
+        """Take the network that is trained.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the checkpoint.
+        network : torch.nn.Module
+        optimizer : callable
+            Gives the optimiser of a network.
+        layout : torch.memory_format
+            Of the weights, from the first step on: sums round by it, and a continued training must end the same.
+        """
+        self.name = name
+        network = in_memory_format(network, layout)
+        self.networks = torch.nn.ModuleDict({name: network})
+        self.optimizers = {name: optimizer(network)}
+
+    def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
+        """Loss of the network's float32 output. batch: the parts of batch(), of which the network saw the first."""
+        raise NotImplementedError
+
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Called before each step, with the network set to train: for layers that must not."""
+
+    def penalty(self) -> torch.Tensor | float:
+        """What is added to the loss for the gradient, but not reported with it."""
+        return 0.0
+
+    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
+        """One step of the optimiser."""
+        parts = [part.to(accelerator.device) for part in batch]
+        network, optimizer = self.networks[self.name].train(), self.optimizers[self.name]
+        optimizer.zero_grad(set_to_none=True)
+        parts[0] = parts[0].contiguous(memory_format=LAYOUTS[parts[0].dim()])
+        self.prepare(network)
+        with accelerator.autocast():
+            output = network(parts[0])
+        loss = self.loss(output.float(), *parts)
+        accelerator.backward(loss + self.penalty())
+        if self.gradient_limit is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_limit)
+        optimizer.step()
+        return {"loss": loss.detach()}

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the particle images are to be read: contrast, treatment of their CTF, and whether a denoiser comes first."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import typing
+
+import torch
+
+from ...likelihood.observed import Source
+from ...likelihood.prepare import WIDEST
+from .amplitude import SURE
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .assign import Search
+
+
+def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
+    """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or
+    'dark'."""
+    diameter_px = min(diameter / particles.pixel_size, WIDEST * particles.box)
+    if particles.denoiser:
+        return [Source(particles, diameter_px, "bright", "denoised")]
+    contrasts = ("bright", "dark") if contrast == "auto" else (contrast,)
+    said = particles.ctf_state
+    # phases are often flipped without the file saying so; what it does say is believed
+    states = (said, "flipped") if said == "none" and particles.optics is not None else (said,)
+    return [Source(particles, diameter_px, c, s) for c, s in itertools.product(contrasts, states)]
+
+
+def choose_hypothesis(
+    search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
+) -> tuple[str, list[str]]:
+    """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
+    warnings.
+
+    path: of the particles, for the sentences.
+    """
+    sources = [source.measured() for source in sources]
+    noise = sources[0].power
+    if not float(noise.max()) > 0:
+        raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
+    found = search.compare(sources)
+    contrasts: dict[str, typing.Any] = {}
+    for evidence, source in zip(found, sources):
+        contrasts[source.contrast] = max(evidence, contrasts.get(source.contrast, evidence))
+    (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
+    if len(contrasts) > 1 and not said:
+        warnings.append(
+            f"{path}: the contrast could not be told by comparing the images with the structure; protein "
+            f"is taken to be {contrast}. Say --contrast if that is wrong."
+        )
+    states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
+    state, sure = _decided(states, sources[0].ctf_state)
+    if state == "flipped" != sources[0].ctf_state and sure:
+        warnings.append(
+            f"{path}: the phases of these images are flipped, by what fits the structure best, though the "
+            "file does not say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will "
+            "have to be told."
+        )
+    search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
+    return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
+
+
+def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
+    """The most probable of {reading: logarithmic evidence}, whether that is sure (else the default is given)."""
+    best = max(evidences, key=lambda reading: evidences[reading])
+    others = [e for key, e in evidences.items() if key != best]
+    sure = bool(others) and evidences[best] - max(others) > SURE
+    return best if sure else default, sure
+
+
+def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:
+    """The source whose images go through a denoiser first, and sentences for the user."""
+    from ..denoisers import load_denoiser
+
+    denoiser = load_denoiser(model, device)
+    pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
+
+    def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
+        return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
+
+    notes = (
+        []
+        if abs(pixel_size / own - 1) <= 0.01
+        else [
+            f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for it."
+        ]
+    )
+    return dataclasses.replace(source, denoise=denoise).measured(), notes

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Probabilities are calibrated, the unknown class takes the part of the known ones that was asked for, and figures are
+those computed by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from cryodl.tomograms.classifiers.card import validated
+from cryodl.tomograms.classifiers.confusion import against_truth
+from cryodl.tomograms.classifiers.feature_statistics import fit_feature_statistics, typicality
+from cryodl.tomograms.classifiers.method import Prediction
+from cryodl.tomograms.classifiers.rejection import MOST, fit_temperature, kept_confidences, threshold
+
+
+def test_the_temperature_makes_overconfident_logits_true():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (4000, 3))
+    chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([rng.choice(3, p=p) for p in chance])
+    assert fit_temperature(torch.from_numpy(5 * logits), labels) == pytest.approx(5, rel=0.1)
+
+
+def test_about_the_asked_part_of_known_ones_is_unknown():
+    rng = np.random.default_rng(1)
+    known = kept_confidences(rng.normal(size=400))
+    new = rng.normal(size=20000)
+    for fraction in (0.02, 0.1, 0.5):
+        # over many sets of 400 exactly the fraction; of one of them its standard deviation is sqrt(f (1 - f) / 400)
+        spread = (fraction * (1 - fraction) / 400) ** 0.5
+        assert (new <= threshold(known, fraction)).mean() == pytest.approx(fraction, abs=3 * spread)
+
+
+def test_none_is_unknown_without_enough_to_compare_with():
+    assert threshold([1.0, 2.0, 3.0], 0.0) == float("-inf") and threshold([1.0, 2.0, 3.0], 0.2) == float("-inf")
+    assert threshold([1.0, 2.0, 3.0], 0.25) == 1.0 and threshold([1.0, 2.0, 3.0], 0.9) == 3.0
+
+
+def test_a_card_keeps_a_bounded_number_of_confidences():
+    kept = kept_confidences(np.arange(50000)[::-1])
+    assert len(kept) == MOST and kept == sorted(kept) and (kept[0], kept[-1]) == (0, 49999)
+
+
+def test_validation_figures_are_those_counted_by_hand():
+    logits = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 4, 0], [0, 0, 4]])
+    _, figures = validated(Prediction(logits, torch.tensor([3.0, 1, 2, 0])), np.array([0, 1, 2, 2]))
+    assert figures["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]] and figures["accuracy"] == 0.75
+    assert figures["standard_error"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5, abs=1e-4)
+    assert figures["unknown_confidence"] == [0, 1, 2, 3] and figures["number"] == 4
+
+
+def test_the_confusion_matrix_has_a_row_for_others_and_a_column_for_unknown():
+    class Set:
+        path, classes = "s.star", np.array([2, 2, 5, 9, 0])
+
+    card = dict(classes=["a", "b"], class_numbers=[2, 5])
+    matrix, rows, accuracy = against_truth(Set, card, np.array([2, 0, 2, 0, 5]))
+    assert matrix.tolist() == [[1, 0, 1], [1, 0, 0], [0, 1, 1]] and rows == ["a", "b", "others"]
+    assert accuracy == pytest.approx(1 / 3)
+    Set.classes = np.array([1, 1, 1, 1, 1])
+    with pytest.raises(ValueError, match="None of the classes of s.star .*: 1. is one of the model's: 2, 5"):
+        against_truth(Set, card, np.array([2, 0, 2, 0, 5]))
+
+
+def test_what_lies_off_the_learnt_features_is_far():
+    rng = torch.Generator().manual_seed(0)
+    means = torch.tensor([[5.0, 0, 0, 0, 0, 0], [0, 5.0, 0, 0, 0, 0]])
+    labels = torch.arange(400) % 2
+    scale = torch.tensor([2.0, 0.5, 0.1, 0.1, 0.1, 0.1])
+    features = means[labels] + scale * torch.randn(400, 6, generator=rng)
+    known = fit_feature_statistics(features, labels)
+    near = typicality(
+        torch.stack(
+            [means[0], means[0] + torch.tensor([4.0, 0, 0, 0, 0, 0]), means[0] + torch.tensor([0, 0, 0, 4.0, 0, 0])]
+        ),
+        known,
+    )
+    # along the widest axis 4 is two standard deviations, across it forty
+    assert near[0] > -0.1 and near[1] == pytest.approx(-4, rel=0.3) and near[2] == pytest.approx(-1600, rel=0.3)
+    inside = -typicality(features, known).mean()
+    assert inside == pytest.approx(6, rel=0.1)  # the mean squared distance is the number of features
+
+
+def test_few_subtomograms_with_many_features_can_be_learnt():
+    features = torch.relu(torch.randn(6, 1024, generator=torch.Generator().manual_seed(1)))
+    known = fit_feature_statistics(features, torch.tensor([0, 0, 0, 1, 1, 1]))
+    assert all(torch.isfinite(value).all() for value in known.values())
+    assert typicality(features, known).min() > typicality(10 * features, known).max()

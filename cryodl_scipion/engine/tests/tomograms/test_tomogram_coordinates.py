@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places of particles in the files of several programs: the bytes and columns are those of the formats' own pages."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from cryodl.io.coordinate_files import write_dynamo_table, write_eman2
+from cryodl.io.star import read_tables
+from cryodl.io.tomogram_coordinates import (
+    coordinate_columns,
+    join_coordinates3d,
+    read_coordinates3d,
+    write_coordinates3d,
+)
+
+ZYX = np.array([[10.0, 20.0, 30.0], [1.5, 2.5, 3.5]])
+SHAPE = (40, 100, 80)  # z, y, x
+
+
+def test_relion_5_counts_in_angstrom_from_the_middle_of_the_tomogram(tmp_path):
+    write_coordinates3d(tmp_path / "a.star", [coordinate_columns("tomo", ZYX, SHAPE, 10.0)], [10.0])
+    tables = read_tables(tmp_path / "a.star")
+    assert tables["optics"]["rlnTomoTiltSeriesPixelSize"] == ["10.000000"]
+    particles = tables["particles"]
+    # x: (30 - 80 / 2) px x 10 Å; y: (20 - 50) x 10; z: (10 - 20) x 10
+    found = [float(particles[f"rlnCenteredCoordinate{axis}Angst"][0]) for axis in "XYZ"]
+    assert found == [-100.0, -300.0, -100.0]
+    assert [float(particles[f"rlnCoordinate{axis}"][0]) for axis in "XYZ"] == [30.0, 20.0, 10.0]
+    assert particles["rlnOpticsGroup"] == ["1", "1"]
+
+
+def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):
+    write_coordinates3d(tmp_path / "a.star", [coordinate_columns("tomo", ZYX, SHAPE, 10.0)], [10.0])
+    places = read_coordinates3d(tmp_path / "a.star")
+    assert places.unit == "centred Å" and places.tomograms == ("tomo", "tomo")
+    assert np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), ZYX, atol=1e-3)
+    assert np.allclose(places.zyx_px(np.arange(2), (80, 200, 160), 5.0), 2 * ZYX, atol=1e-3)
+
+
+def test_tomograms_of_two_pixel_sizes_are_two_optics_groups(tmp_path):
+    for name, size in (("a", 10.0), ("b", 8.0)):
+        write_coordinates3d(tmp_path / f"{name}.star", [coordinate_columns(name, ZYX, SHAPE, size)], [size])
+    join_coordinates3d(tmp_path / "all.star", [tmp_path / "a.star", tmp_path / "b.star"], [10.0, 8.0])
+    tables = read_tables(tmp_path / "all.star")
+    assert tables["optics"]["rlnTomoTiltSeriesPixelSize"] == ["8.000000", "10.000000"]
+    assert tables["particles"]["rlnOpticsGroup"] == ["2", "2", "1", "1"]
+
+
+def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):
+    row = np.zeros(41)
+    row[[3, 4, 5]], row[19], row[21], row[[23, 24, 25]] = (0.5, 0, -0.5), 7, 1, (31, 21, 11)
+    np.savetxt(tmp_path / "ribosome.tbl", row[None])
+    places = read_coordinates3d(tmp_path / "ribosome.tbl")
+    assert places.tomograms == ("7",) and places.species == ("ribosome",)
+    assert np.allclose(places.xyz, [[30.5, 20.0, 9.5]])
+
+
+def test_a_dynamo_table_that_was_written_is_read_back(tmp_path):
+    write_dynamo_table(tmp_path / "a.tbl", ZYX[:, ::-1], 3, np.ones(2))
+    places = read_coordinates3d(tmp_path / "a.tbl")
+    assert places.tomograms == ("3", "3") and np.allclose(places.xyz[:, ::-1], ZYX)
+    assert len((tmp_path / "a.tbl").read_text().splitlines()[0].split()) == 41
+
+
+def imod_model(points, name=b"ribosome"):
+    """Bytes of a model as IMOD's page on its binary format has them: header 240, object 180, contour, IEOF."""
+    header = b"IMODV1.2" + bytes(128) + struct.pack(">3i", 80, 100, 40) + struct.pack(">i", 1)
+    header += bytes(240 - len(header))
+    thing = b"OBJT" + name + bytes(64 - len(name)) + bytes(64) + struct.pack(">i", 1)
+    thing += bytes(180 - len(thing))
+    contour = b"CONT" + struct.pack(">4i", len(points), 0, 0, 0)
+    contour += b"".join(struct.pack(">3f", *point) for point in points)
+    return header + thing + contour + b"IMAT" + struct.pack(">i", 12) + bytes(12) + b"IEOF"
+
+
+def test_points_of_an_imod_model_are_places_of_its_objects(tmp_path):
+    (tmp_path / "tomo_1.mod").write_bytes(imod_model([(30.5, 20.5, 10.0), (4.0, 3.0, 1.5)]))
+    places = read_coordinates3d(tmp_path / "tomo_1.mod")
+    assert places.tomograms == ("tomo_1",) * 2 and places.species == ("ribosome",) * 2
+    assert np.allclose(places.xyz[:, ::-1], ZYX)  # x and y from the corner of the first pixel, z from its middle
+
+
+def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
+    points = [{"location": dict(x=300.0, y=200.0, z=100.0)}]
+    text = json.dumps(dict(pickable_object_name="apo-ferritin", run_name="TS_1", unit="angstrom", points=points))
+    (tmp_path / "picks.json").write_text(text)
+    places = read_coordinates3d(tmp_path / "picks.json")
+    assert places.tomograms == ("TS_1",) and places.species == ("apo-ferritin",)
+    assert np.allclose(places.zyx_px(np.array([0]), SHAPE, 10.0), ZYX[:1])
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.mod", b"not a model", "no binary IMOD model"),
+        ("a.mod", imod_model([(1, 2, 3)])[:430], "cut short"),
+        ("a.tbl", b"1 2 3\n", "no Dynamo table"),
+        ("a.json", b"{}", "no picks of copick"),
+        ("a.star", b"data_\nloop_\n_rlnVoltage #1\n300\n", "has neither"),
+        ("b.star", b"data_\nloop_\n_rlnCoordinateX #1\n3\n", "lacks rlnCoordinateY"),
+    ],
+)
+def test_files_without_places_are_told(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_coordinates3d(tmp_path / name)
+
+
+def test_eman2_counts_unbinned_pixels_from_the_middle_and_names_its_classes(tmp_path):
+    # e2spt_boxer: x / apix * apix_unbin + nx // 2
+    info = dict(
+        apix_unbin=2.5,
+        class_list={"0": dict(name="ribosome", boxsize=64), "2": dict(name="ferritin", boxsize=32)},
+        boxes_3d=[[-40, -120, -40, "manual", 0.0, 0], [8, 0, 4, "tm", 0.5, 2]],
+    )
+    (tmp_path / "tomo_info.json").write_text(json.dumps(info))
+    places = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert places.tomograms == ("tomo", "tomo") and places.species == ("ribosome", "ferritin")
+    assert np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), [[10, 20, 30], [21, 50, 42]])
+    del info["apix_unbin"]
+    (tmp_path / "old_info.json").write_text(json.dumps(info))
+    assert np.allclose(read_coordinates3d(tmp_path / "old_info.json").xyz[1], [8, 0, 4])
+
+
+def test_boxes_written_for_eman2_are_read_back(tmp_path):
+    centred = np.array([[-100.0, -300.0, 55.0], [1.0, 2.0, 3.0]])
+    write_eman2(tmp_path / "tomo_info.json", centred, ["b", "a"], 2.5)
+    places = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert places.unit == "centred Å" and places.species == ("b", "a") and np.allclose(places.xyz, centred)
+
+
+def test_points_that_napari_saved_are_z_y_x(tmp_path):
+    (tmp_path / "tomo.csv").write_text("index,axis-0,axis-1,axis-2\n0.0,10.0,20.0,30.0\n1.0,1.5,2.5,3.5\n")
+    places = read_coordinates3d(tmp_path / "tomo.csv")
+    assert places.tomograms == ("tomo", "tomo") and np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), ZYX)
+    (tmp_path / "other.csv").write_text("x,y,z\n1,2,3\n")
+    with pytest.raises(ValueError, match="axis-0, axis-1, axis-2"):
+        read_coordinates3d(tmp_path / "other.csv")

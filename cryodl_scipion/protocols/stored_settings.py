@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that go on with what is finished remember their settings, so that nothing of other ones is mixed in."""
+
+import json
+import os
+from typing import Any, Dict, List
+
+from .inputs import ProtocolMixin
+
+
+class StoredSettings(ProtocolMixin):
+    """What protocols share whose finished micrographs (or other items) are left alone when a run is continued.
+
+    A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
+    what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
+    """
+
+    _MADE: Any = None
+    _ITEM = "micrograph"
+
+    def _settingsFile(self) -> str:
+        return self._getExtraPath("settings.json")
+
+    def _storeSettings(self) -> None:
+        with open(self._settingsFile(), "w", encoding="utf-8") as file:
+            json.dump(self._settings(), file, indent=2)
+
+    def _checkContinuation(self) -> List[str]:
+        """A sentence in a list if this run is continued with other settings."""
+        if not self.isContinued() or not os.path.exists(self._settingsFile()):
+            return []
+        changed = _changed(self._settingsFile(), self._settings())
+        return (
+            [
+                f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "
+                "mix them. Choose the run mode Restart, or copy the protocol."
+            ]
+            if changed
+            else []
+        )
+
+
+def _changed(path: str, settings: Dict[str, Any]) -> List[str]:
+    """Sorted names of settings that differ from those written to a JSON file when the run started."""
+    with open(path, encoding="utf-8") as file:
+        before = json.load(file)
+    now = json.loads(json.dumps(settings))
+    return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
