@@ -12,7 +12,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams, addPointer
-from ..form_parts import notOnForm
+from ..form_parts import addPointer, notOnForm
 from ..methods import versionIn
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -43,8 +43,8 @@ class CryodlProtLatentVolumes(ParticlesBase):
             "domainMask",
             "VolumeMask",
             "Domain's mask",
-            "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out with the "
-            "orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
+            "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out "
+            "with the orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
             allowsNull=True,
         )
         addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
