@@ -11,7 +11,7 @@ from ...convert.particles.oriented import appendOriented
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
-from ...form import addConfigParams, addPointer
+from ...form import addConfigParams
 from ..form_parts import addPointer, notOnForm
 from ..methods import versionIn
 from .particle_checks import checkParticles
