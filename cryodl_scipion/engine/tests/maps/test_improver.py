@@ -283,8 +283,8 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(network="swinconv"), "--network is swinconv"),
-        (dict(grid=0.5), "has the grid 1.0, but --grid is 0.5"),
+        (dict(network="swinconv"), "this training has swinconv .--network."),
+        (dict(grid=0.5), "has the grid 1.0, but this training has 0.5 .--grid."),
         (dict(attention=False), "has the attention True"),
     ],
 )

@@ -77,6 +77,7 @@ class TrainMapImproverConfig:
         minimum=0.3,
         maximum=3,
         expert=True,
+        spelling="working_pixel_size",
     )
     target_resolution: float = param(
         "Resolution of the targets, for maps of any resolution: sharp targets let the network recover all detail that "

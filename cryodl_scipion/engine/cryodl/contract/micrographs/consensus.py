@@ -35,6 +35,7 @@ class ConsensusPicksConfig:
         label="Minimum score",
         minimum=0,
         maximum=1,
+        spelling="minimum_score",
     )
     tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
 

@@ -40,6 +40,7 @@ class SimulateMicrographsConfig:
         unit="diameters",
         minimum=0.2,
         maximum=100,
+        spelling="minimum_distance",
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(

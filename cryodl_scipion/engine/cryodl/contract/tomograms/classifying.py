@@ -98,6 +98,7 @@ class ClassifySubtomogramsConfig:
         label="Rejected fraction",
         minimum=0,
         maximum=0.9,
+        spelling="rejected_fraction",
     )
     truth: bool = param(
         "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",

@@ -119,6 +119,7 @@ class PickFeaturesConfig:
         minimum=0,
         maximum=1e12,
         none_means="no limit",
+        spelling="maximum_size",
     )
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()

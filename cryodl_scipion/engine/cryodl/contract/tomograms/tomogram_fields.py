@@ -125,4 +125,5 @@ def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
         unit="nm³",
         minimum=0,
         maximum=1e12,
+        spelling="minimum_size",
     )
