@@ -37,7 +37,8 @@ EPILOGS = {
     "pick-filaments": "example:\n  cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 "
     "--filament-diameter 250 --output segments/\n",
     "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
-    "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 --surfaces --output merged/\n",
+    "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 "
+    "--surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
     "measure-membranes": "example:\n  cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 "
