@@ -1,6 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For tools that still look for a setup.py; everything is declared in pyproject.toml."""
+"""What pyproject.toml cannot say: a wheel holds the documentation, which Help of a form opens.
+
+Everything else is declared in pyproject.toml.
+"""
+
+import os
+import shutil
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-setup()
+TOP = os.path.dirname(os.path.abspath(__file__))
+SITE, PAGES = os.path.join(TOP, ".cryodl", "site"), os.path.join(TOP, "docs")
+
+
+class BuildWithDocs(build_py):
+    """Copies the documentation into the package.
+
+    The site if `scripts/docs` has built it, else the pages' texts.
+    """
+
+    def run(self) -> None:
+        build_py.run(self)
+        if self.editable_mode:
+            return  # the checkout has them
+        target = os.path.join(self.build_lib, "cryodl_scipion", "docs")
+        shutil.rmtree(target, ignore_errors=True)
+        if os.path.isdir(SITE):
+            shutil.copytree(SITE, target)
+        elif os.path.isdir(PAGES):
+            shutil.copytree(PAGES, target, ignore=shutil.ignore_patterns("images"))
+
+
+setup(cmdclass={"build_py": BuildWithDocs})

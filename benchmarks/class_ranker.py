@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train the ranker of 2-D class averages and measure it on molecules that it did not learn from.
 
-    PYTHON benchmarks/class_ranker.py --output FOLDER [--averages 1200] [--epochs 25]
+    PYTHON benchmarks/class_ranker.py --output FOLDER [--averages 1200] [--runs 3] [--epochs 25]
 
-FOLDER gets a model folder (card.json, weights.safetensors) and ranker.json with the figures. Real averages, labelled by
-eye, come from benchmarks/real_classes.
+FOLDER gets a model folder (card.json, weights.safetensors) and ranker.json with the figures. The ranker learns the
+fraction of a class's particles that is good: from averages of `cryodl classify-2d` itself (class_sets.py), and from
+simulated ones (class_ranker_data.py), of which a mixture of views is good and a mixture of molecules is not used. Real
+averages, labelled by eye, come from benchmarks/real_classes.
 """
 
 import argparse
@@ -21,6 +23,7 @@ TRAIN = ("1AON", "1KX5", "1NCB", "1QVR", "1WCM", "2CG9", "3D2F", "3IYD", "5GJV",
 CALIBRATE = ("3G61", "5TPN", "6MSM", "1U6G")
 TEST = ("8BK7", "6VXX", "3J9I", "5X0Y", "6O1M")
 REAL = Path(__file__).resolve().parent / "real_classes"
+MADE_WEIGHT = 3  # how often a classified average is drawn, against a simulated one
 REAL_WEIGHT = 4  # how often a real average is drawn, against a simulated one
 BATCH, RATE = 32, 2e-3
 PART = 300  # averages that are made at a time
@@ -41,6 +44,28 @@ def cached_set(folder, name, names, count, seed):
             parts.append({key: kept[key] for key in kept.files})
     whole = {key: np.concatenate([part[key] for part in parts])[:count] for key in parts[0]}
     return *(torch.from_numpy(whole[key]) for key in ("images", "numbers", "labels")), whole["kinds"].tolist()
+
+
+def relabelled(images, numbers, labels, kinds):
+    """A simulated set as the fraction of good particles is learnt: mixed views are good, mixed molecules left out."""
+    import torch
+
+    kinds = np.array(kinds)
+    kept = torch.from_numpy(np.nonzero(kinds != "mixed molecules")[0])
+    good = torch.from_numpy(np.isin(kinds, ("good", "mixed views"))).float()
+    return images[kept], numbers[kept], good[kept], kinds[kept.numpy()].tolist()
+
+
+def sorted_sets(folder, names, runs):
+    """Images, numbers, and fractions of good particles of the classes of random_sets."""
+    import torch
+    from class_sets import random_sets
+
+    found = [one for seed in range(runs) for one in random_sets(folder, names, seed)]
+    return tuple(
+        torch.from_numpy(np.concatenate([getattr(one, name) for one in found])).float()
+        for name in ("images", "numbers", "good")
+    )
 
 
 def real_set(use):
@@ -161,10 +186,25 @@ def figures(network, temperature, sets, kinds=None):
     return found
 
 
+def fractions(network, temperature, sets):
+    """How near the scores come to the fraction of good particles of classified sets."""
+    import torch
+
+    images, numbers, good = sets
+    score = torch.sigmoid(logits_of(network, images, numbers) / temperature)
+    return dict(
+        count=len(good),
+        error=float((score - good).abs().mean()),
+        bias=float((score - good).mean()),
+        auc=auc(score, (good > 0.5).float()),
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--averages", type=int, default=1200)
+    parser.add_argument("--runs", type=int, default=3, help="classifications of each molecule")
     parser.add_argument("--epochs", type=int, default=25)
     arguments = parser.parse_args()
     import torch
@@ -174,16 +214,20 @@ def main():
     arguments.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     count = arguments.averages
-    simulated = cached_set(arguments.output, "train", TRAIN, count, 1)
-    held = cached_set(arguments.output, "calibrate", CALIBRATE, count // 4, 2)
-    test = cached_set(arguments.output, "test", TEST, count // 4, 3)
+    simulated = relabelled(*cached_set(arguments.output, "train", TRAIN, count, 1))
+    test = relabelled(*cached_set(arguments.output, "test", TEST, count // 4, 3))
+    sets = arguments.output / "sets"
+    made, held = (sorted_sets(sets, names, arguments.runs) for names in (TRAIN, CALIBRATE))
     real = real_set("train")
     repeat = REAL_WEIGHT if len(real[2]) else 0
-    joined = [torch.cat([one] + [other] * repeat) for one, other in zip(simulated[:3], real)]
+    joined = [
+        torch.cat([each[0], *[each[1]] * MADE_WEIGHT, *[each[2]] * repeat]) for each in zip(simulated[:3], made, real)
+    ]
     network = train(joined, arguments.epochs)
     temperature = temperature_of(logits_of(network, *held[:2]), held[2])
     found = {
         "simulated, molecules not learnt from": figures(network, temperature, test[:3], test[3]),
+        "classified, molecules of the calibration": fractions(network, temperature, held),
         "real, not learnt from": figures(network, temperature, real_set("test")),
     }
     model = arguments.output / "class_ranker"
@@ -196,7 +240,8 @@ def main():
         temperature=round(temperature, 3),
         training=dict(
             command="benchmarks/class_ranker.py",
-            averages=count,
+            averages=len(simulated[2]),
+            classified_averages=len(made[2]),
             structures=list(TRAIN),
             calibration_structures=list(CALIBRATE),
             epochs=arguments.epochs,

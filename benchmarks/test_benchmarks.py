@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The benchmarks' own arithmetic, on made-up sets and without the engine's commands: PYTHON -m pytest benchmarks"""
 
+import json
 import types
 
 import numpy as np
@@ -8,6 +9,7 @@ import pickers
 import pytest
 import rotation
 from bench import Bench, RealSet, draw_labels, engine_path, expected_particles, table
+from common import ROOT
 from relion import resolution_at, shell_correlation, star_rows, write_star
 
 engine_path()
@@ -130,3 +132,11 @@ def test_missing_leave_one_out_models_are_named(bench, tmp_path):
     bench.options.general_models = str(tmp_path / "none")
     with pytest.raises(ValueError, match="without-empiar10017"):
         bench.general("empiar10017")
+
+
+def test_the_page_on_windows_has_the_measured_figures():
+    figures = json.loads((ROOT / "benchmarks/figures/windows.json").read_text())
+    page = (ROOT / "docs/windows.md").read_text()
+    for move, found in figures.items():
+        assert f"| {move} | {found['cpu_ms']:.0f} |" in page
+        assert found["cpu_ms"] < 200

@@ -7,6 +7,7 @@ of `cryodl evaluate-segmentation` at the score 0.5. Ten tiles are drawn in one t
 another.
 """
 
+import itertools
 import json
 import types
 
@@ -46,18 +47,22 @@ SETTINGS = {
     },
 }
 DRAWN_ON, TENS = "13 Å, ±60 by 3°, SNR 0.3", ("membrane", "ribosome")
+PAIRS = ((78, 77), (77, 78))  # seeds of the tomogram that is drawn in, and of the one that is judged on
 REAL, REAL_PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
-SMOOTHED = 3.0  # px, of Gaussian noise
+SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
+UNLIMITED = ("--noise-limit", 100)  # the scores as the models give them
 
 
 def run(bench):
     for setting in SETTINGS:
         bench.once(f"pretrained/{setting}", lambda: measure(bench, setting))
     bench.once("pretrained/EMD-1155", lambda: real(bench))
-    for width in (0.0, SMOOTHED):
-        bench.once(f"pretrained/noise {width:g}", lambda: noise(bench, width))
+    for width in SMOOTHED:
+        bench.once(f"pretrained/noise {width:g}", lambda: noise(bench, width, *UNLIMITED))
+        bench.once(f"pretrained/noise {width:g} limited", lambda: noise(bench, width))
     for feature in TENS:
-        bench.once(f"pretrained/ten tiles/{feature}", lambda: sharpened(bench, feature))
+        for train, test in PAIRS:
+            bench.once(f"pretrained/ten tiles/{feature} {train} {test}", lambda: sharpened(bench, feature, train, test))
 
 
 def cells(bench, setting, seed):
@@ -113,7 +118,7 @@ def judged(scores, labels, label, pixel_size, folder):
 def measure(bench, setting, seed=77):
     """{feature: figures} on one tomogram of a setting."""
     cell, folder = cells(bench, setting, seed), bench.folder(f"pretrained {setting}")
-    cpu, memory, outputs = segmented(cell / "tomograms" / "*.mrc", folder, FEATURES)
+    cpu, memory, outputs = segmented(cell / "tomograms" / "*.mrc", folder, FEATURES, *UNLIMITED)
     noise_found = next(iter(outputs["noise"].values()))
     found = {}
     for feature, label in labels_of(cell).items():
@@ -134,29 +139,29 @@ def real(bench):
     return dict(found, noise=next(iter(outputs["noise"].values()))["membrane"]["noise"])
 
 
-def noise(bench, width):
+def noise(bench, width, *more):
     """{feature: part of the voxels of a volume of noise alone that reach 0.5}. width: px of a Gaussian, 0 for none."""
     engine_path()
     from scipy.ndimage import gaussian_filter
 
     from cryodl.io.tomograms import Tomogram, VolumeWriter
 
-    folder = bench.folder(f"pretrained noise {width}")
+    folder = bench.folder(f"pretrained noise {width} {len(more)}")
     values = np.random.default_rng(5).standard_normal((96, 256, 256)).astype(np.float32)
     values = gaussian_filter(values, width) if width else values
     path = bench.output / f"noise_{width:g}.mrc"
     with VolumeWriter(path, values.shape, 13.0, np.float32) as writer:
         writer.write(0, values)
-    _, _, outputs = segmented(path, folder, FEATURES)
+    _, _, outputs = segmented(path, folder, FEATURES, *more)
     files = next(iter(outputs["files"].values()))
     return {feature: float((Tomogram(files[feature]).raw() >= 0.5).mean()) for feature in FEATURES}
 
 
-def sharpened(bench, feature):
+def sharpened(bench, feature, train, test):
     """Figures on the test tomogram of the shipped model, of it trained further on ten tiles, and of ten tiles alone."""
-    train, test = cells(bench, DRAWN_ON, 78), cells(bench, DRAWN_ON, 77)
+    train, test = cells(bench, DRAWN_ON, train), cells(bench, DRAWN_ON, test)
     label, size = labels_of(train)[feature], SETTINGS[DRAWN_ON]["pixel_size"]
-    drawn, found = bench.folder(f"pretrained ten {feature} labels"), {}
+    drawn, found = bench.folder(f"pretrained ten {feature} labels"), {"shipped": shipped(bench, feature, test, label)}
     tiles_to_draw(train, label, drawn)
     starts = {"shipped and ten tiles": ("--start-from", feature, "--network", "unet16"), "ten tiles": ()}
     for name, start in starts.items():
@@ -173,6 +178,14 @@ def sharpened(bench, feature):
     return found
 
 
+def shipped(bench, feature, cell, label):
+    """Figures of the shipped model as it is."""
+    folder = bench.folder(f"pretrained shipped {feature} {cell.name}")
+    segmented(cell / "tomograms" / "*.mrc", folder, [feature])
+    scores, size = folder / "scores" / "*.mrc", SETTINGS[DRAWN_ON]["pixel_size"]
+    return judged(scores, cell / "labels" / "*.mrc", label, size, folder / "judged")
+
+
 def tables(bench):
     get, none = bench.figures.get, types.SimpleNamespace(get=lambda key: None)
     rows = []
@@ -183,16 +196,17 @@ def tables(bench):
     rows.append(["EMD-1155 (real)", "membrane", *_row(get("pretrained/EMD-1155") or none)])
     first = table(["tomogram", "feature", "Dice", "precision", "recall", "best Dice", "found in its noise (%)"], rows)
     rows = []
-    for width in (0.0, SMOOTHED):
-        found = get(f"pretrained/noise {width:g}") or {}
-        rows.append([f"smoothed by {width:g} px" if width else "white", *[_percent(found.get(f)) for f in FEATURES]])
+    for width in SMOOTHED:
+        for limited in ("", " limited"):
+            found = get(f"pretrained/noise {width:g}{limited}") or {}
+            name = f"smoothed by {width:g} px" if width else "white"
+            rows.append([name + limited, *[_percent(found.get(f)) for f in FEATURES]])
     second = table(["noise", *(f"{feature} (%)" for feature in FEATURES)], rows)
     rows = []
-    for feature in TENS:
-        shipped = ((get(f"pretrained/{DRAWN_ON}") or {}).get("features") or {}).get(feature) or {}
-        found = get(f"pretrained/ten tiles/{feature}") or {}
-        dice = [(found.get(name) or {}).get("dice") for name in ("shipped and ten tiles", "ten tiles")]
-        rows.append([feature, shipped.get("dice"), *dice])
+    for feature, (train, test) in itertools.product(TENS, PAIRS):
+        found = get(f"pretrained/ten tiles/{feature} {train} {test}") or {}
+        dice = [(found.get(name) or {}).get("dice") for name in ("shipped", "shipped and ten tiles", "ten tiles")]
+        rows.append([f"{feature} ({train}, {test})", *dice])
     third = table(["feature", "Dice, shipped", "shipped and ten tiles", "ten tiles alone"], rows)
     return f"{first}\n\n{second}\n\n{third}"
 

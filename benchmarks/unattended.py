@@ -134,7 +134,6 @@ class Trial:
             box=options.box,
             scaledbox=options.scaled_box,
             classes=options.classes,
-            score=0.5,
             symmetry="C1",
             mapsymmetry="C1",
         )

@@ -37,15 +37,17 @@ class Plugin(pwem.Plugin):
     def getUrl(cls, protClass: Optional[type] = None) -> str:
         """Address of a protocol's page, which its form shows under Help; empty where the documentation is not there.
 
-        The site is taken if `scripts/docs` has built it, else the page's text in the checkout.
+        An installed wheel holds the documentation. In a checkout the site is taken if `scripts/docs` has built it, else
+        the page's text.
         """
         if protClass is None:
             return cls._url
         page, package = protClass.__module__.rsplit(".", 1)[-1], os.path.dirname(cls.getEngineFolder())
-        for name in (f".cryodl/site/{page}.html", f"docs/{page}.md"):
-            path = os.path.join(os.path.dirname(package), name)
-            if os.path.exists(path):
-                return "file://" + path
+        top = os.path.dirname(package)
+        for folder in (os.path.join(package, "docs"), os.path.join(top, ".cryodl", "site"), os.path.join(top, "docs")):
+            for name in (f"{page}.html", f"{page}.md"):
+                if os.path.exists(os.path.join(folder, name)):
+                    return "file://" + os.path.join(folder, name)
         return ""
 
     def getTemplates(self) -> List[Any]:

@@ -283,12 +283,13 @@ class CryodlClassThresholdWizard(Wizard):
         from .viewers.particles.class2d_data import Classes2D
         from .viewers.particles.class2d_window import Classes2DWindow
 
+        data, fewest, value = Classes2D.ofSet(classes), form.protocol.fewest.get() or 1, form.protocol.threshold.get()
         Classes2DWindow(
             form.root,
-            Classes2D.ofSet(classes),
+            data,
             "Threshold",
-            form.protocol.threshold.get() or 0,
-            form.protocol.fewest.get() or 1,
+            data.threshold(fewest) if value is None else value,
+            fewest,
             accept=lambda value: form.setVar("threshold", round(value, 2)),
         ).show()
 

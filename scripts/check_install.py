@@ -18,8 +18,6 @@ import sys
 import time
 from typing import Any, Dict, List
 
-from pwem.objects import EMSet
-
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "scipion-em-cryodl"  # installp takes the folder's name for the distribution's
 NOT_COPIED = (".git", ".cryodl", "build", "dist", "*.egg-info", "__pycache__", ".pytest_cache")
@@ -114,15 +112,15 @@ class Runner:
         return done.stdout
 
 
-def plain(run: Any, source: EMSet) -> None:
+def plain(run: Any, source: str) -> None:
     run("-m", "pip", "install", "-q", source)
 
 
-def editable(run: Any, source: EMSet) -> None:
+def editable(run: Any, source: str) -> None:
     run("-m", "pip", "install", "-q", "-e", source)
 
 
-def wheel(run: Any, source: EMSet) -> None:
+def wheel(run: Any, source: str) -> None:
     """As a release: sdist from the checkout, wheel from the sdist."""
     dist = os.path.join(os.path.dirname(source), "dist")
     run(
@@ -135,14 +133,14 @@ def wheel(run: Any, source: EMSet) -> None:
     run("-m", "pip", "install", "-q", os.path.join(dist, made))
 
 
-def installp(run: Any, source: EMSet) -> None:
+def installp(run: Any, source: str) -> None:
     run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin")
 
 
 WAYS = {"plain": plain, "editable": editable, "wheel": wheel, "installp": installp}
 
 
-def expected(source: EMSet) -> Dict[str, Any]:
+def expected(source: str) -> Dict[str, Any]:
     """The same keys as FINDER's, read from the checkout's text."""
     package = os.path.join(source, "cryodl_scipion")
     engine = os.path.join(package, "engine")
@@ -169,11 +167,8 @@ def environmentVersion(package: Any) -> Any:
 def classes(package: Any, module: Any, attribute: str) -> List[str]:
     """Names of the classes in a module or folder that set an attribute, which makes Scipion show them."""
     path = os.path.join(package, module)
-    paths = (
-        [os.path.join(path, name) for name in os.listdir(path) if name.endswith(".py")]
-        if os.path.isdir(path)
-        else [path + ".py"]
-    )
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names if name.endswith(".py")]
+    paths = found or [path + ".py"]
     return sorted(
         node.name
         for path in paths
@@ -188,7 +183,7 @@ def classes(package: Any, module: Any, attribute: str) -> List[str]:
     )
 
 
-def compare(found: Any, wanted: Any, source: EMSet, way: Any) -> Any:
+def compare(found: Any, wanted: Any, source: str, way: Any) -> Any:
     problems = [
         f"{key}: lacks {', '.join(sorted(set(wanted[key]) - set(found[key])))}"
         for key in wanted

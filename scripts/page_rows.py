@@ -53,8 +53,9 @@ def segmented_noise(figures: typing.Any) -> Rows:
     rows = [["noise", *(f"{feature} (%)" for feature in FEATURES)]]
     for key, parts in figures.items():
         if "/noise " in key:
-            width = key.split()[-1]
+            width = key.split("/noise ")[1].split()[0]
             name = "white" if width == "0" else f"smoothed by {width} px"
+            name += ", as it is used" if key.endswith(" limited") else ", scores as they are"
             rows.append([name, *(f"{100 * parts[feature]:.2g}" for feature in FEATURES)])
     return rows
 

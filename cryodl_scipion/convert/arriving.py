@@ -39,6 +39,10 @@ class ArrivingItems:
     def items(self, names: Sequence[str]) -> Any:
         return [self._byName[name].clone() for name in names]
 
+    def idsOfNames(self) -> Dict[int, str]:
+        """{item's id: its name}."""
+        return {item.getObjId(): name for name, item in self._byName.items()}
+
     def engineNames(self) -> Dict[int, str]:
         """{item's id: name for the engine}."""
         return namesForEngine((item.getObjId(), name) for name, item in self._byName.items())
@@ -128,10 +132,6 @@ class PickedMicrographs(ArrivingMicrographs):
         theirs = self._theirIds()
         found = coordinatesOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs])
         return {m.getMicName(): found.get(theirs.get(m.getMicName()), []) for m in micrographs}
-
-    def idsOfNames(self) -> Dict[str, Any]:
-        """{micrograph's id: its name}."""
-        return {item.getObjId(): name for name, item in self._byName.items()}
 
 
 def opened(SetClass: type, growing: EMSet) -> EMSet:

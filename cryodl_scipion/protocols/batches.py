@@ -2,7 +2,8 @@
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
 
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+import time
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Image
@@ -22,6 +23,26 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
+class Waiting:
+    """Whether the first of the items that no batch has taken has waited long enough. longest: s."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest, self._since = longest, None  # type: float, Optional[float]
+
+    def over(self, items: Sequence[Any]) -> bool:
+        """items: those that wait now."""
+        if not items:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since >= self._longest
+
+    def begin(self) -> None:
+        """A batch took the first items: the others wait from now on."""
+        self._since = None
+
+
 class ArrivingBatches(StoredSettings):
     """Mixin.
 
@@ -33,6 +54,7 @@ class ArrivingBatches(StoredSettings):
     _OUTPUTS: Tuple[str, ...] = ()
     _WORK: Any = None
     _NAME = "_micName"
+    _SIZE = "batchSize"  # the form's field
 
     def _addMicrographsParam(self, form: Form, help: str) -> None:
         addPointer(
@@ -44,41 +66,76 @@ class ArrivingBatches(StoredSettings):
             important=True,
         )
 
-    def _addBatchParams(self, form: Form, help: str, size: int = BATCH) -> None:
-        """The last fields of the form. help: a sentence about batches, after the common one."""
+    def _addBatchParams(self, form: Form, help: str, size: int = BATCH, wait: Optional[int] = None) -> None:
+        """The last fields of the form. help: a sentence about batches, after the common one. wait: seconds after which
+        a batch is started that is not full; None: at once, without a field."""
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
         form.addParam(
-            "batchSize",
+            self._SIZE,
             params.IntParam,
             default=size,
             label="Batch size",
             help=f"{self._ITEM.capitalize()}s that one start of the program takes at most. {help}",
         )
+        if wait is not None:
+            form.addParam(
+                "batchWait",
+                params.IntParam,
+                default=wait,
+                label="Longest wait (s)",
+                help="A batch that is not full is started when its first item has waited so long. 0: at once.",
+            )
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
     def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed.
 
-        work, output: steps of this protocol that take names; output is run when work is done. Called by
+        work, output: steps of this protocol that take names; output is run when work, if any, is done. Called by
         stepsGeneratorStep after self._arriving is made.
         """
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
-        known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
+        known, last, waits = self._doneNames(), [], Waiting(self.getAttributeValue("batchWait", 0) or 0)
+
+        def insert(given: Any, names: Any) -> None:
+            before = [self._insertFunctionStep(work, given, prerequisites=[], needsGPU=self.usesGpu())] if work else []
+            last.append(self._insertFunctionStep(output, given, prerequisites=before, needsGPU=False))
+            known.update(names)
+
+        for given, names in self._begun():
+            insert(given, names)
         while True:
             with self._lock:
                 self._arriving.update()
                 ready, closed = self._arriving.ready(known), self._arriving.closed
-            for names in [ready[i : i + size] for i in range(0, len(ready), size)]:
-                step = self._insertFunctionStep(work, names, prerequisites=[], needsGPU=self.usesGpu())
-                last.append(self._insertFunctionStep(output, names, prerequisites=[step], needsGPU=False))
-                known.update(names)
+                parts = self._partsOf(ready, waits.over(ready) or closed)
+            for names in parts:
+                insert(self._argumentOf(names), names)
+                waits.begin()
             if closed:
                 break
-            if not ready:
+            if not parts:
                 self._streamingSleepOnWait()
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+
+    def _batchLimit(self) -> int:
+        return self.getAttributeValue(self._SIZE) or 0
+
+    def _partsOf(self, ready: List[Any], all: bool) -> List[List[Any]]:
+        """Batches of the names that are ready. all: also one that is not full."""
+        size = max(1, self._batchLimit())
+        parts = [ready[start : start + size] for start in range(0, len(ready), size)]
+        return parts if all else [part for part in parts if len(part) == size]
+
+    def _begun(self) -> List[Tuple[Any, Any]]:
+        """(what its steps are given, names) of the batches that an earlier start of this run began and did not end, if
+        a batch must not be made anew."""
+        return []
+
+    def _argumentOf(self, names: List[Any]) -> Any:
+        """What the steps of a batch are given."""
+        return names
 
     def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
         """Micrographs of these names, and their files and the engine's names for them, as configs have them. The caller
@@ -127,6 +184,6 @@ class ArrivingBatches(StoredSettings):
                 f"Threads is {self.numberOfThreads.get()}; at least {LEAST_THREADS} are needed: one starts the "
                 f"others, one looks for new {self._ITEM}s, and the rest {self._WORK}."
             )
-        if (self.batchSize.get() or 0) < 1:
-            errors.append(f"Batch size is {self.batchSize.get()}; it must be at least 1.")
+        if self._batchLimit() < 1:
+            errors.append(f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.")
         return errors

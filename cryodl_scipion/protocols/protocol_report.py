@@ -58,7 +58,7 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
             "longest",
             params.FloatParam,
             default=LONGEST,
-            label="Longest (h)",
+            label="Stop after (h)",
             help="It ends after this time, also if runs still work.",
         )
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small sets of particles and maps with known values, for tests of the Scipion side."""
 
+import glob
 import os
 
 import mrcfile
@@ -199,7 +200,14 @@ class ParticlesTest(CryodlTest):
         )
 
     def request(self, protocol):
-        return contract.Request.read(protocol._getExtraPath("request.json")).config
+        """Of the run's only start of the engine, or of its first batch."""
+        path = protocol._getExtraPath("request.json")
+        return contract.Request.read(path if os.path.exists(path) else batchFile(protocol, "request.json")).config
+
+
+def batchFile(protocol, name):
+    """Path of a file of the first batch of particles of a run."""
+    return sorted(glob.glob(os.path.join(glob.escape(protocol._getExtraPath("batches")), "*", name)))[0]
 
 
 def addTo(pointers, protocols, output):

@@ -38,15 +38,7 @@ _LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
 _KILLED = "cryodl-maps"  # one template whose runs die once each, and are continued
 ANSWERS = {
     "cryodl-unattended": dict(
-        _MICROGRAPHS,
-        timeout=20,
-        settled=1,
-        mappixel=4,
-        classes=3,
-        score=0.5,
-        symmetry="C1",
-        mapsymmetry="C1",
-        scaledbox=0,
+        _MICROGRAPHS, timeout=20, settled=1, mappixel=4, classes=3, symmetry="C1", mapsymmetry="C1", scaledbox=0
     ),
     "cryodl-picking": dict(_MICROGRAPHS, mask=80, classes=2, gpu="false"),
     "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),

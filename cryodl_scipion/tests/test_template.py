@@ -84,7 +84,6 @@ TEMPLATES = {
             box=("180", "CryodlProtExtractParticles", "box", 180),
             scaledbox=("90", "CryodlProtExtractParticles", "scaledBox", 90),
             classes=("7", "CryodlProtClassify2D", "classes", 7),
-            score=("0.4", "CryodlProtSelectClasses", "threshold", 0.4),
             symmetry=("D2", "CryodlProtAssignOrientations", "symmetry", "D2"),
             mapsymmetry=("D2", "CryodlProtBackProject", "symmetry", "D2"),
         ),

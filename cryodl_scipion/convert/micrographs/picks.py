@@ -4,7 +4,7 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from pwem.objects import SetOfCoordinates
+from pwem.objects import Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, String
 
 from ...engine.cryodl.contract import Result, counted
@@ -73,13 +73,19 @@ def hasCandidates(coordinates: SetOfCoordinates) -> bool:
     return bool(folder) and os.path.isdir(folder)
 
 
-def scoredPicks(coordinates: SetOfCoordinates) -> List[Tuple[Any, Any]]:
+def scoredPicks(
+    coordinates: SetOfCoordinates,
+    micrographs: Optional[Sequence[Micrograph]] = None,
+    names: Optional[Dict[int, str]] = None,
+) -> List[Tuple[Any, Any]]:
     """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
 
-    A micrograph that was skipped has no candidates and no picks.
+    A micrograph that was skipped has no candidates and no picks. micrographs: some of the coordinates' micrographs; all
+    if None. names: {id: name for the engine} of them at least.
     """
-    micrographs = [m.clone() for m in coordinates.getMicrographs()]
-    names, folder = micrographNames(micrographs), candidatesFolder(coordinates)
+    if micrographs is None:
+        micrographs = [m.clone() for m in coordinates.getMicrographs()]
+    names, folder = micrographNames(micrographs) if names is None else names, candidatesFolder(coordinates)
     if hasCandidates(coordinates):
         files = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
         return [(m, readPicks(path) if os.path.exists(path) else []) for m, path in files]

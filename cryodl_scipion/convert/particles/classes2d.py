@@ -8,6 +8,7 @@ from pwem.convert import transformations
 from pwem.objects import EMObject, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles, Transform
 from pyworkflow.object import Float, Integer
 
+from ...engine.cryodl import contract
 from ..star import iterColumns, readColumns
 from .particles import locationOf
 
@@ -90,9 +91,10 @@ def classRows(classes: SetOfClasses2D) -> Any:
     return rows
 
 
-def keptIds(rows: Any, threshold: Any, fewest: Any) -> List[int]:
-    """Ids of the classes of classRows with at least this score and so many particles."""
-    return [row[0] for row in rows if row[3] >= fewest and row[4] is not None and row[4] >= threshold]
+def keptIds(rows: Any, threshold: Any, fewest: Any) -> Tuple[List[int], float]:
+    """Ids of the classes of classRows that are kept, and the threshold used, see contract.chosen_classes."""
+    ids, _, _, counts, scores = zip(*rows)
+    return contract.chosen_classes(ids, scores, counts, threshold, fewest)
 
 
 def keepClasses(output: SetOfClasses2D, particles: SetOfParticles, classes: SetOfClasses2D, ids: Set[int]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
-from typing import Any, Optional, Set
+from typing import Any, Collection, Optional, Set
 
 import numpy as np
 from pwem.objects import SetOfParticles
@@ -15,24 +15,29 @@ from .particles import locationOf, nameOf, pairedRows
 _STRENGTH = "_cryodlDenoisedStrength"
 
 
-def appendDenoised(denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str) -> None:
+def appendDenoised(
+    denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str, done: Collection[int] = ()
+) -> None:
     """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set.
 
-    denoised: new set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name.
+    denoised: set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the
+    particles that it has already.
     Raises ValueError unless every particle is there.
     """
     strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
+    found = 0
     for item, row in pairedRows(particles, path, ("rlnImageName",) + strengths, (str,) + (float,) * len(strengths)):
+        found += 1
+        if item.getObjId() in done:
+            continue
         copy = item.clone()
         setattr(copy, RAW_IMAGE, String(nameOf(item)))
         if strengths:
             setattr(copy, _STRENGTH, Float(row[1]))
         copy.setLocation(*locationOf(row[0], path))
         denoised.append(copy)
-    if denoised.getSize() != particles.getSize():
-        raise ValueError(
-            f"{path} has {denoised.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
-        )
+    if found != particles.getSize():
+        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol anew.")
     markSet(denoised, model)
 
 

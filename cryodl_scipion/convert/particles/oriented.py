@@ -2,7 +2,7 @@
 """What the engine found of particles - angles, probabilities, simulated truth - as items of sets."""
 
 import os
-from typing import Any
+from typing import Any, Collection
 
 from pwem.objects import SetOfParticles, Transform
 from pyworkflow.object import Float, String
@@ -25,17 +25,24 @@ def transformOf(pose: Any, pixelSize: float) -> Any:
     return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
 
 
-def appendOriented(output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None) -> None:
+def appendOriented(
+    output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
+) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`.
 
-    output: new set with projection alignment. path: the engine's STAR file. noise: that of oriented noise, or None.
+    output: set with projection alignment. path: the engine's STAR file. noise: that of oriented noise, or None. done:
+    ids of the particles that it has already.
     Raises ValueError unless every particle is there.
     """
     there = columnsOf(path, "particles")
     scores = [name for name in SCORES if name in there]
     words = [name for name in REFERENCE if name in there]
     columns, kinds = ANGLES + ORIGIN + tuple(scores + words), (float,) * (5 + len(scores)) + (str,) * len(words)
+    found = 0
     for item, row in pairedRows(particles, path, columns, kinds):
+        found += 1
+        if item.getObjId() in done:
+            continue
         copy = item.clone()
         copy.setTransform(transformOf(row, particles.getSamplingRate()))
         for name, value in zip(scores + words, row[5:]):
@@ -43,10 +50,8 @@ def appendOriented(output: SetOfParticles, particles: SetOfParticles, path: str,
         if noise:
             setattr(copy, NOISE, String(noise))
         output.append(copy)
-    if output.getSize() != particles.getSize():
-        raise ValueError(
-            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
-        )
+    if found != particles.getSize():
+        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol anew.")
 
 
 def noiseControlOf(particles: SetOfParticles) -> Any:

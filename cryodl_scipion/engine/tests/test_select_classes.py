@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl select-classes`: the particles of classes with a score that is high enough."""
 
+import itertools
 import json
 
 import mrcfile
@@ -9,7 +10,7 @@ import pytest
 from classes2d_data import write_shapes
 
 from cryodl.cli import main
-from cryodl.contract import Failure, Result
+from cryodl.contract import Failure, Result, chosen_classes
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 
@@ -97,3 +98,41 @@ def test_a_broken_table_of_classes_is_said_in_a_sentence(folder, change, words):
 def test_particles_without_classes_are_said_in_a_sentence(folder):
     (folder / "done" / "p.star").replace(folder / "done" / "particles.star")
     assert "has no classes (rlnClassNumber)" in select(code=2)
+
+
+def test_without_a_threshold_a_class_is_kept_unless_it_takes_more_from_a_map_than_it_gives(folder):
+    # 20 x 0.9 and 13 x 0.8: 28.4 of 33 good; (28.4 + 25 x 0.3)² / 58 = 22.2 is less than 28.4² / 33 = 24.4
+    result = select()
+    assert result.outputs["kept"] == [1, 3] and result.outputs["threshold"] == 0.8
+    assert result.outputs["expected_good"] == pytest.approx(28.4 / 33, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "scores, kept",
+    [
+        ((0.44, 0.5, 0.6), [1, 2, 3]),  # low scores alike: none is clearly bad
+        ((0.95, 0.05, 0.9), [1, 3]),
+        ((0.3, 0.08, 0.12), [1]),  # 0.12 < half of 0.3
+        ((0.09, 0.05, 0.01), []),  # all are clearly bad
+    ],
+)
+def test_the_threshold_goes_with_the_scores_of_the_set(scores, kept):
+    found, _ = chosen_classes([1, 2, 3], scores, COUNTS, None, 1)
+    assert found == kept
+
+
+def test_no_other_choice_of_whole_classes_gives_a_better_map():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores, counts = rng.uniform(0.15, 1, 7), rng.integers(1, 200, 7)
+        kept = np.isin(np.arange(7), chosen_classes(range(7), scores, counts, None, 1)[0])
+        gain = lambda chosen: (scores * counts)[chosen].sum() ** 2 / counts[chosen].sum()
+        every = [np.array(c, bool) for c in itertools.product((0, 1), repeat=7) if any(c)]
+        assert gain(kept) == pytest.approx(max(gain(chosen) for chosen in every))
+
+
+def test_a_set_of_mostly_bad_particles_is_said(folder):
+    tables = read_tables("done/classes.star")
+    tables["classes"]["rlnClassScore"] = ["0.3", "0.25", "0.2"]
+    write_tables("done/classes.star", tables)
+    assert "Only 26 % of the kept particles are expected to be good" in select().warnings[0]

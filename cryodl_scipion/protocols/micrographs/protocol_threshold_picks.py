@@ -1,32 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose another score threshold for picks, without running the network again."""
 
-from typing import Any, List
+from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfCoordinates
+from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import params
+from pyworkflow.object import Set
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
+from ...convert.arriving import ArrivingMicrographs, asInItsFile, opened
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
+from ..batches import ArrivingBatches
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 
+OUTPUT = "outputCoordinates"
+_BATCH = 1000  # micrographs at a time: each is a file that is read
 
-class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
+
+class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Choose another score threshold for particles picked by cryodl.
 
     In: coordinates of `cryodl - pick particles`. Out: those with at least the new score. The threshold may be lower
     than the one used for picking: the weaker candidates were kept in files. The wizard shows the picks on a micrograph
-    while the threshold moves. The network does not run again, so this takes seconds.
+    while the threshold moves. The network does not run again, so this takes seconds. Picks may still be arriving.
     """
 
     _label = "filter picks by score"
     _devStatus = BETA
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+    _possibleOutputs = {OUTPUT: SetOfCoordinates}
+    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "filter", "filtered"
+    stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -47,20 +56,56 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
             help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does.",
         )
 
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.filterStep, self.threshold.get(), needsGPU=False)
+        self._addBatchParams(form, "It starts with those that have picks.", size=_BATCH)
 
-    def filterStep(self, threshold: Any) -> None:
+    # ----- steps
+    def stepsGeneratorStep(self) -> None:
         source = self.inputCoordinates.get()
-        output = self._createSetOfCoordinates(source.getMicrographs(asPointer=True))
+        self._arriving = ArrivingMicrographs(source.getMicrographs(), source)
+        self._insertBatches(None, self.filterStep)
+
+    def filterStep(self, names: Sequence[str]) -> None:
+        """Append the picks of some micrographs; micrographs whose picks the set has already are left alone."""
+        with self._lock:
+            source, done = opened(SetOfCoordinates, self.inputCoordinates.get()), self._doneNames()
+            self._describe(source, self.inputCoordinates.get())
+            micrographs = [m for m in self._arriving.items(names) if m.getMicName() not in done]
+            output: Any = getattr(self, OUTPUT, None)
+            isNew = output is None
+            if isNew:
+                output = self._createSetOfCoordinates(self.inputCoordinates.get().getMicrographs(asPointer=True))
+            else:
+                asInItsFile(output)  # also if a run died before noting it down
+                output.enableAppend()
+            self._describe(output, source)
+            for micrograph, picks in scoredPicks(source, micrographs, self._arriving.engineNames()):
+                chosen = [pick for pick in picks if pick[2] >= self.threshold.get()]
+                convert.appendPicks(output, micrograph, chosen)
+            source.close()
+            self._updateOutputSet(OUTPUT, output, Set.STREAM_OPEN)
+            if isNew:
+                self._defineSourceRelation(self.inputCoordinates, output)
+
+    def closeStep(self) -> None:
+        self._closeOutputSet()
+
+    def _describe(self, output: EMSet, source: EMSet) -> None:
         output.setBoxSize(source.getBoxSize())
         for name in (CANDIDATES, DIAMETER):
             if source.hasAttribute(name):
                 setattr(output, name, getattr(source, name).clone())
-        for micrograph, picks in scoredPicks(source):
-            convert.appendPicks(output, micrograph, [pick for pick in picks if pick[2] >= threshold])
-        self._defineOutputs(outputCoordinates=output)
-        self._defineSourceRelation(self.inputCoordinates, output)
+
+    def _doneNames(self) -> Any:
+        output = getattr(self, OUTPUT, None)
+        if output is None or not asInItsFile(output) or not output.getSize():
+            return set()
+        ids = set(output.getUniqueValues("_micId"))
+        output.close()
+        return {name for objId, name in self._arriving.idsOfNames().items() if objId in ids}
+
+    def _settings(self) -> Dict[str, Any]:
+        """What decides the output: a run must not be continued with another of these."""
+        return dict(threshold=self.threshold.get(), coordinates=self.inputCoordinates.get().getFileName())
 
     def _validate(self) -> List[str]:
         coordinates, threshold = self.inputCoordinates.get(), self.threshold.get()
@@ -76,7 +121,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
                 ]
             if convert.scoreOf(coordinates.getFirstItem()) is None:
                 return ["The coordinates have no scores. Choose coordinates picked by cryodl."]
-        return []
+        return self._checkBatches() or self._checkContinuation()
 
     def _warnings(self) -> List[str]:
         coordinates = self.inputCoordinates.get()

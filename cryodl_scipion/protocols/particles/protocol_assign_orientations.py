@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give particles their first Euler angles."""
 
+import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, List, Sequence
 
-from pwem.objects import SetOfParticles
+from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.oriented import appendOriented
@@ -15,20 +16,22 @@ from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
+from .particle_batches import OUTPUT, ParticleBatches
 from .particle_checks import checkParticles, scaleWarnings
-from .particles_base import ParticlesBase
 
 
-class CryodlProtAssignOrientations(ParticlesBase):
+class CryodlProtAssignOrientations(ParticleBatches):
     """Give every particle Euler angles and shifts by comparing it with projections of a structure.
 
     In: raw particles with CTF, a structure, and a denoiser if one is to help. Out: the same raw particles with
     projection alignment, from which 3-D refinements start; each with the score of its orientation and the margin to
     the runner-up. The angles are a start: refine them, and never take the structure's detail for the data's.
+    Particles may still be arriving; a stopped run continues where it was.
     """
 
     _label = "assign initial orientations"
-    _possibleOutputs = {"outputParticles": SetOfParticles}
+    _possibleOutputs = {OUTPUT: SetOfParticles}
+    _WORK, _MADE, _OUTPUT_NAMES = "orient", "oriented", ("oriented.star",)
     _CONFIG = contract.AssignOrientationsConfig
     NOT_ON_FORM = notOnForm(
         "output",
@@ -54,51 +57,42 @@ class CryodlProtAssignOrientations(ParticlesBase):
             form, self._CONFIG, ["symmetry", "angular_step", "max_shift", "resolution", "refine", "contrast"]
         )
         self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+        self._addParticleBatchParams(form)
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = self._settings()
-        self._insertFunctionStep(self.orientStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+    # ----- steps, see particle_batches.py
+    def _configIn(self, folder: str) -> Any:
+        return dataclasses.replace(super()._configIn(folder), structure=self._structureFor(self.inputStructure.get()))
 
-    def orientStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInputs(self.inputParticles.get())
-        structure = self._structureFor(self.inputStructure.get())
-        self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        particles = self.inputParticles.get()
-        output = self._createSetOfParticles()
-        output.copyInfo(particles)
+    def _describeOutput(self, output: EMSet) -> None:
         output.setAlignmentProj()
-        made = self._result().outputs
-        appendOriented(output, particles, made.particles, made.noise_control)
-        self._defineOutputs(outputParticles=output)
+
+    def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
+        appendOriented(output, batch, result.outputs.particles, result.outputs.noise_control, done)
+
+    def _defineRelations(self, output: EMSet) -> None:
         for pointer in (self.inputParticles, self.inputStructure, self.inputModel):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
-
-    def _starFile(self) -> str:
-        return self._getExtraPath("oriented.star")
 
     def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             structure=structureFileOf(self.inputStructure.get()),
             model=self._denoiserFolder(),
-            output=self._starFile(),
-            threads=self.numberOfThreads.get(),
+            output=self._getExtraPath(self._OUTPUT_NAMES[0]),
+            threads=self.binThreads.get(),
         )
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        return (
+        errors = (
             checkParticles(self.inputParticles.get(), ("raw", "ctf"))
             + self._checkDenoiser()
             + self._checkSymmetry()
             + self._checkStructure(self.inputStructure.get())
+            + self._checkBatches()
         )
+        return errors or self._checkContinuation()
 
     def _warnings(self) -> List[str]:
         particles, structure = self.inputParticles.get(), self.inputStructure.get()
@@ -115,10 +109,11 @@ class CryodlProtAssignOrientations(ParticlesBase):
             f"*{output.getSize()} particles* with angles, of {made.directions} directions "
             f"({self.angularStep.get():.3g}° apart, symmetry {made.symmetry})"
         ]
-        if made.mean_score is not None:
-            lines.append(f"Mean score {made.mean_score:.3g}; scores and margins are attributes of the particles.")
-        if made.mean_probability is not None:
-            lines.append(f"{100 * made.mean_probability:.0f} % of the orientations should be right (within 15°).")
+        score, probability = (self._meanOf(results, name) for name in ("mean_score", "mean_probability"))
+        if score is not None:
+            lines.append(f"Mean score {score:.3g}; scores and margins are attributes of the particles.")
+        if probability is not None:
+            lines.append(f"{100 * probability:.0f} % of the orientations should be right (within 15°).")
         if made.reference:
             lines.append(f"The angles come from the reference {os.path.basename(made.reference)}.")
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]

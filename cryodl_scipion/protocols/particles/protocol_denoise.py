@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, List, Sequence
 
-from pwem.objects import SetOfParticles
+from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -19,21 +19,24 @@ from ..form_parts import addPointer, notOnForm
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
+from .particle_batches import OUTPUT, ParticleBatches
 from .particle_checks import checkParticles, checkStacks
-from .particles_base import WHAT_FOR, ParticlesBase
+from .particles_base import WHAT_FOR
 
 
-class CryodlProtDenoise(ParticlesBase):
+class CryodlProtDenoise(ParticleBatches):
     """Denoise particle images with a trained network.
 
     In: raw particles and a denoiser of their molecule. Out: the same particles, with denoised images: same ids,
     acquisition, CTF, alignment and coordinates, and the place of each raw image, so that any later step can go back
     (*cryodl - back to raw particles*). The set is marked as denoised, and is refused where raw data are needed.
+    Particles may still be arriving; a stopped run continues where it was.
     """
 
     _label = "denoise particles"
-    _possibleOutputs = {"outputParticles": SetOfParticles}
+    _possibleOutputs = {OUTPUT: SetOfParticles}
     _CONFIG = contract.DenoiseConfig
+    _WORK, _MADE, _OUTPUT_NAMES = "denoise", "denoised", ("denoised.star", "denoised.mrcs")
     NOT_ON_FORM = notOnForm(
         "output", "device", "threads", particles="written from the input set", model="the model that the pointer gives"
     )
@@ -53,36 +56,22 @@ class CryodlProtDenoise(ParticlesBase):
         )
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
         self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+        self._addParticleBatchParams(form)
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = self._settings()
-        self._insertFunctionStep(self.denoiseStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+    # ----- steps, see particle_batches.py
+    def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
+        appendDenoised(output, batch, result.outputs.particles, self.inputModel.get().getModelName(), done)
 
-    def denoiseStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInputs(self.inputParticles.get())
-        self._runOnce(self._config(**self._engineValues()), self._starFile(), self._getExtraPath("denoised.mrcs"))
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        particles = self.inputParticles.get()
-        denoised = self._createSetOfParticles()
-        denoised.copyInfo(particles)
-        appendDenoised(denoised, particles, self._result().outputs.particles, self.inputModel.get().getModelName())
-        self._defineOutputs(outputParticles=denoised)
-        self._defineTransformRelation(self.inputParticles, denoised)
-        self._defineSourceRelation(self.inputModel, denoised)
-
-    def _starFile(self) -> str:
-        return self._getExtraPath("denoised.star")
+    def _defineRelations(self, output: EMSet) -> None:
+        self._defineTransformRelation(self.inputParticles, output)
+        self._defineSourceRelation(self.inputModel, output)
 
     def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             model=self._denoiserFolder(),
-            output=self._starFile(),
-            threads=self.numberOfThreads.get(),
+            output=self._getExtraPath(self._OUTPUT_NAMES[0]),
+            threads=self.binThreads.get(),
         )
 
     # ----- validation and information
@@ -90,7 +79,8 @@ class CryodlProtDenoise(ParticlesBase):
         usesCTF = (self._modelCard() or {}).get("ctf") != "none"
         need = ("raw", "ctf") if usesCTF else ("raw",)
         errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
-        return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
+        errors = errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
+        return errors + self._checkBatches() or self._checkContinuation()
 
     def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()

@@ -16,10 +16,11 @@ from ..inputs import PluginProtocol, WithoutEngine
 
 
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
-    """Keep the 2-D classes whose score is high enough, and their particles.
+    """Keep the 2-D classes that are not bad, and their particles.
 
-    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
-    chosen, and these classes. The wizard shows which averages a threshold keeps. It takes seconds.
+    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, and these classes.
+    Without a threshold a class is left out only if it would take more from a map than it gives. The wizard shows which
+    averages a threshold keeps. It takes seconds.
     """
 
     _label = "select 2d classes"
@@ -45,20 +46,21 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     def selectStep(self, size: int, threshold: float, fewest: int) -> None:
         source = self.inputClasses.get()
-        ids = set(keptIds(classRows(source), threshold, fewest))
+        rows = classRows(source)
+        ids, used = keptIds(rows, threshold, fewest)
         if not ids:
-            raise ValueError(self._nothingKept(classRows(source)))
+            raise ValueError(self._nothingKept(rows, used))
         particles, classes = self._createSetOfParticles(), self._createSetOfClasses2D(source.getImagesPointer())
         particles.copyInfo(source.getImages())
         particles.setAlignment2D()
-        keepClasses(classes, particles, source, ids)
+        keepClasses(classes, particles, source, set(ids))
         self._defineOutputs(outputParticles=particles, outputClasses=classes)
         for output in (particles, classes):
             self._defineSourceRelation(self.inputClasses, output)
 
-    def _nothingKept(self, rows: Sequence[Sequence[Any]]) -> str:
+    def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
         return (
-            f"No class has a score of {self.threshold.get():g} and "
+            f"No class has a score of {used:g} and "
             f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
             f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
             "particles at all."
@@ -70,8 +72,8 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         if classes is None:
             return []  # pyworkflow names it
         threshold, fewest = self.threshold.get(), self.fewest.get()
-        if threshold is None or not 0 <= threshold <= 1:
-            return [f"Threshold is {threshold}; it must be a number from 0 to 1."]
+        if threshold is not None and not 0 <= threshold <= 1:
+            return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
         if fewest is None or fewest < 1:
             return [f"Minimum number of particles is {fewest}; it must be at least 1."]
         if classes.getSize() == 0:
@@ -79,21 +81,29 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         rows = classRows(classes)
         if any(row[4] is None for row in rows):
             return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
-        return [] if keptIds(rows, threshold, fewest) else [self._nothingKept(rows)]
+        ids, used = keptIds(rows, threshold, fewest)
+        return [] if ids else [self._nothingKept(rows, used)]
 
     def _summary(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         if output is None:
             return ["No classes yet."]
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
+        kept = [(row[3], row[4]) for row in classRows(output)]
+        expected = sum(count * score for count, score in kept) / max(1, sum(count for count, _ in kept))
         lost = max(0, sum(row[3] for row in rows) - self.outputParticles.getSize())
         return [
             f"*{contract.counted(self.outputParticles.getSize(), 'particle')}* in "
             f"{contract.counted(output.getSize(), 'class', 'classes')} with a score of at least "
-            f"{self.threshold.get():g}",
+            f"{self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
             f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
             f"{contract.counted(lost, 'particle')} were left out.",
-        ]
+        ] + contract.class_choice_warnings(expected)
+
+    def _lowest(self, output: SetOfClasses2D) -> float:
+        """The score asked for, or the lowest one of the kept classes."""
+        asked = self.threshold.get()
+        return min(row[4] for row in classRows(output)) if asked is None else asked
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
@@ -102,7 +112,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             if output is None
             else [
                 f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score "
-                f"of at least {self.threshold.get():g} were kept."
+                f"of at least {self._lowest(output):.2f} were kept."
             ]
         )
 

@@ -71,12 +71,10 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             allowsNull=True,
         )
         learned = "inputModel is None"
-        addConfigParams(form, self._CONFIG, ["fill_wedge"], fill_wedge=dict(condition=learned))
+        addConfigParams(form, self._CONFIG, ["fill_wedge", "halves", "memory"], fill_wedge=dict(condition=learned))
         form.addSection("Training")
         fields = ["training_tomograms", "steps", "network", "seed"]
         addConfigParams(form, self._CONFIG, fields, **{name: dict(condition=learned) for name in fields})
-        form.addSection("Output")
-        addConfigParams(form, self._CONFIG, ["halves", "memory"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

@@ -3,9 +3,14 @@
 
 import shutil
 
+from pwem.objects import SetOfCoordinates
+from pyworkflow.object import Set
+
+from ...convert.arriving import opened
 from ...protocols import CryodlProtThresholdPicks
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
+from ..streams import waitFor
 
 
 class TestCryodlThresholdPicks(PickTest):
@@ -24,6 +29,32 @@ class TestCryodlThresholdPicks(PickTest):
             CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, "outputCoordinates")), threshold=0.2
         )
         self.assertEqual(len(picksOf(again.outputCoordinates)["mic_002.mrc"]), 5)
+
+    def test_picks_are_filtered_while_they_arrive(self):
+        picked = self.pick()
+        self.setState(picked.outputCoordinates, Set.STREAM_OPEN)
+        protocol = self.makeProtocol(
+            CryodlProtThresholdPicks,
+            dict(inputCoordinates=(picked, "outputCoordinates")),
+            threshold=0.0,
+            streamingSleepOnWait=1,
+            batchSize=1,
+        )
+        self.proj.launchProtocol(protocol, wait=False)
+        waitFor(self, protocol, lambda: protocol.hasAttribute("outputCoordinates"))
+        self.assertTrue(protocol.isActive() and protocol.outputCoordinates.isStreamOpen())
+        self.setState(picked.outputCoordinates, Set.STREAM_CLOSED)
+        waitFor(self, protocol, lambda: not protocol.isActive())
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
+        self.assertEqual(picksOf(protocol.outputCoordinates)["mic_002.mrc"], EVERYTHING)
+
+    def setState(self, coordinates, state):
+        """Open or close a set in its file."""
+        growing = opened(SetOfCoordinates, coordinates)
+        growing.setStreamState(state)
+        growing.write()
+        growing.close()
 
     def test_without_candidates_the_threshold_only_goes_up_and_the_form_says_so(self):
         picked = self.pick()

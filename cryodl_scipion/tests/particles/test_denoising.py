@@ -7,7 +7,6 @@ import numpy as np
 
 from ...convert.particles.denoised import denoiserOf
 from ...convert.star import columnsOf
-from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtDenoise,
     CryodlProtExportModel,
@@ -18,7 +17,7 @@ from ...protocols import (
 )
 from .. import synthetic
 from ..fake_model import denoiserCard
-from ..particle_sets import COUNT, PIXEL_SIZE, ParticlesTest, makeParticles, writeStack
+from ..particle_sets import COUNT, PIXEL_SIZE, ParticlesTest, batchFile, makeParticles, writeStack
 
 
 class TestCryodlTrainDenoiser(ParticlesTest):
@@ -157,7 +156,7 @@ class TestCryodlDenoise(ParticlesTest):
             self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
             self.assertEqual(new._cryodlRawImage.get(), f"{old.getIndex():06d}@{old.getFileName()}")
             self.assertAlmostEqual(new._cryodlDenoisedStrength.get(), 0.5 + new.getIndex() / 100)
-            self.assertEqual(new.getFileName(), self.denoised._getExtraPath("denoised.mrcs"))
+            self.assertEqual(new.getFileName(), batchFile(self.denoised, "denoised.mrcs"))
         relations = [
             (r["object_parent_id"], r["object_child_id"]) for r in self.proj.mapper.getRelationsByCreator(self.denoised)
         ]
@@ -211,11 +210,9 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertIn("finer than 16 Å", " ".join(protocol.warnings()))
 
     def test_what_is_finished_is_not_done_again(self):
-        protocol, stack = self.denoised, self.denoised._getExtraPath("denoised.mrcs")
+        stack = batchFile(self.denoised, "denoised.mrcs")
         stamp = os.stat(stack).st_mtime_ns
-        protocol._runOnce(
-            contract.Request.read(protocol._getExtraPath("request.json")).config, protocol._starFile(), stack
-        )
+        self.denoised.batchStep(os.path.dirname(stack))
         self.assertEqual(os.stat(stack).st_mtime_ns, stamp)
 
     def test_information_of_runs_that_have_not_run(self):

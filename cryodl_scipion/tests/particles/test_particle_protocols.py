@@ -14,7 +14,7 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
-from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, makeParticles
+from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
 
 class TestCryodlSimulateParticles(ParticlesTest):
@@ -140,7 +140,7 @@ class TestCryodlOrientations(ParticlesTest):
         writeSetOfParticles(protocol.outputParticles, path)
         columns = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
         ours, theirs = (
-            readColumns(p, columns, (float,) * 5, "particles") for p in (protocol._getExtraPath("oriented.star"), path)
+            readColumns(p, columns, (float,) * 5, "particles") for p in (batchFile(protocol, "oriented.star"), path)
         )
         self.assertTrue(np.allclose(ours, theirs, atol=1e-4))
 

@@ -7,6 +7,7 @@ import numpy as np
 from pwem.objects import EMSet
 
 from ...convert.particles.classes2d import classRows
+from ...engine.cryodl import contract
 from ..particle_images import readParticle, shrunk
 
 SIZE, SCORE = "number of particles", "score"
@@ -47,6 +48,12 @@ class Classes2D:
     def kept(self, threshold: float, fewest: int = 1) -> Any:
         """(n,) bool: the classes with at least this score and so many particles."""
         return (self.scores >= threshold) & (self.counts >= fewest)
+
+    def threshold(self, fewest: int = 1) -> float:
+        """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
+        if not self.hasScores:
+            return 0.0
+        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, fewest)[1]
 
     def picture(self, position: int) -> Any:
         """The average of a class, not larger than the window's tiles."""

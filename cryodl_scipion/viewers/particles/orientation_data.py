@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directions and scores of particles, from the STAR file of `cryodl assign-orientations`. No windows here."""
+"""Directions and scores of particles, from the STAR files of `cryodl assign-orientations`. No windows here."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ _ANGLES = ("rlnAngleRot", "rlnAngleTilt")
 class Orientations:
     """rot, tilt: (n,) degrees. scores: {label: (n,) numbers}, those that the file has."""
 
-    def __init__(self, path: str) -> None:
-        present = columnsOf(path, "particles")
+    def __init__(self, *paths: str) -> None:
+        present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
         scores = [name for name in SCORES if name in present]
         columns = _ANGLES + tuple(scores)
-        read = list(iterColumns(path, columns, (float,) * len(columns), "particles"))
+        read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
         rows = np.array(read).reshape(-1, len(columns))
         self.rot, self.tilt = rows[:, 0], rows[:, 1]
         self.scores = {SCORES[name]: rows[:, 2 + place] for place, name in enumerate(scores)}

@@ -34,16 +34,10 @@ class CryodlClasses2DViewer(PanelsViewer):
         return getattr(self.protocol, "outputClasses", None)
 
     def _showClasses(self, classes: EMSet) -> List[str]:
-        value = getattr(self.protocol, "threshold", None)
-        return [
-            WindowView(
-                Classes2DWindow,
-                self.getTkRoot(),
-                Classes2D.ofSet(classes),
-                self.protocol.getRunName(),
-                0.5 if value is None else value.get(),
-            )
-        ]
+        data = Classes2D.ofSet(classes)
+        asked = self.protocol.threshold.get() if hasattr(self.protocol, "threshold") else None
+        value = data.threshold() if asked is None else asked
+        return [WindowView(Classes2DWindow, self.getTkRoot(), data, self.protocol.getRunName(), value)]
 
     def _showParticles(self, classes: EMSet) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), galleryOf(classes), self.protocol.getRunName())]

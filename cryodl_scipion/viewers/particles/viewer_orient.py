@@ -39,8 +39,8 @@ class CryodlOrientationsViewer(PanelsViewer):
     _WAIT = "There are no orientations yet. Wait until the run has finished."
 
     def _data(self) -> Any:
-        result = self.protocol._result()
-        return None if result is None else Orientations(result.outputs.particles)
+        results = self.protocol._engineResults()
+        return Orientations(*[result.outputs.particles for result in results]) if results else None
 
     def _showDirections(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle=f"Directions: {self.protocol.getRunName()}", figsize=(9, 5))

@@ -8,6 +8,7 @@ written and when it is read. request.py and result.py are the two files that the
 both know of a model.
 """
 
+from .class_choice import chosen_classes, class_choice_warnings, class_threshold
 from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .fields import (
     AVOIDABLE,
@@ -175,6 +176,9 @@ __all__ = [
     "WEIGHTS",
     "check",
     "check_model",
+    "chosen_classes",
+    "class_choice_warnings",
+    "class_threshold",
     "command_of",
     "config_from_dict",
     "config_to_dict",

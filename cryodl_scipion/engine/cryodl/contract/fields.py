@@ -16,7 +16,7 @@ THRESHOLD_RULES = ("model", "f1", "count")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
 DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
-SCORE_TYPES = ("float16", "int8")
+SCORE_TYPES = ("float16", "int8", "float32")
 FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
 # Value of voxels in label volumes that nobody has looked at, or was sure of.
 UNANNOTATED = 255

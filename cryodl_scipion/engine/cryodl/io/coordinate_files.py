@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Coordinates3D of particles in the files of other programs: Dynamo tables, IMOD models, copick picks."""
+"""Coordinates of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, and the points of napari."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import struct
@@ -96,6 +97,100 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
 
 
+def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
+    """Boxes of EMAN2's info files, or picks of copick: both end in .json."""
+    try:
+        found: typing.Any = json.loads(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file ({error}).") from None
+    return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
+
+
+def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Coordinates3D:
+    """Boxes of an info file of EMAN2's tomography (info/<tomogram>_info.json).
+
+    Parameters
+    ----------
+    path : path
+    found : dict
+        What it holds: boxes_3d has rows x, y, z, method, score, class; class_list has the names. With apix_unbin (Å/px)
+        places are in px of the unbinned tomogram from its middle, else in px of the tomogram.
+
+    Returns
+    -------
+    Coordinates3D
+        The tomogram is named by the file, without _info.
+
+    Raises
+    ------
+    ValueError
+        For boxes that are no rows of numbers.
+    """
+    try:
+        names = {int(key): str(value["name"]) for key, value in found.get("class_list", {}).items()}
+        xyz = np.array([[float(v) for v in box[:3]] for box in found["boxes_3d"]], float).reshape(-1, 3)
+        kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
+        unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no boxes of EMAN2 ({error!r}): boxes_3d has rows x, y, z, ...") from None
+    name = micrograph_key(Path(path).stem).removesuffix("_info")
+    species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
+    centred = unbinned is not None and unbinned > 0
+    return Coordinates3D(
+        str(path),
+        (name,) * len(xyz),
+        species,
+        xyz * (unbinned or 1) if centred else xyz,
+        "centred Å" if centred else "px",
+    )
+
+
+def write_eman2(
+    path: str | os.PathLike[str], xyz: np.ndarray, species: typing.Sequence[str], pixel_size: float
+) -> None:
+    """An info file of EMAN2 with the boxes of one tomogram.
+
+    Parameters
+    ----------
+    path : path
+        <tomogram>_info.json.
+    xyz : array (n, 3)
+        Å from the tomogram's middle.
+    species : sequence of str
+        (n,) names.
+    pixel_size : float
+        Å/px that the places are written in.
+    """
+    from .files import whole_file
+
+    names = sorted(set(species))
+    rows = [[*(place / pixel_size).tolist(), "manual", 0.0, names.index(s)] for place, s in zip(xyz, species)]
+    classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
+    with whole_file(path) as temporary:
+        Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
+
+
+def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
+    """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px.
+
+    A column `species` or `label` names the species; else the file does. The tomogram is named by the file. Raises
+    ValueError without these columns.
+    """
+    lines = list(csv.DictReader(read_text(path).splitlines()))
+    try:
+        zyx = np.array([[float(line[f"axis-{axis}"]) for axis in range(3)] for line in lines], float).reshape(-1, 3)
+    except (KeyError, TypeError, ValueError):
+        zyx = np.zeros((0, 3))
+    if not len(zyx):
+        raise ValueError(
+            f"{path} holds no points of napari: the columns axis-0, axis-1, axis-2 with numbers are needed."
+        )
+    column = next((name for name in ("species", "label") if name in lines[0]), None)
+    key = micrograph_key(Path(path).stem)
+    species = tuple(line[column] if column else key for line in lines)
+    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
+
+
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
     """Picks of copick (.json): places in Å. The tomogram is run_name, the species pickable_object_name."""
     try:
@@ -117,5 +212,6 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
 READERS: dict[str, typing.Callable[[str | os.PathLike[str]], Coordinates3D]] = {
     ".tbl": read_dynamo_table,
     ".mod": read_imod_model,
-    ".json": read_copick,
+    ".json": read_json,
+    ".csv": read_napari_points,
 }

@@ -10,9 +10,10 @@ import typing
 from pathlib import Path
 
 from ..contract.processes import remove_abandoned, temporary_path
+from .zarr_arrays import is_zarr
 
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
-_STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg")
+_STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg", ".zarr")
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 
@@ -69,7 +70,7 @@ def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     """
     found = []
     for pattern in patterns:
-        if os.path.isdir(pattern):
+        if os.path.isdir(pattern) and not is_zarr(pattern):
             raise ValueError(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.mrc'.")
         if os.path.exists(pattern):
             matches = [pattern]

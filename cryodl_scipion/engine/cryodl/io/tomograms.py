@@ -8,6 +8,7 @@ import numpy as np
 from .mrc import MODES, read_header
 from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
+from .zarr_arrays import ZarrVolume, is_zarr
 
 __all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
 _IMOD_STAMP = 1146047817
@@ -15,14 +16,19 @@ _UNSIGNED = np.uint8
 
 
 class Tomogram:
-    """A volume in an MRC file, of which only what is asked for is read.
+    """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read.
 
     path: str. shape: (z, y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1
     for "unknown"). Raises FileNotFoundError, or ValueError that says what is wrong with the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = str(path)
+        self.path, self._zarr = str(path), None
+        if os.path.isdir(self.path) and is_zarr(self.path):
+            self._zarr = ZarrVolume(self.path)
+            self.shape, self.pixel_size = self._zarr.shape, self._zarr.pixel_size
+            self.dtype = _zarr_type(self._zarr.dtype, self.path)
+            return
         if not os.path.isfile(self.path):
             what = "is a folder" if os.path.isdir(self.path) else "does not exist"
             raise FileNotFoundError(f"The volume {path} {what}.")
@@ -45,9 +51,11 @@ class Tomogram:
         self.pixel_size = _pixel_size(header, self.path)
 
     @property
-    def _data(self) -> np.ndarray:
-        """The mapped volume. Mapped anew each time: what a map has read counts as memory of the process as long as the
-        map lives."""
+    def _data(self) -> np.ndarray | ZarrVolume:
+        """The volume, to be cut by slices. A file is mapped anew each time: what a map has read counts as memory of
+        the process as long as the map lives."""
+        if self._zarr is not None:
+            return self._zarr
         dtype, start, stored = self._stored
         return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
 
@@ -87,6 +95,14 @@ class Tomogram:
                 f"whole numbers. {otherwise}"
             )
         return labels
+
+
+def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
+    """Type that the values of an array are read as. Raises ValueError for one that is no volume's."""
+    if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
+        raise ValueError(f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats.")
+    wide: np.dtype = np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
+    return wide
 
 
 def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .files import whole_file
-from .mrc import HEADER
+from .mrc import HEADER, read_header
 
+_START, _ORIGIN = 16, 196  # bytes of the header before NXSTART and ORIGIN
 _BLOCK = 1 << 24  # bytes
 
 
@@ -20,7 +21,8 @@ class VolumeWriter:
     """A volume that is written slab by slab: with VolumeWriter(path, shape, pixel_size, dtype) as volume:
     volume.write(z, slab). It gets its name when all slices were written, and not before.
 
-    shape: (z, y, x). dtype: int8, int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16.
+    shape: (z, y, x). dtype: int8, int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16. like: file
+    of the tomogram whose origin the volume has.
     """
 
     def __init__(
@@ -30,11 +32,14 @@ class VolumeWriter:
         pixel_size: float,
         dtype: typing.Any,
         label: str = "",
+        like: str | os.PathLike[str] | None = None,
     ) -> None:
         self.path, self._whole = str(path), whole_file(path)
         temporary = self._whole.__enter__()
         try:
             new_volume(temporary, shape, pixel_size, dtype, label)
+            if like is not None:
+                keep_origin(temporary, like)
             self._volume = OpenVolume(temporary, shape, dtype)
         except BaseException as error:
             self._whole.__exit__(type(error), error, error.__traceback__)
@@ -167,6 +172,30 @@ def new_volume(
         if label:
             mrc.add_label(label)
     _fill_with_zeros(Path(path), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+
+
+def keep_origin(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Give a new volume the origin of the tomogram that it was made of, so that other programs lay them on each other.
+
+    Parameters
+    ----------
+    path : path
+        Of a file that new_volume made.
+    source : path
+        The tomogram; what is no MRC file has no origin.
+    """
+    if os.path.isdir(source):
+        return
+    header = read_header(source).record
+    origin = np.array([float(header.origin[axis]) for axis in "xyz"], "<f4")
+    start = np.array([int(header.nxstart), int(header.nystart), int(header.nzstart)], "<i4")
+    with open(path, "r+b") as file:
+        if np.isfinite(origin).all():
+            file.seek(_ORIGIN)
+            file.write(origin.tobytes())
+        if (int(header.mapc), int(header.mapr), int(header.maps)) == (1, 2, 3):
+            file.seek(_START)
+            file.write(start.tobytes())
 
 
 def _fill_with_zeros(path: Path, size: int) -> None:

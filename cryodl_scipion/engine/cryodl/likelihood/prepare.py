@@ -75,14 +75,30 @@ def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     Tensor, (box // 2 + 1,)
         At the rings of fourier.shells; white noise of variance 1 has the power 1.
     """
+    return noise_spectra(images, diameter_px).mean(0)
+
+
+def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
+    """The noise_spectrum of each image by itself.
+
+    Parameters
+    ----------
+    images : Tensor, (n, box, box)
+    diameter_px : float, px
+        Of the circle that holds the particle.
+
+    Returns
+    -------
+    Tensor, (n, box // 2 + 1)
+    """
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device) - box // 2
     distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
     weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
     mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
-    power = torch.fft.rfft2((images - mean) * weight).abs().square().mean(0) / weight.square().sum()
+    power = torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum()
     radial = radial_mean(power, box)
-    radial[0] = radial[1]
+    radial[:, 0] = radial[:, 1]
     return radial
 
 

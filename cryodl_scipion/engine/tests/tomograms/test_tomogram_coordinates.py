@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from cryodl.io.coordinate_files import write_dynamo_table
+from cryodl.io.coordinate_files import write_dynamo_table, write_eman2
 from cryodl.io.star import read_tables
 from cryodl.io.tomogram_coordinates import (
     coordinate_columns,
@@ -107,3 +107,35 @@ def test_files_without_places_are_told(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_coordinates3d(tmp_path / name)
+
+
+def test_eman2_counts_unbinned_pixels_from_the_middle_and_names_its_classes(tmp_path):
+    # e2spt_boxer: x / apix * apix_unbin + nx // 2
+    info = dict(
+        apix_unbin=2.5,
+        class_list={"0": dict(name="ribosome", boxsize=64), "2": dict(name="ferritin", boxsize=32)},
+        boxes_3d=[[-40, -120, -40, "manual", 0.0, 0], [8, 0, 4, "tm", 0.5, 2]],
+    )
+    (tmp_path / "tomo_info.json").write_text(json.dumps(info))
+    places = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert places.tomograms == ("tomo", "tomo") and places.species == ("ribosome", "ferritin")
+    assert np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), [[10, 20, 30], [21, 50, 42]])
+    del info["apix_unbin"]
+    (tmp_path / "old_info.json").write_text(json.dumps(info))
+    assert np.allclose(read_coordinates3d(tmp_path / "old_info.json").xyz[1], [8, 0, 4])
+
+
+def test_boxes_written_for_eman2_are_read_back(tmp_path):
+    centred = np.array([[-100.0, -300.0, 55.0], [1.0, 2.0, 3.0]])
+    write_eman2(tmp_path / "tomo_info.json", centred, ["b", "a"], 2.5)
+    places = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert places.unit == "centred Å" and places.species == ("b", "a") and np.allclose(places.xyz, centred)
+
+
+def test_points_that_napari_saved_are_z_y_x(tmp_path):
+    (tmp_path / "tomo.csv").write_text("index,axis-0,axis-1,axis-2\n0.0,10.0,20.0,30.0\n1.0,1.5,2.5,3.5\n")
+    places = read_coordinates3d(tmp_path / "tomo.csv")
+    assert places.tomograms == ("tomo", "tomo") and np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), ZYX)
+    (tmp_path / "other.csv").write_text("x,y,z\n1,2,3\n")
+    with pytest.raises(ValueError, match="axis-0, axis-1, axis-2"):
+        read_coordinates3d(tmp_path / "other.csv")

@@ -40,7 +40,7 @@ class ExtractParticlesConfig:
     scaled_box: int = param(
         "Side of the particle images after resampling, which keeps the field of view. 0: they are not resampled.",
         default=0,
-        label="Resampled box",
+        label="Resampled box size",
         unit="px",
         minimum=0,
         maximum=8192,

@@ -154,9 +154,9 @@ def pictures_field(help: str) -> typing.Any:
 
 def box_field(help: str) -> typing.Any:
     """Side of particle images, or 0 for that which suits the particle."""
-    return param(help, default=0, label="Box", unit="px", minimum=0, maximum=8192)
+    return param(help, default=0, label="Box size", unit="px", minimum=0, maximum=8192)
 
 
 def protein_field(help: str) -> typing.Any:
     """Whether protein is dark in the micrographs. help: what is done then."""
-    return param(help, default="dark", label="Protein", choices=PROTEIN)
+    return param(help, default="dark", label="Contrast", choices=PROTEIN)

@@ -70,7 +70,7 @@ class Classify2DConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SelectClassesConfig:
-    """Keep the particles of the 2-D classes whose score is high enough."""
+    """Keep the particles of the 2-D classes that are not bad."""
 
     classes: str = param(
         "classes.star of a 2-D classification; particles.star lies beside it.", label="Classes", path="file"
@@ -79,12 +79,15 @@ class SelectClassesConfig:
         "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must not "
         "exist."
     )
-    threshold: float = param(
-        "Classes with at least this score are kept: the probability that an average shows one view of one particle.",
-        default=0.5,
+    threshold: typing.Optional[float] = param(
+        "Classes with at least this score are kept. The score is the fraction of a class's particles that is expected "
+        "to be good: one whole particle in the middle.",
+        default=None,
         label="Threshold",
         minimum=0,
         maximum=1,
+        none_means="chosen from the scores: a class is left out only if its bad particles would take more from a map "
+        "than its good ones give",
     )
     fewest: int = param(
         "Classes with fewer particles are not kept.",
@@ -128,4 +131,6 @@ class SelectClassesOutputs(Outputs):
     count: int = output("Kept particles.")
     dropped: int = output("Particles of other classes.")
     unclassified: int = output("Particles in no class.")
+    threshold: float = output("Lowest score that was kept: the one asked for, or the one that was chosen.")
+    expected_good: float = output("Mean score of the kept particles: the fraction of them expected to be good.")
     pixel_size: typing.Optional[float] = output("Of the particle images and the averages.", unit="Å/px", default=None)

@@ -70,6 +70,10 @@ class ClusterSubtomogramsOutputs(Outputs):
     resolutions: typing.Dict[str, typing.Optional[float]] = output(
         "Where the FSC of the class's halves falls below 0.5.", unit="Å"
     )
+    chance: float = output(
+        "Part of single clouds without groups, of the embedding's spread, that fall into groups as tight. Above 0.05 "
+        "nothing was found."
+    )
     embedding: str = output("Table of name, class and components.", path="file")
     pictures: typing.List[str] = output("Pictures.", path="file")
     aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")

@@ -58,7 +58,7 @@ class DetectParticlesConfig:
     distance: typing.Optional[float] = param(
         "Minimum distance between two particles of one species.",
         default=None,
-        label="Distance",
+        label="Minimum distance",
         unit="Å",
         minimum=1,
         maximum=100000,

@@ -149,7 +149,7 @@ class SegmentConfig:
     )
     scores: str = param(
         "How scores are stored. float16: 0 to 1 (MRC mode 12). int8: 0 to 100; half the size, and "
-        "every program reads it.",
+        "every program reads it. float32: 0 to 1, twice the size, and every program reads it.",
         default="float16",
         label="Score volumes",
         choices=SCORE_TYPES,
@@ -157,14 +157,14 @@ class SegmentConfig:
     )
     noise_limit: typing.Optional[float] = param(
         "Maximum false-positive rate, in percent of the voxels of noise with the tomogram's spectrum. If a model "
-        "exceeds it, and exceeds a tenth of what it finds in the tomogram, its scores are lowered until it does not. "
+        "exceeds it, and exceeds a third of what it finds in the tomogram, its scores are lowered until it does not. "
         "100: the scores are not changed.",
         default=None,
         label="Limit in noise",
         unit="%",
         minimum=0.0,
         maximum=100.0,
-        none_means="0.05 for models that learnt from simulated cells (the shipped ones), 100 for others",
+        none_means="0.03 for models that learnt from simulated cells (the shipped ones), 100 for others",
         expert=True,
     )
     memory: float = memory_field()

@@ -37,7 +37,9 @@ class TrainDetectorConfig:
         path="file",
     )
     diameter: Paths = param(
-        "Diameter of the particles in Å: one number for all species, or one for each as name=number.", label="Diameters"
+        "Diameter of the particles in Å: one number for all species, or one for each as name=number.",
+        label="Diameters",
+        unit="Å",
     )
     species: Paths = param("Species to learn. Others count as background.", default=(), label="Species")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()

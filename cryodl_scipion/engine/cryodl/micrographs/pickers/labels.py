@@ -115,11 +115,14 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
 def _certain(
     config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain]
 ) -> tuple[dict[str, np.ndarray], dict[str, Uncertain]]:
-    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain."""
+    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain.
+
+    Where boxes alone teach, nothing need be left out around them, and certain picks beside them would be lost.
+    """
     found = read_corrections(config.coordinates, picks)
     places = dict(uncertain)
     for name, yx in found.machine.items():
-        if len(yx):
+        if len(yx) and label_kind(config) != "boxes":
             known = uncertain.get(name, Uncertain(_NOWHERE))
             places[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
     kept = found.names if found.partial else set(picks)

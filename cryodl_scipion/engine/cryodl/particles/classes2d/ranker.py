@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ranker: the probability that a class average shows one view of one particle, centred and whole."""
+"""The ranker: the fraction of a class's particles that is expected to be good, from the class average."""
 
 import dataclasses
 
@@ -45,12 +45,15 @@ class Ranker:
     temperature: float
 
     def scores(self, images: torch.Tensor, curves: torch.Tensor, mask_px: float) -> np.ndarray:
-        """(k,) probabilities that averages are good.
+        """(k,) fractions of the particles that are expected to be good: one particle, whole and centred.
 
         images: (k, box, box), protein bright. curves: (k, box // 2 + 1) FRC of their halves. mask_px: radius of the
         particle, px.
         """
-        small, numbers = small_images(images, mask_px), curve_numbers(curves)
+        return self.scores_of(small_images(images, mask_px), curve_numbers(curves))
+
+    def scores_of(self, small: torch.Tensor, numbers: torch.Tensor) -> np.ndarray:
+        """(k,) scores of (k, 1, 40, 40) images and (k, 2) numbers as features.py makes them."""
         with torch.no_grad():
             logits = sum(
                 self.network(torch.rot90(view, turn, (2, 3)), numbers)

@@ -57,17 +57,11 @@ def read_classes(path: str) -> ClassTable:
     return ClassTable(str(path), numbers, scores[:, 0], counts, columns["rlnReferenceImage"], dict(columns))
 
 
-def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
-    """Numbers of the classes with at least this score and so many particles, in the table's order."""
-    good = (table.scores >= threshold) & (table.counts >= fewest)
-    return [int(number) for number in table.numbers[good]]
-
-
 def write_selection(
-    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
+    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
 ) -> SelectClassesOutputs:
-    """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
-    their final paths."""
+    """Write the chosen particles and classes, and selection.json, into a working folder. used: the threshold. Returns
+    the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
     chosen = np.isin(classes, kept)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
@@ -79,12 +73,16 @@ def write_selection(
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
+    expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
     figures: dict[str, typing.Any] = dict(
-        kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified
+        kept=kept,
+        count=int(chosen.sum()),
+        dropped=dropped,
+        unclassified=unclassified,
+        threshold=round(used, 4),
+        expected_good=round(expected, 4),
     )
-    write_json(
-        folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
-    )
+    write_json(folder / "selection.json", dict(fewest=config.fewest, classes=every, **figures))
     final = Path(config.output)
     return SelectClassesOutputs(
         particles=str(final / PARTICLES),

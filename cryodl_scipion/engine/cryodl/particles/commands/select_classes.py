@@ -6,15 +6,16 @@ Result.outputs are the contract's SelectClassesOutputs.
 
 from pathlib import Path
 
-from ...contract import Result, SelectClassesConfig, counted
+from ...contract import Result, SelectClassesConfig, chosen_classes, class_choice_warnings, counted
 from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
 
 
 def run(config: SelectClassesConfig) -> Result:
     """Write into <output>.partial; the folder gets its name last."""
     check_output(config.output)
     from ...io.particle_sets import read_particles
-    from ..classes2d.selection import choose, read_classes, write_selection
+    from ..classes2d.selection import read_classes, write_selection
 
     table = read_classes(config.classes)
     particles = read_particles(str(Path(config.classes).parent / "particles.star"))
@@ -23,20 +24,25 @@ def run(config: SelectClassesConfig) -> Result:
             f"{particles.path} has no classes (rlnClassNumber). Give the classes.star that `cryodl "
             "classify-2d` wrote, in its own folder."
         )
-    kept = choose(table, config.threshold, config.fewest)
+    kept, used = chosen_classes(
+        table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.fewest
+    )
     if not kept:
         best = max(table.scores)
         raise ValueError(
-            f"No class of {config.classes} has a score of {config.threshold:g} (--threshold) and "
+            f"No class of {config.classes} has a score of {used:g} (--threshold) and "
             f"{counted(config.fewest, 'particle')} (--fewest); the best score is {best:.2f}. Choose a "
             "lower threshold, or look whether the picking found particles at all."
         )
     folder = working_folder(config, [config.classes, particles.path], continues=False)
-    outputs = write_selection(folder, config, particles, table, kept)
+    outputs = write_selection(folder, config, particles, table, kept, used)
     finish_folder(folder, config.output)
+    warnings = class_choice_warnings(outputs.expected_good)
+    for warning in warnings:
+        warn(warning)
     print(
-        f"Kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
-        f"{counted(outputs['count'], 'particle')}; {outputs['dropped']} particles of other classes were left out"
-        + (f", {outputs['unclassified']} were in no class." if outputs["unclassified"] else ".")
+        f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
+        f"{counted(outputs.count, 'particle')}; {outputs.dropped} particles of other classes were left out"
+        + (f", {outputs.unclassified} were in no class." if outputs.unclassified else ".")
     )
-    return Result("select-classes", outputs)
+    return Result("select-classes", outputs, warnings=tuple(warnings))

@@ -15,6 +15,7 @@ import typing
 import numpy as np
 import torch
 
+from ...likelihood.prepare import noise_spectra
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from .amplitude import first_fit
 from .made_up import made_up
@@ -70,7 +71,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
-    strength, signal = _all_signal(search, observed)
+    strength, signal = _all_signal(search, observed, rows)
     fit = dataclasses.replace(search.fit, strength=strength)
     gain = fit.gain(search.disc.rings, search.width)
     particles = made_up(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
@@ -118,12 +119,33 @@ def _mean_power(search: Search) -> torch.Tensor:
     return search.plain.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
 
 
-def _all_signal(search: Search, observed: Observed) -> tuple[float, float]:
+def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[float, float]:
     """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
-    images show above their noise, and how many standard errors that power is."""
+    images show above their noise, and how many standard errors that power is. rows: of the particles observed."""
     shape = torch.exp(-search.fit.fall / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
     reference = search.plain.with_gain(shape.to(search.disc.device))
     fit = first_fit(observed, reference)
     excess = float((observed.match.abs().square() / 4 - observed.weight).double().sum())
     error = float(observed.weight.double().square().sum().sqrt())
-    return float(fit.strength), excess / max(error, 1e-30)
+    left = excess - _surroundings(search, observed, rows)
+    strength = float(fit.strength) * (max(left, error) / max(excess, error)) ** 0.5
+    return strength, left / max(error, 1e-30)
+
+
+def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float:
+    """The part of the images' power above the mean noise that their backgrounds have as well.
+
+    The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image,
+    so where its CTF is large an image has more noise than the mean. That is no signal of the particle: it shows outside
+    of it, too.
+    """
+    source = search.source
+    if source.ctf_state == "multiplied" or source.particles.optics is None or source.noise is None:
+        return 0.0
+    mean, total = source.noise.clamp(min=1e-6 * float(source.noise.max())).cpu(), 0.0
+    for start in range(0, len(rows), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        own = noise_spectra(source.images(rows[chunk]), source.diameter_px)
+        ratio = (own.cpu() / mean - 1).to(observed.weight.device)
+        total += float((observed.weight[chunk] * ratio[:, search.disc.ring]).double().sum())
+    return total

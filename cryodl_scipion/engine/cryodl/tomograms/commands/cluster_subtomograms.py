@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 DIAMETER = 0.8  # of the box, where none is given
+RARELY = 0.05  # chance above which groups are not told from a single cloud
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 
 
@@ -69,7 +70,20 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
         + f". Grouped subtomograms: {config.output}"
     )
+    if outputs.chance > RARELY and config.classes > 1:
+        notes.append(_nothing_found(config, how, outputs.chance))
+        warn(notes[-1])
     return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _nothing_found(config: ClusterSubtomogramsConfig, how: str, chance: float) -> str:
+    """A sentence for the user whose groups are no tighter than those of noise."""
+    align = "" if how == "given" else "Align the subtomograms first (--align given). "
+    return (
+        f"Nothing was found: the {config.classes} groups are no tighter than those of a single cloud of the same "
+        f"spread ({100 * chance:.0f} % of such clouds are as tight), so that the classes may be chance. {align}Give "
+        "more subtomograms, or other --classes or --resolution."
+    )
 
 
 def _diameter(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> float:
@@ -179,6 +193,7 @@ def _write(
 ) -> ClusterSubtomogramsOutputs:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
+    from ..subtomograms.cluster import chance_of_groups
     from ..subtomograms.pictures import plot_embedding
 
     places, classes, angles, shifts = answer
@@ -201,6 +216,7 @@ def _write(
         counts=counts,
         averages=averages,
         resolutions=dict(resolutions),
+        chance=round(chance_of_groups(places, config.classes, config.seed), 3),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
         pixel_size=found.pixel_size,

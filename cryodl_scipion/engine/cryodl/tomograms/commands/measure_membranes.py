@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.membranes import MeasureMembranesOutputs
 from ...io.files import whole_file
 from ..features.record import FolderRecord
 from .pick_features import named_volumes, refuse_labels, write_all
@@ -49,7 +50,7 @@ def run(config: MeasureMembranesConfig) -> Result:
     counts = {name: len(item["rows"]) for name, item in items.items()}
     print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(done), 'tomogram')}: {folder / TABLE}")
     sizes = {item["pixel_size"] for item in items.values()}
-    outputs = dict(
+    outputs = MeasureMembranesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
         instances={name: str(folder / item["instances"]) for name, item in items.items()},
@@ -97,7 +98,7 @@ def _write(
     from ..features.membrane_meshes import write_ply
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes") as volume:
+    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
         for z, slab in membranes.instances():
             volume.write(z, slab)
     meshes = []

@@ -39,7 +39,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.segmenter import Segmenter
 
 NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
-LIMIT = 0.0005  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
+LIMIT = 0.0003  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -260,7 +260,8 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
     for feature in unfinished.features:
         values = combined_scores(models[list(feature.models)])[None]
         values = lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
-        values = values.half() if kind == "float16" else (100 * values).round().char()
+        if kind != "float32":
+            values = values.half() if kind == "float16" else (100 * values).round().char()
         unfinished.write(z, feature, values.numpy())
     for feature in unfinished.compared:
         unfinished.agreements[feature.name].add(models[list(feature.models)], feature.thresholds)

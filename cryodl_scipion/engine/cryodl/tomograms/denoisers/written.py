@@ -58,10 +58,10 @@ def write_denoised(
     label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
     both = config.halves and len(source.volumes) == 2
     names = [f"{source.name}.mrc", *(f"{source.name}_{half}.mrc" for half in HALVES if both)]
-    total = int(np.prod(source.shape, dtype=np.int64))
+    total, like = int(np.prod(source.shape, dtype=np.int64)), source.paths[0]
     with contextlib.ExitStack() as stack:
         writers = [
-            stack.enter_context(VolumeWriter(folder / name, source.shape, source.pixel_size, np.float32, label))
+            stack.enter_context(VolumeWriter(folder / name, source.shape, source.pixel_size, np.float32, label, like))
             for name in names
         ]
         bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))

@@ -38,6 +38,7 @@ def merge_tomogram(
     agree(sources)
     shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
     target, scratch = Path(folder) / f"{scored.name}.mrc", Path(folder) / f".{scored.name}.merging"
+    like = sources[0].path
     try:
         with whole_file(scratch) as temporary, open(temporary, "wb") as file:
             for _, labels in merged_slabs(
@@ -48,7 +49,7 @@ def merge_tomogram(
                 config.memory,
             ):
                 file.write(np.ascontiguousarray(labels, np.int8).data)  # tofile does not say that the disk is full
-        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config)
+        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config, like)
     finally:
         scratch.unlink(missing_ok=True)
     size = pixel_size / 10
@@ -83,9 +84,10 @@ def _write_labels(
     pixel_size: float,
     labels: typing.Sequence[int],
     config: MergeFeaturesConfig,
+    like: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write the final volume of the merged labels in the scratch file. Returns voxels, components and areas of each
-    label."""
+    """Write the final volume of the merged labels in the scratch file. like: a volume with its origin. Returns voxels,
+    components and areas of each label."""
     area_px = shape[1] * shape[2]
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -98,7 +100,7 @@ def _write_labels(
     found = finder.components()
     kept = found.voxels * pixel_size**3 * NM3 >= config.smallest
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
-    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features") as volume:
+    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
         for start, stop in ranges:
             slab = read(start, stop)
             if not kept.all():

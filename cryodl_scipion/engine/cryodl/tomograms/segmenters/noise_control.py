@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
-PART = 0.1  # of what is found: as much may be found in noise, even if it is more than the limit
+PART = 1 / 3  # of what is found: as much may be found in noise, whose spectrum is also that of what is found
 STEP, FARTHEST = 0.01, 20.0  # log odds of scores above a feature's threshold: how finely, and how far they are counted
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
-from ...io.volume_writer import OpenVolume, new_volume
+from ...io.volume_writer import OpenVolume, keep_origin, new_volume
 from .combine import Agreement
 
 if typing.TYPE_CHECKING:
@@ -228,6 +228,7 @@ class Unfinished:
             target = self._scores.file_of(self._name, feature)
             if feature.name in self.volumes:
                 self.volumes[feature.name].close(complete=True)
+                keep_origin(self._path(feature), path)
                 os.replace(self._path(feature), target)
         entry = dict(
             path=os.path.abspath(path),

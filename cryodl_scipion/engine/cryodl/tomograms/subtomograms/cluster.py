@@ -3,6 +3,9 @@
 
 import numpy as np
 
+CLOUDS = 59  # single clouds that groups are compared with: the lowest chance that can be told is 1 / 60
+STARTS = 5  # of k-means, alike for the places and the clouds
+
 
 def groups(places: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """(n,) int: the group of each place, 1 ... count, the largest first.
@@ -30,3 +33,45 @@ def groups(places: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         found = new if len(np.unique(new)) == count else found
     order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
     return 1 + np.argsort(order)[found]
+
+
+def chance_of_groups(places: np.ndarray, count: int, seed: int = 0) -> float:
+    """How often a single cloud without groups falls into groups as tight as these places do.
+
+    The places are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
+    variance within its groups (a parametric bootstrap, as of the gap statistic).
+
+    Parameters
+    ----------
+    places : array (n, c)
+        An embedding.
+    count : int
+        Number of groups.
+    seed : int
+
+    Returns
+    -------
+    float
+        Part of the clouds that are as tight, those of chance alone; 0.05 and less is rarely chance. 1 for one group.
+
+    References
+    ----------
+    Tibshirani, Walther and Hastie, J. R. Statist. Soc. B 63, 411 (2001).
+    """
+    if count < 2:
+        return 1.0
+    rng = np.random.default_rng(seed)
+    places = np.asarray(places, float) - places.mean(axis=0)
+    covariance = np.cov(places.T).reshape(places.shape[1], -1)
+    own = _tightness(places, count, seed)
+    clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(places)) for _ in range(CLOUDS))
+    as_tight = sum(_tightness(cloud, count, seed) <= own for cloud in clouds)
+    return float((1 + as_tight) / (1 + CLOUDS))
+
+
+def _tightness(places: np.ndarray, count: int, seed: int) -> float:
+    """Part of the variance of places (n, c) that is left within the groups of k-means."""
+    from sklearn.cluster import KMeans
+
+    total = float(places.var(axis=0).sum()) * len(places)
+    return KMeans(count, n_init=STARTS, random_state=seed).fit(places).inertia_ / max(total, 1e-12)

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reaction times of the windows: what one move of the hand costs until it is drawn.
+
+    xvfb-run -a python -m scipion python benchmarks/windows.py [--write benchmarks/figures/windows.json]
+
+Run by Scipion's Python on a display of its own. The data are noise of real sizes: a micrograph of 4096 x 4096 px with
+1,000 picks, a tomogram of 1024 x 1024 x 256 voxels with 1,000 places, a gallery page of a stack, a map of 256^3, 10,000
+latent points, the curves of 1,000 steps. Each move is done ten times; the median of the process's CPU time is told (the
+wall clock of a shared machine says more about its other users), and the wall clock beside it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+MOVES = 10
+RNG = np.random.default_rng(0)
+
+
+class Micrograph:
+    """What the windows ask of a micrograph of a set."""
+
+    def __init__(self, path, number):
+        self._path, self._number = path, number
+
+    def getObjId(self):
+        return self._number
+
+    def getMicName(self):
+        return os.path.basename(self._path)
+
+    def getFileName(self):
+        return self._path
+
+    def clone(self):
+        return self
+
+
+def noise(path, shape, dtype=np.float32):
+    """Write a file of noise, slice by slice."""
+    import mrcfile
+
+    with mrcfile.new_mmap(path, shape, mrc_mode=0 if dtype == np.int8 else 2, overwrite=True) as mrc:
+        for index in range(shape[0]):
+            mrc.data[index] = RNG.normal(0, 20, shape[1:]).astype(dtype)
+    return path
+
+
+def picks(count=1000, side=4096):
+    return np.column_stack([RNG.uniform(0, side, (count, 2)), RNG.uniform(0, 1, count)])
+
+
+def picksWindow(folder):
+    from cryodl_scipion.viewers.micrographs.picks_data import PicksData
+    from cryodl_scipion.viewers.micrographs.picks_window import PicksWindow
+
+    micrographs = [Micrograph(os.path.join(folder, f"mic_{n}.mrc"), n) for n in (1, 2)]
+    data = PicksData([(m, picks().tolist()) for m in micrographs], 180)
+    window = PicksWindow(None, data)
+    return window, {
+        "picks: score slider": lambda n: (window.value.set(n / MOVES), window.refresh()),
+        "picks: zoom": lambda n: (window._zoom((2000, 2000), 4096 / (n + 1)), window._canvas.draw_idle()),
+        "picks: next micrograph": lambda n: nextOne(window, n % 2),
+    }
+
+
+def nextOne(window, index):
+    window._list.selection_clear(0, "end")
+    window._list.selection_set(index)
+    window.showMicrograph()
+
+
+def groupsWindow(folder):
+    from cryodl_scipion.viewers.micrographs.group_data import GroupedPicks
+    from cryodl_scipion.viewers.micrographs.groups_window import GroupsWindow
+
+    class Compared(GroupedPicks):
+        slider, value = dict(from_=0, to=3, resolution=1, label="Set (0: all)"), 0
+
+        @staticmethod
+        def shows(group, value):
+            return value in (0, group)
+
+        def words(self, value):
+            return ""
+
+    rows = [(*p[:2], group) for group in (1, 2, 3) for p in picks(334)]
+    data = Compared([Micrograph(os.path.join(folder, "mic_1.mrc"), 1)], {"mic_1.mrc": rows}, 180, ["a", "b", "c"])
+    window = GroupsWindow(None, data, "Compare")
+    return window, {"compare: sets on and off": lambda n: (window.value.set(n % 4), window.refresh())}
+
+
+def slicesWindow(folder):
+    from cryodl_scipion.viewers.tomograms.slices_data import TomogramSlices
+    from cryodl_scipion.viewers.tomograms.slices_window import SlicesWindow
+
+    path = noise(os.path.join(folder, "tomogram.mrc"), (256, 1024, 1024), np.int8)
+    places = RNG.uniform(0, 1, (1000, 3)) * (1024, 1024, 256)
+    window = SlicesWindow(None, TomogramSlices({"tomogram": path}, (), {"tomogram": places}, 10.0, 30), "Tomogram")
+
+    def move(number):
+        window._number.set(number)
+        window.move()
+
+    def across(number):
+        window._across.set("zyx"[number % 3])
+        window.turn()
+
+    return window, {"tomogram: next slice": lambda n: move(100 + n), "tomogram: another plane": across}
+
+
+def galleryWindow(folder):
+    from cryodl_scipion.viewers.gallery_data import RAW, Gallery
+    from cryodl_scipion.viewers.gallery_window import GalleryWindow
+
+    path = noise(os.path.join(folder, "particles.mrcs"), (500, 256, 256))
+    data = Gallery({RAW: [f"{n:06d}@{path}" for n in range(1, 501)]}, np.arange(1, 501), 1.0)
+    window = GalleryWindow(None, data, "Gallery")
+    return window, {"gallery: next page of 50": lambda n: window.turn(1 if n % 2 else -1)}
+
+
+def mapWindow(folder):
+    from cryodl_scipion.viewers.maps.map_window import MapWindow
+
+    window = MapWindow(None, {"map": noise(os.path.join(folder, "map.mrc"), (256, 256, 256))}, "Map")
+    return window, {"map: slice slider": lambda n: (window._part.set(n / MOVES), window.refresh())}
+
+
+def latentWindow(folder):
+    from cryodl_scipion.viewers.particles.latent_window import LatentWindow
+
+    class Run:
+        def getRunName(self):
+            return "fit heterogeneity"
+
+    points = RNG.normal(0, 1, (10000, 4))
+    window = LatentWindow(None, Run(), list(range(10000)), points, RNG.integers(0, 4, 10000))
+
+    def choose(number):
+        angles, radius = np.linspace(0, 2 * np.pi, 60), 0.5 + 0.1 * number
+        window.choose(np.column_stack([radius * np.cos(angles), radius * np.sin(angles)]))
+
+    return window, {"latent space: lasso around points": choose}
+
+
+def modelWindow(folder):
+    from cryodl_scipion.viewers.model_window import ModelWindow
+
+    path = os.path.join(folder, "model.partial")
+    os.makedirs(path)
+    with open(os.path.join(path, "metrics.csv"), "w") as file:
+        file.write("step,train_loss,validation_loss,validation_f1,validation_average_precision\n")
+        file.writelines(f"{n},{1 / n:f},{1.1 / n:f},{1 - 1 / n:f},{0.9 - 0.5 / n:f}\n" for n in range(1, 1001))
+    window = ModelWindow(None, os.path.join(folder, "model"), "Model")
+    return window, {"model: curves of 1,000 steps": lambda n: window.draw() or window._canvas.draw_idle()}
+
+
+def timesOf(window, move):
+    """Median CPU and wall ms of a move, from the call until all is drawn."""
+    spent = []
+    for number in range(MOVES + 1):
+        begin = time.process_time(), time.perf_counter()
+        move(number)
+        window.root.update()
+        spent.append((time.process_time() - begin[0], time.perf_counter() - begin[1]))
+    cpu, wall = np.median(spent[1:], axis=0) * 1e3  # the first move reads files
+    return dict(cpu_ms=round(float(cpu), 1), wall_ms=round(float(wall), 1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", help="JSON file of the figures")
+    options, figures = parser.parse_args(), {}
+    write = options.write and os.path.abspath(options.write)
+    import pyworkflow as pw
+
+    pw.Config.setDomain("pwem")
+    pw.Config.getDomain().getPlugins()
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (1, 2):
+            noise(os.path.join(folder, f"mic_{number}.mrc"), (4096, 4096))
+        for make in (picksWindow, groupsWindow, galleryWindow, slicesWindow, mapWindow, latentWindow, modelWindow):
+            window, moves = make(folder)
+            window.root.update()
+            for name, move in moves.items():
+                figures[name] = timesOf(window, move)
+            window.root.destroy()
+    print("| move | CPU, ms | wall clock, ms |\n|---|---|---|")
+    for name, found in figures.items():
+        print(f"| {name} | {found['cpu_ms']:.0f} | {found['wall_ms']:.0f} |")
+    if write:
+        with open(write, "w") as file:
+            json.dump(figures, file, indent=1)
+            file.write("\n")
+    sys.stdout.flush()
+    os._exit(0)  # pyworkflow leaves threads behind
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms in OME-Zarr folders, as copick and others write them: read chunk by chunk, refused by name."""
+
+import json
+
+import imagecodecs
+import mrcfile
+import numpy as np
+import pytest
+
+from cryodl.io.files import expand_paths, micrograph_key
+from cryodl.io.tomograms import Tomogram, VolumeWriter
+
+VOLUME = np.random.default_rng(0).normal(size=(11, 14, 9)).astype(np.float32)
+CHUNKS = (4, 6, 9)
+CODECS = dict(blosc=imagecodecs.blosc_encode, zstd=imagecodecs.zstd_encode, zlib=imagecodecs.zlib_encode)
+
+
+def chunks_of(volume):
+    """Yields the place and the values of each chunk, those at the end padded, as Zarr keeps them."""
+    for place in np.ndindex(*(-(-n // c) for n, c in zip(volume.shape, CHUNKS))):
+        part = volume[tuple(slice(k * c, (k + 1) * c) for k, c in zip(place, CHUNKS))]
+        yield place, np.pad(part, [(0, c - n) for c, n in zip(CHUNKS, part.shape)])
+
+
+def write_v2(folder, volume, compressor=None, between="/"):
+    """An OME-Zarr of version 2 with one level at 10 Å/px, the scale in nanometres."""
+    level = folder / "0"
+    level.mkdir(parents=True)
+    axes = [dict(name=a, type="space", unit="nanometer") for a in "zyx"]
+    sets = [dict(path="0", coordinateTransformations=[dict(type="scale", scale=[1.0, 1.0, 1.0])])]
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    (folder / ".zattrs").write_text(json.dumps(dict(multiscales=[dict(axes=axes, datasets=sets, version="0.4")])))
+    found = dict(shape=volume.shape, chunks=CHUNKS, dtype=volume.dtype.str, fill_value=0, order="C", filters=None)
+    found.update(compressor=compressor and dict(id=compressor), zarr_format=2, dimension_separator=between)
+    (level / ".zarray").write_text(json.dumps(found))
+    for place, values in chunks_of(volume):
+        path = level / between.join(map(str, place))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CODECS[compressor](values.tobytes()) if compressor else values.tobytes())
+
+
+@pytest.mark.parametrize("compressor", [None, *CODECS])
+def test_a_volume_of_chunks_is_read_as_it_was_written(compressor, tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME, compressor, "/" if compressor else ".")
+    volume = Tomogram(tmp_path / "a.zarr")
+    assert volume.shape == VOLUME.shape and volume.pixel_size == 10.0 and volume.dtype == np.float32
+    assert np.array_equal(volume.raw(), VOLUME)
+    assert np.array_equal(volume.part((3, 9), (5, 13)), VOLUME[3:9, 5:13])
+
+
+def test_version_3_is_read_and_missing_chunks_have_the_fill_value(tmp_path):
+    folder = tmp_path / "b.zarr"
+    labels = (VOLUME > 0).astype(np.uint8)
+    found = dict(
+        zarr_format=3,
+        node_type="array",
+        shape=labels.shape,
+        data_type="uint8",
+        chunk_grid=dict(name="regular", configuration=dict(chunk_shape=CHUNKS)),
+        chunk_key_encoding=dict(name="default", configuration=dict(separator="/")),
+        codecs=[dict(name="bytes"), dict(name="zstd", configuration=dict(level=3))],
+        fill_value=7,
+    )
+    folder.mkdir()
+    (folder / "zarr.json").write_text(json.dumps(found))
+    for place, values in chunks_of(labels):
+        if place != (0, 0, 0):
+            path = folder / "c" / "/".join(map(str, place))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(imagecodecs.zstd_encode(values.tobytes()))
+    expected = labels.copy()
+    expected[:4, :6] = 7
+    assert np.array_equal(Tomogram(folder).labels(), expected)
+
+
+def test_a_folder_is_given_as_a_file_is_and_named_without_its_ending(tmp_path):
+    write_v2(tmp_path / "t1.zarr", VOLUME)
+    assert (
+        expand_paths([str(tmp_path / "*.zarr")])
+        == [str(tmp_path / "t1.zarr")]
+        == expand_paths([str(tmp_path / "t1.zarr")])
+    )
+    assert micrograph_key(tmp_path / "t1.zarr") == "t1"
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME, "zstd")
+    (tmp_path / "a.zarr/0/0/0/0").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="0/0/0/0 is damaged"):
+        Tomogram(tmp_path / "a.zarr").raw()
+    path = tmp_path / "a.zarr/0/.zarray"
+    path.write_text(path.read_text().replace("zstd", "bzip9"))
+    with pytest.raises(ValueError, match="compressed by bzip9"):
+        Tomogram(tmp_path / "a.zarr")
+
+
+def test_a_volume_keeps_the_origin_of_the_tomogram_that_it_was_made_of(tmp_path):
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(VOLUME)
+        mrc.header.origin = (-100.5, 20.0, 30.0)
+        mrc.nstart = (1, 2, 3)
+    with VolumeWriter(tmp_path / "b.mrc", VOLUME.shape, 10.0, np.int8, "", tmp_path / "a.mrc") as volume:
+        volume.write(0, np.zeros(VOLUME.shape, np.int8))
+    with mrcfile.open(tmp_path / "b.mrc") as mrc:
+        assert mrc.header.origin.tolist() == (-100.5, 20.0, 30.0) and mrc.nstart.tolist() == (1, 2, 3)
+        assert mrc.voxel_size.x == pytest.approx(10) and mrc.data.shape == VOLUME.shape

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Protocols that work on particles in batches as they arrive, and whose output set grows."""
+
+import glob
+import os
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+
+import pyworkflow.utils as pwutils
+from pwem.objects import EMSet, SetOfParticles
+from pyworkflow.object import Set as ItemSet
+from pyworkflow.protocol import ProtStreamingBase
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
+
+from ...convert.arriving import asInItsFile
+from ...convert.particles.arriving import ArrivingParticles, idsIn
+from ...convert.particles.particles import writeParticles
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
+from ..batches import ArrivingBatches
+from ..protocol_base import RESULT_FILE
+from .particles_base import ParticlesBase
+
+OUTPUT = "outputParticles"
+# What a start of the engine learns from its particles (their noise, how strongly they show the structure) needs some
+# hundreds of them.
+BATCH = 500
+# Seconds that a particle waits at most for others to fill its batch.
+LONGEST_WAIT = 600
+_HELP = (
+    "More are taken if more are there: what is learnt from the particles of a batch is the better, the more they are. "
+    "When no more can come, all that are left are a batch."
+)
+_SET = "particles.sqlite"  # the particles of a batch, as a set of their own
+
+
+class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
+    """Base. A child gives _OUTPUT_NAMES, files that the engine makes of a batch; _workOn(batch, folder), which runs it
+    there, and _append(output, batch, result), which adds the batch to the output set.
+
+    A batch takes all particles that are there: a set that is whole when the run starts is one batch.
+    """
+
+    _ITEM, _OUTPUTS, _SIZE = "particle", (OUTPUT,), "smallestBatch"
+    _OUTPUT_NAMES: Tuple[str, ...] = ()
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _addParticleBatchParams(self, form: Form) -> None:
+        self._addBatchParams(form, _HELP, BATCH, LONGEST_WAIT)
+        field = form.getParam(self._SIZE)
+        field.label.set("Smallest batch")
+        field.help.set(f"While particles arrive, the program is started when so many wait. {_HELP}")
+
+    # ----- steps
+    def stepsGeneratorStep(self) -> None:
+        self._arriving = ArrivingParticles(self.inputParticles.get())
+        self._insertBatches(self.batchStep, self.outputStep)
+
+    def _partsOf(self, ready: List[int], all: bool) -> List[List[int]]:
+        return [ready] if ready and (all or len(ready) >= max(1, self._batchLimit())) else []
+
+    def _argumentOf(self, names: List[int]) -> str:
+        """The batch's folder, in which its particles stand."""
+        folder = self._getExtraPath("batches", f"{names[0]:09d}_{names[-1]:09d}_{len(names)}")
+        pwutils.makePath(folder)
+        with self._lock:
+            self._arriving.writeBatch(os.path.join(folder, _SET), names)
+        return folder
+
+    def batchStep(self, folder: str) -> None:
+        """Run the engine on a batch. It writes files only; what it has made with the same settings stays."""
+        batch = self._batchIn(folder)
+        writeParticles(self._batchFile(folder), batch)
+        config = self._configIn(folder)
+        self._runOnce(config, *[os.path.join(folder, name) for name in self._OUTPUT_NAMES], folder=folder)
+        batch.close()
+
+    def outputStep(self, folder: str) -> None:
+        """Append a batch to the output; particles that it has already are left alone."""
+        with self._lock:
+            batch, output = self._batchIn(folder), getattr(self, OUTPUT, None)  # type: SetOfParticles, Any
+            done, isNew = self._doneNames(), output is None
+            if isNew:
+                output = SetOfParticles.create(self._getPath())
+                output.copyInfo(self.inputParticles.get())
+                self._describeOutput(output)
+            else:
+                asInItsFile(output)  # also if a run died before noting it down
+                output.enableAppend()
+            if not done.issuperset(batch.getIdSet()):
+                self._append(output, batch, contract.Result.read(os.path.join(folder, RESULT_FILE)), done)
+            batch.close()
+            self._updateOutputSet(OUTPUT, output, ItemSet.STREAM_OPEN)
+            if isNew:
+                self._defineRelations(output)
+
+    def _batchIn(self, folder: str) -> SetOfParticles:
+        batch = SetOfParticles(filename=os.path.join(folder, _SET))
+        batch.loadAllProperties()
+        return batch
+
+    def _batchFile(self, folder: str) -> str:
+        return os.path.join(folder, "particles.star")
+
+    def _configIn(self, folder: str) -> Any:
+        """The engine's config of a batch."""
+        values = dict(self._engineValues(), particles=self._batchFile(folder))
+        return self._config(**dict(values, output=os.path.join(folder, self._OUTPUT_NAMES[0])))
+
+    def _begun(self) -> List[Tuple[str, Set[int]]]:
+        done, found = self._doneNames(), []
+        for path in sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _SET))):
+            ids = idsIn(SetOfParticles(filename=path))
+            if not done.issuperset(ids):
+                found.append((os.path.dirname(path), ids))
+        return found
+
+    # ----- what the steps share
+    def _doneNames(self) -> Any:
+        return idsIn(getattr(self, OUTPUT, None))
+
+    def _settings(self) -> Dict[str, Any]:
+        """What decides the output: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("output", "threads", "device", "particles"):
+            config.pop(name)
+        return dict(config, set_of_particles=self.inputParticles.get().getFileName())
+
+    def _result(self) -> Optional[Result]:
+        """The result of the newest batch; None before there is one."""
+        results = self._engineResults()
+        return None if not results else results[-1]
+
+    def _describeOutput(self, output: EMSet) -> None:
+        """What the new output set has that its input does not have."""
+
+    def _defineRelations(self, output: EMSet) -> None:
+        """Say what the output was made of."""
+
+    def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
+        raise NotImplementedError
+
+    def _meanOf(self, results: Sequence[Result], name: str) -> Optional[float]:
+        """Mean of an output of the batches over their particles; None where no batch has it."""
+        pairs = [(r.outputs.get(name), r.outputs.count) for r in results if r.outputs.get(name) is not None]
+        return sum(value * count for value, count in pairs) / max(1, sum(n for _, n in pairs)) if pairs else None

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles that arrive while they are oriented and denoised: none is lost, none is there twice; with a fake engine."""
+
+import os
+
+from pyworkflow.object import Set
+
+from ...convert.particles.arriving import ArrivingParticles
+from ...protocols import CryodlProtAssignOrientations, CryodlProtDenoise
+from ..particle_sets import COUNT, ParticlesTest, makeParticles
+from ..streams import waitFor
+
+FIRST = 5  # particles that are there when the runs start
+
+
+class TestCryodlParticleStreams(ParticlesTest):
+    def growing(self, name):
+        """(run whose set has its first particles, function that adds the others, function that closes the set)."""
+        run = makeParticles(self, name, aligned=False)
+        whole = [item.clone() for item in run.outputParticles]
+        output = run.outputParticles
+        path = output.getFileName()
+        output.close()
+        os.remove(path)
+
+        def grow(items, state):
+            isThere = os.path.exists(path)
+            output = type(run.outputParticles)(filename=path)
+            if isThere:
+                output.loadAllProperties()
+                output.enableAppend()
+            else:
+                output.copyInfo(run.outputParticles)
+            for item in items:
+                output.append(item)
+            output.setStreamState(state)
+            output.write()
+            output.close()
+
+        grow(whole[:FIRST], Set.STREAM_OPEN)
+        run.outputParticles.setStreamState(Set.STREAM_OPEN)
+        run._store(run.outputParticles)
+        return run, lambda: grow(whole[FIRST:], Set.STREAM_OPEN), lambda: grow([], Set.STREAM_CLOSED)
+
+    def start(self, protocolClass, source, **values):
+        pointers = dict(inputParticles=(source, "outputParticles"), inputModel=(self.model, "outputModel"))
+        if protocolClass is CryodlProtAssignOrientations:
+            pointers["inputStructure"] = (self.volume, "outputVolume")
+        run = self.makeProtocol(
+            protocolClass, pointers, useGpu=False, streamingSleepOnWait=1, smallestBatch=4, batchWait=1, **values
+        )
+        self.proj.launchProtocol(run, wait=False)
+        waitFor(self, run, lambda: run.hasAttribute("outputParticles"))
+        return run
+
+    def check(self, protocolClass):
+        source, more, close = self.growing("stream" + protocolClass.__name__)
+        run = self.start(protocolClass, source)
+        self.assertTrue(run.outputParticles.isStreamOpen())
+        self.assertEqual(run.outputParticles.getSize(), FIRST)
+        self.proj.stopProtocol(run)
+        more()
+        self.proj.launchProtocol(run, wait=False)
+        waitFor(self, run, lambda: run.outputParticles.getSize() == COUNT)
+        close()
+        waitFor(self, run, lambda: not run.isActive())
+        self.assertTrue(run.isFinished(), run.getErrorMessage())
+        output = run.outputParticles
+        self.assertFalse(output.isStreamOpen())
+        self.assertEqual([item.getObjId() for item in output], [item.getObjId() for item in self.raw.outputParticles])
+        self.assertEqual(len(run._engineResults()), 2)
+        return run
+
+    def test_arriving_particles_are_oriented_once_though_the_run_is_stopped(self):
+        run = self.check(CryodlProtAssignOrientations)
+        self.assertTrue(run.outputParticles.hasAlignmentProj())
+        self.assertIn("*12 particles* with angles", run.summary()[0])
+
+    def test_arriving_particles_are_denoised_once_though_the_run_is_stopped(self):
+        self.assertIn("*12 denoised particles*", self.check(CryodlProtDenoise).summary()[0])
+
+    def test_particles_of_a_batch_are_read_alone(self):
+        arriving = ArrivingParticles(self.raw.outputParticles)
+        arriving.update()
+        ids = arriving.ready(set())
+        self.assertEqual((len(ids), arriving.closed), (COUNT, True))
+        path = os.path.join(self.data, "batch.sqlite")
+        arriving.writeBatch(path, [ids[1], ids[7]])
+        batch = type(self.raw.outputParticles)(filename=path)
+        batch.loadAllProperties()
+        self.assertEqual([item.getObjId() for item in batch], [ids[1], ids[7]])
+        self.assertEqual(batch.getSamplingRate(), self.raw.outputParticles.getSamplingRate())
