@@ -17,7 +17,7 @@ import torch  # noqa: E402
 from cryodl.core.fourier import on_grid, radial_mean  # noqa: E402
 from cryodl.core.optics import ctf_of_optics  # noqa: E402
 from cryodl.core.projections import random_angles  # noqa: E402
-from cryodl.particles.classes2d.averages import filtered  # noqa: E402
+from cryodl.particles.classes2d.averages import wiener_averages  # noqa: E402
 from cryodl.particles.classes2d.features import curve_numbers, small_images  # noqa: E402
 from cryodl.simulate.particle_images import load_projector  # noqa: E402
 
@@ -139,7 +139,7 @@ def make_average(signal, first, rng):
     transform = strength * torch.fft.rfft2(signal) * on_grid(weights, BOX)
     sums = torch.fft.irfft2(transform + torch.fft.rfft2(white) * on_grid(weights.sqrt(), BOX), s=(BOX, BOX))
     mask_px = min(0.45 * BOX, filled / 2 * rng.uniform(1.05, 1.5))
-    found = filtered(sums[None], weights.expand(1, 2, -1), mask_px, pixel_size)
+    found = wiener_averages(sums[None], weights.expand(1, 2, -1), mask_px, pixel_size)
     return small_images(found.images, mask_px)[0], curve_numbers(found.curves)[0]
 
 

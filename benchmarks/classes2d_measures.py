@@ -25,7 +25,7 @@ def clean_aligned(truth, psi, shifts_yx):
     """
     import torch
 
-    from cryodl.particles.classes2d.averages import rotated
+    from cryodl.particles.classes2d.averages import rotated_averages
     from cryodl.simulate.particle_images import load_projector
 
     images = torch.zeros(len(psi), BOX, BOX)
@@ -35,7 +35,7 @@ def clean_aligned(truth, psi, shifts_yx):
         views = projector.project(truth["angles"][mine], truth["shifts_yx"][mine] - shifts_yx[mine])
         views = views - views.mean((1, 2), keepdim=True)
         images[mine] = views / views.square().sum((1, 2), keepdim=True).sqrt()
-    return rotated(images, torch.from_numpy(-np.radians(psi)).float())
+    return rotated_averages(images, torch.from_numpy(-np.radians(psi)).float())
 
 
 def measures(labels, psi, shifts_yx, truth):
@@ -66,12 +66,12 @@ def distinct(means):
     import torch
 
     from cryodl.particles.classes2d.matching import Detail, References, match
-    from cryodl.particles.classes2d.polar import PolarGrid, ring_power
+    from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power
 
     grid = PolarGrid(BOX, 22, 48, 29.0)
     samples = grid.sample(means)
     harmonics = grid.harmonics(samples)
-    size = (ring_power(harmonics) @ grid.weights).sqrt()
+    size = (polar_ring_power(harmonics) @ grid.weights).sqrt()
     kept = []
     for number in range(len(means)):
         if kept:

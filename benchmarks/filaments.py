@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 
 from cryodl.core.ctf import ctf_rfft
 from cryodl.io.star import read_tables
-from cryodl.micrographs.filaments.measure import TraceAgreement, agreement
+from cryodl.micrographs.filaments.measure import TraceAgreement, trace_agreement
 from cryodl.simulate.filament_scenes import crossings
 
 # file, diameter (Å), pixel size (Å/px)
@@ -224,7 +224,7 @@ def judged(path, lines, width) -> TraceAgreement:
         for line in lines
     ]
     clear = [a & ((line > width) & (line < SIDE - width)).all(1) for a, line in zip(apart, lines)]
-    return agreement(traces, lines, clear, width)
+    return trace_agreement(traces, lines, clear, width)
 
 
 def tables(figures: dict) -> str:

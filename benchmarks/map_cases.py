@@ -80,12 +80,12 @@ def best_sharpening(case):
     import scipy.fft
 
     from cryodl.maps.measures.qscore import q_scores
-    from cryodl.maps.measures.shells import frequencies, guinier_b_factor
+    from cryodl.maps.measures.shells import guinier_b_factor, volume_frequencies
 
     volume, shape, voxels = case.volume, case.volume.data.shape, case.volume.voxels_zyx
     limit = 1 / max(case.resolution, 2.1 * float(voxels.max()))
     guinier = guinier_b_factor(volume.data * case.reference.mask, voxels, 1 / limit) or 0.0
-    s, spectrum = frequencies(shape, voxels), scipy.fft.rfftn(volume.data)
+    s, spectrum = volume_frequencies(shape, voxels), scipy.fft.rfftn(volume.data)
 
     def sharpened(b_factor, filtered):
         gain = np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4)

@@ -25,7 +25,7 @@ def measure(star, factor):
     from cryodl.particles.orientations.assign import Search
     from cryodl.particles.orientations.hypotheses import choose_hypothesis, hypotheses
     from cryodl.particles.orientations.scale import best_size
-    from cryodl.particles.orientations.structure import load_structure
+    from cryodl.particles.orientations.structure import prepare_structure
 
     particles, path = read_particles(star), star.with_name(f"said_{factor:g}.star")
     write_particles_star(path, particles, pixel_size=factor * particles.pixel_size)
@@ -33,7 +33,7 @@ def measure(star, factor):
     config = AssignOrientationsConfig(
         particles=str(path), structure=str(star.with_name("map.mrc")), output="none.star", threads=1, device="cpu"
     )
-    structure = load_structure(config, particles, "cpu")
+    structure = prepare_structure(config, particles, "cpu")
     sources = hypotheses(particles, structure.settings.diameter, "auto")
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, "cpu")
     choose_hypothesis(search, sources[:1], path)

@@ -97,9 +97,11 @@ def low_passed(image: np.ndarray, width: float) -> np.ndarray:
     """A Gaussian low-pass filter. width: cycles per px."""
     import torch
 
-    from cryodl.tomograms.denoisers.spectra import frequencies
+    from cryodl.tomograms.denoisers.spectra import brick_frequencies
 
-    transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(-((frequencies(image.shape) / width) ** 2) / 2)
+    transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(
+        -((brick_frequencies(image.shape) / width) ** 2) / 2
+    )
     return torch.fft.irfftn(transform, s=image.shape).numpy()
 
 

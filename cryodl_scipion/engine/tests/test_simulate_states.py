@@ -12,8 +12,8 @@ from particle_data import simulate_particles
 
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import read_particles
-from cryodl.simulate.hinge import hinge_of, rotated, selected
-from cryodl.simulate.states import read_model
+from cryodl.simulate.hinge import hinge_of, hinged, selected
+from cryodl.simulate.states import read_atom_model
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +35,10 @@ def test_each_clean_image_is_the_projection_of_the_state_that_its_row_names():
 
 
 def test_a_hinge_keeps_the_body_and_all_distances_within_the_domain():
-    model = read_model(write_model())
+    model = read_atom_model(write_model())
     domain = selected(model, "B", "--domain")
     point, axis = hinge_of(model, domain, None)
-    moved = rotated(model.xyz, domain, point, axis, 40.0)
+    moved = hinged(model.xyz, domain, point, axis, 40.0)
     assert np.array_equal(moved[~domain], model.xyz[~domain])
     before, after = (np.linalg.norm(xyz[domain][1:] - xyz[domain][0], axis=1) for xyz in (model.xyz, moved))
     assert np.allclose(before, after)

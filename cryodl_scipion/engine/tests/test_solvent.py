@@ -6,7 +6,7 @@ import pytest
 from synthetic import write_mrc
 
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.solvent import molecule
+from cryodl.simulate.solvent import without_solvent
 from cryodl.simulate.structures import dark_notes, load_density
 
 SIDE, VOXEL, DIAMETER = 64, 3.0, 96.0
@@ -54,12 +54,12 @@ def test_a_dark_map_is_noticed_and_said(tmp_path, kind, dark):
 def test_specks_of_solvent_are_no_molecule():
     data = ball_map("noise")
     data[4:6, 4:6, 4:6] += 1.0
-    density, _ = molecule(data, np.full(3, VOXEL))
+    density, _ = without_solvent(data, np.full(3, VOXEL))
     assert density[4:6, 4:6, 4:6].max() == 0 and density[32, 32, 32] > 0.5
 
 
 def test_a_map_without_noise_keeps_the_tails_of_its_density():
     grid = (np.stack(np.meshgrid(*3 * [np.arange(32) - 16], indexing="ij")) ** 2).sum(0)
     data = np.exp(-grid / 20).astype(np.float32)
-    density, dark = molecule(data, np.full(3, VOXEL))
+    density, dark = without_solvent(data, np.full(3, VOXEL))
     assert not dark and np.abs(density - data).max() < 1e-3

@@ -140,7 +140,7 @@ def test_it_stops_early_and_says_why(tmp_path):
     assert "3 validations" in report.stop_reason and "30 steps" in report.stop_reason
 
 
-@pytest.mark.parametrize("metric", [0.0, -1.0])
+@pytest.mark.parametrize("figure", [0.0, -1.0])
 def test_a_metric_that_stays_at_one_value_ends_by_patience_also_at_zero(tmp_path, figure):
     _, report = train(tmp_path, Line(figures=[figure] * 6), patience=3)
     assert report.steps == 40 and "3 validations" in report.stop_reason

@@ -26,7 +26,7 @@ def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarra
     return places - box // 2, places
 
 
-def inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
+def boxes_inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
     """Which boxes lie inside of an image.
 
     Parameters

@@ -168,7 +168,7 @@ def tested(
     box, pixel_size = particles.box, particles.pixel_size
     column = particles.columns.get(COMPARED)
     compared = float(column[0]) if column else None
-    noise = None if noise_curve is None else scaled(noise_curve, len(particles) / noise_count)
+    noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
     beyond = float(curve[first:].mean()) if first < len(curve) - 1 else None
     return ReferenceTest(
@@ -181,7 +181,7 @@ def tested(
     )
 
 
-def scaled(curve: torch.Tensor, factor: float) -> torch.Tensor:
+def fsc_of_more_images(curve: torch.Tensor, factor: float) -> torch.Tensor:
     """FSC of `factor` times as many images: what both halves share grows with their number, F / (1 - F)."""
     share = curve.clamp(0, 1 - 1e-4)
     share = factor * share / (1 - share)

@@ -13,7 +13,7 @@ from ..io.star import read_tables
 from . import micrographs
 
 
-def random_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
+def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
     """Optics of one micrograph.
 
     Parameters

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 
-def places(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def particle_positions(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody.
 
     A third of the fields is crowded: neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px

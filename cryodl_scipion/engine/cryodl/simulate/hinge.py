@@ -97,7 +97,7 @@ def _direction(words: str) -> np.ndarray:
     return axis
 
 
-def rotated(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
+def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
     """(n, 3) Å: positions with those of the domain rotated about the hinge."""
     turn = Rotation.from_rotvec(np.radians(degrees) * axis)
     moved = xyz.copy()

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 import torch
 
-from ..core.boxes import box_corners, cut_boxes, inside, normalised
+from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 
 if typing.TYPE_CHECKING:
     from ..core.projections import Projector
@@ -134,7 +134,7 @@ def cut_particles(
         Particles whose box lies inside of the micrograph; of the others there is none.
     """
     corners, places = box_corners(centres, box)
-    whole = inside(corners, box, tuple(image.shape))
+    whole = boxes_inside(corners, box, tuple(image.shape))
     if not whole.any():
         return np.zeros((0, box, box), np.float32), places[whole], whole
     images, _ = normalised(cut_boxes(image, corners[whole], box), radius, dark_protein)

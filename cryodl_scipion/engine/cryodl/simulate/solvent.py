@@ -13,7 +13,7 @@ EXACT = 1e-4  # of the maximum: a map whose values fall less below its solvent h
 ROUNDS = 4  # of outline and solvent
 
 
-def molecule(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, bool]:
+def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, bool]:
     """A map's molecule alone, protein positive, and whether protein was negative in the map.
 
     Parameters

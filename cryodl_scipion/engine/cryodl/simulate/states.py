@@ -11,7 +11,7 @@ import torch
 
 from ..contract import SimulateParticlesConfig
 from ..core.projections import Projector, projection_memory
-from .hinge import hinge_of, rotated, selected
+from .hinge import hinge_of, hinged, selected
 from .micrographs import particle_diameter
 from .particle_images import fit_cube, load_cube
 from .structures import available_memory, density_of_atoms, is_model
@@ -150,7 +150,7 @@ def _probabilities(words: str | None, count: int) -> np.ndarray:
 
 def _states_of_model(config: SimulateParticlesConfig) -> list[tuple[torch.Tensor, float, list[str], float]]:
     """[(density, diameter, notes, coordinate)] of an atomic model that is moved or cut."""
-    model = read_model(config.structure)
+    model = read_atom_model(config.structure)
     centre = np.average(model.xyz, axis=0, weights=model.weight)
     if config.left_out:
         gone = selected(model, config.left_out, "--left-out")
@@ -161,7 +161,7 @@ def _states_of_model(config: SimulateParticlesConfig) -> list[tuple[torch.Tensor
     point, axis = hinge_of(model, domain, config.hinge_axis)
     angles = np.linspace(-config.hinge_range / 2, config.hinge_range / 2, config.hinge_states)
     return [
-        _density(config, rotated(model.xyz, domain, point, axis, angle) - centre, model.weight, float(angle))
+        _density(config, hinged(model.xyz, domain, point, axis, angle) - centre, model.weight, float(angle))
         for angle in angles
     ]
 
@@ -181,7 +181,7 @@ def _density(
     return fit_cube(density, config.box), diameter, [], coordinate
 
 
-def read_model(path: str) -> AtomModel:
+def read_atom_model(path: str) -> AtomModel:
     """Atoms of the first model of a file, as deposited (no assembly), without waters.
 
     Raises

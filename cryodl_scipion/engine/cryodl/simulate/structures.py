@@ -13,7 +13,7 @@ from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
 from ..io.memory import available_memory
 from ..io.mrc import read_data, read_header
-from .solvent import molecule
+from .solvent import without_solvent
 
 if typing.TYPE_CHECKING:
     from gemmi import Assembly, Model
@@ -262,7 +262,7 @@ def dark_notes(path: Path | str) -> list[str]:
         raise FileNotFoundError(f"Structure {path} does not exist.")
     data, voxels = _read_map(Path(path))
     step = max(1, min(data.shape) // 96)  # coarse voxels suffice
-    if not molecule(data[::step, ::step, ::step], step * voxels)[1]:
+    if not without_solvent(data[::step, ::step, ::step], step * voxels)[1]:
         return []
     return [
         f"Protein is negative in {path}: the sign of the map was changed. If that is wrong, give a map in which "
@@ -295,8 +295,8 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _without_solvent(data: np.ndarray, voxels: np.ndarray, path: Path) -> np.ndarray:
-    """The map with its solvent at zero and protein positive; see solvent.molecule."""
-    density, _ = molecule(data, voxels)
+    """The map with its solvent at zero and protein positive; see solvent.without_solvent."""
+    density, _ = without_solvent(data, voxels)
     if not density.max() > 0:
         raise ValueError(f"{path} holds no density above its solvent. Give a map that shows the molecule.")
     return density

@@ -288,7 +288,7 @@ def photograph(
     return images
 
 
-def reconstruct(
+def reconstruct_tomogram(
     images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The tomogram of tilt images, its mean 0 and its standard deviation 1.

@@ -18,7 +18,7 @@ from ..core.ctf import ctf_rfft
 from ..core.projections import project, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, film_texture, smooth_noise
 from .detectors import as_recorded
-from .fields import far, places
+from .fields import far, particle_positions
 
 SIDE = 512
 # The stated diameter over the particle's widest extent. People differ by 0.8 to 1.35; the rest is for those who do not
@@ -79,7 +79,7 @@ def random_scene(
     views = _views(density, zoom, VIEWS, rng)
     wide = extent_px * zoom
     shape = (side, side)
-    centres, clumped = places(shape, wide, rng)
+    centres, clumped = particle_positions(shape, wide, rng)
     clean = _paint(views, centres, shape, rng)
     good = np.ones(len(centres), bool)
     clean = clean + _paint(views, clumped, shape, rng)
@@ -131,11 +131,11 @@ def _paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng
     chosen, turns = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
     for (y, x), index, turn in zip(np.rint(centres).astype(int) + b - b // 2, chosen, turns):
         if 0 <= y <= canvas.shape[0] - b and 0 <= x <= canvas.shape[1] - b:
-            canvas[y : y + b, x : x + b] += turned(views[index], int(turn)) * float(spread ** rng.uniform(-1, 1))
+            canvas[y : y + b, x : x + b] += rotated_view(views[index], int(turn)) * float(spread ** rng.uniform(-1, 1))
     return canvas[b : b + shape[0], b : b + shape[1]]
 
 
-def turned(view: torch.Tensor, turn: int) -> torch.Tensor:
+def rotated_view(view: torch.Tensor, turn: int) -> torch.Tensor:
     """One of the 8 symmetries of the square, 0 to 7. view: (b, b), b odd: its middle pixel stays the middle."""
     view = torch.rot90(view, turn % 4)
     return view.flip(0) if turn > 3 else view

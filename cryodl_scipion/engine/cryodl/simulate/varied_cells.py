@@ -14,7 +14,7 @@ from . import filaments
 from .artefacts import smooth_noise
 from .membranes import Bilayer
 from .tilt_series import tilt_angles
-from .tomograms import Looks, Particle, fill_cell, photograph, reconstruct
+from .tomograms import Looks, Particle, fill_cell, photograph, reconstruct_tomogram
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
 PIXEL_SIZES = (10.0, 12.0, 13.0, 15.0, 17.0)  # Å/px that cells are simulated at
@@ -65,7 +65,7 @@ def random_cell(
     cell, _, _ = fill_cell(config, particles, copies, rng, looks)
     tilts = tilt_angles(config)
     images = photograph(cell.density, config, tilts, rng, device or torch.device("cpu"))
-    volume = filtered(reconstruct(images, config, tilts)[0], pixel_size, rng)
+    volume = varied_filter(reconstruct_tomogram(images, config, tilts)[0], pixel_size, rng)
     names = [p.name for p in particles] + ["membrane"] * (config.vesicles + config.membranes > 0)
     names += [n for n, k in (("microtubule", config.microtubules), ("filament", config.filaments)) if k]
     known = {p.name: "ribosome" for p in ribosomes}
@@ -166,7 +166,7 @@ def random_bilayer(rng: np.random.Generator) -> Bilayer:
     )
 
 
-def filtered(volume: torch.Tensor, pixel_size: float, rng: np.random.Generator) -> torch.Tensor:
+def varied_filter(volume: torch.Tensor, pixel_size: float, rng: np.random.Generator) -> torch.Tensor:
     """A tomogram (z, y, x) as programs leave it: smoothed, its coarse parts weighed otherwise, its ground uneven."""
     frequency = _frequency(volume.shape, pixel_size, volume.device)
     kept = torch.ones_like(frequency)

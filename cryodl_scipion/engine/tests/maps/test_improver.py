@@ -13,8 +13,8 @@ from cryodl.contract import TrainMapImproverConfig
 from cryodl.io.model import write_model
 from cryodl.maps.commands import train_map_improver
 from cryodl.maps.improvers import improver_method
-from cryodl.maps.improvers.boxes import BOX, WANTED, Box, score_places, turned
-from cryodl.maps.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled, target_width, to_grid
+from cryodl.maps.improvers.boxes import BOX, WANTED, Box, rotated_box, score_places
+from cryodl.maps.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled_map, target_width, to_grid
 from cryodl.maps.improvers.losses import atom_scores
 from cryodl.maps.improvers.pairs import _held_out
 from cryodl.maps.improvers.run import Improver, apply_boxes, load_improver
@@ -106,7 +106,7 @@ def test_noise_of_fine_voxels_does_not_fold_into_the_grid():
 def test_the_scale_is_the_published_percentile_and_nothing_is_named():
     data = np.arange(200000, dtype=np.float32).reshape(50, 40, 100) / 200000
     assert scale_of(data) == pytest.approx(0.99999, abs=1e-5)
-    assert scaled(data - 0.5, 0.5, 0.0).min() == 0
+    assert scaled_map(data - 0.5, 0.5, 0.0).min() == 0
     with pytest.raises(ValueError):
         scale_of(-data - 1)
 
@@ -144,7 +144,7 @@ def test_the_24_turns_of_a_box_keep_its_hand_and_its_atoms_in_place():
     data[:, atoms[:, 0], atoms[:, 1], atoms[:, 2]] = [1, 2, 3, 4]
     mirrored, seen = data[:, ::-1].tobytes(), set()
     for _ in range(300):
-        box = turned(Box(data, atoms.astype(float)), rng)
+        box = rotated_box(Box(data, atoms.astype(float)), rng)
         z, y, x = box.atoms.astype(int).T
         assert box.data[0, z, y, x].tolist() == [1, 2, 3, 4]
         seen.add(box.data.tobytes())

@@ -12,13 +12,13 @@ from synthetic import DATA
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
 from cryodl.maps.measures.atoms import check_overlap, kept_atoms, read_atoms, read_structure
-from cryodl.maps.measures.chains import _matched, compare
+from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.density import model_density, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.local import local_correlation, local_resolution
 from cryodl.maps.measures.measure import measure_halves, measure_map, reference_for
 from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
-from cryodl.maps.measures.shells import filtered, guinier_b_factor, sharpened, shell_correlation
+from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_filtered
 from cryodl.maps.measures.volume import read_volume
 
 
@@ -109,7 +109,7 @@ def test_shell_correlation_of_a_cube_is_frcs():
 def test_shell_correlation_does_not_depend_on_the_boxes_shape():
     """A map that is cut out as a longer box, of zeros beyond, has the same curve at the same frequencies."""
     rng = np.random.default_rng(1)
-    signal = filtered(rng.normal(size=(24, 24, 24)), np.ones(3), lambda s: np.exp(-30 * s**2))
+    signal = shell_filtered(rng.normal(size=(24, 24, 24)), np.ones(3), lambda s: np.exp(-30 * s**2))
     noisy = [signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2)]
     short = shell_correlation(*noisy, np.ones(3))
     long = shell_correlation(*[np.pad(x, ((0, 0), (0, 0), (0, 24))) for x in noisy], np.ones(3))
@@ -119,7 +119,7 @@ def test_shell_correlation_does_not_depend_on_the_boxes_shape():
 def test_the_guinier_slope_is_the_b_factor_and_sharpening_undoes_it():
     rng = np.random.default_rng(2)
     voxels, white = np.full(3, 1.0), rng.normal(size=(48, 48, 48))
-    blurred = filtered(white, voxels, lambda s: np.exp(-80 * s**2 / 4))
+    blurred = shell_filtered(white, voxels, lambda s: np.exp(-80 * s**2 / 4))
     assert guinier_b_factor(blurred, voxels, 3.0) == pytest.approx(80, abs=4)
     assert guinier_b_factor(sharpened(blurred, voxels, 80, 3.0), voxels, 3.3) == pytest.approx(0, abs=4)
 
@@ -137,7 +137,7 @@ def test_local_resolution_finds_the_coarser_half():
     """Noise of the halves is white; the signal is filtered to 4 Å on one side and to 10 Å on the other."""
     rng = np.random.default_rng(4)
     white, voxels = rng.normal(size=(40, 40, 80)), np.ones(3)
-    low_pass = lambda limit: filtered(white, voxels, lambda s: (s < 1 / limit).astype(float))
+    low_pass = lambda limit: shell_filtered(white, voxels, lambda s: (s < 1 / limit).astype(float))
     signal = np.concatenate([low_pass(4)[..., :40], low_pass(10)[..., 40:]], axis=2)
     halves = [signal + 0.1 * rng.normal(size=signal.shape) for _ in range(2)]
     local = local_resolution(*halves, 1.0, np.ones(signal.shape), 4.0)
@@ -147,7 +147,7 @@ def test_local_resolution_finds_the_coarser_half():
 
 def test_a_given_resolution_sets_the_windows_of_local_resolution():
     rng = np.random.default_rng(6)
-    low_pass = lambda data: filtered(data, np.ones(3), lambda s: (s < 1 / 8).astype(float))
+    low_pass = lambda data: shell_filtered(data, np.ones(3), lambda s: (s < 1 / 8).astype(float))
     shared = 3 * low_pass(rng.normal(size=(48, 48, 48)))
     halves = [
         dataclasses.replace(empty_grid((48, 48, 48)), data=shared + 0.01 * rng.normal(size=shared.shape))
@@ -209,20 +209,20 @@ def test_models_beside_their_map_are_noticed_with_the_offset(atoms):
 
 
 def test_a_model_is_its_own_reference_and_a_shifted_one_has_the_shift_as_rmsd(tmp_path, atoms):
-    figures, pairs = compare(atoms, atoms)
+    figures, pairs = compare_chains(atoms, atoms)
     assert (figures["coverage"], figures["rmsd_angstrom"], figures["fragments"]) == (1.0, 0.0, 1) and len(pairs) == 12
     moved = read_atoms(helix(tmp_path / "b.pdb", shift=(0.6, 0.8, 0.0)))
-    assert compare(moved, atoms)[0]["rmsd_angstrom"] == pytest.approx(1.0, abs=2e-3)
+    assert compare_chains(moved, atoms)[0]["rmsd_angstrom"] == pytest.approx(1.0, abs=2e-3)
 
 
 def test_missing_false_and_renamed_residues_are_counted(tmp_path, atoms):
     part = read_atoms(helix(tmp_path / "part.pdb", 9, chain="B", name="GLY"))
-    figures, _ = compare(part, atoms)
+    figures, _ = compare_chains(part, atoms)
     assert (figures["matched"], figures["sequence_match"], figures["coverage"]) == (9, 0.0, 0.75)
-    figures, _ = compare(atoms, part)
+    figures, _ = compare_chains(atoms, part)
     assert figures["false_residues"] == 3 and figures["chains"] == {"B": 1.0}
     far = dataclasses.replace(part, xyz=part.xyz + 100)
-    assert compare(far, atoms)[0]["rmsd_angstrom"] is None
+    assert compare_chains(far, atoms)[0]["rmsd_angstrom"] is None
 
 
 def test_as_many_residues_match_as_can_even_in_long_chains():
@@ -259,9 +259,9 @@ def noisy_halves():
     grid = empty_grid((64, 64, 64), (1.5, 1.5, 1.5))
     zyx = np.stack(np.meshgrid(*[np.arange(64) - 32] * 3, indexing="ij"))
     inside = 1 / (1 + np.exp(np.sqrt((zyx**2).sum(0)) - 20))
-    signal = filtered(rng.normal(size=grid.data.shape), grid.voxels_zyx, lambda s: np.exp(-40 * s**2)) * inside
+    signal = shell_filtered(rng.normal(size=grid.data.shape), grid.voxels_zyx, lambda s: np.exp(-40 * s**2)) * inside
     signal = (signal + 0.5 * signal.std() * inside).astype(np.float32)
-    noise = lambda: filtered(rng.normal(size=signal.shape), grid.voxels_zyx, lambda s: s < 0.3).astype(np.float32)
+    noise = lambda: shell_filtered(rng.normal(size=signal.shape), grid.voxels_zyx, lambda s: s < 0.3).astype(np.float32)
     halves = [dataclasses.replace(grid, data=signal + 0.7 * signal.std() * noise()) for _ in range(2)]
     return halves, signal, inside.astype(np.float32)
 
@@ -287,7 +287,7 @@ def test_simple_treatments_of_half_maps_add_nothing_and_gain_nothing(noisy_halve
 @pytest.mark.parametrize("seed", range(3))
 def test_a_texture_of_a_quarter_of_the_signals_amplitude_is_found(noisy_halves, seed):
     halves, signal, inside = noisy_halves
-    texture = filtered(
+    texture = shell_filtered(
         np.random.default_rng(seed).normal(size=signal.shape), np.full(3, 1.5), lambda s: np.exp(-40 * s**2)
     )
     texture = (texture * inside).astype(np.float32)

@@ -14,7 +14,7 @@ from cryodl.cli import main
 from cryodl.contract import AssessMicrographsConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.files import expand_paths
-from cryodl.micrographs.commands.assess_micrographs import FIGURES, judge
+from cryodl.micrographs.commands.assess_micrographs import FIGURES, judge_record
 
 
 @pytest.fixture
@@ -226,4 +226,4 @@ def test_limits(values, limits, reason):
     config = AssessMicrographsConfig(
         micrographs=("a.mrc",), pixel_size=1.0, particle_diameter=100.0, output="out", **limits
     )
-    assert judge(record(**values), config) == (("bad" if reason else "good"), reason)
+    assert judge_record(record(**values), config) == (("bad" if reason else "good"), reason)

@@ -12,11 +12,11 @@ from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.contrast import compare_contrasts, decide, scores_of_some
-from cryodl.micrographs.pickers.thresholds import expect
+from cryodl.micrographs.pickers.thresholds import expected_counts
 
 
 def many(count, score=0.8):
-    return expect(np.full(count, score), 1.0)
+    return expected_counts(np.full(count, score), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from synthetic import PEER, write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.commands.evaluate_picks import evaluate
+from cryodl.micrographs.commands.evaluate_picks import pick_figures
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def config(folder, **values):
 
 
 def test_pooled_and_per_micrograph(lists):
-    figures = evaluate(config(lists))
+    figures = pick_figures(config(lists))
     assert figures["match_distance_px"] == 5.0
     assert (figures["picks"], figures["reference"], figures["true_positives"]) == (4, 5, 3)
     assert figures["precision"] == 0.75 and figures["recall"] == 0.6
@@ -56,22 +56,22 @@ def test_pooled_and_per_micrograph(lists):
 
 
 def test_the_tolerance_is_in_radii(lists):
-    assert evaluate(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
+    assert pick_figures(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
 
 
 def test_the_threshold_leaves_low_picks_out_of_f1_only(lists):
-    figures = evaluate(config(lists, threshold=0.75))
+    figures = pick_figures(config(lists, threshold=0.75))
     assert figures["picks"] == 2 and figures["precision"] == 1.0 and figures["average_precision"] == pytest.approx(0.6)
 
 
 def test_a_border_takes_picks_and_reference_away(lists):
-    figures = evaluate(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
+    figures = pick_figures(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
     assert (figures["picks"], figures["reference"], figures["true_positives"]) == (2, 3, 2)
 
 
 def test_mirrored_picks_score_nothing(lists):
     write_coordinates(lists / "picks/a_autopick.star", [[129 - 10, 10], [129 - 50, 50]], [1, 1])
-    assert evaluate(config(lists))["true_positives"] == 0
+    assert pick_figures(config(lists))["true_positives"] == 0
 
 
 def test_json_on_the_command_line(lists, capsys):
@@ -98,7 +98,7 @@ def test_json_on_the_command_line(lists, capsys):
 def test_lists_without_a_common_micrograph_name_both_sides(lists):
     (lists / "picks/a_autopick.star").unlink()
     with pytest.raises(ValueError) as error:
-        evaluate(config(lists))
+        pick_figures(config(lists))
     assert "'c'" in str(error.value) and "'a', 'b'" in str(error.value)
 
 
@@ -138,7 +138,7 @@ def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
         write_star(tmp_path / f"truth/{name}.star", truth)
         write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
         write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
-    ours = evaluate(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
+    ours = pick_figures(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
     more = ["--border", str(border), "--size", "300", "260"] if border else []
     done = subprocess.run(
         [

@@ -13,7 +13,7 @@ from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
 from cryodl.io.star import read_tables
 from cryodl.micrographs.commands import pick_filaments
-from cryodl.micrographs.filaments.measure import agreement
+from cryodl.micrographs.filaments.measure import trace_agreement
 from cryodl.micrographs.filaments.scenes import labelled_item
 from cryodl.micrographs.filaments.segments import COLUMNS, place_segments
 from cryodl.micrographs.filaments.trace import Trace, trace_lines
@@ -111,12 +111,12 @@ def test_segments_keep_away_from_the_border():
 def test_agreement_counts_lengths_and_forgives_what_is_not_clear():
     line = straight((50, 0), (50, 100))
     clear = line[:, 1] < 60
-    exact = agreement([line], [line], [clear], 10.0)
+    exact = trace_agreement([line], [line], [clear], 10.0)
     assert exact.right == exact.traced and exact.found == exact.true and abs(exact.true - 60) < 2
     assert exact.figures()["angle_mean"] < 0.1
-    off = agreement([line + (4, 0)], [line], [np.ones(len(line), bool)], 10.0).figures()
+    off = trace_agreement([line + (4, 0)], [line], [np.ones(len(line), bool)], 10.0).figures()
     assert off["precision"] == 0 and off["recall"] == 0
-    assert agreement([], [line], [clear], 10.0).figures()["recall"] == 0
+    assert trace_agreement([], [line], [clear], 10.0).figures()["recall"] == 0
 
 
 def test_turned_crops_keep_directions_on_their_lines():

@@ -9,9 +9,9 @@ from synthetic import blob_micrograph, correlation
 from cryodl.io.files import spread_first
 from cryodl.micrographs.denoise.network import MicrographUNet
 from cryodl.micrographs.denoise.predict import MicrographDenoiser
-from cryodl.micrographs.denoise.scaling import fourier_resize, restored, working_images, working_pixel_size
-from cryodl.micrographs.denoise.spectra import cross_power, on_grid, plane_mean
-from cryodl.micrographs.denoise.views import joined, make_views, pair
+from cryodl.micrographs.denoise.scaling import denoising_pixel_size, fourier_reshape, restored, working_images
+from cryodl.micrographs.denoise.spectra import cross_power, plane_mean, spectrum_on_grid
+from cryodl.micrographs.denoise.views import joined_views, make_views, pair
 from cryodl.simulate.noise import BINS
 
 CARD = dict(resolution=8.0)
@@ -33,16 +33,16 @@ def coloured_noise(shape, fall, seed=0):
 @pytest.mark.parametrize("small", [(100, 120), (101, 119), (64, 120), (37, 121)])
 def test_a_wave_keeps_its_values_and_place_on_any_grid(small):
     large = (128, 150)
-    assert torch.allclose(fourier_resize(wave(large, 7, -5), small), wave(small, 7, -5), atol=1e-5)
-    assert torch.allclose(fourier_resize(wave(small, 7, -5), large), wave(large, 7, -5), atol=1e-5)
+    assert torch.allclose(fourier_reshape(wave(large, 7, -5), small), wave(small, 7, -5), atol=1e-5)
+    assert torch.allclose(fourier_reshape(wave(small, 7, -5), large), wave(large, 7, -5), atol=1e-5)
 
 
 def test_detail_finer_than_the_small_grid_is_gone():
-    assert fourier_resize(wave((128, 150), 40, 3), (64, 75)).abs().max() < 1e-5
+    assert fourier_reshape(wave((128, 150), 40, 3), (64, 75)).abs().max() < 1e-5
 
 
 def test_the_working_pixel_holds_the_resolution_and_is_never_finer_than_the_file():
-    assert working_pixel_size(1.0, 8.0) == 4.0 and working_pixel_size(5.0, 8.0) == 5.0
+    assert denoising_pixel_size(1.0, 8.0) == 4.0 and denoising_pixel_size(5.0, 8.0) == 5.0
 
 
 @pytest.mark.parametrize("fall", [2.8, 13.0])  # of the power, by 16 and by 400,000 up to Nyquist
@@ -55,7 +55,7 @@ def test_coloured_noise_becomes_white_with_standard_deviation_one(fall):
 
 def test_what_is_prepared_comes_back_with_its_grey_values_background_and_shape():
     """All that is taken off is put back: of an image without detail finer than the working pixels nothing is lost."""
-    noise = fourier_resize(torch.randn(200, 240, generator=torch.Generator().manual_seed(0)), (401, 479))
+    noise = fourier_reshape(torch.randn(200, 240, generator=torch.Generator().manual_seed(0)), (401, 479))
     ramp = torch.linspace(-30, 30, 479)[None] + torch.linspace(0, 50, 401)[:, None]
     image = (1000 + ramp + 20 * noise).numpy()
     (working,) = working_images([image], 0.5)
@@ -108,13 +108,15 @@ def test_the_wiener_filter_of_both_views_joins_to_that_of_the_micrograph():
     image, _ = blob_micrograph((256, 320), contrast=0.7)
     working = working_images([image], 1.0)
     views = make_views(working)
-    answer = joined(pair(views, torch.Generator().manual_seed(5))[:, 1], views)
-    expected = torch.fft.irfft2(torch.fft.rfft2(working[0].image) * on_grid(views.gain, (256, 320)), s=(256, 320))
+    answer = joined_views(pair(views, torch.Generator().manual_seed(5))[:, 1], views)
+    expected = torch.fft.irfft2(
+        torch.fft.rfft2(working[0].image) * spectrum_on_grid(views.gain, (256, 320)), s=(256, 320)
+    )
     assert torch.allclose(answer, expected, atol=1e-4)
 
 
 def test_spectra_are_straight_between_bins_and_end_where_they_end():
-    values = on_grid(np.arange(BINS, dtype=float), (64, 80))
+    values = spectrum_on_grid(np.arange(BINS, dtype=float), (64, 80))
     assert float(values[0, 0]) == 0 and abs(float(values[32, 40]) - (BINS - 1)) < 1
     assert bool((values[0, 1:] > values[0, :-1]).all())
 

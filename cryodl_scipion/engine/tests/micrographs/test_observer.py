@@ -7,9 +7,9 @@ import torch
 from synthetic import blob_micrograph
 
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.observer import FEWEST, describe, separation
+from cryodl.micrographs.pickers.observer import FEWEST, ring_profiles, separation
 from cryodl.micrographs.pickers.self_labels import Picked
-from cryodl.micrographs.pickers.self_training import agreement, best_picks, judge_round
+from cryodl.micrographs.pickers.self_training import best_picks, judge_round, round_agreement
 
 DIAMETER = 30.0
 
@@ -57,7 +57,9 @@ def test_a_description_does_not_change_when_the_image_is_turned():
     rng = np.random.default_rng(0)
     image = rng.standard_normal((101, 101)).astype(np.float32)
     centre = np.array([[50.0, 50.0]])
-    assert np.allclose(describe(image, centre, 16.0), describe(np.rot90(image).copy(), centre, 16.0), atol=1e-4)
+    assert np.allclose(
+        ring_profiles(image, centre, 16.0), ring_profiles(np.rot90(image).copy(), centre, 16.0), atol=1e-4
+    )
 
 
 def test_sure_scores_change_nothing_but_fewer_picks_lose(parts):
@@ -84,9 +86,13 @@ def test_agreement_is_that_of_the_best_picks():
     first = {"a": Picked("a", "", (100, 100), places, np.array([0.9, 0.8, 0.7, 0.1]))}
     second = {"a": Picked("a", "", (100, 100), places + 1, np.array([0.1, 0.8, 0.7, 0.9]))}
     assert best_picks(second["a"], 2).tolist() == [[11.0, 91.0], [51.0, 51.0]]
-    assert agreement(first, second, {"a": 3}, ["a"], 5.0) == pytest.approx(2 / 3)
-    assert agreement(first, second, {"a": 3}, ["a"], 1.0) == 0 == agreement(first, second, {"a": 0}, ["a"], 5.0)
+    assert round_agreement(first, second, {"a": 3}, ["a"], 5.0) == pytest.approx(2 / 3)
+    assert (
+        round_agreement(first, second, {"a": 3}, ["a"], 1.0)
+        == 0
+        == round_agreement(first, second, {"a": 0}, ["a"], 5.0)
+    )
 
 
 def test_no_place_has_no_description():
-    assert describe(np.zeros((64, 64), np.float32), np.zeros((0, 2)), 16.0).shape[0] == 0
+    assert ring_profiles(np.zeros((64, 64), np.float32), np.zeros((0, 2)), 16.0).shape[0] == 0

@@ -12,7 +12,7 @@ from cryodl.contract import PICKER_NETWORKS
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.predict import MINIMUM_DISTANCE
-from cryodl.micrographs.pickers.train import PickerTask, closest_neighbours, judge
+from cryodl.micrographs.pickers.train import PickerTask, closest_neighbours, judge_candidates
 
 SHAPE = (256, 256)
 POSITIVES = np.array([[60.0, 60.0], [60.0, 180.0], [180.0, 120.0]])
@@ -73,20 +73,20 @@ def test_training_micrographs_are_drawn_by_their_labels():
 
 def test_all_candidates_of_a_fully_labelled_image_are_judged():
     yx = np.array([[61.0, 60.0], [120.0, 60.0], [180.0, 121.0]])
-    matched, judged = judge(yx, labelled(), 24.0)
+    matched, judged = judge_candidates(yx, labelled(), 24.0)
     assert matched.tolist() == [True, False, True] and judged.all()
 
 
 def test_of_a_partly_labelled_image_only_candidates_on_boxes_are_judged():
     yx = np.array([[61.0, 60.0], [122.0, 62.0], [180.0, 121.0]])  # on a particle, on background, on an unlabelled one
-    matched, judged = judge(yx, labelled(POSITIVES[:1], NEGATIVES, dense=False), 24.0)
+    matched, judged = judge_candidates(yx, labelled(POSITIVES[:1], NEGATIVES, dense=False), 24.0)
     assert matched.tolist() == [True, False, False] and judged.tolist() == [True, True, False]
 
 
 def test_candidates_in_the_part_that_trains_are_not_judged():
     allowed = torch.zeros(SHAPE, dtype=torch.bool)
     allowed[:, 128:] = True
-    matched, judged = judge(POSITIVES, labelled(allowed=allowed), 24.0)
+    matched, judged = judge_candidates(POSITIVES, labelled(allowed=allowed), 24.0)
     assert judged.tolist() == [False, True, False]
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from cryodl.core.calibration import best_threshold
-from cryodl.micrographs.pickers.thresholds import Expectation, count_threshold, expect, threshold_of
+from cryodl.micrographs.pickers.thresholds import Expectation, count_threshold, expected_counts, threshold_of
 
 SCORES = np.array([0.9, 0.8, 0.5, 0.1])
 
 
 def test_the_expected_number_and_its_deviation_by_hand():
-    found = expect(SCORES, 0.5)
+    found = expected_counts(SCORES, 0.5)
     assert found.candidates == 4 and found.picks == 3
     assert abs(found.particles - 2.3) < 1e-12 and abs(found.true_picks - 2.2) < 1e-12
     assert abs(found.deviation - math.sqrt(0.09 + 0.16 + 0.25 + 0.09)) < 1e-12
@@ -26,19 +26,19 @@ def test_the_deviation_is_that_of_draws():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0, 1, 200)
     drawn = (rng.random((4000, 200)) < scores).sum(1)
-    found = expect(scores, 0.5)
+    found = expected_counts(scores, 0.5)
     assert abs(drawn.mean() - found.particles) < 0.5 and abs(drawn.std() / found.deviation - 1) < 0.05
 
 
 def test_micrographs_add_up():
-    both = expect(SCORES[:2], 0.5) + expect(SCORES[2:], 0.5)
-    whole = expect(SCORES, 0.5)
+    both = expected_counts(SCORES[:2], 0.5) + expected_counts(SCORES[2:], 0.5)
+    whole = expected_counts(SCORES, 0.5)
     assert both.picks == whole.picks and abs(both.particles - whole.particles) < 1e-12
     assert abs(both.deviation - whole.deviation) < 1e-12
 
 
 def test_nothing_expects_nothing():
-    assert expect(np.zeros(0), 0.5) == Expectation() and set(Expectation().figures().values()) == {0.0}
+    assert expected_counts(np.zeros(0), 0.5) == Expectation() and set(Expectation().figures().values()) == {0.0}
 
 
 @pytest.mark.parametrize(

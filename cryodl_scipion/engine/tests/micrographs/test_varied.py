@@ -10,8 +10,8 @@ from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.general import chances_of, simulated_images, split_members
 from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.pool import EXTENT_PX, made_up
-from cryodl.simulate.varied import _paint, random_scene, turned
+from cryodl.simulate.pool import EXTENT_PX, made_up_assemblies
+from cryodl.simulate.varied import _paint, random_scene, rotated_view
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -34,7 +34,7 @@ def test_shells_are_hollow_more_often_than_not():
 
 
 def test_made_up_assemblies_are_diverse_and_repeatable():
-    first, second = made_up(24, 3), made_up(24, 3)
+    first, second = made_up_assemblies(24, 3), made_up_assemblies(24, 3)
     assert all(torch.equal(a.density, b.density) and a.extent == b.extent for a, b in zip(first, second))
     assert len({m.name.split("-")[0] for m in first}) >= 6
     extents = [m.extent for m in first]
@@ -42,7 +42,7 @@ def test_made_up_assemblies_are_diverse_and_repeatable():
 
 
 def _scene(seed, **options):
-    member = made_up(5, 0)[seed % 5]
+    member = made_up_assemblies(5, 0)[seed % 5]
     return random_scene(member.density, EXTENT_PX, 200.0, [], 32.0, np.random.default_rng(seed), **options)
 
 
@@ -83,7 +83,7 @@ def test_what_is_far_from_the_stated_size_is_no_particle():
 
 
 def test_images_for_training_never_mix_training_and_validation():
-    method, members = picker_method("unet"), made_up(10, 0)
+    method, members = picker_method("unet"), made_up_assemblies(10, 0)
     learnt, held = split_members(members, 0)
     assert len(held) == 1 and not {m.name for m in learnt} & {m.name for m in held}
     images = list(simulated_images([learnt], 3, method, 0, 1))
@@ -95,7 +95,7 @@ def test_images_for_training_never_mix_training_and_validation():
 
 
 def test_chances_share_between_simulated_and_real():
-    method, members = picker_method("unet"), made_up(3, 0)
+    method, members = picker_method("unet"), made_up_assemblies(3, 0)
     images = list(simulated_images([members], 5, method, 0, 1))
     chances = chances_of(images[:3], [images[3:4], images[4:]], 0.4)
     assert chances.sum() == pytest.approx(1) and chances[:3].sum() == pytest.approx(0.6)
@@ -107,7 +107,7 @@ def test_turned_views_keep_their_middle(turn):
     view = torch.zeros(9, 9)
     view[4, 4] = 1
     view[2, 3] = 0.5
-    assert turned(view, turn)[4, 4] == 1 and float(turned(view, turn).sum()) == 1.5
+    assert rotated_view(view, turn)[4, 4] == 1 and float(rotated_view(view, turn).sum()) == 1.5
 
 
 def test_particles_are_painted_at_their_centres():

@@ -9,11 +9,11 @@ import torch
 from classes2d_data import shape, turned
 
 from cryodl.core.optics import Optics, ctf_of_optics
-from cryodl.particles.classes2d.averages import filtered, rotated
+from cryodl.particles.classes2d.averages import rotated_averages, wiener_averages
 from cryodl.particles.classes2d.bank import FOLDS, ClassBank, centres_of
 from cryodl.particles.classes2d.invariants import first_sorting, invariants
 from cryodl.particles.classes2d.matching import Detail, References, match
-from cryodl.particles.classes2d.polar import PolarGrid, ring_power, rotated_yx
+from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power, rotated_yx
 from cryodl.particles.classes2d.polar_ctf import polar_ctf, wavelength
 from cryodl.particles.classes2d.splitting import halves
 
@@ -49,7 +49,7 @@ def test_the_image_comes_back_from_its_samples():
 
 def test_ring_power_is_the_mean_square_of_the_samples():
     samples = GRID.sample(shape(1)[None])
-    assert torch.allclose(ring_power(GRID.harmonics(samples)), samples.abs().square().mean(-1), rtol=0.05)
+    assert torch.allclose(polar_ring_power(GRID.harmonics(samples)), samples.abs().square().mean(-1), rtol=0.05)
 
 
 def test_the_wavelength_of_electrons_of_300_kv_is_0_0197_angstroms():
@@ -120,7 +120,7 @@ def test_the_centre_of_an_average_is_where_its_density_lies():
 
 
 def test_taking_back_a_turn_gives_the_image_again():
-    back = rotated(turned(shape(0), 0.6, (0, 0))[None], torch.tensor([0.6]))[0]
+    back = rotated_averages(turned(shape(0), 0.6, (0, 0))[None], torch.tensor([0.6]))[0]
     inside = GRID.mask > 0.99
     assert torch.corrcoef(torch.stack([back[inside], shape(0)[inside]]))[0, 1] > 0.99
 
@@ -128,7 +128,7 @@ def test_taking_back_a_turn_gives_the_image_again():
 def test_an_average_of_noise_has_no_resolution_and_hardly_any_contrast():
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.standard_normal((1, 2, 32, 32)).astype("float32")) * 5
-    found = filtered(noise, torch.full((1, 2, 17), 25.0), 14.0, 4.0)
-    signal = filtered(25 * shape(0).expand(1, 2, 32, 32), torch.full((1, 2, 17), 25.0), 14.0, 4.0)
+    found = wiener_averages(noise, torch.full((1, 2, 17), 25.0), 14.0, 4.0)
+    signal = wiener_averages(25 * shape(0).expand(1, 2, 32, 32), torch.full((1, 2, 17), 25.0), 14.0, 4.0)
     assert found.images.std() < 0.2 * signal.images.std()
     assert signal.resolutions[0] == pytest.approx(8.0)

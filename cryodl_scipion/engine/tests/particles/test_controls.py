@@ -7,7 +7,13 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector
-from cryodl.particles.denoisers.controls import closeness, judge, made_up_molecule, pure_noise, similarities
+from cryodl.particles.denoisers.controls import (
+    closeness,
+    judge_controls,
+    made_up_molecule,
+    pure_noise,
+    target_similarities,
+)
 from cryodl.particles.denoisers.wiener import ring_power
 
 BOX = 32
@@ -33,17 +39,17 @@ def views(angles, shifts=None):
 def test_a_turned_and_shifted_target_is_found_again():
     targets = views([[0, 0, 0], [30, 80, 10]])
     image = 7 * views([[0, 0, 45]], [[2, -1]]) + 3
-    assert float(similarities(image, targets, 26)[0]) > 0.95
+    assert float(target_similarities(image, targets, 26)[0]) > 0.95
 
 
 def test_noise_is_less_like_a_target_than_the_target_is():
     targets = views([[0, 0, 0], [30, 80, 10]])
-    found = similarities(pure_noise(5, BOX, None, np.random.default_rng(0)), targets, 26)
+    found = target_similarities(pure_noise(5, BOX, None, np.random.default_rng(0)), targets, 26)
     assert found.max() < 0.5 and found.shape == (5,)
 
 
 def test_images_without_variation_are_like_nothing():
-    assert similarities(torch.ones(2, BOX, BOX), views([[0, 0, 0]]), 26).abs().max() < 1e-3
+    assert target_similarities(torch.ones(2, BOX, BOX), views([[0, 0, 0]]), 26).abs().max() < 1e-3
 
 
 def test_pure_noise_has_the_spectrum_that_is_asked_for():
@@ -65,7 +71,7 @@ def test_a_made_up_molecule_has_the_size_that_is_asked_for_and_is_another_each_t
 
 
 def test_controls_far_from_the_real_result_pass():
-    verdict, sentences = judge(GOOD)
+    verdict, sentences = judge_controls(GOOD)
     assert verdict == "ok" and len(sentences) == 4
     # said, and no reason to warn: it is made for its own molecule
     assert any("less than a filter does" in s for s in sentences)
@@ -81,17 +87,17 @@ def test_controls_far_from_the_real_result_pass():
     ],
 )
 def test_a_control_that_comes_near_the_real_result_warns_and_its_reason_comes_first(change, words):
-    verdict, sentences = judge(dict(GOOD, **change))
+    verdict, sentences = judge_controls(dict(GOOD, **change))
     assert verdict == "warning" and words in sentences[0]
 
 
 def test_a_molecule_that_looks_like_the_targets_by_itself_is_no_proof_of_bias():
     unseen = dict(GOOD["unseen"], similarity=0.86, own_similarity=0.88)
-    assert judge(dict(GOOD, unseen=unseen))[0] == "ok"
+    assert judge_controls(dict(GOOD, unseen=unseen))[0] == "ok"
 
 
 def test_denoised_noise_that_is_next_to_nothing_may_look_like_anything():
-    assert judge(dict(GOOD, noise_similarity=0.79, noise_contrast=0.05))[0] == "ok"
+    assert judge_controls(dict(GOOD, noise_similarity=0.79, noise_contrast=0.05))[0] == "ok"
 
 
 def test_closeness_is_the_part_of_the_way_from_chance_to_the_real_result():

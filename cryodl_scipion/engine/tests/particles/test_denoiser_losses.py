@@ -10,7 +10,7 @@ import torch
 from cryodl.contract.fields import RECONSTRUCTION_LOSSES
 from cryodl.core.fourier import filtered, shells
 from cryodl.particles.denoisers.losses import LOSSES, generator_loss, verdict
-from cryodl.particles.denoisers.scales import FrequencyScale, Statistics, measure
+from cryodl.particles.denoisers.scales import FrequencyScale, Statistics, measure_pairs
 
 
 def test_the_losses_are_those_of_the_contract():
@@ -93,7 +93,7 @@ class KnownPairs:
 
 
 def test_statistics_of_known_pairs():
-    found = measure(KnownPairs(), seed=0)
+    found = measure_pairs(KnownPairs(), seed=0)
     assert found.amplitude == pytest.approx(0.3, rel=0.05)
     assert found.signal[1:].mean() == pytest.approx(4.0, rel=0.05)
     assert found.noise[1:].mean() == pytest.approx(2.25, rel=0.05)

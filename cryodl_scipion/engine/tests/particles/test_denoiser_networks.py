@@ -13,7 +13,7 @@ from cryodl.particles.denoisers.cgan import GeneratorUNet, depth
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
 from cryodl.particles.denoisers.gan_blocks import Bottleneck
 from cryodl.particles.denoisers.method import load_network
-from cryodl.particles.denoisers.swinconv import plan
+from cryodl.particles.denoisers.swinconv import fold_plan
 
 LEARNT = ("swinconv", "cgan")  # by gradients
 
@@ -60,7 +60,7 @@ def test_every_network_learns_from_a_gradient_that_reaches_all_of_its_weights(na
     ],
 )
 def test_the_default_networks_grid_stays_small_and_ends_with_a_handful_of_places(box, expected):
-    fold, levels, side = plan(box)
+    fold, levels, side = fold_plan(box)
     assert (fold, levels, side) == expected
     assert side // fold <= 64 and 4 <= side // fold // 2**levels < 8
 

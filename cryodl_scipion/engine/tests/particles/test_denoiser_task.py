@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from cryodl.particles.denoisers import denoiser_method
-from cryodl.particles.denoisers.scales import measure
+from cryodl.particles.denoisers.scales import measure_pairs
 from cryodl.particles.denoisers.train import DenoiserTask
 
 BOX = 32
@@ -40,7 +40,7 @@ class DotPairs:
 def task_of(name, **options):
     torch.manual_seed(0)
     method, pairs = denoiser_method(name), DotPairs()
-    network, statistics = method.build(BOX), measure(pairs, 0)
+    network, statistics = method.build(BOX), measure_pairs(pairs, 0)
     network.learn_scale(statistics)
     return DenoiserTask(method, network, pairs, statistics.amplitude, **options)
 

@@ -19,7 +19,7 @@ from cryodl.particles.heterogeneity import deep
 from cryodl.particles.heterogeneity.cube import Cube
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
-from cryodl.particles.heterogeneity.modes import basis_of, principal_motions, shares
+from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
 from cryodl.particles.heterogeneity.views import as_complex
 
 FIT = dict(
@@ -104,7 +104,7 @@ def test_the_decoder_begins_with_the_given_changes_and_a_rotation_is_one():
         moved = decoder(torch.tensor([[0.0], [0.5]]))
     assert torch.allclose(moved.centres[0], gaussians.centres, atol=1e-5)
     assert torch.allclose(moved.centres[1] - gaussians.centres, torch.tensor([1.0, 0, 0]), atol=1e-4)
-    assert torch.allclose(shares(gaussians.centres, basis.anchors).sum(1), torch.ones(40))
+    assert torch.allclose(anchor_weights(gaussians.centres, basis.anchors).sum(1), torch.ones(40))
     turned = rotations(torch.tensor([[0.0, 0.0, np.pi / 2]]))[0] @ torch.tensor([1.0, 0.0, 0.0])
     assert torch.allclose(turned, torch.tensor([0.0, 1.0, 0.0]), atol=1e-5)
 

@@ -17,7 +17,7 @@ from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
 from cryodl.particles.heterogeneity.cube import Cube
-from cryodl.particles.heterogeneity.paths import path_weights, resized
+from cryodl.particles.heterogeneity.paths import path_weights, resized_volume
 from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, as_complex, look
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
@@ -50,7 +50,7 @@ def test_slices_of_a_cube_are_the_transforms_of_projections():
     matrix = cube.interpolation(rotation_matrices(angles), np.stack([x, y]).astype(np.float32))
     found = as_complex(matrix @ cube.table(density.numpy())).reshape(5, -1)
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
-    smooth, fine = resized(density.numpy(), 32), Cube(32, 15)
+    smooth, fine = resized_volume(density.numpy(), 32), Cube(32, 15)
     assert np.allclose(fine.volume(fine.table(smooth)), smooth, atol=0.05 * float(density.max()))
 
 
@@ -58,7 +58,7 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
     particles = read_particles("p.star")
     coefficients = load_coefficients(particles, 8, 20, "bright", tmp_path)
     cube, rows, count = Cube(20, 8), np.arange(3), coefficients.count(8)
-    volume = resized(mrcfile.read("p_map.mrc"), 20)
+    volume = resized_volume(mrcfile.read("p_map.mrc"), 20)
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
 
     def shown(step):
@@ -86,7 +86,7 @@ def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
     coefficients = load_coefficients(mixed, 8, 20, "bright", tmp_path)
     assert np.allclose(coefficients.wavelength[:4], [0.01969, 0.02508, 0.01969, 0.02508], atol=1e-5)
     views, cube, rows, count = ParticleViews.of(mixed), Cube(20, 8), np.arange(20), coefficients.count(8)
-    volume = resized(mrcfile.read("p_map.mrc"), 20)
+    volume = resized_volume(mrcfile.read("p_map.mrc"), 20)
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
     views.move(rows, np.tile([0.0] * 6 + [0.3, 0, 0], (20, 1)))
     found = look(coefficients, views, rows, cube, table, count).transfer

@@ -13,7 +13,7 @@ from denoiser_data import run_command, train_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
 
 from cryodl.contract import check_model, read_card
-from cryodl.particles.commands.train_denoiser import working_grid
+from cryodl.particles.commands.train_denoiser import denoiser_grid
 from cryodl.particles.denoisers.card import card_warnings, names_digest
 
 
@@ -151,7 +151,7 @@ class Grid:
     ],
 )
 def test_the_network_works_at_the_coarsest_pixels_that_lose_nothing(sets, resolution, expected):
-    assert working_grid([Grid(*s) for s in sets], resolution) == expected
+    assert denoiser_grid([Grid(*s) for s in sets], resolution) == expected
 
 
 def test_a_card_warns_where_nothing_was_learnt():

@@ -18,8 +18,8 @@ from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.calibrate import learnt
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.scale import size_notes
-from cryodl.particles.orientations.structure import load_structure
-from cryodl.reconstruction.reference import own_part, scaled
+from cryodl.particles.orientations.structure import prepare_structure
+from cryodl.reconstruction.reference import fsc_of_more_images, own_part
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
 
 
 def test_the_fsc_of_more_images_is_that_of_their_common_part():
-    assert scaled(torch.tensor([0.2]), 4.0) == pytest.approx(0.5)  # 0.25 x 4 = 1 to 1
+    assert fsc_of_more_images(torch.tensor([0.2]), 4.0) == pytest.approx(0.5)  # 0.25 x 4 = 1 to 1
 
 
 def test_what_noise_has_as_well_is_taken_off_the_fsc():
@@ -178,7 +178,7 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
     def notes(name):
         particles = read_particles(name)
         config = AssignOrientationsConfig(particles=name, structure="map.mrc", output="o.star", angular_step=15)
-        structure = load_structure(config, particles, "cpu")
+        structure = prepare_structure(config, particles, "cpu")
         source = hypotheses(particles, structure.settings.diameter, "bright")[0].measured()
         search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
         return size_notes(search, name, "map.mrc")

@@ -13,8 +13,8 @@ from cryodl.core.matching import best_f_beta, f_beta
 from cryodl.io.star import read_tables, write_tables
 from cryodl.tomograms.detectors.labels import Labelled, skewness
 from cryodl.tomograms.detectors.splits import split_tomograms
-from cryodl.tomograms.detectors.train import filtered, heat_map
-from cryodl.tomograms.detectors.unet3d import HeatMapUNet, folded
+from cryodl.tomograms.detectors.train import heat_map, varied_sharpness
+from cryodl.tomograms.detectors.unet3d import HeatMapUNet, cells_as_channels
 
 
 @pytest.fixture(autouse=True)
@@ -73,15 +73,15 @@ def test_a_spot_is_highest_at_its_particle_and_overlapping_ones_do_not_add_up():
 
 def test_the_cells_of_a_network_are_its_voxels():
     x = torch.arange(64.0).reshape(1, 1, 4, 4, 4)
-    cells = folded(x)
+    cells = cells_as_channels(x)
     assert cells.shape == (1, 8, 2, 2, 2)
     assert set(cells[0, :, 1, 0, 1].tolist()) == set(x[0, 0, 2:4, 0:2, 2:4].flatten().tolist())
 
 
 def test_filtering_keeps_the_variance_and_strength_0_everything():
     x = torch.randn(1, 16, 16, 16)
-    assert torch.allclose(filtered(x, 0.0), x, atol=1e-5)
-    assert float(filtered(x, 1.0).std()) == pytest.approx(float(x.std()), rel=1e-4)
+    assert torch.allclose(varied_sharpness(x, 0.0), x, atol=1e-5)
+    assert float(varied_sharpness(x, 1.0).std()) == pytest.approx(float(x.std()), rel=1e-4)
 
 
 def test_f_beta_by_hand():

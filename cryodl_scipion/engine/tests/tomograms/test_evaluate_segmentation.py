@@ -77,7 +77,7 @@ def test_a_plane_that_is_shifted_has_its_shift_as_boundary_error(tmp_path, axis,
     found = np.roll(truth, shift, axis)
     write(tmp_path, found.astype(np.int8), truth.astype(np.int8))
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
-    figures = measure.measure(pair)[0][1].figures(8.0)
+    figures = measure.measure_labelled_pair(pair)[0][1].figures(8.0)
     # of two layers 5 px on, the nearest pairs are 4 and 5 px apart
     assert figures["boundary_error"] == pytest.approx(8 * {0: 0, 1: 0.5, 5: 4.5}[shift])
     assert figures["boundary_error_95"] == pytest.approx(8 * shift) and figures["boundary_alone"] == 0
@@ -100,7 +100,7 @@ def test_distances_are_those_of_distance_transforms_however_the_volume_is_cut(tm
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     for side in (64, 10):
         monkeypatch.setattr(measure, "SIDE", side)
-        figures = measure.measure(pair)[0][1].figures(1.0)
+        figures = measure.measure_labelled_pair(pair)[0][1].figures(1.0)
         assert figures["boundary_error"] == pytest.approx(wanted.mean())
         assert figures["voxels_true"] == truth.sum() and figures["voxels_found"] == found.sum()
 

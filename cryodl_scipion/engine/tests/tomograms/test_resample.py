@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cryodl.tomograms.segmenters.resample import needed_range, resample, resample_whole, resampled_length
+from cryodl.tomograms.segmenters.resample import needed_range, resample_part, resample_whole, resampled_length
 
 
 def test_finer_grids_are_interpolated_linearly():
@@ -27,7 +27,7 @@ def test_a_part_is_exactly_what_it_is_in_the_whole(shape):
     ranges = [(n // 4, 3 * n // 4) for n in shape]
     needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, volume.shape, shape)]
     part = volume[tuple(slice(*r) for r in needed)]
-    found = resample(part, [r[0] for r in needed], tuple(volume.shape), shape, ranges)
+    found = resample_part(part, [r[0] for r in needed], tuple(volume.shape), shape, ranges)
     assert torch.equal(found, whole[tuple(slice(*r) for r in ranges)])
 
 

@@ -9,7 +9,14 @@ from cryodl.contract import SEGMENTER_NETWORKS
 from cryodl.core.calibration import expected_calibration_error
 from cryodl.learning.run_training import accelerator_for
 from cryodl.tomograms.segmenters import segmenter_method
-from cryodl.tomograms.segmenters.calibrate import Calibration, Counted, boundary_error, dice, fit, validation_figures
+from cryodl.tomograms.segmenters.calibrate import (
+    Calibration,
+    Counted,
+    boundary_error,
+    dice,
+    fit_voxels,
+    validation_figures,
+)
 from cryodl.tomograms.segmenters.card import card_warnings
 from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example
 from cryodl.tomograms.segmenters.train import SegmenterTask, augmented, middle_slice, window
@@ -125,7 +132,7 @@ def test_probabilities_are_true_and_the_boundary_gives_the_best_dice():
     rng = np.random.default_rng(0)
     truth = 0.5 * rng.standard_normal(200_000) - 2.0  # log odds, of which the network says other ones
     hit = rng.random(len(truth)) < 1 / (1 + np.exp(-truth))
-    calibration = fit(hit, 3 * truth + 1)
+    calibration = fit_voxels(hit, 3 * truth + 1)
     assert calibration.slope == pytest.approx(1 / 3, rel=0.15)
     assert expected_calibration_error(hit, calibration.probability(3 * truth + 1)) < 0.01
     scores = calibration.score(3 * truth + 1)
@@ -137,7 +144,7 @@ def test_scores_of_networks_that_say_the_same_on_other_scales_are_equal():
     rng = np.random.default_rng(1)
     truth = 2 * rng.standard_normal(50_000) - 2.0
     hit = rng.random(len(truth)) < 1 / (1 + np.exp(-truth))
-    one, other = (fit(hit, raw).score(raw) for raw in (truth, 0.2 * truth - 1))
+    one, other = (fit_voxels(hit, raw).score(raw) for raw in (truth, 0.2 * truth - 1))
     assert np.abs(one - other).max() < 0.02
 
 

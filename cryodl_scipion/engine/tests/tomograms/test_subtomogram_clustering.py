@@ -18,7 +18,7 @@ from cryodl.tomograms.subtomograms.autoencoder import EmbeddingTask
 from cryodl.tomograms.subtomograms.cluster import chance_of_groups, groups
 from cryodl.tomograms.subtomograms.components import principal_components
 from cryodl.tomograms.subtomograms.observed import frame_of
-from cryodl.tomograms.subtomograms.similarity import embedded, similarities
+from cryodl.tomograms.subtomograms.similarity import embedded, pairwise_similarities
 
 
 def turned_back(path):
@@ -38,7 +38,7 @@ def narrow(tmp_path_factory):
 def test_copies_with_other_wedges_are_alike_only_where_both_were_measured(tmp_path):
     _, observed = turned_back(simulated_set(tmp_path, ["corner"], 6, snr=1e4, tilts=(-30.0, 30.0)))
     apart = ~torch.eye(6, dtype=torch.bool)
-    compensated, naive = (similarities(observed, compensate)[apart] for compensate in (True, False))
+    compensated, naive = (pairwise_similarities(observed, compensate)[apart] for compensate in (True, False))
     assert compensated.min() > 0.8 and compensated.mean() > naive.mean() + 0.2
 
 
@@ -47,7 +47,7 @@ def test_similarity_is_that_of_the_definition(narrow):
     seen = observed.weights[0] * observed.weights[5]
     a, b = (observed.values[row] for row in (0, 5))
     expected = (seen * (a * b.conj()).real).sum() / ((seen * a.abs() ** 2).sum() * (seen * b.abs() ** 2).sum()).sqrt()
-    found = similarities(observed)
+    found = pairwise_similarities(observed)
     assert float(found[0, 5]) == pytest.approx(float(expected), abs=1e-4)
     assert torch.allclose(found.diagonal(), torch.ones(len(found)), atol=1e-4)
 
@@ -58,7 +58,7 @@ def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
     score = {}
     for compensate in (True, False):
         places = (
-            embedded(similarities(observed, compensate), 3)
+            embedded(pairwise_similarities(observed, compensate), 3)
             if embedding == "similarity"
             else principal_components(observed, 3, 0, compensate)
         )

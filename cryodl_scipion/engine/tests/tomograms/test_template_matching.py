@@ -19,9 +19,9 @@ from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
 from cryodl.tomograms.templates.chance import block_maxima, fit_chance
 from cryodl.tomograms.templates.correlate import SearchTile, transform_of
-from cryodl.tomograms.templates.filters import Filters, ring_power
+from cryodl.tomograms.templates.filters import Filters, volume_ring_power
 from cryodl.tomograms.templates.search import tiling
-from cryodl.tomograms.templates.template import orientations, sphere
+from cryodl.tomograms.templates.template import orientations, template_sphere
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def detect(code=0, output="found", **options):
 def test_the_coefficient_is_that_of_numpy_at_every_place():
     rng = np.random.default_rng(0)
     volume = torch.from_numpy(rng.standard_normal((18, 20, 24)).astype(np.float32))
-    mask = sphere(8, 2.0)
+    mask = template_sphere(8, 2.0)
     filters = Filters(None, 4.0, 1.0, (-90.0, 90.0))
     tile = SearchTile(volume, filters, mask, 1e-6)
     kernel = torch.from_numpy(rng.standard_normal((8, 8, 8)).astype(np.float32))
@@ -66,9 +66,9 @@ def test_whitened_noise_has_rings_of_one_power():
     rng = np.random.default_rng(1)
     volume = torch.from_numpy(rng.standard_normal((32, 32, 32)).astype(np.float32))
     smooth = torch.nn.functional.avg_pool3d(volume[None, None], 3, 1, 1)[0, 0]
-    filters = Filters(ring_power([smooth]), 4.0, 1.0, (-60.0, 60.0))
+    filters = Filters(volume_ring_power([smooth]), 4.0, 1.0, (-60.0, 60.0))
     white = torch.fft.irfftn(torch.fft.rfftn(smooth) * filters.of_tomogram(smooth.shape), s=smooth.shape)
-    power = ring_power([white])[3:10]  # between the mean and where the resolution ends
+    power = volume_ring_power([white])[3:10]  # between the mean and where the resolution ends
     assert power.max() / power.min() < 1.5
 
 

@@ -13,9 +13,9 @@ from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
 from cryodl.tomograms.denoisers.controls import control_figures
-from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, rotated
-from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
-from cryodl.tomograms.denoisers.spectra import BINS, on_grid, scale_of_halves
+from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, rotated_brick
+from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
+from cryodl.tomograms.denoisers.spectra import BINS, curve_on_grid, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
 
 SIDE = 64
@@ -24,14 +24,14 @@ SIDE = 64
 def smooth(seed, cutoff=0.1, side=SIDE):
     """A Gaussian field without frequencies above the cutoff, of variance 1."""
     field = torch.randn(side, side, side, generator=torch.Generator().manual_seed(seed))
-    field = torch.fft.irfftn(torch.fft.rfftn(field) * (on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) < cutoff))
+    field = torch.fft.irfftn(torch.fft.rfftn(field) * (curve_on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) < cutoff))
     return field / field.std()
 
 
 def soft(seed, side):
     """A Gaussian field whose spectrum falls as that of a tomogram does, without an edge."""
     field = torch.fft.rfftn(torch.randn(side, side, side, generator=torch.Generator().manual_seed(seed)))
-    field = torch.fft.irfftn(field * torch.exp(-((on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) / 0.08) ** 2)))
+    field = torch.fft.irfftn(field * torch.exp(-((curve_on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) / 0.08) ** 2)))
     return field / field.std()
 
 
@@ -48,7 +48,11 @@ def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
     signal, pair = halves()
     scale, powers = scale_of_halves([pair])
     fsc, inside = powers.fsc, slice(2, 5)
-    power = float(signal.square().mean()) * signal.numel() / float((on_grid(np.arange(BINS), (SIDE,) * 3) < 6.4).sum())
+    power = (
+        float(signal.square().mean())
+        * signal.numel()
+        / float((curve_on_grid(np.arange(BINS), (SIDE,) * 3) < 6.4).sum())
+    )
     expected = power / 2 / (power / 2 + 1)  # about half of the places of the whole grid are on that of rfftn
     assert np.allclose(scale.gain[inside], expected, atol=0.05) and np.allclose(fsc[inside], expected, atol=0.05)
     assert np.abs(scale.gain[12:]).max() < 0.05
@@ -58,7 +62,7 @@ def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
 @pytest.mark.parametrize("turn", [TURNS[k] for k in (0, 7, 19, 30, 47)])
 def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(turn):
     measured = torch.fft.irfftn(torch.fft.rfftn(noise(1, 16)) * wedge(16, -40, 55))
-    power = torch.fft.rfftn(rotated(measured, turn)).abs()
+    power = torch.fft.rfftn(rotated_brick(measured, turn)).abs()
     mask = turned_wedge(16, -40, 55, *turn)
     inside = torch.ones_like(mask, dtype=torch.bool)
     inside[8] = inside[:, 8] = inside[..., 8] = False  # the highest frequency stands for both signs
@@ -91,7 +95,7 @@ def test_an_untrained_network_is_the_wiener_filter(name):
     scale, _ = scale_of_halves([pair])
     method = method_of("tomogram_denoiser", name)
     denoiser = TomogramDenoiser(dict(network=name, name="m"), method.build().state_dict(), torch.device("cpu"))
-    expected = torch.fft.irfftn(torch.fft.rfftn(pair[0] - scale.middle) * on_grid(scale.gain, (SIDE,) * 3))
+    expected = torch.fft.irfftn(torch.fft.rfftn(pair[0] - scale.middle) * curve_on_grid(scale.gain, (SIDE,) * 3))
     assert torch.allclose(denoiser.answer(pair[0], scale), expected + scale.middle, atol=1e-4)
 
 
@@ -126,7 +130,7 @@ def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
 
 
 def test_a_large_tomogram_is_cut_into_tiles_of_the_memory():
-    spans = plan((512, 2048, 2048), 25e6, DenoisingUNet3D())
+    spans = tile_plan((512, 2048, 2048), 25e6, DenoisingUNet3D())
     tile = np.prod([max(b - a for a, b, _, _ in axis) for axis in spans])
     computed = np.prod([sum(b - a for a, b, _, _ in axis) for axis in spans])
     assert tile <= 25e6 and computed < 1.6 * 512 * 2048 * 2048
@@ -138,7 +142,9 @@ def test_the_estimated_correlation_with_the_signal_is_the_true_one():
     wiener = lambda x: scale.restored(inputs_of(scale.normalised(x), scale)[1])
     figures = control_figures(wiener, [pair], scale, 10.0)
     correlation = lambda x: float(np.corrcoef(ball(x).flatten(), ball(signal).flatten())[0, 1])
-    ball = lambda x: torch.fft.irfftn(torch.fft.rfftn(x) * (on_grid(np.arange(BINS), (SIDE,) * 3) < BINS - 1)).numpy()
+    ball = lambda x: torch.fft.irfftn(
+        torch.fft.rfftn(x) * (curve_on_grid(np.arange(BINS), (SIDE,) * 3) < BINS - 1)
+    ).numpy()
     assert figures["signal_correlation_before"] == pytest.approx(correlation(pair[0]), abs=0.04)
     assert figures["signal_correlation_after"] == pytest.approx(correlation(wiener(pair[0])), abs=0.06)
     assert figures["noise_left"] == pytest.approx(figures["wiener_noise_left"], abs=0.02)

@@ -157,7 +157,7 @@ class SegmentConfig:
     )
     noise_limit: typing.Optional[float] = param(
         "Maximum false-positive rate, in percent of the voxels of noise with the tomogram's spectrum. If a model "
-        "exceeds it, and exceeds a third of what it finds in the tomogram, its scores are lowered until it does not. "
+        "exceeds it, and exceeds a third of what it finds in the tomogram, its scores are lowered to that limit. "
         "100: the scores are not changed.",
         default=None,
         label="Limit in noise",

@@ -24,13 +24,13 @@ def run(config: CompareModelsConfig) -> Result:
     from ...io.files import whole_file
     from ...io.unfinished import check_output
     from ..measures.atoms import read_atoms
-    from ..measures.chains import compare
+    from ..measures.chains import compare_chains
 
     if config.output:
         check_output(config.output, "Table")
         os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
     built, reference = read_atoms(config.structure), read_atoms(config.reference)
-    figures, pairs = compare(built, reference, config.distance)
+    figures, pairs = compare_chains(built, reference, config.distance)
     warnings = [*built.notes, *reference.notes, *_nothing_matched(config, figures, built, reference)]
     if config.output:
         with whole_file(config.output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

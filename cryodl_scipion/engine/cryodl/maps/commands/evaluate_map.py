@@ -33,7 +33,7 @@ def run(config: EvaluateMapConfig) -> Result:
         check_output(config.output)
     device = choose_device(config.device if config.improver else "cpu")
     set_threads(config.threads)
-    figures, details, warnings = evaluate(config, device)
+    figures, details, warnings = map_figures(config, device)
     if config.output:
         from ..measures.report import write_report
 
@@ -63,7 +63,7 @@ def run(config: EvaluateMapConfig) -> Result:
     return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def evaluate(
+def map_figures(
     config: EvaluateMapConfig, device: torch.device
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any], list[str]]:
     """Figures as JSON holds them, details for pictures, and sentences for the user.

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from ..measures.qscore import NEARER, POINTS, SIGMA, sphere
+from ..measures.qscore import NEARER, POINTS, SIGMA, sphere_directions
 
 BOX = 48  # voxels; the network's
 EMPTY = 0.1  # part of the boxes that may show no molecule
@@ -25,7 +25,7 @@ class Box:
     atoms: np.ndarray
 
 
-def cut(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty: float = EMPTY) -> Box:
+def cut_box(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty: float = EMPTY) -> Box:
     """A Box of a (2, d, h, w) pair with its atoms (n, 3), where the molecule is but for a part of the time. Small
     maps are padded with zeros."""
     pad = [(0, max(0, BOX - n)) for n in pair.shape[1:]]
@@ -46,7 +46,7 @@ _TURNS = [
 _PROPER = [(p, s) for p, s in _TURNS if (sum(s) % 2 == 0) == (p in {(0, 1, 2), (1, 2, 0), (2, 0, 1)})]
 
 
-def turned(box: Box, rng: np.random.Generator) -> Box:
+def rotated_box(box: Box, rng: np.random.Generator) -> Box:
     """A Box turned by one of the 24 rotations of a cube: without a change of its hand."""
     order, flips = _PROPER[rng.integers(len(_PROPER))]
     data, atoms = box.data.transpose(0, *[o + 1 for o in order]), box.atoms[:, order].copy()
@@ -71,7 +71,7 @@ def score_places(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tu
     inside = np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0]
     chosen = rng.permutation(inside)[:ATOMS]
     if len(chosen):
-        directions = Rotation.random(random_state=int(rng.integers(2**31))).apply(sphere(POINTS))
+        directions = Rotation.random(random_state=int(rng.integers(2**31))).apply(sphere_directions(POINTS))
         radii = RADII[:, None, None] / grid
         around = atoms[chosen][:, None, None] + radii * directions
         nearest, _ = cKDTree(atoms).query(around.reshape(-1, 3))

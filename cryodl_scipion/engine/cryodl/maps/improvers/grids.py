@@ -20,11 +20,11 @@ def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, grid: float) -> np.ndarray
     if np.allclose(zoom, 1, atol=1e-4):
         return np.asarray(data, np.float32)
     if (zoom < FINE).any():
-        from ..measures.shells import filtered
+        from ..measures.shells import shell_filtered
 
         # a cosine ends at Nyquist's frequency, 0.5 per voxel of the grid
         gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * grid - 0.45) / 0.05, 0, 1))
-        data = filtered(data, voxels_zyx, gain)
+        data = shell_filtered(data, voxels_zyx, gain)
     shape = tuple(int(np.floor((n - 1) * z + 1e-6)) + 1 for n, z in zip(data.shape, zoom))
     return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
 
@@ -69,7 +69,7 @@ def map_scale(data: np.ndarray) -> float:
     return min(scale, HEAVY * dense) if dense > 0 else scale
 
 
-def scaled(data: np.ndarray, scale: float, lowest: float) -> np.ndarray:
+def scaled_map(data: np.ndarray, scale: float, lowest: float) -> np.ndarray:
     """A map as the network sees it: divided by its scale, and cut off at `lowest` and REACH."""
     return np.clip(np.asarray(data, np.float32) / scale, lowest, REACH)
 

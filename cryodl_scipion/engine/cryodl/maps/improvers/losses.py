@@ -74,7 +74,7 @@ def presence_loss(output: torch.Tensor, target: torch.Tensor, least: float) -> t
     return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), present)
 
 
-def correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def box_correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """(b,) correlation coefficients of boxes (b, 1, d, h, w)."""
     x, y = output.float().flatten(1), target.float().flatten(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)

@@ -14,7 +14,7 @@ import torch
 from ...contract import TrainMapImproverConfig
 from ...contract.result import write_json
 from ...io.files import expand_paths, whole_file
-from .boxes import cut, score_places, turned
+from .boxes import cut_box, rotated_box, score_places
 from .similarity import families
 from .simulated import real_pair, simulated_pair
 
@@ -123,7 +123,8 @@ class MapPairs:
         """count training boxes, turned at random, as batch() gives them."""
         numbers = [rng.integers(len(self.training)) for _ in range(count)]
         return self.batch(
-            [turned(cut(pair, atoms, rng), rng) for pair, atoms in (self.training[int(k)] for k in numbers)], rng
+            [rotated_box(cut_box(pair, atoms, rng), rng) for pair, atoms in (self.training[int(k)] for k in numbers)],
+            rng,
         )
 
     def validation_boxes(
@@ -133,7 +134,7 @@ class MapPairs:
         rng = np.random.default_rng(12345)
         number = min(CHECKED, 16 * len(self.validation))
         stored = (self.validation[k % len(self.validation)] for k in range(number))
-        boxes = [cut(pair, atoms, rng, 0.0) for pair, atoms in stored]
+        boxes = [cut_box(pair, atoms, rng, 0.0) for pair, atoms in stored]
         for start in range(0, number, count):
             yield self.batch(boxes[start : start + count], rng)
 

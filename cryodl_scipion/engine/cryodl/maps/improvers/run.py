@@ -13,7 +13,7 @@ from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.registry import method_of
 from .boxes import BOX
-from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
+from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
 
 if typing.TYPE_CHECKING:
     from ..measures.volume import Volume
@@ -83,7 +83,7 @@ class Improver:
                 f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
                 "be positive. Check its contrast."
             ) from None
-        data = scaled(data, scale, self.method.lowest)
+        data = scaled_map(data, scale, self.method.lowest)
         output = apply_boxes(
             self._run,
             data,

@@ -27,7 +27,7 @@ def words_of(path: str) -> dict[str, set[str]]:
     return chains
 
 
-def alike(first: typing.Mapping[str, set[str]], second: typing.Mapping[str, set[str]]) -> bool:
+def share_a_chain(first: typing.Mapping[str, set[str]], second: typing.Mapping[str, set[str]]) -> bool:
     """Whether two molecules, as words_of gives them, share a chain."""
     return any(len(a & b) > ALIKE * min(len(a), len(b)) for a in first.values() for b in second.values())
 
@@ -40,5 +40,5 @@ def families(paths: typing.Sequence[str]) -> dict[str, int]:
     linked = np.zeros((len(paths),) * 2, bool)
     for a in range(len(paths)):
         for b in range(a):
-            linked[a, b] = alike(words[a], words[b])
+            linked[a, b] = share_a_chain(words[a], words[b])
     return dict(zip(paths, (int(n) for n in connected_components(linked, directed=False)[1])))

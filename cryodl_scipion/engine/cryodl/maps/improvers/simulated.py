@@ -13,7 +13,7 @@ from ..measures.atoms import read_atoms
 from ..measures.density import model_density, soft_mask
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
-from .grids import map_scale, scaled, target_width, to_grid
+from .grids import map_scale, scaled_map, target_width, to_grid
 
 if typing.TYPE_CHECKING:
     from ..measures.atoms import Atoms
@@ -73,7 +73,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
         atoms, fine, config.target_resolution or resolution, maps.b_factors if config.local_resolution else None
     )
     return MapPair(
-        scaled(data, map_scale(data), lowest).astype(np.float16),
+        scaled_map(data, map_scale(data), lowest).astype(np.float16),
         np.clip(target, 0, None).astype(np.float16),
         fine.places(atoms.xyz).astype(np.float32),
         str(path),
@@ -91,7 +91,7 @@ def real_pair(
     b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
     return MapPair(
-        scaled(data, map_scale(data), lowest).astype(np.float16),
+        scaled_map(data, map_scale(data), lowest).astype(np.float16),
         target.astype(np.float16),
         fine.places(atoms.xyz).astype(np.float32),
         volume.path,

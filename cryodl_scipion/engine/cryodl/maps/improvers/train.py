@@ -12,7 +12,7 @@ import torch
 from ...core.devices import in_memory_format
 from ...learning.task import Task
 from .boxes import PRESENT, WANTED
-from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
+from .losses import atom_scores, box_correlation, distance, presence_loss, shell_loss
 
 if typing.TYPE_CHECKING:
     from .blocks import VolumeSwinConvUNet
@@ -92,8 +92,8 @@ class ImproverTask(Task):
             output = self._output(data)
             scores.append(torch.stack([self._scores(output, batch).cpu(), self._scores(data, batch).cpu()]))
             losses += [float(distance(output, target.to(output.device), self.ssim))] * len(data)
-            after.append(correlation(output[:, :1].cpu(), target))
-            before.append(correlation(data, target))
+            after.append(box_correlation(output[:, :1].cpu(), target))
+            before.append(box_correlation(data, target))
             if self.method.outputs > 1:
                 sure.append(torch.stack([output[:, 1].sigmoid().cpu().flatten(), (target > PRESENT).float().flatten()]))
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores

@@ -13,7 +13,7 @@ if typing.TYPE_CHECKING:
     from .atoms import Atoms
 
 
-def compare(
+def compare_chains(
     built: Atoms, reference: Atoms, distance: float = 3.0
 ) -> tuple[dict[str, typing.Any], list[tuple[tuple[str, str, str], tuple[str, str, str], float]]]:
     """Figures of a built model against a reference, and the matched pairs.

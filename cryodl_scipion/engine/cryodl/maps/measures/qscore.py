@@ -85,7 +85,7 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
         return np.repeat(centres, POINTS, axis=0), np.repeat(np.arange(len(centres)), POINTS)
     waiting, found, owners = np.arange(len(centres)), [], []
     for attempt in range(TRIES):
-        directions = sphere(POINTS + 2 * attempt)
+        directions = sphere_directions(POINTS + 2 * attempt)
         points = centres[waiting, None] + radius * directions
         nearest, _ = tree.query(points.reshape(-1, 3), distance_upper_bound=NEARER * radius)
         belongs = np.isinf(nearest).reshape(len(waiting), -1)  # the atom itself lies farther than that
@@ -101,7 +101,7 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
     return np.concatenate(found), np.concatenate(owners)
 
 
-def sphere(count: int) -> np.ndarray:
+def sphere_directions(count: int) -> np.ndarray:
     """(count, 3) directions, evenly spread: a spiral from pole to pole."""
     k = np.arange(count) + 0.5
     z = 1 - 2 * k / count

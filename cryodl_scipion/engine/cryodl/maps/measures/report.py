@@ -24,7 +24,7 @@ EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 def write_report(
     folder: Path, figures: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
-    """Write all files of an evaluation into the Path folder. figures, details: of commands.evaluate_map.evaluate."""
+    """Write all files of an evaluation into the Path folder. figures, details: of commands.evaluate_map.map_figures."""
     _write_residues(folder / RESIDUES, details)
     _write_curves(folder / "fsc.csv", _curves(details))
     plot_fsc(_curves(details), folder / "fsc.png")

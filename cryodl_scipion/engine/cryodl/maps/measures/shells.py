@@ -26,7 +26,7 @@ class Curve:
         return resolution_at(self.value, threshold, length, 1)
 
 
-def frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
+def volume_frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
     """(z, y, x // 2 + 1) 1/Å of the coefficients of rfftn of an array of this shape."""
     z, y = (np.fft.fftfreq(n, v) for n, v in zip(shape[:2], voxels_zyx[:2]))
     x = np.fft.rfftfreq(shape[2], voxels_zyx[2])
@@ -40,7 +40,7 @@ def shell_numbers(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> tuple[np.nd
     """
     length = float((np.array(shape) * voxels_zyx).max())
     count = int(np.floor(length / (2 * np.max(voxels_zyx)) + 1e-6)) + 1
-    return np.rint(frequencies(shape, voxels_zyx) * length).astype(np.int32), count, length
+    return np.rint(volume_frequencies(shape, voxels_zyx) * length).astype(np.int32), count, length
 
 
 def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
@@ -89,9 +89,9 @@ def amplitudes(data: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
     return Curve(np.arange(count) / length, np.sqrt(total / np.maximum(number, 1)))
 
 
-def filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callable[..., typing.Any]) -> np.ndarray:
+def shell_filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callable[..., typing.Any]) -> np.ndarray:
     """A (z, y, x) array with each Fourier coefficient multiplied by gain(frequency in 1/Å)."""
-    factor = gain(frequencies(data.shape, voxels_zyx)).astype(np.float32)
+    factor = gain(volume_frequencies(data.shape, voxels_zyx)).astype(np.float32)
     return scipy.fft.irfftn(scipy.fft.rfftn(np.asarray(data, np.float32)) * factor, s=data.shape)
 
 
@@ -106,7 +106,7 @@ def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolut
         end = np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)
         return np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
 
-    return filtered(data, voxels_zyx, gain)
+    return shell_filtered(data, voxels_zyx, gain)
 
 
 def guinier_b_factor(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fft
 
 from .density import model_density, soft_mask
-from .shells import amplitudes, frequencies, guinier_b_factor, sharpened, shell_correlation
+from .shells import amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
 from .volume import Volume
 
 if typing.TYPE_CHECKING:
@@ -125,7 +125,7 @@ def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) 
     if len(below):
         value[below[0] + 1 :] = 0  # beyond its resolution the curve is chance
     weight = np.sqrt(2 * value / (1 + value))
-    s = frequencies(maps.half1.shape, voxels)
+    s = volume_frequencies(maps.half1.shape, voxels)
     gain = np.interp(s, curve.frequency, weight).astype(np.float32)
     full = scipy.fft.irfftn(scipy.fft.rfftn(maps.full) * gain, s=maps.half1.shape)
     if b_factor is None:
@@ -215,7 +215,7 @@ def _noise_spread(grid: Volume, anisotropy: float, views: np.ndarray) -> np.ndar
     z, y = (np.fft.fftfreq(n, v) for n, v in zip(grid.data.shape[:2], grid.voxels_zyx[:2]))
     x = np.fft.rfftfreq(grid.data.shape[2], grid.voxels_zyx[2])
     along = views[2] * z[:, None, None] + views[1] * y[:, None] + views[0] * x
-    size = frequencies(grid.data.shape, grid.voxels_zyx)
+    size = volume_frequencies(grid.data.shape, grid.voxels_zyx)
     cosine = np.abs(along) / np.maximum(size, 1e-9)
     return (1 / np.sqrt(np.maximum(1 - anisotropy * cosine**2, LEAST_SEEN))).astype(np.float32)
 

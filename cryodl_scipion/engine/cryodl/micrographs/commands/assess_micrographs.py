@@ -47,7 +47,7 @@ def run(config: AssessMicrographsConfig) -> Result:
         raise AllSkipped(f"None of the {len(named)} micrographs could be assessed. The first: {in_words(skipped[0])}")
     mine = [n for n, _ in named if n in records]
     unpicked = _add_picks(mine, picks, folder, records)
-    verdicts = {name: judge(record, config) for name, record in records.items()}
+    verdicts = {name: judge_record(record, config) for name, record in records.items()}
     _write_lists(folder, records, verdicts, skipped)
     figures = {
         n: dict({f: records[n][f] for f in FIGURES}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
@@ -172,7 +172,7 @@ def _add_picks(
     return [n for n in names if n not in picks]
 
 
-def judge(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:
+def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:
     """('good', '') or ('bad', why) of a record under the limits of a config."""
     limits = (
         ("particles", config.least_particles, -1, "{} particles, fewer than {:g}"),

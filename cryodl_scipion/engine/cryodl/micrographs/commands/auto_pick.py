@@ -21,7 +21,7 @@ from ...io.files import expand_paths, name_micrographs, spread
 from ...io.model import copy_model, find_model
 from ...io.stamps import stamp
 from ..pickers.pick_record import RECORD as PICK_RECORD
-from ..pickers.rounds import best_round, in_words, read_round, round_folder, why_stop, write_round
+from ..pickers.rounds import best_round, read_round, round_folder, round_in_words, why_stop, write_round
 from . import pick
 
 SETTINGS = "auto_pick.json"
@@ -47,7 +47,7 @@ def run(config: AutoPickConfig) -> Result:
             entry = loop.round(number)
             write_round(folder, entries + [entry])
         entries.append(entry)
-        print(in_words(entry))
+        print(round_in_words(entry))
         stop = why_stop(entries, config.rounds, config.confident)
         if stop:
             break

@@ -175,7 +175,7 @@ def _denoise(
 
     from ...core.devices import choose_device, device_name, set_threads
     from ..denoise.predict import MicrographDenoiser
-    from ..denoise.run import read_images
+    from ..denoise.run import read_averages
 
     device, skipped = choose_device(config.device), []
     set_threads(config.threads)
@@ -184,7 +184,7 @@ def _denoise(
     for source in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             with one_item(source.path):
-                image = denoiser.denoise(read_images(source.paths), config.pixel_size)
+                image = denoiser.denoise(read_averages(source.paths), config.pixel_size)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(source.name, source.path, str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")

@@ -25,7 +25,7 @@ COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_th
 
 def run(config: EvaluatePicksConfig) -> None:
     """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
-    figures = evaluate(config)
+    figures = pick_figures(config)
     missing = figures.pop("missing")
     if missing:
         print(
@@ -36,7 +36,7 @@ def run(config: EvaluatePicksConfig) -> None:
         )
     candidates = os.path.join(config.coordinates, CANDIDATES)
     if os.path.isdir(candidates):
-        figures["all_candidates"] = evaluate(dataclasses.replace(config, coordinates=candidates))
+        figures["all_candidates"] = pick_figures(dataclasses.replace(config, coordinates=candidates))
         del figures["all_candidates"]["micrographs"], figures["all_candidates"]["missing"]
     if config.json:
         print(json.dumps(figures, indent=2))
@@ -92,7 +92,7 @@ def check_common(
         )
 
 
-def evaluate(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
+def pick_figures(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
     """Figures of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
 
     config: EvaluatePicksConfig. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.

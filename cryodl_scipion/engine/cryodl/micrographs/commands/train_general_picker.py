@@ -95,7 +95,7 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
 
     from tqdm import tqdm
 
-    from ...simulate.pool import made_up, of_files
+    from ...simulate.pool import made_up_assemblies, of_files
     from ..pickers.general import load_set, read_sets, simulated_images, split_members
     from ..pickers.plain_scenes import plain_images
 
@@ -105,7 +105,7 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     learnt, held = zip(
         *(
             split_members(members, config.seed) if len(members) > 1 else (members, members)
-            for members in (files, made_up(config.procedural, config.seed))
+            for members in (files, made_up_assemblies(config.procedural, config.seed))
             if members
         )
     )

@@ -89,7 +89,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     filled = np.maximum(weights, 1)
     frequency = (np.arange(rings) + first) / tile
     squared = np.where(weights > 0, squares / filled, frequency**2)
-    background = smooth_background(sums.sum(0) / np.maximum(weights.sum(0), 1), weights.sum(0))
+    background = smooth_profile(sums.sum(0) / np.maximum(weights.sum(0), 1), weights.sum(0))
     values = np.where(weights > 0, sums / filled / background - 1, 0)
     return SpectrumCells(
         values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile
@@ -123,7 +123,7 @@ def background_terms(rings: int) -> np.ndarray:
     return np.concatenate([np.polynomial.legendre.legvander(place, _DEGREE).T, [inverse, inverse**3]])
 
 
-def smooth_background(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A smooth function through a radial profile of a power spectrum.
 
     Parameters

@@ -11,8 +11,8 @@ import torch
 from ...core.tiles import apply_tiled
 from ...learning.inference import for_inference
 from .network import MicrographUNet
-from .scaling import restored, working_images, working_pixel_size
-from .views import SEED, joined, make_views, pair
+from .scaling import denoising_pixel_size, restored, working_images
+from .views import SEED, joined_views, make_views, pair
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -47,10 +47,10 @@ class MicrographDenoiser:
         images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
         Raises ValueError for images that cannot be denoised.
         """
-        working = working_images(images, pixel_size / working_pixel_size(pixel_size, self.card["resolution"]))
+        working = working_images(images, pixel_size / denoising_pixel_size(pixel_size, self.card["resolution"]))
         views = make_views(working)
         answers = [self._answer(seen) for seen in pair(views, torch.Generator().manual_seed(SEED))]
-        return restored(joined(torch.stack(answers), views), working[0])
+        return restored(joined_views(torch.stack(answers), views), working[0])
 
     def _answer(self, seen: torch.Tensor) -> torch.Tensor:
         """(h, w) answer to a (2, h, w) input."""

@@ -14,9 +14,9 @@ from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...learning.recipe import TrainingRun
 from ...learning.schedule import Schedule
-from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
+from .scaling import USUAL_RESOLUTION, denoising_pixel_size, working_images
 from .train import RATE, MicrographTask
-from .views import cut, make_views
+from .views import cut_views, make_views
 
 if typing.TYPE_CHECKING:
     from .views import WienerViews
@@ -43,7 +43,7 @@ def train_model(
     training = TrainingRun(dataclasses.replace(config, output=str(output)))
     training.take_folder()
     method, device = settle_method(config), training.take_device()
-    resolution = 2 * working_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
+    resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
     names, views = load_views(sources, config, resolution, method)
     parts = split_rows(views)
     training.start()
@@ -82,7 +82,7 @@ def load_views(
             break
         name, paths = sources[index]
         try:
-            images = read_images(paths)
+            images = read_averages(paths)
             images = images if method == "even-odd" else [np.asarray(sum(images) / np.float32(len(images)))]
             made = make_views(working_images(images, factor))
         except (ValueError, FileNotFoundError) as error:
@@ -98,7 +98,7 @@ def load_views(
     return names, views
 
 
-def read_images(paths: typing.Sequence[str]) -> list[np.ndarray]:
+def read_averages(paths: typing.Sequence[str]) -> list[np.ndarray]:
     """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes
     differ."""
     images = [read_micrograph(path) for path in paths]
@@ -115,7 +115,7 @@ def cut_down(views: WienerViews, pixels: int, rng: np.random.Generator) -> Wiene
     if side >= max(height, width):
         return views
     top, left = (int(rng.integers(max(1, n - side + 1))) for n in (height, width))
-    part = cut(views, slice(top, top + side), slice(left, left + side))
+    part = cut_views(views, slice(top, top + side), slice(left, left + side))
     whole = {name: getattr(part, name).clone() for name in ("images", "wiener", "mask")}
     return dataclasses.replace(part, **whole)  # the rest is let go
 
@@ -124,6 +124,6 @@ def split_rows(views: typing.Sequence[WienerViews]) -> tuple[list[WienerViews], 
     """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
     cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
     return (
-        [cut(v, slice(0, c), slice(None)) for v, c in zip(views, cuts)],
-        [cut(v, slice(c, None), slice(None)) for v, c in zip(views, cuts)],
+        [cut_views(v, slice(0, c), slice(None)) for v, c in zip(views, cuts)],
+        [cut_views(v, slice(c, None), slice(None)) for v, c in zip(views, cuts)],
     )

@@ -22,7 +22,7 @@ from ...core.fourier import filtered
 from ...core.geometry import resampled_shape
 from ...simulate.noise import bin_frequencies, measure_spectrum
 from ..normalize import rescale_micrograph, smooth_background
-from .spectra import cross_power, on_grid
+from .spectra import cross_power, spectrum_on_grid
 
 USUAL_RESOLUTION = 8.0  # Å
 BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles
@@ -56,7 +56,7 @@ class WorkingImage:
     shape: tuple[int, ...]
 
 
-def working_pixel_size(pixel_size: float, resolution: float) -> float:
+def denoising_pixel_size(pixel_size: float, resolution: float) -> float:
     """Å/px that holds the resolution (Å); never finer than the file's."""
     return max(pixel_size, resolution / 2)
 
@@ -91,10 +91,10 @@ def restored(signal: torch.Tensor, working: WorkingImage) -> np.ndarray:
     """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
     noise."""
     signal = filtered(signal, working.amplitude * working.scale) * working.mask
-    return (fourier_resize(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
+    return (fourier_reshape(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 
 
-def fourier_resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def fourier_reshape(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """An (h, w) image on a grid of another shape over the same area, by cropping or padding its Fourier transform.
 
     Its values are kept; the first pixels of both grids coincide.
@@ -115,7 +115,7 @@ def _cropped(image: np.ndarray, background: torch.Tensor, mask: torch.Tensor, sh
     flat = torch.from_numpy(np.require(image, np.float32, ["C", "W"])) - _enlarged(background, image.shape, "bilinear")
     flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(mask, image.shape, "bilinear")
     limit = 8 * _robust_sigma(flat[::7, ::7])
-    return fourier_resize(flat.clamp(-limit, limit), shape)
+    return fourier_reshape(flat.clamp(-limit, limit), shape)
 
 
 def _soft(valid: torch.Tensor) -> torch.Tensor:
@@ -137,7 +137,7 @@ def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
-    return (0.5 * on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
+    return (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
 
 
 def _noise_sigma(white: torch.Tensor, mask: torch.Tensor) -> float:

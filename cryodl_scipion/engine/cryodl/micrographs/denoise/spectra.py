@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from ...simulate.noise import BINS, CORNER
 
 
-def frequencies(shape: tuple[int, ...]) -> torch.Tensor:
+def image_frequencies(shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) frequencies of rfft2 of an (h, w) image, cycles per px."""
     return (torch.fft.fftfreq(shape[0])[:, None].square() + torch.fft.rfftfreq(shape[1]).square()).sqrt()
 
 
-def on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
     values = torch.as_tensor(spectrum, dtype=torch.float32)
-    place = (frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+    place = (image_frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
     low = place.long().clamp(max=BINS - 2)
     return torch.lerp(values[low], values[low + 1], place - low)
 
@@ -31,7 +31,7 @@ def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -
     weight[:, 0] = 1.0
     if first.shape[1] % 2 == 0:
         weight[:, -1] = 1.0
-    index = (frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
+    index = (image_frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
     sums = torch.stack(
         [torch.bincount(index.flatten(), values.flatten(), BINS) for values in (product * weight, weight)]
     )

@@ -16,8 +16,8 @@ import torch
 from ...core.fourier import filtered
 from ...learning.task import NetworkTask
 from .network import MicrographUNet
-from .spectra import on_grid, plane_mean
-from .views import cut, pair
+from .spectra import plane_mean, spectrum_on_grid
+from .views import cut_views, pair
 
 if typing.TYPE_CHECKING:
     from .views import WienerViews
@@ -78,12 +78,14 @@ class MicrographTask(NetworkTask):
         batch = []
         for i in rng.choice(len(parts), BATCH, p=areas / areas.sum()):
             views, (top, left) = parts[i], (int(rng.integers(n - side + 1)) for n in parts[i].images.shape[1:])
-            both = pair(cut(views, slice(top, top + side), slice(left, left + side)), generator)
+            both = pair(cut_views(views, slice(top, top + side), slice(left, left + side)), generator)
             both = torch.rot90(both, int(rng.integers(4)), (2, 3))
             both = both.flip(3) if rng.random() < 0.5 else both
             seen = int(rng.integers(2))
             weight = np.sqrt(views.gain / max(plane_mean(views.gain), 1e-12)) * views.strength
-            batch.append((both[seen], both[1 - seen, :1] / views.strength, on_grid(weight, (side, side))[None]))
+            batch.append(
+                (both[seen], both[1 - seen, :1] / views.strength, spectrum_on_grid(weight, (side, side))[None])
+            )
         return [torch.stack(x) for x in zip(*batch)]
 
 

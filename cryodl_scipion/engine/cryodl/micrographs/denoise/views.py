@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ...core.fourier import filtered
-from .spectra import cross_power, on_grid, plane_mean
+from .spectra import cross_power, plane_mean, spectrum_on_grid
 
 if typing.TYPE_CHECKING:
     from .scaling import WorkingImage
@@ -54,10 +54,12 @@ def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
     if len(images) == 1:
         images = images / 2**0.5
-    return WienerViews(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength, mask)
+    return WienerViews(
+        images, filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength, gain, strength, mask
+    )
 
 
-def cut(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
+def cut_views(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
     """The WienerViews of a part. rows, columns: slices."""
     return dataclasses.replace(
         views,
@@ -74,12 +76,12 @@ def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
     if len(images) == 1:
         # only where the micrograph has noise of its own: elsewhere the views would be each other's opposite
         noise = torch.randn(images.shape[1:], generator=generator) * views.mask / 2**0.5
-        smooth = filtered(noise, on_grid(views.gain, noise.shape)) / views.strength
+        smooth = filtered(noise, spectrum_on_grid(views.gain, noise.shape)) / views.strength
         images, wiener = torch.cat([images + noise, images - noise]), torch.cat([wiener + smooth, wiener - smooth])
     return torch.stack([images, wiener], 1)
 
 
-def joined(answers: torch.Tensor, views: WienerViews) -> torch.Tensor:
+def joined_views(answers: torch.Tensor, views: WienerViews) -> torch.Tensor:
     """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
     inputs.
 

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.boxes import box_corners, cut_boxes, inside, normalised
+from ...core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 from ...core.fourier import fourier_resize
 
 if typing.TYPE_CHECKING:
@@ -57,7 +57,7 @@ def cut_micrograph(
     corners, places = box_corners(centres_yx, box)
     height, width = image.shape
     on_it = ((places >= 0) & (places < (height, width))).all(axis=1)
-    kept = np.asarray(on_it if config.border == "fill" else inside(corners, box, image.shape))
+    kept = np.asarray(on_it if config.border == "fill" else boxes_inside(corners, box, image.shape))
     pixels = torch.from_numpy(image)
     if config.flip_phases and optics is not None:
         pixels = flip_phases(pixels, optics, config.pixel_size)

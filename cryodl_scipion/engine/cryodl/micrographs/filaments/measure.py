@@ -45,7 +45,7 @@ class TraceAgreement:
         )
 
 
-def agreement(traces: list, lines: list, clear: list, width: float) -> TraceAgreement:
+def trace_agreement(traces: list, lines: list, clear: list, width: float) -> TraceAgreement:
     """Agreement of the traces of one micrograph.
 
     Parameters

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...learning.task import NetworkTask
-from .measure import TraceAgreement, agreement
+from .measure import TraceAgreement, trace_agreement
 from .predict import FilamentPicker
 
 SHORTEST = 3.0  # diameters
@@ -64,7 +64,7 @@ class FilamentTask(NetworkTask):
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
             seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]
-            total += agreement(seen, item.lines, item.clear, item.width)
+            total += trace_agreement(seen, item.lines, item.clear, item.width)
         return total
 
     def best_threshold(self, items: list) -> float:

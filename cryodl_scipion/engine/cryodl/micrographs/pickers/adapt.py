@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import norm
 
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities, logit
-from .thresholds import expect, threshold_uncertainty
+from .thresholds import expected_counts, threshold_uncertainty
 
 # Log odds of the general model's candidates on simulated micrographs of structures that it did not see, SNR 0.03 and
 # 0.15: mean and deviation of the particles, and of the rest. They count as so many candidates of each kind.
@@ -65,7 +65,7 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
         len(raw),
         own,
         round(separation, 2),
-        round(expect(scores, threshold).figures()["f1"], 3),
+        round(expected_counts(scores, threshold).figures()["f1"], 3),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
-from .thresholds import Expectation, expect
+from .thresholds import Expectation, expected_counts
 
 # Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
 MOST_MICROGRAPHS = 5
@@ -76,7 +76,7 @@ def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], usual: str 
 
     usual: the contrast that is taken if there is no clear difference.
     """
-    dark, bright = (sum((expect(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
+    dark, bright = (sum((expected_counts(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
     return decide(dark, bright, len(scores["dark"]), usual)
 
 

@@ -52,7 +52,7 @@ def _table(
     rows, is_pick = [np.zeros((0, 4 * _rings(diameter).shape[1]))], [np.zeros(0, bool)]
     for index, (image, picks) in enumerate(part):
         background = _background(image, picks, diameter, np.random.default_rng((seed, index)))
-        rows.append(describe(image.image.numpy(), np.concatenate([picks, background]), diameter))
+        rows.append(ring_profiles(image.image.numpy(), np.concatenate([picks, background]), diameter))
         is_pick.append(np.arange(len(picks) + len(background)) < len(picks))
     return np.concatenate(rows), np.concatenate(is_pick)
 
@@ -67,7 +67,7 @@ def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.r
     return tried[usable][: len(picks)]
 
 
-def describe(image: np.ndarray, places: np.ndarray, diameter: float) -> np.ndarray:
+def ring_profiles(image: np.ndarray, places: np.ndarray, diameter: float) -> np.ndarray:
     """(n, f) ring profiles around places (n, 2) of an image (h, w): density, and detail at three scales (log power)."""
     rings = _rings(diameter)
     side = int(round(len(rings) ** 0.5))

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...contract import PickConfig, counted
 from ...io.coordinates import write_coordinates
 from .pick_record import CANDIDATES
-from .thresholds import Expectation, expect, threshold_of
+from .thresholds import Expectation, expected_counts, threshold_of
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ class Picks:
             f"cryodl: picks of {name} with a score of at least {threshold:.4g}",
         )
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
-        self.expected += expect(scores, threshold)
+        self.expected += expected_counts(scores, threshold)
 
     def rule_in_words(self) -> str:
         """How the threshold is chosen."""

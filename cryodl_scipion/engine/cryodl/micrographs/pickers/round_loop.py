@@ -18,7 +18,7 @@ from ..byhand.corrections import read_corrections
 from .pick_record import CANDIDATES
 from .rounds import LEAST_AGREEMENT, read_round, round_folder
 from .self_labels import Picked, corrected, labels_of, load_images
-from .self_training import agreement, judge_round, start_network, train_round
+from .self_training import judge_round, round_agreement, start_network, train_round
 from .train import MATCH_RADII
 
 if typing.TYPE_CHECKING:
@@ -76,7 +76,8 @@ class RoundLoop:
         held = held_out(list(picked))
         figure = judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
         alike = [
-            agreement(picked, self._picked(n), numbers, held, self.reach) for n in ((number - 1, 0) if number else ())
+            round_agreement(picked, self._picked(n), numbers, held, self.reach)
+            for n in ((number - 1, 0) if number else ())
         ]
         if alike and alike[1] < LEAST_AGREEMENT:
             figure = None

@@ -43,7 +43,7 @@ def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[st
     write_json(round_folder(folder, entries[-1]["round"]) / RECORD, entries[-1])
 
 
-def in_words(entry: dict[str, typing.Any]) -> str:
+def round_in_words(entry: dict[str, typing.Any]) -> str:
     """One line of the log about a finished round."""
     words = (
         f"Round {entry['round']}: {counted(entry['picks'], 'pick')} in {counted(entry['micrographs'], 'micrograph')}"

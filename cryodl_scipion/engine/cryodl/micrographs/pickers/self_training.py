@@ -153,7 +153,7 @@ def best_picks(picked: Picked, number: int) -> np.ndarray:
     return picked.yx[np.argsort(-picked.scores, kind="stable")[:number]]
 
 
-def agreement(
+def round_agreement(
     first: typing.Mapping[str, Picked],
     second: typing.Mapping[str, Picked],
     numbers: typing.Mapping[str, int],

@@ -87,7 +87,7 @@ class Expectation:
         )
 
 
-def expect(scores: np.ndarray, threshold: float) -> Expectation:
+def expected_counts(scores: np.ndarray, threshold: float) -> Expectation:
     """Expectation of (n,) calibrated scores of candidates, of which those of at least `threshold` are picks."""
     scores = np.asarray(scores, float)
     kept = scores[scores >= threshold]

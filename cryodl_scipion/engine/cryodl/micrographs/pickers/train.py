@@ -102,7 +102,7 @@ class PickerTask(NetworkTask):
         for item in items:
             own = diameter * (item.size or 1.0)
             yx, scores = picker.candidates_prepared(item, self.minimum_distance * own)
-            matched, judged = judge(yx, item, own)
+            matched, judged = judge_candidates(yx, item, own)
             hit.append(matched[judged])
             raw.append(scores[judged])
             reference += int(_usable_at(item.positives, item).sum())
@@ -150,7 +150,7 @@ def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) 
     return float(np.clip(0.95 * np.percentile(nearest, 2) / diameter, 0.35, 0.7))
 
 
-def judge(yx: np.ndarray, item: LabelledImage, diameter: float) -> tuple[np.ndarray, np.ndarray]:
+def judge_candidates(yx: np.ndarray, item: LabelledImage, diameter: float) -> tuple[np.ndarray, np.ndarray]:
     """Which candidates match a labelled particle, and which can be judged at all.
 
     yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground.

@@ -41,7 +41,7 @@ class Answer:
     goodness: np.ndarray
 
 
-def finished(
+def finished_answer(
     work: Classification,
     particles: ParticleSet,
     records: Records,

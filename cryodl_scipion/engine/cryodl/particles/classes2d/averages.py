@@ -73,14 +73,14 @@ def average_classes(
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
         # alternate members make the halves: neighbours in the file share a micrograph
         number = torch.from_numpy(2 * labels[part] + np.arange(start, start + len(images)) % 2).to(device)
-        turned = rotated(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
+        turned = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, sign * turned)
         weights.index_add_(0, number, squared)
         tick(len(images))
-    return filtered(sums.view(classes, 2, box, box), weights.view(classes, 2, -1), mask_px, particles.pixel_size)
+    return wiener_averages(sums.view(classes, 2, box, box), weights.view(classes, 2, -1), mask_px, particles.pixel_size)
 
 
-def rotated(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     """(n, box, box) images turned about pixel box // 2 by (n,) radians, from the y axis towards the x axis (which takes
     back a turn by phi from x towards y); zeros from outside."""
     box = images.shape[-1]
@@ -108,7 +108,7 @@ def _corrected(
     return torch.fft.irfft2(transform * ctf, s=(box, box)), radial_mean(ctf.square(), box)
 
 
-def filtered(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:
+def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:
     """Wiener-filtered averages: each ring divided by its weight and times the FRC of the whole class.
 
     Parameters

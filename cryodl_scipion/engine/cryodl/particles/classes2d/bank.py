@@ -8,7 +8,7 @@ of the others.
 
 import torch
 
-from .polar import PolarGrid, ring_power
+from .polar import PolarGrid, polar_ring_power
 
 FOLDS = 10
 FEW_SIGNAL = 1e-6  # of the power of the signal: an average without any is 0, not a division by 0
@@ -81,7 +81,7 @@ class ClassBank:
         first, second = (self.sums[part::2].sum(0) for part in (0, 1))
         product = (first.conj() * second).real
         common = 2 * product.sum(-1) - product[..., 0]
-        return common / (ring_power(first) * ring_power(second)).sqrt().clamp(min=1e-20)
+        return common / (polar_ring_power(first) * polar_ring_power(second)).sqrt().clamp(min=1e-20)
 
 
 def centres_of(grid: PolarGrid, averages: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from .invariants import first_sorting, invariants
 from .matching import Detail, References, match
 from .polar import rotated_yx
 from .records import Records
-from .splitting import aligned, members_of, seed_children
+from .splitting import members_of, onto_averages, seed_children
 
 BATCH = 2048  # records in memory
 FIRST_CLASSES = 16  # at most, before classes are split
@@ -156,7 +156,7 @@ class Classification:
         found = match(samples, squared, centres, references)
         length = found.shifts_yx.norm(dim=1, keepdim=True).clamp(min=1e-6)
         shifts = found.shifts_yx * (self.reach / length).clamp(max=1.0)
-        self.bank.add(fold, found.labels, aligned(self.grid, samples, shifts, found.phi), squared)
+        self.bank.add(fold, found.labels, onto_averages(self.grid, samples, shifts, found.phi), squared)
         labels = found.labels.cpu().numpy()
         changed = int((labels != state.labels[part]).sum())
         state.labels[part], state.phi[part] = labels, found.phi.cpu().numpy()
@@ -204,7 +204,7 @@ class Classification:
             samples, squared = self.records.read(members, self.device)
             poses = (torch.from_numpy(x[members]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
             folds = torch.from_numpy(self.folds[members])
-            seed_children(self.bank, pair, folds, aligned(self.grid, samples, *poses), squared)
+            seed_children(self.bank, pair, folds, onto_averages(self.grid, samples, *poses), squared)
 
     # ----- what they share
     def _batches(self, places: np.ndarray) -> typing.Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
@@ -219,5 +219,5 @@ class Classification:
             for part, samples, squared in self._batches(places[self.folds[places] == fold]):
                 poses = (torch.from_numpy(x[part]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
                 numbers = torch.from_numpy(labels[part]).to(self.device)
-                bank.add(fold, numbers, aligned(self.grid, samples, *poses), squared)
+                bank.add(fold, numbers, onto_averages(self.grid, samples, *poses), squared)
         return bank

@@ -13,7 +13,7 @@ import math
 
 import torch
 
-from .polar import PolarGrid, ring_power, rotated_yx
+from .polar import PolarGrid, polar_ring_power, rotated_yx
 
 FINE_ANGLES = 7  # tried around the coarse one
 BYTES = 48e6  # of correlations at a time: more leaves the processor's cache
@@ -56,7 +56,7 @@ class References:
         self.factor = torch.full((grid.orders,), 2.0, device=device)
         self.factor[0] = 1.0
         self.weights = grid.weights.to(device)
-        self.power = ring_power(averages) * self.weights
+        self.power = polar_ring_power(averages) * self.weights
         order = torch.arange(detail.orders, device=device)
         self.order = torch.cat([order[0::2], order[1::2]])
         self._make_copies()

@@ -132,7 +132,7 @@ class PolarGrid:
         return torch.polar(torch.ones_like(phase), phase)
 
 
-def ring_power(harmonics: torch.Tensor) -> torch.Tensor:
+def polar_ring_power(harmonics: torch.Tensor) -> torch.Tensor:
     """(..., rings) mean over the ring of the squared modulus, of (..., rings, orders) coefficients."""
     power = harmonics.real.square() + harmonics.imag.square()
     return 2 * power.sum(-1) - power[..., 0]

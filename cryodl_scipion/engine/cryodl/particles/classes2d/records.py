@@ -57,7 +57,7 @@ class Records:
         return torch.view_as_complex(samples), torch.from_numpy(squared[places]).to(device)
 
 
-def working_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
+def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
     """Images of the grid's box with background 0 and noise 1, and which of the rows they are of.
 
     Images with values that are no finite numbers, and images without contrast, are left out.
@@ -94,7 +94,7 @@ def make_records(
     with open(folder / "samples.f16", "wb") as samples_file, open(folder / "ctf2.f32", "wb") as ctf_file:
         for start in range(0, len(particles), CHUNK):
             chunk = np.arange(start, min(start + CHUNK, len(particles)))
-            images, keep = working_images(particles, chunk, scale.grid)
+            images, keep = class_images(particles, chunk, scale.grid)
             tick(len(chunk))
             if not keep.any():
                 continue

@@ -10,7 +10,7 @@ from ...contract import Classify2DConfig
 from ...io.particle_sets import ParticleSet
 from .polar import PolarGrid
 from .polar_ctf import polar_ctf
-from .records import NOISE_SAMPLE, SampleScale, noise_power, working_images
+from .records import NOISE_SAMPLE, SampleScale, class_images, noise_power
 
 RINGS, MOST_RINGS, LEAST_RINGS = 22, 40, 6  # RINGS: by default
 NYQUIST = 0.75  # of it at most by default; 0.9 where a resolution is asked for
@@ -98,7 +98,7 @@ def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.n
     """Working images of some particles, and the rows that they are of."""
     count = len(particles)
     rows = np.unique(np.linspace(0, count - 1, min(count, NOISE_SAMPLE)).astype(int))
-    images, keep = working_images(particles, rows, grid)
+    images, keep = class_images(particles, rows, grid)
     if not len(images):
         raise ValueError(
             f"{particles.path}: the images are empty (all pixels the same, or not finite numbers). Extract them again."

@@ -11,7 +11,7 @@ MEMBERS = 96  # of a class that are looked at
 RINGS, ORDERS = 10, 12  # detail that decides
 
 
-def aligned(grid: PolarGrid, samples: torch.Tensor, shifts_yx: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+def onto_averages(grid: PolarGrid, samples: torch.Tensor, shifts_yx: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     """(n, rings, orders) coefficients of particles brought onto their averages.
 
     samples: (n, rings, half). shifts_yx: (n, 2) px and phi: (n,) radians, poses as matching.BestPoses has them.

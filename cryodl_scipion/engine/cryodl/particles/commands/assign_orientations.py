@@ -40,14 +40,14 @@ def run(config: AssignOrientationsConfig) -> Result:
     from ..orientations.assign import Search
     from ..orientations.calibrate import RIGHT
     from ..orientations.hypotheses import hypotheses
-    from ..orientations.structure import load_structure
+    from ..orientations.structure import prepare_structure
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = _particles(config)
     device = choose_device(config.device)
     set_threads(config.threads)
     files = [config.particles, config.structure]
-    structure = load_structure(config, particles, device)
+    structure = prepare_structure(config, particles, device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
     print(

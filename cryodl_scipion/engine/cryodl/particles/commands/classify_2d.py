@@ -30,7 +30,7 @@ def run(config: Classify2DConfig) -> Result:
     check_output(config.output)
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.particle_sets import read_particles
-    from ..classes2d.answer import finished, write_answer
+    from ..classes2d.answer import finished_answer, write_answer
     from ..classes2d.ranker import load_ranker
     from ..classes2d.settings import settings_of
 
@@ -61,7 +61,7 @@ def run(config: Classify2DConfig) -> Result:
             f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); more "
             "would change them further."
         )
-    answer = finished(work, particles, records, settings, ranker, device)
+    answer = finished_answer(work, particles, records, settings, ranker, device)
     outputs = write_answer(folder, config.output, particles, answer)
     shutil.rmtree(folder / WORK)
     finish_folder(folder, config.output)

@@ -62,7 +62,7 @@ def run(config: DenoiseConfig) -> Result:
     os.replace(folder / "denoised.mrcs", stack)
     name = denoiser.card["name"]
     columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
-    write_particles_star(config.output, particles, columns, stack=str(stack))
+    write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
     shown = "what the network believes" if denoiser.method.learns else "projections of the template"
     print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md says what they may be used for.")
@@ -75,7 +75,7 @@ def run(config: DenoiseConfig) -> Result:
         warn(notes[-1])
     outputs = DenoiseOutputs(
         particles=str(config.output),
-        stack=str(stack),
+        stack=stack,
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
@@ -87,7 +87,7 @@ def run(config: DenoiseConfig) -> Result:
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _check_output(output: str) -> Path:
+def _check_output(output: str) -> str:
     """Path of the stack beside the STAR file. Raises FileExistsError or ValueError."""
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
@@ -100,7 +100,7 @@ def _check_output(output: str) -> Path:
             "Choose another --output or remove it."
         )
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    return Path(stack)
+    return stack
 
 
 def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:

@@ -44,7 +44,7 @@ def run(config: EvaluateDenoiserConfig) -> Result:
     from ...io.particle_sets import read_particles
     from ...simulate.particle_images import load_projector
     from ..denoisers import load_denoiser
-    from ..denoisers.evaluate import bench_of, learnt_from, measure
+    from ..denoisers.evaluate import bench_of, learnt_from, measure_bench
     from ..denoisers.evaluate_maps import map_curves
     from ..denoisers.run_controls import run_controls
 
@@ -66,7 +66,7 @@ def run(config: EvaluateDenoiserConfig) -> Result:
     for note in notes:
         warn(note)
     print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {device_name(device)}.")
-    curves = measure(bench)
+    curves = measure_bench(bench)
     other, more = _other_molecule(config, bench, rng)
     notes += more
     control, similarities = run_controls(bench, curves, _targets(config.model, bench), other, rng)
@@ -96,10 +96,10 @@ def _other_molecule(
     from ...io.particle_sets import read_particles
     from ...simulate.particle_images import load_projector
     from ..denoisers.evaluate import bench_of
-    from ..denoisers.run_controls import OtherMolecule, made_up
+    from ..denoisers.run_controls import OtherMolecule, made_up_others
 
     if not config.unseen:
-        return made_up(bench, rng), []
+        return made_up_others(bench, rng), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)

@@ -62,7 +62,7 @@ def _write(
 ) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
-    from ..heterogeneity.paths import resized
+    from ..heterogeneity.paths import resized_volume
     from ..heterogeneity.pictures import draw_latent
 
     particles, fit = inputs.particles, outcome.fit
@@ -71,7 +71,7 @@ def _write(
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
     scale = np.concatenate([[1.0], fit.deviations])
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
-        write_map(folder / name, factor * resized(volume, particles.box), particles.pixel_size)
+        write_map(folder / name, factor * resized_volume(volume, particles.box), particles.pixel_size)
     paths, record = _write_paths(config, inputs, outcome, folder)
     draw_latent(fit.latent, clusters, _verdict(outcome.motion), folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)

@@ -127,7 +127,7 @@ def _truth(
 ) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
     from ...core.projections import random_angles
-    from ...simulate.drawn_optics import random_optics
+    from ...simulate.drawn_optics import draw_optics
 
     rng = np.random.default_rng((config.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
@@ -138,7 +138,7 @@ def _truth(
     shifts, halves = rng.uniform(-reach, reach, (CHUNK, 2)), rng.integers(1, 3, CHUNK)
     micrographs = (start + np.arange(count)) // config.per_micrograph
     optics = {
-        m: random_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
+        m: draw_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
     }
     numbers = states.draw(CHUNK, np.random.default_rng((config.seed, STATES_OF, start)))
     return dict(

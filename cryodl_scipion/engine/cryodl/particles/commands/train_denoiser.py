@@ -33,7 +33,7 @@ def run(config: TrainDenoiserConfig) -> Result:
     from ...learning.recipe import TrainingRun, refuse_steps, say_weakness
     from ..denoisers import denoiser_method
     from ..denoisers.card import card_warnings, model_card
-    from ..denoisers.scales import measure
+    from ..denoisers.scales import measure_pairs
 
     training, method = TrainingRun(config), denoiser_method(config.network)
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
@@ -46,7 +46,7 @@ def run(config: TrainDenoiserConfig) -> Result:
     _say_start(config, method, pairs, diameter, notes, training.device_name)
     say_weakness(config.network, method)
     training.start()
-    task = _task(config, method, pairs, measure(pairs, config.seed))
+    task = _task(config, method, pairs, measure_pairs(pairs, config.seed))
     training.fit(task) if method.learns else training.measure(task)
     card = model_card(config, pairs, diameter, task, training)
     _write_targets(folder, pairs)
@@ -73,7 +73,7 @@ def _pairs(
     from ..denoisers import denoiser_method
     from ..denoisers.pairs import Pairs
 
-    pixel_size, box = working_grid(particles, config.resolution)
+    pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
     projectors, notes, diameters = {}, [], []
     for structure in dict.fromkeys(structures):
@@ -97,7 +97,7 @@ def _pairs(
     return pairs, max(diameters), notes
 
 
-def working_grid(particles: typing.Sequence[ParticleSet], resolution: float | None) -> tuple[float, int]:
+def denoiser_grid(particles: typing.Sequence[ParticleSet], resolution: float | None) -> tuple[float, int]:
     """Pixel size (Å/px) and even box (px) that the network works at.
 
     The coarsest pixels of the sets, or half of the resolution where that is coarser: nothing finer is to be learnt, and

@@ -57,7 +57,7 @@ def made_up_molecule(box: int, diameter_px: float, rng: np.random.Generator, sma
     return torch.from_numpy(gaussian_filter(density, smallest_px))
 
 
-def similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px: float) -> torch.Tensor:
+def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """(n,) largest correlation of each image with any of the targets, turned and shifted: how much it looks like them.
 
     images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
@@ -110,7 +110,7 @@ def closeness(control: float, real: float, chance: float) -> float:
     return float((control - chance) / max(real - chance, 1e-6)) if real > chance else float("inf")
 
 
-def judge(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
+def judge_controls(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
     """('ok' or 'warning', sentences) of the controls.
 
     figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,

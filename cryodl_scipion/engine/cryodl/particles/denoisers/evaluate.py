@@ -144,7 +144,7 @@ def bench_of(
     return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 
-def measure(bench: Bench, progress: typing.Callable[[int], typing.Any] | None = None) -> Curves:
+def measure_bench(bench: Bench, progress: typing.Callable[[int], typing.Any] | None = None) -> Curves:
     """Curves of all particles of a bench with a projector. progress: called with the number of particles done."""
     found, inside = [], circle(bench.particles.box, bench.diameter_px)
     for rows in bench.chunks():

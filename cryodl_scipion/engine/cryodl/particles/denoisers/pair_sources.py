@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
-from .rotations import rotated, rotated_optics
+from .rotations import rotated_images, rotated_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -67,7 +67,10 @@ class RealPairs:
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
                 torch.stack(
-                    [rotated(image, int(turn)).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)]
+                    [
+                        rotated_images(image, int(turn)).roll(move, (0, 1))
+                        for image, turn, move in zip(images, turns, moves)
+                    ]
                 )
                 for images in (noisy, target)
             )
@@ -128,7 +131,9 @@ class SimulatedPairs:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
-        views = torch.stack([rotated(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))])
+        views = torch.stack(
+            [rotated_images(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))]
+        )
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
         ctf = self._ctf(rng, count)

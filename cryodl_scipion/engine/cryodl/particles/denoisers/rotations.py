@@ -16,7 +16,7 @@ TURNS = tuple(range(8))
 LEFT_RIGHT = (0, 4)  # as it is, or columns reversed
 
 
-def rotated(images: torch.Tensor, turn: int) -> torch.Tensor:
+def rotated_images(images: torch.Tensor, turn: int) -> torch.Tensor:
     """(..., box, box) images, turned. turn: 0 to 7."""
     if turn & 1:
         images = images.transpose(-2, -1)

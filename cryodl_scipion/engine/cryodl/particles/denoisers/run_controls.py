@@ -14,7 +14,7 @@ from ...core.fourier import circle
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
 from ...likelihood.prepare import prepare, resample
-from .controls import MOST_IMAGES, judge, made_up_molecule, pure_noise, similarities
+from .controls import MOST_IMAGES, judge_controls, made_up_molecule, pure_noise, target_similarities
 from .evaluate import Bench, made_up_images, means_of
 
 if typing.TYPE_CHECKING:
@@ -39,7 +39,7 @@ class OtherMolecule:
         return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.truth(rows), what)
 
 
-def made_up(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
+def made_up_others(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
     molecule = Projector(made_up_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
@@ -56,7 +56,7 @@ def run_controls(
     OtherMolecule.
     """
     noise = _noise(bench, rng)
-    looks = lambda images: similarities(images[:MOST_IMAGES], targets, bench.diameter_px)
+    looks = lambda images: target_similarities(images[:MOST_IMAGES], targets, bench.diameter_px)
     first = np.arange(min(len(bench.particles), MOST_IMAGES))
     shown = {
         "particles, denoised": looks(bench.denoised(*bench.prepared(first))),
@@ -84,7 +84,7 @@ def run_controls(
         noise_similarity=float(shown["pure noise, denoised"].mean()),
         chance_similarity=float(shown["pure noise, filtered"].mean()),
     )
-    verdict, sentences = judge(dict(figures, mean_frc=curves.means()))
+    verdict, sentences = judge_controls(dict(figures, mean_frc=curves.means()))
     return dict(figures, verdict=verdict, sentences=sentences), {what: values.numpy() for what, values in shown.items()}
 
 

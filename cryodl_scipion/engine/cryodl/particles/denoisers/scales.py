@@ -27,7 +27,7 @@ class Statistics:
     largest: float
 
 
-def measure(pairs: typing.Any, seed: int) -> Statistics:
+def measure_pairs(pairs: typing.Any, seed: int) -> Statistics:
     """Statistics of training pairs. pairs: a Pairs, or anything with draw(rng, count) and box."""
     rng = np.random.default_rng((seed, 4321))
     sums, box, largest = [], pairs.box, 0.0

@@ -26,7 +26,7 @@ GLANCE_SIDE = 64  # px, at most, that it is brought to for that
 LARGEST_GRID = 64  # side of the finest grid; larger boxes are folded more
 
 
-def plan(box: int) -> tuple[int, int, int]:
+def fold_plan(box: int) -> tuple[int, int, int]:
     """How the network sees a box: its fold (px that become channels, along an axis), its levels (halvings of the grid),
     and the side that the box is padded to."""
     fold = 4
@@ -72,7 +72,7 @@ class SwinConvUNet(DenoiserNetwork):
     def __init__(self, box: int) -> None:
         super().__init__()
         self.box = box
-        self.fold, levels, self.side = plan(box)
+        self.fold, levels, self.side = fold_plan(box)
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels, -1, -1)]
         make = lambda level: _blocks(widths[level], levels - level < ATTENTION)
         self.glance = Glance(self.side, widths[-1], self.side // self.fold // 2**levels)

@@ -13,7 +13,7 @@ from ...core.frc import fsc
 from ...reconstruction.halves import wiener_constants
 from .cube import Cube
 from .expectation import expect
-from .solving import orthonormal, shell_power, solve
+from .solving import orthonormal, shell_power, solve_components
 from .views import FIRST_SPREAD
 
 if typing.TYPE_CHECKING:
@@ -80,24 +80,24 @@ def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.nda
         for half in (1, 2)
     ]
     free = np.full((1, cube.ring.max() + 1), np.inf)
-    halves = [solve(part, cube, free)[0] * setting.mask for part in parts]
+    halves = [solve_components(part, cube, free)[0] * setting.mask for part in parts]
     curve = fsc(*(torch.from_numpy(half) for half in halves))
     parts[0].match += parts[1].match
     parts[0].weight += parts[1].weight
-    whole = solve(parts[0], cube, free)[0] * setting.mask
+    whole = solve_components(parts[0], cube, free)[0] * setting.mask
     keep = 1 / (1 + wiener_constants(curve).numpy())
     table = cube.table(whole) * keep[np.minimum(cube.ring, len(keep) - 1)][:, None].astype(np.float32)
     return cube.volume(table), curve.numpy()
 
 
-def refine(
+def refine_views(
     setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, rounds: int = REFINEMENTS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move orientations, shifts, contrast and defocus to where the mean volume fits best. Returns mean and spread."""
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     for number in range(rounds):
         sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, spread)
-        mean = solve(sums, cube, shell_power(mean[None], cube))[0] * setting.mask
+        mean = solve_components(sums, cube, shell_power(mean[None], cube))[0] * setting.mask
         setting.views.move(setting.rows(), sums.errors)
         rescale_noise(setting.coefficients, sums)
         spread = learned(sums)
@@ -173,7 +173,7 @@ def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Se
     """Mean and components of a pass, the components' coordinates of unit variance."""
     power = shell_power(volumes[:1], cube)
     share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
-    volumes = solve(sums, cube, share[:, None] * power) * setting.mask
+    volumes = solve_components(sums, cube, share[:, None] * power) * setting.mask
     volumes[1:] *= setting.focus
     root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
     components = np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from .components import CHANGE, COARSE, ComponentFit, Setting, learned
 from .expectation import expect
 from .posterior import CurvedCoordinate
-from .solving import shell_power, solve
+from .solving import shell_power, solve_components
 
 DEGREE = 3  # of the curve's polynomials
 ROUNDS = 4  # passes at first, and again to the finest detail
@@ -43,7 +43,7 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
         power = shell_power(fit.mean[None], cube) * np.array([1.0] + [CHANGE] * degree)[:, None]
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, curve)
-            volumes = solve(sums, cube, power) * setting.mask
+            volumes = solve_components(sums, cube, power) * setting.mask
             volumes[1:] *= setting.focus
             spread = learned(sums)
             setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")

@@ -49,8 +49,10 @@ class Decoder(nn.Module):
         self.register_buffer("start", torch.cat([neutral.centres, self.raw_width.detach()[:, None]], dim=1))
         self.register_buffer("amplitudes", neutral.amplitudes.clone())
         self.register_buffer("anchors", basis.anchors.clone())
-        self.register_buffer("share", modes.shares(neutral.centres, basis.anchors))
-        self.register_buffer("stiffness", torch.as_tensor(np.linalg.inv(modes.alike(basis.anchors, voxel))).float())
+        self.register_buffer("share", modes.anchor_weights(neutral.centres, basis.anchors))
+        self.register_buffer(
+            "stiffness", torch.as_tensor(np.linalg.inv(modes.anchor_correlations(basis.anchors, voxel))).float()
+        )
         self.register_buffer("units", torch.tensor([ANGLE] * 3 + [shift] * 3 + [modes.CHANGE, WIDTH]))
         self.layers = nn.Sequential(
             nn.Linear(latent, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN)

@@ -16,7 +16,7 @@ from ...likelihood.prepare import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from . import masks
 from .coefficients import load_coefficients
-from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine
+from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
 from .curves import along_curve
 from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
@@ -76,7 +76,7 @@ def fit_heterogeneity(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         ParticleViews.of(particles),
         split_halves(particles, config.seed),
-        masks.sphere(inputs.box),
+        masks.sphere_mask(inputs.box),
         inputs.box,
         say,
         same_images(particles),
@@ -86,9 +86,9 @@ def fit_heterogeneity(
     notes = compare_maps(mean, curve, inputs.reference, config)
     spread = FIRST_SPREAD
     if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
-        mean, spread = refine(setting, mean, coarse, spread)
+        mean, spread = refine_views(setting, mean, coarse, spread)
         voxel = particles.box * particles.pixel_size / inputs.box
-        setting.mask = setting.mask * (masks.molecule(mean, voxel) if inputs.mask is None else inputs.mask)
+        setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
     work = dict(linear=_linear, gaussian=_gaussian)[config.method]

@@ -21,7 +21,7 @@ from .images import Images
 from .inputs import Inputs
 from .modes import Basis, Gradients, basis_of, gradients_of, place_anchors, principal_motions
 from .motion import Motion, find_motion
-from .paths import resized
+from .paths import resized_volume
 from .solving import orthonormal
 
 TESTED = 2  # principal motions of a half that are tested on the other
@@ -64,9 +64,9 @@ def gaussian_model(
     radius = min(COARSE, inputs.radius)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = inputs.particles.box * inputs.particles.pixel_size / box
-    mask = np.clip(resized(setting.mask.astype(np.float32), box), 0, 1)
+    mask = np.clip(resized_volume(setting.mask.astype(np.float32), box), 0, 1)
     small = dataclasses.replace(setting, box=box, mask=mask)
-    mean = resized(mean, box)
+    mean = resized_volume(mean, box)
     images = Images(small, mean, radius, spread, device)
     gaussians = fit_gaussians(mean, config.gaussians, config.seed)
     moving = gaussians.subset(_inside(gaussians, mask))

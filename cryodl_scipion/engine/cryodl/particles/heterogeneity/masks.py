@@ -27,19 +27,19 @@ def read_mask(path: str, voxel: float, box: int) -> np.ndarray:
     return np.clip(values / max(1.0, float(values.max())), 0, 1)
 
 
-def sphere(box: int) -> np.ndarray:
+def sphere_mask(box: int) -> np.ndarray:
     """(box, box, box) soft sphere."""
     return soft_sphere(box, WIDEST * box).numpy()
 
 
-def molecule(mean: np.ndarray, voxel: float) -> np.ndarray:
+def molecule_mask(mean: np.ndarray, voxel: float) -> np.ndarray:
     """(box, box, box) soft mask of a mean volume and MARGIN around it. voxel: Å."""
     smooth = gaussian_filter(mean, 1.0)
     body = smooth > BODY * np.percentile(smooth, 99.9)
     reach = max(1, int(round(MARGIN / voxel)))
     grid = np.indices((2 * reach + 1,) * 3) - reach
     wide = binary_dilation(body, (grid**2).sum(0) <= reach**2)
-    return gaussian_filter(wide.astype(np.float32), 0.7) * sphere(len(mean))
+    return gaussian_filter(wide.astype(np.float32), 0.7) * sphere_mask(len(mean))
 
 
 def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:

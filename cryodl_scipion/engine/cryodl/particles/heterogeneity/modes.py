@@ -62,7 +62,7 @@ def place_anchors(gaussians: Gaussians, count: int, seed: int) -> torch.Tensor:
     return torch.as_tensor(found.cluster_centers_, dtype=torch.float32)
 
 
-def shares(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+def anchor_weights(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
     """(N, a) weights of the anchors for Gaussians at (N, 3), of sum 1: within about an anchor's distance from the
     next."""
     if len(anchors) == 1:
@@ -75,7 +75,7 @@ def shares(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
 
 def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float) -> Basis:
     """The Basis of some Gaussians. voxel: Å."""
-    share, volumes = shares(gaussians.centres, anchors), []
+    share, volumes = anchor_weights(gaussians.centres, anchors), []
     moved = lambda step: dataclasses.replace(gaussians, centres=gaussians.centres + step).render(box)
     for part in share.T:
         for axis in torch.eye(3):
@@ -83,11 +83,11 @@ def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float
             volumes.append((moved(step) - moved(-step)) / (2 * STEP))
         volumes.append(dataclasses.replace(gaussians, amplitudes=gaussians.amplitudes * part).render(box))
     deviation = np.array([SHIFT / voxel] * 3 + [CHANGE])
-    prior = np.kron(alike(anchors, voxel), np.diag(deviation**2))
+    prior = np.kron(anchor_correlations(anchors, voxel), np.diag(deviation**2))
     return Basis(gaussians, anchors, torch.stack(volumes), prior)
 
 
-def alike(anchors: torch.Tensor, voxel: float) -> np.ndarray:
+def anchor_correlations(anchors: torch.Tensor, voxel: float) -> np.ndarray:
     """(a, a) correlations of the anchors' changes that are expected."""
     distance = torch.cdist(anchors, anchors).double().numpy() * voxel
     return np.exp(-0.5 * (distance / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))

@@ -12,7 +12,7 @@ import numpy as np
 from .components import CHANGE, COARSE, Setting, start
 from .expectation import expect
 from .posterior import Linear
-from .solving import orthonormal, shell_power, solve
+from .solving import orthonormal, shell_power, solve_components
 from .views import FIRST_SPREAD
 
 if typing.TYPE_CHECKING:
@@ -119,7 +119,7 @@ def voxel_components(
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
     for _ in range(ROUNDS):
         sums = expect(setting.coefficients, setting.views, rows, cube, volumes, count, FREE * FIRST_SPREAD)
-        found = solve(sums, cube, power)[1:] * setting.mask
+        found = solve_components(sums, cube, power)[1:] * setting.mask
         root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(COMPONENTS))
         axes, deviations, _ = orthonormal(np.tensordot(root.T, found, axes=1).astype(np.float32))
         volumes = np.concatenate([mean[None], axes * deviations[:, None, None, None].astype(np.float32)])

@@ -147,7 +147,7 @@ def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarra
     return cube.gridded(match / np.maximum(weight + constant, 1e-20)[:, None])
 
 
-def resized(volume: np.ndarray, box: int) -> np.ndarray:
+def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
     """A (b, b, b) volume on a grid of (box, box, box) over the same width, its Fourier coefficients kept."""
     cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
     values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)

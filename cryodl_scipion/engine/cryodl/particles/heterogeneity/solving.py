@@ -17,7 +17,7 @@ FLOOR = 1e-3  # of a shell's mean weight: the least that a place's weight is tak
 CHUNK = 100000  # places that are solved at a time
 
 
-def solve(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:
+def solve_components(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:
     """(q + 1, box, box, box) float32: the mean and the components that fit the images best.
 
     Parameters

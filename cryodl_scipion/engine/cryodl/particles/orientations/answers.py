@@ -47,7 +47,7 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
     return Orientations(angles, shifts, peak, margin, share[:, 0], total, coarse.double().cpu().numpy())
 
 
-def shares(
+def answer_probabilities(
     poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: SearchSettings
 ) -> torch.Tensor:
     """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.

@@ -18,7 +18,7 @@ from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
 from .amplitude import ROUNDS, evidences, first_fit, improved
-from .answers import Orientations, answer, shares
+from .answers import Orientations, answer, answer_probabilities
 from .settings import SearchSettings  # noqa: F401, whoever makes a Search needs it
 
 if typing.TYPE_CHECKING:
@@ -211,5 +211,5 @@ class Search:
         for finer in (2, 4):
             near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
-        mass = shares(poses, every, best, self.settings)
+        mass = answer_probabilities(poses, every, best, self.settings)
         return answer(pose, mass, total, coarse[rows, best], self.settings.symmetry)

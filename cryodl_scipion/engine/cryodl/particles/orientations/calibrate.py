@@ -7,7 +7,7 @@ import typing
 import numpy as np
 
 from ...core.symmetry import angular_distance
-from .made_up import made_up
+from .made_up import made_up_particles
 
 RIGHT = 15.0  # degrees: an answer nearer to the truth counts as right
 COUNT = 256  # made-up particles, at most ...
@@ -53,7 +53,7 @@ def features(found: typing.Any) -> np.ndarray:
 def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
     """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
     count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
-    particles = made_up(search, count, SEED)
+    particles = made_up_particles(search, count, SEED)
     found = search.like(particles).run()
     right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
     return learnt(features(found), right), found

@@ -9,7 +9,7 @@ import torch
 from ...io.particle_sets import StackWriter, write_particles_star
 from ...io.particles import ANGLES
 from ...io.reference_columns import noise_name
-from .made_up import made_up
+from .made_up import made_up_particles
 
 COUNT, FEWEST = 200, 64  # images of noise: as many as particles, within these
 SEED = 40
@@ -28,7 +28,7 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
         Columns, of one value for all, that say where the angles come from.
     """
     count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
-    noise = made_up(search, count, SEED, torch.zeros(search.fine_disc.rings))
+    noise = made_up_particles(search, count, SEED, torch.zeros(search.fine_disc.rings))
     found = search.like(noise).run()
     path = noise_name(output)
     stack = f"{path[: -len('.star')]}.mrcs"

@@ -18,7 +18,7 @@ import torch
 from ...likelihood.prepare import noise_spectra
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from .amplitude import first_fit
-from .made_up import made_up
+from .made_up import made_up_particles
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed
@@ -74,7 +74,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     strength, signal = _all_signal(search, observed, rows)
     fit = dataclasses.replace(search.fit, strength=strength)
     gain = fit.gain(search.disc.rings, search.width)
-    particles = made_up(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
+    particles = made_up_particles(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
     made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
     bank = Bank(search.plain.with_gain(gain), search.grid)
     values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()

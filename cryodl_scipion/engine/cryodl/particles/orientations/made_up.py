@@ -34,7 +34,7 @@ class MadeUp(ParticleSet):
         return cls(**values, made=made)
 
 
-def made_up(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> MadeUp:
+def made_up_particles(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> MadeUp:
     """Images like those of a Search, of its structure in random orientations.
 
     Parameters

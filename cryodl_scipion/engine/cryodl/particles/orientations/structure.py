@@ -34,7 +34,9 @@ class PreparedStructure:
     notes: tuple[str, ...]
 
 
-def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device) -> PreparedStructure:
+def prepare_structure(
+    config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device
+) -> PreparedStructure:
     """The PreparedStructure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles'
     box, or does not have the symmetry."""
     width = particles.box * particles.pixel_size

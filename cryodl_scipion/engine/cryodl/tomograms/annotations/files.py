@@ -48,7 +48,7 @@ def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None,
     return data
 
 
-def write_stack(
+def write_tile_stack(
     folder: str,
     name: str,
     images: typing.Mapping[int, np.ndarray],

@@ -12,7 +12,7 @@ from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
-from .label_volumes import LEAST_PART, Place, choose, choose_negative, find_places, open_pairs
+from .label_volumes import LEAST_PART, Place, choose_negative, choose_places, find_places, open_pairs
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -44,7 +44,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
         store.place(name, tomogram.path, tomogram.shape)
     taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(config.feature, config.annotator)}
     for kind, places, wanted in (
-        ("with", choose(with_feature, config.positive_tiles, rng), config.positive_tiles),
+        ("with", choose_places(with_feature, config.positive_tiles, rng), config.positive_tiles),
         ("without", choose_negative(without, config.negative_tiles, rng), config.negative_tiles),
     ):
         if len(places) < wanted:

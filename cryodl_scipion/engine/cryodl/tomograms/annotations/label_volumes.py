@@ -152,7 +152,7 @@ def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) ->
     return found / size**2
 
 
-def choose(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
+def choose_places(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
     taken, slices = dict[tuple[int, int], list[int]](), dict[int, dict[int, int]]()
     order = list[tuple[int, int, int, int]]()
@@ -167,5 +167,5 @@ def choose(places: typing.Sequence[Place], number: int, rng: np.random.Generator
 def choose_negative(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """As choose; half of the places, if there are so many, hold another feature: these are the hard ones."""
     hard, easy = ([p for p in places if p.hard is wanted] for wanted in (True, False))
-    first = choose(hard, max(number // 2, number - len(easy)), rng)
-    return first + choose(easy, number - len(first), rng)
+    first = choose_places(hard, max(number // 2, number - len(easy)), rng)
+    return first + choose_places(easy, number - len(first), rng)

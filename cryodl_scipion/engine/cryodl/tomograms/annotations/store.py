@@ -22,8 +22,8 @@ from ...contract.annotations import (
     read_table,
     tile_of,
 )
-from .files import read_stack, write_stack, write_table
-from .tiles import check_drawing, check_image, cut, outside, overlapping
+from .files import read_stack, write_table, write_tile_stack
+from .tiles import check_drawing, check_image, cut_tile, outside, overlapping
 from .tomogram_files import OpenTomograms
 
 if typing.TYPE_CHECKING:
@@ -114,7 +114,7 @@ class AnnotationStore:
         ValueError if it has changed its shape, or if more than its own image is asked of a tile without tomogram.
         """
         if tile.image is None:
-            return cut(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
+            return cut_tile(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
         if context or margin:
             raise ValueError(
                 f"A tile of {tile.tomogram} in {self.folder} is a single image without its tomogram: "
@@ -208,7 +208,7 @@ class AnnotationStore:
             )
         if DRAWINGS in self._changed:
             side = max(len(drawing) for drawing in self._drawings.values())
-            write_stack(self.folder, DRAWINGS, self._drawings, self._used, side, np.int16, UNCERTAIN)
+            write_tile_stack(self.folder, DRAWINGS, self._drawings, self._used, side, np.int16, UNCERTAIN)
         if self._images:
             self._save_images()
         tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
@@ -224,7 +224,7 @@ class AnnotationStore:
         stored: dict[int, np.ndarray] = {} if self._stored_images is None else dict(enumerate(self._stored_images))
         images = {**stored, **self._images}
         side = max(image.shape[-1] for image in images.values())
-        write_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
+        write_tile_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
         self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}
 
     def _index(self, tile: Tile) -> int:

@@ -78,7 +78,7 @@ def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
     return tuple(places)
 
 
-def cut(
+def cut_tile(
     tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: int = 0
 ) -> np.ndarray:
     """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.

@@ -44,7 +44,7 @@ def read_part(path: str | os.PathLike[str]) -> Classified:
         return _classified({f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
 
 
-def joined(parts: typing.Sequence[Classified]) -> Classified:
+def joined_parts(parts: typing.Sequence[Classified]) -> Classified:
     """One Classified of several, in their order."""
     values = {f.name: [getattr(part, f.name) for part in parts] for f in dataclasses.fields(Classified)}
     return _classified({name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})

@@ -85,7 +85,7 @@ def _classify(
     """classifiers.run.Classified of all, chunk by chunk; finished chunks of a stopped run are taken as they are."""
     from tqdm import tqdm
 
-    from ..classifiers.run import joined, read_part, write_part
+    from ..classifiers.run import joined_parts, read_part, write_part
 
     parts = []
     with tqdm(total=len(found), unit="subtomogram", mininterval=1.0) as bar:
@@ -95,7 +95,7 @@ def _classify(
                 write_part(path, classifier.classify(found, rows, contrast, batch_size))
             parts.append(read_part(path))
             bar.update(len(rows))
-    return joined(parts)
+    return joined_parts(parts)
 
 
 def _classes(card: typing.Mapping[str, typing.Any], answer: Classified, least: float) -> np.ndarray:

@@ -166,9 +166,9 @@ def _places(
 ) -> np.ndarray:
     """(n, c) places of aligned, ObservedSubtomograms."""
     if config.embedding == "similarity":
-        from ..subtomograms.similarity import embedded, similarities
+        from ..subtomograms.similarity import embedded, pairwise_similarities
 
-        return embedded(similarities(observed, config.compensate), config.components).cpu().numpy()
+        return embedded(pairwise_similarities(observed, config.compensate), config.components).cpu().numpy()
     if config.embedding == "pca":
         from ..subtomograms.components import principal_components
 

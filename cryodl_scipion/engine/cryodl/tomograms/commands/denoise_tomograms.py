@@ -163,7 +163,7 @@ def _denoise_one(
     """Write one tomogram. Returns its entry in denoise.json."""
     import numpy as np
 
-    from ..denoisers.controls import control_figures, in_words
+    from ..denoisers.controls import control_figures, control_in_words
     from ..denoisers.examples import Tilts
     from ..denoisers.halves import bricks_of, measured_halves
     from ..denoisers.spectra import scale_of_one
@@ -179,7 +179,7 @@ def _denoise_one(
         tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
         bricks = bricks_of(source, validation_rows(source.shape))
         controls = control_figures(lambda brick: denoiser.answer(brick, scale), bricks, scale, source.pixel_size, tilts)
-        print(in_words(source.name, controls))
+        print(control_in_words(source.name, controls))
     else:
         scale = scale_of_one([brick for (brick,) in bricks_of(source)], np.array(card["gain"]))
     files = write_denoised(source, denoiser, scale, config, folder)

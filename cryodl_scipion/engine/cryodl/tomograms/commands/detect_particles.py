@@ -93,7 +93,7 @@ def _search_all(
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram, working_pixel_size
-    from ..detectors.answer import columns_of, said
+    from ..detectors.answer import detection_columns, said
 
     skipped: list[Skipped] = []
     notes: list[str] = []
@@ -114,7 +114,7 @@ def _search_all(
         found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
         print(said(name, found))
         write_coordinates3d(
-            folder / f"{name}.star", [columns_of(name, found, tomogram.shape, pixel_size)], [pixel_size]
+            folder / f"{name}.star", [detection_columns(name, found, tomogram.shape, pixel_size)], [pixel_size]
         )
         record.put(name, [path], _entry(name, found, pixel_size))
     return skipped, notes

@@ -127,9 +127,9 @@ def _measure_all(pairs: typing.Sequence[LabelledPair]) -> list[typing.Any]:
     """What tomograms.evaluation.measure gives, for each pair."""
     from tqdm import tqdm
 
-    from ..evaluation.measure import measure
+    from ..evaluation.measure import measure_labelled_pair
 
-    return [measure(pair) for pair in tqdm(pairs, unit="tomogram", mininterval=1.0)]
+    return [measure_labelled_pair(pair) for pair in tqdm(pairs, unit="tomogram", mininterval=1.0)]
 
 
 def _check_labels(

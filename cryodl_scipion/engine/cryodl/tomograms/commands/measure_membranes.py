@@ -128,14 +128,14 @@ def _write(
 def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
     """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
     told)."""
-    from ..features.points import Points, columns_of, inside
+    from ..features.points import Points, point_columns, points_inside
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     piece = membranes.kept[membranes.number - 1]
     volumes = membranes.pieces.voxels[piece] * (size / 10) ** 3
     scores = membranes.pieces.scores[piece]
     points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(piece)))
-    points = inside(points, shape, config.border / size)
+    points = points_inside(points, shape, config.border / size)
     row = points.lines
     first, second = np.nan_to_num(10 * membranes.curvatures[:, row])
     more = dict(
@@ -145,7 +145,7 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
         cryodlDistance=np.where(np.isfinite(membranes.distance[row]), membranes.distance[row], 0),
         cryodlNearestMembrane=membranes.other[row],
     )
-    found = columns_of(name, points, config.seed, shape, size)
+    found = point_columns(name, points, config.seed, shape, size)
     found.pop("rlnHelicalTubeID")
     return dict(found, **{key: list(values) for key, values in more.items()})
 

@@ -106,7 +106,7 @@ def _pick_all(
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram
     from ..features.picking import pick
-    from ..features.points import columns_of
+    from ..features.points import point_columns
 
     skipped, notes = [], []
     for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
@@ -120,7 +120,7 @@ def _pick_all(
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
             continue
         notes += said
-        columns = columns_of(name, points, config.seed, Tomogram(path).shape, pixel_size)
+        columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
         write_coordinates3d(target, [columns], [pixel_size])
         record.put(name, [path], dict(file=target.name, count=len(points), pixel_size=pixel_size))
     return skipped, notes

@@ -55,13 +55,13 @@ class SegmentSource:
 
 def run(config: SegmentConfig) -> Result:
     """Write the scores of all tomograms that are not segmented yet."""
-    from ..segmenters.combine import compared_features, features_of
+    from ..segmenters.combine import combined_features, compared_features
     from ..segmenters.score_folder import ScoreFolder
 
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
-    features = features_of(cards, folders, config.annotators)
+    features = combined_features(cards, folders, config.annotators)
     scores = ScoreFolder(
         Path(config.output), features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
@@ -167,7 +167,7 @@ def _differences(
     learnt: typing.Sequence[typing.Any],
 ) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
-    from ..segmenters.grid import working_factor
+    from ..segmenters.grid import grid_factor
 
     for card, trained in zip(cards, learnt):
         times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
@@ -183,7 +183,7 @@ def _differences(
                 f"{pixel_size:g} Å/px, and it may not know the features at that resolution. Look at the result, or "
                 "train on such tomograms."
             )
-        if working_factor(pixel_size, working) != 1.0:
+        if grid_factor(pixel_size, working) != 1.0:
             yield (
                 f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
                 "the scores are brought back to the tomogram's voxels."

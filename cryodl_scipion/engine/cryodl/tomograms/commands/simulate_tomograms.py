@@ -113,12 +113,12 @@ def _simulate(
     folder: Path,
 ) -> dict[str, tuple[int, int]]:
     """Make and write one tomogram; {feature: (placed, wanted)}."""
-    from ...simulate.tomograms import fill_cell, photograph, reconstruct, reconstruct_halves
+    from ...simulate.tomograms import fill_cell, photograph, reconstruct_halves, reconstruct_tomogram
 
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     cell, placed, counts = fill_cell(config, particles, copies, rng)
     images = photograph(cell.density, config, tilts, rng, device)
-    tomogram, scale = reconstruct(images, config, tilts)
+    tomogram, scale = reconstruct_tomogram(images, config, tilts)
     _write(folder / "tomograms" / f"{name}.mrc", tomogram.cpu().numpy(), config.pixel_size, np.float32)
     if config.halves:
         for half, volume in zip(HALVES, reconstruct_halves(images, tomogram, scale, config, tilts, rng)):

@@ -24,10 +24,10 @@ def run(config: TrainDetectorConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...learning.recipe import TrainingRun, said
     from ..detectors.card import card_warnings, model_card
-    from ..detectors.labels import gather
+    from ..detectors.labels import gather_labels
 
     training = TrainingRun(config)
-    gathered = gather(config)
+    gathered = gather_labels(config)
     training.take_folder()
     training.take_device()
     training.start()

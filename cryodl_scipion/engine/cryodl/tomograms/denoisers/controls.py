@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .examples import Tilts, inputs_of
-from .spectra import HalfScale, Powers, measure
+from .spectra import HalfScale, Powers, measure_powers
 
 LEAST_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
@@ -38,8 +38,8 @@ def control_figures(
     mask = None if tilts is None else lambda shape: _measured(shape, tilts)
     centred = [tuple(x - scale.middle for x in pair) for pair in pairs]
     clean = [tuple(denoise(x) - scale.middle for x in pair) for pair in pairs]
-    raw = measure(centred, mask)
-    mixed = measure([(c[k], x[1 - k]) for c, x in zip(clean, centred) for k in (0, 1)], mask)
+    raw = measure_powers(centred, mask)
+    mixed = measure_powers([(c[k], x[1 - k]) for c, x in zip(clean, centred) for k in (0, 1)], mask)
     shared, found = _broad(raw), _broad(mixed)
     signal = max(shared, 1e-6) ** 0.5
     generator = torch.Generator().manual_seed(0)
@@ -90,7 +90,7 @@ def _listed(curve: np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in curve]
 
 
-def in_words(name: str, figures: dict[str, typing.Any]) -> str:
+def control_in_words(name: str, figures: dict[str, typing.Any]) -> str:
     """A sentence on a tomogram's figures."""
     return (
         f"{name}: estimated correlation of a half with the signal {figures['signal_correlation_before']:.2f}, after "

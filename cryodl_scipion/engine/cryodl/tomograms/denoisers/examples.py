@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ...core.wedges import turned_wedge, wedge
-from .spectra import HalfScale, on_grid, volume_mean
+from .spectra import HalfScale, curve_on_grid, volume_mean
 
 MARGIN = 8  # px around a crop that is filtered and then cut off: filters go around at the borders
 LEAST_GAIN = 0.02  # in the weights of the loss: a frequency without signal is asked for a little
@@ -56,7 +56,7 @@ def _turned_wedge(
     return wedge(side, least, largest) if (axes, flips) == PLAIN else turned_wedge(side, least, largest, axes, flips)
 
 
-def turned(volume: torch.Tensor, turn: typing.Any) -> torch.Tensor:
+def rotated_brick(volume: torch.Tensor, turn: typing.Any) -> torch.Tensor:
     """(..., z, y, x) with its last three axes in another order and some of them reversed."""
     axes, flips = turn
     lead = volume.ndim - 3
@@ -73,7 +73,9 @@ def inputs_of(volume: torch.Tensor, scale: HalfScale, measured: torch.Tensor | N
     if measured is not None:
         transform = transform * measured
         volume = torch.fft.irfftn(transform, s=shape)
-    return torch.stack([volume, torch.fft.irfftn(transform * (on_grid(scale.gain, shape) / scale.strength), s=shape)])
+    return torch.stack(
+        [volume, torch.fft.irfftn(transform * (curve_on_grid(scale.gain, shape) / scale.strength), s=shape)]
+    )
 
 
 def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
@@ -85,7 +87,7 @@ def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: tor
 @functools.lru_cache(maxsize=256)
 def _weight_of(gain: bytes, strength: float, side: int) -> torch.Tensor:
     curve = np.frombuffer(gain) + LEAST_GAIN
-    return on_grid(np.sqrt(curve / max(volume_mean(curve), 1e-12)) * strength, (side,) * 3)
+    return curve_on_grid(np.sqrt(curve / max(volume_mean(curve), 1e-12)) * strength, (side,) * 3)
 
 
 def loss_weight(scale: HalfScale, side: int) -> torch.Tensor:
@@ -130,7 +132,7 @@ def draw(
     cut = region.halves[(slice(None), *(slice(c, c + r) for c, r in zip(corner, reach)))]
     seen, hidden = (cut[k] for k in rng.permutation(2))
     turn = (TURNS if tilts else MIRRORS)[int(rng.integers(len(TURNS if tilts else MIRRORS)))]
-    given, raw = None, turned(seen, turn)
+    given, raw = None, rotated_brick(seen, turn)
     weight, unseen = loss_weight(region.scale, side), torch.zeros(side, side, side // 2 + 1)
     if tilts:
         if fill is not None:
@@ -139,9 +141,13 @@ def draw(
         weight, unseen = weight * target, target * (1 - tilts.measured(side))
     strength = region.scale.strength
     inside = tuple(slice((r - side) // 2, (r - side) // 2 + side) for r in (reach[a] for a in turn[0]))
-    inputs = inputs_of(turned(seen, turn), region.scale, given)[(slice(None), *inside)]
+    inputs = inputs_of(rotated_brick(seen, turn), region.scale, given)[(slice(None), *inside)]
     return BrickExample(
-        inputs, turned(hidden, turn)[inside][None] / strength, weight[None], unseen[None], raw[inside][None] / strength
+        inputs,
+        rotated_brick(hidden, turn)[inside][None] / strength,
+        weight[None],
+        unseen[None],
+        raw[inside][None] / strength,
     )
 
 

@@ -58,7 +58,7 @@ class TomogramDenoiser:
         memory: GB. The tomogram is mirrored beyond its borders.
         """
         shape = volumes[0].shape
-        spans = plan(
+        spans = tile_plan(
             shape, memory * 1e9 / (self.method.bytes_per_voxel * (self.dtype.itemsize / 2) ** 0.5), self.method
         )
         for span in itertools.product(*spans):
@@ -70,7 +70,7 @@ class TomogramDenoiser:
                 yield tuple(starts), [answer[inside].numpy() for answer in answers]
 
 
-def plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) -> list[list[tuple[int, int, int, int]]]:
+def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) -> list[list[tuple[int, int, int, int]]]:
     """What tile_spans gives for each axis of a tomogram with MARGIN px around it: the tiles of at most so many voxels
     that compute least twice; the smallest ones if none is small enough."""
     padded = [-(-(n + 2 * MARGIN) // method.granularity) * method.granularity for n in shape]

@@ -14,16 +14,16 @@ BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the
 LEAST_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
 
 
-def frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
+def brick_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
     """Frequency of each place on the grid of rfftn of a (z, y, x) shape, cycles per px."""
     z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
     return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
 
 
-def on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
+def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
     """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
     values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    place = (frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    place = (brick_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
     low = place.long().clamp(max=BINS - 2)
     return torch.lerp(values[low], values[low + 1], place - low)
 
@@ -33,13 +33,13 @@ def volume_mean(curve: np.ndarray) -> float:
     return float(np.average(curve, weights=np.diff(np.linspace(0, 1, BINS + 1) ** 3)))
 
 
-def shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
+def brick_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
     """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
     weight = torch.full((shape[2] // 2 + 1,), 2.0)
     weight[0] = 1.0
     if shape[2] % 2 == 0:
         weight[-1] = 1.0
-    index = (frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
+    index = (brick_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
     return torch.bincount(index, (values * weight).flatten().double(), BINS + 1)[:BINS].numpy()
 
 
@@ -69,7 +69,7 @@ class Powers:
         )
 
 
-def measure(
+def measure_powers(
     pairs: typing.Sequence[tuple[torch.Tensor, ...]],
     mask: typing.Callable[[typing.Sequence[int]], torch.Tensor] | None = None,
 ) -> Powers:
@@ -79,7 +79,7 @@ def measure(
         one, two = (torch.fft.rfftn(windowed(x)) / x.numel() ** 0.5 for x in (first, second))
         kept = torch.ones(one.shape) if mask is None else mask(first.shape)
         values = (one.abs().square(), two.abs().square(), (one * two.conj()).real, torch.ones(one.shape))
-        sums += [shell_sums(value * kept, first.shape) for value in values]
+        sums += [brick_shell_sums(value * kept, first.shape) for value in values]
     return Powers(*sums)
 
 
@@ -115,7 +115,7 @@ WEAKEST = 1e-3  # strength of a tomogram in which no signal is found
 def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[HalfScale, Powers]:
     """The HalfScale of two halves, and their Powers, from bricks of both."""
     middle = float(np.mean([[x.mean() for x in pair] for pair in pairs]))
-    powers = measure([tuple(x - middle for x in pair) for pair in pairs])
+    powers = measure_powers([tuple(x - middle for x in pair) for pair in pairs])
     width = float(np.mean([[x.var() for x in pair] for pair in pairs])) ** 0.5
     count = np.maximum(powers.count, 1)
     total, cross = (powers.first + powers.second) / (2 * count * width**2), powers.cross / (count * width**2)
@@ -129,7 +129,7 @@ def scale_of_one(bricks: typing.Sequence[torch.Tensor], gain: np.ndarray) -> Hal
     noise."""
     middle = float(np.mean([x.mean() for x in bricks]))
     width = float(np.mean([x.var() for x in bricks])) ** 0.5
-    powers = measure([(x - middle, x - middle) for x in bricks])
+    powers = measure_powers([(x - middle, x - middle) for x in bricks])
     return _scale(middle, width, 2 * gain / (1 + gain), powers.first / (np.maximum(powers.count, 1) * width**2))
 
 

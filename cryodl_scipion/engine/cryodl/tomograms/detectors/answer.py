@@ -40,7 +40,7 @@ class SpeciesFound:
         return dataclasses.replace(self, zyx=self.zyx[keep], scores=self.scores[keep], angles=angles)
 
 
-def columns_of(
+def detection_columns(
     name: str, found: typing.Sequence[SpeciesFound], shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, list[typing.Any]]:
     """{column: values} of all species of a tomogram: RELION 5's columns, score, species and its number from 1."""

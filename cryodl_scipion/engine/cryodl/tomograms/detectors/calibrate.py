@@ -28,7 +28,7 @@ class Calibrated:
     figures: dict[str, typing.Any]
 
 
-def calibrate(
+def calibrate_species(
     network: torch.nn.Module,
     method: typing.Any,
     validation: typing.Sequence[Labelled],

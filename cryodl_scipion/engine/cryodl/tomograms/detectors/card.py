@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from .calibrate import calibrate
+from .calibrate import calibrate_species
 from .labels import GatheredLabels
 from .train import DetectorTask
 
@@ -22,7 +22,7 @@ def model_card(
 ) -> dict[str, typing.Any]:
     """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]
-    found = calibrate(task.networks["detector"], task.method, task.validation, sizes, config.beta)
+    found = calibrate_species(task.networks["detector"], task.method, task.validation, sizes, config.beta)
     count = lambda part: [sum(len(one.points[n]) for one in part) for n in range(len(gathered.species))]
     return dict(
         kind="detector",

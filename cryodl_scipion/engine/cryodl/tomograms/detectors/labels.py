@@ -52,7 +52,7 @@ class GatheredLabels:
     notes: tuple[str, ...]
 
 
-def gather(config: typing.Any) -> GatheredLabels:
+def gather_labels(config: typing.Any) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     tomograms = {name: Tomogram(path) for name, path in named}

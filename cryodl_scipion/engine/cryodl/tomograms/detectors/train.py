@@ -156,11 +156,11 @@ def augmented(voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator
     axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
     voxels, maps = voxels.flip(axes), maps.flip(axes)
     if rng.random() < 0.7:
-        voxels = filtered(voxels, float(rng.uniform(-1.0, 1.0)))
+        voxels = varied_sharpness(voxels, float(rng.uniform(-1.0, 1.0)))
     return vary_contrast(voxels, rng), maps
 
 
-def filtered(voxels: torch.Tensor, strength: float) -> torch.Tensor:
+def varied_sharpness(voxels: torch.Tensor, strength: float) -> torch.Tensor:
     """Voxels (1, z, y, x) smoothed (up to 1) or sharpened (down to -1): the amplitudes at half the sampling frequency
     change by a factor of e at most, and the variance stays."""
     square = sum(

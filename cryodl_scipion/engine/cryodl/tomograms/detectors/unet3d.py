@@ -32,7 +32,7 @@ class HeatMaps(nn.Module):
         nn.init.constant_(typing.cast(torch.Tensor, self.head.bias), torch.tensor(FEW).logit().item())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = folded(x)
+        x = cells_as_channels(x)
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool3d(x, 2))
@@ -42,7 +42,7 @@ class HeatMaps(nn.Module):
         return self.head(x)
 
 
-def folded(x: torch.Tensor) -> torch.Tensor:
+def cells_as_channels(x: torch.Tensor) -> torch.Tensor:
     """(b, 8, z / 2, y / 2, x / 2): the eight voxels of each cell of (b, 1, z, y, x) as channels."""
     b, _, z, y, x_size = x.shape
     cells = x.reshape(b, z // STRIDE, STRIDE, y // STRIDE, STRIDE, x_size // STRIDE, STRIDE)

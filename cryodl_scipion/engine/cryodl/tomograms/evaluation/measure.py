@@ -39,7 +39,7 @@ class FeatureMeasures:
         return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.components.figures())
 
 
-def measure(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
+def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
     """{label: FeatureMeasures} of a pairs.LabelledPair, {label: slice to look at}, and a ScoreCurve, None for label
     volumes."""
     found = {} if pair.label is None else {pair.label: FeatureMeasures()}

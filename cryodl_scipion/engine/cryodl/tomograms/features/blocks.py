@@ -15,7 +15,7 @@ def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float, multipl
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def blocks(
+def halo_blocks(
     shape: tuple[int, ...], bytes_per_voxel: float, memory: float, halo: int
 ) -> list[tuple[tuple[int, int], list[tuple[int, int]]]]:
     """[((z, z), [(y, y), ...])] of parts that, each with `halo` voxels more on all sides in z and y, fit the memory.

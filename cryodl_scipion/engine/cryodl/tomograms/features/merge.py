@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from .blocks import blocks, widened
+from .blocks import halo_blocks, widened
 from .scores import log_odds
 
 if typing.TYPE_CHECKING:
@@ -33,7 +33,7 @@ def merged_slabs(
     smoothed by. memory: GB.
     """
     shape, halo = sources[0].shape, int(TRUNCATE * sigma + 0.5)
-    for z_part, y_parts in blocks(shape, BYTES, memory, halo):
+    for z_part, y_parts in halo_blocks(shape, BYTES, memory, halo):
         labels = np.zeros((z_part[1] - z_part[0], *shape[1:]), np.int8)
         for y_part in y_parts:
             labels[:, slice(*y_part)] = _merge_block(sources, thresholds, sigma, competitive, (z_part, y_part), halo)

@@ -13,7 +13,7 @@ from . import components as components_module
 from .areas import AreaCounter
 from .blocks import slabs
 from .components import ComponentFinder
-from .points import Points, inside, together
+from .points import Points, points_inside, together
 from .segmentation import Segmentation
 
 if typing.TYPE_CHECKING:
@@ -37,7 +37,7 @@ def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Poin
     points = _points(segmentation, components, numbers, ranges, thickness, config)
     if not whole:
         points = points.subset(_fits(points.volumes, config))
-    points = inside(points, segmentation.shape, config.border / segmentation.pixel_size)
+    points = points_inside(points, segmentation.shape, config.border / segmentation.pixel_size)
     return points, segmentation.pixel_size, [segmentation.note] if segmentation.note else []
 
 

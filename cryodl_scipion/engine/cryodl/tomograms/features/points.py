@@ -52,7 +52,7 @@ def together(parts: typing.Sequence[Points], directions: bool = False, lines: bo
     return Points(**{name: np.concatenate([getattr(p, name) for p in (empty, *parts)]) for name in columns})
 
 
-def inside(points: Points, shape: tuple[int, ...], border: float) -> Points:
+def points_inside(points: Points, shape: tuple[int, ...], border: float) -> Points:
     """The Points not nearer than `border` voxels to the first and last voxels of a volume."""
     far = (points.zyx >= border) & (points.zyx <= np.array(shape) - 1 - border)
     return points.subset(np.all(far, axis=1))
@@ -71,7 +71,7 @@ def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.stack([rot, np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))], axis=1)
 
 
-def columns_of(
+def point_columns(
     name: str, points: Points, seed: int, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, list[typing.Any]]:
     """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0.

@@ -11,7 +11,7 @@ import torch
 from ...io.model import read_model, write_model
 from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
-from ..segmenters.calibrate import Counted, dice, fit
+from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
@@ -36,7 +36,7 @@ def write_models(
     for number, feature in enumerate(FEATURES):
         hit = (labels == number + 1).numpy().ravel()
         answer = raw[:, number].numpy().ravel()
-        calibration = fit(hit, answer)
+        calibration = fit_voxels(hit, answer)
         counted = Counted.of(hit, answer)
         figures[feature] = dict(
             dice=dice(calibration.score(answer) >= THRESHOLD, hit),

@@ -66,7 +66,7 @@ class Calibration:
         return calibrate(_bounded(raw), (self.slope, self.score_offset))
 
 
-def fit(hit: np.ndarray, raw: np.ndarray) -> Calibration:
+def fit_voxels(hit: np.ndarray, raw: np.ndarray) -> Calibration:
     """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores, divided by the network's raw_scale.
 
     The probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import TrainSegmenterConfig
-from .calibrate import fit, validation_figures
+from .calibrate import fit_voxels, validation_figures
 from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
@@ -42,7 +42,7 @@ def model_card(
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
     targets, known = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
-    calibration = old.calibration if old else fit(join([t >= 0.5 for t in targets]), join(outputs))
+    calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
     figures = validation_figures(calibration, outputs, targets, known, gathered.pixel_size)
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})

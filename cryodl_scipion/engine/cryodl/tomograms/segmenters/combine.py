@@ -30,7 +30,7 @@ class CombinedFeature:
         return combined_threshold(self.thresholds)
 
 
-def features_of(
+def combined_features(
     cards: typing.Sequence[typing.Mapping[str, typing.Any]],
     folders: typing.Sequence[str | os.PathLike[str]],
     annotators: str,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...contract import UNANNOTATED
-from ..annotations.tiles import cut
+from ..annotations.tiles import cut_tile
 from .resample import resample_whole
 from .segmenter import LIMIT
 
@@ -117,7 +117,7 @@ def cut_example(
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
     reach = offsets(depth.image)[-1]
-    image = torch.from_numpy(cut(tomogram, centre, side, reach))
+    image = torch.from_numpy(cut_tile(tomogram, centre, side, reach))
     labels = np.stack(
         [_labels_around(read_labels, tomogram.shape, centre, side, size, dz) for dz in offsets(depth.drawing)]
     )

@@ -16,7 +16,7 @@ BRICKS, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side
 MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
 
 
-def working_factor(pixel_size: float, working: float) -> float:
+def grid_factor(pixel_size: float, working: float) -> float:
     """Voxels of the working grid for each of the tomogram's, along an axis; 1.0 if the two are nearly the same."""
     factor = pixel_size / working
     return 1.0 if abs(factor - 1) < SAME else factor
@@ -31,7 +31,7 @@ def working_grid(sizes: typing.Sequence[float], wanted: float | None, notes: lis
     working = wanted or max(sizes)
     if wanted is None and min(sizes) < (1 - SAME) * working:
         notes.append(f"Pixel sizes go from {min(sizes):g} to {working:g} Å/px; all are resampled to {working:g}.")
-    return working, [working_factor(size, working) for size in sizes]
+    return working, [grid_factor(size, working) for size in sizes]
 
 
 def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, float]:

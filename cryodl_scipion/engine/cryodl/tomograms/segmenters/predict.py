@@ -16,8 +16,8 @@ import torch.nn.functional as F
 
 from ...learning.inference import with_less_memory
 from .grid import grey_statistics
-from .resample import needed_range, resample
-from .segmenter import joined
+from .resample import needed_range, resample_part
+from .segmenter import joined_segmenters
 from .slabs import choose_plan, grids_of
 
 if typing.TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TomogramScores:
         self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float
     ) -> None:
         self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, list[str]()
-        self.together = joined(segmenters)
+        self.together = joined_segmenters(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
         # of each grid: first slice, (members, slices, y, x) float16
@@ -118,7 +118,7 @@ class TomogramScores:
         else:
             read = [needed_range(*r, n, m) for r, n, m in zip(ranges, grid.shape, grid.working)]
             part = torch.from_numpy(self.tomogram.part(*read))
-            slab = resample(part, [r[0] for r in read], grid.shape, grid.working, ranges)
+            slab = resample_part(part, [r[0] for r in read], grid.shape, grid.working, ranges)
         slab = self.segmenters[grid.members[0]].normalise(slab, self.statistics[number])
         return slab if len(places) == len(slab) else slab[torch.from_numpy(places - ranges[0][0])]
 
@@ -150,7 +150,7 @@ def _back_on_grid(waiting: torch.Tensor, start: int, z: int, grid: typing.Any) -
     members, _, height, width = waiting.shape
     flat = waiting.float().transpose(0, 1).reshape(waiting.shape[1], members * height, width)
     rows = (0, members * height)
-    found = resample(
+    found = resample_part(
         flat,
         (start, 0, 0),
         (grid.working[0], rows[1], width),

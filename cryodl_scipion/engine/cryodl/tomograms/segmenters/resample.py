@@ -26,7 +26,7 @@ def needed_range(start: int, stop: int, size_in: int, size_out: int) -> tuple[in
     return max(0, int(low)), min(size_in, int(high) + 2)
 
 
-def resample(
+def resample_part(
     part: torch.Tensor,
     starts: typing.Sequence[int],
     shape_in: typing.Sequence[int],
@@ -54,7 +54,7 @@ def resample(
 
 def resample_whole(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """(z, y, x) tensor resampled to a shape."""
-    return resample(volume, (0, 0, 0), tuple(volume.shape), shape, [(0, n) for n in shape])
+    return resample_part(volume, (0, 0, 0), tuple(volume.shape), shape, [(0, n) for n in shape])
 
 
 def _centres(places: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:

@@ -54,7 +54,7 @@ class Segmenter:
     @torch.inference_mode()
     def scores(self, slab: torch.Tensor) -> torch.Tensor:
         """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n,
-        z - 2 * context, y, x) of `joined` segmenters.
+        z - 2 * context, y, x) of `joined_segmenters` segmenters.
 
         slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and places beyond the tomogram's
         border are for the caller to reflect. 0.5 is the boundary of the feature. Raises ValueError for a slab without a
@@ -97,7 +97,7 @@ class Segmenter:
         return result
 
 
-def joined(segmenters: typing.Sequence[Segmenter]) -> list[tuple[tuple[int, ...], Segmenter]]:
+def joined_segmenters(segmenters: typing.Sequence[Segmenter]) -> list[tuple[tuple[int, ...], Segmenter]]:
     """[(numbers, segmenter)] that answer for all segmenters: those of one training, which differ in their heads alone,
     are asked together, at the cost of one."""
     groups: list[list[int]] = []

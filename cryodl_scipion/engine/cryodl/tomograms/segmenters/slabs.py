@@ -11,7 +11,7 @@ import math
 import typing
 
 from ...core.tiles import tile_spans
-from .grid import working_factor
+from .grid import grid_factor
 from .resample import needed_range, resampled_length
 
 if typing.TYPE_CHECKING:
@@ -66,7 +66,7 @@ def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Seque
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
     members: dict[float, list[int]] = {}
     for number, segmenter in enumerate(segmenters):
-        factor = working_factor(pixel_size, segmenter.card["pixel_size"])
+        factor = grid_factor(pixel_size, segmenter.card["pixel_size"])
         members.setdefault(factor, []).append(number)
     return tuple(_grid(shape, factor, numbers, [segmenters[n] for n in numbers]) for factor, numbers in members.items())
 

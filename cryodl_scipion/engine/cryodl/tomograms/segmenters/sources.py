@@ -11,7 +11,7 @@ import numpy as np
 from ...contract import TrainSegmenterConfig
 from ...contract.annotations import check_name
 from ...io.tomograms import working_pixel_size
-from ..annotations.label_volumes import Place, choose, choose_negative, open_pairs
+from ..annotations.label_volumes import Place, choose_negative, choose_places, open_pairs
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
 from .grid import grey_statistics, working_grid
@@ -76,7 +76,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
         raise ValueError(_nothing_found(config, volumes, seen))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
-    for place in choose(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
+    for place in choose_places(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
         n, size = place.volume, int(round(TILE / factors[place.volume]))
         centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
         read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)

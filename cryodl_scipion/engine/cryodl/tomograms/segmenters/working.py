@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ...io.tomograms import Tomogram
-from .grid import grey_statistics, working_factor
-from .resample import needed_range, resample, resampled_length
+from .grid import grey_statistics, grid_factor
+from .resample import needed_range, resample_part, resampled_length
 from .segmenter import LIMIT
 
 THINNEST = 8  # slices of what is called a tomogram
@@ -26,7 +26,7 @@ class WorkingTomogram:
     def __init__(self, tomogram: Tomogram, pixel_size: float, working: float) -> None:
         check_volume(tomogram)
         self.tomogram = tomogram
-        self.factor = working_factor(pixel_size, working)
+        self.factor = grid_factor(pixel_size, working)
         self.pixel_size = pixel_size / self.factor
         self.shape = resampled_length(tomogram.shape, self.factor)
         self.middle, self.width = grey_statistics(tomogram, self.factor)
@@ -35,7 +35,7 @@ class WorkingTomogram:
         """(z, y, x) float32 tensor of the working voxels [start, stop) along each axis."""
         read = [needed_range(a, b, n, m) for (a, b), m, n in zip(ranges, self.shape, self.tomogram.shape)]
         part = torch.from_numpy(self.tomogram.part(*read))
-        part = resample(part, [r[0] for r in read], self.tomogram.shape, self.shape, ranges)
+        part = resample_part(part, [r[0] for r in read], self.tomogram.shape, self.shape, ranges)
         return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
 
     def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:

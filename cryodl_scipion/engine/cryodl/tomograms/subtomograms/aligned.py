@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.ball import HalfBall
-from .observed import ObservedSubtomograms, sphere, weights_on, working_volumes
+from .observed import ObservedSubtomograms, particle_sphere, weights_on, working_volumes
 from .rotated import Rotated
 from .search import matrices_of
 
@@ -39,7 +39,7 @@ def aligned(
     back = matrices_of(np.asarray(angles, float).reshape(-1, 3), device).transpose(1, 2)
     shifts = torch.as_tensor(np.asarray(shifts_zyx, float), dtype=torch.float32, device=device)
     shifts = shifts.reshape(-1, 3) * (subtomograms.pixel_size / frame.pixel_size)
-    mask = sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 2), device)
+    mask = particle_sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 2), device)
     values = torch.zeros((len(rows), len(ball)), dtype=torch.complex64, device=device)
     weights = torch.zeros((len(rows), len(ball)), device=device)
     step = max(1, int(CHUNK_VOXELS / max(subtomograms.box, frame.box) ** 3))

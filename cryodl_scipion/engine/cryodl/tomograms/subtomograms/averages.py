@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...core.ball import HalfBall
-from .maximise import shell_correlation
+from .maximise import subtomogram_fsc
 from .rotated import Sums
 from .search import matrices_of
 
@@ -64,7 +64,7 @@ def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, dia
     signal there, and a single shell may lie in a later zero of it.
     """
     box = one.shape[0]
-    curve = shell_correlation(one, other, HalfBall(box, box / 2 - 1))
+    curve = subtomogram_fsc(one, other, HalfBall(box, box / 2 - 1))
     return box * pixel_size / last_shell(curve.numpy(), int(np.ceil(2 * box * pixel_size / diameter)))
 
 

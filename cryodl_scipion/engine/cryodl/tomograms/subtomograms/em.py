@@ -18,7 +18,7 @@ import torch
 
 from ...core.projections import random_angles
 from .maximise import LEAST, from_poses, halves_of, maximised
-from .observed import sphere
+from .observed import particle_sphere
 from .rotated import Rotated, Sums
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
 
@@ -45,7 +45,7 @@ class Grids:
         self.first = PoseGrid(frame, first, max_shift, FIRST, device, FIRST_SHIFTS)
         self.search = PoseGrid(frame, radius, max_shift, STEP, device)
         self.near = Near(self.search.step / 2, self.search.shift_step / 2, device)
-        self.mask = sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 4), device)
+        self.mask = particle_sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 4), device)
 
 
 def learn_average(

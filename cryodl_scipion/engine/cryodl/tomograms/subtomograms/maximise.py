@@ -72,7 +72,7 @@ def maximised(
     ball = sums[0].ball
     each = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
     one, other = each
-    fsc = shell_correlation(one, other, ball)
+    fsc = subtomogram_fsc(one, other, ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)
@@ -80,7 +80,7 @@ def maximised(
     return Estimate(both.volume(floor) * mask, noise, fsc, evidence, poses)
 
 
-def shell_correlation(one: torch.Tensor, other: torch.Tensor, ball: HalfBall) -> torch.Tensor:
+def subtomogram_fsc(one: torch.Tensor, other: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """(shells,) float32 Fourier shell correlation of two volumes."""
     a, b = (ball.of_volumes(volume[None])[0] for volume in (one, other))
     power = ball.shell_sum(a.abs().square()) * ball.shell_sum(b.abs().square())

@@ -118,7 +118,7 @@ def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> t
     """
     side, exact = resampled_side(volumes.shape[-1], pixel_size, frame.pixel_size)
     volumes = resized(volumes, side)
-    inside = sphere(side, frame.diameter / exact, volumes.device) > 0.5
+    inside = particle_sphere(side, frame.diameter / exact, volumes.device) > 0.5
     if inside.all():  # the box is no larger than the particle
         inside = torch.zeros_like(inside)
     around = volumes[:, ~inside]
@@ -136,7 +136,9 @@ def weights_on(ball: HalfBall, weights: torch.Tensor, ratio: float = 1.0) -> tor
     return weights[:, z % box, y % box, x]
 
 
-def sphere(box: int, diameter_px: float, device: torch.device | None = None, edge: float = 3.0) -> torch.Tensor:
+def particle_sphere(
+    box: int, diameter_px: float, device: torch.device | None = None, edge: float = 3.0
+) -> torch.Tensor:
     """(box, box, box): 1 within half a diameter of voxel box // 2, 0 outside, with a soft edge of some px."""
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).float().sqrt()

@@ -19,7 +19,7 @@ PADDING = 2  # the transform is sampled so many times as finely as the box asks 
 CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 
 
-def places(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
+def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
     """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall turned by (n, 3, 3)."""
     k = torch.stack([ball.x, ball.y, ball.z]).float() * PADDING
     return (matrices @ k).transpose(1, 2)
@@ -45,7 +45,7 @@ class Rotated:
 
     def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 coefficients in the orientations (n, 3, 3), a float32 tensor."""
-        grid = (places(self.ball, matrices) / self.reach)[None, None]
+        grid = (coefficient_positions(self.ball, matrices) / self.reach)[None, None]
         values = F.grid_sample(self.cube, grid.reshape(1, 1, len(matrices), -1, 3), align_corners=True)[0, :, 0]
         return torch.complex(values[0], values[1])
 
@@ -65,7 +65,7 @@ class Sums:
     def add(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """Add (n, d) complex coefficients (already times their weights) and (n, d) weights seen in (n, 3, 3)."""
         side = 2 * self.reach + 1
-        xyz = places(self.ball, matrices).reshape(-1, 3)
+        xyz = coefficient_positions(self.ball, matrices).reshape(-1, 3)
         low = xyz.floor()
         part = xyz - low
         corner = low.long() + self.reach
@@ -78,7 +78,9 @@ class Sums:
 
     def add_nearest(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """The same without interpolation, for many orientations: several times as fast, and good for coarse detail."""
-        z, y, x = (places(self.ball, matrices).reshape(-1, 3).round().long() + self.reach).flip(1).unbind(1)
+        z, y, x = (
+            (coefficient_positions(self.ball, matrices).reshape(-1, 3).round().long() + self.reach).flip(1).unbind(1)
+        )
         index = (z * (2 * self.reach + 1) + y) * (2 * self.reach + 1) + x
         self.values.index_add_(0, index, values.reshape(-1))
         self.weights.index_add_(0, index, weights.reshape(-1))

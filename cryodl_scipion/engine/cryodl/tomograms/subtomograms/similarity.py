@@ -13,7 +13,7 @@ if typing.TYPE_CHECKING:
     from .observed import ObservedSubtomograms
 
 
-def similarities(observed: ObservedSubtomograms, compensate: bool = True) -> torch.Tensor:
+def pairwise_similarities(observed: ObservedSubtomograms, compensate: bool = True) -> torch.Tensor:
     """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms.
 
     compensate: only what both of a pair measured counts; else all does, and what is missing counts as zero. Three

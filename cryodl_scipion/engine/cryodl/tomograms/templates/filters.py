@@ -18,17 +18,17 @@ MICROSCOPE = dict(voltage_kv=300.0, cs_mm=2.7, amplitude_contrast=0.07)
 _CTF_SIDE = 512
 
 
-def frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
+def tile_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
     """(z, y, x // 2 + 1) cycles per voxel on the grid of rfftn."""
     z, y = (torch.fft.fftfreq(n) for n in shape[:2])
     return (z[:, None, None] ** 2 + y[:, None] ** 2 + torch.fft.rfftfreq(shape[2]) ** 2).sqrt()
 
 
-def ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
+def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
     """(RINGS,) mean power of the coefficients of each ring of frequencies over some volumes (z, y, x)."""
     total, count = torch.zeros(RINGS, dtype=torch.float64), torch.zeros(RINGS, dtype=torch.float64)
     for volume in volumes:
-        ring = _ring(frequencies(volume.shape)).flatten()
+        ring = _ring(tile_frequencies(volume.shape)).flatten()
         power = torch.fft.rfftn(volume - volume.mean()).abs().square().flatten().double().cpu()
         total += torch.bincount(ring, power / volume.numel(), RINGS)
         count += torch.bincount(ring, minlength=RINGS)
@@ -66,7 +66,7 @@ class Filters:
 
     def of_tomogram(self, shape: typing.Sequence[int]) -> torch.Tensor:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
-        frequency = frequencies(shape)
+        frequency = tile_frequencies(shape)
         factor = ((self.highest * (1 + FALL) - frequency) / (2 * FALL * self.highest)).clamp(0, 1)
         if self.power is not None:
             factor = factor / self._at(self.power.sqrt().numpy(), frequency)
@@ -78,7 +78,7 @@ class Filters:
         factor = self.of_tomogram((box,) * 3) * wedge(box, *self.tilts)
         if self.transfer is not None:
             places = np.linspace(0, 0.5, len(self.transfer))
-            frequency = frequencies((box,) * 3)
+            frequency = tile_frequencies((box,) * 3)
             factor = factor * torch.from_numpy(np.interp(frequency.numpy(), places, self.transfer)).float()
         return factor
 

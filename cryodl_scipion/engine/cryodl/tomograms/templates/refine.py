@@ -15,7 +15,7 @@ ROUNDS = 3  # each halves the step
 NEAR = 1  # voxels along each axis that a place may move by
 
 
-def refine(
+def refine_detection(
     tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The place (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.

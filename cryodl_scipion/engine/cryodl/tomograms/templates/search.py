@@ -16,8 +16,8 @@ from ...core.peaks import find_peaks_3d, separate
 from ..segmenters.working import WorkingTomogram
 from .chance import Chance, block_maxima, fit_chance
 from .correlate import Kernels, SearchTile, best_scores
-from .filters import Filters, ring_power
-from .refine import refine
+from .filters import Filters, volume_ring_power
+from .refine import refine_detection
 from .template import Template
 
 BYTES = 28  # of memory for each voxel of a tile that is searched
@@ -61,7 +61,7 @@ class TemplateSearch:
         self.kept, self.starts = tiling(source.shape, template.box, config.memory * GIGABYTE / BYTES)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = self.rng.permutation(len(self.starts))[:SAMPLED]
-        power = ring_power(self._voxels(self.starts[n]) for n in sampled) if config.whitening else None
+        power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled) if config.whitening else None
         tilts = (config.tilt_min, config.tilt_max)
         self.filters = Filters(
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped
@@ -127,7 +127,7 @@ class TemplateSearch:
         for number in near:
             voxel = voxels[number]
             angles = self.template.angles[int(which[tuple(voxel)])]
-            place, angles, score = refine(tile, self.kernels, voxel, angles)
+            place, angles, score = refine_detection(tile, self.kernels, voxel, angles)
             rows.append((place + start, max(score, float(scores[number])), angles))
         return rows
 

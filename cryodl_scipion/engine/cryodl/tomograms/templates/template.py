@@ -74,7 +74,7 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     template = Template(
         structure_names([str(path)])[0],
         finer(fit_cube(density, max(box, density.shape[-1])), FINER),
-        sphere(box, diameter / working / 2),
+        template_sphere(box, diameter / working / 2),
         diameter,
         working,
         resolution,
@@ -110,7 +110,7 @@ def _scale(config: typing.Any) -> float:
     return (size if size > 0 else 1.0) / given
 
 
-def sphere(box: int, radius: float) -> torch.Tensor:
+def template_sphere(box: int, radius: float) -> torch.Tensor:
     """(box, box, box): 1 within a radius (px) of voxel box // 2, falling over EDGE px."""
     axis = torch.arange(box) - box // 2
     distance = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
