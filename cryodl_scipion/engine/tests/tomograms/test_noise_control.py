@@ -67,14 +67,15 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     assert record["tomograms"]["a"]["noise"]["blob"]["noise"] == 1.0
 
 
-def test_a_boundary_is_raised_to_where_noise_hardly_reaches_and_no_farther_than_a_third_of_what_is_found():
+def test_a_boundary_is_raised_to_the_limit_where_noise_has_more_than_a_third_of_what_is_found():
     noise, found = torch.linspace(0, 0.8, 1000), torch.linspace(0, 1, 1000)
     answer = NoiseAnswer.none(0.5).with_scores(noise, found)
-    parts = answer.parts(0.01)  # at most 1 % of the noise, or a third of what is found
-    # 1 - t of what is found and 1 - t / 0.8 of the noise reach t; the latter is a third of the former at t = 8 / 11
-    assert parts["boundary"] == pytest.approx(8 / 11, abs=0.01)
+    parts = answer.parts(0.01)  # 1 - t / 0.8 of the noise reach t: 1 % is left at 0.792
+    assert parts["boundary"] == pytest.approx(0.792, abs=0.01)
     assert parts["noise_before"] == pytest.approx(0.375, abs=2e-3)
-    assert parts["noise"] <= parts["tomogram"] / 3 and parts["voxels"] == 1000
+    assert parts["noise"] <= 0.01 and parts["voxels"] == 1000
+    fewer = NoiseAnswer.none(0.5).with_scores(torch.linspace(0, 0.55, 1000), found)  # 9 % of noise, 50 % found
+    assert "raised" not in fewer.parts(0.01)
     assert answer.parts(None) == answer.parts(1.0) == {"noise": 0.375, "tomogram": 0.5, "voxels": 1000}
     drawn = lowered(found.clone(), parts["raised"]) >= 0.5
     assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=2e-3)

@@ -157,8 +157,8 @@ class SegmentConfig:
     )
     noise_limit: typing.Optional[float] = param(
         "Part of noise with the tomogram's spectrum in which a feature may be found, in per cent. Where a model finds "
-        "it in more, and in more than a third of what it finds in the tomogram, its scores are lowered until it does "
-        "not: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
+        "it in more, and in more than a third of what it finds in the tomogram, its scores are lowered to that "
+        "limit: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
         default=None,
         label="Limit in noise",
         unit="%",

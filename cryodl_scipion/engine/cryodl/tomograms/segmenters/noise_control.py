@@ -58,12 +58,13 @@ class NoiseAnswer:
         return NoiseAnswer(self.noise + counts[0], self.tomogram + counts[1], self.voxels + len(noise), self.threshold)
 
     def raised(self, limit: float | None) -> int:
-        """STEPs that the boundary must be raised by: so many that no larger part of the noise than `limit`, or than
-        PART of what is found in the tomogram, reaches it. None: none."""
+        """STEPs that the boundary must be raised by, so that no larger part of the noise than `limit` reaches it; 0
+        where the noise has no more than that, or than PART of what is found in the tomogram. None: no limit."""
         if limit is None:
             return 0
-        fits = self.noise <= np.maximum(limit * self.voxels, PART * self.tomogram)
-        return int(np.flatnonzero(fits)[0])
+        if self.noise[0] <= max(limit * self.voxels, PART * self.tomogram[0]):
+            return 0
+        return int(np.flatnonzero(self.noise <= limit * self.voxels)[0])
 
     def parts(self, limit: float | None) -> dict[str, float]:
         """As SegmentOutputs.noise holds it, at the boundary that the limit gives."""
