@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from common import ROOT, data_folder
-from made_particles import COMPLEXES, make
+from made_particles import COMPLEXES, REACH, make
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 MORE = ("8BK7.cif.gz", "6VXX.pdb.gz", "1OEL.pdb.gz", "6RN3.cif.gz")  # symmetric ones, to make twelve
@@ -45,13 +45,13 @@ def auc(genuine, foreign):
     return float((genuine > foreign).mean() + 0.5 * (genuine == foreign).mean())
 
 
-def crossed(names, snr, count, folder):
+def crossed(names, snr, count, folder, **errors):
     """{particles/map: {whole, warned, particle}} of all pairs."""
     table = {}
     stars = {name: folder / f"{name[:4]}-{snr:g}" / "particles.star" for name in names}
     for name, star in stars.items():
         if not star.exists():
-            make(data_folder() / "structures/complexes" / name, star.parent, snr, count, seed=7)
+            make(data_folder() / "structures/complexes" / name, star.parent, snr, count, seed=7, **errors)
     for shown, star in stars.items():
         for given, other in stars.items():
             record = star.with_name(f"by_{given[:4]}.json")
@@ -62,6 +62,7 @@ def crossed(names, snr, count, folder):
                         dict(
                             whole=found.whole,
                             particle=found.particle.tolist(),
+                            signal=found.signal,
                             warned=bool(found.warnings("particles", given)),
                         )
                     )
@@ -79,9 +80,13 @@ def main():
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--snr", type=float, default=0.05)
     parser.add_argument("--complexes", nargs="+", default=[*COMPLEXES, *MORE])
+    parser.add_argument("--reach", type=float, default=REACH, help="Å, largest shift in x and y: errors of picks")
+    parser.add_argument("--defocus-error", type=float, default=0.0, help="Å, at most")
+    parser.add_argument("--figures", type=Path, help="JSON file for the figures")
     parser.add_argument("--output", type=Path, default=Path("benchmark_results/foreign_particles"))
     options = parser.parse_args()
-    table = crossed(options.complexes, options.snr, options.count, options.output)
+    errors = dict(reach=options.reach, defocus_error=options.defocus_error)
+    table = crossed(options.complexes, options.snr, options.count, options.output, **errors)
     genuine = [row for key, row in table.items() if key[:4] == key[5:]]
     foreign = [row for key, row in table.items() if key[:4] != key[5:]]
     together = lambda rows: np.concatenate([row["particle"] for row in rows])
@@ -91,6 +96,11 @@ def main():
         f"warned of {sum(row['warned'] for row in genuine)} of {len(genuine)} genuine and "
         f"{sum(row['warned'] for row in foreign)} of {len(foreign)} foreign sets"
     )
+    if options.figures:
+        shares = {key: round(row["whole"], 3) for key, row in table.items()}
+        warned = dict(genuine=sum(row["warned"] for row in genuine), foreign=sum(row["warned"] for row in foreign))
+        row = dict(errors, count=options.count, snr=options.snr, auc=round(sets, 3), warned=warned, shares=shares)
+        options.figures.write_text(json.dumps(row, indent=1) + "\n")
 
 
 if __name__ == "__main__":

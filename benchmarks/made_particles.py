@@ -65,32 +65,50 @@ def coloured_noise(count, box, pixel_size, rng):
     return (noise / noise.std()).astype(np.float32)
 
 
-def make(path, folder, snr, count, seed=1, box=64, pixel_size=3.5, resolution=8.0, noise_only=False):
+def make(
+    path,
+    folder,
+    snr,
+    count,
+    seed=1,
+    box=64,
+    pixel_size=3.5,
+    resolution=8.0,
+    noise_only=False,
+    reach=REACH,
+    defocus_error=0.0,
+):
     """Write particles.star, particles.mrcs and map.mrc of a structure into a new folder; the STAR file's path.
 
-    resolution: Å, of the map. noise_only: the images hold noise alone; angles and CTF are those of other sets.
+    resolution: Å, of the map. noise_only: the images hold noise alone; angles and CTF are those of other sets. reach,
+    defocus_error: see make_mixed.
     """
     import mrcfile
 
     rng = np.random.default_rng(seed)
     xyz, weight = atoms_of(path)
-    star = make_mixed([(xyz, weight)], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only)
+    star = make_mixed(
+        [(xyz, weight)], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only, reach, defocus_error
+    )
     voxel = resolution / 3
     with mrcfile.new(folder / "map.mrc", map_of(xyz, weight, resolution, voxel, "sharp", rng), overwrite=True) as mrc:
         mrc.voxel_size = voxel
     return star
 
 
-def make_mixed(bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_only=False):
+def make_mixed(
+    bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_only=False, reach=REACH, defocus_error=0.0
+):
     """Write particles.star and particles.mrcs of several compositions into a new folder; the STAR file's path.
 
     bodies: [(xyz, weights)] of atoms in one frame. kinds: (n,) int, the composition of each particle. snr: of all
-    particles together.
+    particles together. reach: Å, largest shift in x and in y. defocus_error: Å, largest difference of a micrograph's
+    defocus in the STAR file from the true one.
     """
     import mrcfile
 
     count = len(kinds)
-    turns, shifts = Rotation.random(count, rng), rng.uniform(-REACH, REACH, (count, 2))
+    turns, shifts = Rotation.random(count, rng), rng.uniform(-reach, reach, (count, 2))
     defoci = rng.uniform(*DEFOCUS, -(-count // PER_MICROGRAPH))[np.arange(count) // PER_MICROGRAPH]
     clean = np.empty((count, box, box), np.float32)
     for kind, (xyz, weight) in enumerate(bodies):
@@ -103,6 +121,11 @@ def make_mixed(bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_on
     folder.mkdir(parents=True, exist_ok=True)
     with mrcfile.new(folder / "particles.mrcs", (scale * clean + noise).astype(np.float32), overwrite=True) as mrc:
         mrc.voxel_size = pixel_size
+    if defocus_error:
+        defoci = (
+            defoci
+            + rng.uniform(-defocus_error, defocus_error, defoci[::PER_MICROGRAPH].size).repeat(PER_MICROGRAPH)[:count]
+        )
     _write_star(folder / "particles.star", turns, shifts, defoci, box, pixel_size)
     return folder / "particles.star"
 

@@ -3,13 +3,42 @@
 
 import os
 import sqlite3
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
 from .micrograph_names import namesForEngine
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
+
+
+class ReadOnce:
+    """Items of a growing set by their names; an update reads the new ones alone.
+
+    Otherwise each look at a set of n items reads n of them, and a run of n items reads n² / 2.
+    """
+
+    def __init__(self, source: EMSet, nameOf: Callable[[Any], str]) -> None:
+        self.byName: Dict[str, Any] = {}
+        self._source, self._nameOf, self._last = source, nameOf, -1
+
+    def update(self) -> bool:
+        """Read what is new. Returns whether no more can come."""
+        current = opened(type(self._source), self._source)
+        size = current.getSize()
+        if size != len(self.byName):
+            self._read(current, f"id>{self._last}")
+        if size != len(self.byName):  # items were added with lower ids, or others stand there now
+            self.byName = {}
+            self._read(current, "1")
+        closed = bool(current.isStreamClosed())
+        current.close()
+        return closed
+
+    def _read(self, current: EMSet, where: str) -> None:
+        for item in current.iterItems(where=where):
+            self.byName[self._nameOf(item)] = item.clone()
+            self._last = max(self._last, item.getObjId())
 
 
 class ArrivingItems:
@@ -20,17 +49,18 @@ class ArrivingItems:
 
     def __init__(self, source: SetOfImages) -> None:
         self._source, self.closed = source, False
-        self._byName: Dict[str, Any] = {}
+        self._read = ReadOnce(source, self._nameOf)
 
     def _nameOf(self, item: Any) -> str:
         raise NotImplementedError
 
     def update(self) -> None:
         """Read what there is now."""
-        source = opened(type(self._source), self._source)
-        self._byName = {self._nameOf(item): item.clone() for item in source}
-        self.closed = source.isStreamClosed()
-        source.close()
+        self.closed = self._read.update()
+
+    @property
+    def _byName(self) -> Dict[str, Any]:
+        return self._read.byName
 
     def ready(self, known: Set[str]) -> List[str]:
         """[name] of the items that are not among the known names."""
@@ -56,6 +86,8 @@ class ArrivingMicrographs(ArrivingItems):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates]) -> None:
         super().__init__(micrographs)
         self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
+        if coordinates is not None:
+            self._theirs = ReadOnce(coordinates.getMicrographs(), lambda micrograph: micrograph.getMicName())
 
     def _nameOf(self, micrograph: Micrograph) -> str:
         return micrograph.getMicName()
@@ -95,10 +127,8 @@ class ArrivingMicrographs(ArrivingItems):
 
     def _theirIds(self) -> Dict[Any, int]:
         """{micName: id} of the coordinates' micrographs, which may be another set than the source."""
-        theirs = opened(SetOfMicrographs, self._picks.getMicrographs())
-        ids = {m.getMicName(): m.getObjId() for m in theirs}
-        theirs.close()
-        return ids
+        self._theirs.update()
+        return {name: micrograph.getObjId() for name, micrograph in self._theirs.byName.items()}
 
 
 class PickedMicrographs(ArrivingMicrographs):
@@ -106,17 +136,18 @@ class PickedMicrographs(ArrivingMicrographs):
 
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
-        self._ctfSet, self._ctfs, self._ctfsClosed = ctfs, {}, ctfs is None
+        self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
+        self._readCtfs = ReadOnce(ctfs, lambda ctf: ctf.getMicrograph().getMicName())
 
     def update(self) -> None:
         if self._ctfSet is not None:
-            current = opened(SetOfCTF, self._ctfSet)
-            self._ctfsClosed = current.isStreamClosed()
-            if asInItsFile(current) and current.getSize():
-                self._ctfs = {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in current.iterItems()}
-            current.close()
+            self._ctfsClosed = self._readCtfs.update()
         super().update()
         self.closed = self.closed and self._ctfsClosed
+
+    @property
+    def _ctfs(self) -> Dict[str, Any]:
+        return self._readCtfs.byName
 
     def ready(self, known: Any) -> Any:
         """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
