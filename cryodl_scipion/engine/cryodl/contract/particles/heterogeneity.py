@@ -28,8 +28,8 @@ class FitHeterogeneityConfig:
 
     particles: str = particles_field("Particles with angles, shifts and CTF.")
     reference: str = param(
-        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the "
-        "particles' own map, and says where the molecule is.",
+        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the particles' own map, and "
+        "shows where the molecule is.",
         label="Reference",
         path="file",
     )
@@ -37,8 +37,8 @@ class FitHeterogeneityConfig:
         "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist."
     )
     method: str = param(
-        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that a few anchors move, "
-        "with a deep latent coordinate; for motions and few or noisy particles.",
+        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that are moved by a few "
+        "anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles.",
         default="linear",
         label="Method",
         choices=LATENT_METHODS,
@@ -77,8 +77,8 @@ class FitHeterogeneityConfig:
         none_means="none",
     )
     tolerance: float = param(
-        "Variability, in percent of the molecule's power in the images, that does not count as "
-        "motion: errors of CTF and orientation leave some.",
+        "Variability, in percent of the molecule's power in the images, below which there is no motion: errors of CTF "
+        "and orientation cause some.",
         default=0.1,
         label="Tolerance",
         unit="%",
@@ -96,8 +96,8 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     anchors: int = param(
-        "Anchors that carry the Gaussians along (method gaussian): the fewer, the more the molecule moves in large "
-        "pieces.",
+        "Number of anchors that move the Gaussians (method gaussian). With fewer anchors the motion is that of larger "
+        "rigid parts.",
         default=32,
         label="Anchors",
         minimum=2,

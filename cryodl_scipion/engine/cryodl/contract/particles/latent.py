@@ -50,16 +50,20 @@ class LatentVolumesConfig:
 
     particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
     output: str = output_folder_field("Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.")
-    axes: str = param("Latent coordinates in which particles are near, with commas.", default="1", label="Axes")
+    axes: str = param(
+        "Latent coordinates by which the distance between particles is measured, separated by commas.",
+        default="1",
+        label="Axes",
+    )
     maps: int = param(
-        "Maps along the way from one end of the first axis to the other, through the dense regions.",
+        "Number of maps along a path through the dense regions, from one end of the first axis to the other.",
         default=10,
         label="Maps",
         minimum=2,
         maximum=100,
     )
     points: typing.Optional[str] = param(
-        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. In place of the way "
+        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. Instead of the path "
         "through the dense regions.",
         default=None,
         label="Points",
