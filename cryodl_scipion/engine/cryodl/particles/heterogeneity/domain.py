@@ -6,12 +6,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy.ndimage import map_coordinates, spline_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
 MOST_VOXELS = 4000  # of the domain that are compared
+BLUR = 1.0  # px, of the maps when they are compared
 FEWEST_VOXELS = 30
 
 
@@ -56,28 +57,27 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
         )
     places = places[:: -(-len(places) // MOST_VOXELS)]
     xyz = (places - mask.shape[0] // 2)[:, ::-1].astype(float)
-    # not blurred: what lies beside the domain, and stays, would leak into it
-    splines, centre, middle = [spline_filter(m) for m in maps], xyz.mean(0), len(maps) // 2
+    smooth, centre, middle = [gaussian_filter(m, BLUR) for m in maps], xyz.mean(0), len(maps) // 2
     radius = max(1.0, float(np.sqrt(((xyz - centre) ** 2).sum(1).mean())))
-    wanted = maps[middle][tuple(places.T)]
+    wanted = smooth[middle][tuple(places.T)]
     found = np.zeros((len(maps), 6))
     alike = np.ones(len(maps))
     for way in (range(middle + 1, len(maps)), range(middle - 1, -1, -1)):
         last = np.zeros(6)
         for number in way:
-            last, alike[number] = _fit(splines[number], xyz - centre, centre, wanted, radius, last)
+            last, alike[number] = _fit(smooth[number], xyz - centre, centre, wanted, radius, last)
             found[number] = last
     return DomainMotion(found[:, :3] / radius, found[:, 3:], centre, alike)
 
 
 def _fit(
-    splines: np.ndarray, offsets: np.ndarray, centre: np.ndarray, wanted: np.ndarray, radius: float, start: np.ndarray
+    volume: np.ndarray, offsets: np.ndarray, centre: np.ndarray, wanted: np.ndarray, radius: float, start: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Rotation vector times radius and shift, (6,) px, at which a map is most like the wanted values."""
+    """Rotation vector times radius and shift, (6,) px, at which a volume is most like the wanted values."""
 
     def unlike(values: np.ndarray) -> float:
         xyz = offsets @ Rotation.from_rotvec(values[:3] / radius).as_matrix().T + centre + values[3:]
-        seen = map_coordinates(splines, (xyz[:, ::-1] + splines.shape[0] // 2).T, prefilter=False)
+        seen = map_coordinates(volume, (xyz[:, ::-1] + volume.shape[0] // 2).T, order=1)
         return -float(np.corrcoef(seen, wanted)[0, 1]) if np.ptp(seen) > 0 else 1.0
 
     best = minimize(unlike, start, method="Powell", options=dict(xtol=0.01, ftol=1e-5, maxiter=20))
