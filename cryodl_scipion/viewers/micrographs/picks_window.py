@@ -44,7 +44,7 @@ class PicksWindow(MicrographWindow):
         MicrographWindow._addControls(self, slider)
         if self._correct is not None:
             self.correctButton = ttk.Button(self._list.master, text="Correct picks", command=self.correct)
-            self.correctButton.pack(fill=tk.X, pady=(6, 0))
+            self.correctButton.pack(fill=tk.X, pady=(2, 4), before=self._list)
 
     def correct(self) -> None:
         """Open the window in which picks are added, moved and removed."""

@@ -182,11 +182,12 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
     """
     width = voxel * abs(np.diff(axes.get_xlim())[0])
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
-    (right, top), low = (axes.get_xlim()[1], axes.get_ylim()[1]), axes.get_ylim()[0]
+    (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
+    right -= 0.03 * (right - left)  # of the part that is seen, which may be zoomed
     place = low + 0.05 * (top - low)
-    axes.plot([0.97 * right - length / voxel, 0.97 * right], [place] * 2, color="white", linewidth=2)
+    axes.plot([right - length / voxel, right], [place] * 2, color="white", linewidth=2)
     axes.text(
-        0.97 * right - length / voxel / 2,
+        right - length / voxel / 2,
         place + 0.02 * (top - low),
         f"{length:g} Å",
         color="white",

@@ -152,10 +152,11 @@ def start_weights(
     card, weights = read_model(find_model(source, kind), kind)
     said = {**(absent or {}), **card}
     for name, mine in needed.items():
+        option = f" (--{name.replace('_', '-')})" if hasattr(config, name) else ""
         if said.get(name) != mine:
             raise ValueError(
                 f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {said.get(name)}, but this "
-                f"training has {mine}. Both must be the same."
+                f"training has {mine}{option}. Both must be the same."
             )
     return card, weights
 

@@ -39,8 +39,9 @@ class TrainPickerConfig:
     micrographs: Paths = micrographs_field()
     coordinates: str = param(
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
-        "micrographs, matched by micrograph name without folder and extension. Of a folder of pick-by-hand the certain "
-        "picks teach, the removed ones teach as background, and unconfirmed ones and areas to ignore are left out.",
+        "micrographs, matched by micrograph name without folder and extension. From a folder of pick-by-hand, "
+        "confirmed picks are learnt as particles and removed ones as background; unconfirmed picks and ignored areas "
+        "are left out.",
         label="Coordinates",
         path="folder",
     )
@@ -51,8 +52,8 @@ class TrainPickerConfig:
     )
     output: str = model_folder_field()
     background: typing.Optional[str] = param(
-        "Folder (or file) with boxes on background, ice or dirt. When given, only labelled places teach the network: "
-        "give it when the particles are not all picked. Without it, everything that is not picked is background.",
+        "Folder (or file) with boxes on background, ice or dirt. With it, the network learns from the labelled boxes "
+        "alone: give it when not all particles are picked. Without it, everything that is not picked is background.",
         default=None,
         label="Background boxes",
         path="folder",
@@ -62,24 +63,25 @@ class TrainPickerConfig:
         "Network and training method. unet: small U-net of this project, fast on CPUs, and the most accurate here with "
         "complete labels. The others are published methods, kept as their papers have them. deeppicker: patch "
         "classifier that never learns what lies between touching particles. deepem: patch classifier with sigmoids and "
-        "squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a grid of "
-        "cells in one pass; large, some minutes of training without a GPU. topaz: learns from few particles among "
-        "unlabelled ones (set Labels to sparse). eman2: two networks, against background and against contamination; "
-        "both must agree; its large kernels are slow on CPUs.",
+        "squared error, a loss with a very small gradient for confident mistakes. cryolo: boxes of a grid of cells in "
+        "one pass; large, some minutes of training without a GPU. topaz: learns from few particles among unlabelled "
+        "ones (set Labels to sparse). eman2: two networks, against background and against contamination; both must "
+        "agree; its large kernels are slow on CPUs.",
         "unet",
         choices=PICKER_NETWORKS,
     )
     labels: str = param(
         "What the labels mean. complete: all particles of these micrographs are labelled, the rest is background. "
-        "boxes: only the labelled places teach; background and contamination are proposed where none is given. sparse: "
-        "some particles are labelled, unlabelled places may hold more (positive-unlabelled learning). auto: boxes "
-        "where background or contamination is given, sparse for topaz, else complete.",
+        "boxes: the network learns from the labelled boxes alone; background and contamination boxes are proposed "
+        "where none are given. sparse: some particles are labelled; there may be more among the unlabelled ones "
+        "(positive-unlabelled learning). auto: boxes where background or contamination is given, sparse for topaz, "
+        "else complete.",
         default="auto",
         label="Labels",
         choices=LABEL_KINDS,
     )
     contamination: typing.Optional[str] = param(
-        "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are of use.",
+        "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are enough.",
         default=None,
         label="Contamination boxes",
         path="folder",
@@ -130,8 +132,8 @@ class TrainPickerConfig:
     )
     patience: int = patience_field(10)
     validation_fraction: float = validation_fraction_field(
-        "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "
-        "The best weights and the default threshold are chosen on it."
+        "Fraction of the labelled micrographs kept for validation (at least one; with a single micrograph a part of "
+        "it). The best weights and the default threshold are chosen on it."
     )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
