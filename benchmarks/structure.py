@@ -35,7 +35,7 @@ def _measure(bench, real):
         SIDE,
         "--particles",
         particles,
-        "--closest",
+        "--minimum-distance",
         1.0,
         "--snr",
         0.03,

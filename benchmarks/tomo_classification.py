@@ -76,7 +76,7 @@ def measure(bench, network, snr, tilt, seed):
         "--model",
         model,
         "--truth",
-        "--unknown",
+        "--rejected-fraction",
         0,
         "--no-averages",
         "--tilt-min",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine's docstrings must say beyond ruff's rules; CONTRIBUTING.md has the rule in words.
+"""What the engine's docstrings must say beyond ruff's rules, and class names that stand twice; see CONTRIBUTING.md.
 
 python scripts/check_docstrings.py    lists what is missing, and exits 1 if anything is.
 """
@@ -147,9 +147,20 @@ def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.Cla
     return False
 
 
+def clashes(modules: typing.Dict[str, Module]) -> typing.Iterator[typing.Tuple[Module, ast.ClassDef, str]]:
+    """Public classes whose name another module's class has."""
+    first: typing.Dict[str, str] = {}
+    for module in modules.values():
+        for node in module.defined.values():
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                other = first.setdefault(node.name, module.name)
+                if other != module.name:
+                    yield module, node, f"the class {node.name} has the name of one in {other}"
+
+
 def main() -> int:
     modules = {module.name: module for module in map(Module, sorted(ENGINE.rglob("*.py")))}
-    found = list(undocumented(modules))
+    found: typing.List[typing.Tuple[Module, ast.AST, str]] = [*undocumented(modules), *clashes(modules)]
     for name, thing in sorted(public_surface(modules)):
         function = modules[name].defined[thing]
         if isinstance(function, ast.FunctionDef):

@@ -20,9 +20,13 @@ def fitHeterogeneity(config):
         row + [float(i * (-1) ** k) for k in range(config.latent)] + [i % config.clusters + 1]
         for i, row in enumerate(rows)
     ]
+    if config.classes:
+        names += ["rlnClassNumber", "cryodlClassProbability"]
+        made = [row + [i % config.classes + 1, 0.9] for i, row in enumerate(made)]
     writeStar(place("particles.star"), columns + names, made, optics)
+    classes = [place(f"class_{k + 1:02d}.mrc") for k in range(config.classes or 0)]
     paths = [[place(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
-    for number, path in enumerate(path for axis in paths for path in axis):
+    for number, path in enumerate([path for axis in paths for path in axis] + classes):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
     writeMrc(place("mean.mrc"), np.ones((box,) * 3, np.float32), size)
@@ -37,6 +41,7 @@ def fitHeterogeneity(config):
         components=[],
         paths=paths,
         picture=place("latent.png"),
+        classes=classes,
         count=len(rows),
         latent=config.latent,
         pixel_size=size,
@@ -53,7 +58,12 @@ def latentVolumes(config):
     for number, path in enumerate(paths):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
+    domain = {}
+    if config.domain:
+        domain = dict(particles=os.path.join(config.output, "particles.star"), domain=paths[0])
+        writeStar(domain["particles"], columns, rows, optics)
     return dict(
+        domain,
         volumes=paths,
         record=os.path.join(config.output, "volumes.json"),
         coordinates=[[coordinates[number]] for number in range(config.maps)],

@@ -153,9 +153,9 @@ class ParticlesTest(CryodlTest):
         return cls.finished(protocol)
 
     @classmethod
-    def makeMap(cls, name, pixelSize, box=BOX):
+    def makeMap(cls, name, pixelSize, box=BOX, kind=Volume):
         def make(protocol):
-            volume = Volume(location=writeMap(protocol._getExtraPath(name + ".mrc"), box, pixelSize))
+            volume = kind(location=writeMap(protocol._getExtraPath(name + ".mrc"), box, pixelSize))
             volume.setSamplingRate(pixelSize)
             return dict(outputVolume=volume)
 

@@ -3,15 +3,17 @@
 
 import shutil
 import sqlite3
-from typing import Any
+from typing import Any, Sequence
 
-from pwem.objects import ParticleFlex, SetOfParticles, SetOfParticlesFlex
+from pwem.objects import Particle, ParticleFlex, SetOfClasses3D, SetOfParticles, SetOfParticlesFlex
 from pyworkflow.object import Float, Integer
 
+from ..star import iterColumns
 from .particles import pairedRows
 
 # Attributes of items, with an underscore before them.
 LATENT, CLUSTER = "cryodlLatent%d", "cryodlCluster"
+CLASS_PROBABILITY = "cryodlClassProbability"
 PROGRAM = "cryodl"
 
 
@@ -48,6 +50,27 @@ def appendFlex(output: SetOfParticlesFlex, particles: SetOfParticles, path: str,
         flex.setZFlex(row[:count])
         flex.setZRed(row[:2])
         output.append(flex)
+
+
+def classify(classes: SetOfClasses3D, path: str, maps: Sequence[str], pixelSize: float) -> None:
+    """Fill a SetOfClasses3D by rlnClassNumber of the engine's STAR file. maps: of the classes, class 1 first."""
+
+    def describeItem(item: Particle, row: Any) -> None:
+        item.setClassId(row[0])
+        setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
+
+    def describeClass(made: Any) -> None:
+        name = maps[made.getObjId() - 1]
+        representative = made.getRepresentative()
+        representative.setLocation(1, name)
+        representative.setSamplingRate(pixelSize)
+        representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+
+    classes.classifyItems(
+        updateItemCallback=describeItem,
+        updateClassCallback=describeClass,
+        itemDataIterator=iterColumns(path, ["rlnClassNumber", CLASS_PROBABILITY], (int, float), "particles"),
+    )
 
 
 def latentOf(particles: SetOfParticles) -> Any:

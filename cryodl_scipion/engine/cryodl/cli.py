@@ -36,8 +36,12 @@ EPILOGS = {
     "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "pick-filaments": "example:\n  cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 "
     "--filament-diameter 250 --output segments/\n",
+    "pick-templates": "examples:\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --structure "
+    "1abc.cif --output picks/\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 "
+    "--particle-diameter 180 --output picks/\n",
     "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
-    "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
+    "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 "
+    "--surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
     "measure-membranes": "example:\n  cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 "
@@ -263,11 +267,11 @@ def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
     if info.kind == "bool":
         # what is on by default needs --no-... to be turned off
         parser.add_argument(
-            info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true", **options
+            *info.flags, action=argparse.BooleanOptionalAction if info.default else "store_true", **options
         )
     else:
         parser.add_argument(
-            info.flag,
+            *info.flags,
             type={"int": int, "float": float}.get(info.kind, str),
             metavar=_metavar(info),
             **(dict(options, nargs="+") if info.kind == "paths" else options),

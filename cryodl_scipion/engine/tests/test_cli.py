@@ -12,7 +12,7 @@ from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
 from cryodl.cli import build_parser, main
-from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
+from cryodl.contract import COMMANDS, ConsensusPicksConfig, Failure, PickConfig, Request, Result, describe, describe_all
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
 
@@ -272,3 +272,11 @@ def test_help_shows_defaults_of_several_values_as_they_are_typed(capsys):
         main(["simulate-tomograms", "--help"])
     text = capsys.readouterr().out
     assert "[default: 30]" in text and "default: (" not in text
+
+
+def test_an_option_is_also_known_by_the_name_of_its_field_which_saved_workflows_hold():
+    for flag in ("--minimum-score", "--least-score"):
+        options = build_parser().parse_args(["consensus-picks", "--picks", "a", "b", flag, "0.3"])
+        assert options.least_score == 0.3
+    assert describe(ConsensusPicksConfig, "least_score").flags == ["--minimum-score", "--least-score"]
+    assert "--minimum-score" in help_of("consensus-picks")

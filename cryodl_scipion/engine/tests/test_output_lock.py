@@ -150,6 +150,7 @@ def test_an_engine_started_by_hand_outlives_its_shell(tmp_path):
     variables = {k: v for k, v in environment().items() if k != PARENT_VARIABLE}
     subprocess.run(f"nohup '{sys.executable}' -c \"{code}\" >log 2>&1 &", shell=True, cwd=tmp_path, env=variables)
     _wait((tmp_path / "done").exists)
+    assert (tmp_path / "done").exists()
 
 
 def test_a_process_of_another_machine_is_never_said_to_have_ended():

@@ -27,6 +27,8 @@ def heterogeneityLines(result: Result) -> Any:
             f"{counted(sum(map(len, made.paths)), 'map')} along {counted(len(made.paths), 'axis', 'axes')}, "
             "with half-maps"
         )
+    if made.classes:
+        lines.append(f"{counted(len(made.classes), 'discrete class', 'discrete classes')}, each with half-maps")
     return lines
 
 

@@ -3,10 +3,10 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
+from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
 from pyworkflow.protocol.params import Form
 
-from ...convert.particles.latent import appendFlex, appendLatent
+from ...convert.particles.latent import appendFlex, appendLatent, classify
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -25,7 +25,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
 
     In: raw particles with CTF and projection alignment, and the map of their refinement. Out: the particles with
     latent coordinates and clusters, also as a flexibility set; maps along the first axes with half-maps; the mean map.
-    The summary says whether there is any motion at all.
+    The summary says whether there is any motion at all. If discrete classes are asked for: 3-D classes as well.
     """
 
     _label = "fit heterogeneity"
@@ -34,6 +34,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         "outputFlexParticles": SetOfParticlesFlex,
         "outputVolumes": SetOfVolumes,
         "outputMean": Volume,
+        "outputClasses": SetOfClasses3D,
     }
     _CONFIG = contract.FitHeterogeneityConfig
     NOT_ON_FORM = notOnForm(
@@ -75,6 +76,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
                 "maps",
                 "axes",
                 "clusters",
+                "classes",
                 "gaussians",
                 "anchors",
                 "contrast",
@@ -82,6 +84,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
                 "seed",
             ],
             **dict.fromkeys(("gaussians", "anchors"), dict(condition=f"method == {_GAUSSIAN}")),
+            classes=dict(condition=f"method != {_GAUSSIAN}"),
         )
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -112,6 +115,10 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
         if any(made.paths):
             outputs["outputVolumes"] = self._volumes(made)
+        if made.classes:
+            classes = self._createSetOfClasses3D(self.inputParticles)
+            classify(classes, made.particles, made.classes, made.pixel_size)
+            outputs["outputClasses"] = classes
         self._defineOutputs(**outputs)
         for volume in outputs.values():
             self._defineSourceRelation(self.inputParticles, volume)

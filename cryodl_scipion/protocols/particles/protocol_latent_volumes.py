@@ -3,14 +3,16 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
+from pwem.objects import SetOfParticles, SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import PROGRAM
+from ...convert.particles.oriented import appendOriented
+from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
-from ..form_parts import notOnForm
+from ..form_parts import addPointer, notOnForm
 from ..methods import versionIn
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -24,13 +26,27 @@ class CryodlProtLatentVolumes(ParticlesBase):
     """
 
     _label = "latent volumes"
-    _possibleOutputs = {"outputVolumes": SetOfVolumes, "outputFlexVolumes": SetOfVolumesFlex}
+    _possibleOutputs = {
+        "outputVolumes": SetOfVolumes,
+        "outputFlexVolumes": SetOfVolumesFlex,
+        "outputParticles": SetOfParticles,
+        "outputDomain": Volume,
+    }
     _CONFIG = contract.LatentVolumesConfig
-    NOT_ON_FORM = notOnForm("output", "threads", particles="written from the input set")
+    NOT_ON_FORM = notOnForm("output", "threads", particles="written from the input set", domain="the domain's mask")
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Particles with latent coordinates, of *cryodl - fit heterogeneity*.")
+        addPointer(
+            form,
+            "domainMask",
+            "VolumeMask",
+            "Domain's mask",
+            "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out "
+            "with the orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
+            allowsNull=True,
+        )
         addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
         form.addParallelSection(threads=2, mpi=0)
 
@@ -42,7 +58,9 @@ class CryodlProtLatentVolumes(ParticlesBase):
 
     def reconstructStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
-        self._runOnce(self._config(**self._engineValues()), self._folder())
+        mask = self.domainMask.get()
+        files = {} if mask is None else dict(domain=self._structureFor(mask, named=True))
+        self._runOnce(self._config(**dict(self._engineValues(), **files)), self._folder())
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made = self._result().outputs
@@ -53,9 +71,22 @@ class CryodlProtLatentVolumes(ParticlesBase):
             output.setSamplingRate(made.pixel_size)
             for number, name in enumerate(made.volumes):
                 output.append(self._volume(kind, name, made, number))
-        self._defineOutputs(outputVolumes=volumes, outputFlexVolumes=flex)
-        for output in (volumes, flex):
+        outputs = dict(outputVolumes=volumes, outputFlexVolumes=flex)
+        if made.particles:
+            outputs.update(self._ofDomain(made))
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
             self._defineSourceRelation(self.inputParticles, output)
+
+    def _ofDomain(self, made: Any) -> Dict[str, Any]:
+        particles = self.inputParticles.get()
+        output = self._createSetOfParticles()
+        output.copyInfo(particles)
+        appendOriented(output, particles, made.particles)
+        domain = Volume(location=made.domain)
+        domain.setSamplingRate(made.pixel_size)
+        domain.setHalfMaps([f"{made.domain[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+        return dict(outputParticles=output, outputDomain=domain)
 
     def _volume(self, kind: Any, name: str, made: Any, number: int) -> Any:
         volume = kind(location=name)
@@ -77,9 +108,11 @@ class CryodlProtLatentVolumes(ParticlesBase):
         return self._getExtraPath("volumes")
 
     def _engineValues(self) -> Dict[str, Any]:
+        mask = self.domainMask.get()
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             output=self._folder(),
+            domain=None if mask is None else structureFileOf(mask),
             threads=self.numberOfThreads.get(),
         )
 

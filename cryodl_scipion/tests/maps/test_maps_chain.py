@@ -112,7 +112,7 @@ class TestCryodlMapsChain(MapsTest):
 
     def test_all_runs_finish(self):
         for run in (self.simulated, self.trained, self.improved, self.evaluated, self.compared):
-            self.finished(run)
+            self.assertTrue(self.finished(run).isFinished(), run.getObjLabel())
 
     def test_the_improved_map_lies_where_the_map_and_its_model_do(self):
         improved, before = (v.outputVolume for v in (self.improved, self.imported))

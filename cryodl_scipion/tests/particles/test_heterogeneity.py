@@ -5,6 +5,7 @@ import os
 import time
 
 import numpy as np
+from pwem.objects import VolumeMask
 
 from ...convert.particles.latent import latentOf, writeSelection
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
@@ -52,6 +53,15 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
             self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
 
+    def test_discrete_classes_hold_their_particles_and_half_maps(self):
+        classes = self.fit(classes=3).outputClasses
+        made = [(c.getObjId(), c.getSize(), c.getRepresentative().clone()) for c in classes.iterItems()]
+        self.assertEqual([(number, size) for number, size, _ in made], [(1, 37), (2, 37), (3, 36)])
+        for number, _, volume in made:
+            self.assertTrue(volume.getFileName().endswith(f"class_{number:02d}.mrc"))
+            self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
+        self.assertIn("--method", self.errors(classes=3, method=1))
+
     def test_the_summary_says_in_words_that_nothing_moves(self):
         text = "\n".join(self.fitted.summary())
         self.assertIn("*No motion found* (p = 0.4; variability 1.20 %", text)
@@ -71,6 +81,13 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
 
+    def test_a_domain_gives_particles_and_a_map_of_its_own(self):
+        mask = self.makeMap("mask", PIXEL_SIZE, kind=VolumeMask)
+        pointers = dict(inputParticles=(self.fitted, "outputParticles"), domainMask=(mask, "outputVolume"))
+        made = self.runProtocol(CryodlProtLatentVolumes, pointers, axes="1", maps=3)
+        self.assertEqual((made.outputParticles.getSize(), made.outputParticles.hasAlignmentProj()), (MANY, True))
+        self.assertEqual(made.outputDomain.getDim(), (BOX,) * 3)
+
     def test_maps_along_the_latent_space_carry_their_coordinates(self):
         made = self.runProtocol(
             CryodlProtLatentVolumes, dict(inputParticles=(self.fitted, "outputParticles")), axes="1", maps=3
@@ -78,6 +95,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([v.getZFlex().tolist() for v in made.outputFlexVolumes], [[0.0], [1.0], [2.0]])
         volumes = [v.clone() for v in made.outputVolumes]
         self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
+        self.assertFalse(hasattr(made, "outputDomain"))
         self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
         self.assertIn("*3 maps* with half-maps", "\n".join(made.summary()))
         none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)

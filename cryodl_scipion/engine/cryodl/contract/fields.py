@@ -49,7 +49,7 @@ def names_field() -> typing.Any:
 def pixel_size_field() -> typing.Any:
     """The parameter `pixel_size` of micrographs."""
     return param(
-        "Pixel size of the micrographs as they are in the files. Headers are not believed.",
+        "Pixel size of the micrographs as they are in the files. File headers are not used.",
         label="Pixel size",
         unit="Å/px",
         minimum=0.05,
@@ -115,8 +115,8 @@ def seed_field() -> typing.Any:
 def particle_contrast_field() -> typing.Any:
     """The parameter `contrast` of particle images."""
     return param(
-        "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
-        "particle images. auto: measured; the log and the result say it.",
+        "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the particle "
+        "images. auto: measured, and stated in the log and the result.",
         default="auto",
         label="Contrast",
         choices=CONTRASTS,

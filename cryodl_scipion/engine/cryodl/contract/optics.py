@@ -28,7 +28,7 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     voltage=dict(help="Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000),
     spherical_aberration=dict(help="Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0, maximum=10),
     amplitude_contrast=dict(
-        help="Part of the contrast that is amplitude contrast.",
+        help="Amplitude contrast as a fraction of the contrast.",
         default=0.1,
         label="Amplitude contrast",
         minimum=0,

@@ -29,6 +29,7 @@ class ParamInfo:
     expert: bool = False
     none_means: str = ""
     path: str = ""
+    spelling: str = ""
 
     @property
     def required(self) -> bool:
@@ -41,9 +42,14 @@ class ParamInfo:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
+    def flags(self) -> typing.List[str]:
+        """Options of the command line, the shown one first; the field's name always is one."""
+        return ["--" + name.replace("_", "-") for name in dict.fromkeys((self.spelling or self.name, self.name))]
+
+    @property
     def flag(self) -> str:
-        """The option on the command line."""
-        return "--" + self.name.replace("_", "-")
+        """The option of the command line that help and messages show."""
+        return self.flags[0]
 
 
 def param(
@@ -57,6 +63,7 @@ def param(
     expert: bool = False,
     none_means: str = "",
     path: str = "",
+    spelling: str = "",
 ) -> typing.Any:
     """A dataclass field that carries all that is known of a parameter.
 
@@ -65,6 +72,8 @@ def param(
     choices: allowed words; append new ones at the end, since saved workflows hold their positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
     path: 'file', 'folder' or 'model' when the value names one; only a hint for completion and wizards.
+    spelling: name of the option where that of the field was not the term of the field; the field's name, which saved
+        workflows hold, stays an option as well.
     """
     metadata = dict(
         help=help,
@@ -76,6 +85,7 @@ def param(
         expert=expert,
         none_means=none_means,
         path=path,
+        spelling=spelling,
     )
     return dataclasses.field(default=default, metadata=metadata)
 

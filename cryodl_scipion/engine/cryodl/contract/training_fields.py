@@ -18,7 +18,8 @@ def model_folder_field() -> typing.Any:
 def steps_field(none_means: str = f"{OWN} number", most: int = 10_000_000) -> typing.Any:
     """Most steps. none_means: what is done without a number."""
     return param(
-        "Most training steps; training stops earlier when the metric on the validation data no longer improves.",
+        "Maximum number of training steps; training stops earlier when the metric on the validation data no longer "
+        "improves.",
         default=None,
         label="Training steps",
         minimum=1,

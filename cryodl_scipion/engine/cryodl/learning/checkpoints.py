@@ -40,7 +40,7 @@ def save_checkpoint(
 ) -> None:
     """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled.
 
-    folder: Path. networks: ModuleDict. average: AveragedModel of them. task: training.Task. state: TrainingState.
+    folder: Path. networks: ModuleDict. average: AveragedModel of them. task: task.Task. state: TrainingState.
     """
     tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
     tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})

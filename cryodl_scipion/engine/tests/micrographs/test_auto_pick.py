@@ -162,6 +162,7 @@ def test_a_run_killed_between_rounds_goes_on_with_the_next(copied):
 def test_a_run_killed_in_a_training_continues_it_and_ends_the_same(copied, monkeypatch, capsys):
     whole = check_model(copied / "out/rounds/1/model")["weights_sha256"]
     shutil.rmtree(copied / "out/rounds/1")
+    from cryodl.learning import schedule as schedules
     from cryodl.learning import training
 
     real, steps = training._one_step, []
@@ -172,8 +173,8 @@ def test_a_run_killed_in_a_training_continues_it_and_ends_the_same(copied, monke
             raise KeyboardInterrupt
         return real(*arguments)
 
-    schedule = training.Schedule
-    monkeypatch.setattr(training, "Schedule", lambda *a, **k: dataclasses.replace(schedule(*a, **k), every=2))
+    schedule = schedules.Schedule
+    monkeypatch.setattr(schedules, "Schedule", lambda *a, **k: dataclasses.replace(schedule(*a, **k), every=2))
     monkeypatch.setattr(training, "_one_step", stop_after_three)
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4") == 130
     assert (copied / "out/rounds/1/model.partial/checkpoint.safetensors").exists()

@@ -7,8 +7,12 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import torch
 from heterogeneity_data import command, moving_particles
+from scipy.ndimage import gaussian_filter
+from synthetic import write_mrc
 
+from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.heterogeneity.trajectories import near_points, trajectory
 
@@ -61,6 +65,49 @@ def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):
     assert abs(np.corrcoef((last - first).ravel(), (ends[1] - ends[0]).ravel())[0, 1]) > 0.5
     halves = [mrcfile.read(made["volumes"][0].replace(".mrc", f"_half{half}.mrc")) for half in (1, 2)]
     assert halves[0].shape == (32, 32, 32) and np.corrcoef(halves[0].ravel(), halves[1].ravel())[0, 1] > 0.2
+
+
+def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
+    """The domain rotates by 60 degrees in all; its truth is that of the middle state."""
+    truth, zyx = mrcfile.read("p_state004.mrc").copy(), np.indices((32,) * 3) - 16.0
+    inside = (abs(zyx[2] - 4.2) < 2.8) & (abs(zyx[1] - 1.2) < 3.0) & (abs(zyx[0] - 3.3) < 5)
+    mask = np.clip(1.3 * gaussian_filter(inside.astype(np.float32), 0.7), 0, 1)
+    write_mrc(tmp_path / "mask.mrc", mask, 5.0)
+    made = command(
+        "latent-volumes",
+        particles="latent.star",
+        maps=5,
+        domain=tmp_path / "mask.mrc",
+        threads=1,
+        output=tmp_path / "m",
+    ).outputs
+    said = json.loads(Path(made["record"]).read_text())["domain"]
+    rotations = said["rotations_degrees"]
+    assert rotations[2] == 0 and 15 < rotations[0] < 32 and 15 < rotations[4] < 32 and min(said["correlations"]) > 0.9
+
+    def shells(particles, output):
+        volume = mrcfile.read(command("reconstruct", particles=particles, threads=1, output=output).outputs["map"])
+        return fsc(*(torch.tensor(v * mask) for v in (volume, truth)))[6:12]
+
+    before, after = shells("latent.star", tmp_path / "before.mrc"), shells(made["particles"], tmp_path / "after.mrc")
+    assert float((after - before).mean()) > 0.01 and float((after - before).min()) > -0.02
+    assert read_particles(made["particles"]).columns["cryodlLatent1"][7] is not None
+
+
+def test_a_domain_of_a_few_voxels_is_named(here, tmp_path):
+    point = np.zeros((32, 32, 32), np.float32)
+    point[16, 16, 16] = 1
+    write_mrc(tmp_path / "mask.mrc", point, 5.0)
+    said = command(
+        "latent-volumes",
+        2,
+        particles="latent.star",
+        maps=2,
+        domain=tmp_path / "mask.mrc",
+        threads=1,
+        output=tmp_path / "m",
+    )
+    assert "1 voxels above 0.5" in said and not (tmp_path / "m").exists()
 
 
 def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):

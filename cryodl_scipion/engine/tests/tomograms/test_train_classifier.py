@@ -264,4 +264,6 @@ def test_models_of_another_kind_and_volumes_too_small_are_refused(model, tmp_pat
 def test_too_few_validation_subtomograms_call_none_unknown_and_say_so(model):
     assert classify(model, "test.star", "few.star", "--unknown", "0.01", "--no-averages") == 0
     result = Result.read(model / "result.json")
-    assert result.outputs["counts"]["unknown"] == 0 and any("--unknown 0.02 or more" in w for w in result.warnings)
+    assert result.outputs["counts"]["unknown"] == 0 and any(
+        "--rejected-fraction 0.02 or more" in w for w in result.warnings
+    )

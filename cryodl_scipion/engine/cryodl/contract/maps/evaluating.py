@@ -95,7 +95,7 @@ class CompareModelsConfig:
     structure: str = param("Atomic model to judge (.pdb, .cif, also .gz).", label="Structure", path="file")
     reference: str = param("Reference model in the same frame.", label="Reference", path="file")
     distance: float = param(
-        "Farthest that two matching residues (C-alpha or P atoms) may lie apart.",
+        "Maximum distance of two matching residues (C-alpha or P atoms).",
         default=3.0,
         label="Distance",
         unit="Å",

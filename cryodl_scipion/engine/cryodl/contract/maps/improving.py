@@ -41,7 +41,7 @@ class ImproveMapConfig:
     )
     mask: typing.Optional[str] = mask_field()
     mask_structure: typing.Optional[str] = param(
-        "Atomic model; what is farther than Mask radius from its atoms is set to zero.",
+        "Atomic model; the map is set to zero farther than Mask radius from its atoms.",
         default=None,
         label="Mask by structure",
         path="file",
@@ -49,14 +49,14 @@ class ImproveMapConfig:
     )
     mask_radius: float = mask_radius_field()
     confidence: bool = param(
-        "Also write NAME_confidence.mrc: how sure the network is that there is density, from 0 "
-        "to 1. What is bright in the improved map and dark there is not to be trusted.",
+        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of the "
+        "improved map where it is low.",
         default=True,
         label="Confidence map",
     )
     overlap: int = param(
-        "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where "
-        "the boxes lie. Odd numbers are better: the boxes then lie on all phases of the network's grid.",
+        "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where the boxes lie. "
+        "Odd numbers are better, since the boxes then start at odd and at even voxels.",
         default=27,
         label="Overlap",
         unit="px",

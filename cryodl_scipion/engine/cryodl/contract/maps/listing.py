@@ -15,8 +15,8 @@ class ListPairsConfig:
     """Turn a list of EMDB and PDB ids into addresses to download and a table of pairs to train a map improver on."""
 
     ids: str = param(
-        "List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and "
-        "resolution (Å); other columns are not looked at.",
+        "List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and resolution "
+        "(Å); other columns are ignored.",
         label="List of ids",
         path="file",
     )

@@ -47,7 +47,8 @@ class SimulateHalfMapsConfig:
         maximum=1000,
     )
     anisotropy: float = param(
-        "How unevenly orientations are spread: 0 evenly, 1 one direction is hardly seen.",
+        "Anisotropy of the orientation distribution: 0 is uniform; at 1 there are hardly any views along one "
+        "direction.",
         default=0.2,
         label="Preferred orientation",
         minimum=0,
@@ -74,8 +75,7 @@ class SimulateHalfMapsConfig:
         expert=True,
     )
     carboxylates: float = param(
-        "Part of their density that the carboxyl groups of Asp and Glu keep: charge and damage "
-        "by the beam weaken them.",
+        "Fraction of the density that the carboxyl groups of Asp and Glu keep; charge and radiation damage reduce it.",
         default=0.3,
         label="Carboxylates",
         minimum=0,

@@ -77,10 +77,11 @@ class TrainMapImproverConfig:
         minimum=0.3,
         maximum=3,
         expert=True,
+        spelling="working_pixel_size",
     )
     target_resolution: float = param(
-        "Resolution that the targets are drawn at, whatever that of the map: a network cannot tell more than is known, "
-        "and a sharp target lets it tell all of that. 0: that of the map (as published).",
+        "Resolution of the targets, for maps of any resolution: sharp targets let the network recover all detail that "
+        "the map supports. 0: that of the map (as published).",
         default=3.0,
         label="Resolution of targets",
         unit="Å",
@@ -118,7 +119,7 @@ class TrainMapImproverConfig:
         expert=True,
     )
     shells: float = param(
-        "Weight of the loss of the FSC with the target, in which every resolution counts alike. 0: none (as "
+        "Weight of the loss of the FSC with the target, in which all resolutions have the same weight. 0: none (as "
         "published).",
         default=1.0,
         label="Weight of FSC",
@@ -133,7 +134,7 @@ class TrainMapImproverConfig:
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
     validation_fraction: float = validation_fraction_field(
-        "Part of the molecules kept for validation; similar ones stay together."
+        "Fraction of the molecules kept for validation; similar ones stay together."
     )
     batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()

@@ -38,7 +38,7 @@ class AutoPickConfig:
         "Model to begin with: a folder or a shipped model.", default="general", label="First model"
     )
     rounds: int = param(
-        "Most rounds of training on the micrographs' own picks; it stops earlier when a round is no better.",
+        "Maximum number of rounds of training on the micrographs' own picks. It stops earlier if a round is no better.",
         default=3,
         label="Rounds",
         minimum=0,
@@ -52,16 +52,16 @@ class AutoPickConfig:
         maximum=1000,
     )
     corrections: typing.Optional[str] = param(
-        "Folder of picks that were corrected by hand (pick-by-hand). What a human is certain of teaches in every "
-        "round, beside the confident picks.",
+        "Folder of picks that were corrected by hand (pick-by-hand). Confirmed picks and removed picks are learnt in "
+        "every round, beside the confident picks.",
         default=None,
         label="Corrected picks",
         path="folder",
         none_means="the rounds learn from their own picks alone",
     )
     confident: float = param(
-        "Picks with at least this score teach as particles, places with less than 1 minus it as "
-        "background; the rest is left out as uncertain.",
+        "Picks with at least this score are learnt as particles, positions with a score below 1 minus it as "
+        "background. The rest is left out.",
         default=0.8,
         label="Confident score",
         minimum=0.5,

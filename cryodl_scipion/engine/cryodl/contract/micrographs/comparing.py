@@ -26,7 +26,7 @@ class EvaluatePicksConfig:
     reference: str = param("Folder (or file) with the reference coordinates.", label="Reference", path="folder")
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; a pick counts within `tolerance` times its half."
+        help="Diameter of the particle; a pick is right within `tolerance` times the radius of a reference."
     )
     tolerance: float = tolerance_field(
         "Largest distance of a matched pair, in particle radii. At 1 even mirrored picks score on dense micrographs; "
@@ -58,7 +58,7 @@ class ComparePicksConfig:
     picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; picks match within `tolerance` times its half."
+        help="Diameter of the particle; picks match within `tolerance` times the radius."
     )
     reference: typing.Optional[str] = param(
         "Folder (or file) with reference coordinates.",

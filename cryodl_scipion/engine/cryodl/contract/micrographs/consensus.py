@@ -17,13 +17,13 @@ class ConsensusPicksConfig:
     picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; picks of different sets are the same particle within `tolerance` times its "
-        "half."
+        help="Diameter of the particle; picks of different sets within `tolerance` times the radius are the same "
+        "particle."
     )
     output: str = output_folder_field("Folder for one <micrograph>.star each. It must not exist.")
     rule: str = param(
-        "at-least: particles that at least so many sets found. score: particles whose score, summed over "
-        "the sets and divided by their number, reaches the least score.",
+        "at-least: particles that a minimum number of sets found. score: particles whose mean score over all sets "
+        "reaches the minimum score.",
         default="at-least",
         label="Rule",
         choices=("at-least", "score"),
@@ -35,6 +35,7 @@ class ConsensusPicksConfig:
         label="Minimum score",
         minimum=0,
         maximum=1,
+        spelling="minimum_score",
     )
     tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
 

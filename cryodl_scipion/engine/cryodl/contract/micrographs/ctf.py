@@ -26,7 +26,7 @@ class EstimateCtfConfig:
         "fits. A stopped run continues there."
     )
     amplitude_contrast: float = param(
-        "Part of the contrast that is amplitude contrast.",
+        "Amplitude contrast as a fraction of the contrast.",
         default=0.1,
         label="Amplitude contrast",
         minimum=0,
@@ -53,7 +53,7 @@ class EstimateCtfConfig:
         expert=True,
     )
     lowest_resolution: float = param(
-        "Rings nearer to the centre of the spectrum are not fitted: the particles' shape is stronger there.",
+        "Lower resolutions are not fitted: there the signal of the particles is stronger than the Thon rings.",
         default=30.0,
         label="Lowest resolution",
         unit="Å",
@@ -61,7 +61,7 @@ class EstimateCtfConfig:
         maximum=100,
     )
     highest_resolution: float = param(
-        "Rings farther from the centre are not fitted. Nothing finer than the pixels allow is used.",
+        "Higher resolutions are not fitted. It is limited by the pixel size.",
         default=5.0,
         label="Highest resolution",
         unit="Å",
@@ -69,7 +69,8 @@ class EstimateCtfConfig:
         maximum=30,
     )
     find_phase_shift: bool = param(
-        "Look for the phase shift of a phase plate as well. It takes longer and finds less without one.",
+        "Look for the phase shift of a phase plate as well. It takes longer, and is less accurate if there is no phase "
+        "plate.",
         default=False,
         label="Find phase shift",
         expert=True,

@@ -33,8 +33,8 @@ class DenoiseMicrographsConfig:
     )
     method: str = param(
         "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
-        "same from two halves that are made of one micrograph, by adding noise of its own spectrum to it and taking it "
-        "off; needs nothing but the micrographs. auto: even-odd where averages of even and odd frames are given.",
+        "same from two halves that are made of one micrograph, by adding and subtracting noise of its own spectrum; it "
+        "needs the micrographs alone. auto: even-odd where averages of even and odd frames are given.",
         default="auto",
         label="Method",
         choices=DENOISING_METHODS,

@@ -30,7 +30,7 @@ class ExportRelionConfig:
     )
     box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
     protein: str = protein_field(
-        "Protein in the micrographs. RELION wants it bright in particle images: that of dark ones is inverted."
+        "Protein in the micrographs. RELION expects bright protein in particle images: dark protein is inverted."
     )
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")

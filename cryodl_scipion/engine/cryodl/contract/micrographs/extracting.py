@@ -49,20 +49,20 @@ class ExtractParticlesConfig:
         "Protein in the micrographs. Dark protein is inverted: it is bright in all particle images."
     )
     normalise: bool = param(
-        "Give the background of each image a mean of 0 and a standard deviation of 1, and take the slope of the "
-        "background away.",
+        "Give the background of each image a mean of 0 and a standard deviation of 1, and subtract a linear gradient "
+        "from the background.",
         default=True,
         label="Normalise",
         expert=True,
     )
     flip_phases: bool = param(
-        "Turn the signs that the CTF has turned, in the whole micrograph before the boxes are cut.",
+        "Correct the phases that the CTF has flipped, in the whole micrograph before the boxes are cut.",
         default=False,
         label="Flip phases",
         expert=True,
     )
     border: str = param(
-        "Boxes that reach over the micrograph's edge. drop: there is no particle of them; they are counted. fill: the "
+        "Boxes that reach over the micrograph's edge. drop: these particles are left out and counted. fill: the "
         "nearest pixel of the edge is repeated.",
         default="drop",
         label="At the edge",
@@ -90,7 +90,7 @@ class ExtractParticlesConfig:
         expert=True,
     )
     amplitude_contrast: typing.Optional[float] = param(
-        "Part of the contrast that is amplitude contrast.",
+        "Amplitude contrast as a fraction of the contrast.",
         default=None,
         label="Amplitude contrast",
         minimum=0,

@@ -30,8 +30,8 @@ class PickFilamentsConfig:
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     filament_diameter: float = param(
-        "Diameter of the filament: 250 for a microtubule, 70 to 80 for actin. With one that is a quarter too small "
-        "much is missed.",
+        "Diameter of the filament: 250 for a microtubule, 70 to 80 for actin. If it is too small by a quarter, many "
+        "filaments are missed.",
         label="Filament diameter",
         unit="Å",
         minimum=20,

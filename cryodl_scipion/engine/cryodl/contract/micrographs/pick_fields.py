@@ -114,7 +114,7 @@ def border_field(what: str = "Picks", default: typing.Optional[float] = 0.0, non
 def avoid_field() -> typing.Any:
     """Areas without picks."""
     return param(
-        "Areas that are left out while picking. contamination: ice crystals, dirt and aggregates that stand out of the "
+        "Areas that are left out while picking. contamination: ice crystals, dirt and aggregates that differ from the "
         "particles. Carbon film is found by its edge; particles on it may be good ones.",
         default="nothing",
         label="Leave out",

@@ -46,9 +46,9 @@ class PickConfig:
     )
     threshold: typing.Optional[float] = pick_threshold_field("what the threshold rule says")
     threshold_rule: str = param(
-        "Where no threshold is given. model: the model's, chosen on its validation micrographs. f1: for each "
-        "micrograph the one with the largest expected F1. count: for each micrograph as many picks as particles are "
-        "expected, the sum of the scores.",
+        "How the threshold is chosen where none is given. model: that of the model, chosen on its validation "
+        "micrographs. f1: for each micrograph, the one with the largest expected F1. count: for each micrograph, as "
+        "many picks as particles are expected (the sum of the scores).",
         default="model",
         label="Threshold rule",
         choices=THRESHOLD_RULES,
@@ -118,7 +118,11 @@ class ProposeBoxesConfig:
     particle_diameter: float = particle_diameter_field()
     output: str = output_folder_field("Folder for background/*.star and contamination/*.star. It must not exist.")
     count: int = param(
-        "Most boxes of each kind per micrograph.", default=15, label="Boxes per micrograph", minimum=1, maximum=10000
+        "Maximum number of boxes of each kind per micrograph.",
+        default=15,
+        label="Boxes per micrograph",
+        minimum=1,
+        maximum=10000,
     )
     names: Paths = names_field()
     threads: int = threads_field()

@@ -40,6 +40,7 @@ class SimulateMicrographsConfig:
         unit="diameters",
         minimum=0.2,
         maximum=100,
+        spelling="minimum_distance",
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(
@@ -49,7 +50,7 @@ class SimulateMicrographsConfig:
         maximum=1000,
     )
     snr_max: typing.Optional[float] = param(
-        "Maximum SNR; each micrograph takes one between, logarithmically.",
+        "Maximum SNR; the SNR of each micrograph is drawn between the two, log-uniformly.",
         default=None,
         label="Maximum SNR",
         minimum=1e-6,
@@ -68,21 +69,21 @@ class SimulateMicrographsConfig:
         path="file",
     )
     ice: float = param(
-        "Pieces of ice and other contamination per micrograph, on average.",
+        "Mean number of ice crystals and other contaminants per micrograph.",
         default=0.0,
         label="Ice contamination",
         minimum=0,
         maximum=1000,
     )
     aggregates: float = param(
-        "Clumps of particles per micrograph, on average; their particles are not in the coordinates.",
+        "Mean number of aggregates per micrograph; their particles are not in the coordinates.",
         default=0.0,
         label="Aggregates",
         minimum=0,
         maximum=1000,
     )
     carbon: float = param(
-        "Part of the micrographs with a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
+        "Fraction of the micrographs with a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
     )
     gradient: float = param(
         "Range of a smooth gradient of ice over the micrograph, in standard deviations of the noise.",

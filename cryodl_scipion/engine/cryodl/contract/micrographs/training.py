@@ -39,8 +39,9 @@ class TrainPickerConfig:
     micrographs: Paths = micrographs_field()
     coordinates: str = param(
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
-        "micrographs, matched by micrograph name without folder and extension. Of a folder of pick-by-hand the certain "
-        "picks teach, the removed ones teach as background, and unconfirmed ones and areas to ignore are left out.",
+        "micrographs, matched by micrograph name without folder and extension. From a folder of pick-by-hand, "
+        "confirmed picks are learnt as particles and removed ones as background; unconfirmed picks and ignored areas "
+        "are left out.",
         label="Coordinates",
         path="folder",
     )
@@ -51,8 +52,8 @@ class TrainPickerConfig:
     )
     output: str = model_folder_field()
     background: typing.Optional[str] = param(
-        "Folder (or file) with boxes on background, ice or dirt. When given, only labelled places teach the network: "
-        "give it when the particles are not all picked. Without it, everything that is not picked is background.",
+        "Folder (or file) with boxes on background, ice or dirt. With it, the network learns from the labelled boxes "
+        "alone: give it when not all particles are picked. Without it, everything that is not picked is background.",
         default=None,
         label="Background boxes",
         path="folder",
@@ -62,24 +63,25 @@ class TrainPickerConfig:
         "Network and training method. unet: small U-net of this project, fast on CPUs, and the most accurate here with "
         "complete labels. The others are published methods, kept as their papers have them. deeppicker: patch "
         "classifier that never learns what lies between touching particles. deepem: patch classifier with sigmoids and "
-        "squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a grid of "
-        "cells in one pass; large, some minutes of training without a GPU. topaz: learns from few particles among "
-        "unlabelled ones (set Labels to sparse). eman2: two networks, against background and against contamination; "
-        "both must agree; its large kernels are slow on CPUs.",
+        "squared error, a loss with a very small gradient for confident mistakes. cryolo: boxes of a grid of cells in "
+        "one pass; large, some minutes of training without a GPU. topaz: learns from few particles among unlabelled "
+        "ones (set Labels to sparse). eman2: two networks, against background and against contamination; both must "
+        "agree; its large kernels are slow on CPUs.",
         "unet",
         choices=PICKER_NETWORKS,
     )
     labels: str = param(
         "What the labels mean. complete: all particles of these micrographs are labelled, the rest is background. "
-        "boxes: only the labelled places teach; background and contamination are proposed where none is given. sparse: "
-        "some particles are labelled, unlabelled places may hold more (positive-unlabelled learning). auto: boxes "
-        "where background or contamination is given, sparse for topaz, else complete.",
+        "boxes: the network learns from the labelled boxes alone; background and contamination boxes are proposed "
+        "where none are given. sparse: some particles are labelled; there may be more among the unlabelled ones "
+        "(positive-unlabelled learning). auto: boxes where background or contamination is given, sparse for topaz, "
+        "else complete.",
         default="auto",
         label="Labels",
         choices=LABEL_KINDS,
     )
     contamination: typing.Optional[str] = param(
-        "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are of use.",
+        "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are enough.",
         default=None,
         label="Contamination boxes",
         path="folder",
@@ -118,10 +120,20 @@ class TrainPickerConfig:
     steps: typing.Optional[int] = steps_field(
         "the method's own number; for unet 400, 800 from 1,000 particles on, 250 where only boxes teach", 1_000_000
     )
+    recursions: int = param(
+        "Rounds of training that follow the first one. Before each, the network picks the micrographs that it learnt "
+        "from, and what it picks wrongly is taught as background. A round that is no gain on the validation part ends "
+        "them. Only where all particles are labelled.",
+        default=0,
+        label="Recursions",
+        minimum=0,
+        maximum=20,
+        expert=True,
+    )
     patience: int = patience_field(10)
     validation_fraction: float = validation_fraction_field(
-        "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "
-        "The best weights and the default threshold are chosen on it."
+        "Fraction of the labelled micrographs kept for validation (at least one; with a single micrograph a part of "
+        "it). The best weights and the default threshold are chosen on it."
     )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -129,6 +141,33 @@ class TrainPickerConfig:
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        """Recursions need complete labels."""
+        return recursion_problems(self.recursions, self.labels) if self.labels != "auto" else []
+
+
+def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
+    """Errors of recursions with labels that leave particles out.
+
+    Parameters
+    ----------
+    recursions : int
+        How many are asked for.
+    labels : str
+        'complete', 'boxes' or 'sparse'.
+
+    Returns
+    -------
+    list of str
+    """
+    if not recursions or labels == "complete":
+        return []
+    return [
+        f"Recursions (--recursions) is {recursions}, but the labels are {labels}: particles that nobody labelled "
+        "would be taught as background. Label all particles and set Labels (--labels) to complete, or set "
+        "Recursions to 0."
+    ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,3 +178,6 @@ class TrainPickerOutputs(TrainingOutputs):
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     contrast: str = output("'dark' or 'bright' protein.")
     labels: str = output("What the labels were taken for: complete, boxes or sparse.")
+    recursions: typing.Optional[typing.List[int]] = output(
+        "False positives that each recursion taught as background.", default=None
+    )

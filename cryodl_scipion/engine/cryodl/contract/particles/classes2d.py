@@ -46,7 +46,8 @@ class Classify2DConfig:
         "Take the CTF into account. Without it averages have the contrast of the microscope."
     )
     epochs: int = param(
-        "Passes over all particles with the full number of classes at most; it ends earlier when the classes stay.",
+        "Maximum number of passes over all particles with the full number of classes; it ends earlier when the classes "
+        "no longer change.",
         default=8,
         label="Maximum number of passes",
         minimum=1,

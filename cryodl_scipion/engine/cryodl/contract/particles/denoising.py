@@ -64,10 +64,10 @@ class EvaluateDenoiserConfig:
     output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     unseen: typing.Optional[str] = particles_field(
         "Particles of a molecule that the denoiser never saw, for the control.",
-        optional="one is made up: random blobs of the same size, CTF and noise",
+        optional="one is simulated: random blobs of the same size, CTF and noise",
     )
     unseen_structure: typing.Optional[str] = param(
-        "Structure of the unseen particles, to tell what is true in their denoised images.",
+        "Structure of the unseen particles, to measure what is true in their denoised images.",
         default=None,
         label="Unseen structure",
         path="file",

@@ -28,8 +28,8 @@ class FitHeterogeneityConfig:
 
     particles: str = particles_field("Particles with angles, shifts and CTF.")
     reference: str = param(
-        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the "
-        "particles' own map, and says where the molecule is.",
+        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the particles' own map, and "
+        "shows where the molecule is.",
         label="Reference",
         path="file",
     )
@@ -37,8 +37,8 @@ class FitHeterogeneityConfig:
         "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist."
     )
     method: str = param(
-        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that a few anchors move, "
-        "with a deep latent coordinate; for motions and few or noisy particles.",
+        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that are moved by a few "
+        "anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles.",
         default="linear",
         label="Method",
         choices=LATENT_METHODS,
@@ -67,9 +67,18 @@ class FitHeterogeneityConfig:
     clusters: int = param(
         "Clusters of the particles in the latent space (k-means).", default=4, label="Clusters", minimum=1, maximum=100
     )
+    classes: typing.Optional[int] = param(
+        "Discrete classes, for mixtures of compositions: a mixture of normal distributions in the latent space, each "
+        "class with a map, half-maps and rlnClassNumber. 0: their number is found (Bayesian information criterion).",
+        default=None,
+        label="Discrete classes",
+        minimum=0,
+        maximum=100,
+        none_means="none",
+    )
     tolerance: float = param(
-        "Variability, in percent of the molecule's power in the images, that does not count as "
-        "motion: errors of CTF and orientation leave some.",
+        "Variability, in percent of the molecule's power in the images, below which there is no motion: errors of CTF "
+        "and orientation cause some.",
         default=0.1,
         label="Tolerance",
         unit="%",
@@ -87,8 +96,8 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     anchors: int = param(
-        "Anchors that carry the Gaussians along (method gaussian): the fewer, the more the molecule moves in large "
-        "pieces.",
+        "Number of anchors that move the Gaussians (method gaussian). With fewer anchors the motion is that of larger "
+        "rigid parts.",
         default=32,
         label="Anchors",
         minimum=2,
@@ -101,12 +110,18 @@ class FitHeterogeneityConfig:
 
     def check_together(self) -> typing.List[str]:
         """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
-        if self.axes <= self.latent:
-            return []
-        return [
-            f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
-            f"{self.latent} or fewer, or more dimensions."
-        ]
+        problems = []
+        if self.axes > self.latent:
+            problems.append(
+                f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
+                f"{self.latent} or fewer, or more dimensions."
+            )
+        if self.classes is not None and self.method != "linear":
+            problems.append(
+                f"Discrete classes (--classes) are made by the method linear, but --method is {self.method}. Leave "
+                "one of the two out."
+            )
+        return problems
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,3 +141,4 @@ class FitHeterogeneityOutputs(Outputs):
     latent: int = output("Latent dimensions.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
+    classes: typing.List[str] = output("Maps of the discrete classes, class 1 first.", path="file", default=())

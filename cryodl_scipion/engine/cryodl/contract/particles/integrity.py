@@ -46,7 +46,7 @@ class AssessIntegrityConfig:
         label="Orientations",
         choices=("auto", "given", "search"),
     )
-    angular_step: float = angular_step_field("Distance of neighbouring directions of a search.", expert=True)
+    angular_step: float = angular_step_field("Angle between neighbouring directions of a search.", expert=True)
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison.", "twice the pixel size", expert=True
     )

@@ -50,16 +50,20 @@ class LatentVolumesConfig:
 
     particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
     output: str = output_folder_field("Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.")
-    axes: str = param("Latent coordinates in which particles are near, with commas.", default="1", label="Axes")
+    axes: str = param(
+        "Latent coordinates by which the distance between particles is measured, separated by commas.",
+        default="1",
+        label="Axes",
+    )
     maps: int = param(
-        "Maps along the way from one end of the first axis to the other, through the dense regions.",
+        "Number of maps along a path through the dense regions, from one end of the first axis to the other.",
         default=10,
         label="Maps",
         minimum=2,
         maximum=100,
     )
     points: typing.Optional[str] = param(
-        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. In place of the way "
+        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. Instead of the path "
         "through the dense regions.",
         default=None,
         label="Points",
@@ -75,6 +79,14 @@ class LatentVolumesConfig:
     )
     mask_diameter: typing.Optional[float] = mask_diameter_field(
         "Diameter of the sphere in which the half-maps are compared.", maximum=5000
+    )
+    domain: typing.Optional[str] = param(
+        "Mask of a domain that moves as a rigid body, as it lies in the middle map. Particles are written whose "
+        "orientations and shifts are those of the domain, for a refinement or reconstruction of it.",
+        default=None,
+        label="Domain's mask",
+        path="file",
+        none_means="none",
     )
     contrast: str = particle_contrast_field()
     seed: int = seed_field()
@@ -102,3 +114,7 @@ class LatentVolumesOutputs(Outputs):
     count: int = output("Particles.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
+    particles: typing.Optional[str] = output(
+        "STAR file of the particles with the orientations of the domain, if one is given.", path="file", default=None
+    )
+    domain: typing.Optional[str] = output("Map of the domain at these orientations.", path="file", default=None)

@@ -40,7 +40,7 @@ class AssignOrientationsConfig:
         none_means="the raw images are compared, with their CTF and noise taken into account",
     )
     angular_step: float = angular_step_field(
-        "Distance of neighbouring directions of the first search. The best few are refined."
+        "Angle between neighbouring directions of the first search. The best few are refined."
     )
     refine: bool = param(
         "Search the neighbourhood of the best orientations with finer steps.",
@@ -88,7 +88,9 @@ class ReconstructConfig:
         "Map to write (.mrc). The half-maps lie beside it: NAME_half1.mrc, NAME_half2.mrc.", label="Map", path="file"
     )
     symmetry: str = symmetry_field()
-    correct_ctf: bool = correct_ctf_field("Weigh by the CTF. Denoised particles have none: for them it is not used.")
+    correct_ctf: bool = correct_ctf_field(
+        "Weight by the CTF. It is not used for denoised particles, which have no CTF."
+    )
     mask_diameter: typing.Optional[float] = mask_diameter_field(
         "Diameter of the sphere that the FSC is measured in.", minimum=1
     )

@@ -69,7 +69,7 @@ class SimulateParticlesConfig:
         none_means="at right angles to the domain",
     )
     hinge_range: float = param(
-        "Range of the rotation in all, half of it to each side; uniform.",
+        "Total range of the rotation, half of it to each side; uniform.",
         default=45.0,
         label="Hinge range",
         unit="°",

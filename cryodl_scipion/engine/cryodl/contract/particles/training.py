@@ -49,16 +49,16 @@ class TrainDenoiserConfig:
     output: str = model_folder_field()
     network: str = network_field(
         "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
-        "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
-        "blind for all that is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
-        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made "
-        "to please the eye: it invents more.",
+        "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and "
+        "cannot show what is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
+        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, trained "
+        "for natural-looking images: it invents more detail.",
         "posterior",
         choices=DENOISER_NETWORKS,
     )
     loss: str = param(
-        "Distance of output and target. l1: absolute difference. exponential: large differences count "
-        "exponentially more.",
+        "Distance of output and target. l1: absolute difference. exponential: the weight of a difference grows "
+        "exponentially with it.",
         default="l1",
         label="Loss",
         choices=RECONSTRUCTION_LOSSES,
@@ -74,8 +74,8 @@ class TrainDenoiserConfig:
         expert=True,
     )
     simulated: float = param(
-        "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise "
-        "of the spectrum that is measured on them. The rest are the particles themselves.",
+        "Fraction of the training pairs that are simulated from the structure, with the CTFs of these particles and "
+        "noise of the spectrum that is measured on them. The rest are the real particles.",
         default=0.5,
         label="Simulated part",
         minimum=0,
@@ -90,15 +90,15 @@ class TrainDenoiserConfig:
         expert=True,
     )
     split_by: str = param(
-        "What keeps validation particles apart from training ones. auto: micrographs if they are "
-        "known, else half sets, else at random.",
+        "How validation particles are separated from training particles. auto: micrographs if they are known, else "
+        "half sets, else at random.",
         default="auto",
         label="Validation by",
         choices=("auto", "micrograph", "half", "random"),
         expert=True,
     )
     validation_fraction: float = validation_fraction_field(
-        "Part of the particles kept for validation (half sets: half 2).", default=0.1, minimum=0.01
+        "Fraction of the particles kept for validation (half sets: half 2).", default=0.1, minimum=0.01
     )
     contrast: str = particle_contrast_field()
     start_from: typing.Optional[str] = start_from_field("Denoiser")

@@ -14,7 +14,7 @@ class ReportConfig:
     """Write one HTML page on where a project stands: numbers, micrographs with picks, classes, FSC, alarms, methods."""
 
     output: str = output_file_field(
-        "HTML file, of which everything is a part. A report that is there is replaced; another file is not."
+        "HTML file that contains all pictures. An existing report is replaced, another file is not."
     )
     project: typing.Optional[str] = param(
         "Folder of a Scipion project. Its runs are read, and nothing is written there.",
@@ -47,14 +47,14 @@ class ReportConfig:
         expert=True,
     )
     micrographs: int = param(
-        "Latest micrographs that are shown with their picks.",
+        "Number of the latest micrographs that are shown with their picks.",
         default=6,
         label="Micrographs shown",
         minimum=0,
         maximum=50,
     )
     refresh: int = param(
-        "The browser loads the page again after this time as long as a run works. 0: never.",
+        "The browser reloads the page at this interval while a run is active. 0: never.",
         default=60,
         label="Refresh",
         unit="s",

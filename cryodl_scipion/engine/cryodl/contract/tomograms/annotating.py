@@ -30,7 +30,11 @@ class AnnotateConfig:
     feature: str = param(
         "Feature that is drawn first: a short name such as membrane.", default="feature", label="Feature"
     )
-    annotator: str = param("Who draws. One model learns from one annotator.", default="annotator", label="Annotator")
+    annotator: str = param(
+        "Name of the person who draws. A model is trained on the drawings of one annotator.",
+        default="annotator",
+        label="Annotator",
+    )
     tile: int = tile_field("Side of the square tiles.")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     names: Paths = tomogram_names_field()
@@ -105,5 +109,5 @@ class JoinAnnotationsConfig:
 
     annotations: str = annotations_field()
     folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
-    tomograms: Paths = tomograms_field("Tomograms that are not where they were when annotated.", optional=True)
+    tomograms: Paths = tomograms_field("Tomograms that were moved after they were annotated.", optional=True)
     names: Paths = tomogram_names_field()

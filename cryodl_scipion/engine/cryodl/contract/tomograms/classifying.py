@@ -27,15 +27,15 @@ class TrainClassifierConfig:
     """Train a classifier of subtomograms on labelled ones (rlnClassNumber)."""
 
     subtomograms: str = subtomograms_field(
-        "Subtomograms to learn from, with their class in rlnClassNumber (from 1 "
-        "on). Angles are used if they are there, and not needed."
+        "Subtomograms to learn from, with their class in rlnClassNumber (from 1 on). Angles are used if there are any; "
+        "they are not needed."
     )
     output: str = model_folder_field()
     network: str = network_field(
-        "likelihood: this project's; learns an average of each class with the missing wedge made up for, and compares "
-        "a subtomogram with all of them, in all orientations, where it was measured. The others are published 3-D "
-        "networks, with the layers of their paper. dsrf3d: deep, small kernels (DSRF3D-v2). rb3d: residual blocks. "
-        "cb3d: wide, with fewer layers.",
+        "likelihood: this project's; learns an average of each class, corrected for the missing wedge, and compares a "
+        "subtomogram with all of them in all orientations, at the Fourier coefficients that were measured. The others "
+        "are published 3-D networks, with the layers of their paper. dsrf3d: deep, small kernels (DSRF3D-v2). rb3d: "
+        "residual blocks. cb3d: wide, with fewer layers.",
         "likelihood",
         choices=CLASSIFIER_NETWORKS,
     )
@@ -44,7 +44,8 @@ class TrainClassifierConfig:
     )
     particle_diameter: typing.Optional[float] = diameter_field()
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the input. The published networks see fewer voxels, then, and are as much quicker.",
+        "Resolution limit of the input. With a lower resolution the published networks process fewer voxels and are "
+        "faster.",
         "likelihood: three pixels, or a twelfth of the box if that is more; the others: all detail",
         minimum=4,
         maximum=500,
@@ -53,10 +54,10 @@ class TrainClassifierConfig:
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
     steps: typing.Optional[int] = steps_field()
-    patience: int = patience_field(6, ", but not before step 600: the published networks need long to begin")
+    patience: int = patience_field(6, ", but not before step 600: the published networks improve late")
     validation_fraction: float = validation_fraction_field(
-        "Part of the subtomograms kept for validation; of several tomograms whole ones, if every class stays in both "
-        "parts."
+        "Fraction of the subtomograms kept for validation; of several tomograms whole ones, if every class stays in "
+        "both parts."
     )
     batch_size: typing.Optional[int] = batch_size_field("Subtomograms")
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -97,6 +98,7 @@ class ClassifySubtomogramsConfig:
         label="Rejected fraction",
         minimum=0,
         maximum=0.9,
+        spelling="rejected_fraction",
     )
     truth: bool = param(
         "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",
@@ -106,7 +108,7 @@ class ClassifySubtomogramsConfig:
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
-    averages: bool = param("Average each class, with the missing wedge made up for.", default=True, label="Averages")
+    averages: bool = param("Average each class, corrected for the missing wedge.", default=True, label="Averages")
     batch_size: int = batch_field("Subtomograms at a time.", 32)
     device: str = device_field()
     threads: int = threads_field()

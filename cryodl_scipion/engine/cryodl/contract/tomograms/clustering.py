@@ -23,9 +23,9 @@ class ClusterSubtomogramsConfig:
     )
     classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
     embedding: str = param(
-        "How subtomograms are placed. similarity: by the correlations of all pairs. pca: principal "
-        "components of the differences from the mean. autoencoder: a small 3-D network that is "
-        "asked only for what was measured.",
+        "How subtomograms are embedded. similarity: by the correlations of all pairs. pca: principal components of the "
+        "differences from the mean. autoencoder: a small 3-D network, with a loss on the measured Fourier coefficients "
+        "alone.",
         default="pca",
         label="Embedding",
         choices=("pca", "similarity", "autoencoder"),
@@ -39,7 +39,7 @@ class ClusterSubtomogramsConfig:
     )
     components: int = param("Dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200)
     compensate: bool = param(
-        "Compare only Fourier coefficients that both have measured. Off: for comparison.",
+        "Compare only Fourier coefficients that were measured in both subtomograms. Off: for comparison.",
         default=True,
         label="Compensate the missing wedge",
         expert=True,

@@ -22,7 +22,7 @@ class DenoiseTomogramsConfig:
         "denoised again."
     )
     tomograms: Paths = tomograms_field(
-        "Half tomograms whose names tell even from odd (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
+        "Half tomograms with even and odd in their names (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
         "and _half2), or whole tomograms, which need a model.",
         optional=True,
     )
@@ -40,8 +40,8 @@ class DenoiseTomogramsConfig:
         "Tomogram denoiser that was trained before.", default=None, none_means="one is trained on these tomograms"
     )
     fill_wedge: bool = param(
-        "Also fill in what no tilt has measured, as far as the network can tell it from what was measured elsewhere. "
-        "It is a guess: look at it, do not measure in it.",
+        "Also predict the Fourier coefficients of the missing wedge. They are a prediction of the network: use them "
+        "for viewing, not for measurements.",
         default=False,
         label="Fill the missing wedge",
     )

@@ -43,20 +43,20 @@ class DetectParticlesConfig:
         "that of each header, or the model's where the header has none"
     )
     threshold: Paths = param(
-        "Least score: one number, or for a model one for each species as name=number. Empty: those of the model; "
+        "Minimum score: one number, or for a model one for each species as name=number. Empty: those of the model; "
         "with a template the score that noise reaches as often as False detections allows.",
         default=(),
         label="Thresholds",
     )
     false_detections: float = param(
-        "Detections in each tomogram that noise alone may give, by which the threshold for a template is chosen.",
+        "Detections in each tomogram that noise alone may give, from which the threshold for a template is chosen.",
         default=1.0,
         label="False detections",
         minimum=1e-6,
         maximum=100000,
     )
     distance: typing.Optional[float] = param(
-        "Least distance of two particles of one species.",
+        "Minimum distance between two particles of one species.",
         default=None,
         label="Minimum distance",
         unit="Å",
@@ -86,7 +86,7 @@ class DetectParticlesConfig:
     )
     symmetry: str = symmetry_field()
     resolution: typing.Optional[float] = resolution_field(
-        "Detail of the template that is compared. Finer needs smaller angular steps, and time.",
+        "Resolution to which the template is compared. A higher one needs smaller angular steps and more time.",
         "a quarter of the diameter, but not finer than 2.5 px of the tomogram",
         minimum=4,
         maximum=500,
@@ -103,8 +103,8 @@ class DetectParticlesConfig:
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
     defocus: float = param(
-        "Mean underfocus of the series: the template is multiplied by its contrast transfer function (300 kV, "
-        "2.7 mm, amplitude contrast 0.07). 0: it is not.",
+        "Mean underfocus of the series: the template is multiplied by its contrast transfer function (300 kV, 2.7 mm, "
+        "amplitude contrast 0.07). 0: no CTF.",
         default=0.0,
         label="Defocus",
         unit="Å",
@@ -132,7 +132,7 @@ class DetectParticlesConfig:
     )
     control: float = param(
         "Part of each tomogram in which the same search is repeated in noise of the same spectrum (phases drawn at "
-        "random), to tell how many detections come by chance. 0: not done for a model; a template needs some.",
+        "random), to estimate how many detections are false. 0: no control, for a model alone; a template needs one.",
         default=0.25,
         label="Control",
         minimum=0,

@@ -81,13 +81,12 @@ class PickFeaturesConfig:
         "them, in Å from their middles."
     )
     label: typing.Optional[int] = label_field(
-        "the volumes hold scores, of which the Threshold is taken", help="Value of the feature in label volumes."
+        "the volumes hold scores, to which Threshold is applied", help="Value of the feature in label volumes."
     )
     shape: str = param(
-        "centres: one point for each connected component, at its centre of mass. particles: components that "
-        "touch are parted where they are thin. filaments: points along the centre lines; the z axis of "
-        "a subtomogram will lie along the filament. membranes: points on the surface; the z axis will "
-        "lie along its normal.",
+        "centres: one point for each connected component, at its centre of mass. particles: components that touch are "
+        "split where they are thin (watershed). filaments: points along the centre lines; the z axis of a subtomogram "
+        "will lie along the filament. membranes: points on the surface; the z axis will lie along its normal.",
         default="centres",
         label="Shape",
         choices=FEATURE_SHAPES,
@@ -95,7 +94,7 @@ class PickFeaturesConfig:
     threshold: float = minimum_score_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
     diameter: typing.Optional[float] = param(
-        "Diameter of the particles to part; two are not nearer than half of it.",
+        "Diameter of the particles; touching ones are split, and two are at least half of it apart.",
         default=None,
         label="Particle diameter",
         unit="Å",
@@ -120,6 +119,7 @@ class PickFeaturesConfig:
         minimum=0,
         maximum=1e12,
         none_means="no limit",
+        spelling="maximum_size",
     )
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()

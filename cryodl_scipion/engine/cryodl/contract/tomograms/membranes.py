@@ -32,19 +32,19 @@ class MeasureMembranesConfig:
         "and particles.star."
     )
     label: typing.Optional[int] = label_field(
-        "the volumes hold scores, of which the Threshold is taken", help="Value of membranes in label volumes."
+        "the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
     )
     threshold: float = minimum_score_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
     spacing: float = param(
-        "Distance of points on the membranes. Meshes and curvatures are as fine as this.",
+        "Distance of points on the membranes. It is also the resolution of meshes and curvatures.",
         default=80.0,
         label="Spacing",
         unit="Å",
         minimum=1,
         maximum=100000,
     )
-    smallest: float = smallest_field(1000.0, ": bits that are too small for a surface")
+    smallest: float = smallest_field(1000.0, ": they are too small for a surface")
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()

@@ -24,7 +24,7 @@ class TrainGeneralSegmenterConfig:
         path="file",
     )
     others: Paths = param(
-        "Maps or atomic models of what else fills a cell, and is not to be found.",
+        "Maps or atomic models of other structures in the cells, which are background.",
         default=(),
         label="Other structures",
         path="file",
@@ -48,7 +48,7 @@ class TrainGeneralSegmenterConfig:
         maximum=30,
     )
     network: str = network_field(
-        "Network of the segmenters; they have all but its last layer in common.",
+        "Network of the segmenters; they share all layers but the last.",
         "unet16",
         choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16")),
     )

@@ -51,11 +51,11 @@ class TrainSegmenterConfig:
     labels: Paths = labels_field(optional=True)
     label: typing.Optional[int] = label_field(
         "there are no label volumes",
-        help="Value of the feature in the label volumes. All other values but 255 are places without it.",
+        help="Value of the feature in the label volumes. All other values except 255 are background.",
     )
     tiles: int = param(
-        "Most tiles with the feature, and most without it, that are taken from label volumes. More are better where "
-        "whole volumes are labelled, and take longer to learn.",
+        "Maximum number of tiles with the feature, and of tiles without it, that are taken from label volumes. More "
+        "tiles are better if whole volumes are labelled, but training takes longer.",
         default=200,
         label="Tiles of each kind",
         minimum=2,
@@ -94,7 +94,7 @@ class TrainSegmenterConfig:
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6)
     validation_fraction: float = validation_fraction_field(
-        "Part of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from."
+        "Fraction of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from."
     )
     batch_size: typing.Optional[int] = batch_size_field("Tiles")
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -130,7 +130,7 @@ class SegmentConfig:
     tomograms: Paths = tomograms_field("Tomograms to search.")
     model: Paths = model_field(
         "Folders of segmenters, or names of shipped ones: membrane, ribosome, microtubule, filament. All are applied "
-        "in one reading of the tomogram. Several models of one feature (of several annotators) are combined.",
+        "in one pass over the tomogram. Several models of one feature (of several annotators) are combined.",
         label="Models",
     )
     output: str = output_folder_field(
@@ -156,9 +156,9 @@ class SegmentConfig:
         expert=True,
     )
     noise_limit: typing.Optional[float] = param(
-        "Part of noise with the tomogram's spectrum in which a feature may be found, in per cent. Where a model finds "
-        "it in more, and in more than a third of what it finds in the tomogram, its scores are lowered to that "
-        "limit: what is no stronger than in noise is not drawn. 100: scores are as the models give them.",
+        "Maximum false-positive rate, in percent of the voxels of noise with the tomogram's spectrum. If a model "
+        "exceeds it, and exceeds a third of what it finds in the tomogram, its scores are lowered to that limit. "
+        "100: the scores are not changed.",
         default=None,
         label="Limit in noise",
         unit="%",

@@ -81,7 +81,8 @@ class SimulateTomogramsConfig:
         label="Half tomograms",
     )
     alignment_error: float = param(
-        "Standard deviation of the tilt images' shifts from where the reconstruction takes them to be, along an axis.",
+        "Standard deviation of the shifts of the tilt images that the reconstruction does not correct, along each "
+        "axis.",
         default=0.0,
         label="Alignment error",
         unit="Å",
@@ -92,7 +93,7 @@ class SimulateTomogramsConfig:
         "Defocus changes across tilted images, as the height of the specimen does.", default=False, label="CTF gradient"
     )
     membrane_proteins: float = param(
-        "Proteins that stand out of the membranes, of different height; they are not labelled.",
+        "Proteins of different heights on the membranes; they are not labelled.",
         default=0.0,
         label="Membrane proteins",
         unit="per 100 nm²",
@@ -100,7 +101,7 @@ class SimulateTomogramsConfig:
         maximum=100,
     )
     crowding: float = param(
-        "Part of the solvent that small proteins fill; they are not labelled.",
+        "Fraction of the solvent filled by small proteins; they are not labelled.",
         default=0.0,
         label="Crowding",
         minimum=0,

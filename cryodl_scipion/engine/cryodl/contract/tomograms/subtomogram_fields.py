@@ -33,8 +33,8 @@ def tilt_field(which: str, default: float) -> typing.Any:
 def subtomogram_contrast_field() -> typing.Any:
     """The parameter `contrast` of subtomograms."""
     return param(
-        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
-        "the log and the result say it.",
+        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured, and stated "
+        "in the log and the result.",
         default="auto",
         label="Contrast",
         choices=CONTRASTS,

@@ -20,8 +20,8 @@ def tomograms_field(help: str, optional: bool = False) -> typing.Any:
 def labels_field(optional: bool = False) -> typing.Any:
     """The parameter `labels`."""
     text = (
-        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
-        "the same shape. 255 is not annotated: uncertain, or never looked at."
+        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), "
+        "and of the same shape. 255 means not annotated."
     )
     if optional:
         return param(text, default=(), label="Label volumes", path="file")
@@ -54,7 +54,7 @@ def tomogram_names_field() -> typing.Any:
 def memory_field() -> typing.Any:
     """Memory beside that of the libraries."""
     return param(
-        "Most memory that may be used beside what the libraries take.",
+        "Maximum memory, in addition to that of the libraries.",
         default=1.5,
         label="Memory",
         unit="GB",
@@ -125,4 +125,5 @@ def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
         unit="nm³",
         minimum=0,
         maximum=1e12,
+        spelling="minimum_size",
     )

@@ -30,7 +30,7 @@ class TrainDetectorConfig:
         "Tomograms in which all particles of the species are known; what has no coordinate counts as background."
     )
     coordinates: Paths = param(
-        "Files of the particles' places: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px of "
+        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px of "
         "these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). The "
         "species is the column cryodlSpecies, cryodlStructure or rlnClassNumber, or the name of the file.",
         label="Coordinates",
@@ -53,8 +53,8 @@ class TrainDetectorConfig:
         choices=DETECTOR_NETWORKS,
     )
     beta: float = param(
-        "Thresholds are chosen for the largest F-beta on the held-out data: how many times recall counts as much "
-        "as precision. 1: both alike. 4: a missed particle is much worse than a wrong one.",
+        "Thresholds are chosen for the largest F-beta on the held-out data: how many times recall counts as much as "
+        "precision. 1: recall and precision count the same. 4: a missed particle is much worse than a wrong one.",
         default=4.0,
         label="Beta",
         minimum=0.1,
@@ -63,7 +63,7 @@ class TrainDetectorConfig:
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
     validation_fraction: float = validation_fraction_field(
-        "Part of the tomograms held out to choose weights and thresholds; of a single tomogram a part of it."
+        "Fraction of the tomograms held out to choose weights and thresholds; of a single tomogram a part of it."
     )
     batch_size: typing.Optional[int] = batch_size_field("Crops")
     learning_rate: typing.Optional[float] = learning_rate_field()

@@ -71,7 +71,7 @@ def run(config: ConsensusPicksConfig) -> Result:
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
     if not record["picks"]:
         notes.append(
-            "There is not a single particle left. Lower --at-least or --least-score, or check the particle diameter."
+            "There is not a single particle left. Lower --at-least or --minimum-score, or check the particle diameter."
         )
     outputs = ConsensusPicksOutputs(
         **record, folder=str(config.output), coordinates=coordinates, pixel_size=config.pixel_size

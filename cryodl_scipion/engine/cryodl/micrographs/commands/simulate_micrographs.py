@@ -205,7 +205,7 @@ def _warnings(config: SimulateMicrographsConfig, total: int, cut: int) -> typing
     if total < 0.9 * wanted:
         yield (
             f"{total} of the {wanted} particles wanted found room. Choose fewer --particles, a smaller "
-            "--closest or a larger --size."
+            "--minimum-distance or a larger --size."
         )
     if config.box_size and cut < total:
         yield (

@@ -24,7 +24,7 @@ class PickerMethod:
     name: word on the command line. weak: a sentence about a published choice that
     is known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
     learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as
-    learning.training.Schedule's.
+    learning.schedule.Schedule's.
     bytes_per_pixel: of memory per working px while the network picks in bfloat16 (measured, with a margin).
     needs_contamination: True if it cannot do without contamination boxes; they are proposed where none is given.
     spot_area: working px^2 that count as one particle, for the prior of sparse labels.

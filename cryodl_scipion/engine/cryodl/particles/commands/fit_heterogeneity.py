@@ -62,22 +62,24 @@ def _write(
 ) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
+    from ..heterogeneity.map_files import write_classes, write_paths
     from ..heterogeneity.paths import resized_volume
     from ..heterogeneity.pictures import draw_latent
 
     particles, fit = inputs.particles, outcome.fit
     clusters = _clusters(fit.latent, config)
-    _write_particles(config, particles, fit.latent, clusters, folder)
+    columns, classes, said = write_classes(config, inputs, outcome, folder)
+    _write_particles(particles, fit.latent, dict(columns, **{CLUSTER: clusters}), folder)
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
     scale = np.concatenate([[1.0], fit.deviations])
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
         write_map(folder / name, factor * resized_volume(volume, particles.box), particles.pixel_size)
-    paths, record = _write_paths(config, inputs, outcome, folder)
+    paths, record = write_paths(config, inputs, outcome, folder)
     draw_latent(fit.latent, clusters, _verdict(outcome.motion), folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)
     motion = outcome.motion
     head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
-    write_json(folder / "heterogeneity.json", dict(head, **_record(config, inputs, outcome), paths=record))
+    write_json(folder / "heterogeneity.json", dict(head, **_record(config, inputs, outcome), paths=record, **said))
     return FitHeterogeneityOutputs(
         **head,
         particles=final("particles.star"),
@@ -86,6 +88,7 @@ def _write(
         components=[final(name) for name in names[1:]],
         paths=[[final(name) for name in path] for path in paths],
         picture=final("latent.png"),
+        classes=[final(name) for name in classes],
         count=len(particles),
         latent=config.latent,
         pixel_size=particles.pixel_size,
@@ -126,52 +129,9 @@ def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
     return np.argsort(order)[found] + 1
 
 
-def _write_particles(
-    config: FitHeterogeneityConfig, particles: ParticleSet, latent: np.ndarray, clusters: np.ndarray, folder: Path
-) -> None:
+def _write_particles(particles: ParticleSet, latent: np.ndarray, further: dict[str, np.ndarray], folder: Path) -> None:
     """particles.star: all rows in their order."""
     from ...io.particle_sets import write_particles_star
 
     columns = {f"{LATENT}{k + 1}": latent[:, k].astype(float) for k in range(latent.shape[1])}
-    write_particles_star(str(folder / "particles.star"), particles, dict(columns, **{CLUSTER: clusters}))
-
-
-def _write_paths(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
-) -> tuple[list[typing.Any], list[dict[str, typing.Any]]]:
-    """Names of the maps along each axis, and what heterogeneity.json says of them."""
-    from tqdm import tqdm
-
-    from ...core.frc import resolution_at
-    from ...io.maps import write_map
-    from ..heterogeneity.paths import path_weights, weighted_maps
-
-    particles, names, record = inputs.particles, [], []
-    diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, 0.9 * particles.box)
-    for axis in range(config.axes):
-        places, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
-        names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(config.maps)])
-        with tqdm(unit="particle", mininterval=1.0, desc=f"maps along axis {axis + 1}") as bar:
-            found = weighted_maps(
-                particles,
-                outcome.setting.views,
-                outcome.setting.halves,
-                weights,
-                diameter_px,
-                outcome.contrast,
-                bar.update,
-            )
-            for number, (maps, curve) in enumerate(found):
-                stem = names[-1][number][:-4]
-                for ending, volume in zip(("", "_half1", "_half2"), maps):
-                    write_map(folder / f"{stem}{ending}.mrc", volume, particles.pixel_size)
-                record.append(
-                    dict(
-                        axis=axis + 1,
-                        map=names[-1][number],
-                        coordinate=float(places[number]),
-                        particles=float(weights[:, number].sum()),
-                        resolution=resolution_at(curve, 0.143, particles.pixel_size, particles.box),
-                    )
-                )
-    return names, record
+    write_particles_star(str(folder / "particles.star"), particles, dict(columns, **further))

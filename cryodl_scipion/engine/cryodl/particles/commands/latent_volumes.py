@@ -15,8 +15,11 @@ from ...contract import LatentVolumesConfig, Result, counted
 from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
 from .fit_heterogeneity import LATENT
 from .select_latent import latent_column
+
+WORSE = 1.03  # times the resolution before, from which a domain's own orientations are worse
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -38,10 +41,10 @@ def run(config: LatentVolumesConfig) -> Result:
         raise ValueError(
             f"Particles per map (--per-map) is {per_map}, but {config.particles} has {len(particles)}. Give fewer."
         )
-    folder = working_folder(config, [config.particles], continues=False)
+    folder = working_folder(config, [f for f in (config.particles, config.domain) if f], continues=False)
     weights = near_points(latent, points, per_map)
-    record = _write_maps(config, particles, points, weights, folder)
-    write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record))
+    record, said, notes = _write_maps(config, particles, points, weights, folder)
+    write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record, **said))
     finish_folder(folder, config.output)
     final = lambda name: str(Path(config.output) / name)
     outputs = LatentVolumesOutputs(
@@ -52,34 +55,40 @@ def run(config: LatentVolumesConfig) -> Result:
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
+        particles=final("particles.star") if said else None,
+        domain=final("domain.mrc") if said else None,
     )
+    for note in notes:
+        warn(note)
     print(f"{counted(len(record), 'map')} of {counted(len(particles), 'particle')}: {config.output}")
-    return Result("latent-volumes", outputs, device="CPU")
+    return Result("latent-volumes", outputs, device="CPU", warnings=tuple(notes))
 
 
 def _write_maps(
     config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path
-) -> list[dict[str, typing.Any]]:
-    """Write maps and half-maps. Returns what volumes.json says of each."""
+) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any], list[str]]:
+    """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, and sentences."""
     from tqdm import tqdm
 
     from ...core.frc import resolution_at
     from ...io.maps import write_map
     from ...likelihood.signal import find_contrast
     from ...reconstruction.halves import split_halves
+    from ..heterogeneity.focus import focus_on_domain
     from ..heterogeneity.paths import weighted_maps
     from ..heterogeneity.views import ParticleViews
 
     width = particles.box * particles.pixel_size
     diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
-    halves, record = split_halves(particles, config.seed), []
+    halves, record, whole = split_halves(particles, config.seed), [], []
     with tqdm(unit="particle", mininterval=1.0, desc="maps") as bar:
         found = weighted_maps(
             particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
         )
         for number, (maps, curve) in enumerate(found):
             name = f"map_{number + 1:02d}.mrc"
+            whole.append(maps[0])
             for ending, volume in zip(("", "_half1", "_half2"), maps):
                 write_map(folder / name.replace(".mrc", f"{ending}.mrc"), volume, particles.pixel_size)
             weight = weights[:, number].astype(float)
@@ -92,7 +101,23 @@ def _write_maps(
                     fsc=[round(float(v), 4) for v in curve],
                 )
             )
-    return record
+    if config.domain is None:
+        return record, {}, []
+    found = focus_on_domain(particles, whole, weights, halves, config.domain, contrast, folder)
+    return record, dict(domain=found), _domain_notes(found)
+
+
+def _domain_notes(found: dict[str, typing.Any]) -> list[str]:
+    """A sentence, in a list, if the domain's map is no better than before."""
+    before, after = (found[f"resolution_{when}"] for when in ("before", "after"))
+    words = [f"{value:.1f} Å" if value else "nothing" for value in (before, after)]
+    print(f"The domain is resolved to {words[1]} at its own orientations, {words[0]} before (FSC 0.143 in its mask).")
+    if not before or (after and after <= WORSE * before):
+        return []
+    return [
+        f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} before: use the "
+        "particles as they were. The domain may not move as a rigid body, or the mask may hold another part."
+    ]
 
 
 def _axes(words: str) -> list[int]:

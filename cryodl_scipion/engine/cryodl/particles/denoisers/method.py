@@ -40,7 +40,7 @@ class DenoiserMethod:
     """A denoiser's network, and how it is trained. A subclass gives at least name and build.
 
     name: word on the command line. weak: a sentence about a known weakness, or "".
-    learning_rate: peak. decay: as training.Schedule's. ema: decay of the running mean of the weights. batch_size:
+    learning_rate: peak. decay: as schedule.Schedule's. ema: decay of the running mean of the weights. batch_size:
     particles per step. adversarial: weight of the discriminator's verdict, where the distance to the target weighs 100;
     0: no discriminator. discriminator_rate: its learning rate over the network's.
     learns: whether there is anything to learn by gradients; if not, what the network measures on the pairs is all.

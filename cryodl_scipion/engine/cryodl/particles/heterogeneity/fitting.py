@@ -108,7 +108,7 @@ def _linear(
         setting.focus = masks.changing(first, second, setting.mask)
     known = motion.halves[0]
     fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.spread, start.curve, rng)
-    if motion.verdict == "motion":
+    if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
     return motion, fit, {}
 

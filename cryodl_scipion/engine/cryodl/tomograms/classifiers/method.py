@@ -44,7 +44,7 @@ class ClassifierMethod:
     name: word on the command line. weak: a sentence about a known weakness, or "".
     learns_by_steps: whether a network is trained by learning.training.fit; if not, `learn` does it all.
     box: px of the network's input. fewest_steps: that patience does not end. learning_rate: peak. decay: as
-    training.Schedule's. ema: decay of the running mean of the weights. batch_size: subtomograms per step. These are of
+    schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: subtomograms per step. These are of
     networks only.
     """
 

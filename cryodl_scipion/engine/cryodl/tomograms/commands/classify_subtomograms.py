@@ -73,7 +73,7 @@ def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, 
     if config.unknown and not np.isfinite(least):
         return [
             f"{card['name']} was validated with {number} subtomograms: too few to tell which {config.unknown:.0%} "
-            f"are least sure. None is called unknown; give --unknown "
+            f"are least sure. None is called unknown; give --rejected-fraction "
             f"{np.ceil(100 / (number + 1)) / 100:.2f} or more."
         ]
     return []

@@ -164,5 +164,5 @@ def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typ
     if names:
         yield (
             f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: nothing there is "
-            f"larger than {config.smallest:g} nm³ (--smallest). Check the label or threshold."
+            f"larger than {config.smallest:g} nm³ (--minimum-size). Check the label or threshold."
         )

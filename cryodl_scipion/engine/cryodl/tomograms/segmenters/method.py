@@ -19,7 +19,7 @@ class SegmenterMethod:
     stride: working px of the input for each of the output, in y and x. granularity: y and x of what the network is
     given must be multiples of it. overlap: px, a multiple of granularity; an answer does not depend on what lies
     farther away in y or x, so that tiles that overlap by it on each side leave no seam. learning_rate: peak. decay:
-    as training.Schedule's. ema: decay of the running mean of the weights. batch_size: tiles per step. crop: working
+    as schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: tiles per step. crop: working
     px of a training view's sides, a multiple of granularity: a tile and some of its surroundings. bytes_per_voxel: of
     memory for each voxel of a network's input while it segments in bfloat16 (measured, with a margin). memory_format:
     of the weights.

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles that are oriented as their moving domain is, and the domain's map before and after."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...core.frc import fsc, resolution_at
+from ...io.maps import write_map
+from ...io.particle_sets import write_particles_star
+from .domain import domain_poses, follow_domain
+from .masks import read_mask
+from .paths import weighted_maps
+from .views import ParticleViews
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+
+PARTICLES, DOMAIN = "particles.star", "domain.mrc"
+
+
+def focus_on_domain(
+    particles: ParticleSet,
+    maps: list[np.ndarray],
+    weights: np.ndarray,
+    halves: np.ndarray,
+    mask: str,
+    contrast: str,
+    folder: Path,
+) -> dict[str, typing.Any]:
+    """Write particles.star with the orientations of the domain, and domain.mrc with half-maps.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    maps : list of ndarray, (box, box, box)
+        Along the motion.
+    weights : ndarray, (n, k)
+        Of the particles in them.
+    halves : ndarray, (n,)
+        1 or 2.
+    mask : str
+        File of a mask of the domain in the middle map.
+    contrast : str
+        'bright' or 'dark'.
+    folder : Path
+
+    Returns
+    -------
+    dict
+        What volumes.json says of it.
+    """
+    size, box = particles.pixel_size, particles.box
+    values = read_mask(mask, size, box)
+    motion = follow_domain(maps, values)
+    views = ParticleViews.of(particles)
+    angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts_yx)
+    changes = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
+    changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
+    write_particles_star(str(folder / PARTICLES), particles, changes)
+    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
+    every, resolutions, curves = np.ones((len(particles), 1), np.float32), [], []
+    for seen in (views, focused):
+        found, _ = next(iter(weighted_maps(particles, seen, halves, every, 0.9 * box, contrast)))
+        first, second = (torch.from_numpy(half * values) for half in found[1:])
+        curves.append(fsc(first, second).numpy())
+        resolutions.append(resolution_at(curves[-1], 0.143, size, box))
+    for ending, volume in zip(("", "_half1", "_half2"), found):
+        write_map(folder / DOMAIN.replace(".mrc", f"{ending}.mrc"), volume, size)
+    return dict(
+        rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.turns, axis=1))],
+        shifts_angstrom=[float(v) for v in np.linalg.norm(motion.shifts, axis=1) * size],
+        correlations=[float(v) for v in motion.alike],
+        resolution_before=resolutions[0],
+        resolution_after=resolutions[1],
+        fsc_before=[round(float(v), 4) for v in curves[0]],
+        fsc_after=[round(float(v), 4) for v in curves[1]],
+    )
