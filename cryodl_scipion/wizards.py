@@ -31,6 +31,7 @@ from .protocols import (
     CryodlProtPick,
     CryodlProtPickByHand,
     CryodlProtPickFilaments,
+    CryodlProtPickTemplates,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
     CryodlProtTrainDenoiser,
@@ -121,6 +122,7 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtCompare, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
+        (CryodlProtPickTemplates, ["particleDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 

@@ -17,6 +17,7 @@ from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
 from .micrographs.protocol_pick_by_hand import CryodlProtPickByHand
 from .micrographs.protocol_pick_filaments import CryodlProtPickFilaments
+from .micrographs.protocol_pick_templates import CryodlProtPickTemplates
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
 from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStructure

@@ -22,6 +22,7 @@ import fake_heterogeneity
 import fake_maps
 import fake_micrographs
 import fake_subtomograms
+import fake_templates
 import fake_tomograms
 
 # beside this file, which runs as a script
@@ -62,6 +63,7 @@ def main():
             **fake_compare.WORK,
             **fake_ctf.WORK,
             **fake_filaments.WORK,
+            **fake_templates.WORK,
             **fake_denoising.WORK,
             **fake_extract.WORK,
             **fake_maps.WORK,

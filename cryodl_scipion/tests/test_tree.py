@@ -119,6 +119,7 @@ class TestCryodlTree(unittest.TestCase):
             protocols.CryodlProtTrainFromStructure,
             protocols.CryodlProtEstimateCTF,
             protocols.CryodlProtPickFilaments,
+            protocols.CryodlProtPickTemplates,
         ):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
             self.assertTrue(found and found[0].__module__.startswith("cryodl_scipion"), target)

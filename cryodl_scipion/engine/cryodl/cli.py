@@ -36,6 +36,9 @@ EPILOGS = {
     "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "pick-filaments": "example:\n  cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 "
     "--filament-diameter 250 --output segments/\n",
+    "pick-templates": "examples:\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --structure "
+    "1abc.cif --output picks/\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 "
+    "--particle-diameter 180 --output picks/\n",
     "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 "
     "--surfaces --output merged/\n",

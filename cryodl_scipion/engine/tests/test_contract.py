@@ -110,6 +110,7 @@ def test_order_of_choices_is_frozen():
         "TrainDetectorConfig.network": ("unet3d", "wide"),
         "ExtractParticlesConfig.protein": ("dark", "bright"),
         "ExtractParticlesConfig.border": ("drop", "fill"),
+        "PickTemplatesConfig.contrast": ("dark", "bright"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
         "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),

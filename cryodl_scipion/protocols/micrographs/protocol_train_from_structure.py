@@ -99,7 +99,9 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             "model, training starts from random weights; the summary says which.",
         )
         addConfigParams(
-            form, self._CONFIG, ["steps", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
+            form,
+            self._CONFIG,
+            ["steps", "recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"],
         )
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)

@@ -118,7 +118,9 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             help="Name of a model that comes with the plugin, of the same network; the wizard lists them. Corrected "
             "picks are best learnt from *general*.\n\nEmpty: none.",
         )
-        addConfigParams(form, self._CONFIG, ["patience", "validation_fraction", "batch_size", "learning_rate", "seed"])
+        addConfigParams(
+            form, self._CONFIG, ["recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
+        )
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

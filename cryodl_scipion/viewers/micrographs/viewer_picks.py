@@ -15,6 +15,7 @@ from ...protocols import (
     CryodlProtPick,
     CryodlProtPickByHand,
     CryodlProtPickFilaments,
+    CryodlProtPickTemplates,
     CryodlProtSimulate,
     CryodlProtThresholdPicks,
 )
@@ -74,7 +75,13 @@ class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
 
     _label = "picks viewer"
-    _targets = [CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks]
+    _targets = [
+        CryodlProtPick,
+        CryodlProtPickByHand,
+        CryodlProtPickFilaments,
+        CryodlProtPickTemplates,
+        CryodlProtThresholdPicks,
+    ]
     _SECTION = "Picks"
     _PANELS = (
         Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),

@@ -39,7 +39,8 @@ from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfi
 from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
-from .micrographs.training import TrainPickerConfig
+from .micrographs.templates import PickTemplatesConfig
+from .micrographs.training import TrainPickerConfig, recursion_problems
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
     CLASSIFIER_NETWORKS,
@@ -143,6 +144,7 @@ __all__ = [
     "PickByHandConfig",
     "PickConfig",
     "PickFilamentsConfig",
+    "PickTemplatesConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
@@ -198,6 +200,7 @@ __all__ = [
     "outputs_of",
     "param",
     "particle_size_problem",
+    "recursion_problems",
     "process_name",
     "read_card",
     "resolution_in_words",

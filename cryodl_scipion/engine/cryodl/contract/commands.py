@@ -28,6 +28,7 @@ from .micrographs.filaments import (
 from .micrographs.general import TrainGeneralPickerConfig, TrainGeneralPickerOutputs
 from .micrographs.picking import PickConfig, PickOutputs, ProposeBoxesConfig, ProposeBoxesOutputs
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
+from .micrographs.templates import PickTemplatesConfig, PickTemplatesOutputs
 from .micrographs.training import TrainPickerConfig, TrainPickerOutputs
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiserConfig, EvaluateDenoiserOutputs
@@ -95,6 +96,7 @@ COMMANDS = {
         Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
         Command("pick-by-hand", "micrographs.commands.pick_by_hand", PickByHandConfig, PickByHandOutputs),
         Command("pick-filaments", "micrographs.commands.pick_filaments", PickFilamentsConfig, PickFilamentsOutputs),
+        Command("pick-templates", "micrographs.commands.pick_templates", PickTemplatesConfig, PickTemplatesOutputs),
         Command(
             "train-filament-picker",
             "micrographs.commands.train_filament_picker",

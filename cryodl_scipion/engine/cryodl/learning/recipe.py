@@ -100,17 +100,17 @@ class TrainingRun:
         best = self.report.best if self.report else {}
         return {name: round(value, 5) for name, value in best.items() if name != "metric"}
 
-    def finish(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor]) -> None:
-        """Write the model into its folder, and give that its name."""
+    def finish(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor], *leftovers: str) -> None:
+        """Write the model into its folder, and give that its name. leftovers: what else was only for the training."""
         write_model(self.folder, card, weights)
-        self.rename()
+        self.rename(*leftovers)
 
-    def rename(self) -> None:
-        """Give the folder its name, when all that belongs to the model lies in it."""
+    def rename(self, *leftovers: str) -> None:
+        """Give the folder its name, when all that belongs to the model lies in it; leftovers are removed."""
         if self.report is None:
-            finish_folder(self.folder, self.config.output)
+            finish_folder(self.folder, self.config.output, *leftovers)
         else:
-            finish(self.folder, self.config.output)
+            finish(self.folder, self.config.output, *leftovers)
 
     def result(
         self, outputs: Outputs, warnings: typing.Iterable[str] = (), skipped: typing.Sequence[Skipped] = ()

@@ -146,7 +146,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     return schedule
 
 
-def finish(folder: Path, output: str | os.PathLike[str]) -> None:
+def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model.
 
     Parameters
@@ -155,10 +155,12 @@ def finish(folder: Path, output: str | os.PathLike[str]) -> None:
         The working folder.
     output : path
         Its final name.
+    *leftovers : str
+        Names of files or folders in it that are removed, as the checkpoint is.
     """
     from ..io.plots import plot_learning_curve
     from .checkpoints import CHECKPOINT
     from .training import METRICS
 
     plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
-    unfinished.finish_folder(folder, output, CHECKPOINT)
+    unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

@@ -5,19 +5,23 @@ import math
 
 import numpy as np
 
+CROWDED = 0.35  # of the fields
 
-def particle_positions(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+
+def particle_positions(
+    shape: tuple, wide: float, rng: np.random.Generator, crowded: float = CROWDED
+) -> tuple[np.ndarray, np.ndarray]:
     """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody.
 
-    A third of the fields is crowded: neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px
-    of a particle's extent. Returns two (n, 2) arrays, yx.
+    In crowded fields neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px of a particle's
+    extent. crowded: the chance of a crowded field. Returns two (n, 2) arrays, yx.
     """
-    crowded = rng.random() < 0.35
-    closest = wide * (rng.uniform(0.45, 0.95) if crowded else rng.uniform(0.55, 1.6))
+    is_crowded = rng.random() < crowded
+    closest = wide * (rng.uniform(0.45, 0.95) if is_crowded else rng.uniform(0.55, 1.6))
     # of the area of a close packing
-    share = rng.uniform(0.5, 1.0) if crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
+    share = rng.uniform(0.5, 1.0) if is_crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
     wanted = max(2, int(share * shape[0] * shape[1] / closest**2 * 0.9))
-    tried = min((8 if crowded else 3) * wanted, 12000)
+    tried = min((8 if is_crowded else 3) * wanted, 12000)
     centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2)), closest, wanted)
     clumped = [np.zeros((0, 2))]
     if rng.random() < 0.3:
@@ -40,7 +44,19 @@ def _apart(places: np.ndarray, distance: float, most: int) -> np.ndarray:
 
 
 def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """(n,) bool: places (n, 2) that keep a distance from all others."""
+    """Which places keep a distance from all others.
+
+    Parameters
+    ----------
+    places : array, (n, 2)
+    others : array, (m, 2)
+    distance : float, px
+
+    Returns
+    -------
+    array, (n,)
+        Bool.
+    """
     from scipy.spatial import cKDTree
 
     return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)

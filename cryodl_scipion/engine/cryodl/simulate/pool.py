@@ -70,20 +70,34 @@ def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[st
     """
     members = []
     for path in map(Path, paths):
-        name = path.name.split(".")[0]
-        if name in leave_out:
-            continue
-        rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
-        pixel_size = rough / EXTENT_PX
-        density = load_density(path, pixel_size)
-        extent = particle_diameter(density, pixel_size)
-        members.append(PoolMember(name, _cropped(density), extent))
+        if path.name.split(".")[0] not in leave_out:
+            members.append(load_member(path))
     return members
 
 
-def _cropped(density: torch.Tensor) -> torch.Tensor:
-    """Without the empty rim, largest value 1. Empty means outside of 0.75 of EXTENT_PX from the middle."""
-    reach = int(0.75 * EXTENT_PX)
+def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
+    """The structure of a file, a map or a model. Raises as load_density.
+
+    Parameters
+    ----------
+    path : path
+    across : int
+        Voxels of its widest extent.
+
+    Returns
+    -------
+    PoolMember
+    """
+    rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
+    pixel_size = rough / across
+    density = load_density(path, pixel_size)
+    extent = particle_diameter(density, pixel_size)
+    return PoolMember(Path(path).name.split(".")[0], _cropped(density, across), extent)
+
+
+def _cropped(density: torch.Tensor, across: int) -> torch.Tensor:
+    """Without the empty rim, largest value 1. Empty means outside of 0.75 of `across` voxels from the middle."""
+    reach = int(0.75 * across)
     middle = density.shape[-1] // 2
     part = slice(max(0, middle - reach), middle + reach)
     density = density[part, part, part]

@@ -18,7 +18,7 @@ from ..core.ctf import ctf_rfft
 from ..core.projections import project, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, film_texture, smooth_noise
 from .detectors import as_recorded
-from .fields import far, particle_positions
+from .fields import CROWDED, far, particle_positions
 
 SIDE = 512
 # The stated diameter over the particle's widest extent. People differ by 0.8 to 1.35; the rest is for those who do not
@@ -27,6 +27,7 @@ STATED = (0.6, 1.7)
 # Beyond, nothing counts as a particle: parts of one that is far too large, specks that are far too small.
 FAR_OFF, TOO_LARGE, TOO_SMALL = 0.1, (0.25, 0.42), (2.4, 4.0)
 SNR = (0.015, 2.0)  # variance of the particles over that of the noise
+FAINT_SNR, FAINT_CROWDED = (0.008, 0.12), 0.7  # of scenes that are asked to be faint, and mostly crowded
 VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
 
 
@@ -51,6 +52,7 @@ def random_scene(
     diameter_px: float,
     rng: np.random.Generator,
     side: int = SIDE,
+    faint: bool = False,
 ) -> Scene:
     """One micrograph of one structure.
 
@@ -68,6 +70,8 @@ def random_scene(
     rng : numpy Generator
     side : int
         Of the micrograph, px.
+    faint : bool
+        Particles hardly stand out from the noise, and most fields are crowded.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def random_scene(
     views = _views(density, zoom, VIEWS, rng)
     wide = extent_px * zoom
     shape = (side, side)
-    centres, clumped = particle_positions(shape, wide, rng)
+    centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
     clean = _paint(views, centres, shape, rng)
     good = np.ones(len(centres), bool)
     clean = clean + _paint(views, clumped, shape, rng)
@@ -88,7 +92,8 @@ def random_scene(
     signal = _strength(clean, centres if len(centres) else clumped, wide)
     stray = _stray(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
-    image = as_recorded(exposed(clean / signal, pixel_size, shape, rng), wide, rng)
+    snr = FAINT_SNR if faint else SNR
+    image = as_recorded(exposed(clean / signal, pixel_size, shape, rng, snr), wide, rng)
     image, good, uncertain = _spoiled(image, centres, good, wide, diameter_px, rng)
     keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
     return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)

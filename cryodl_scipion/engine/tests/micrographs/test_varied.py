@@ -82,6 +82,38 @@ def test_what_is_far_from_the_stated_size_is_no_particle():
     assert all(s.size == pytest.approx(200 / (32 * s.pixel_size)) for s in scenes)
 
 
+def test_faint_scenes_are_crowded_and_their_particles_hardly_stand_out():
+    contrast, crowding = {}, {}
+    for faint in (False, True):
+        scenes = [s for s in (_scene(seed, side=192, faint=faint) for seed in range(12)) if len(s.particles)]
+        darkness = []
+        for scene in scenes:
+            image = prepare_micrograph(scene.image.numpy(), 1.0, 32.0).image
+            yx = np.clip(np.rint(scene.particles).astype(int), 0, 191)
+            darkness.append(float(image[yx[:, 0], yx[:, 1]].mean()))
+        contrast[faint] = np.median(darkness)
+        # of the area, by circles of the particles' own extent
+        crowding[faint] = np.median([len(s.particles) * np.pi * (16 * s.size) ** 2 / 192**2 for s in scenes])
+    assert contrast[True] < 0.6 * contrast[False] and crowding[True] > 1.3 * crowding[False]
+
+
+def test_a_share_of_the_images_is_faint_and_the_others_stay_the_same():
+    method, members = picker_method("unet"), made_up_assemblies(4, 0)
+    plain, mixed, faint = (
+        [im.image for im in simulated_images([members], 4, method, 0, 1, faint=share)] for share in (0.0, 0.5, 1.0)
+    )
+    of_both = [(torch.equal(m, p), torch.equal(m, f)) for m, p, f in zip(mixed, plain, faint)]
+    assert set(of_both) == {(True, False), (False, True)}
+
+
+def test_what_a_model_was_judged_on_is_held_out_again():
+    members = made_up_assemblies(10, 0)
+    before = [members[2].name, members[7].name]
+    learnt, held = split_members(members, 1, before)
+    assert [m.name for m in held] == before and len(learnt) == 8
+    assert len(split_members(members, 1, ["of another training"])[1]) == 1
+
+
 def test_images_for_training_never_mix_training_and_validation():
     method, members = picker_method("unet"), made_up_assemblies(10, 0)
     learnt, held = split_members(members, 0)

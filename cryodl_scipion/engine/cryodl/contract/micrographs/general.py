@@ -48,6 +48,14 @@ class TrainGeneralPickerConfig:
         minimum=2,
         maximum=1000000,
     )
+    faint: float = param(
+        "Fraction of the simulated micrographs whose particles hardly stand out from the noise (SNR 0.008 to 0.12) and "
+        "mostly touch.",
+        default=0.5,
+        label="Fraction of faint micrographs",
+        minimum=0,
+        maximum=1,
+    )
     real_share: float = param(
         "Fraction of the training crops that is real, if there are real sets.",
         default=0.2,

@@ -120,6 +120,16 @@ class TrainPickerConfig:
     steps: typing.Optional[int] = steps_field(
         "the method's own number; for unet 400, 800 from 1,000 particles on, 250 where only boxes teach", 1_000_000
     )
+    recursions: int = param(
+        "Rounds of training that follow the first one. Before each, the network picks the micrographs that it learnt "
+        "from, and what it picks wrongly is taught as background. A round that is no gain on the validation part ends "
+        "them. Only where all particles are labelled.",
+        default=0,
+        label="Recursions",
+        minimum=0,
+        maximum=20,
+        expert=True,
+    )
     patience: int = patience_field(10)
     validation_fraction: float = validation_fraction_field(
         "Fraction of the labelled micrographs kept for validation (at least one; with a single micrograph a part of "
@@ -132,6 +142,33 @@ class TrainPickerConfig:
     device: str = device_field()
     threads: int = threads_field()
 
+    def check_together(self) -> typing.List[str]:
+        """Recursions need complete labels."""
+        return recursion_problems(self.recursions, self.labels) if self.labels != "auto" else []
+
+
+def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
+    """Errors of recursions with labels that leave particles out.
+
+    Parameters
+    ----------
+    recursions : int
+        How many are asked for.
+    labels : str
+        'complete', 'boxes' or 'sparse'.
+
+    Returns
+    -------
+    list of str
+    """
+    if not recursions or labels == "complete":
+        return []
+    return [
+        f"Recursions (--recursions) is {recursions}, but the labels are {labels}: particles that nobody labelled "
+        "would be taught as background. Label all particles and set Labels (--labels) to complete, or set "
+        "Recursions to 0."
+    ]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainPickerOutputs(TrainingOutputs):
@@ -141,3 +178,6 @@ class TrainPickerOutputs(TrainingOutputs):
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     contrast: str = output("'dark' or 'bright' protein.")
     labels: str = output("What the labels were taken for: complete, boxes or sparse.")
+    recursions: typing.Optional[typing.List[int]] = output(
+        "False positives that each recursion taught as background.", default=None
+    )

@@ -30,6 +30,7 @@ NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_SHARE = 0.16  # of the number of simulated micrographs, that many more are made for validation
 MOST_VALIDATION = 64  # and no more than these
+TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a training that continues sees new ones
 
 
 def run(config: TrainGeneralPickerConfig) -> Result:
@@ -100,11 +101,11 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     from ..pickers.plain_scenes import plain_images
 
     real = read_sets(config.sets, config.leave_out) if config.sets else []
-    known = _check_left_out(config)
+    known, held_before = _check_left_out(config), _held_before(config)
     files = of_files([p for n, p in known if n not in config.leave_out])
     learnt, held = zip(
         *(
-            split_members(members, config.seed) if len(members) > 1 else (members, members)
+            split_members(members, config.seed, held_before) if len(members) > 1 else (members, members)
             for members in (files, made_up_assemblies(config.procedural, config.seed))
             if members
         )
@@ -112,25 +113,36 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     count = min(MOST_VALIDATION, max(8, int(VALIDATION_SHARE * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
-            simulated_images(groups, number, method, config.seed, tag, config.cache),
+            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint),
             total=number,
             unit="micrograph",
             mininterval=5.0,
         )
     )
-    simulated = make(learnt, config.simulated, 1)
+    simulated = make(learnt, config.simulated, CONTINUED if config.start_from else TRAINING)
     plain = list(
         plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, config.seed)
     )
     return _Material(
         [simulated] + [load_set(s, method) for s in real],
-        make(held, count, 2),
+        make(held, count, VALIDATION),
         plain[::2],
         plain[1::2],
         [m.name for m in learnt[0]] if files else [],
         [m.name for m in held[0]] if files else [],
         real,
     )
+
+
+def _held_before(config: TrainGeneralPickerConfig) -> list[str]:
+    """Structures that the model to continue from was validated on."""
+    from ...contract import read_card
+    from ...io.model import find_model
+
+    if not config.start_from:
+        return []
+    card = read_card(find_model(config.start_from, "picker"), "picker")
+    return list(card["training"].get("validation_structures", []))
 
 
 def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
@@ -205,6 +217,7 @@ def _card(
         structures=material.names,
         validation_structures=material.held_out,
         made_up=config.procedural,
+        faint=config.faint,
         real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out),
         **start,

@@ -6,11 +6,12 @@ Result.outputs are the contract's TrainPickerOutputs.
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import numpy as np
 
-from ...contract import Result, TrainPickerConfig, in_words
+from ...contract import Result, TrainPickerConfig, in_words, recursion_problems
 from ...contract.micrographs.training import TrainPickerOutputs
 from ...core.devices import choose_device
 
@@ -31,6 +32,7 @@ def run(config: TrainPickerConfig) -> Result:
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
+    from ..pickers.recursive import round_folder, train_recursively
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
@@ -41,6 +43,8 @@ def run(config: TrainPickerConfig) -> Result:
     method = picker_method(config.network)
     training.take_folder()
     config, told = decide_labels(config, items, method)
+    if problems := recursion_problems(config.recursions, label_kind(config)):
+        raise ValueError(problems[0])
     notes += told
     said(notes)  # before the work, which may be in vain; they also stand in the result
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
@@ -56,9 +60,12 @@ def run(config: TrainPickerConfig) -> Result:
     training.start()
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    training.fit(task)
+    task, training.report, rounds = train_recursively(task, config, training.folder, device)
     card = model_card(config, filled, split, task, training)
-    training.finish(card, task.networks["picker"].state_dict())
+    if rounds:
+        card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
+    leftovers = [round_folder(number + 1) for number in range(config.recursions)]
+    training.finish(card, task.networks["picker"].state_dict(), *leftovers)
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
         f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f} +- "
@@ -68,6 +75,7 @@ def run(config: TrainPickerConfig) -> Result:
         model=str(config.output),
         validation=card["validation"],
         stop_reason=training.stop_reason,
+        recursions=[entry.false_positives for entry in rounds],
         **{key: card[key] for key in ("threshold", "threshold_uncertainty", "contrast", "labels")},
     )
     return training.result(outputs, notes + list(card_warnings(card, skipped)), skipped)

@@ -89,8 +89,16 @@ def load_set(real: RealSet, method: PickerMethod) -> list[LabelledImage]:
     return images
 
 
-def split_members(members: typing.Sequence[PoolMember], seed: int) -> tuple[list[PoolMember], list[PoolMember]]:
-    """Structures to learn from, and others to validate on (at least one each)."""
+def split_members(
+    members: typing.Sequence[PoolMember], seed: int, held_before: typing.Collection[str] = ()
+) -> tuple[list[PoolMember], list[PoolMember]]:
+    """Structures to learn from, and others to validate on (at least one each).
+
+    held_before: names of those that the model to continue from did not learn from; where some are among the members,
+    they are held out again, so that no model is judged on what it learnt from.
+    """
+    if any(m.name in held_before for m in members):
+        return [m for m in members if m.name not in held_before], [m for m in members if m.name in held_before]
     order = np.random.default_rng((seed, 3)).permutation(len(members))
     held = max(1, int(round(HELD_OUT * len(members))))
     return [members[i] for i in order[held:]], [members[i] for i in order[:held]]
@@ -103,33 +111,36 @@ def simulated_images(
     seed: int,
     tag: int,
     cache: typing.Any = None,
+    faint: float = 0.0,
 ) -> typing.Iterator[LabelledImage]:
     """LabelledImages of `count` varied micrographs, one generated at a time.
 
     groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
     training and validation micrographs apart. The same arguments give the same micrographs. cache: folder in which they
-    are kept, or None.
+    are kept, or None. faint: share of micrographs whose particles hardly stand out and mostly lie close together.
     """
     groups = [g for g in groups if g]
-    folder = cache and cache_folder(cache, [m.name for g in groups for m in g], seed, tag)
+    folder = cache and cache_folder(cache, [m.name for g in groups for m in g], seed, tag, faint)
     for index in range(count):
         image = kept(folder / f"{index:06d}.npz") if cache else None
         if image is None:
-            image = _simulated_image(groups, index, method, seed, tag)
+            image = _simulated_image(groups, index, method, (seed, tag), faint)
             if cache:
                 keep(folder / f"{index:06d}.npz", image)
         yield image
 
 
 def _simulated_image(
-    groups: typing.Sequence[list[PoolMember]], index: int, method: PickerMethod, seed: int, tag: int
+    groups: typing.Sequence[list[PoolMember]], index: int, method: PickerMethod, seeds: tuple[int, int], faint: float
 ) -> LabelledImage:
     strays = [m.density for m in groups[-1][:STRAY]]
-    rng = np.random.default_rng((seed, tag, index))
+    rng = np.random.default_rng((*seeds, index))
     members = groups[index % len(groups)]
     member = members[rng.integers(len(members))]
     extent = max(60.0, member.extent * rng.uniform(0.8, 1.25))
-    return labelled_scene(member, extent, strays, method, rng)
+    # a generator of its own, so that the other micrographs stay the same whatever the share
+    is_faint = np.random.default_rng((*seeds, index, 5)).random() < faint
+    return labelled_scene(member, extent, strays, method, rng, is_faint)
 
 
 def labelled_scene(
@@ -138,11 +149,13 @@ def labelled_scene(
     strays: typing.Sequence[torch.Tensor],
     method: PickerMethod,
     rng: np.random.Generator,
+    faint: bool = False,
 ) -> LabelledImage:
-    """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent."""
+    """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent. faint: as
+    random_scene's."""
     from ...simulate.pool import EXTENT_PX
 
-    scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng)
+    scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng, faint=faint)
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
     particles = scene.particles[inside(scene.particles, prepared.image.shape)]
     return LabelledImage(

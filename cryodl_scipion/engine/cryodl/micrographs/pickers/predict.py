@@ -57,7 +57,7 @@ class Picker(TiledNetwork):
     method: PickerMethod
     network: torch.nn.Module
     device: torch.device
-    calibration: tuple[float, float] = (1.0, 0.0)
+    calibration: tuple[float, ...] = (1.0, 0.0)
     memory: float = 0.4
     notes: list[str] = dataclasses.field(default_factory=list)
     contrast: str = "dark"

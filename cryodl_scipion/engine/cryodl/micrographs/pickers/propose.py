@@ -12,10 +12,11 @@ import dataclasses
 import typing
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coordinates, maximum_filter
-from scipy.signal import fftconvolve
 
 from ...core.geometry import inside
+from ...core.local_correlation import LocalCorrelation
 from ...core.peaks import separate
 
 TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around it
@@ -141,11 +142,10 @@ def _average_particle(items: typing.Sequence[typing.Any], diameter: float) -> np
 
 def likeness_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     """(h, w) correlation coefficient of every place with a template of zero mean and unit norm (Look)."""
-    disc = (template != 0).astype(float)
-    covered = _convolve(np.ones_like(image), disc)  # less at the borders
-    mean = _convolve(image, disc) / covered
-    energy = np.maximum(_convolve(image**2, disc) - covered * mean**2, 1e-6 * covered)
-    return _convolve(image, template) / np.sqrt(energy)
+    as_tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, float))
+    compared = LocalCorrelation(as_tensor(image), as_tensor(template) != 0)
+    result: np.ndarray = compared.scores(as_tensor(template)[None])[0].numpy()
+    return result
 
 
 def _deviation(values: np.ndarray) -> float:
@@ -190,8 +190,3 @@ def _spread(allowed: np.ndarray, distance: float, count: int) -> np.ndarray:
     yx = ((0.5 + steps) % 1 * np.array(allowed.shape)).astype(int)
     yx = yx[allowed[yx[:, 0], yx[:, 1]]].astype(float)
     return yx[separate(yx, distance)[:count]]
-
-
-def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    # the kernels are symmetric, so convolution is correlation
-    return fftconvolve(image, kernel, mode="same")

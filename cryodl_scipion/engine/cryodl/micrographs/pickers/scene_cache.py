@@ -14,9 +14,10 @@ from ...io.files import whole_file
 from .crops import LabelledImage
 
 
-def cache_folder(cache: str, names: typing.Sequence[str], seed: int, tag: int) -> Path:
-    """The folder within `cache` of the micrographs of these structures, seed and tag; another version has another."""
-    key = hashlib.sha256(json.dumps([__version__, list(names), seed, tag]).encode()).hexdigest()[:12]
+def cache_folder(cache: str, names: typing.Sequence[str], seed: int, tag: int, faint: float) -> Path:
+    """The folder within `cache` of the micrographs of these structures, seed, tag and share of faint ones; another
+    version has another."""
+    key = hashlib.sha256(json.dumps([__version__, list(names), seed, tag, faint]).encode()).hexdigest()[:12]
     folder = Path(cache) / f"scenes-{tag}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recursive training: what a trained picker picks wrongly on its own training micrographs is taught as background.
+
+After Zhu et al. (2017, "A deep convolutional neural network approach to single-particle recognition in cryo-electron
+microscopy", BMC Bioinformatics 18:348), whose false positives of a round join the negatives of the next. Ours: a round
+starts from the weights of the one before, and is kept only if its validation figure is no lower.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...io.files import whole_file
+from ...learning.run_training import fit_task
+from ...learning.training import METRICS
+from ...simulate.fields import far
+from .card import calibrate_model
+from .predict import Picker
+from .train import PickerTask, judge_candidates
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from ...contract import TrainPickerConfig
+    from ...learning.schedule import FitReport
+
+RATE = 1 / 3  # of the peak learning rate: the weights are good already
+CLEAR = 0.75  # diameters from every label: nearer, a pick is a particle that is badly centred
+
+
+@dataclasses.dataclass(frozen=True)
+class Recursion:
+    """One round. false_positives: how many it was taught. figure: of its validation, to be compared with the round
+    before. kept: whether its weights took the place of the ones before."""
+
+    false_positives: int
+    figure: float
+    kept: bool
+
+
+def train_recursively(
+    task: PickerTask, config: TrainPickerConfig, folder: Path, device: torch.device
+) -> tuple[PickerTask, FitReport, list[Recursion]]:
+    """Train a task, and then as many rounds more as the config's recursions say.
+
+    Parameters
+    ----------
+    task : of complete labels.
+    config : with recursions, steps, learning_rate and seed.
+    folder : working folder; each round continues from its own checkpoint in it.
+    device : that it runs on.
+
+    Returns
+    -------
+    PickerTask
+        Of the best round; its networks hold the weights.
+    FitReport
+        Of that round, with the steps and seconds of all rounds.
+    list of Recursion
+    """
+    report, rounds = fit_task(task, config, folder, device), list[Recursion]()
+    usual = config.learning_rate or task.method.learning_rate
+    for number in range(1, config.recursions + 1):
+        images = [add_negatives(image, places) for image, places in zip(task.training, false_positives(task))]
+        count = sum(len(new.negatives) - len(old.negatives) for new, old in zip(images, task.training))
+        if not count:
+            print(f"Recursion {number}: no false positives on the training micrographs are left.")
+            break
+        network = copy.deepcopy(task.networks["picker"])
+        following = PickerTask(task.method, network, images, task.validation, config.batch_size, device)
+        following.minimum_distance = task.minimum_distance
+        print(f"Recursion {number}: {count} false positives on the training micrographs are taught as background.")
+        (part := folder / round_folder(number)).mkdir(exist_ok=True)
+        later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * usual), part, device)
+        kept = later.best["metric"] >= report.best["metric"]
+        rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
+        if not kept:
+            print(f"Recursion {number} was no gain on the validation part; the weights before it are kept.")
+            break
+        _add_metrics(folder, part, report.steps)
+        task, report = following, _joined(report, later)
+    return task, report, rounds
+
+
+def round_folder(number: int) -> str:
+    """Name of a round's folder within the working folder."""
+    return f"recursion_{number}"
+
+
+def false_positives(task: PickerTask) -> list[np.ndarray]:
+    """Picks of a trained task on its own training images that are no labelled particles.
+
+    Returns [(n, 2) yx, working px] for each training image: candidates whose score reaches the threshold that the
+    validation part asks for, on usable ground, clear of every label and of the negatives that are known.
+    """
+    diameter = task.method.working_diameter
+    calibration, threshold, _ = calibrate_model(task, [task.hits([item]) for item in task.validation])
+    picker = Picker(task.method, task.networks["picker"], task.device, calibration)
+    found = []
+    item: typing.Any  # of the attributes that a Picker asks for
+    for item in task.training:
+        yx, scores = picker.candidates_prepared(item, task.minimum_distance * diameter)
+        matched, judged = judge_candidates(yx, item, diameter)
+        wrong = yx[(scores >= threshold) & judged & ~matched]
+        known = np.concatenate([item.positives, item.negatives, item.contamination])
+        found.append(wrong[far(wrong, known, CLEAR * diameter)])
+    return found
+
+
+def add_negatives(image: typing.Any, places: np.ndarray) -> typing.Any:
+    """The LabelledImage with further (n, 2) places of background."""
+    return dataclasses.replace(image, negatives=np.concatenate([image.negatives, places]))
+
+
+def _joined(first: FitReport, second: FitReport) -> FitReport:
+    """The second report, counted from the first's beginning."""
+    return dataclasses.replace(
+        second,
+        steps=first.steps + second.steps,
+        best_step=first.steps + second.best_step,
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def _add_metrics(folder: Path, part: Path, steps: int) -> None:
+    """Add a round's learning curve to that of the rounds before, which end at `steps`; done again, it is the same."""
+    rows = [row for row in _rows(folder / METRICS) if int(row["step"]) <= steps]
+    last = float(rows[-1]["seconds"])
+    for row in _rows(part / METRICS):
+        rows.append({**row, "step": int(row["step"]) + steps, "seconds": round(float(row["seconds"]) + last, 2)})
+    with whole_file(folder / METRICS) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows(path: Path) -> list[dict[str, typing.Any]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

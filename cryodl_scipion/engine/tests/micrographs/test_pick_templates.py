@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pick-templates: what a structure's projections, or blobs, find; the threshold by the negative; runs continued."""
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+from cryodl.contract import AllSkipped, PickTemplatesConfig
+from cryodl.core.local_correlation import LocalCorrelation, disc_of, normalised
+from cryodl.core.matching import match_picks
+from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.commands import pick_templates
+from cryodl.micrographs.templates.match import threshold_by_negative
+from cryodl.micrographs.templates.views import ACROSS, of_blobs, of_structure
+
+PIXEL = 4.0
+
+
+def rod(side=48):
+    """A density 120 Å long and 50 Å wide at 4 Å/px: its projections are no discs."""
+    z, y, x = np.indices((side,) * 3) - side // 2
+    return ((np.abs(z) < 15) & (np.hypot(y, x) < 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A map of a rod, and three micrographs with 20 dark rods each, lying at any angle."""
+    folder = tmp_path_factory.mktemp("templates")
+    with mrcfile.new(folder / "rod.mrc") as file:
+        file.set_data(rod())
+        file.voxel_size = PIXEL
+    rng, truth = np.random.default_rng(3), {}
+    (folder / "mics").mkdir()
+    for number in range(3):
+        image = rng.normal(0, 1.0, (400, 400)).astype(np.float32)
+        y, x = np.indices(image.shape)
+        places = np.stack(np.meshgrid(np.arange(50, 380, 75), np.arange(60, 380, 90)), -1).reshape(-1, 2) + 0.0
+        for centre in places:
+            turn = rng.uniform(0, np.pi)
+            along = (y - centre[0]) * np.sin(turn) + (x - centre[1]) * np.cos(turn)
+            across = (x - centre[1]) * np.sin(turn) - (y - centre[0]) * np.cos(turn)
+            image -= 1.2 * ((np.abs(along) < 15) & (np.abs(across) < 6))
+        truth[f"mic{number}"] = places
+        with mrcfile.new(folder / f"mics/mic{number}.mrc") as file:
+            file.set_data(image)
+            file.voxel_size = PIXEL
+    return folder, truth
+
+
+def pick(folder, output, **values):
+    source = {} if "particle_diameter" in values else dict(structure=str(folder / "rod.mrc"))
+    config = PickTemplatesConfig(
+        (str(folder / "mics/*.mrc"),), PIXEL, str(output), **{**source, "pictures": 0, "threads": 1, **values}
+    )
+    return pick_templates.run(config)
+
+
+def found(result, truth, reach):
+    """Precision and recall of all micrographs, within so many px."""
+    hits = picks = 0
+    for name, path in result.outputs["coordinates"].items():
+        ((yx, _),) = read_coordinates(path).values()
+        hits, picks = hits + match_picks(yx, truth[name], reach).sum(), picks + len(yx)
+    return hits / max(picks, 1), hits / sum(map(len, truth.values()))
+
+
+def test_the_coefficient_is_that_of_the_pixels_under_the_disc_also_at_the_edge():
+    rng = np.random.default_rng(0)
+    image, disc = torch.from_numpy(rng.normal(2, 3, (40, 31))), disc_of(4.0)
+    template = normalised(torch.from_numpy(rng.normal(0, 1, (1, *disc.shape))), disc)
+    scores = LocalCorrelation(image, disc).scores(template)[0].numpy()
+    half = disc.shape[0] // 2
+    inside = image.numpy()[12 - half : 13 + half, 20 - half : 21 + half][disc.numpy()]
+    assert abs(scores[12, 20] - np.corrcoef(inside, template[0].numpy()[disc.numpy()])[0, 1]) < 1e-4
+    assert scores.shape == (40, 31) and np.abs(scores).max() <= 1 + 1e-4
+    corner, part = image.numpy()[: half + 1, : half + 1], disc.numpy()[half:, half:]
+    part_template = template[0].numpy()[half:, half:]
+    by_hand = (part_template * corner)[part].sum() / np.sqrt(part.sum() * corner[part].var())
+    assert abs(scores[0, 0] - by_hand) < 1e-3
+
+
+def test_projections_of_a_rod_are_of_its_length_in_every_direction(project):
+    templates = of_structure(str(project[0] / "rod.mrc"), 40.0)
+    assert abs(templates.diameter - 124) < 12
+    assert torch.allclose((templates.images * templates.disc).sum((1, 2)), torch.zeros(1), atol=1e-4)
+    assert torch.allclose(templates.images.square().sum((1, 2)), torch.ones(1), atol=1e-4)
+    middle = templates.images.shape[-1] // 2
+    weight = templates.images.clamp(min=0)
+    axis = torch.arange(weight.shape[-1]) - float(middle)
+    off = torch.stack([(weight * axis[:, None]).sum((1, 2)), (weight * axis).sum((1, 2))]) / weight.sum((1, 2))
+    assert off.abs().max() < 0.6  # px of ACROSS to the diameter: the middle stays the middle
+
+
+@pytest.mark.parametrize("values, recall", [({"angular_step": 40.0}, 0.9), ({"particle_diameter": 110.0}, 0.9)])
+def test_particles_are_found_without_a_threshold(project, tmp_path, values, recall):
+    result = pick(project[0], tmp_path / "picks", **values)
+    # a blob sits anywhere along a rod
+    precision, share = found(result, project[1], 10.0 if "particle_diameter" in values else 5.0)
+    assert precision > 0.7 and share > recall
+    assert result.outputs["in_negative"] < 0.3 * result.outputs["picks"]
+    blobs = len(of_blobs(110.0).images)
+    assert (result.outputs["templates"] == blobs) == ("particle_diameter" in values)
+
+
+def test_bright_protein_is_the_negative_of_dark(project, tmp_path):
+    result = pick(project[0], tmp_path / "picks", contrast="bright", particle_diameter=110.0)
+    assert found(result, project[1], 5.0)[1] < 0.3
+
+
+def test_the_threshold_leaves_out_what_the_negative_has_as_well():
+    scores, false = np.r_[np.full(50, 0.6), np.linspace(0.1, 0.3, 400)], np.linspace(0.1, 0.3, 400)
+    assert threshold_by_negative(scores, false) == 0.6
+    assert threshold_by_negative(scores, np.zeros(0)) == 0.1
+    assert threshold_by_negative(false, np.linspace(0.2, 0.5, 500)) == 1.0
+    assert threshold_by_negative(np.zeros(0), false) == 1.0
+
+
+def test_finished_micrographs_are_not_compared_again_and_a_changed_one_is(project, tmp_path, monkeypatch):
+    from cryodl.micrographs.templates import match
+
+    values = dict(particle_diameter=110.0)
+    first = pick(project[0], tmp_path / "picks", **values)
+    seen, real = [], match.candidates
+    monkeypatch.setattr(match, "candidates", lambda *a: seen.append(1) or real(*a))
+    again = pick(project[0], tmp_path / "picks", threshold=0.99, **values)
+    assert not seen and again.outputs["picks"] < first.outputs["picks"]
+    record = tmp_path / "picks/candidates/mic1.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "stamp": None}))
+    assert pick(project[0], tmp_path / "picks", **values).outputs["picks"] == first.outputs["picks"] and len(seen) == 1
+    with pytest.raises(ValueError, match="made with other parameters: particle diameter 110"):
+        pick(project[0], tmp_path / "picks", particle_diameter=90.0)
+
+
+def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
+    mics = tmp_path / "mics"
+    mics.mkdir()
+    (mics / "good.mrc").write_bytes((project[0] / "mics/mic0.mrc").read_bytes())
+    (mics / "short.mrc").write_bytes((project[0] / "mics/mic0.mrc").read_bytes()[:3000])
+    result = pick(tmp_path, tmp_path / "picks", particle_diameter=110.0)
+    assert [s.item for s in result.skipped] == ["short"] and list(result.outputs["counts"]) == ["good"]
+    (mics / "good.mrc").unlink()
+    with pytest.raises(AllSkipped, match="None of the 1 micrographs could be compared"):
+        pick(tmp_path, tmp_path / "other", particle_diameter=110.0)
+
+
+@pytest.mark.parametrize("values, word", [({}, "neither"), (dict(structure="a.mrc", particle_diameter=110.0), "both")])
+def test_a_structure_or_a_diameter_is_needed_and_not_both(values, word):
+    (problem,) = PickTemplatesConfig(("a.mrc",), 1.0, "out", **values).check_together()
+    assert f"{word} of them is given" in problem and ACROSS > 8
