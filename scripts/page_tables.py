@@ -13,10 +13,33 @@ import re
 import sys
 from pathlib import Path
 
-from page_rows import TABLES
+import page_rows_particles as particles
+import page_rows_picking as picking
+import page_rows_volumes as volumes
 
 TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
+# name of the table: its file of figures, and the function that makes its rows (the first is the head)
+TABLES = {
+    "class-choice": ("class_choice", particles.class_choice),
+    "corrections": ("corrections", picking.corrections),
+    "filaments": ("filaments", picking.filaments),
+    "filaments-without": ("filaments", picking.filaments_without),
+    "general-panel": ("general_panel", picking.general_panel),
+    "general-segmenters": ("general_segmenters", volumes.general_segmenters),
+    "half-maps": ("half_maps", particles.half_maps),
+    "heterogeneity": ("heterogeneity", particles.heterogeneity),
+    "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
+    "map-invention": ("map_invention", volumes.map_invention),
+    "orientation-floors": ("orientation_floors", particles.orientation_floors),
+    "segmented-noise": ("general_segmenters", volumes.segmented_noise),
+    "stated-diameters": ("general_unstated", picking.stated_diameters),
+    "template-picking": ("template_picking", picking.template_picking),
+    "tomogram-denoising": ("tomogram_denoising", volumes.tomogram_denoising),
+    "tomogram-detection": ("tomogram_detection", volumes.tomogram_detection),
+    "tomogram-wedge": ("tomogram_denoising", volumes.tomogram_wedge),
+    "windows": ("windows", picking.windows),
+}
 PLACE = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
 
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of the tables of particles, each made from the figures of a benchmark; see page_tables.py."""
+
+import typing
+
+from page_cells import Rows, mean, plain
+
+
+def half_maps(figures: typing.Any) -> Rows:
+    """FSC of half-maps, ours beside RELION's."""
+    programs = {"cryodl": "`reconstruct`", "relion_reconstruct": "`relion_reconstruct --ctf --pad 2`"}
+    head = [""] + [
+        f"{what}: {name}"
+        for what in ("half-maps", "sum of the halves with the molecule's density")
+        for name in programs.values()
+    ]
+    found = {(r["complex"], r["program"]): r for r in figures}
+    return [head] + [
+        [one] + [f"{found[one, program][key]:.3f}" for key in ("halves", "truth") for program in programs]
+        for one in dict.fromkeys(r["complex"] for r in figures)
+    ]
+
+
+def heterogeneity(figures: typing.Any) -> Rows:
+    """Both methods on the same particles."""
+    head = ["set", "method", "Spearman of `cryodlLatent1`", "p", "verdict", "CPU s"]
+    return [head] + [
+        [
+            r["set"],
+            r["method"],
+            f"{r['spearman']:.2f}",
+            f"{r['p_value']:.0e}" if r["p_value"] < 1e-4 else f"{r['p_value']:.1g}",
+            r["verdict"],
+            plain(r["cpu_seconds"]),
+        ]
+        for r in figures
+    ]
+
+
+def heterogeneity_null(figures: typing.Any) -> Rows:
+    """Runs of sets without motion."""
+    rows = [["set", "method", "runs", "p < 0.05", "smallest p", "largest variability", "mean CPU s"]]
+    for kind, method in dict.fromkeys((r["kind"], r["method"]) for r in figures):
+        mine = [r for r in figures if (r["kind"], r["method"]) == (kind, method)]
+        values = [r["p_value"] for r in mine]
+        most = f"{max(r['variability'] for r in mine):.2%}"
+        seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
+        low = str(sum(value < 0.05 for value in values))
+        rows.append([kind, method, str(len(mine)), low, f"{min(values):.2g}", most, seconds])
+    return rows
+
+
+def class_choice(figures: typing.Any) -> Rows:
+    """What the choice of 2-D classes keeps."""
+    words = {"all": "all classes", "former": "before: score 0.5", "adapted": "now, no threshold", "best": "best"}
+    rows = [["particles for each class", "bad", "choice", "good kept", "bad kept", "signal", "worst molecule"]]
+    for each, bad in dict.fromkeys((r["each"], r["bad_part"]) for r in figures["rows"]):
+        found = {r["choice"]: r for r in figures["rows"] if (r["each"], r["bad_part"]) == (each, bad)}
+        for choice, word in words.items():
+            r = found[choice]
+            kept = [f"{100 * r[key]:.0f} %" for key in ("good", "bad")]
+            rows.append([str(each), f"{100 * bad:.0f} %", word, *kept, f"{r['value']:.2f}", f"{r['worst']:.2f}"])
+    return rows
+
+
+def orientation_floors(figures: typing.Any) -> Rows:
+    """Orientations beside plain cross-correlation on the same particles."""
+    head = ["complex", "SNR", "particles", "within 15° (%)", "plain cross-correlation (%)", "said to be right (%)"]
+    rows = [[*head, "expected calibration error", "CPU ms per particle"]]
+    for r in [*figures["complexes"], *figures["together"]]:
+        name = r.get("complex") or f"**all {r['complexes']}**"
+        count = r.get("count") or sum(one["count"] for one in figures["complexes"] if one["snr"] == r["snr"])
+        shares = [f"{r[key]:.0f}" if "complex" in r else f"{r[key]:.1f}" for key in ("right", "correlation", "stated")]
+        error = "" if "complex" in r else f"{r['ece']:.3f}"
+        rows.append([name, f"{r['snr']:g}", str(count), *shares, error, f"{r['ms']:.0f}"])
+    return rows

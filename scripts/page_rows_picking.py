@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of the tables of picking and windows, each made from the figures of a benchmark; see page_tables.py."""
+
+import typing
+
+from page_cells import Rows, best_and_default, mean, plain
+
+SIZES = ((0, 120), (120, 200), (200, 1000))  # Å
+
+
+def filaments(figures: typing.Any) -> Rows:
+    """Traced filaments against the truth."""
+    head = ["filament", "SNR", "stated / true diameter", "precision", "recall", "F1", "angle error (degrees)", "CPU s"]
+    return [head] + [
+        [r["filament"], f"{r['snr']:g}", f"{r['stated']:g}"]
+        + [f"{r[key]:.2f}" for key in ("precision", "recall", "f1")]
+        + [f"{r['angle_mean']:.1f}", f"{r['seconds']:.1f}"]
+        for r in figures["simulated"]
+    ]
+
+
+def filaments_without(figures: typing.Any) -> Rows:
+    """What is traced where no filaments are."""
+    head = ["real micrographs without filaments", "micrographs", "filament diameter (Å)", "filaments", "segments"]
+    keys = ("set", "micrographs", "diameter", "filaments", "segments")
+    return [head] + [[plain(r[key]) for key in keys] for r in figures["without"]]
+
+
+def corrections(figures: typing.Any) -> Rows:
+    """What corrections by hand are worth."""
+    rows = [["corrections", "F1 at the default threshold", "best F1"]]
+    for name, word in (("before", "none"), ("0 wrong", "50"), ("0.2 wrong", "50, 20 % of them wrong")):
+        draws = [scores for key, scores in figures["figures"].items() if key.split(",")[0] == name]
+        cells = []
+        for key in ("f1", "best_f1"):
+            values = sorted(scores[key] for scores in draws)
+            spread = f" ({values[0]:.3f}-{values[-1]:.3f})" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.3f}{spread}")
+        rows.append([word, *cells])
+    return rows
+
+
+def template_picking(figures: typing.Any) -> Rows:
+    """Templates beside the general model."""
+    rows = [["set", "picker", "best F1 / AP (F1 at the default threshold)", "CPU s per micrograph"]]
+    return rows + [[r["set"], r["picker"], best_and_default(r), f"{r['cpu']:.1f}"] for r in figures]
+
+
+def stated_diameters(figures: typing.Any) -> Rows:
+    """F1 at the default threshold where the diameter is stated wrong."""
+    factors = sorted({key for one in figures.values() for key in one if key != "None"}, key=float)
+    return [["set", *factors, "none"]] + [
+        [name.replace("empiar", "EMPIAR-"), *(f"{figures[name][key]['f1']:.3f}" for key in (*factors, "None"))]
+        for name in sorted(figures)
+    ]
+
+
+def general_panel(figures: typing.Any) -> Rows:
+    """The general model on structures that it did not learn from, by SNR and by size."""
+    groups = [(f"SNR {snr:g}", [r for r in figures if r["snr"] == snr]) for snr in sorted({r["snr"] for r in figures})]
+    for low, high in SIZES:
+        title = f"{low} to {high} Å" if low else f"below {high} Å"
+        groups.append((title, [r for r in figures if low <= r["diameter"] < high]))
+    rows = [["sets", "number", "before", "now"]]
+    for title, part in [*groups, ("all", figures)]:
+        cells = []
+        for model in ("before", "general"):
+            keys = {"best_f1": "best_f1", "ap": "average_precision", "f1": "f1"}
+            cells.append(best_and_default({k: mean(r[model][v] for r in part) for k, v in keys.items()}))
+        rows.append([title, str(len(part)), *cells])
+    return rows
+
+
+def windows(figures: typing.Any) -> Rows:
+    """What one move of the hand costs."""
+    rows = [["move", "CPU, ms", "by the clock, ms"]]
+    return rows + [[name, f"{r['cpu_ms']:.0f}", f"{r['wall_ms']:.0f}"] for name, r in figures.items()]
