@@ -74,3 +74,13 @@ def orientation_floors(figures: typing.Any) -> Rows:
         error = "" if "complex" in r else f"{r['ece']:.3f}"
         rows.append([name, f"{r['snr']:g}", str(count), *shares, error, f"{r['ms']:.0f}"])
     return rows
+
+
+def foreign_particles(figures: typing.Any) -> Rows:
+    """The guard's evidence for each set of particles, by its own and by other structures."""
+    rows = [["particles of", "explained by their own structure (%)", "by others, lowest to highest (%)"]]
+    for name in dict.fromkeys(key.split("/")[0] for key in figures["shares"]):
+        shares = {key.split("/")[1]: v for key, v in figures["shares"].items() if key.split("/")[0] == name}
+        own, others = shares.pop(name), sorted(shares.values())
+        rows.append([name, f"{100 * own:.0f}", f"{100 * others[0]:.0f} to {100 * others[-1]:.0f}"])
+    return rows

@@ -25,6 +25,7 @@ TABLES = {
     "corrections": ("corrections", picking.corrections),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
+    "foreign-particles": ("foreign_particles", particles.foreign_particles),
     "general-panel": ("general_panel", picking.general_panel),
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
     "half-maps": ("half_maps", particles.half_maps),
