@@ -82,7 +82,7 @@ def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
     simulate_particles("whole.star")
     from cryodl.io import particles as files
 
-    write, calls = files.write_tile_stack, []
+    write, calls = files.write_stack, []
 
     def stops_at_fourth(path, images, pixel_size):
         calls.append(path)

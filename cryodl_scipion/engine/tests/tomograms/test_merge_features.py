@@ -122,7 +122,7 @@ def test_pieces_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch
     thin = lambda shape, *_: [(z, min(z + 5, shape[0])) for z in range(0, shape[0], 5)]
     monkeypatch.setattr(merging, "slabs", thin)
     monkeypatch.setattr(
-        "cryodl.tomograms.features.merge.blocks",
+        "cryodl.tomograms.features.merge.halo_blocks",
         lambda shape, *_: [(z, [(0, 9), (9, 20), (20, shape[1])]) for z in thin(shape)],
     )
     assert merge(scores, "--smallest", "20", "--smoothing", "12", output="slabs") == 0

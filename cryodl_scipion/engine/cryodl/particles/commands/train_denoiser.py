@@ -36,11 +36,11 @@ def run(config: TrainDenoiserConfig) -> Result:
     from ..denoisers.scales import measure_pairs
 
     training, method = TrainingRun(config), denoiser_method(config.network)
+    if not method.learns:
+        refuse_steps(config, "steps", "learning_rate", "adversarial", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
     device = training.take_device()
-    if not method.learns:
-        refuse_steps(config, "steps", "learning_rate", "adversarial", "start_from")
     pairs, diameter, notes = _pairs(config, particles, device)  # what it refuses leaves no folder behind
     folder = training.take_folder()
     _say_start(config, method, pairs, diameter, notes, training.device_name)

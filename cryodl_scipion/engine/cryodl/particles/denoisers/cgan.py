@@ -80,14 +80,19 @@ class GeneratorUNet(DenoiserNetwork):
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
+        x = self._inner(x)
+        x = torch.tanh(self.last(x))
+        return x[..., before : before + self.box, before : before + self.box]
+
+    def _inner(self, x: torch.Tensor) -> torch.Tensor:
+        """All layers but the last."""
         skips = []
         for halving, blocks in zip(self.encoder, self.encoder_blocks):
             skips.append(halving(x))
             x = blocks(F.elu(skips[-1]))
         for doubling, blocks, skip in zip(self.decoder, self.decoder_blocks, skips[-2::-1]):
             x = blocks(F.elu(doubling(x) + skip))
-        x = torch.tanh(self.last(x))
-        return x[..., before : before + self.box, before : before + self.box]
+        return x
 
 
 def _halving(before: int, width: int) -> nn.Sequential:
@@ -117,6 +122,11 @@ class ConditionalGAN(DenoiserMethod):
 
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
+
+    def build_former(self, box: int, molecules: int = 1) -> DenoiserNetwork | None:
+        from .cgan_former import FormerGeneratorUNet
+
+        return FormerGeneratorUNet(box)
 
     def usual_steps(self, particles: int) -> int:
         return EPOCHS * particles

@@ -74,6 +74,10 @@ class DenoiserMethod:
         """The network for (b, 1, box, box) images of so many structures, untrained."""
         raise NotImplementedError
 
+    def build_former(self, box: int, molecules: int = 1) -> DenoiserNetwork | None:
+        """The network of models that were trained before `build` changed, or None: such models are still read."""
+        return None
+
     def usual_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: training ones."""
         raise NotImplementedError
@@ -103,16 +107,21 @@ def load_network(
 ) -> DenoiserNetwork:
     """A method's network with the weights of a model.
 
-    weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another
-    network.
+    weights: {name: tensor}, also of a model of the method's former network. source: the model's folder, for the
+    message. Raises ValueError if they are of another network.
     """
-    network = method.build(box, molecules)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise ValueError(
-            f"The weights of {source} do not fit the network {method.name} for a box of {box} px in this "
-            "version of cryodl. Train the model again, or use the version that its card.json "
-            "names."
-        ) from None
-    return network
+    for network in (method.build(box, molecules), method.build_former(box, molecules)):
+        if network is not None and _fits(network, weights):
+            network.load_state_dict(weights)
+            return network
+    raise ValueError(
+        f"The weights of {source} do not fit the network {method.name} for a box of {box} px in this "
+        "version of cryodl. Train the model again, or use the version that its card.json "
+        "names."
+    )
+
+
+def _fits(network: torch.nn.Module, weights: typing.Mapping[str, torch.Tensor]) -> bool:
+    """Whether names and shapes of the weights are the network's."""
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    return own == {name: value.shape for name, value in weights.items()}
