@@ -84,3 +84,22 @@ def foreign_particles(figures: typing.Any) -> Rows:
         own, others = shares.pop(name), sorted(shares.values())
         rows.append([name, f"{100 * own:.0f}", f"{100 * others[0]:.0f} to {100 * others[-1]:.0f}"])
     return rows
+
+
+def unattended(figures: typing.Any) -> Rows:
+    """The trial of the unattended template."""
+    truth, noise = figures["from_true_positions"], figures["noise_resolution"]
+    arrived, there = figures["micrographs"], figures["micrographs"] * figures["particles"]
+    found = {
+        "micrographs that arrived": f"{arrived}, {there} particles",
+        "killed": "; ".join(kill.replace("cryodl - ", "") for kill in figures["kills"]),
+        "lost or double: micrographs, CTFs, picks, particles": "; ".join(figures["problems"]) or "none",
+        "picks without labels": str(figures["picks"]),
+        "particles cut out": str(figures["cut_out"]),
+        "particles of the chosen classes": str(figures["chosen"]),
+        "FSC of the half-maps 0.143": f"{figures['resolution']:.1f} Å",
+        "the same of as many images of noise, oriented likewise": "nowhere" if noise is None else f"{noise:.1f} Å",
+        "the same of the true positions": f"{truth['resolution']:.1f} Å ({truth['particles']} particles)",
+        "time of the whole trial": f"{figures['seconds']} s",
+    }
+    return [["", ""], *([name, value] for name, value in found.items())]

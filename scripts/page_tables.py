@@ -39,6 +39,7 @@ TABLES = {
     "tomogram-denoising": ("tomogram_denoising", volumes.tomogram_denoising),
     "tomogram-detection": ("tomogram_detection", volumes.tomogram_detection),
     "tomogram-wedge": ("tomogram_denoising", volumes.tomogram_wedge),
+    "unattended": ("unattended", particles.unattended),
     "windows": ("windows", picking.windows),
 }
 PLACE = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
