@@ -9,9 +9,9 @@ from cryodl.contract.networks import DENOISER_NETWORKS
 from cryodl.learning.networks.swin_conv import window_side
 from cryodl.particles.denoisers import denoiser_method
 from cryodl.particles.denoisers.blocks import WINDOW, ImageAttention, ImageSwinConvBlock
-from cryodl.particles.denoisers.cgan import GeneratorUNet, depth
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
 from cryodl.particles.denoisers.gan_blocks import Bottleneck
+from cryodl.particles.denoisers.generator import GeneratorUNet, depth
 from cryodl.particles.denoisers.method import load_network
 from cryodl.particles.denoisers.swinconv import fold_plan
 

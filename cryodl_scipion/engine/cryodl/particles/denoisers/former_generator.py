@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .cgan import WIDTHS, GeneratorUNet
+from .generator import WIDTHS, GeneratorUNet
 
 RESIDUAL = (2, 2, 2, 3, 3, 3)  # blocks after each convolution
 
