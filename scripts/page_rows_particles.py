@@ -103,3 +103,9 @@ def unattended(figures: typing.Any) -> Rows:
         "time of the whole trial": f"{figures['seconds']} s",
     }
     return [["", ""], *([name, value] for name, value in found.items())]
+
+
+def gan_training(figures: typing.Any) -> Rows:
+    """Mean FRC of validation particles along the training of the published GAN."""
+    steps = [one for one in figures["curve"] if one["step"] % 500 == 0]
+    return [["step", *(str(one["step"]) for one in steps)], ["mean FRC", *(f"{one['frc']:.3f}" for one in steps)]]

@@ -26,6 +26,7 @@ TABLES = {
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
     "foreign-particles": ("foreign_particles", particles.foreign_particles),
+    "gan-training": ("gan_training", particles.gan_training),
     "general-panel": ("general_panel", picking.general_panel),
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
     "half-maps": ("half_maps", particles.half_maps),
