@@ -90,3 +90,10 @@ def tomogram_wedge(figures: typing.Any) -> Rows:
     return [["correlation", "all frequencies", "in the missing wedge alone"]] + [
         [name, f"{wedge[key]:.2f}", f"{wedge[key + '_in_the_wedge']:.2f}"] for key, name in names.items()
     ]
+
+
+def subtomograms_elsewhere(figures: typing.Any) -> Rows:
+    """Accuracy on subtomograms of another simulator."""
+    rows = [["SNR (whole box)", "seed", "accuracy", "tested", "CPU s to learn"]]
+    keys = ("snr", "seed", "accuracy", "tested", "training_cpu")
+    return rows + [[str(one[key]) for key in keys] for one in figures]

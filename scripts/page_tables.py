@@ -36,6 +36,7 @@ TABLES = {
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
     "segmented-noise": ("general_segmenters", volumes.segmented_noise),
     "stated-diameters": ("general_unstated", picking.stated_diameters),
+    "subtomograms-elsewhere": ("subtomograms_elsewhere", volumes.subtomograms_elsewhere),
     "template-picking": ("template_picking", picking.template_picking),
     "tomogram-denoising": ("tomogram_denoising", volumes.tomogram_denoising),
     "tomogram-detection": ("tomogram_detection", volumes.tomogram_detection),
