@@ -9,47 +9,34 @@ from __future__ import annotations
 
 import csv
 import typing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract import Result, counted, said_skipped
 from ...contract.tomograms.membranes import MeasureMembranesOutputs
 from ...io.files import whole_file
-from ..features.record import FolderRecord
-from .pick_features import named_volumes, refuse_labels, write_all
+from ..features.volumes import ALL, each_volume
 
 if typing.TYPE_CHECKING:
     from ...contract.tomograms.membranes import MeasureMembranesConfig
     from ..features.measured_membranes import Membranes
+    from ..features.record import FolderRecord
 
-INDEX, TABLE, ALL = "measure_membranes.json", "membranes.csv", "particles.star"
+INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "smallest", "border", "seed")
 
 
 def run(config: MeasureMembranesConfig) -> Result:
     """Measure what is not measured yet."""
-    named = named_volumes(config)
-    if config.label is None:
-        refuse_labels(named)
-    folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    record = FolderRecord(folder / INDEX, {name.replace("_", " "): getattr(config, name) for name in PARAMETERS})
-    skipped, notes = _measure_all(config, named, folder, record)
-    bad = {s.item for s in skipped}
-    done = [name for name, _ in named if name not in bad]
-    if not done:
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
-        )
-    write_all(folder, record)
-    _write_table(folder / TABLE, record)
-    items = {name: record.items[name] for name in done}
-    notes += said_skipped(skipped, "volume")
+    done = each_volume(config, INDEX, PARAMETERS, lambda path: _measured(path, config), partial(_write, config))
+    folder, items = done.folder, done.items
+    _write_table(folder / TABLE, done.record)
+    notes = [*done.notes, *said_skipped(done.skipped, "volume")]
     notes += _without([name for name, item in items.items() if not item["rows"]], config)
     counts = {name: len(item["rows"]) for name, item in items.items()}
-    print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(done), 'tomogram')}: {folder / TABLE}")
-    sizes = {item["pixel_size"] for item in items.values()}
+    print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(items), 'tomogram')}: {folder / TABLE}")
     outputs = MeasureMembranesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
@@ -58,45 +45,29 @@ def run(config: MeasureMembranesConfig) -> Result:
         table=str(folder / TABLE),
         counts=counts,
         points={name: item["count"] for name, item in items.items()},
-        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+        pixel_size=done.pixel_size,
     )
     return Result(
-        "measure-membranes", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes))
+        "measure-membranes", outputs, device="cpu", skipped=tuple(done.skipped), warnings=tuple(dict.fromkeys(notes))
     )
 
 
-def _measure_all(
-    config: MeasureMembranesConfig, named: typing.Sequence[tuple[str, str]], folder: Path, record: FolderRecord
-) -> tuple[list[Skipped], list[str]]:
-    """Measure one volume after the other. Returns the Skipped, and sentences for the user."""
-    from tqdm import tqdm
-
+def _measured(path: str, config: MeasureMembranesConfig) -> tuple[Membranes, list[str]]:
+    """Membranes of a volume, and sentences for the user."""
     from ..features.measured_membranes import measured
 
-    skipped, notes = list[Skipped](), list[str]()
-    for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
-        try:
-            if record.has(name, [path]):
-                continue
-            membranes = measured(path, config)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            continue
-        notes += [membranes.segmentation.note] if membranes.segmentation.note else []
-        record.put(name, [path], _write(membranes, name, path, folder, config))
-    return skipped, notes
+    membranes = measured(path, config)
+    return membranes, [membranes.segmentation.note] if membranes.segmentation.note else []
 
 
-def _write(
-    membranes: Membranes, name: str, path: str, folder: Path, config: MeasureMembranesConfig
-) -> dict[str, typing.Any]:
+def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Membranes) -> dict[str, typing.Any]:
     """Write all files of a tomogram. Returns its entry in the record."""
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import VolumeWriter
     from ..features.chimerax import origin_of
     from ..features.membrane_meshes import write_ply
 
+    folder = Path(config.output)
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
         for z, slab in membranes.instances():

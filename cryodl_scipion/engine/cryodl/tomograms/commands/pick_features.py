@@ -8,17 +8,17 @@ Result.outputs are the contract's PickFeaturesOutputs. Volumes that could not be
 from __future__ import annotations
 
 import typing
+from functools import partial
 from pathlib import Path
 
-from ...contract import AllSkipped, PickFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract import PickFeaturesConfig, Result, Skipped, counted, said_skipped
 from ...contract.tomograms.features import PickFeaturesOutputs
-from ...io.files import expand_paths, name_micrographs
-from ..features.record import FolderRecord
+from ..features.volumes import ALL, each_volume
 
 if typing.TYPE_CHECKING:
-    from ...contract.tomograms.membranes import MeasureMembranesConfig
+    from ..features.points import Points
 
-INDEX, ALL = "pick_features.json", "particles.star"
+INDEX = "pick_features.json"
 PARAMETERS = (
     "label",
     "shape",
@@ -35,103 +35,42 @@ PARAMETERS = (
 
 def run(config: PickFeaturesConfig) -> Result:
     """Pick what is not picked yet."""
-    named = named_volumes(config)
-    if config.label is None:
-        refuse_labels(named)
-    folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    record = FolderRecord(folder / INDEX, {name.replace("_", " "): getattr(config, name) for name in PARAMETERS})
-    skipped, notes = _pick_all(config, named, folder, record)
-    bad = {s.item for s in skipped}
-    done = [name for name, _ in named if name not in bad]
-    if not done:
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
-        )
-    write_all(folder, record)
-    counts = {name: record.items[name]["count"] for name in done}
-    notes += _warnings(config, counts, skipped)
+    done = each_volume(config, INDEX, PARAMETERS, lambda path: _found(path, config), partial(_write, config))
+    counts = {name: item["count"] for name, item in done.items.items()}
+    notes = [*done.notes, *_warnings(config, counts, done.skipped)]
     print(
-        f"{counted(sum(counts.values()), 'point')} in {counted(len(done), 'tomogram')}: {folder}/<tomogram>.star; "
-        f"all: {folder / ALL}."
+        f"{counted(sum(counts.values()), 'point')} in {counted(len(counts), 'tomogram')}: "
+        f"{done.folder}/<tomogram>.star; all: {done.folder / ALL}."
     )
-    sizes = {record.items[name]["pixel_size"] for name in done}
     outputs = PickFeaturesOutputs(
-        files={name: str(folder / record.items[name]["file"]) for name in done},
-        particles=str(folder / ALL),
+        files={name: str(done.folder / item["file"]) for name, item in done.items.items()},
+        particles=str(done.folder / ALL),
         counts=counts,
-        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+        pixel_size=done.pixel_size,
     )
-    return Result("pick-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
+    return Result(
+        "pick-features", outputs, device="cpu", skipped=tuple(done.skipped), warnings=tuple(dict.fromkeys(notes))
+    )
 
 
-def refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
-    """Raises ValueError for a label volume in place of scores, before anything is written."""
-    from ..evaluation.pairs import labels_in
+def _found(path: str, config: PickFeaturesConfig) -> tuple[tuple[Points, float], list[str]]:
+    """Points of a volume with its pixel size in Å, and sentences for the user."""
+    from ..features.picking import pick
 
-    for _, path in named:
-        try:
-            found = labels_in(path)
-        except (ValueError, OSError):
-            continue  # it is skipped with its reason when its turn comes
-        if found and found[0]:
-            raise ValueError(
-                f"{path} is a label volume ({', '.join(f'{k} {n}' for k, n in found[0].items())} by its "
-                "features.json). Say which value to pick (--label)."
-            )
+    points, pixel_size, said = pick(path, config)
+    return (points, pixel_size), said
 
 
-def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[tuple[str, str]]:
-    """Pairs of the tomogram's name and the volume. Scores are called <tomogram>__<feature>; the tomogram's name
-    remains."""
-    paths = expand_paths(config.segmentations)
-    pairs = name_micrographs(paths, config.names, "tomogram")
-    if config.names or config.label is not None:
-        named = pairs
-    else:
-        named = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
-    if "particles" in dict(named):
-        raise ValueError(
-            "A tomogram is called 'particles', as the file of all points is. Give it another name (--names)."
-        )
-    return named
-
-
-def _pick_all(
-    config: PickFeaturesConfig, named: typing.Sequence[tuple[str, str]], folder: Path, record: FolderRecord
-) -> tuple[list[Skipped], list[str]]:
-    """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
-    from tqdm import tqdm
-
+def _write(config: PickFeaturesConfig, name: str, path: str, found: tuple[Points, float]) -> dict[str, typing.Any]:
+    """Write the STAR file of a tomogram. Returns its entry in the record."""
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram
-    from ..features.picking import pick
     from ..features.points import point_columns
 
-    skipped, notes = [], []
-    for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
-        target = folder / f"{name}.star"
-        try:
-            if record.has(name, [path]):
-                continue
-            points, pixel_size, said = pick(path, config)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            continue
-        notes += said
-        columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
-        write_coordinates3d(target, [columns], [pixel_size])
-        record.put(name, [path], dict(file=target.name, count=len(points), pixel_size=pixel_size))
-    return skipped, notes
-
-
-def write_all(folder: Path, record: FolderRecord) -> None:
-    """Write the points of all tomograms of a folder as one STAR file."""
-    from ...io.tomogram_coordinates import join_coordinates3d
-
-    items = [item for _, item in sorted(record.items.items())]
-    join_coordinates3d(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
+    points, pixel_size = found
+    columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
+    write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size])
+    return dict(file=f"{name}.star", count=len(points), pixel_size=pixel_size)
 
 
 def _warnings(
