@@ -5,8 +5,7 @@
                                             [--output FOLDER] [--figures FILE]
 
 Complexes without symmetry (made_particles.COMPLEXES), or with --symmetric those of symmetric_complexes.py: their
-errors are those of orientations that the symmetry makes equal, and each set is searched with the symmetry told, and
-as C1 (at SNR 0.05).
+errors are the smallest over the orientations that the symmetry makes equal, and the symmetry is told to the search.
 
 Particles of made_particles.py (64 px of 3.5 Å, coloured noise; SNR over the whole box). Printed for each complex and
 SNR: percent of particles within 15 degrees by the search, by plain cross-correlation (CTF-weighted, normalised, to 11
@@ -27,44 +26,25 @@ import numpy as np
 from common import ROOT, data_folder
 from made_particles import COMPLEXES, make, make_of
 from symmetric_complexes import SYMMETRIC, body_of
+from template_matching import CC_STEP, matched, resolution_for
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 SNRS, RIGHT = (0.1, 0.05, 0.02), 15.0
-CC_STEP, CC_RESOLUTION, CC_SHIFT = 7.33, 11.0, 3  # degrees, Å, px
-UNTOLD = 0.05  # SNR at which symmetric complexes are searched as C1, too
 
 
 def plain_correlation(star, density, symmetry="C1"):
     """(n, 3) angles of the highest normalised cross-correlation of each image with the projections times its CTF."""
-    import torch
-
-    from cryodl.core.healpix_grid import disc_of_shifts
     from cryodl.core.projections import Projector
     from cryodl.io.particle_sets import read_particles
     from cryodl.likelihood.reference import HalfDisc, Reference
-    from cryodl.likelihood.search import Grid, side_by_side
+    from cryodl.likelihood.search import Grid
 
     particles, grid = read_particles(star), Grid(CC_STEP, symmetry)
-    disc = HalfDisc(
-        particles.box, particles.box * particles.pixel_size / max(CC_RESOLUTION, 2.2 * particles.pixel_size)
-    )
-    reference, rows = Reference(Projector(density), disc), np.arange(len(particles))
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution_for(particles.pixel_size))
+    rows = np.arange(len(particles))
     transfer = disc.on_grid(particles.ctf(rows))
     images = disc.of_images(particles.images(rows)) * transfer
-    ramp = disc.ramp(-torch.from_numpy(disc_of_shifts(CC_SHIFT, 1)).float())
-    best, numbers = torch.full((len(rows),), -torch.inf), torch.zeros(len(rows), dtype=torch.long)
-    for start in range(0, len(grid), 512):
-        slices = reference.at_angles(grid.angles(np.arange(start, min(start + 512, len(grid)))))
-        flat, power = side_by_side(slices), slices.abs().square()
-        for first in range(0, len(rows), 64):
-            part = slice(first, first + 64)
-            shifted = side_by_side(images[part, None] * ramp)
-            value = (shifted @ flat.T).amax(1) / (transfer[part].square() @ power.T).sqrt()
-            value, place = value.max(1)
-            better = value > best[part]
-            best[part] = torch.where(better, value, best[part])
-            numbers[part] = torch.where(better, place + start, numbers[part])
-    return grid.angles(numbers.numpy())
+    return grid.angles(matched(images, transfer, Reference(Projector(density), disc), grid)[1].numpy())
 
 
 def searched(star, structure, output, symmetry="C1"):
@@ -143,10 +123,6 @@ def measure(name, snr, count, folder, correlation=True):
         row["correlation"] = 100 * float((angular_distance(truth, found, symmetry) < RIGHT).mean())
     if name in SYMMETRIC:
         row.update(symmetry=symmetry, median=float(np.median(error)))
-        if snr == UNTOLD:
-            other, _, seconds, _ = searched(star, structure, star.with_name("untold.star"))
-            untold = 100 * float((angular_distance(truth, other, symmetry) < RIGHT).mean())
-            row.update(untold=untold, untold_ms=1e3 * seconds)
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)
     row = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
     done.write_text(json.dumps(row))

@@ -39,7 +39,8 @@ def assembly(path):
     structure = gemmi.read_structure(str(path))
     structure.setup_entities()
     structure.remove_waters()
-    structure.transform_to_assembly(structure.assemblies[0].name, gemmi.HowToNameCopiedChain.Dup)
     found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in structure[0].all()])
-    xyz, weight = found[:, :3], found[:, 3]
+    copies = [operator.transform for part in structure.assemblies[0].generators for operator in part.operators]
+    xyz = np.concatenate([found[:, :3] @ np.array(c.mat.tolist()).T + np.array(c.vec.tolist()) for c in copies])
+    weight = np.tile(found[:, 3], len(copies))
     return xyz - np.average(xyz, axis=0, weights=weight), weight
