@@ -98,15 +98,13 @@ def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
 
 
 def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):
-    assert orient(noise_substitution=16).outputs["substituted"] == "o_substituted.star"
+    assert orient(noise_substitution=40).outputs["substituted"] == "o_substituted.star"
     raw, changed = (read_particles(f"{name}.star").images(slice(None)) for name in ("p", "o_substituted"))
-    same = frc(raw, changed).mean(0)
-    first = int(BOX * PIXEL / 16)
-    assert same[1 : first - 1].min() > 0.99 and abs(float(same[first + 2 : BOX // 2].mean())) < 0.1
+    same = frc(raw, changed).mean(0)  # of rings, 3.2 of which lie within 40 Å
+    assert same[1:3].min() > 0.99 and same[5 : BOX // 2].abs().max() < 0.15
     outputs = run_command("reconstruct", particles="o.star", output="m.mrc").outputs
-    assert outputs["substituted_from"] == 16 and outputs["substituted_resolution"] >= outputs["resolution"]
-    beyond = slice(first + 2, first + 5)
-    assert np.mean(outputs["substituted_fsc"][beyond]) < np.mean(outputs["fsc"][beyond]) - 0.1
+    assert outputs["substituted_from"] == 40 and outputs["substituted_resolution"] > outputs["resolution"] - 0.01
+    assert outputs["substituted_fsc"][5] < outputs["fsc"][5] - 0.1
 
 
 def test_noise_substitution_that_changes_nothing_is_refused(project):
