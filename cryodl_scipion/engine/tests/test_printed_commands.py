@@ -91,7 +91,9 @@ def test_the_scripts_of_the_pages_are_there_with_their_options():
 
 @inCheckout
 def test_the_templates_of_the_pages_are_there():
-    names = {n for page in PAGES for n in re.findall(r"scipion template cryodl-(\w+)", page.read_text(encoding="utf-8"))}
+    names = {
+        n for page in PAGES for n in re.findall(r"scipion template cryodl-(\w+)", page.read_text(encoding="utf-8"))
+    }
     assert names and all((TOP / "cryodl_scipion" / "templates" / f"{n}.json.template").exists() for n in names)
 
 
