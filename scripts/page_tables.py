@@ -6,10 +6,10 @@ python scripts/page_tables.py [--check]
 A page has a line `<!-- table NAME -->` before such a table and `<!-- end of table -->` behind it; what lies between is
 replaced by TABLES[NAME] of the figures in benchmarks/figures/FILE.json. A name with a slash, PAGE/TABLE, is a table of
 benchmarks/figures/pages/PAGE.json, written as it stands there. A single figure of such a table in a sentence is
-`<!-- figure PAGE/TABLE | ROW | COLUMN -->0.58<!-- -->`: ROW is the beginning of the row's first cell, COLUMN that of the
-column's title, or its number. `<!-- figure FILE | KEY/KEY -->` is best F1 / AP (F1) of the figures in FILE.json. A cell that
-is the same as another one is "= PAGE/TABLE | ROW | COLUMN". With --check nothing is written, and pages that are not as
-their figures are named (exit status 1).
+`<!-- figure PAGE/TABLE | ROW | COLUMN -->0.58<!-- -->`: ROW is the beginning of the row's first cell, COLUMN that of
+the column's title, or its number. `<!-- figure FILE | KEY/KEY -->` is best F1 / AP (F1) of the figures in FILE.json. A
+cell that is the same as another one is "= PAGE/TABLE | ROW | COLUMN". With --check nothing is written, and pages that
+are not as their figures are named (exit status 1).
 """
 
 import functools

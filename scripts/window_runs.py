@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small runs of every protocol that has a result window, for window_pictures.py: of the demo's micrographs, and simulated.
+"""Small runs of every protocol with a result window, of the demo's micrographs and simulated; see window_pictures.py.
 
 The real engine runs on the CPU; all of it takes some ten minutes. Runs that have finished are used again.
 """
