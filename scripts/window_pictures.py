@@ -5,8 +5,9 @@
     xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/window_pictures.py FOLDER WORK [WING ...]
 
 FOLDER: docs/images/windows. WORK: for a project with small runs (window_runs.py), which is used again. WING:
-micrographs, particles, tomograms, maps; all without any. protocol_pick_scores.png is the line "Histogram of the scores" of what
-Analyze Results opens, protocol_simulate.png a result without such lines, protocol_pick_wizard_threshold.png a wizard.
+micrographs, particles, tomograms, maps; all without any. protocol_pick_scores.png is the line "Histogram of the scores"
+of what Analyze Results opens, protocol_simulate.png a result without such lines, protocol_pick_wizard_threshold.png a
+wizard.
 """
 
 import os
