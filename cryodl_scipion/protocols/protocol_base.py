@@ -171,7 +171,7 @@ def skippedItems(results: Sequence[Result]) -> Any:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for done in ("counts", "figures", "files"):  # of picking, of assessing, of denoising and segmenting
+        for done in ("counts", "metrics", "fits", "files"):  # of picking, of assessing, of denoising and segmenting
             for name in result.outputs.get(done) or ():
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)

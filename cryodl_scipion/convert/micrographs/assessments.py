@@ -14,11 +14,11 @@ from ...engine.cryodl.contract import counted
 Figure = collections.namedtuple("Figure", "name kind label limit")
 
 FIGURES = {
-    "_cryodlParticles": Figure("particles", Integer, "Particles", "least_particles"),
-    "_cryodlMeanScore": Figure("mean_score", Float, "Mean score", "least_score"),
-    "_cryodlContaminated": Figure("contaminated_percent", Float, "Contaminated area (%)", "most_contaminated"),
-    "_cryodlCarbon": Figure("carbon_percent", Float, "Carbon area (%)", "most_carbon"),
-    "_cryodlIceGradient": Figure("ice_gradient", Float, "Ice gradient (noise sigma)", "most_gradient"),
+    "_cryodlParticles": Figure("particles", Integer, "Particles", "minimum_particles"),
+    "_cryodlMeanScore": Figure("mean_score", Float, "Mean score", "minimum_score"),
+    "_cryodlContaminated": Figure("contaminated_percent", Float, "Contaminated area (%)", "maximum_contaminated"),
+    "_cryodlCarbon": Figure("carbon_percent", Float, "Carbon area (%)", "maximum_carbon"),
+    "_cryodlIceGradient": Figure("ice_gradient", Float, "Ice gradient (noise sigma)", "maximum_gradient"),
     "_cryodlBackground": Figure("background", Float, "Background (grey value)", None),
 }
 LIMITS = [figure.limit for figure in FIGURES.values() if figure.limit]

@@ -72,7 +72,7 @@ def test_results_of_version_0_1_0_are_still_read(tmp_path):
     old["outputs"] = {"map": "m.mrc", "pixel_size": 1.1, "model": "general", "half_map_test": None, "former": 3}
     (tmp_path / "result.json").write_text(json.dumps(old))
     outputs = Result.read(tmp_path / "result.json").outputs
-    assert outputs.map == "m.mrc" and outputs.pixel_size == 1.1 and outputs.left_alone is None
+    assert outputs.map == "m.mrc" and outputs.pixel_size == 1.1 and outputs.unchanged is None
     assert "former" not in outputs
 
 
@@ -117,6 +117,7 @@ def test_outputs_with_pixels_or_coordinates_state_their_pixel_size():
         name
         for name, command in COMMANDS.items()
         if command.outputs
-        and not {"pixel_size", "pixel_sizes", "grid"} & {o.name for o in describe_outputs(command.outputs)}
+        and not {"pixel_size", "pixel_sizes", "working_pixel_size"}
+        & {o.name for o in describe_outputs(command.outputs)}
     }
     assert silent == WITHOUT_PIXELS

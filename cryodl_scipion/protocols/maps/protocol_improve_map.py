@@ -148,7 +148,7 @@ class CryodlProtImproveMap(MapsBase):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        alone = outputs.left_alone
+        alone = outputs.unchanged
         made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())

@@ -92,7 +92,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
-            self._noteAllSkipped(config, self._batchFolder(micrographs), error, figures={}, good=[], bad=[])
+            self._noteAllSkipped(config, self._batchFolder(micrographs), error, metrics={}, good=[], bad=[])
 
     def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the sets; micrographs that they have already are left alone."""
@@ -108,7 +108,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                     if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
                 ]
                 for micrograph in chosen:
-                    setFigures(micrograph, result.outputs.figures[engineNames[micrograph.getObjId()]])
+                    setFigures(micrograph, result.outputs.metrics[engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendItems(self, output, self.inputMicrographs, chosen)
 
@@ -159,7 +159,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     def _checkCoordinates(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
-            unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
+            unlimited = self.minimumParticles.get() is None and self.minimumScore.get() is None
             return (
                 []
                 if unlimited

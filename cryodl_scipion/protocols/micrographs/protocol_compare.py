@@ -13,6 +13,7 @@ from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
 from ...form import addConfigParams
 from ..form_parts import addPointer, notOnForm
 from .pick_sets_base import PickSetsBase
@@ -119,7 +120,7 @@ class CryodlProtCompare(PickSetsBase):
         return self._getExtraPath("reference")
 
     def comparisonFile(self) -> str:
-        """JSON of the engine: sets, counts, figures, agreement."""
+        """JSON of the engine: sets, counts, metrics, agreement."""
         return os.path.join(self._outputFolder(), COMPARISON)
 
     def curvesFile(self) -> str:
@@ -127,11 +128,11 @@ class CryodlProtCompare(PickSetsBase):
         return os.path.join(self._outputFolder(), "curves.png")
 
     def comparison(self) -> Any:
-        """What the engine found, as a dict; None before it is there."""
+        """What the engine found, as Outputs; None before it is there."""
         if not os.path.exists(self.comparisonFile()):
             return None
         with open(self.comparisonFile(), encoding="utf-8") as file:
-            return json.load(file)
+            return contract.outputs_of(ComparePicksOutputs, json.load(file), old=True)
 
     def _engineValues(self) -> Any:
         return dict(
@@ -164,7 +165,7 @@ class CryodlProtCompare(PickSetsBase):
             f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]
         for name in comparison["sets"]:
-            figures = comparison["figures"].get(name)
+            figures = comparison["metrics"].get(name)
             line = f"*{name}*: {comparison['counts'][name]} picks"
             if figures:
                 line += (

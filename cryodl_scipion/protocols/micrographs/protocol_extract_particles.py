@@ -87,7 +87,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         addConfigParams(
             form,
             self._CONFIG,
-            ["particle_diameter", "box", "scaled_box", "protein", "normalise", "flip_phases", "border"],
+            ["particle_diameter", "box", "scaled_box", "contrast", "normalise", "flip_phases", "edge"],
             particle_diameter=dict(more="\n\nEmpty: what the coordinates know of it, or two thirds of their box."),
         )
         self._addBatchParams(form, "It starts with those that have picks and CTF.")

@@ -146,7 +146,7 @@ class CryodlProtPickTemplates(OneRunBase):
         outputs = results[-1].outputs
         return [
             f"*{counted(outputs.picks, 'pick')}* on {counted(len(outputs.counts), 'micrograph')} with a correlation of "
-            f"at least {outputs.threshold:.3f}; {outputs.in_negative} places of the micrographs' negatives reach that",
+            f"at least {outputs.threshold:.3f}; expected false picks: {outputs.expected_false_picks}",
             f"{counted(outputs.templates, 'template')}, particle diameter {outputs.particle_diameter:.0f} Å",
         ]
 

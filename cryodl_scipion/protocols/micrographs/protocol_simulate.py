@@ -78,7 +78,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
             ],
         )
         form.addSection("Field")
-        self._addSimulationParams(form, ["closest", "ice", "aggregates", "carbon", "gradient", "seed"])
+        self._addSimulationParams(form, ["minimum_distance", "ice", "aggregates", "carbon", "gradient", "seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

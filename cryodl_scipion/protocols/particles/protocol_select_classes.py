@@ -37,11 +37,17 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             "Classes of *cryodl - classify particles in 2d*: each has a score.",
             important=True,
         )
-        addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
+        addConfigParams(
+            form, contract.SelectClassesConfig, ["threshold", "minimum_particles"], threshold=dict(important=True)
+        )
 
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
-            self.selectStep, self.inputClasses.get().getSize(), self.threshold.get(), self.fewest.get(), needsGPU=False
+            self.selectStep,
+            self.inputClasses.get().getSize(),
+            self.threshold.get(),
+            self.minimumParticles.get(),
+            needsGPU=False,
         )
 
     def selectStep(self, size: int, threshold: float, fewest: int) -> None:
@@ -61,7 +67,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
         return (
             f"No class has a score of {used:g} and "
-            f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
+            f"{contract.counted(self.minimumParticles.get(), 'particle')}; the best score is "
             f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
             "particles at all."
         )
@@ -71,7 +77,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
-        threshold, fewest = self.threshold.get(), self.fewest.get()
+        threshold, fewest = self.threshold.get(), self.minimumParticles.get()
         if threshold is not None and not 0 <= threshold <= 1:
             return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
         if fewest is None or fewest < 1:

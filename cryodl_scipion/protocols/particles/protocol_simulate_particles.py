@@ -66,7 +66,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
         )
         form.addSection("States")
         addConfigParams(
-            form, self._CONFIG, ["left_out", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
+            form, self._CONFIG, ["missing_chains", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
         )
         form.addSection("Microscope")
         addConfigParams(

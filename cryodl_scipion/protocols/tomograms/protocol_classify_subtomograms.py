@@ -52,7 +52,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
             "A classifier of this project, trained or imported.",
             important=True,
         )
-        addConfigParams(form, self._CONFIG, ["unknown", "averages", "truth"])
+        addConfigParams(form, self._CONFIG, ["rejected_fraction", "averages", "ground_truth"])
         self._addTiltParams(form)
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
         self._addGpuParams(form)
@@ -64,7 +64,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
     def classifyStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInput(classes=self.truth.get())
+        self._writeInput(classes=self.groundTruth.get())
         self._runOnce(self._config(**self._engineValues()), *self._filesMade())
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     def _checkInputs(self) -> List[str]:
         subtomograms = self.inputSubtomograms.get()
         errors = checkSubtomograms(subtomograms) + checkModelFolder(self.inputModel.get().getFolder(), KIND)
-        if not errors and self.truth.get() and set(classNumbers(subtomograms)) == {0}:
+        if not errors and self.groundTruth.get() and set(classNumbers(subtomograms)) == {0}:
             errors.append(
                 'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.'
             )

@@ -36,7 +36,7 @@ class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
         addConfigParams(
             form,
             self._CONFIG,
-            ["label", "threshold", "spacing", "smallest", "border", "seed"],
+            ["label", "threshold", "spacing", "minimum_size", "border", "seed"],
             threshold=dict(condition="label is None"),
         )
         self._addCoordinatesParams(form)

@@ -49,7 +49,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["label", "threshold", "shape", "diameter", "spacing", "smallest", "largest", "border", "seed"],
+            ["label", "threshold", "shape", "diameter", "spacing", "minimum_size", "maximum_size", "border", "seed"],
             threshold=dict(condition="label is None"),
             diameter=dict(condition=_PARTICLES),
             spacing=dict(condition=_ALONG),

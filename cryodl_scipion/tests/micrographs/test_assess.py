@@ -30,7 +30,7 @@ class TestCryodlAssess(CryodlTest):
         return self.makeProtocol(
             CryodlProtAssess,
             pointers,
-            **dict(dict(particleDiameter=60, mostCarbon=25, streamingSleepOnWait=1), **values),
+            **dict(dict(particleDiameter=60, maximumCarbon=25, streamingSleepOnWait=1), **values),
         )
 
     def start(self, protocol, wait=True):
@@ -66,7 +66,7 @@ class TestCryodlAssess(CryodlTest):
         summary = "\n".join(protocol.summary())
         self.assertIn("*2 good*, 2 bad of 4 micrographs", summary)
         self.assertIn("Maximum carbon area: 25 %", summary)
-        protocol.mostCarbon.set(50)
+        protocol.maximumCarbon.set(50)
         self.assertIn("another most carbon", " ".join(protocol.validate()))
 
     def test_without_picks_and_with_a_damaged_file(self):
@@ -79,7 +79,7 @@ class TestCryodlAssess(CryodlTest):
         self.assertRegex("\n".join(protocol.summary()), r"1 skipped:\*\n +mic_002: the file is shorter")
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("there are no Coordinates", " ".join(self.make(leastParticles=3).validate()))
+        self.assertIn("there are no Coordinates", " ".join(self.make(minimumParticles=3).validate()))
         self.assertIn("no coordinates say it", " ".join(self.make(particleDiameter=None).validate()))
         self.assertIn("Threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
         self.assertIn("Batch size is 0", " ".join(self.make(batchSize=0).validate()))

@@ -35,7 +35,7 @@ class TestCryodlGroupViewers(CryodlTest):
             CryodlProtAssess,
             dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputCoordinates=(sets[0], "outputCoordinates")),
             particleDiameter=60,
-            mostCarbon=25,
+            maximumCarbon=25,
         )
 
     @classmethod
@@ -81,7 +81,7 @@ class TestCryodlGroupViewers(CryodlTest):
         rows = tableRows(comparison)
         self.assertEqual([len(row) for row in rows], [6, 6])
         self.assertGreater(rows[0][4], rows[1][4])
-        self.assertEqual([len(row) for row in tableRows(dict(comparison, figures={}))], [2, 2])
+        self.assertEqual([len(row) for row in tableRows(dict(comparison, metrics={}))], [2, 2])
 
     def test_agreement_and_curves_are_drawn(self):
         figure = Figure(figsize=(11, 5))

@@ -89,9 +89,11 @@ class ImproveMapOutputs(Outputs):
     half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
-    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
     resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be told.", unit="Å")
-    left_alone: typing.Optional[str] = output("Why the map was given back as it is; null if it was improved.")
+    unchanged: typing.Optional[str] = output(
+        "Why the map was given back as it is; null if it was improved.", former=("left_alone",)
+    )
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
     )

@@ -94,8 +94,8 @@ class ComparePicksOutputs(Outputs):
 
     sets: typing.List[str] = output("Names of the sets of picks.")
     counts: Counts = output("Picks of each set.")
-    figures: typing.Dict[str, typing.Any] = output(
-        "Precision, recall, F1 ... of the picks of each set; empty without a reference."
+    metrics: typing.Dict[str, typing.Any] = output(
+        "Precision, recall, F1 ... of the picks of each set; empty without a reference.", former=("figures",)
     )
     all_candidates: typing.Dict[str, typing.Any] = output("The same of all candidates, of sets that have them.")
     agreement: typing.List[typing.List[float]] = output("F1 of each set against each other one.")

@@ -33,14 +33,14 @@ class SimulateMicrographsConfig:
         minimum=0,
         maximum=100000,
     )
-    closest: float = param(
+    minimum_distance: float = param(
         "Minimum distance of two particles' centres; below 1 they overlap.",
         default=1.15,
         label="Minimum distance",
         unit="diameters",
         minimum=0.2,
         maximum=100,
-        spelling="minimum_distance",
+        former=("closest",),
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(

@@ -89,13 +89,14 @@ class SelectClassesConfig:
         none_means="chosen from the scores: a class is left out only if its bad particles would take more from a map "
         "than its good ones give",
     )
-    fewest: int = param(
+    minimum_particles: int = param(
         "Classes with fewer particles are not kept.",
         default=1,
         label="Minimum number of particles",
         minimum=1,
         maximum=10**7,
         expert=True,
+        former=("fewest",),
     )
 
 

@@ -91,19 +91,20 @@ class ClassifySubtomogramsConfig:
         "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every class, and angles "
         "and shifts where the network finds them. Averages of the classes lie beside it: NAME_class001.mrc ..."
     )
-    unknown: float = param(
+    rejected_fraction: float = param(
         "Rejection threshold, as the fraction of validation subtomograms of the trained classes that may "
         "be called unknown: those with the highest out-of-distribution score. 0: none is rejected.",
         default=0.05,
         label="Rejected fraction",
         minimum=0,
         maximum=0.9,
-        spelling="rejected_fraction",
+        former=("unknown",),
     )
-    truth: bool = param(
+    ground_truth: bool = param(
         "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",
         default=False,
         label="Compare with the input's classes",
+        former=("truth",),
     )
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)

@@ -11,7 +11,7 @@ from .tomogram_fields import (
     label_field,
     memory_field,
     minimum_score_field,
-    smallest_field,
+    minimum_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     volume_border_field,
@@ -31,7 +31,7 @@ class MergeFeaturesConfig:
         default=(),
         label="Thresholds",
     )
-    smallest: float = smallest_field()
+    minimum_size: float = minimum_size_field()
     smoothing: float = param(
         "Width (standard deviation) of the Gaussian that scores are smoothed by before they compete.",
         default=0.0,
@@ -110,8 +110,8 @@ class PickFeaturesConfig:
         minimum=1,
         maximum=100000,
     )
-    smallest: float = smallest_field()
-    largest: typing.Optional[float] = param(
+    minimum_size: float = minimum_size_field()
+    maximum_size: typing.Optional[float] = param(
         "Larger connected components are left out.",
         default=None,
         label="Maximum component size",
@@ -119,7 +119,7 @@ class PickFeaturesConfig:
         minimum=0,
         maximum=1e12,
         none_means="no limit",
-        spelling="maximum_size",
+        former=("largest",),
     )
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()

@@ -10,7 +10,7 @@ from ..params import param
 from .tomogram_fields import (
     label_field,
     minimum_score_field,
-    smallest_field,
+    minimum_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     volume_border_field,
@@ -44,7 +44,7 @@ class MeasureMembranesConfig:
         minimum=1,
         maximum=100000,
     )
-    smallest: float = smallest_field(1000.0, ": they are too small for a surface")
+    minimum_size: float = minimum_size_field(1000.0, ": they are too small for a surface")
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
