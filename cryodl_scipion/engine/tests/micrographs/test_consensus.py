@@ -192,7 +192,7 @@ def test_rules(picks, more, expected):
     assert consensus(picks, *more) == 0
     result = Result.read(picks / "result.json")
     assert result.outputs["picks"] == expected
-    assert any("not a single particle" in w for w in result.warnings) == (expected == 0)
+    assert any("No particle is left" in w for w in result.warnings) == (expected == 0)
 
 
 def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
