@@ -15,6 +15,7 @@ from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from ..form import problems, readConfig
 from .inputs import PluginProtocol
+from .possible_outputs import possibleOutputs, refuseUndeclared
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
@@ -33,6 +34,16 @@ class CryodlProtBase(PluginProtocol):
     NOT_ON_FORM: Dict[str, str] = {}
     # Whether one run of the engine may take several GPUs.
     _SEVERAL_GPUS = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`_possibleOutputs` follow from the contract; a child states its own where they depend on the form."""
+        super().__init_subclass__(**kwargs)
+        if "_CONFIG" in vars(cls) and "_possibleOutputs" not in vars(cls):
+            cls._possibleOutputs = possibleOutputs(cls._CONFIG)
+
+    def _defineOutputs(self, **outputs: Any) -> None:
+        refuseUndeclared(self, outputs)
+        super()._defineOutputs(**outputs)
 
     # ----- form
     def _addGpuParams(self, form: Form) -> None:

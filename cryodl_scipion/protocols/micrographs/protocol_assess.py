@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase
@@ -37,7 +36,6 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
 
     _label = "assess micrographs"
     _devStatus = BETA
-    _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
     _CONFIG = contract.AssessMicrographsConfig
     _OUTPUTS, _WORK = (GOOD, BAD), "assess"
     _MADE = "assessed"

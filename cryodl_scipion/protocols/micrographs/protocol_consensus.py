@@ -4,7 +4,7 @@
 import collections
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
+from pwem.objects import Coordinate, Micrograph
 from pyworkflow.object import Float, Integer, String
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
@@ -33,7 +33,6 @@ class CryodlProtConsensus(PickSetsBase):
     """
 
     _label = "consensus coordinates"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _OUTPUT = "consensus"
     _CONFIG = contract.ConsensusPicksConfig
     NOT_ON_FORM = notOnForm("output", picks="written from the input sets", pixel_size="the micrographs' sampling rate")

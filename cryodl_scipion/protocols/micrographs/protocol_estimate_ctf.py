@@ -35,7 +35,6 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
 
     _label = "estimate CTF"
     _devStatus = BETA
-    _possibleOutputs = {OUTPUT: SetOfCTF}
     _CONFIG = contract.EstimateCtfConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"
     NOT_ON_FORM = notOnForm(

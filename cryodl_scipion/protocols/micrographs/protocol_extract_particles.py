@@ -37,7 +37,6 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
 
     _label = "extract particles"
     _devStatus = BETA
-    _possibleOutputs = {OUTPUT: SetOfParticles}
     _CONFIG = contract.ExtractParticlesConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "cut", "cut out of"
     NOT_ON_FORM = notOnForm(

@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -31,7 +30,6 @@ class CryodlProtPickTemplates(OneRunBase):
     """
 
     _label = "pick by templates"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickTemplatesConfig
     _MADE = "picked"
     NOT_ON_FORM = {

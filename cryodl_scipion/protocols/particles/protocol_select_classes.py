@@ -3,7 +3,7 @@
 
 from typing import Any, List, Sequence
 
-from pwem.objects import SetOfClasses2D, SetOfParticles
+from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol.params import Form
@@ -13,6 +13,7 @@ from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
+from ..possible_outputs import possibleOutputs
 
 
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
@@ -25,7 +26,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     _label = "select 2d classes"
     _devStatus = BETA
-    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
+    _possibleOutputs = possibleOutputs(contract.SelectClassesConfig)
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

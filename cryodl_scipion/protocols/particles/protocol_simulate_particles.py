@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Acquisition, SetOfParticles, Volume
+from pwem.objects import Acquisition, Volume
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -28,7 +28,6 @@ class CryodlProtSimulateParticles(ParticlesBase):
     """
 
     _label = "simulate particles"
-    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClean": SetOfParticles, "outputVolume": Volume}
     _CONFIG = contract.SimulateParticlesConfig
     NOT_ON_FORM = notOnForm(
         "output",

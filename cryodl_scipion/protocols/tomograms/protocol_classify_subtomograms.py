@@ -4,7 +4,7 @@
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol.params import Form
-from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms
+from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomogram_sets import appendUnknown
 from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
@@ -14,7 +14,7 @@ from ...form import addConfigParams
 from ..checks import checkModelFolder
 from ..form_parts import addPointer, notOnForm
 from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
-from .subtomograms_base import AVERAGES, CLASSES, UNKNOWN_SET, SubtomogramsBase
+from .subtomograms_base import CLASSES, UNKNOWN_SET, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
 KIND = "classifier"
@@ -29,11 +29,6 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     """
 
     _label = "classify subtomograms"
-    _possibleOutputs = {
-        CLASSES: SetOfClassesSubTomograms,
-        AVERAGES: SetOfAverageSubTomograms,
-        UNKNOWN_SET: SetOfSubTomograms,
-    }
     _CONFIG = contract.ClassifySubtomogramsConfig
     NOT_ON_FORM = notOnForm(
         "output", "device", "threads", subtomograms="written from the input set", model="the model field"

@@ -46,7 +46,6 @@ class CryodlProtDetectParticles(TomogramsBase):
     """
 
     _label = "detect particles"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG = contract.DetectParticlesConfig
     NOT_ON_FORM = notOnForm(
         "output",

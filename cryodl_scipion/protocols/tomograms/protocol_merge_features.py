@@ -41,7 +41,6 @@ class CryodlProtMergeFeatures(TomogramsBase):
     """
 
     _label = "merge features"
-    _possibleOutputs = {"outputLabels": SetOfTomoMasks}
     _CONFIG = contract.MergeFeaturesConfig
     NOT_ON_FORM = notOnForm("output", scores="links to the input sets")
 

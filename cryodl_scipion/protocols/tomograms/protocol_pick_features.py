@@ -29,7 +29,6 @@ class CryodlProtPickFeatures(TomogramsBase):
     """
 
     _label = "pick in segmentation"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG: type = contract.PickFeaturesConfig
     NOT_ON_FORM = notOnForm(
         "output",

@@ -24,6 +24,12 @@ class OutputInfo:
     path: str
     default: typing.Any
     former: typing.Tuple[str, ...] = ()
+    becomes: str = ""
+
+    @property
+    def scipion(self) -> Texts:
+        """Scipion's outputs that are made of it: {name: class}. A name with * stands for several."""
+        return dict(word.split(": ") for word in self.becomes.split(", ") if word)
 
     @property
     def required(self) -> bool:
@@ -32,7 +38,12 @@ class OutputInfo:
 
 
 def output(
-    help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED, former: typing.Sequence[str] = ()
+    help: str,
+    unit: str = "",
+    path: str = "",
+    default: typing.Any = REQUIRED,
+    former: typing.Sequence[str] = (),
+    becomes: str = "",
 ) -> typing.Any:
     """A field of an Outputs class.
 
@@ -48,8 +59,11 @@ def output(
         Only for outputs that older results do not have.
     former : sequence of str
         Names that the output had in earlier versions, whose results can still be read.
+    becomes : str
+        Scipion's outputs that the protocol makes of it, with commas: 'outputParticles: SetOfParticles'.
     """
-    return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path, former=tuple(former)))
+    metadata = dict(help=help, unit=unit, path=path, former=tuple(former), becomes=becomes)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class Outputs(typing.Mapping[str, typing.Any]):

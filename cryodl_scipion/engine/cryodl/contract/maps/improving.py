@@ -81,9 +81,15 @@ class ImproveMapConfig:
 class ImproveMapOutputs(Outputs):
     """What `improve-map` wrote."""
 
-    map: str = output("The improved map, on the grid of the input.", path="file")
+    map: str = output(
+        "The improved map, on the grid of the input.",
+        path="file",
+        becomes="outputVolume: Volume, outputVolumes: SetOfVolumes",
+    )
     confidence: typing.Optional[str] = output(
-        "Map of the confidence that there is density; null if the network has none.", path="file"
+        "Map of the confidence that there is density; null if the network has none.",
+        path="file",
+        becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")

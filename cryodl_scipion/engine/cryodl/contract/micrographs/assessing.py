@@ -91,5 +91,5 @@ class AssessMicrographsOutputs(Outputs):
     metrics: typing.Dict[str, Details] = output(
         "Measures of each micrograph, its verdict and the reason.", former=("figures",)
     )
-    good: typing.List[str] = output("Names of the good micrographs.")
-    bad: typing.List[str] = output("Names of the others.")
+    good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
+    bad: typing.List[str] = output("Names of the others.", becomes="badMicrographs: SetOfMicrographs")

@@ -63,7 +63,9 @@ class ConsensusPicksOutputs(Outputs):
     """What `consensus-picks` wrote."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
-    coordinates: Texts = output("STAR file of each micrograph.", path="file")
+    coordinates: Texts = output(
+        "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
     counts: Counts = output("Particles of each micrograph.")
     picks: int = output("Particles of all micrographs.")
     sets: typing.List[str] = output("Names of the sets of picks.")

@@ -134,7 +134,7 @@ class ExtractParticlesConfig:
 class ExtractParticlesOutputs(Outputs):
     """What `extract-particles` wrote, of the micrographs of this run."""
 
-    particles: str = output("STAR file of all particles.", path="file")
+    particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")
     stacks: Texts = output("Stack by micrograph; micrographs without a particle have none.", path="file")
     counts: Counts = output("Particles of each micrograph.")

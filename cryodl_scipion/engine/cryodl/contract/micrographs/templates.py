@@ -115,7 +115,9 @@ class PickTemplatesOutputs(Outputs):
     """What `pick-templates` wrote."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
-    coordinates: Texts = output("STAR file of each micrograph: its picks.", path="file")
+    coordinates: Texts = output(
+        "STAR file of each micrograph: its picks.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
     candidates: Texts = output(
         "STAR file of each micrograph: all positions with a correlation of at least 0.1.", path="file"
     )

@@ -133,10 +133,14 @@ class SimulateParticlesConfig:
 class SimulateParticlesOutputs(Outputs):
     """What `simulate-particles` wrote."""
 
-    particles: str = output("STAR file with the true angles, shifts and CTF.", path="file")
+    particles: str = output(
+        "STAR file with the true angles, shifts and CTF.", path="file", becomes="outputParticles: SetOfParticles"
+    )
     stack: str = output("Stack of the images.", path="file")
-    clean: str = output("Stack of the projections without CTF and noise.", path="file")
-    map: str = output("Map of the structure.", path="file")
+    clean: str = output(
+        "Stack of the projections without CTF and noise.", path="file", becomes="outputClean: SetOfParticles"
+    )
+    map: str = output("Map of the structure.", path="file", becomes="outputVolume: Volume")
     count: int = output("Particles.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
     pixel_size: float = output("Of the images and the map.", unit="Å/px")

@@ -123,9 +123,13 @@ class ClassifySubtomogramsConfig:
 class ClassifySubtomogramsOutputs(Outputs):
     """What `classify-subtomograms` wrote."""
 
-    subtomograms: str = output("STAR file with classes and probabilities.", path="file")
+    subtomograms: str = output(
+        "STAR file with classes and probabilities.",
+        path="file",
+        becomes="outputClasses: SetOfClassesSubTomograms, outputUnknown: SetOfSubTomograms",
+    )
     counts: Counts = output("Subtomograms of each class, and unknown.")
-    averages: Texts = output("Average of each class.", path="file")
+    averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
     accuracy: typing.Optional[float] = output("Part that has the class of the file; null if it was not asked for.")
     confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")

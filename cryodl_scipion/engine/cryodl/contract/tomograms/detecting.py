@@ -158,7 +158,9 @@ class DetectParticlesOutputs(Outputs):
     """What `detect-particles` wrote."""
 
     files: Texts = output("STAR file of each tomogram.", path="file")
-    particles: str = output("One STAR file of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+    )
     method: str = output("template or network.")
     species: typing.List[str] = output("Names of the species.")
     counts: typing.Dict[str, Counts] = output("Detections of each tomogram and species.")

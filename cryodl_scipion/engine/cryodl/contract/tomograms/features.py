@@ -60,7 +60,7 @@ class MergeFeaturesConfig:
 class MergeFeaturesOutputs(Outputs):
     """What `merge-features` wrote."""
 
-    files: Texts = output("Label volume of each tomogram.", path="file")
+    files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
     pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
@@ -131,6 +131,8 @@ class PickFeaturesOutputs(Outputs):
     """What `pick-features` wrote."""
 
     files: Texts = output("STAR file of each tomogram.", path="file")
-    particles: str = output("One STAR file of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+    )
     counts: Counts = output("Points of each tomogram.")
     pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")

@@ -55,9 +55,15 @@ class MeasureMembranesOutputs(Outputs):
     """What `measure-membranes` wrote."""
 
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
-    particles: str = output("One STAR file of the points of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of the points of all tomograms of the folder.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates3D",
+    )
     instances: Texts = output("Volume of each tomogram in which every membrane has its own number.", path="file")
-    meshes: typing.Dict[str, typing.List[str]] = output("PLY files of the membranes of each tomogram.", path="file")
+    meshes: typing.Dict[str, typing.List[str]] = output(
+        "PLY files of the membranes of each tomogram.", path="file", becomes="outputMeshes: SetOfMeshes"
+    )
     table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
     counts: Counts = output("Membranes of each tomogram.")
     points: Counts = output("Points of each tomogram.")
