@@ -10,7 +10,7 @@ from synthetic import write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.commands.evaluate_picks import pick_figures
+from cryodl.micrographs.commands.evaluate_picks import pick_metrics
 from cryodl.micrographs.compare.agreement import agreement_matrix
 
 PNG = b"\x89PNG"
@@ -80,7 +80,7 @@ def test_the_figures_are_those_of_evaluate_picks(lists):
         )
         == 0
     )
-    alone = pick_figures(
+    alone = pick_metrics(
         EvaluatePicksConfig(
             coordinates=str(lists / "b"),
             reference=str(lists / "truth"),

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..fields import Paths, json_field, output_folder_field, pixel_size_field
-from ..outputs import Counts, Outputs, output
+from ..outputs import Counts, Details, Outputs, output
 from ..params import param
 from .pick_fields import (
     border_problems,
@@ -86,6 +86,18 @@ class ComparePicksConfig:
                 "sets, or a reference."
             ]
         return border_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluatePicksOutputs(Outputs):
+    """What `evaluate-picks` found."""
+
+    metrics: Details = output("Precision, recall, F1 ... of all micrographs together, and how picks were matched.")
+    micrographs: Details = output("The same of each micrograph.")
+    all_candidates: typing.Optional[Details] = output(
+        "The same of all candidates, whatever their score; null where there are no candidates."
+    )
+    missing: typing.List[str] = output("Micrographs of the reference without picks.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
