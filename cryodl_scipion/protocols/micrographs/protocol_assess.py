@@ -11,7 +11,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
-from ...convert.micrographs.assessments import LIMITS, setFigures, splitLines
+from ...convert.micrographs.assessments import LIMITS, setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -29,7 +29,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
-    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the figures as
+    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the metrics as
     attributes: particles, mean score, contaminated and carbon area in %, and the unevenness of the ice.
     A stopped run continues where it was.
     """
@@ -106,7 +106,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                     if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
                 ]
                 for micrograph in chosen:
-                    setFigures(micrograph, result.outputs.metrics[engineNames[micrograph.getObjId()]])
+                    setMetrics(micrograph, result.outputs.metrics[engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendItems(self, output, self.inputMicrographs, chosen)
 

@@ -26,7 +26,7 @@ class CryodlProtCompare(PickSetsBase):
     """Compare picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs, and, if there is one, a reference such as manual picks.
-    Out: no new set, but figures: against the reference precision, recall, F1, average precision and curves; among each
+    Out: no new set, but metrics: against the reference precision, recall, F1, average precision and curves; among each
     other an agreement matrix, which needs no reference. `Analyze results` shows them, and the picks side by side on the
     micrographs.
     """
@@ -165,12 +165,12 @@ class CryodlProtCompare(PickSetsBase):
             f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]
         for name in comparison["sets"]:
-            figures = comparison["metrics"].get(name)
+            metrics = comparison["metrics"].get(name)
             line = f"*{name}*: {comparison['counts'][name]} picks"
-            if figures:
+            if metrics:
                 line += (
-                    f", precision {figures['precision']:.3f}, recall {figures['recall']:.3f}, F1 {figures['f1']:.3f}, "
-                    f"average precision {figures['average_precision']:.3f}"
+                    f", precision {metrics['precision']:.3f}, recall {metrics['recall']:.3f}, F1 {metrics['f1']:.3f}, "
+                    f"average precision {metrics['average_precision']:.3f}"
                 )
             lines.append(line)
         if len(comparison["sets"]) > 1:
@@ -183,7 +183,7 @@ class CryodlProtCompare(PickSetsBase):
             return []
         return [
             f"{counted(len(comparison['sets']), 'set')} of coordinates were "
-            f"compared{' with reference picks' if comparison['figures'] else ' with each other'} on "
+            f"compared{' with reference picks' if comparison['metrics'] else ' with each other'} on "
             f"{counted(comparison['micrographs'], 'micrograph')}; picks were matched one to one within "
             f"{comparison['tolerance']:.2f} particle radii."
         ]

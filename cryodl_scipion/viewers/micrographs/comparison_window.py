@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A comparison of sets of coordinates: the table of figures, the agreement, the curves."""
+"""A comparison of sets of coordinates: the table of metrics, the agreement, the curves."""
 
 import tkinter as tk
 from tkinter import ttk
