@@ -91,17 +91,18 @@ class ClassifySubtomogramsConfig:
         "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every class, and angles "
         "and shifts where the network finds them. Averages of the classes lie beside it: NAME_class001.mrc ..."
     )
-    rejected_fraction: float = param(
-        "Rejection threshold, as the fraction of validation subtomograms of the trained classes that may "
-        "be called unknown: those with the highest out-of-distribution score. 0: none is rejected.",
-        default=0.05,
+    rejected_fraction: typing.Optional[float] = param(
+        "Rejection threshold, as the fraction of subtomograms of the trained classes that may be called unknown: those "
+        "with the highest out-of-distribution score. 0: none is rejected.",
+        default=None,
         label="Rejected fraction",
+        none_means="0.02; what the validation subtomograms can tell where they are too few for it, at most 0.05",
         minimum=0,
         maximum=0.9,
         former=("unknown",),
     )
     ground_truth: bool = param(
-        "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",
+        "The input's rlnClassNumber is the ground truth: accuracy and confusion matrix are computed.",
         default=False,
         label="Compare with the input's classes",
         former=("truth",),
