@@ -28,7 +28,7 @@ class DenoisedWindow(MicrographWindow):
     _SIZE = (13, 8)
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data = data
+        self._data, self._pixelSize = data, data.pixelSize
         MicrographWindow.__init__(self, parent, title, data.names, data.before, None, 0)
 
     def showMicrograph(self) -> None:
@@ -47,6 +47,9 @@ class DenoisedWindow(MicrographWindow):
     def _zoom(self, centre: Any, span: Any) -> None:
         for axes, preview in ((self._axes, self._preview), (self._other, self._after)):
             view(axes, preview, centre, span)
+
+    def _pictures(self) -> Any:
+        return [*self._axes.images[:1], *self._other.images[:1]]
 
     def _text(self) -> str:
         return (
