@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import page_rows_denoising as denoising
 import page_rows_particles as particles
 import page_rows_picking as picking
 import page_rows_volumes as volumes
@@ -39,9 +40,13 @@ TABLES = {
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
+    "integrity-truth": ("integrity_truth", particles.integrity_truth),
+    "kinesin-sites": ("six_tests", denoising.kinesin_sites),
     "map-invention": ("map_invention", volumes.map_invention),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
+    "orientation-symmetric": ("orientation_floors", particles.orientation_symmetric),
     "segmented-noise": ("general_segmenters", volumes.segmented_noise),
+    "six-tests": ("six_tests", denoising.six_tests),
     "stated-diameters": ("general_unstated", picking.stated_diameters),
     "subtomograms-elsewhere": ("subtomograms_elsewhere", volumes.subtomograms_elsewhere),
     "template-picking": ("template_picking", picking.template_picking),

@@ -22,7 +22,7 @@ from .fields import (
 )
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
-from .maps.improving import ImproveMapConfig
+from .maps.improving import INPUT_SHARE, ImproveMapConfig
 from .maps.listing import ListPairsConfig
 from .maps.simulating import SimulateHalfMapsConfig
 from .maps.training import TrainMapImproverConfig
@@ -128,6 +128,7 @@ __all__ = [
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
+    "INPUT_SHARE",
     "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",
