@@ -3,7 +3,7 @@
 
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, List
+from typing import Any, List, Tuple
 
 from matplotlib import patheffects
 
@@ -37,7 +37,7 @@ def drawBar(axes: Any, pixelSize: float) -> None:
 class Looking:
     """Beside MicrographWindow, whose canvas, axes and preview it takes."""
 
-    _PAN_BUTTONS = (1, 2)  # of the mouse: left, middle
+    _PAN_BUTTONS: Tuple[int, ...] = (1, 2)  # of the mouse: left, middle
 
     root: Any
     _canvas: Any
@@ -48,13 +48,13 @@ class Looking:
 
     def _addHand(self) -> None:
         """Listen to mouse and keys."""
-        for event, function in (
+        for event, listener in (
             ("scroll_event", self._scroll),
             ("button_press_event", self._press),
             ("motion_notify_event", self._drag),
             ("button_release_event", self._release),
         ):
-            self._canvas.mpl_connect(event, function)
+            self._canvas.mpl_connect(event, listener)
         for key, function in (("c", self._more), ("C", self._less), ("h", self._hide), ("0", self._whole)):
             self.root.bind(f"<KeyPress-{key}>", lambda event, function=function: self._key(event, function))
 

@@ -87,7 +87,7 @@ class MicrographWindow(Looking, CanvasWindow):
     def _addControls(self, slider: Any) -> None:
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
-        ttk.Label(frame, textvariable=self.message).pack(anchor=tk.W)
+        ttk.Label(frame, textvariable=self.message, wraplength=100 * self._SIZE[0]).pack(anchor=tk.W)  # not wider
         ttk.Label(frame, text=HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return

@@ -43,6 +43,8 @@ def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optio
     ]
     known = np.concatenate([np.array(v, float) for v in values])
     low, high = known.min(), known.max()
+    if limit is not None:  # seen beside the figures, whose bars are then never thinner than the picture can show
+        low, high = min(low, limit), max(high, limit)
     axes.hist(
         values,
         bins=[float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)],

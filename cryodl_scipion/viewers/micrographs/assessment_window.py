@@ -40,18 +40,17 @@ class AssessedMicrographs:
         self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
         found = positionsByMicrograph(coordinates) if coordinates is not None else {}
         self.picks = [found.get(m.getObjId(), []) for m, _ in both]
-        self.pixelSize = both[0][0].getSamplingRate() if both else None
-        self.diameter = diameter / self.pixelSize if both else 0
+        self.pixelSize: float = both[0][0].getSamplingRate() if both else 1.0
+        self.diameter = diameter / self.pixelSize
         names = micrographNames([m for m, _ in both])
-        self._records = [records and (records, names[m.getObjId()]) for m, _ in both]
+        self._engineNames, self._folder = [names[m.getObjId()] for m, _ in both], records
 
     def areas(self, index: int) -> Any:
         """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
-        if not self._records[index]:
+        if self._folder is None:
             return None
-        folder, name = self._records[index]
-        paths = glob.glob(os.path.join(glob.escape(folder), "**", glob.escape(name) + ".json"), recursive=True)
-        for path in paths:
+        name = glob.escape(self._engineNames[index]) + ".json"
+        for path in glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True):
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
             if record.get("areas"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs before and after denoising."""
 
-from typing import Any
+from typing import Any, Tuple
 
 from pwem.objects import SetOfParticles
 
@@ -49,7 +49,8 @@ class DenoisedWindow(MicrographWindow):
             view(axes, preview, centre, span)
 
     def _pictures(self) -> Any:
-        return [*self._axes.images[:1], *self._other.images[:1]]
+        pair: Tuple[Any, Any] = (self._axes, self._other)
+        return [axes.images[0] for axes in pair]
 
     def _text(self) -> str:
         return (

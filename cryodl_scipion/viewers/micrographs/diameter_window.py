@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A circle on a micrograph, to measure a particle."""
 
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from matplotlib.axes import Axes
 from pwem.objects import SetOfMicrographs
@@ -19,7 +19,7 @@ class DiameterWindow(MicrographWindow):
     micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
     """
 
-    _PAN_BUTTONS = (2,)  # the left one puts the circle
+    _PAN_BUTTONS: Tuple[int, ...] = (2,)  # the left one puts the circle
 
     _centre: Any
 

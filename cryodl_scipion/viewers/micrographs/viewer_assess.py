@@ -36,8 +36,9 @@ class CryodlAssessViewer(PanelsViewer):
         if all(output is None for output in outputs):
             return None
         protocol = self.protocol
+        good, bad = outputs
         return AssessedMicrographs(
-            *outputs, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
+            good, bad, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
         )
 
     def _limits(self) -> Dict[str, Any]:
