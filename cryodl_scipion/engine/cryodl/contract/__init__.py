@@ -77,6 +77,7 @@ from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
+from .tomograms.exporting import ExportTomogramsConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -119,6 +120,7 @@ __all__ = [
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
     "ExportRelionConfig",
+    "ExportTomogramsConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
     "FEWEST_PARTICLES",
