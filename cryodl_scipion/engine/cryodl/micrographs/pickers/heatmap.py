@@ -99,9 +99,9 @@ class HeatmapPicker(PickerMethod):
         """Weighted cross-entropy with soft targets, a scalar.
 
         logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
-        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as second. Divided
-        by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was tried: it
-        insists on particles that nobody labelled, and was no better.
+        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as
+        second. Divided by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was
+        tried: it insists on particles that nobody labelled, and was no better.
         """
         known, sizes = weight[:, :1], (logits[:, 1:], target[:, 1:])
         logits, target = logits[:, :1], target[:, :1]
