@@ -8,9 +8,9 @@
 The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
 no mark, half add marks that have no pick, drawn at random from the three micrographs. Of wrong corrections, half
 remove a pick that is on a mark and half add a place without a mark. `train-picker` learns from the folder, beginning
-with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the two other micrographs at the default threshold, and at the best one.
-PYTHON is the engine's; data as in picking.py. Finished parts in FOLDER are not done again. FILE of --write keeps the
-figures of the other command.
+with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the
+two other micrographs at the default threshold, and at the best one. PYTHON is the engine's; data as in picking.py.
+Finished parts in FOLDER are not done again. FILE of --write keeps the figures of the other command.
 """
 
 import argparse

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from ...contract import Result, TrainGeneralPickerConfig
 from ...contract.micrographs.general import TrainGeneralPickerOutputs
-from ...core.calibration import calibrate, expected_calibration_error
+from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...io.files import expand_paths
 
 if typing.TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from ...learning.recipe import TrainingRun
@@ -211,8 +212,12 @@ def _card(
     micrographs, its figures of the other."""
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
+    from ..pickers.narrow import fit_narrow
 
-    calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
+    plain = task.hits(material.plain)
+    calibration = fit_calibration(plain.hit, plain.raw)
+    task.narrow = fit_narrow(plain.hit, plain.raw, typing.cast("np.ndarray", plain.sizes), calibration)
+    _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
     figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
@@ -250,6 +255,7 @@ def _card(
         threshold=threshold,
         threshold_uncertainty=uncertainty,
         calibration=list(calibration),
+        narrow=list(task.narrow),
         minimum_distance=MINIMUM_DISTANCE,
         training=training,
         validation={
