@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrections by hand are worth: EMPIAR-10947, three micrographs corrected, two to test, no label before.
 
-    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--by auto-pick] [--folder FOLDER]
+    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--by auto-pick] [--folder DIR]
                                      [--write FILE]
 
 The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
@@ -10,7 +10,7 @@ no mark, half add marks that have no pick, drawn at random from the three microg
 remove a pick that is on a mark and half add a place without a mark. `train-picker` learns from the folder, beginning
 with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the
 two other micrographs at the default threshold, and at the best one. PYTHON is the engine's; data as in picking.py.
-Finished parts in FOLDER are not done again. FILE of --write keeps the figures of the other command.
+Finished parts in DIR are not done again. FILE of --write keeps the figures of the other command.
 """
 
 import argparse
