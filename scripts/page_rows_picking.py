@@ -73,19 +73,6 @@ def general_panel(figures: typing.Any) -> Rows:
     return rows
 
 
-def general_sets(figures: typing.Any) -> Rows:
-    """The general model on real sets that it did not learn from, with nothing given."""
-    head = ["set (left out, with its molecule)", "best F1 / AP (F1 at the default threshold)", "widths not counted"]
-    head += ["two other sets learnt as well", "diameter found (Å)", "with the other sets", "published"]
-    keys = ("now", "without", "other sets")
-    rows = []
-    for name, one in figures["sets"].items():
-        found = [f"{one[key]['diameter']:.0f}" for key in ("now", "other sets")]
-        scores = [best_and_default(one[key]) for key in keys]
-        rows.append([name.replace("empiar", "EMPIAR-"), *scores, *found, f"{one['published']:g}"])
-    return [head, *rows]
-
-
 def general_widths(figures: typing.Any) -> Rows:
     """Scores with and without the candidates' widths, on plain simulated micrographs."""
     words = ("F1", "average precision", "calibration error")

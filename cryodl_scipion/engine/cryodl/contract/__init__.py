@@ -22,7 +22,7 @@ from .fields import (
 )
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
-from .maps.improving import ImproveMapConfig
+from .maps.improving import INPUT_SHARE, ImproveMapConfig
 from .maps.listing import ListPairsConfig
 from .maps.simulating import SimulateHalfMapsConfig
 from .maps.training import TrainMapImproverConfig
@@ -57,7 +57,7 @@ from .networks import (
     network_words,
 )
 from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
-from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
+from .params import check, config_from_dict, config_to_dict, describe, describe_all, param, with_present_names
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
@@ -77,6 +77,7 @@ from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
+from .tomograms.exporting import ExportTomogramsConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -119,6 +120,7 @@ __all__ = [
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
     "ExportRelionConfig",
+    "ExportTomogramsConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
     "FEWEST_PARTICLES",
@@ -128,6 +130,7 @@ __all__ = [
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
+    "INPUT_SHARE",
     "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",
@@ -208,4 +211,5 @@ __all__ = [
     "sha256",
     "shipped_folders",
     "split_verdict",
+    "with_present_names",
 ]

@@ -13,7 +13,7 @@ from .maps.training import TrainMapImproverConfig, TrainMapImproverOutputs
 from .micrographs.assessing import AssessMicrographsConfig, AssessMicrographsOutputs
 from .micrographs.auto_picking import AutoPickConfig, AutoPickOutputs
 from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
-from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig
+from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig, EvaluatePicksOutputs
 from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
@@ -55,6 +55,7 @@ from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomograms
 from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
+from .tomograms.exporting import ExportTomogramsConfig, ExportTomogramsOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
@@ -120,7 +121,7 @@ COMMANDS = {
             ExtractParticlesOutputs,
         ),
         Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
-        Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
+        Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig, EvaluatePicksOutputs),
         Command(
             "simulate-micrographs",
             "micrographs.commands.simulate_micrographs",
@@ -217,6 +218,9 @@ COMMANDS = {
         Command("train-detector", "tomograms.commands.train_detector", TrainDetectorConfig, TrainDetectorOutputs),
         Command(
             "detect-particles", "tomograms.commands.detect_particles", DetectParticlesConfig, DetectParticlesOutputs
+        ),
+        Command(
+            "export-tomograms", "tomograms.commands.export_tomograms", ExportTomogramsConfig, ExportTomogramsOutputs
         ),
         Command("improve-map", "maps.commands.improve_map", ImproveMapConfig, ImproveMapOutputs),
         Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig, EvaluateMapOutputs),

@@ -17,6 +17,8 @@ from .map_fields import (
     mask_radius_field,
 )
 
+INPUT_SHARE = 0.3  # of the input in an improved map
+
 
 @dataclasses.dataclass(frozen=True)
 class ImproveMapConfig:
@@ -54,6 +56,16 @@ class ImproveMapConfig:
         default=True,
         label="Confidence map",
     )
+    input_share: float = param(
+        "Weight of the input in the improved map, where the network sees density. The input is first filtered to come "
+        "nearest to the network's answer. With 0 the map is the network's alone; more is safer on maps unlike those "
+        "that it learned from, and improves less.",
+        default=INPUT_SHARE,
+        label="Share of the input",
+        minimum=0,
+        maximum=1,
+        expert=True,
+    )
     overlap: int = param(
         "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where the boxes lie. "
         "Odd numbers are better, since the boxes then start at odd and at even voxels.",
@@ -81,17 +93,25 @@ class ImproveMapConfig:
 class ImproveMapOutputs(Outputs):
     """What `improve-map` wrote."""
 
-    map: str = output("The improved map, on the grid of the input.", path="file")
+    map: str = output(
+        "The improved map, on the grid of the input.",
+        path="file",
+        becomes="outputVolume: Volume, outputVolumes: SetOfVolumes",
+    )
     confidence: typing.Optional[str] = output(
-        "Map of the confidence that there is density; null if the network has none.", path="file"
+        "Map of the confidence that there is density; null if the network has none.",
+        path="file",
+        becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
-    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
     resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be told.", unit="Å")
-    left_alone: typing.Optional[str] = output("Why the map was given back as it is; null if it was improved.")
+    unchanged: typing.Optional[str] = output(
+        "Why the map was given back as it is; null if it was improved.", former=("left_alone",)
+    )
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
     )

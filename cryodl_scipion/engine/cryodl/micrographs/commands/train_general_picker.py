@@ -66,7 +66,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
         model=str(config.output),
         validation=figures,
         structures=len(material.names),
-        made_up=config.procedural,
+        procedural=config.procedural,
         real_sets=[s.name for s in material.real],
         **{key: card[key] for key in ("threshold", "threshold_uncertainty")},
     )
@@ -115,7 +115,7 @@ def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torc
     count = min(MOST_VALIDATION, max(8, int(VALIDATION_SHARE * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
-            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint),
+            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint_fraction),
             total=number,
             unit="micrograph",
             mininterval=5.0,
@@ -190,7 +190,7 @@ def _task(
         device,
     )
     task.minimum_distance = MINIMUM_DISTANCE
-    task.chances = chances_of(simulated, real, config.real_share)
+    task.chances = chances_of(simulated, real, config.real_fraction)
     return task
 
 
@@ -235,7 +235,7 @@ def _card(
         structures=material.names,
         validation_structures=material.held_out,
         made_up=config.procedural,
-        faint=config.faint,
+        faint=config.faint_fraction,
         real_sets=[s.name for s in material.real],
         **(dict(real_share=config.real_share, real_marks=config.real_marks) if material.real else {}),
         left_out=list(config.leave_out),
