@@ -48,10 +48,10 @@ def _run(tmp_path, *options):
 
 
 def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, table):
-    partial = ("--real-marks", "partial", "--real-share", "0.4", "--start-from", "general")
+    partial = ("--real-marks", "partial", "--real-fraction", "0.4", "--start-from", "general")
     assert _run(tmp_path, "--sets", str(table), *partial) == 0
     card = check_model(tmp_path / "model", "picker")
-    assert (card["training"]["real_marks"], card["training"]["real_share"]) == ("partial", 0.4)
+    assert (card["training"]["real_marks"], card["training"]["real_fraction"]) == ("partial", 0.4)
     assert card["general"] is True and card["training"]["real_sets"] == ["noise"]
     assert card["training"]["simulated_micrographs"] == 6 and card["training"]["left_out"] == []
     assert 0 <= card["validation"]["calibration_error"] <= 1 and 0 < card["threshold"] < 1

@@ -237,7 +237,7 @@ def _card(
         made_up=config.procedural,
         faint=config.faint_fraction,
         real_sets=[s.name for s in material.real],
-        **(dict(real_share=config.real_share, real_marks=config.real_marks) if material.real else {}),
+        **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
         left_out=list(config.leave_out),
         **start,
         **run.record(),
