@@ -50,6 +50,32 @@ def heterogeneity_null(figures: typing.Any) -> Rows:
     return rows
 
 
+def heterogeneity_domain(figures: typing.Any) -> Rows:
+    """A hinge's domain in its own map and in the consensus map."""
+    head = ["set", "map", "FSC below 0.9 at shell", "0.5", "0.143", "mean FSC", "rotations found", "true", "CPU s"]
+    rows = [head]
+    for r in figures:
+        for name, words in (("before", "consensus"), ("after", "`--domain`")):
+            curve = r[f"fsc_{name}"]
+            first = lambda level, c=curve: str(next((k for k, v in enumerate(c) if v < level), f"> {len(c) - 1}"))
+            turns = ["", "", ""]
+            if name == "after":
+                degrees = [", ".join(f"{v:.0f}" for v in r[k]) for k in ("rotations_degrees", "true_rotations_degrees")]
+                turns = [f"{one}°" for one in degrees] + [f"{r['cpu_seconds']:.0f}"]
+            rows.append([r["set"], words, first(0.9), first(0.5), first(0.143), f"{mean(curve):.3f}", *turns])
+    return rows
+
+
+def heterogeneity_peers(figures: typing.Any) -> Rows:
+    """Other programs on the same particles."""
+    rows = [["set", "program", "per-image FSC area", "neighbours", "CPU s", "maps", "CPU s of the maps", "memory (MB)"]]
+    for r in figures:
+        memory = max(r["memory_mb"], r["maps_memory_mb"])
+        figure = [f"{r['fsc_area']:.3f}", f"{r['neighbours']:.2f}", f"{r['cpu_seconds']:.0f}", str(r["maps"])]
+        rows.append([r["set"], r["method"], *figure, f"{r['maps_cpu_seconds']:.0f}", f"{memory:.0f}"])
+    return rows
+
+
 def class_choice(figures: typing.Any) -> Rows:
     """What the choice of 2-D classes keeps."""
     words = {"all": "all classes", "former": "before: score 0.5", "adapted": "now, no threshold", "best": "best"}

@@ -31,6 +31,7 @@ TABLES = {
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
+    "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "map-invention": ("map_invention", volumes.map_invention),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),

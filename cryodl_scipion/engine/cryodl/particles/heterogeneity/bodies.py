@@ -63,8 +63,7 @@ def domain_and_rest(
     """The molecule in its middle state, and the consensus map of the same particles.
 
     The domain is reconstructed at its own orientations from images from which the rest's projections were subtracted,
-    the rest from images without the domain, in turn (multi-body refinement; Nakane et al. 2018). The halves of the
-    particles are kept apart.
+    the rest from images without the domain, in turn. The halves of the particles are kept apart.
 
     Parameters
     ----------
@@ -81,6 +80,10 @@ def domain_and_rest(
     Returns
     -------
     middle, consensus : Halves
+
+    References
+    ----------
+    Nakane et al., eLife 7, e36861 (2018): multi-body refinement.
     """
 
     def made(seen: ParticleViews, others: tuple[Shown, Shown] | None) -> Halves:

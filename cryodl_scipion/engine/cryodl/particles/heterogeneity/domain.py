@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
 EDGE = 0.1  # of the mask, where its surroundings begin
 REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
-MOST_VOXELS = 6000  # that are compared
-MOST_STEPS = 25  # of the fit of one map
+MOST_VOXELS = 4000  # that are compared
+MOST_STEPS = 10  # of the fit of one map in each round
 ROUNDS, PARTS = 6, 3  # of places, and of rest and domain within each
-OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
+OWN = 0.05  # of the density within the mask that is taken from the rest to the domain in each part of a round
 BLUR = 1.0  # px, of the maps when they are compared
 FEWEST_VOXELS = 30
 
@@ -68,7 +68,7 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     centre = xyz.mean(0)
     radius = max(1.0, float(np.sqrt(((xyz - centre) ** 2).sum(1).mean())))
     smooth, middle = np.stack([gaussian_filter(m.astype(float), BLUR) for m in maps]), len(maps) // 2
-    rest = smooth.mean(0) * (1 - mask)
+    rest = smooth.mean(0) * (1 - mask) + np.maximum(smooth.min(0), 0) * mask
     body = _Body(mask * (smooth[middle] - rest), centre, radius, mask)
     found, alike = np.zeros((len(maps), 6)), np.ones(len(maps))
     for _ in range(ROUNDS):

@@ -32,7 +32,7 @@ def focus_on_domain(
     contrast: str,
     folder: Path,
 ) -> dict[str, typing.Any]:
-    """Write particles.star with the orientations of the domain, and domain.mrc with half-maps.
+    """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps.
 
     Parameters
     ----------
