@@ -82,8 +82,8 @@ class LatentVolumesConfig:
     )
     domain: typing.Optional[str] = param(
         "Mask of a domain that moves as a rigid body, as it lies in the middle map. Particles are written whose "
-        "orientations and shifts are those of the domain, for a refinement of it, and a map of the molecule in its middle "
-        "state: the domain is reconstructed at these, the rest at its own orientations.",
+        "orientations and shifts are those of the domain, for a refinement of it, and a map of the molecule in its "
+        "middle state: the domain is reconstructed at these, the rest at its own orientations.",
         default=None,
         label="Domain's mask",
         path="file",
@@ -118,4 +118,6 @@ class LatentVolumesOutputs(Outputs):
     particles: typing.Optional[str] = output(
         "STAR file of the particles with the orientations of the domain, if one is given.", path="file", default=None
     )
-    domain: typing.Optional[str] = output("Map of the molecule in its middle state, the domain at these orientations.", path="file", default=None)
+    domain: typing.Optional[str] = output(
+        "Map of the molecule in its middle state, the domain at these orientations.", path="file", default=None
+    )
