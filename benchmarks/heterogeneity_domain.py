@@ -83,7 +83,9 @@ def main():
         name: fsc(torch.tensor(mrcfile.read(path) * mask), torch.tensor(truth)).numpy()
         for name, path in (("before", before), ("after", made / "domain.mrc"))
     }
-    row = dict(set=options.particles.stem, particles=len(particles), maps=options.maps, cpu_seconds=seconds)
+    row = dict(
+        set=options.structure.name.split(".")[0], particles=len(particles), maps=options.maps, cpu_seconds=seconds
+    )
     for name, curve in curves.items():
         row[f"fsc_{name}"] = [round(float(v), 3) for v in curve]
     said = json.loads((made / "volumes.json").read_text())

@@ -66,16 +66,6 @@ def heterogeneity_domain(figures: typing.Any) -> Rows:
     return rows
 
 
-def heterogeneity_peers(figures: typing.Any) -> Rows:
-    """Other programs on the same particles."""
-    rows = [["set", "program", "per-image FSC area", "neighbours", "CPU s", "maps", "CPU s of the maps", "memory (MB)"]]
-    for r in figures:
-        memory = max(r["memory_mb"], r["maps_memory_mb"])
-        figure = [f"{r['fsc_area']:.3f}", f"{r['neighbours']:.2f}", f"{r['cpu_seconds']:.0f}", str(r["maps"])]
-        rows.append([r["set"], r["method"], *figure, f"{r['maps_cpu_seconds']:.0f}", f"{memory:.0f}"])
-    return rows
-
-
 def class_choice(figures: typing.Any) -> Rows:
     """What the choice of 2-D classes keeps."""
     words = {"all": "all classes", "former": "before: score 0.5", "adapted": "now, no threshold", "best": "best"}

@@ -52,54 +52,51 @@ class Halves:
         return Halves((halves[0] + halves[1]) / 2, *halves)
 
 
-def domain_and_rest(
-    particles: ParticleSet,
-    views: ParticleViews,
-    focused: ParticleViews,
-    halves: np.ndarray,
-    mask: np.ndarray,
-    contrast: str,
-) -> tuple[Halves, Halves]:
-    """The molecule in its middle state, and the consensus map of the same particles.
-
-    The domain is reconstructed at its own orientations from images from which the rest's projections were subtracted,
-    the rest from images without the domain, in turn. The halves of the particles are kept apart.
+@dataclasses.dataclass(frozen=True)
+class TwoBodies:
+    """Reconstructs a domain and the rest of a molecule, each from images without projections of the other one.
 
     Parameters
     ----------
     particles : ParticleSet
-    views, focused : views.ParticleViews
-        Orientations and shifts of the rest, and of the domain as it lies in the middle state.
+    views : views.ParticleViews
+        Orientations and shifts of the rest.
     halves : ndarray, (n,)
-        1 or 2.
+        1 or 2; they are kept apart.
     mask : ndarray, (box, box, box)
         Of the domain in the middle state.
     contrast : str
         'bright' or 'dark'.
-
-    Returns
-    -------
-    middle, consensus : Halves
 
     References
     ----------
     Nakane et al., eLife 7, e36861 (2018): multi-body refinement.
     """
 
-    def made(seen: ParticleViews, others: tuple[Shown, Shown] | None) -> Halves:
-        every = np.ones((len(particles), 1), np.float32)
-        found = weighted_maps(particles, seen, halves, every, WIDEST * particles.box, contrast, without=others)
+    particles: ParticleSet
+    views: ParticleViews
+    halves: np.ndarray
+    mask: np.ndarray
+    contrast: str
+
+    def made(self, views: ParticleViews, without: tuple[Shown, Shown] | None = None) -> Halves:
+        """Maps of all particles."""
+        every, width = np.ones((len(self.particles), 1), np.float32), WIDEST * self.particles.box
+        found = weighted_maps(self.particles, views, self.halves, every, width, self.contrast, without=without)
         return Halves(*next(iter(found))[0])
 
-    consensus = made(views, None)
-    rest = consensus.damped().times(1 - mask)
-    domain = made(focused, _shown(rest, views)).times(mask)
-    for _ in range(ROUNDS - 1):
-        found = made(views, _shown(domain.damped(), focused))
-        inside, outside = found.times(mask).damped(), found.times(1 - mask)
-        rest = outside.damped().plus(inside)
-        domain = made(focused, _shown(rest, views)).times(mask)
-    return domain.damped().plus(rest), consensus
+    def domain(self, focused: ParticleViews, rest: Halves) -> Halves:
+        """The domain's maps. focused : its orientations and shifts, as it lies in the middle state."""
+        return self.made(focused, _shown(rest, self.views)).times(self.mask)
+
+    def middle(self, focused: ParticleViews, rest: Halves) -> Halves:
+        """The molecule in its middle state. rest : to begin with."""
+        domain = self.domain(focused, rest)
+        for _ in range(ROUNDS - 1):
+            found = self.made(self.views, _shown(domain.damped(), focused))
+            rest = found.times(1 - self.mask).damped().plus(found.times(self.mask).damped())
+            domain = self.domain(focused, rest)
+        return domain.damped().plus(rest)
 
 
 def _shown(volumes: Halves, views: ParticleViews) -> tuple[Shown, Shown]:

@@ -16,7 +16,7 @@ REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
 MOST_VOXELS = 4000  # that are compared
 MOST_STEPS = 10  # of the fit of one map in each round
 ROUNDS, PARTS = 6, 3  # of places, and of rest and domain within each
-OWN = 0.05  # of the density within the mask that is taken from the rest to the domain in each part of a round
+OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
 BLUR = 1.0  # px, of the maps when they are compared
 FEWEST_VOXELS = 30
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.frc import resolution_at
 from ...io.maps import write_map
 from ...io.particle_sets import write_particles_star
-from .bodies import domain_and_rest
+from .bodies import TwoBodies
 from .domain import domain_poses, follow_domain
 from .masks import read_mask
 from .views import ParticleViews
@@ -58,12 +58,15 @@ def focus_on_domain(
     values = read_mask(mask, size, box)
     motion = follow_domain(maps, values)
     views = ParticleViews.of(particles)
+    bodies = TwoBodies(particles, views, halves, values, contrast)
+    consensus = bodies.made(views)
+    rest = consensus.damped().times(1 - values)
     angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts_yx)
+    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
     changes = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
     changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
     write_particles_star(str(folder / PARTICLES), particles, changes)
-    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
-    middle, consensus = domain_and_rest(particles, views, focused, halves, values, contrast)
+    middle = bodies.middle(focused, rest)
     curves = [made.times(values).curve() for made in (consensus, middle)]
     resolutions = [resolution_at(curve, 0.143, size, box) for curve in curves]
     for ending, volume in zip(("", "_half1", "_half2"), dataclasses.astuple(middle)):
