@@ -23,12 +23,13 @@ def half_maps(figures: typing.Any) -> Rows:
 
 def heterogeneity(figures: typing.Any) -> Rows:
     """Both methods on the same particles."""
-    head = ["set", "method", "Spearman of `cryodlLatent1`", "p", "verdict", "CPU s"]
+    head = ["set", "method", "Spearman of `cryodlLatent1`", "true maps known", "p", "verdict", "CPU s"]
     return [head] + [
         [
             r["set"],
             r["method"],
             f"{r['spearman']:.2f}",
+            f"{r['ceiling']:.2f}" if "ceiling" in r else "",
             f"{r['p_value']:.0e}" if r["p_value"] < 1e-4 else f"{r['p_value']:.1g}",
             r["verdict"],
             plain(r["cpu_seconds"]),
