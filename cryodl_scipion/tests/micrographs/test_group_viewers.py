@@ -56,8 +56,14 @@ class TestCryodlGroupViewers(CryodlTest):
         data = ComparedPicks(self.compared)
         self.assertEqual(len(data.labels), 3)
         self.assertEqual(data.names, ["mic_002.mrc", "mic_003.mrc"])  # the reference has nothing on the first
-        self.assertEqual([data.counts(v).tolist() for v in (0, 1, 2, 3)], [[8, 8], [3, 3], [3, 3], [2, 2]])
-        self.assertEqual(data.picks(0, 3).tolist(), [[42, 51, 3], [280, 200, 3]])
+        counts = []
+        for off in (set(), {2, 3}, {1, 3}, {1, 2}):
+            data.off = off
+            counts.append(data.counts(0).tolist())
+        self.assertEqual(counts, [[8, 8], [3, 3], [3, 3], [2, 2]])
+        self.assertEqual(data.picks(0, 0).tolist(), [[42, 51, 3], [280, 200, 3]])
+        self.assertEqual(data.words(0), "of " + data.labels[2])
+        data.off = set()
         self.assertEqual((data.diameter, data.firstToShow(), data.words(0)), (20, 0, "of all sets"))
 
     def test_a_particle_has_the_colour_of_how_many_sets_found_it(self):

@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfMicrographs
@@ -12,6 +13,7 @@ from pwem.objects import SetOfMicrographs
 from ...convert.micrographs.assessments import FIGURES
 
 GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
+AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon
 _BINS = 24
 
 
@@ -41,6 +43,8 @@ def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optio
     ]
     known = np.concatenate([np.array(v, float) for v in values])
     low, high = known.min(), known.max()
+    if limit is not None:  # seen beside the figures, whose bars are then never thinner than the picture can show
+        low, high = min(low, limit), max(high, limit)
     axes.hist(
         values,
         bins=[float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)],
@@ -78,3 +82,18 @@ def drawScatter(axes: Axes, measured: Any, assessed: SetOfMicrographs, limits: D
 def _telling(attribute: str) -> Any:
     order = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
     return order.index(attribute) if attribute in order else len(order)
+
+
+def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
+    """Contaminated and carbon areas over a micrograph. areas: as AssessedMicrographs gives them, or None."""
+    for old in axes.images[1:]:
+        old.remove()
+    if areas is None:
+        return
+    colours = np.zeros((*areas.shape, 4))
+    for kind, colour in AREA_COLOURS.items():
+        colours[areas == kind] = to_rgba(colour, 0.35)
+    extent, limits = (-0.5, preview.width - 0.5, preview.height - 0.5, -0.5), (axes.get_xlim(), axes.get_ylim())
+    axes.imshow(colours, extent=extent, interpolation="nearest")
+    axes.set_xlim(*limits[0])  # imshow shows all of it again
+    axes.set_ylim(*limits[1])

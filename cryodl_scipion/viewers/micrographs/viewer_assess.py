@@ -23,13 +23,23 @@ class CryodlAssessViewer(PanelsViewer):
     _SECTION = "Assessment"
     _PANELS = (
         Panel("showFigures", "Figures and limits", "Histograms of what was measured, with the limits of this run."),
-        Panel("showMicrographs", "Micrographs and verdicts", "Each micrograph with its figures, and why it is bad."),
+        Panel(
+            "showMicrographs",
+            "Micrographs and verdicts",
+            "Each micrograph with picks, contaminated and carbon areas, figures, and why it is bad.",
+        ),
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
 
     def _data(self) -> Any:
         outputs = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
-        return AssessedMicrographs(*outputs) if any(output is not None for output in outputs) else None
+        if all(output is None for output in outputs):
+            return None
+        protocol = self.protocol
+        good, bad = outputs
+        return AssessedMicrographs(
+            good, bad, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
+        )
 
     def _limits(self) -> Dict[str, Any]:
         """{attribute: number or None}."""

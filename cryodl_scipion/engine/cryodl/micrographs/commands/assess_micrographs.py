@@ -127,7 +127,7 @@ def _measure(
 
     from ...core.devices import set_threads
     from ...io.micrographs import read_micrograph
-    from ..assess.assessment import assess
+    from ..assess.assessment import area_rows, assess
 
     set_threads(config.threads)
     skipped = []
@@ -149,6 +149,7 @@ def _measure(
             particles=None,
             mean_score=None,
             **{f: getattr(found, f) for f in FIGURES[2:]},
+            areas=area_rows(found),
         )
         write_json(folder / f"{name}.json", records[name])
     return skipped
