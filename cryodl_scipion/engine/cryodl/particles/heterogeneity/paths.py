@@ -32,6 +32,7 @@ class Shown:
 
     volume: np.ndarray
     views: ParticleViews
+    _table: np.ndarray | None = dataclasses.field(default=None, init=False)
 
     def slices(self, cube: Cube, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
         """(m, d) coefficients of some particles' images without their CTF. plane: (2, d), x and y, waves per box."""
@@ -40,9 +41,6 @@ class Shown:
         matrix = cube.interpolation(self.views.matrices[rows], plane)
         turns = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
         return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * turns)
-
-    def __post_init__(self) -> None:
-        self._table: np.ndarray | None = None
 
 
 def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
