@@ -12,7 +12,7 @@ import torch
 from ...core.frc import fsc
 from ...reconstruction.halves import wiener_constants
 from .cube import Cube
-from .paths import Shown, weighted_maps
+from .paths import ShownPart, weighted_maps
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -79,7 +79,7 @@ class TwoBodies:
     mask: np.ndarray
     contrast: str
 
-    def made(self, views: ParticleViews, without: tuple[Shown, Shown] | None = None) -> Halves:
+    def made(self, views: ParticleViews, without: tuple[ShownPart, ShownPart] | None = None) -> Halves:
         """Maps of all particles."""
         every, width = np.ones((len(self.particles), 1), np.float32), WIDEST * self.particles.box
         found = weighted_maps(self.particles, views, self.halves, every, width, self.contrast, without=without)
@@ -99,6 +99,6 @@ class TwoBodies:
         return domain.damped().plus(rest)
 
 
-def _shown(volumes: Halves, views: ParticleViews) -> tuple[Shown, Shown]:
+def _shown(volumes: Halves, views: ParticleViews) -> tuple[ShownPart, ShownPart]:
     """What the images of each half show of a part."""
-    return Shown(volumes.first, views), Shown(volumes.second, views)
+    return ShownPart(volumes.first, views), ShownPart(volumes.second, views)

@@ -27,7 +27,7 @@ TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
 
 
 @dataclasses.dataclass
-class Shown:
+class ShownPart:
     """A part of the molecule that images show. volume : (box, box, box). views : of all particles."""
 
     volume: np.ndarray
@@ -74,7 +74,7 @@ def weighted_maps(
     diameter_px: float,
     contrast: str,
     progress: typing.Callable[[int], typing.Any] | None = None,
-    without: tuple[Shown, Shown] | None = None,
+    without: tuple[ShownPart, ShownPart] | None = None,
 ) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
 
@@ -93,7 +93,7 @@ def weighted_maps(
         'bright' or 'dark'.
     progress : callable, optional
         Called with the number of particles of each batch.
-    without : pair of Shown, optional
+    without : pair of ShownPart, optional
         What is subtracted from the images of half 1, and of half 2.
 
     Yields
@@ -121,7 +121,7 @@ def _sums(
     diameter_px: float,
     contrast: str,
     progress: typing.Callable[[int], typing.Any] | None,
-    without: Shown | None,
+    without: ShownPart | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
     disc = sorted_disc(particles.box, particles.box / 2 - 1)
