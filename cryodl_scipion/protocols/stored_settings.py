@@ -25,11 +25,13 @@ class StoredSettings(ProtocolMixin):
         with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 
+    def _changedSettings(self) -> List[str]:
+        """Names of settings that differ from those with which this run started before; empty if it did not."""
+        return _changed(self._settingsFile(), self._settings()) if os.path.exists(self._settingsFile()) else []
+
     def _checkContinuation(self) -> List[str]:
         """A sentence in a list if this run is continued with other settings."""
-        if not self.isContinued() or not os.path.exists(self._settingsFile()):
-            return []
-        changed = _changed(self._settingsFile(), self._settings())
+        changed = self._changedSettings() if self.isContinued() else []
         return (
             [
                 f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "

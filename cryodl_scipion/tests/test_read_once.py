@@ -9,7 +9,8 @@ from unittest import mock
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ArrivingMicrographs, opened
+from ..convert.arriving import ArrivingMicrographs
+from ..convert.growing import opened
 
 
 class TestCryodlReadOnce(unittest.TestCase):
