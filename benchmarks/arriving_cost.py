@@ -31,10 +31,11 @@ import mrcfile  # noqa: E402
 import numpy as np  # noqa: E402
 from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfCoordinates, SetOfCTF, SetOfMicrographs  # noqa: E402
 from pwem.protocols import EMProtocol  # noqa: E402
-from pyworkflow.object import Pointer, Set  # noqa: E402
+from pyworkflow.object import Float, Pointer, Set  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
 
 from cryodl_scipion import Plugin, protocols  # noqa: E402
+from cryodl_scipion.convert.micrographs.coordinates import SCORE  # noqa: E402
 from cryodl_scipion.convert.micrographs.pick_sets import writePicks  # noqa: E402
 from cryodl_scipion.engine.cryodl import contract  # noqa: E402
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
@@ -92,6 +93,7 @@ class Stream:
         self._source._defineOutputs(**self._sets)
         self._source.setFinished()
         project._storeProtocol(self._source)
+        self._reopen()
         self._protocol = project.newProtocol(case["protocol"], useGpu=False, **case["values"])
         for field, output in case["inputs"].items():
             pointers = [Pointer(self._source, extended=one) for one in output.split()]
@@ -115,10 +117,19 @@ class Stream:
             made.setBoxSize(40)
         self._sets[name] = made
 
+    def _reopen(self):
+        """A protocol that ends closes its sets."""
+        for one in self._sets.values():
+            one.enableAppend()
+            one.setStreamState(Set.STREAM_OPEN)
+            one.write()
+
     def grow(self):
         """One batch more in all sets, which are closed with the last one. It costs the protocol nothing."""
         began = time.process_time()
         new = range(self._count + 1, min(self._count + self.options.batch, self.options.micrographs) + 1)
+        for one in self._sets.values() if self._count else ():
+            one.enableAppend()
         self._count = new[-1]
         for number in new:
             micrograph = Micrograph(location=self._image)
@@ -134,6 +145,7 @@ class Stream:
                 for place in range(PICKS):
                     item = Coordinate(x=20 + 4 * place, y=30)
                     item.setMicrograph(micrograph)
+                    setattr(item, SCORE, Float(0.9))
                     self._sets[name].append(item)
         for one in self._sets.values():
             one.setStreamState(Set.STREAM_CLOSED if self._count == self.options.micrographs else Set.STREAM_OPEN)

@@ -13,7 +13,7 @@ from pyworkflow.protocol.params import Form
 
 from ..convert.growing import ColumnOnce
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
+from ..engine.cryodl.contract import AllSkipped, Result, counted
 from .form_parts import addPointer
 from .protocol_base import RESULT_FILE, skippedItems
 from .stored_settings import StoredSettings
@@ -149,7 +149,7 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: SegmentConfig, place: Any, error: AllSkipped, **outputs: Any) -> None:
+    def _noteAllSkipped(self, config: Any, place: Any, error: AllSkipped, **outputs: Any) -> None:
         """The result of a batch of which nothing could be used. place: the batch's folder. outputs: the engine's,
         empty."""
         paths = getattr(config, self._ITEM + "s")

@@ -2,14 +2,15 @@
 """How long items of a growing set have waited for others."""
 
 import time
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 
 class Waiting:
     """Whether the first of the items that no batch has taken has waited long enough. longest: s."""
 
     def __init__(self, longest: float) -> None:
-        self._longest, self._since = longest, None  # type: float, Optional[float]
+        self._longest = longest
+        self._since: Optional[float] = None
 
     def over(self, items: Sequence[Any]) -> bool:
         """items: those that wait now."""
