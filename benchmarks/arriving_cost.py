@@ -242,7 +242,7 @@ def estimated(config):
     figure = dict(defocus_u=2e4, defocus_v=1.9e4, defocus_angle=1.0, phase_shift=0.0)
     figure.update(resolution=5.0, correlation=0.9, strength=20.0)
     return dict(
-        folder=None,
+        folder=os.path.dirname(config.output),
         star=config.output,
         spectra=dict.fromkeys(config.names, ""),
         figures=dict.fromkeys(config.names, figure),

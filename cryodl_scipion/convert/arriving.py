@@ -8,7 +8,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
 from .growing import ColumnOnce, ReadOnce, opened
-from .micrograph_names import namesForEngine
+from .micrograph_names import NamesOnce
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
 
 
@@ -20,7 +20,7 @@ class ArrivingItems:
 
     def __init__(self, source: SetOfImages) -> None:
         self._source, self.closed = source, False
-        self._read = ReadOnce(source, self._nameOf)
+        self._read, self._names = ReadOnce(source, self._nameOf), NamesOnce()
 
     def _nameOf(self, item: Any) -> str:
         raise NotImplementedError
@@ -42,11 +42,11 @@ class ArrivingItems:
 
     def idsOfNames(self) -> Dict[int, str]:
         """{item's id: its name}."""
-        return {item.getObjId(): name for name, item in self._byName.items()}
+        return {objId: name for name, objId in self._read.ids.items()}
 
     def engineNames(self) -> Dict[int, str]:
-        """{item's id: name for the engine}."""
-        return namesForEngine((item.getObjId(), name) for name, item in self._byName.items())
+        """{item's id: name for the engine}, not to be changed."""
+        return self._names.of(self._read.ids)
 
 
 class ArrivingMicrographs(ArrivingItems):

@@ -14,7 +14,7 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.micrograph_names import micrographNames
+from ...convert.micrograph_names import NamesOnce
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
 from ...engine.cryodl import contract
@@ -184,7 +184,8 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
 
     # ----- what the steps share
     def _names(self) -> Dict[int, str]:
-        return micrographNames(list(self.micDict.values()))
+        names = self.__dict__.setdefault("_engineNames", NamesOnce())
+        return names.of({name: micrograph.getObjId() for name, micrograph in self.micDict.items()})
 
     def _engineValues(self) -> Any:
         micrographs = self.getInputMicrographs()
