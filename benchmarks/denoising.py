@@ -16,6 +16,7 @@ import argparse
 import denoising_frc
 import denoising_integrity
 import denoising_orientation
+import denoising_six
 import denoising_speed
 from bench import Bench, run_parts
 from common import data_folder
@@ -23,6 +24,7 @@ from common import data_folder
 NETWORKS = ("posterior", "swinconv", "cgan")
 PARTS = {
     "frc": (denoising_frc, "Denoised particles against the truth"),
+    "six": (denoising_six, "The six tests, all ways side by side"),
     "orientation": (denoising_orientation, "Orientations"),
     "integrity": (denoising_integrity, "Which particles carry the partner"),
     "speed": (denoising_speed, "Speed and training"),
@@ -34,6 +36,9 @@ def read_options(arguments=None):
     add = parser.add_argument
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add("--tests", nargs="+", choices=denoising_frc.TESTS, default=list(denoising_frc.TESTS), help="of the part frc")
+    add("--six-tests", nargs="+", type=int, choices=denoising_six.TESTS, default=list(denoising_six.TESTS))
+    add("--snr-area", choices=("box", "particle"), default="box", help="of the part six: where the signal is measured")
+    add("--figures", help="JSON file for the figures of the part six")
     add("--output", default="benchmark_results", help="folder of figures, models and tables")
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="the first is used where one must do")
     add("--all-networks", action="store_true", help="all networks in all tests of the part frc (hours)")

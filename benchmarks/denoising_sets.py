@@ -43,11 +43,14 @@ MOLECULES = {
 
 
 class Sets:
-    """Everything that the parts of one Bench measure on; made when it is first asked for, and kept."""
+    """Everything that the parts of one Bench measure on; made when it is first asked for, and kept.
 
-    def __init__(self, bench):
-        self.bench, self.options = bench, bench.options
-        self.root = bench.output / "denoising"
+    area: where the signal of the SNR is measured, see `cryodl simulate-particles --snr-area`.
+    """
+
+    def __init__(self, bench, area="particle"):
+        self.bench, self.options, self.area = bench, bench.options, area
+        self.root = bench.output / ("denoising" if area == "particle" else f"denoising-{area}")
 
     def structure(self, name):
         """Path of a molecule's structure."""
@@ -71,6 +74,7 @@ class Sets:
                 count,
                 TRAINING_SEED if training else TEST_SEED,
                 partial / "particles.star",
+                self.area,
             )
             partial.rename(folder)  # names of stacks are relative to the folder
         return folder / "particles.star"
@@ -128,7 +132,7 @@ class Sets:
         return {"swinconv": self.options.swinconv_steps, "cgan": self.options.cgan_steps}.get(network)
 
 
-def simulate(structure, molecule, snr, count, seed, star):
+def simulate(structure, molecule, snr, count, seed, star, area="particle"):
     """`cryodl simulate-particles`, protein bright."""
     cryodl(
         "simulate-particles",
@@ -145,7 +149,7 @@ def simulate(structure, molecule, snr, count, seed, star):
         "--seed",
         seed,
         "--snr-area",
-        "particle",
+        area,
         "--output",
         star,
         "--device",

@@ -6,11 +6,13 @@
 Half of the particles lack the partner. Particles of made_particles.py (64 px of 3.5 Å, coloured noise, SNR over the
 whole box); orientations are searched, or the true ones given. Compositions are given as models. Printed for each set:
 the partner's part of the mass, the ROC AUC, percent of classes that are right and that are said to be right, the
-calibration error (ten bins), and what the self-test found.
+calibration error (ten bins), and what the self-test found. A stopped run goes on where it was. FILE (JSON) gets all
+rows; docs/integrity.md has its table from there.
 """
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -58,12 +60,16 @@ def measure(case, snr, options):
     from cryodl.particles.commands import assess_integrity
 
     file, partner = CASES[case]
-    folder = options.output / f"{case}-{snr:g}"
+    folder = options.output / f"{case}-{snr:g}-{options.orientations}-{options.count}-{options.seed}"
+    done = folder / "row.json"
+    if done.exists():
+        return json.loads(done.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     bodies = compositions(data_folder() / "structures/complexes" / file, partner, folder)
     kinds = np.arange(options.count) % 2
     make_mixed(bodies, kinds, folder, snr, np.random.default_rng(int(1000 * snr) + options.seed))
-    out = folder / f"out-{options.seed}-{len(list(folder.glob('out-*')))}"
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
     assess_integrity.run(
         AssessIntegrityConfig(
             particles=str(folder / "particles.star"),
@@ -79,7 +85,7 @@ def measure(case, snr, options):
     whole = np.array(table["cryodlProbability1"], float)
     right, record = (whole < 0.5) == (kinds == 1), json.loads((out / "integrity.json").read_text())
     stated = np.maximum(whole, 1 - whole)
-    return dict(
+    row = dict(
         case=case,
         mass=1 - bodies[1][1].sum() / bodies[0][1].sum(),
         diameter=diameter_of(*bodies[0]),
@@ -87,12 +93,16 @@ def measure(case, snr, options):
         orientations=options.orientations,
         count=options.count,
         auc=auc(whole[kinds == 0], whole[kinds == 1]),
-        right=right.mean(),
-        stated=stated.mean(),
+        right=float(right.mean()),
+        stated=float(stated.mean()),
         ece=calibration_error(stated, right),
         **{name: record[name] for name in ("temperature", "simulated_accuracy", "strength", "explained")},
         warnings=len(record["warnings"]),
     )
+    np.savez(folder / "answers.npz", stated=stated, right=right)
+    row = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+    done.write_text(json.dumps(row))
+    return row
 
 
 def main():
@@ -109,13 +119,7 @@ def main():
     for case in options.cases:
         for snr in options.snr:
             rows.append(measure(case, snr, options))
-            print(
-                "RESULT",
-                json.dumps(
-                    {k: round(float(v), 3) if not isinstance(v, (str, int)) else v for k, v in rows[-1].items()}
-                ),
-                flush=True,
-            )
+            print("RESULT", json.dumps(rows[-1]), flush=True)
     if options.figures:
         options.figures.write_text(json.dumps(rows, indent=1) + "\n")
 

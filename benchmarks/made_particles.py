@@ -65,8 +65,13 @@ def coloured_noise(count, box, pixel_size, rng):
     return (noise / noise.std()).astype(np.float32)
 
 
-def make(
-    path,
+def make(path, folder, snr, count, seed=1, **more):
+    """`make_of` the atoms of a structure's file; the STAR file's path."""
+    return make_of(atoms_of(path), folder, snr, count, seed, **more)
+
+
+def make_of(
+    body,
     folder,
     snr,
     count,
@@ -80,18 +85,15 @@ def make(
 ):
     """Write particles.star, particles.mrcs and map.mrc of a structure into a new folder; the STAR file's path.
 
-    resolution: Å, of the map. noise_only: the images hold noise alone; angles and CTF are those of other sets. reach,
-    defocus_error: see make_mixed.
+    body: (n, 3) xyz of atoms in Å from the centre, and their (n,) weights. resolution: Å, of the map. noise_only: the
+    images hold noise alone; angles and CTF are those of other sets. reach, defocus_error: see make_mixed.
     """
     import mrcfile
 
     rng = np.random.default_rng(seed)
-    xyz, weight = atoms_of(path)
-    star = make_mixed(
-        [(xyz, weight)], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only, reach, defocus_error
-    )
+    star = make_mixed([body], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only, reach, defocus_error)
     voxel = resolution / 3
-    with mrcfile.new(folder / "map.mrc", map_of(xyz, weight, resolution, voxel, "sharp", rng), overwrite=True) as mrc:
+    with mrcfile.new(folder / "map.mrc", map_of(*body, resolution, voxel, "sharp", rng), overwrite=True) as mrc:
         mrc.voxel_size = voxel
     return star
 

@@ -7,7 +7,9 @@
 PYTHON is the engine's. Five structures, box 32 at 10 Å/px, protein dark. Each subtomogram is turned and moved (2 px) by
 interpolation of a map, multiplied by the absolute value of a CTF of 2 to 5 µm, white noise is added, and both are cut
 by a wedge with sharp edges (tilts of ±60° about y). SNR: variance of the noise-free, filtered box over that of its
-noise, over the whole box. Neither angles nor shifts are told. OUTPUT/figures.json has the accuracies.
+noise, over the whole box. Neither angles nor shifts are told. Two further structures, made alike, and noise are of
+no class. OUTPUT/figures.json has the accuracies, the part of known ones that is called unknown, of any other class, and
+the part of strangers and of noise that is called unknown.
 """
 
 import argparse
@@ -26,6 +28,7 @@ KINDS = (
     "complexes/1QVR.pdb.gz",
     "complexes/4V4R_30S.pdb.gz",
 )
+STRANGERS = ("complexes/1AON.pdb.gz", "maps/SIM_4CR2_10A.mrc.gz")  # of no class; a third is noise alone
 
 
 def frequencies():
@@ -42,8 +45,8 @@ def contrast_transfer(k, defocus, voltage=300e3, spherical=2.7e7, amplitude=0.1)
     return np.sqrt(1 - amplitude**2) * np.sin(phase) + amplitude * np.cos(phase)
 
 
-def subtomogram(density, snr, rng):
-    """One volume (z, y, x) of a density (BOX, BOX, BOX)."""
+def subtomogram(density, snr, rng, empty=False):
+    """One volume (z, y, x) of a density (BOX, BOX, BOX). empty: only the noise of one."""
     from scipy.ndimage import affine_transform
     from scipy.spatial.transform import Rotation
 
@@ -57,11 +60,12 @@ def subtomogram(density, snr, rng):
     )
     noise = np.fft.irfftn(np.fft.rfftn(rng.standard_normal(density.shape)) * kept, s=density.shape, axes=(0, 1, 2))
     noise *= clean.std() / noise.std() / np.sqrt(snr)
-    return (-(clean + noise)).astype(np.float32)
+    return (-(noise if empty else clean + noise)).astype(np.float32)
 
 
-def write_set(folder, densities, count, snr, rng):
-    """A STAR file with `count` subtomograms of each density. Returns its path."""
+def write_set(folder, densities, count, snr, rng, empty=None):
+    """A STAR file with `count` subtomograms of each density, the one of number `empty` (from 1) left out of its noise.
+    Returns the file's path."""
     import mrcfile
 
     from cryodl.io.star import write_tables
@@ -70,7 +74,7 @@ def write_set(folder, densities, count, snr, rng):
     rows = [(number, n) for n in range(count) for number in range(1, len(densities) + 1)]
     for number, n in rows:
         with mrcfile.new(folder / f"{number}_{n:03d}.mrc") as mrc:
-            mrc.set_data(subtomogram(densities[number - 1], snr, rng))
+            mrc.set_data(subtomogram(densities[number - 1], snr, rng, number == empty))
             mrc.voxel_size = PIXEL_SIZE
     particles = dict(
         rlnImageName=[f"{folder.name}/{number}_{n:03d}.mrc" for number, n in rows],
@@ -87,31 +91,49 @@ def write_set(folder, densities, count, snr, rng):
     return path
 
 
-def densities_of(data):
-    """The structures' densities as arrays of BOX voxels."""
+def densities_of(data, kinds):
+    """Densities of structures as arrays of BOX voxels."""
     from cryodl.core.volumes import cube_crop
     from cryodl.simulate.structures import load_density
 
     return [
-        cube_crop(load_density(str(data / "structures" / kind), PIXEL_SIZE)[None], BOX)[0].numpy() for kind in KINDS
+        cube_crop(load_density(str(data / "structures" / kind), PIXEL_SIZE)[None], BOX)[0].numpy() for kind in kinds
     ]
 
 
-def measure(output, densities, snr, options):
-    """Accuracy of a classifier that learns from `training` of each and is tested on `test` others of each."""
+def measure(output, densities, strangers, snr, options):
+    """Figures of a classifier that learns from `training` of each and is tested on `test` others of each."""
     rng, folder = np.random.default_rng(options.seed), output / f"snr_{snr:g}"
     learnt = write_set(folder / "training", densities, options.training, snr, rng)
     tested = write_set(folder / "test", densities, options.test, snr, rng)
+    strange = write_set(folder / "strange", strangers, options.test, snr, rng, len(strangers))
     shared = ("--device", "cpu", "--threads", 1)
     _, cpu, _, _ = cryodl("train-classifier", "--subtomograms", learnt, "--output", folder / "model", *shared)
-    found = folder / "classified.star"
-    cryodl("classify-subtomograms", "--subtomograms", tested, "--model", folder / "model", "--output", found, *shared)
+    truth, told = classified(folder, tested, shared)
+    kind, called = classified(folder, strange, shared)
+    return dict(
+        snr=snr,
+        seed=options.seed,
+        accuracy=float((told == truth).mean()),
+        unknown=float((told == 0).mean()),
+        confused=float(((told != truth) & (told != 0)).mean()),
+        strangers=float((called[kind < len(strangers)] == 0).mean()),
+        noise=float((called[kind == len(strangers)] == 0).mean()),
+        tested=len(truth),
+        training_cpu=round(cpu),
+    )
+
+
+def classified(folder, star, shared):
+    """Numbers of the structures, and the classes that are told, two arrays (n,)."""
     from cryodl.io.star import read_tables
 
+    found = folder / f"classified_{star.stem}.star"
+    options = ("--model", folder / "model", "--output", found, "--no-averages", *shared)
+    cryodl("classify-subtomograms", "--subtomograms", star, *options)
     told = read_tables(found)["particles"]
     truth = [int(name.split("/")[-1].split("_")[0]) for name in told["rlnImageName"]]
-    right = np.mean([int(a) == b for a, b in zip(told["rlnClassNumber"], truth)])
-    return dict(accuracy=float(right), tested=len(truth), training_cpu=round(cpu, 1))
+    return np.array(truth), np.array([int(number) for number in told["rlnClassNumber"]])
 
 
 def main():
@@ -123,9 +145,11 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     engine_path()
-    densities, figures = densities_of(data_folder()), {}
+    densities, strangers = (densities_of(data_folder(), kinds) for kinds in (KINDS, STRANGERS))
+    strangers.append(strangers[0])
+    figures = {}
     for snr in options.snr:
-        figures[f"{snr:g}"] = measure(options.output, densities, snr, options)
+        figures[f"{snr:g}"] = measure(options.output, densities, strangers, snr, options)
         (options.output / "figures.json").write_text(json.dumps(figures, indent=1))
         print(snr, figures[f"{snr:g}"], flush=True)
 

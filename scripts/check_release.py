@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build a release, and install it by name from an index on this machine, with Scipion's own installer.
 
-    python scripts/check_release.py --scipion .cryodl/scipion --work FOLDER [--twine TWINE]
+    python scripts/check_release.py --scipion .cryodl/scipion --work FOLDER [--twine TWINE] [--engine]
 
 Builds sdist and wheel of the checkout and of the same with the next version; checks them with twine; serves both on
 localhost; and in a copy of Scipion's environment: `scipion installp -p scipion-em-cryodl`, the form's Help, update,
-downgrade, uninstall. Scipion asks PyPI which releases there are; its address of PyPI, a constant in its code, is this
+downgrade, uninstall; with --engine the engine's environment is built, a micrograph is picked with it, and it goes with
+the plugin. Scipion asks PyPI which releases there are; its address of PyPI, a constant in its code, is this
 index for the trial, and nothing else of Scipion is changed. Exits 1 if something is wrong.
 """
 
@@ -23,26 +24,10 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from check_install import FINDER, NAME, NOT_COPIED, TOP, Runner
+from check_install import NAME, NOT_COPIED, TOP, Runner
+from release_trial import trial
 
 VERSION_FILE = os.path.join("cryodl_scipion", "engine", "cryodl", "__init__.py")
-# Scipion as `scipion WORDS`, but with another address of PyPI.
-SCIPION = """
-import runpy, sys
-import scipion.install.plugin_funcs as funcs
-funcs.PIP_BASE_URL = {address!r} + "/pypi"
-sys.argv = ["scipion"] + {words!r}
-from scipion.install.install_plugin import installPluginMethods
-installPluginMethods()
-"""
-HELP = """
-import pyworkflow as pw
-pw.Config.setDomain("pwem"); domain = pw.Config.getDomain(); domain.getPlugins()
-from cryodl_scipion import Plugin
-ours = [c for n, c in domain.getProtocols().items() if n.startswith("CryodlProt") and c._label]
-print("without a page:", sorted(c.__name__ for c in ours if not Plugin.getUrl(c)), "of", len(ours))
-print("for example", Plugin.getUrl(ours[0]))
-"""
 
 
 def main() -> None:
@@ -57,11 +42,15 @@ def main() -> None:
     scipion = os.path.join(work, "scipion")
     subprocess.check_call(["cp", "-al", os.path.abspath(options.scipion), scipion])
     run = Runner(scipion, work)
+    for name in ("CRYODL_PYTHON", "CRYODL_HOME"):  # an engine that is there already
+        run.env.pop(name, None)
     run.env.update(
-        SCIPION_PLUGIN_JSON=address + "/plugins.json", PIP_EXTRA_INDEX_URL=address + "/simple/", SCIPION_DOMAIN="pwem"
+        SCIPION_PLUGIN_JSON=address + "/plugins.json",
+        PIP_EXTRA_INDEX_URL=f"{address}/simple/ {indexes(run.python)}",
+        SCIPION_DOMAIN="pwem",
     )
     run("-m", "pip", "uninstall", "-q", "-y", NAME)
-    wrong = trial(run, address, versions)
+    wrong = trial(run, address, versions, options.engine)
     print("; ".join(wrong) or "all is well")
     shutil.rmtree(work)
     sys.exit(1 if wrong else 0)
@@ -72,7 +61,18 @@ def parseArguments() -> Any:
     parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
     parser.add_argument("--work", required=True, help="folder for the copies; on the file system of --scipion")
     parser.add_argument("--twine", help="the program twine; without it nothing is checked by it")
+    parser.add_argument(
+        "--engine", action="store_true", help="build the engine's environment, too (minutes, 1 to 8 GB)"
+    )
     return parser.parse_args()
+
+
+def indexes(python: str) -> str:
+    """The further indexes that pip is set to ask on this machine; the variable that adds ours would hide them."""
+    asked = subprocess.run(
+        [python, "-m", "pip", "config", "get", "global.extra-index-url"], capture_output=True, text=True
+    )
+    return os.environ.get("PIP_EXTRA_INDEX_URL") or asked.stdout.strip().replace("\n", " ")
 
 
 def release(work: str, scipion: str) -> Any:
@@ -131,38 +131,6 @@ def serve(work: str, files: List[str], versions: List[str]) -> str:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}"
-
-
-def trial(run: Any, address: str, versions: List[str]) -> List[str]:
-    """Install, update, downgrade, uninstall. Returns sentences about what is wrong."""
-    wrong, (old, new) = [], versions
-
-    def installer(*words: str) -> str:
-        return str(run("-c", SCIPION.format(address=address, words=list(words))))
-
-    def installed() -> str:
-        shown = run("-m", "pip", "list", "--format", "freeze")
-        return next((line.split("==")[1] for line in shown.splitlines() if line.startswith(NAME + "==")), "")
-
-    for what, wanted, words in (
-        ("the newest by name", new, ("installp", "-p", NAME, "--noBin")),
-        ("an older version", old, ("installp", "-p", NAME, old, "--noBin")),
-        ("an update", new, ("installp", "-p", NAME, new, "--noBin")),
-    ):
-        said = installer(*words)
-        print(f"scipion {' '.join(words)}: {installed() or 'nothing'}")
-        if installed() != wanted:
-            wrong.append(f"{what}: {installed() or 'nothing'} is installed, not {wanted}: {said[-600:]}")
-    found = json.loads(run("-c", FINDER).strip().splitlines()[-1])
-    print(", ".join(f"{len(found[kind])} {kind}" for kind in ("protocols", "viewers", "wizards", "files")))
-    said = run("-c", HELP)
-    print(said.strip())
-    if "without a page: [] " not in said:
-        wrong.append("forms without Help")
-    installer("uninstallp", "-p", NAME, "--noBin")
-    if installed():
-        wrong.append("uninstallp leaves the package")
-    return wrong
 
 
 def say(what: str, done: Any) -> None:

@@ -76,6 +76,27 @@ def orientation_floors(figures: typing.Any) -> Rows:
     return rows
 
 
+def orientation_symmetric(figures: typing.Any) -> Rows:
+    """Orientations of complexes with a symmetry, which was told."""
+    head = ["complex", "symmetry", "SNR", "particles", "median error (°)", "within 15° (%)"]
+    rows = [[*head, "plain cross-correlation (%)", "said to be right (%)", "CPU ms per particle"]]
+    for r in figures.get("symmetric_complexes", []):
+        shares = [f"{r[key]:.0f}" for key in ("right", "correlation", "stated", "ms")]
+        rows.append([r["complex"], r["symmetry"], f"{r['snr']:g}", str(r["count"]), f"{r['median']:.1f}", *shares])
+    return rows
+
+
+def integrity_truth(figures: typing.Any) -> Rows:
+    """Whether `assess-integrity` is right as often as it says."""
+    head = ["complex and partner", "partner's part of the mass (%)", "SNR", "particles", "ROC AUC", "right (%)"]
+    rows = [[*head, "said to be right (%)", "right of those made up (%)"]]
+    for r in figures:
+        shares = [f"{100 * r[key]:.0f}" for key in ("right", "stated", "simulated_accuracy")]
+        mass = f"{100 * r['mass']:.0f}"
+        rows.append([r["case"], mass, f"{r['snr']:g}", str(r["count"]), f"{r['auc']:.3f}", *shares])
+    return rows
+
+
 def foreign_particles(figures: typing.Any) -> Rows:
     """The guard's evidence for each set of particles, by its own and by other structures."""
     rows = [["particles of", "explained by their own structure (%)", "by others, lowest to highest (%)"]]

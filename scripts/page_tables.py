@@ -4,18 +4,26 @@
 python scripts/page_tables.py [--check]
 
 A page has a line `<!-- table NAME -->` before such a table and `<!-- end of table -->` behind it; what lies between is
-replaced by TABLES[NAME] of the figures in benchmarks/figures/FILE.json. With --check nothing is written, and pages that
+replaced by TABLES[NAME] of the figures in benchmarks/figures/FILE.json. A name with a slash, PAGE/TABLE, is a table of
+benchmarks/figures/pages/PAGE.json, written as it stands there. A single figure of such a table in a sentence is
+`<!-- figure PAGE/TABLE | ROW | COLUMN -->0.58<!-- -->`: ROW is the beginning of the row's first cell, COLUMN that of
+the column's title, or its number. `<!-- figure FILE | KEY/KEY -->` is best F1 / AP (F1) of the figures in FILE.json. A
+cell that is the same as another one is "= PAGE/TABLE | ROW | COLUMN". With --check nothing is written, and pages that
 are not as their figures are named (exit status 1).
 """
 
+import functools
 import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import page_rows_denoising as denoising
 import page_rows_particles as particles
 import page_rows_picking as picking
 import page_rows_volumes as volumes
+from page_cells import Rows, best_and_default
 
 TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
@@ -33,9 +41,13 @@ TABLES = {
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
+    "integrity-truth": ("integrity_truth", particles.integrity_truth),
+    "kinesin-sites": ("six_tests", denoising.kinesin_sites),
     "map-invention": ("map_invention", volumes.map_invention),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
+    "orientation-symmetric": ("orientation_floors", particles.orientation_symmetric),
     "segmented-noise": ("general_segmenters", volumes.segmented_noise),
+    "six-tests": ("six_tests", denoising.six_tests),
     "stated-diameters": ("general_unstated", picking.stated_diameters),
     "subtomograms-elsewhere": ("subtomograms_elsewhere", volumes.subtomograms_elsewhere),
     "template-picking": ("template_picking", picking.template_picking),
@@ -46,18 +58,45 @@ TABLES = {
     "windows": ("windows", picking.windows),
 }
 PLACE = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
+FIGURE = re.compile(r"<!-- figure (.+?) -->.*?<!-- -->", re.DOTALL)
+
+
+def read(file: str) -> Any:
+    """The figures in a file of benchmarks/figures."""
+    return json.loads((FIGURES / f"{file}.json").read_text(encoding="utf-8"))
+
+
+def kept(name: str) -> Rows:
+    """The rows of a table PAGE/TABLE, the first its head. Raises KeyError if there is none."""
+    page, key = name.split("/")
+    made = read(f"pages/{page}")[key]
+    return [made["head"], *([figure(c[2:]) if c.startswith("= ") else c for c in row] for row in made["rows"])]
+
+
+def figure(place: str) -> str:
+    """A single figure, without stars. Raises KeyError unless its place, as above, is a single one."""
+    name, row, *column = place.split(" | ")
+    if not column:
+        return best_and_default(functools.reduce(lambda part, key: part[key], row.split("/"), read(name)))
+    head, *rows = kept(name)
+    columns = [i for i, title in enumerate(head) if title.startswith(column[0]) or str(i + 1) == column[0]]
+    found = [r for r in rows if r[0].replace("*", "").startswith(row)]
+    if len(columns) != 1 or len(found) != 1:
+        raise KeyError(f"{place}: {len(found)} rows, {len(columns)} columns")
+    return found[0][columns[0]].replace("*", "")
 
 
 def table(name: str) -> str:
     """A table as Markdown. Raises KeyError if TABLES has no such name."""
-    file, rows = TABLES[name]
-    head, *others = rows(json.loads((FIGURES / f"{file}.json").read_text(encoding="utf-8")))
+    file, rows = ("", None) if "/" in name else TABLES[name]
+    head, *others = rows(read(file)) if rows else kept(name)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *others))
 
 
 def written(page: str) -> str:
-    """The text of a page with its tables as their figures are."""
-    return PLACE.sub(lambda m: f"<!-- table {m[1]} -->\n\n{table(m[1])}\n\n<!-- end of table -->", page)
+    """The text of a page with its tables and single figures as those of the benchmarks are."""
+    page = PLACE.sub(lambda m: f"<!-- table {m[1]} -->\n\n{table(m[1])}\n\n<!-- end of table -->", page)
+    return FIGURE.sub(lambda m: f"<!-- figure {m[1]} -->{figure(m[1])}<!-- -->", page)
 
 
 def main() -> int:

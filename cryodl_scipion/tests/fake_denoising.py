@@ -147,6 +147,7 @@ def assignOrientations(config):
         resolution=20.0,
         reference=config.structure,
         noise_control=None,
+        substituted=None,
     ), []
 
 
@@ -173,6 +174,9 @@ def reconstruct(config):
         noise_resolution=None,
         own_resolution=None,
         fsc_beyond=None,
+        substituted_from=None,
+        substituted_fsc=None,
+        substituted_resolution=None,
     ), []
 
 

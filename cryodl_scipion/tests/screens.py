@@ -8,6 +8,7 @@ of the pictures. Exit code 1, and the traceback, when a window fails.
 
 import os
 import sys
+import tkinter
 import traceback
 from tkinter import ttk
 
@@ -17,6 +18,7 @@ pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
 
 import pyworkflow.gui.project  # noqa: E402  before gui.form, which needs it half loaded otherwise
+from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg  # noqa: E402
 from PIL import ImageGrab  # noqa: E402
 from pyworkflow.gui import Window  # noqa: E402
 from pyworkflow.gui.form import FormWindow  # noqa: E402
@@ -128,7 +130,16 @@ class Screens:
         viewer.setProtocol(protocol)
         viewer._tkRoot = self.window.getRoot()  # as visualize() sets it; that one waits until its window is closed
         for view in viewer._getVisualizeDict()[panel](panel):
-            view.show()
+            if hasattr(view, "getFigure"):  # a drawing, which matplotlib would show in a window of its own
+                self.showFigure(view.getFigure())
+            else:
+                view.show()
+
+    def showFigure(self, figure):
+        window = tkinter.Toplevel(self.window.getRoot())
+        canvas = FigureCanvasTkAgg(figure, window)
+        canvas.get_tk_widget().pack(fill=tkinter.BOTH, expand=True)
+        canvas.draw()
 
     def click(self, protocol, output):
         """A double click on an output: viewprotocols_extra.py, getObjectActions and _visualizeObject."""
@@ -180,8 +191,10 @@ class Screens:
         viewerClass(project=self.project, protocol=protocol, parent=self.window).visualize(obj, windows=self.window)
 
     def wizard(self, name, field):
-        protocol = self.last(name) or self.new(name)
-        form = FormWindow("Protocol Run: " + name, protocol, lambda *a, **k: None, self.window)
+        self.wizardOf(self.last(name) or self.new(name), field)
+
+    def wizardOf(self, protocol, field):
+        form = FormWindow("Protocol Run: " + protocol.getClassName(), protocol, lambda *a, **k: None, self.window)
         form.root.deiconify()
         form.root.update()
         wizards = self.domain.findWizards(protocol, DESKTOP_TKINTER)

@@ -112,3 +112,26 @@ def test_files_that_the_documents_link_to_exist():
             if not link.startswith("http") and not os.path.exists(os.path.join(os.path.dirname(path), link))
         ]
         assert not lost, path
+
+
+@inCheckout
+def test_no_two_figures_that_stand_together_are_typed_in_two_places():
+    """Tables and single figures are written from benchmarks/figures by page_tables.py; what is typed is rare."""
+    written = r"```.*?```|<!-- table (\S+) -->\n.*?<!-- end of table -->|<!-- figure .*?<!-- -->"
+    number = re.compile(r"(?<![\d.\w-])\d+\.\d{2,}(?![\d.]*\w)")
+    seen, twice = {}, []
+    for path in sorted(glob.glob(os.path.join(TOP, "docs", "*.md")) + [os.path.join(TOP, "README.md")]):
+        with open(path, encoding="utf-8") as file:
+            text = re.sub(written, lambda m: re.sub(r"[^\n]", " ", m[0]), file.read(), flags=re.S)
+        found = list(number.finditer(text))
+        for one, other in zip(found, found[1:]):
+            line = text.count("\n", 0, one.start()) + 1
+            short = max(len(n[0].replace(".", "").lstrip("0")) for n in (one, other)) < 3  # SNRs and other settings
+            if other.start() - one.end() > 25 or short or one[0].startswith("3.1"):  # versions of Python
+                continue
+            first = seen.setdefault((one[0], other[0]), (path, line))
+            if abs(first[1] - line) > 1 or first[0] != path:
+                twice.append(
+                    f"{one[0]}, {other[0]}: {os.path.basename(first[0])} {first[1]}, {os.path.basename(path)} {line}"
+                )
+    assert not twice, "\n".join(twice)

@@ -83,6 +83,8 @@ EPILOGS = {
     "--particle-diameter 190",
     "export-relion": "example:\n  cryodl export-relion --coordinates picks/ --micrographs "
     "'mics/*/*.mrc' --pixel-size 1.77\n      --particle-diameter 190 --output cryodl/picks\n",
+    "export-tomograms": "example:\n  cryodl export-tomograms --tomograms 'tomograms/*.mrc' --coordinates "
+    "picked/particles.star --output exported/\nLabels for napari: --tomograms 'merged/*.mrc' --labels",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "

@@ -40,6 +40,7 @@ class CryodlProtAssignOrientations(ParticleBatches):
         particles="written from the input set",
         structure="the input structure",
         model="the model that the pointer gives",
+        noise_substitution="a control of whole sets, for the command line: particles may arrive in batches here",
     )
 
     def _defineParams(self, form: Form) -> None:

@@ -29,7 +29,12 @@ class CryodlProtBackProject(ParticlesBase):
     _possibleOutputs = {"outputVolume": Volume, "outputFSC": FSC}
     _CONFIG = contract.ReconstructConfig
     NOT_ON_FORM = notOnForm(
-        "output", "device", "threads", noise_control="goes with the particles", particles="written from the input set"
+        "output",
+        "device",
+        "threads",
+        noise_control="goes with the particles",
+        substituted="of the command line's assign-orientations --noise-substitution",
+        particles="written from the input set",
     )
 
     def _defineParams(self, form: Form) -> None:

@@ -22,7 +22,7 @@ from .fields import (
 )
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
-from .maps.improving import ImproveMapConfig
+from .maps.improving import INPUT_SHARE, ImproveMapConfig
 from .maps.listing import ListPairsConfig
 from .maps.simulating import SimulateHalfMapsConfig
 from .maps.training import TrainMapImproverConfig
@@ -77,6 +77,7 @@ from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
+from .tomograms.exporting import ExportTomogramsConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -119,6 +120,7 @@ __all__ = [
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
     "ExportRelionConfig",
+    "ExportTomogramsConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
     "FEWEST_PARTICLES",
@@ -128,6 +130,7 @@ __all__ = [
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
+    "INPUT_SHARE",
     "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",

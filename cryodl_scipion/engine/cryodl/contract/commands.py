@@ -55,6 +55,7 @@ from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomograms
 from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
+from .tomograms.exporting import ExportTomogramsConfig, ExportTomogramsOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
@@ -217,6 +218,9 @@ COMMANDS = {
         Command("train-detector", "tomograms.commands.train_detector", TrainDetectorConfig, TrainDetectorOutputs),
         Command(
             "detect-particles", "tomograms.commands.detect_particles", DetectParticlesConfig, DetectParticlesOutputs
+        ),
+        Command(
+            "export-tomograms", "tomograms.commands.export_tomograms", ExportTomogramsConfig, ExportTomogramsOutputs
         ),
         Command("improve-map", "maps.commands.improve_map", ImproveMapConfig, ImproveMapOutputs),
         Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig, EvaluateMapOutputs),

@@ -85,6 +85,14 @@ NETWORKS: typing.Tuple[Network, ...] = (
         ("Ronneberger2015",),
     ),
     Network(
+        "segmenter",
+        "unet32",
+        "tomograms.segmenters.unet",
+        "UNet32",
+        "a 2.5-D U-Net of thirty-two slices",
+        ("Ronneberger2015",),
+    ),
+    Network(
         "classifier",
         "likelihood",
         "tomograms.classifiers.likelihood",

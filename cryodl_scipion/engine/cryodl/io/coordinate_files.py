@@ -22,6 +22,10 @@ _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
 
 
+_SCATTERED, _RADIUS = 1 << 9, 5  # flag of an object of single points; px that they are drawn with
+_COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.4, 0.6, 1.0))
+
+
 def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several, else the file's name.
 
@@ -47,16 +51,20 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     )
 
 
-def write_dynamo_table(path: str | os.PathLike[str], xyz: np.ndarray, tomogram: int, scores: np.ndarray) -> None:
-    """A Dynamo table (.tbl) of places (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all."""
+def write_dynamo_table(
+    path: str | os.PathLike[str], xyz: np.ndarray, tomogram: int, scores: np.ndarray, species: typing.Sequence[str] = ()
+) -> None:
+    """A Dynamo table (.tbl) of places (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all.
+    species: (n,) names, which become classes 1, 2, ... in their order."""
     from .files import whole_file
 
+    names = sorted(set(species))
     rows = np.zeros((len(xyz), 41))
     rows[:, 0] = np.arange(1, len(xyz) + 1)
     rows[:, 1] = 1  # aligned
     rows[:, 9] = scores
     rows[:, _DYNAMO["tomogram"] - 1] = tomogram
-    rows[:, _DYNAMO["kind"] - 1] = 1
+    rows[:, _DYNAMO["kind"] - 1] = [names.index(name) + 1 for name in species] or 1
     rows[:, _DYNAMO["x"] - 1 : _DYNAMO["x"] + 2] = np.asarray(xyz).reshape(-1, 3) + 1
     with whole_file(path) as temporary:
         np.savetxt(temporary, rows, fmt="%.6g")
@@ -95,6 +103,43 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
     return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
+
+
+def write_imod_model(
+    path: str | os.PathLike[str],
+    xyz: np.ndarray,
+    species: typing.Sequence[str],
+    shape: typing.Sequence[int],
+    pixel_size: float,
+) -> None:
+    """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    xyz : array (n, 3)
+        px of the tomogram.
+    species : sequence of str
+        (n,) names.
+    shape : sequence of int
+        (z, y, x) of the tomogram.
+    pixel_size : float, Å/px
+    """
+    from .files import whole_file
+
+    names = sorted(set(species))
+    sizes = [int(n) for n in shape[::-1]]
+    data = [b"IMODV1.2", b"cryodl".ljust(128, b"\0")]
+    data.append(struct.pack(">3iiI4i", *sizes, len(names), 0, 1, 0, 0, 255))
+    data.append(struct.pack(">6f3i2ifii3f", 0, 0, 0, 1, 1, 1, 0, 0, 0, 3, 128, pixel_size / 10, -9, 0, 0, 0, 0))
+    for number, name in enumerate(names):
+        points = np.asarray(xyz, float).reshape(-1, 3)[[one == name for one in species]] + _MIDDLE
+        data.append(b"OBJT" + name.encode("latin1", "replace")[:63].ljust(64, b"\0") + bytes(64))
+        colour = _COLOURS[number % len(_COLOURS)]
+        data.append(struct.pack(">iIii3fi8B2i", 1, _SCATTERED, 0, 1, *colour, _RADIUS, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0))
+        data.append(b"CONT" + struct.pack(">iIii", len(points), 0, 0, 0) + points.astype(">f4").tobytes())
+    with whole_file(path) as temporary:
+        Path(temporary).write_bytes(b"".join([*data, b"IEOF"]))
 
 
 def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
@@ -189,6 +234,26 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else key for line in lines)
     return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
+
+
+def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str]) -> None:
+    """A points layer as napari saves it (.csv), the species as a property; whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    zyx : array (n, 3)
+        px.
+    species : sequence of str
+        (n,) names.
+    """
+    from .files import whole_file
+
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species"])
+        for number, (place, name) in enumerate(zip(np.asarray(zyx, float).reshape(-1, 3), species)):
+            writer.writerow([float(number), *place.tolist(), name])
 
 
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..core.frc import resolution_at
-from ..io.reference_columns import COMPARED, DIGEST, REFERENCE, noise_name
+from ..io.reference_columns import COMPARED, REFERENCE
+from .reference_controls import shared_value
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
 
-SAME_PIXEL = 1e-3  # relative difference of pixel sizes that are the same
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
 
 
@@ -78,72 +77,7 @@ def reference_name(particles: ParticleSet) -> str:
     str
         '' if there is none.
     """
-    return _value(particles, REFERENCE)
-
-
-def noise_control(particles: ParticleSet, wanted: str | None) -> tuple[ParticleSet | None, list[str]]:
-    """The oriented noise that belongs to particles.
-
-    Parameters
-    ----------
-    particles : ParticleSet
-    wanted : str, optional
-        A STAR file; the one beside the particles if None.
-
-    Returns
-    -------
-    noise : ParticleSet or None
-        None if there is none, if it was oriented by another reference or with other detail, or if the particles' angles
-        come from no reference.
-    sentences : list of str
-        For the user.
-    """
-    from ..io.particle_sets import read_particles
-
-    if not reference_name(particles):
-        return None, [
-            f"The noise control {wanted} was not used: {particles.path} does not say that its angles come from a "
-            f"reference ({REFERENCE})."
-        ] * bool(wanted)
-    path = Path(wanted or noise_name(str(particles.path)))
-    if wanted is None and not path.exists():
-        return None, []
-    noise = read_particles(path, need=("angles",))
-    wrong = _difference(particles, noise)
-    if not wrong:
-        return noise, []
-    return None, [
-        f"{path} is not the noise control of {particles.path}, and was not used: {wrong}. Give the NAME_noise.star "
-        "that assign-orientations wrote with these particles (--noise-control)."
-    ]
-
-
-def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
-    """How oriented noise differs from the particles whose control it should be; '' if it does not."""
-    for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
-        theirs, its = (_value(one, name) for one in (particles, noise))
-        if name == REFERENCE and not its:
-            return "it does not say from which reference its angles come"
-        if theirs and its and theirs != its and not _same_number(theirs, its):
-            return f"the {what} of its angles is {its}, that of the particles' is {theirs}"
-    if noise.box != particles.box or abs(noise.pixel_size / particles.pixel_size - 1) > SAME_PIXEL:
-        return (
-            f"its images are {noise.box} px x {noise.pixel_size:g} Å, the particles' {particles.box} px x "
-            f"{particles.pixel_size:g} Å"
-        )
-    return ""
-
-
-def _value(particles: ParticleSet, name: str) -> str:
-    """The value of a column that all particles share, or ''."""
-    return next((v for v in particles.columns.get(name, []) if v not in ("", "None")), "")
-
-
-def _same_number(one: str, two: str) -> bool:
-    try:
-        return abs(float(one) - float(two)) < 1e-3
-    except ValueError:
-        return False
+    return shared_value(particles, REFERENCE)
 
 
 def tested(

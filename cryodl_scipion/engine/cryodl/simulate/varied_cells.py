@@ -20,7 +20,7 @@ FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 
 PIXEL_SIZES = (10.0, 12.0, 13.0, 15.0, 17.0)  # Å/px that cells are simulated at
 WIDTH, DEPTH = 2500.0, 850.0  # Å, of a cell
 EMPTY, CLEAN = 0.1, 0.08  # parts of the tomograms that hold nothing, that have hardly any noise
-SNRS = (0.02, 3.0)  # of the others
+SNRS = (0.05, 3.0)  # of the others
 FEW_TRIES = 15  # proposals, one after the other, that do not fit: nothing more of that kind is put in
 INVERTED = 0.25  # part of the tomograms in which protein is bright
 

@@ -124,10 +124,10 @@ def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
     monkeypatch.setattr(command, "CHUNK", 6)
     found, real = [], command._evidence
 
-    def stop_at_the_third(assessment, rows):
+    def stop_at_the_third(assessment, rows, *matrices):
         if rows[0] == 12:
             raise KeyboardInterrupt
-        return real(assessment, rows)
+        return real(assessment, rows, *matrices)
 
     monkeypatch.setattr(command, "_evidence", stop_at_the_third)
     assess(130)

@@ -11,6 +11,7 @@ from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import write_mrc
 
 from cryodl.contract import AssignOrientationsConfig
+from cryodl.core.frc import frc, resolution_at
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
@@ -20,6 +21,7 @@ from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.scale import size_notes
 from cryodl.particles.orientations.structure import prepare_structure
 from cryodl.reconstruction.reference import fsc_of_more_images, own_part
+from cryodl.reconstruction.substituted import substitution_test
 
 
 @pytest.fixture
@@ -30,8 +32,9 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def orient(particles="p.star", structure="map.mrc", output="o.star"):
-    return run_command("assign-orientations", particles=particles, structure=structure, output=output, angular_step=15)
+def orient(particles="p.star", structure="map.mrc", output="o.star", code=0, **more):
+    given = dict(particles=particles, structure=structure, output=output, angular_step=15, **more)
+    return run_command("assign-orientations", code, **given)
 
 
 def noise_star(count=60):
@@ -92,6 +95,27 @@ def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
     (project / "o_noise.star").unlink()
     alone = run_command("reconstruct", particles="o.star", output="n.mrc")
     assert alone.outputs["noise_fsc"] is None and any("no noise control" in w for w in alone.warnings)
+
+
+def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):
+    assert orient(noise_substitution=40).outputs["substituted"] == "o_substituted.star"
+    raw, changed = (read_particles(f"{name}.star").images(slice(None)) for name in ("p", "o_substituted"))
+    same = frc(raw, changed).mean(0)  # of rings, 3.2 of which lie within 40 Å
+    assert same[1:3].min() > 0.99 and same[5 : BOX // 2].abs().max() < 0.15
+    outputs = run_command("reconstruct", particles="o.star", output="m.mrc").outputs
+    assert outputs["substituted_from"] == 40 and outputs["substituted_resolution"] > outputs["resolution"] - 0.01
+    assert outputs["substituted_fsc"][5] < outputs["fsc"][5] - 0.1
+
+
+def test_noise_substitution_that_changes_nothing_is_refused(project):
+    assert "hold nothing finer than 8 Å" in orient(code=2, noise_substitution=8)
+
+
+def test_what_substituted_images_have_beyond_their_detail_is_taken_off():
+    curve, control = torch.tensor([1.0, 0.9, 0.8, 0.6, 0.3, 0.1]), torch.tensor([1.0, 0.9, 0.7, 0.2, 0.2, 0.1])
+    test = substitution_test(curve, control, 10.0, 2.0, 10)  # shells 0.05 / Å apart, noise beyond shell 2
+    assert (test.mean, test.own) == pytest.approx((1 / 6, 1 / 3))
+    assert test.resolution == pytest.approx(resolution_at(torch.tensor([1, 0.9, 0.8, 0.5, 0.125, 0]), 0.143, 2.0, 10))
 
 
 def test_the_fsc_of_more_images_is_that_of_their_common_part():

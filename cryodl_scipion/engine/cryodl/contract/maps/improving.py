@@ -17,6 +17,8 @@ from .map_fields import (
     mask_radius_field,
 )
 
+INPUT_SHARE = 0.3  # of the input in an improved map
+
 
 @dataclasses.dataclass(frozen=True)
 class ImproveMapConfig:
@@ -53,6 +55,16 @@ class ImproveMapConfig:
         "improved map where it is low.",
         default=True,
         label="Confidence map",
+    )
+    input_share: float = param(
+        "Weight of the input in the improved map, where the network sees density. The input is first filtered to come "
+        "nearest to the network's answer. With 0 the map is the network's alone; more is safer on maps unlike those "
+        "that it learned from, and improves less.",
+        default=INPUT_SHARE,
+        label="Share of the input",
+        minimum=0,
+        maximum=1,
+        expert=True,
     )
     overlap: int = param(
         "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where the boxes lie. "

@@ -56,6 +56,13 @@ class AssignOrientationsConfig:
     )
     symmetry: str = symmetry_field()
     contrast: str = particle_contrast_field()
+    noise_substitution: typing.Optional[float] = resolution_field(
+        "Also orient the same images with noise in place of detail finer than this, into NAME_substituted.star: "
+        "`reconstruct` then tells how much of the FSC there is the structure's.",
+        "it is not done",
+        label="Noise substitution beyond",
+        expert=True,
+    )
     device: str = device_field()
     threads: int = threads_field()
 
@@ -74,6 +81,9 @@ class AssignOrientationsOutputs(Outputs):
     resolution: float = output("Finest detail of the search.", unit="Å")
     reference: str = output("The structure that the angles come from.", default="")
     noise_control: typing.Optional[str] = output("STAR file of oriented noise, a control.", path="file", default=None)
+    substituted: typing.Optional[str] = output(
+        "STAR file of the particles with noise in place of fine detail, a control.", path="file", default=None
+    )
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
 
 
@@ -102,6 +112,15 @@ class ReconstructConfig:
         expert=True,
         none_means="the one beside the particles, if it is there",
     )
+    substituted: typing.Optional[str] = param(
+        "The particles with noise in place of fine detail, NAME_substituted.star of assign-orientations "
+        "--noise-substitution: what FSC their map has there is the reference's.",
+        default=None,
+        label="Substituted particles",
+        path="file",
+        expert=True,
+        none_means="those beside the particles, if they are there",
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -129,3 +148,10 @@ class ReconstructOutputs(Outputs):
         "Where the FSC without the part that noise has as well falls below 0.143.", unit="Å", default=None
     )
     fsc_beyond: typing.Optional[float] = output("Mean FSC finer than the detail that gave the angles.", default=None)
+    substituted_from: typing.Optional[float] = output(
+        "Finer detail was replaced by noise in a control.", unit="Å", default=None
+    )
+    substituted_fsc: typing.Optional[typing.List[float]] = output("FSC of that control's half-maps.", default=None)
+    substituted_resolution: typing.Optional[float] = output(
+        "Where the FSC without what the control has beyond that detail falls below 0.143.", unit="Å", default=None
+    )

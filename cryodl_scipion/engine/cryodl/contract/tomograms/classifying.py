@@ -91,11 +91,12 @@ class ClassifySubtomogramsConfig:
         "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every class, and angles "
         "and shifts where the network finds them. Averages of the classes lie beside it: NAME_class001.mrc ..."
     )
-    unknown: float = param(
-        "Rejection threshold, as the fraction of validation subtomograms of the trained classes that may "
-        "be called unknown: those with the highest out-of-distribution score. 0: none is rejected.",
-        default=0.05,
+    unknown: typing.Optional[float] = param(
+        "Rejection threshold, as the fraction of subtomograms of the trained classes that may be called unknown: those "
+        "with the highest out-of-distribution score. 0: none is rejected.",
+        default=None,
         label="Rejected fraction",
+        none_means="0.02; what the validation subtomograms can tell where they are too few for it, at most 0.05",
         minimum=0,
         maximum=0.9,
         spelling="rejected_fraction",

@@ -49,8 +49,8 @@ class TrainGeneralSegmenterConfig:
     )
     network: str = network_field(
         "Network of the segmenters; they share all layers but the last.",
-        "unet16",
-        choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16")),
+        "unet32",
+        choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
     )
     cache: typing.Optional[str] = cache_field(
         "Folder in which the simulated cells are kept (5 MB each), for a training that is continued or varied.",

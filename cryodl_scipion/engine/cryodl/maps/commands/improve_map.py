@@ -50,7 +50,9 @@ def run(config: ImproveMapConfig) -> Result:
         f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
         f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}."
     )
-    improve = lambda v: improver.improve_with_confidence(v, config.overlap, config.batch_size, _said())
+    improve = lambda v: improver.improve_with_confidence(
+        v, config.overlap, config.batch_size, _said(), config.input_share
+    )
     improved, confidence = improve(volume)
     files: dict[str, typing.Any] = dict(map=output, confidence=None, half1=None, half2=None)
     test = None
@@ -91,7 +93,7 @@ def _check_size(volume: Volume, grid: float) -> None:
         )
     voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / grid))
     require_memory(
-        BYTES * voxels + 16 * volume.data.size,
+        BYTES * voxels + 32 * volume.data.size,
         f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to {grid:g} Å/px,",
         "Check the pixel size, or cut the map around the molecule.",
     )

@@ -9,11 +9,13 @@ import typing
 import numpy as np
 import torch
 
+from ...contract import INPUT_SHARE
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.registry import method_of
 from .boxes import BOX
 from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
+from .input_part import with_input
 
 if typing.TYPE_CHECKING:
     from ..measures.volume import Volume
@@ -62,9 +64,10 @@ class Improver:
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
+        input_share: float = INPUT_SHARE,
     ) -> np.ndarray:
         """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input."""
-        return self.improve_with_confidence(volume, overlap, batch_size, progress)[0]
+        return self.improve_with_confidence(volume, overlap, batch_size, progress, input_share)[0]
 
     def improve_with_confidence(
         self,
@@ -72,6 +75,7 @@ class Improver:
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
+        input_share: float = INPUT_SHARE,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
@@ -94,7 +98,9 @@ class Improver:
             anchor_of(data),
         )
         back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)
-        improved = back(np.maximum(output[0], 0), 3) * scale
+        improved = with_input(
+            np.maximum(back(np.maximum(output[0], 0), 3) * scale, 0), volume.data, volume.voxels_zyx, input_share
+        )
         return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
 
     @torch.inference_mode()

@@ -32,6 +32,7 @@ SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
 MADE_UP = 160  # particles made up to learn how sure the answers may be
 PARTS = "evidence"  # folder of the chunks
+LEARNT = ("strength", "temperature", "search_weight", "simulated_accuracy", "explained")  # what integrity.json keeps
 HARDLY = 0.7  # expected part of right classes below which the compositions can hardly be told apart
 OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles are said to be right
 SEEN = 12.0  # mean log-likelihood, below which the orientation of a single particle is not to be had
@@ -122,8 +123,9 @@ def _explained(assessment: dict[str, typing.Any], device: torch.device) -> typin
     return found
 
 
-def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray) -> Evidence:
-    """Evidence of some particles (array of int); its shifts are those of the images as they are in the file."""
+def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray, matrices: torch.Tensor | None = None) -> Evidence:
+    """Evidence of some particles (array of int); its shifts are those of the images as they are in the file. matrices:
+    candidates' rotations, searched if None."""
     import dataclasses
 
     from ...likelihood.observed import Observed
@@ -132,8 +134,15 @@ def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray) -> Evidence:
     observed = candidates.source.observed(rows, comparison.disc)
     offset = candidates.offset(rows)
     observed = Observed(observed.match * comparison.disc.ramp(-offset), observed.weight, comparison.disc)
-    found = comparison.evidence(observed, candidates.matrices(rows), candidates.shifts, assessment["strength"])
+    matrices = candidates.matrices(rows) if matrices is None else matrices
+    found = comparison.evidence(observed, matrices, candidates.shifts, assessment["strength"])
     return dataclasses.replace(found, shifts_yx=found.shifts_yx + offset)
+
+
+def _both(assessment: dict[str, typing.Any], rows: np.ndarray) -> tuple[Evidence, torch.Tensor | None]:
+    """Evidence of some particles, and the log-likelihoods (m, c) of the whole search, or None."""
+    searched = assessment["candidates"].searched(rows, assessment["projectors"], assessment["strength"])
+    return _evidence(assessment, rows), searched
 
 
 def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
@@ -141,9 +150,9 @@ def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
     from ..integrity.evidence import fitted_priors, fitted_strength
 
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
-    assessment["strength"] = 1.0
+    assessment["strength"], matrices = 1.0, assessment["candidates"].matrices(rows)
     for _ in range(ROUNDS):
-        found = _evidence(assessment, rows)
+        found = _evidence(assessment, rows, matrices)
         new = fitted_strength(found, fitted_priors(found.logs.cpu()).to(found.logs.device))
         new = min(max(new, assessment["strength"] / 2), assessment["strength"] * 2)
         done = abs(new / assessment["strength"] - 1) < 0.02
@@ -153,33 +162,39 @@ def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
 
 
 def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, np.ndarray]:
-    """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not
-    made anew."""
+    """{logs (n, c), calibrated, fine (n, c), as they come, matrices, shifts, as arrays} of all particles, chunk by
+    chunk; chunks that are there are not made anew."""
     from tqdm import tqdm
 
-    from ..integrity.simulated import learnt_temperature
+    from ..integrity.simulated import learnt_weights
+    from ..integrity.weights import weighted
 
     count = len(assessment["candidates"].source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
     if not learnt.exists():
         _learn_strength(assessment, count)
-        temperature, accuracy = learnt_temperature(
-            lambda candidates, rows: _evidence(dict(assessment, candidates=candidates), rows),
+        weights, accuracy = learnt_weights(
+            lambda candidates, rows: _both(dict(assessment, candidates=candidates), rows),
             assessment["candidates"],
             assessment["projectors"],
             assessment["strength"],
             MADE_UP,
         )
-        write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
+        learnt_here = dict(strength=assessment["strength"], temperature=weights[0], search_weight=weights[1])
+        write_json(learnt, dict(learnt_here, simulated_accuracy=accuracy))
     assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
     parts = []
     for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
         path = folder / PARTS / f"{start:09d}.npz"
         if not path.exists():
-            found = _evidence(assessment, np.arange(start, min(start + CHUNK, count)))
+            found, coarse = _both(assessment, np.arange(start, min(start + CHUNK, count)))
+            weights = assessment["temperature"], assessment["search_weight"]
+            logs = weighted(found.logs, coarse, weights).cpu()
             with whole_file(path) as temporary, open(temporary, "wb") as file:
-                np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
+                np.savez(
+                    file, logs=logs, fine=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu()
+                )
         with np.load(path) as stored:
             parts.append({key: stored[key] for key in stored.files})
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
@@ -201,7 +216,7 @@ def _write(
     from ..integrity.evidence import fitted_priors, probabilities
     from ..integrity.pictures import draw_examples
 
-    logs = torch.from_numpy(evidence["logs"]) * assessment["temperature"]
+    logs = torch.from_numpy(evidence["logs"])
     priors = fitted_priors(logs)
     probability = probabilities(logs, priors).numpy()
     kind = probability.argmax(1)
@@ -221,10 +236,10 @@ def _write(
         priors=priors.tolist(),
         separation=separation,
         mean_probability=dict(zip(names, probability.mean(0).tolist())),
-        **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy", "explained")},
+        **{key: assessment[key] for key in LEARNT},
         orientations="given" if assessment["given"] else "search",
         structures=[str(s) for s in config.structures],
-        log_likelihood=float(evidence["logs"].max(1).mean()),
+        log_likelihood=float(evidence["fine"].max(1).mean()),
     )
     warnings = list(_warnings(record))
     write_json(folder / "integrity.json", dict(record, warnings=assessment["notes"] + warnings))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...contract import AssignOrientationsConfig, Result
 from ...contract.particles.orienting import AssignOrientationsOutputs
-from ...io.reference_columns import NOISE
+from ...io.reference_columns import NOISE, SUBSTITUTED
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
 
@@ -33,8 +33,8 @@ UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 def run(config: AssignOrientationsConfig) -> Result:
     """Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
-    # the control of an earlier run under this name is not replaced; denoised images get none
-    star_stem(config.output, "Particles", *([] if config.model else [f"{NOISE}.star", f"{NOISE}.mrcs"]))
+    # the controls of an earlier run under this name are not replaced; denoised images get none
+    star_stem(config.output, "Particles", *_beside(config))
     from ...core.devices import choose_device, device_name, set_threads
     from ...core.symmetry import operations
     from ..orientations.assign import Search
@@ -61,7 +61,7 @@ def run(config: AssignOrientationsConfig) -> Result:
     folder = working_folder(config, files)  # what is refused before leaves none behind
     found = _orient(search, folder)
     trust, doubts = _trust(search, found, config)
-    noise = _noise_control(search, config)
+    noise, substituted = _controls(search, config, folder)
     _write(
         config.output,
         particles,
@@ -84,6 +84,7 @@ def run(config: AssignOrientationsConfig) -> Result:
         mean_probability=float(probability.mean()),
         reference=str(config.structure),
         noise_control=noise,
+        substituted=substituted,
         directions=len(search.grid.directions),
         symmetry=config.symmetry,
         contrast=search.source.contrast,
@@ -98,9 +99,28 @@ def _particles(config: AssignOrientationsConfig) -> ParticleSet:
     from ...io.particle_sets import read_particles
 
     if config.model:
-        return read_particles(config.particles, need=("raw", "ctf"))
-    particles = read_particles(config.particles)
-    return particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
+        particles = read_particles(config.particles, need=("raw", "ctf"))
+    else:
+        particles = read_particles(config.particles)
+        particles = particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
+    _check_substitution(config, particles)
+    return particles
+
+
+def _check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
+    beyond, finest = config.noise_substitution, 2 * particles.pixel_size
+    if beyond is None:
+        return
+    if config.model or particles.denoiser:
+        raise ValueError(
+            "Noise substitution (--noise-substitution) needs raw images, and denoised ones would be compared. Leave it "
+            "out, or the denoiser."
+        )
+    if beyond <= finest:
+        raise ValueError(
+            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the pixels of {particles.path} hold "
+            f"nothing finer than {finest:.3g} Å. Choose a coarser one, such as that of an FSC of 0.5."
+        )
 
 
 def _prepare(
@@ -169,13 +189,24 @@ def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typin
     }
 
 
-def _noise_control(search: Search, config: AssignOrientationsConfig) -> str | None:
-    """Path of the oriented noise, or None: denoised images have no noise to make up."""
-    if search.source.denoise is not None or search.source.ctf_state == "denoised":
-        return None
-    from ..orientations.control import write_noise_control
+def _beside(config: AssignOrientationsConfig) -> list[str]:
+    """Ends of the names of the controls that will be written beside the particles."""
+    kinds = [] if config.model else [NOISE] + [SUBSTITUTED] * (config.noise_substitution is not None)
+    return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs")]
 
-    return write_noise_control(search, config.output, _origin(search, config))
+
+def _controls(search: Search, config: AssignOrientationsConfig, folder: Path) -> tuple[str | None, str | None]:
+    """Paths of the oriented noise and of the particles with noise beyond some detail; None where there is none:
+    denoised images have no noise to make up."""
+    if search.source.denoise is not None or search.source.ctf_state == "denoised":
+        return None, None
+    from ..orientations.control import write_noise_control, write_substituted
+
+    origin, beyond = _origin(search, config), config.noise_substitution
+    noise = write_noise_control(search, config.output, origin)
+    if beyond is None:
+        return noise, None
+    return noise, write_substituted(search, config.output, origin, beyond, folder / "substituted")
 
 
 def _write(

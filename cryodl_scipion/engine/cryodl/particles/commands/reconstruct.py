@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...contract import ReconstructConfig, Result
 from ...contract.particles.orienting import ReconstructOutputs
+from ...io.reference_columns import BEYOND, SUBSTITUTED
 from ...io.unfinished import check_output
 from ...io.warn import warn
 
@@ -30,12 +31,14 @@ def run(config: ReconstructConfig) -> Result:
     from ...io.particle_sets import read_particles
     from ...likelihood.prepare import check_not_empty, sample_rows
     from ...reconstruction.halves import looks_inverted, split_halves
-    from ...reconstruction.reference import noise_control
+    from ...reconstruction.reference_controls import control_of
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
     _check_mask(particles, config)
-    noise, doubts = noise_control(particles, config.noise_control)
+    noise, doubts = control_of(particles, config.noise_control)
+    substituted, more = control_of(particles, config.substituted, SUBSTITUTED)
+    doubts += more
     warnings = _warnings(particles, config) + doubts
     halves = split_halves(particles, config.seed)
     device = choose_device(config.device)
@@ -50,6 +53,8 @@ def run(config: ReconstructConfig) -> Result:
             "Turn the sign of the images or of the map before it is used."
         )
     told, sentences = _reference(particles, noise, config, found, device)
+    more_told, more = _substituted(substituted, halves, config, found, device)
+    told, sentences = {**told, **more_told}, sentences + more
     for sentence in doubts + sentences:
         warn(sentence)
     warnings += sentences
@@ -135,6 +140,26 @@ def _reference(
         fsc_beyond=test.beyond,
     )
     return told, test.sentences(found.resolution)
+
+
+def _substituted(
+    control: ParticleSet | None, halves: np.ndarray, config: ReconstructConfig, found: typing.Any, device: torch.device
+) -> tuple[dict[str, typing.Any], list[str]]:
+    """Outputs and a sentence about the same particles with noise in place of fine detail; nothing without them."""
+    if control is None:
+        return {}, []
+    from ...reconstruction.halves import reconstruct
+    from ...reconstruction.reference_controls import shared_value
+    from ...reconstruction.substituted import substitution_test
+
+    curve = reconstruct(control, halves, config, device).fsc
+    test = substitution_test(found.fsc, curve, float(shared_value(control, BEYOND)), control.pixel_size, control.box)
+    told = dict(
+        substituted_from=test.beyond,
+        substituted_fsc=[round(float(v), 5) for v in test.fsc],
+        substituted_resolution=test.resolution,
+    )
+    return told, [test.sentence()]
 
 
 def _check_memory(box: int) -> None:

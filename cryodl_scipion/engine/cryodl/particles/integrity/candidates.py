@@ -3,7 +3,8 @@
 
 Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
 truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
-with) and matrices(rows) ((m, k, 3, 3), image to density).
+with) and matrices(rows) ((m, k, 3, 3), image to density); searched(rows, projectors, strength) gives the log-likelihood
+(m, c) of each composition in the whole search, or None where nothing is searched.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...core.projections import rotation_matrices
 from ...likelihood.modes import find_modes
 from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
-from ...likelihood.search import Bank, log_likelihoods
+from ...likelihood.search import Bank, evidence, log_likelihoods
 from ..orientations.amplitude import first_fit, smooth_strength
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
@@ -104,6 +105,20 @@ class Searched:
             found.append(rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3))
         return torch.as_tensor(np.concatenate(found, 1), dtype=torch.float32, device=self.search.disc.device)
 
+    def searched(
+        self, rows: np.ndarray, projectors: typing.Sequence[Projector], strength: float
+    ) -> torch.Tensor | None:
+        """(m, c) log-likelihood of each composition over that of noise, in all orientations and shifts of the grid, in
+        the search's detail."""
+        search, _ = self._banks[0]
+        observed, shifts = search.source.observed(rows, search.disc), search.shifts(search.fit.sigma)
+        gain = strength * self.gain(search.disc.rings)
+        found = []
+        for projector in projectors:  # one bank at a time: they are large
+            bank = Bank(Reference(projector, search.disc).with_gain(gain), search.grid)
+            found.append(evidence(log_likelihoods(observed, bank, shifts)))
+        return torch.stack(found, 1).double()
+
     def _bank(self, search: Search) -> Bank:
         return Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, self._width)), search.grid)
 
@@ -162,6 +177,12 @@ class Given:
         """(m, 1, 3, 3) the given rotations, image to density."""
         matrices = rotation_matrices(self.particles.poses(rows)[0])
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
+
+    def searched(
+        self, rows: np.ndarray, projectors: typing.Sequence[Projector], strength: float
+    ) -> torch.Tensor | None:
+        """None: nothing is searched."""
+        return None
 
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""

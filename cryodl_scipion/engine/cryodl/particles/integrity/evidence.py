@@ -28,7 +28,6 @@ FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between t
 MOST_LEVELS = 5
 FINEST_SHIFT = 0.25  # px
 ELEMENTS = 4e6  # coefficients of projections that are held at a time
-TEMPERATURES = [round(0.05 * 1.15**step, 4) for step in range(22)]  # 0.05 to about 1
 ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
 
 
@@ -195,18 +194,6 @@ def fitted_strength(evidence: Evidence, priors: torch.Tensor) -> float:
 def probabilities(logs: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
     """(n, c) posterior probabilities of log-likelihoods (n, c) and priors (c,)."""
     return torch.softmax(logs + torch.as_tensor(priors, dtype=logs.dtype).clamp(min=1e-12).log(), dim=1)
-
-
-def fitted_temperature(logs: torch.Tensor, kinds: torch.Tensor) -> float:
-    """Number to multiply log-likelihoods with, so that probabilities are what they say, from particles of known
-    composition.
-
-    Only the neighbourhoods of a few orientations are compared: where the right one is not among them, likelihoods
-    are too sure. logs: (n, c), kinds: (n,) int64. It maximises the likelihood of the kinds (Guo et al. 2017).
-    """
-    rows = torch.arange(len(kinds))
-    chance = [float(torch.log_softmax(factor * logs, 1)[rows, kinds].mean()) for factor in TEMPERATURES]
-    return TEMPERATURES[int(np.argmax(chance))]
 
 
 def fitted_priors(logs: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from ...likelihood.prepare import sample_rows
 from ...likelihood.reference import HalfDisc
 from ...simulate.particle_images import noise_images
 from ..orientations.made_up import MadeUp
-from .evidence import fitted_temperature
+from .weights import fitted_weights, weighted
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
 
 SIGNAL_DETAIL = 20.0  # Å: coarser detail holds nearly all of the signal
 SAME_SIGNAL = 1.05  # ratio of signals up to which made-up particles are as good as the real ones
+BEYOND = 3.0  # standard errors by which the ratio must exceed that: particles made too strong are too easy
 LARGEST = 2.0  # ratio that is believed
 SURE = 3.0  # standard errors
 
@@ -60,13 +61,16 @@ def simulated(
 
 def signal_ratio(source: Source, particles: ParticleSet) -> float:
     """How much stronger the signal of a Source's images is than that of made-up particles like them, from 1 to
-    LARGEST; by what their power exceeds the noise's, which depends on no orientation and no strength."""
+    LARGEST; by what their power exceeds the noise's, which depends on no orientation and no strength. 1 where the
+    difference may be chance."""
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / SIGNAL_DETAIL)
     made = dataclasses.replace(source, particles=particles)
     excess, error = zip(*(_excess(one.observed(sample_rows(len(one.particles)), disc)) for one in (source, made)))
     if min(excess) < SURE * max(error):  # too little to compare
         return 1.0
-    return float(np.clip(np.sqrt(excess[0] / excess[1]), 1.0, LARGEST))
+    ratio = np.sqrt(excess[0] / excess[1])
+    unsure = ratio / 2 * np.hypot(error[0] / excess[0], error[1] / excess[1])
+    return float(min(ratio, LARGEST)) if ratio - BEYOND * unsure > SAME_SIGNAL else 1.0
 
 
 def _excess(observed: Observed) -> tuple[float, float]:
@@ -75,22 +79,25 @@ def _excess(observed: Observed) -> tuple[float, float]:
     return float(each.mean()), float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("inf")
 
 
-def learnt_temperature(
-    evidence_of: typing.Callable[..., Evidence],
+def learnt_weights(
+    evidence_of: typing.Callable[..., tuple[Evidence, torch.Tensor | None]],
     candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
     strength: float,
     count: int,
     seed: int = 0,
-) -> tuple[float, float]:
-    """By what log-likelihoods are to be multiplied (see fitted_temperature), and the part of right answers, both from
-    `simulated` particles.
+) -> tuple[tuple[float, float], float]:
+    """What fine and coarse log-likelihoods are to be multiplied with (see fitted_weights), and the part of right
+    answers, both from `simulated` particles.
 
-    evidence_of: called with candidates and rows (array of int), gives an Evidence. For the others see `simulated`.
+    evidence_of: called with candidates and rows (array of int), gives an Evidence and the coarse log-likelihoods. For
+    the others see `simulated`.
     """
     particles, kinds = simulated(candidates, projectors, strength, count, seed)
     factor = signal_ratio(candidates.source, particles)
-    if factor > SAME_SIGNAL:
+    if factor > 1:
         particles, kinds = simulated(candidates, projectors, strength * factor, count, seed)
-    logs = evidence_of(candidates.like(particles), np.arange(count)).logs.cpu()
-    return fitted_temperature(logs, kinds), float((logs.argmax(1) == kinds).float().mean())
+    found, coarse = evidence_of(candidates.like(particles), np.arange(count))
+    fine, coarse = found.logs.cpu(), None if coarse is None else coarse.cpu()
+    weights = fitted_weights(fine, coarse, kinds)
+    return weights, float((weighted(fine, coarse, weights).argmax(1) == kinds).float().mean())

@@ -24,6 +24,7 @@ from ..subtomograms.maximise import Estimate
 from ..subtomograms.observed import Frame, frame_of, observe
 from ..subtomograms.rotated import Rotated
 from .method import ClassifierMethod, Prediction
+from .usual import confidences, usual_of, usual_without
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
@@ -75,6 +76,10 @@ class Likelihood(ClassifierMethod):
         weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
         weights["usual"] = _usual(AveragesPredictor(frame, weights, grids, device), examples, device)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
+
+    def validated(self, predictor: AveragesPredictor, examples: Examples, batch_size: int) -> Prediction:
+        rows = examples.validation
+        return predictor.predict(examples.subtomograms, rows, examples.contrast, batch_size, examples.labels[rows])
 
     def completed(
         self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
@@ -145,9 +150,15 @@ class AveragesPredictor:
         self.keeps = bank_bytes * len(self.volumes) <= KEPT
 
     def predict(
-        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str = "bright", batch_size: int | None = None
+        self,
+        subtomograms: SubtomogramSet,
+        rows: np.ndarray,
+        contrast: str = "bright",
+        batch_size: int | None = None,
+        labels: np.ndarray | None = None,
     ) -> Prediction:
-        """Prediction of rows of a SubtomogramSet, see ClassifierMethod.predictor."""
+        """Prediction of rows of a SubtomogramSet, see ClassifierMethod.predictor. labels: (n,) true classes of rows
+        that taught what is usual: each is judged by the others."""
         rows = np.asarray(rows).reshape(-1)
         parts = [
             self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))
@@ -156,7 +167,15 @@ class AveragesPredictor:
         evidence, power, matrices, shifts = (torch.cat(found) for found in zip(*parts))
         angles = Rotation.from_matrix(matrices.double().numpy()).as_euler("ZYZ", degrees=True)
         moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
-        return Prediction(evidence.float(), self._confidence(evidence, power), angles, moved)
+        best, label = evidence.double().max(1)
+        left = power.double() - best
+        usual = self.usual[label]
+        if labels is not None:
+            truth = torch.as_tensor(labels)
+            mine = evidence.double().gather(1, truth[:, None])[:, 0]
+            others = usual_without(mine, power.double() - mine, truth)
+            usual = torch.where((label == truth)[:, None], others, usual)
+        return Prediction(evidence.float(), confidences(best, left, usual), angles, moved)
 
     @torch.no_grad()
     def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -178,15 +197,6 @@ class AveragesPredictor:
         estimate = Estimate(volume, self.noise)
         return find_poses(observed, estimate, self.grids, MODES, bank, rotated)
 
-    def _confidence(self, evidence: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """(n,) how usual evidence and remainder are for the best class: the lesser of two numbers of standard
-        deviations."""
-        best, label = evidence.double().max(1)
-        mean, deviation, left, spread = self.usual[label].unbind(1)
-        explained = (best - mean) / deviation.clamp(min=1e-6)
-        remainder = (power.double() - best - left) / spread.clamp(min=1e-6)
-        return torch.minimum(explained, -remainder).float()
-
     def of_classes(
         self, subtomograms: SubtomogramSet, rows: np.ndarray, labels: torch.Tensor, contrast: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -201,15 +211,7 @@ class AveragesPredictor:
 
 
 def _usual(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:
-    """(k, 4) mean and standard deviation of the evidence, and of the remainder, of each class's validation
-    subtomograms; of few, deviations are those of all."""
-    rows, labels = examples.validation, examples.labels[examples.validation]
+    """(k, 4) what `usual_of` gives for the validation subtomograms."""
+    rows, labels = examples.validation, torch.as_tensor(examples.labels[examples.validation])
     mine, left = averages.of_classes(examples.subtomograms, rows, labels, examples.contrast)
-    usual = []
-    for label in range(len(examples.numbers)):
-        of_class = [values[torch.as_tensor(labels == label)] for values in (mine, left)]
-        means = [values.mean() for values in of_class]
-        many = len(of_class[0]) >= 5
-        spreads = [(one if many else every).std(correction=0) for one, every in zip(of_class, (mine, left))]
-        usual.append(torch.stack([means[0], spreads[0], means[1], spreads[1]]))
-    return torch.stack(usual).float()
+    return usual_of(mine, left, labels, len(examples.numbers)).float()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 
+USUAL, MOST_USUAL = 0.02, 0.05  # part of the known ones that may be called unknown: usually; with few to compare with
 MOST = 2000  # confidences of validation subtomograms that a card keeps
 
 
@@ -39,3 +40,10 @@ def threshold(confidences: typing.Sequence[float], fraction: float) -> float:
     """
     rank = int(np.floor(fraction * (len(confidences) + 1) + 1e-9))
     return confidences[min(rank, len(confidences)) - 1] if rank else float("-inf")
+
+
+def usual_fraction(number: int) -> float:
+    """The part of the known subtomograms that may be called unknown if nothing is said: USUAL, or the least part that
+    so many validation subtomograms can tell, if that is no more than MOST_USUAL; else 0."""
+    fraction = max(USUAL, 1 / (number + 1))
+    return fraction if fraction <= MOST_USUAL + 1e-9 else 0.0

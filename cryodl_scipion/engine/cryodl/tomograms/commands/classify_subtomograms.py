@@ -69,11 +69,14 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
 
 
 def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], least: float) -> list[str]:
-    number = len(card["validation"]["unknown_confidence"])
-    if config.unknown and not np.isfinite(least):
+    from ..classifiers.rejection import MOST_USUAL
+
+    number, fraction = len(card["validation"]["unknown_confidence"]), config.unknown
+    if fraction != 0 and not np.isfinite(least):
         return [
-            f"{card['name']} was validated with {number} subtomograms: too few to tell which {config.unknown:.0%} "
-            f"are least sure. None is called unknown; give --rejected-fraction "
+            f"{card['name']} was validated with {number} subtomograms: too few to tell which "
+            f"{MOST_USUAL if fraction is None else fraction:.0%} are least sure. None is called unknown; give "
+            "--rejected-fraction "
             f"{np.ceil(100 / (number + 1)) / 100:.2f} or more."
         ]
     return []

@@ -38,9 +38,8 @@ def run(config: TrainClassifierConfig) -> Result:
     weights = _learn(config, method, examples, training)
     card = first_card(config, examples)
     rows = examples.validation
-    prediction = method.predictor(card, weights, device).predict(
-        examples.subtomograms, rows, examples.contrast, config.batch_size or method.batch_size
-    )
+    predictor = method.predictor(card, weights, device)
+    prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
     temperature, figures = validated(prediction, examples.labels[rows])
     card = whole_card(card, examples, temperature, figures, training)
     title = f"{card['name']}: validation, accuracy {figures['accuracy']:.3f}"

@@ -67,4 +67,6 @@ def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
     validation.grow(config.validation_cells)
     method = segmenter_method(config.network)
     network = joined_network(method, Path(config.start_from)) if config.start_from else None
-    return CellsTask(method, Cells(maker.path), config.cells, validation, config.batch_size, network)
+    training = Cells(maker.path)
+    training.grow(maker.there(config.cells))
+    return CellsTask(method, training, config.cells, validation, config.batch_size, network)

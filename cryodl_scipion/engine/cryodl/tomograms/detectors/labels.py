@@ -9,16 +9,14 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import counted
 from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
-from ...io.tomogram_coordinates import read_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
+from ..features.places import read_places
 from ..segmenters.working import WorkingTomogram, check_volume
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
-OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 SLAB = 32  # working slices that are resampled at a time
 FEWEST = 5  # particles of a species below which it is not learnt
 
@@ -62,7 +60,13 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
-    places = _places(config, tomograms, sizes, notes)
+    places = read_places(config.coordinates, tomograms, sizes, notes)
+    without = [name for name, each in places.items() if not each]
+    if without:
+        notes.append(
+            f"{', '.join(without[:5])} {'has' if len(without) == 1 else 'have'} no coordinates: all of "
+            f"{'it' if len(without) == 1 else 'them'} is learnt as background."
+        )
     species = _species(config, places)
     diameters = _diameters(config, species)
     working = config.working_pixel_size or max(max(sizes.values()), min(diameters) / SMALLEST_PX)
@@ -82,75 +86,6 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         float(np.mean(skews)),
         tuple(dict.fromkeys(notes)),
     )
-
-
-def _places(
-    config: typing.Any, tomograms: dict[str, Tomogram], sizes: dict[str, float], notes: list[str]
-) -> dict[str, dict[str, np.ndarray]]:
-    """{tomogram: {species: (n, 3) zyx px}} of all files of coordinates."""
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
-    strange: dict[str, int] = {}
-    for path in expand_files(config.coordinates):
-        places = read_coordinates3d(path)
-        owners = np.array([_owner(name, tomograms) for name in places.tomograms], object)
-        for name in set(owners):
-            rows = np.flatnonzero(owners == name)
-            if name not in tomograms:
-                strange[name] = strange.get(name, 0) + len(rows)
-                continue
-            zyx = places.zyx_px(rows, tomograms[name].shape, sizes[name])
-            _check_inside(zyx, tomograms[name], path, name)
-            for one in sorted({places.species[row] for row in rows}):
-                mine = zyx[[places.species[row] == one for row in rows]]
-                found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
-    if not any(found.values()):
-        raise ValueError(
-            f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "
-            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by their names; give others with --names."
-        )
-    if strange:
-        notes.append(
-            f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given are not used "
-            f"({', '.join(list(strange)[:5])})."
-        )
-    without = [name for name, each in found.items() if not each]
-    if without:
-        notes.append(
-            f"{', '.join(without[:5])} {'has' if len(without) == 1 else 'have'} no coordinates: all of "
-            f"{'it' if len(without) == 1 else 'them'} is learnt as background."
-        )
-    return found
-
-
-def expand_files(patterns: typing.Sequence[str]) -> list[str]:
-    """Files of globs; a STAR file stands for itself, not for a list. Raises FileNotFoundError for what is not there."""
-    import glob
-    import os
-
-    found = []
-    for pattern in patterns:
-        matches = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
-        if not matches:
-            raise FileNotFoundError(f"No file matches {pattern!r}. Give a glob in quotes, or file names.")
-        found += matches
-    return found
-
-
-def _owner(name: str, tomograms: dict[str, Tomogram]) -> str:
-    """The tomogram that a name in a file means; the only one where the file names none."""
-    return next(iter(tomograms)) if not name and len(tomograms) == 1 else name or "no tomogram"
-
-
-def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> None:
-    shape = np.array(tomogram.shape)
-    out = ((zyx < -0.5 - OUTSIDE) | (zyx > shape - 0.5 + OUTSIDE)).any(axis=1)
-    if out.any():
-        z, y, x = zyx[out][0]
-        raise ValueError(
-            f"{path}: {out.sum()} of {len(zyx)} particles of {name} lie outside of the tomogram ({shape[2]} x "
-            f"{shape[1]} x {shape[0]} px), the first at x {x:.1f}, y {y:.1f}, z {z:.1f} px. Coordinates must be in px "
-            "of these tomograms, or centred Å as RELION 5 has them; perhaps they belong to another binning."
-        )
 
 
 def _species(config: typing.Any, places: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:

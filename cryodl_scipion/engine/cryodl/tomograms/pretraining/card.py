@@ -15,6 +15,7 @@ from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
+from ..segmenters.unet import UNet, widened
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +67,15 @@ def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features
 
 
 def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
-    """The network of all features whose parts `write_models` left in a folder (a Path)."""
-    every = [read_model(folder / feature, "segmenter")[1] for feature in FEATURES]
-    heads = {name: torch.cat([weights[name] for weights in every]) for name in HEAD}
-    return load_network(method, dict(every[0], **heads), str(folder), len(FEATURES))
+    """The network of all features whose parts `write_models` left in a folder (a Path); one of fewer slices and
+    narrower layers is widened."""
+    every = [read_model(folder / feature, "segmenter") for feature in FEATURES]
+    heads = {name: torch.cat([weights[name] for _, weights in every]) for name in HEAD}
+    card, weights = every[0][0], dict(every[0][1], **heads)
+    if card["network"] != method.name and isinstance(method, UNet):
+        slices = method.context - card["context"]
+        weights = widened(weights, method.build(len(FEATURES)), slices)
+    return load_network(method, weights, str(folder), len(FEATURES))
 
 
 def _card(config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun) -> dict[str, typing.Any]:

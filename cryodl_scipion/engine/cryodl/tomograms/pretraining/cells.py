@@ -40,9 +40,16 @@ class CellMaker:
         self.folder, self.config = folder, config
         self._particles: dict[float, tuple[list[Particle], list[Particle]]] = {}
 
+    def _file(self, number: int) -> Path:
+        return self.folder / f"cell_{number:04d}.npz"
+
+    def there(self, most: int) -> int:
+        """How many of the first cells were made before."""
+        return next((number for number in range(most) if not self._file(number).exists()), most)
+
     def path(self, number: int) -> Path:
         """The file of a cell: an array `image` (z, y, x) float16 and `labels` (z, y, x) uint8."""
-        path = self.folder / f"cell_{number:04d}.npz"
+        path = self._file(number)
         if not path.exists():
             size = PIXEL_SIZES[number % len(PIXEL_SIZES)]
             if size not in self._particles:

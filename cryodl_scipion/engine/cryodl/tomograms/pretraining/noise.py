@@ -11,8 +11,9 @@ import torch
 
 from ...core.noise_copies import phases_at_random
 
-NOISE = 0.3  # part of the crops that are noise
+NOISE = 0.2  # part of the crops that are noise
 SMOOTHED = (0.3, 6.0)  # px, widths of the Gaussians that noise is smoothed by
+MOST_ADDED = 1.2  # standard deviations of noise that a crop is made fainter by
 WEDGE = (40.0, 70.0)  # degrees, largest tilts of the noise that has a missing wedge
 
 
@@ -43,6 +44,24 @@ def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     if kind == 2:
         return smoothed(white, (width,) * 3)
     return smoothed(white, tuple(width * rng.uniform(0.5, 2, 3)), rng.uniform(*WEDGE) if rng.random() < 0.5 else None)
+
+
+def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A crop with noise of its own spectrum added: a cell has one noise, which a network would learn by heart.
+
+    Parameters
+    ----------
+    image : Tensor (z, y, x)
+        A normalised crop.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Tensor (z, y, x)
+        Of about the same variance.
+    """
+    part = rng.uniform(0, MOST_ADDED)
+    return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
 
 
 def smoothed(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:

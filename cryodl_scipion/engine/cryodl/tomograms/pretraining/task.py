@@ -14,8 +14,9 @@ from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
+from ..segmenters.predict import mirrored
 from ..segmenters.train import view_grid
-from .noise import NOISE, noise_like
+from .noise import NOISE, fainter, noise_like
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ if typing.TYPE_CHECKING:
 
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
+FAINTER = 0.35  # part of the crops with a feature that noise of their own spectrum is added to
 TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
 MOST_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
@@ -69,18 +71,16 @@ class Cells:
     def crop(
         self, number: int, centre: typing.Sequence[int], depth: int, side: int, jitter: int, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place, within the cell; a
-        smaller cell is mirrored at its end."""
-        shape, size = self.images[number].shape, (depth, side, side)
-        starts = []
-        for place, n, length in zip(centre, shape, size):
+        """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place. Up to a third of the
+        slices lie beyond the cell's first or last, where it is mirrored as a tomogram is; y and x lie within it."""
+        beyond, places = (depth // 3, 0, 0), []
+        for place, n, length, more in zip(centre, self.images[number].shape, (depth, side, side), beyond):
             start = place - length // 2 + int(rng.integers(-jitter, jitter + 1))
-            starts.append(int(np.clip(start, 0, max(0, n - length))))
-        part = tuple(slice(start, start + length) for start, length in zip(starts, size))
-        pads = [(0, max(0, length - n)) for n, length in zip(shape, size)]
-        whole = lambda values: np.pad(values[part], pads, "symmetric") if any(p[1] for p in pads) else values[part]
-        image = torch.from_numpy(whole(self.images[number]).astype(np.float32))
-        return image, torch.from_numpy(whole(self.labels[number]).astype(np.int64))
+            start = int(np.clip(start, -more, max(0, n - length) + more))
+            places.append(mirrored(start, start + length, n))
+        part = np.ix_(*places)
+        image = torch.from_numpy(self.images[number][part].astype(np.float32))
+        return image, torch.from_numpy(self.labels[number][part].astype(np.int64))
 
 
 class CellsTask(NetworkTask):
@@ -147,6 +147,8 @@ class CellsTask(NetworkTask):
             image, labels = (torch.rot90(part.flip(2) if mirror else part, quarter, (1, 2)) for part in (image, labels))
         if rng.random() < NOISE:
             image, labels = noise_like(image, rng), torch.zeros_like(labels)
+        elif rng.random() < FAINTER:
+            image = fainter(image, rng)
         image = image * float(rng.uniform(0.8, 1.25)) if rng.random() < CLEAR else vary_contrast(image, rng)
         return image, labels[self._answered].to(torch.uint8)
 

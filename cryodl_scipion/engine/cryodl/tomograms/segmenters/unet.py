@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
 
 WIDTHS = (32, 48, 64)
 FOLD = 2
+SEES = ("down.0.first.0.weight", "down.0.shortcut.weight")  # the layers that the slices come to
 
 
 class SliceUNet(nn.Module):
@@ -89,3 +90,55 @@ class UNet16(UNet):
     widths = (32, 64, 96)
     bytes_per_voxel = 30
     batch_size = 8
+
+
+class UNet32(UNet):
+    """The same with thirty-two slices, of which it answers for the eight in their middle, and wider layers.
+
+    Thirty-two slices of 14 Å hold a ribosome, and so much of a vesicle that its ends, which no tilt shows, follow from
+    the rest of it.
+    """
+
+    name = "unet32"
+    weak = UNet16.weak
+    slices_in, slices_out = 32, 8
+    widths = (48, 96, 128)
+    bytes_per_voxel = 30
+    batch_size = 8
+    ema = 0.995
+
+
+def widened(
+    weights: typing.Mapping[str, torch.Tensor], network: torch.nn.Module, slices: int
+) -> dict[str, torch.Tensor]:
+    """Weights of a wider network that answers as a narrower one, to continue its training from.
+
+    What it has more of begins with random weights that nothing of the narrower part hears.
+
+    Parameters
+    ----------
+    weights : mapping
+        {name: Tensor} of a narrower SliceUNet with as many levels and answered slices.
+    network : SliceUNet
+        The wider one; its weights are those that are new.
+    slices : int
+        That the wider one sees before those of the narrower.
+
+    Returns
+    -------
+    dict
+        {name: Tensor} of the wider network.
+    """
+    result = {}
+    for name, wide in network.state_dict().items():
+        narrow, wide = weights[name], wide.clone()
+        if wide.ndim == 4:
+            first = FOLD**2 * slices if name in SEES else 0
+            wide[: len(narrow)] = 0.0
+            wide[: len(narrow), first : first + narrow.shape[1]] = narrow
+        elif wide.ndim == 1:
+            wide[: len(narrow)] = narrow
+        else:
+            wide = narrow.clone()
+        result[name] = wide
+    return result

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that takes volumes and coordinates of tomograms to other programs."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, output_folder_field
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+
+POINT_FORMATS = ("napari", "imod", "dynamo", "eman2")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportTomogramsConfig:
+    """Write tomograms, scores or labels as OME-Zarr, and coordinates for napari, IMOD, Dynamo and EMAN2."""
+
+    tomograms: Paths = tomograms_field("Tomograms, score volumes or label volumes.")
+    output: str = output_folder_field("Folder of the new files. It must not exist.")
+    coordinates: Paths = param(
+        "Coordinates in these tomograms (STAR of RELION or of this program, Dynamo .tbl, IMOD .mod, EMAN2 or copick "
+        ".json, napari .csv).",
+        default=(),
+        label="Coordinates",
+        path="file",
+    )
+    volumes: bool = param(
+        "Write each volume as OME-Zarr, <tomogram>.zarr, with coarser levels.", default=True, label="Volumes"
+    )
+    labels: bool = param(
+        "The volumes hold labels: coarser levels hold labels, too, and napari shows them as such.",
+        default=False,
+        label="Volumes are labels",
+    )
+    points: typing.Tuple[str, ...] = param(
+        "Formats of coordinates. napari: <tomogram>.csv. imod: <tomogram>.mod, an object for each species. dynamo: "
+        "<tomogram>.tbl. eman2: <tomogram>_info.json.",
+        default=POINT_FORMATS,
+        label="Formats of coordinates",
+    )
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    names: Paths = tomogram_names_field()
+
+    def check_together(self) -> typing.List[str]:
+        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        strange = [name for name in self.points if name not in POINT_FORMATS]
+        if strange:
+            return [
+                f"Formats of coordinates (--points) are {', '.join(POINT_FORMATS)}; {strange[0]!r} is none of them."
+            ]
+        if not self.volumes and not self.coordinates:
+            return ["There is nothing to write: give --coordinates, or leave --no-volumes out."]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExportTomogramsOutputs(Outputs):
+    """What `export-tomograms` wrote."""
+
+    folder: str = output("Folder of the files.", path="folder")
+    volumes: Texts = output("OME-Zarr folder of each volume.", path="folder")
+    points: typing.Dict[str, Texts] = output("File of each tomogram with coordinates and format.", path="file")
+    counts: Counts = output("Coordinates of each tomogram.")
+    pixel_sizes: typing.Dict[str, float] = output("Of each tomogram.", unit="Å/px")

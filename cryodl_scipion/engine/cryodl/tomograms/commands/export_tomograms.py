@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of napari, IMOD, Dynamo and EMAN2 out.
+
+Result.outputs are the contract's ExportTomogramsOutputs. Volumes that could not be read are in Result.skipped.
+"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import AllSkipped, ExportTomogramsConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.tomograms.exporting import ExportTomogramsOutputs
+from ...io.files import expand_paths, name_tomograms
+from ...io.tomograms import Tomogram, working_pixel_size
+from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
+
+
+def run(config: ExportTomogramsConfig) -> Result:
+    """Write everything into <output>.partial, then rename."""
+    from ..features.places import read_places
+
+    check_output(config.output)
+    tomograms, sizes, skipped, notes = _sources(config)
+    places = read_places(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
+    folder = Path(working_folder(config, continues=False))
+    volumes, points = {}, {}
+    for number, (name, tomogram) in enumerate(tomograms.items(), 1):
+        if config.volumes:
+            volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
+        if places.get(name):
+            points[name] = _write_points(folder, name, number, places[name], tomogram.shape, sizes[name], config.points)
+    finish_folder(folder, config.output)
+    counts = {name: sum(map(len, places[name].values())) for name in points}
+    notes += said_skipped(skipped, "volume")
+    for note in notes:
+        warn(note)
+    print(
+        f"{counted(len(volumes), 'volume')} and {counted(sum(counts.values()), 'coordinate')} of "
+        f"{counted(len(tomograms), 'tomogram')}: {config.output}"
+    )
+    outputs = ExportTomogramsOutputs(
+        folder=str(config.output),
+        volumes={name: str(Path(config.output) / file) for name, file in volumes.items()},
+        points={
+            name: {form: str(Path(config.output) / file) for form, file in files.items()}
+            for name, files in points.items()
+        },
+        counts=counts,
+        pixel_sizes=sizes,
+    )
+    return Result("export-tomograms", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
+
+
+def _sources(config: ExportTomogramsConfig) -> tuple[dict[str, Tomogram], dict[str, float], list[Skipped], list[str]]:
+    """Tomograms and their pixel sizes by name, those that cannot be used, and sentences for the user."""
+    tomograms: dict[str, Tomogram] = {}
+    sizes: dict[str, float] = {}
+    skipped: list[Skipped] = []
+    notes: list[str] = []
+    for name, path in name_tomograms(expand_paths(config.tomograms), config.names):
+        try:
+            tomogram = Tomogram(path)
+            size, note = working_pixel_size(tomogram, config.pixel_size)
+            tomograms[name], sizes[name] = tomogram, size
+            notes += [note] if note else []
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            print(f"Skipped {in_words(skipped[-1])}")
+    if not tomograms:
+        raise AllSkipped(f"No volume could be written. The first: {in_words(skipped[0])}")
+    return tomograms, sizes, skipped, notes
+
+
+def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float, labels: bool) -> str:
+    """Returns the name of the OME-Zarr folder."""
+    from ...io.zarr_writer import write_zarr
+    from ..features.chimerax import origin_of
+
+    origin = origin_of(tomogram.path) if Path(tomogram.path).is_file() else (0.0, 0.0, 0.0)
+    levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin, labels)
+    print(f"{name}.zarr: {counted(levels, 'level')}.")
+    return f"{name}.zarr"
+
+
+def _write_points(
+    folder: Path,
+    name: str,
+    number: int,
+    places: typing.Mapping[str, np.ndarray],
+    shape: tuple[int, ...],
+    pixel_size: float,
+    forms: typing.Sequence[str],
+) -> dict[str, str]:
+    """{format: file} of the coordinates of a tomogram. number: of the tomogram, for Dynamo."""
+    from ...io import coordinate_files as files
+
+    zyx = np.concatenate(list(places.values()))
+    species = [one for one, points in places.items() for _ in points]
+    xyz, made = zyx[:, ::-1], {}
+    for form in forms:
+        if form == "napari":
+            made[form] = f"{name}.csv"
+            files.write_napari_points(folder / made[form], zyx, species)
+        elif form == "imod":
+            made[form] = f"{name}.mod"
+            files.write_imod_model(folder / made[form], xyz, species, shape, pixel_size)
+        elif form == "dynamo":
+            made[form] = f"{name}.tbl"
+            files.write_dynamo_table(folder / made[form], xyz, number, np.ones(len(xyz)), species)
+        else:
+            made[form] = f"{name}_info.json"
+            centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
+            files.write_eman2(folder / made[form], centred, species, pixel_size)
+    return made

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an improved map keeps of its input."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from cryodl.maps.improvers.input_part import seen, with_input
+
+VOXELS = np.array([1.0, 1.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def molecule():
+    """(40, 40, 40): spots within a ball of 10 px, nothing beyond."""
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(200, 3))
+    places *= (10 * rng.random((200, 1)) ** (1 / 3)) / np.linalg.norm(places, axis=1, keepdims=True)
+    data = np.zeros((40, 40, 40), np.float32)
+    data[tuple(np.rint(places + 20).astype(int).T)] = 1
+    return gaussian_filter(data, 1.2)
+
+
+def error(found, truth):
+    """Part of the truth's variance that the best multiple of a map does not explain."""
+    return 1 - np.corrcoef(found.ravel(), truth.ravel())[0, 1] ** 2
+
+
+def test_two_answers_that_err_apart_are_better_together(molecule):
+    rng, size = np.random.default_rng(1), molecule.std()
+    data = molecule + 0.8 * size * rng.normal(size=molecule.shape).astype(np.float32)
+    wrong = gaussian_filter(rng.normal(size=molecule.shape), 1.5) * (molecule > 0.1 * molecule.max())
+    network = np.maximum(molecule + 1.2 * size * wrong / wrong.std(), 0).astype(np.float32)
+    both = with_input(network, data, VOXELS, 0.4)
+    assert error(both, molecule) < min(error(network, molecule), error(data, molecule))
+
+
+def test_nothing_of_the_input_comes_back_where_the_network_sees_nothing(molecule):
+    data = molecule + molecule.max() * np.random.default_rng(2).random(molecule.shape).astype(np.float32)
+    both = with_input(molecule, data, VOXELS, 0.4)
+    far = gaussian_filter(molecule, 3.0) < 1e-6
+    assert far.any() and np.abs(both[far]).max() < 1e-6 * both.max()
+
+
+def test_the_scale_of_the_input_does_not_matter(molecule):
+    data = molecule + 0.01 * np.random.default_rng(3).normal(size=molecule.shape).astype(np.float32)
+    one, other = with_input(molecule, data, VOXELS, 0.4), with_input(molecule, 1000 * data, VOXELS, 0.4)
+    np.testing.assert_allclose(one, other, atol=1e-4 * one.max())
+
+
+def test_a_map_that_the_network_did_not_change_stays(molecule):
+    np.testing.assert_allclose(with_input(molecule, molecule, VOXELS, 0.4), molecule, atol=1e-5 * molecule.max())
+
+
+def test_without_a_share_or_without_any_density_the_answer_is_the_networks(molecule):
+    assert with_input(molecule, molecule, VOXELS, 0.0) is molecule
+    nothing = np.zeros_like(molecule)
+    assert with_input(nothing, molecule, VOXELS, 0.4) is nothing
+
+
+def test_density_is_seen_within_the_molecule_alone(molecule):
+    found = seen(molecule, VOXELS)
+    assert found[20, 20, 20] == 1 and found[2, 2, 2] == 0 and found.min() >= 0

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command that a page or a help prints is one that the program of today understands."""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cryodl import cli
+from cryodl.contract import COMMANDS
+
+TOP = Path(__file__).parents[3]
+PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "data" / "demo").glob("*.md")])
+PROGRAM = re.compile(r"(?:^|(?<=&& )|(?<=; ))(?:\S*scripts/)?cryodl (?!-)")  # `cryodl - pick` is a protocol
+SCRIPT = re.compile(r"(?:python|bash|PYTHON) +((?:benchmarks|scripts|cryodl_scipion)/\S+)(.*)")
+inCheckout = pytest.mark.skipif(not (TOP / "docs" / "tutorial.md").exists(), reason="needs the checkout's pages")
+
+
+parser = functools.cache(cli.build_parser)
+
+
+def printed(text):
+    """(command, whether it is a whole one) of a page: lines of its blocks, and what stands in a sentence."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M)
+    for line in "\n".join(blocks).splitlines():
+        yield line.split("  #")[0].strip(), True
+    for word in re.findall(r"`([^`\n]+)`", re.sub(r"^```\w*\n.*?^```", "", text, flags=re.S | re.M)):
+        yield word, False
+
+
+def understood(command, whole):
+    """Why the command line does not understand a command; None if it does."""
+    words = [w for w in shlex.split(command) if w != "..."]
+    if words in (["COMMAND", "--help"], ["--help"]):
+        return None
+    if words[0] not in COMMANDS:
+        return f"there is no command {words[0]}"
+    if "--help" in words or (words[-1].startswith("--") and not whole):  # an option named without its value
+        flags = {flag for info in cli.describe_all(COMMANDS[words[0]].config) for flag in info.flags} | {"--help"}
+        return None if {w for w in words if w.startswith("--")} <= flags else "no such option"
+    try:
+        options = parser().parse_args(words)
+        if whole and "..." not in command:
+            cli._config(COMMANDS[words[0]], options)
+    except (SystemExit, cli.UserError, ValueError, OSError) as error:
+        return str(error) or "not understood"
+    return None
+
+
+def options_of(path):
+    """Text in which a script's options stand: its own and that of its neighbours which it imports."""
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"^\s*(?:from|import) (\w+)", text, re.M):
+        neighbour = path.parent / f"{name}.py"
+        text += neighbour.read_text(encoding="utf-8") if neighbour.exists() else ""
+    return text
+
+
+@inCheckout
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_understood(page, capsys):
+    wrong = []
+    for text, whole in printed(page.read_text(encoding="utf-8")):
+        for part in PROGRAM.split(text)[1:] if PROGRAM.search(text) else ():
+            why = understood(part.strip(), whole)
+            wrong += [f"cryodl {part}: {why} {capsys.readouterr().err}"] if why else []
+    assert not wrong, "\n".join(wrong)
+
+
+@inCheckout
+def test_the_scripts_of_the_pages_are_there_with_their_options():
+    wrong, seen = [], 0
+    for page in PAGES:
+        for text, _ in printed(page.read_text(encoding="utf-8")):
+            for script, words in SCRIPT.findall(text):
+                if script.endswith(".md") or "[" in script:
+                    continue
+                seen += 1
+                path = TOP / script.split("::")[0]
+                if not path.exists():
+                    wrong.append(f"{page.name}: there is no {script}")
+                    continue
+                known = options_of(path)
+                missing = [o for o in re.findall(r"(?<!\S)--[a-z][a-z-]+", words) if o not in known]
+                wrong += [f"{page.name}: {script} has no {option}" for option in missing]
+    assert seen > 30 and not wrong, "\n".join(wrong)
+
+
+@inCheckout
+def test_the_templates_of_the_pages_are_there():
+    names = {
+        n for page in PAGES for n in re.findall(r"scipion template cryodl-(\w+)", page.read_text(encoding="utf-8"))
+    }
+    assert names and all((TOP / "cryodl_scipion" / "templates" / f"{n}.json.template").exists() for n in names)
+
+
+@pytest.mark.parametrize("name", [name for name in cli.EPILOGS if name])
+def test_the_examples_of_the_help_are_understood(name, capsys):
+    text = re.sub(r"\n      +", " ", cli.EPILOGS[name])
+    commands = re.findall(r"^(?:  |Then: |.*: )?cryodl (\S.*)$", text, re.M)
+    assert commands
+    for command in commands:
+        assert understood(command, "..." not in command) is None, (command, capsys.readouterr().err)

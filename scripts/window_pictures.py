@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of every result window and of every wizard, for the documentation.
+
+    xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/window_pictures.py FOLDER WORK [WING ...]
+
+FOLDER: docs/images/windows. WORK: for a project with small runs (window_runs.py), which is used again. WING:
+micrographs, particles, tomograms, maps; all without any. protocol_pick_scores.png is the line "Histogram of the scores"
+of what Analyze Results opens, protocol_simulate.png a result without such lines, protocol_pick_wizard_threshold.png a
+wizard.
+"""
+
+import os
+import sys
+from typing import Any, Callable, Dict, Iterator, Tuple
+
+_LARGEST = 60_000  # bytes of a picture
+_PROGRAM = "showInChimera"  # the line that starts another program
+Opener = Callable[[], None]
+
+
+def pageOf(protocol: Any) -> str:
+    """The page of a protocol in docs/, without its ending."""
+    return str(protocol.__class__.__module__.rsplit(".", 1)[-1])
+
+
+def results(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
+    """(name of the picture, function that opens it) of what Analyze Results shows of a run."""
+    from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
+
+    viewers = screens.domain.findViewers(protocol, DESKTOP_TKINTER)
+    if not viewers:
+        return
+    if not issubclass(viewers[0], ProtocolViewer):
+        yield pageOf(protocol), lambda: screens.analyze(protocol)
+        return
+    viewer = viewers[0](project=screens.project, protocol=protocol, parent=screens.window)
+    viewer.setProtocol(protocol)
+    for panel in viewer._getVisualizeDict():
+        if panel != _PROGRAM:
+            name = f"{pageOf(protocol)}_{panel[len('show') :].lower()}"
+            yield name, lambda panel=panel: screens.openPanel(protocol, panel)
+
+
+def wizards(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
+    """(name of the picture, function that opens it) of the wizards of a run's form."""
+    from pyworkflow.viewer import DESKTOP_TKINTER
+
+    for field, wizard in sorted(screens.domain.findWizards(protocol, DESKTOP_TKINTER).items()):
+        if wizard.__module__.startswith("cryodl_scipion"):
+            name = f"{pageOf(protocol)}_wizard_{field.lower()}"
+            yield name, lambda field=field: screens.wizardOf(protocol, field)
+
+
+def smaller(path: str) -> None:
+    """Write a picture again with a palette, and if need be smaller, until it has at most _LARGEST bytes."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        full = picture.convert("RGB")
+    for colours, scale in ((64, 1.0), (32, 1.0), (32, 0.8), (24, 0.7), (16, 0.6), (16, 0.5)):
+        size = (round(full.width * scale), round(full.height * scale))
+        small = full if scale == 1 else full.resize(size, Image.LANCZOS)
+        small.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+        if os.path.getsize(path) <= _LARGEST:
+            return
+
+
+def openersOf(screens: Any, runs: Dict[str, Any], names: Any) -> Dict[str, Opener]:
+    """{name of the picture: function that opens it} of finished runs of this plugin."""
+    openers: Dict[str, Opener] = {}
+    for protocol in runs.values():
+        if protocol.getClassName().startswith("CryodlProt"):
+            for name, opener in [*results(screens, protocol), *wizards(screens, protocol)]:
+                if not names or name in names:
+                    openers.setdefault(name, opener)
+    return openers
+
+
+def main(folder: str, work: str, *wings: str) -> None:
+    """Make the runs and the pictures; exit code 1 when one fails."""
+    folder, work = os.path.abspath(folder), os.path.abspath(work)
+    os.environ["SCIPION_USER_DATA"] = work
+    os.makedirs(os.path.join(work, "projects"), exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import pyworkflow as pw
+
+    pw.Config.SCIPION_USER_DATA = work
+    import window_runs
+    import window_runs_volumes as volumes
+    from pyworkflow.project import Manager
+
+    from cryodl_scipion.tests.screens import Screens
+
+    makers = {
+        "micrographs": window_runs.micrographs,
+        "particles": window_runs.particles,
+        "tomograms": volumes.tomograms,
+        "maps": volumes.maps,
+    }
+    manager = Manager()
+    make = manager.loadProject if manager.hasProject("windows") else manager.createProject
+    project = make("windows")
+    os.chdir(project.path)
+    runs = window_runs.Runs(project, work)
+    for wing, maker in makers.items():
+        if not wings or wing in wings:
+            maker(runs)
+    screens, failed = Screens(project, folder), list(runs.failed)
+    chosen = {w for w in wings if w.startswith("protocol_")}
+    for name, opener in openersOf(screens, runs.made, chosen).items():
+        failure = screens.take(name, opener)
+        print(f"{name}: {failure or 'ok'}", flush=True)
+        if failure:
+            failed.append(name)
+        else:
+            smaller(os.path.join(folder, name + ".png"))
+    if failed:
+        print(f"Failed: {', '.join(failed)}")
+    sys.stdout.flush()
+    os._exit(1 if failed else 0)  # pyworkflow leaves threads behind
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
