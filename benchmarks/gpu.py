@@ -3,10 +3,11 @@
 
     python benchmarks/gpu.py --output gpu.json [--device 0] [--kinds picker denoiser ...] [--seconds 3]
 
-Run by a Python with torch and numpy (the engine's has them); nothing is downloaded, and other packages of the engine may
-be missing. The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian noise; both are seeded. Compared are float32 without TF32 (at most 1e-3 of
-the output's spread) and bfloat16 (5e-2, root mean square). Exits 1 where a network differs by more. Where there is no
-GPU, bfloat16 on the CPU is compared with float32, and that is said.
+Run by a Python with torch and numpy (the engine's has them); nothing is downloaded, and the engine's other packages may
+be missing. The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian
+noise; both are seeded. Compared are float32 without TF32 (at most 1e-3 of the output's spread) and bfloat16 (5e-2, root
+mean square). Exits 1 where a network differs by more. Where there is no GPU, bfloat16 on the CPU is compared with
+float32, and that is said.
 """
 
 import argparse

@@ -3,8 +3,9 @@
 
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, List
 
+from ..engine.cryodl import contract
 from .inputs import ProtocolMixin
 
 
@@ -15,6 +16,7 @@ class StoredSettings(ProtocolMixin):
     what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
     """
 
+    _CONFIG: Any
     _MADE: Any = None
     _ITEM = "micrograph"
 
@@ -25,9 +27,19 @@ class StoredSettings(ProtocolMixin):
         with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 
+    def _configFields(self) -> List[Any]:
+        """Of the protocol's command, if it has one."""
+        config = getattr(self, "_CONFIG", None)
+        return contract.describe_all(config) if config else []
+
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
-        return _changed(self._settingsFile(), self._settings()) if os.path.exists(self._settingsFile()) else []
+        if not os.path.exists(self._settingsFile()):
+            return []
+        with open(self._settingsFile(), encoding="utf-8") as file:
+            before = contract.with_present_names(json.load(file), self._configFields())
+        now = json.loads(json.dumps(self._settings()))
+        return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
 
     def _checkContinuation(self) -> List[str]:
         """A sentence in a list if this run is continued with other settings."""
@@ -40,11 +52,3 @@ class StoredSettings(ProtocolMixin):
             if changed
             else []
         )
-
-
-def _changed(path: str, settings: Dict[str, Any]) -> List[str]:
-    """Sorted names of settings that differ from those written to a JSON file when the run started."""
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
-    now = json.loads(json.dumps(settings))
-    return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))

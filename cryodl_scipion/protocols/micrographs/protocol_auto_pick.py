@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
@@ -15,7 +15,6 @@ from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
-from ...objects import CryodlModel
 from ..checks import checkDiameter, checkMicrographs
 from ..form_parts import notOnForm
 from ..methods import autoPickingInWords, citationsOf
@@ -42,7 +41,6 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
 
     _label = "auto-pick particles"
     _devStatus = BETA
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates, "outputModel": CryodlModel}
     _CONFIG = contract.AutoPickConfig
     stepsExecutionMode = STEPS_PARALLEL
     NOT_ON_FORM = notOnForm(

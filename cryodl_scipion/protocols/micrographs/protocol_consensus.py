@@ -47,7 +47,6 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
     """
 
     _label = "consensus coordinates"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _OUTPUT, _GROWING = "consensus", True
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "combine", "combined"
     stepsExecutionMode = STEPS_PARALLEL
@@ -60,9 +59,9 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
-            at_least=dict(condition=f"rule == {_AT_LEAST}"),
-            least_score=dict(condition=f"rule == {_SCORE}"),
+            ["rule", "minimum_sets", "minimum_score", "particle_diameter", "tolerance"],
+            minimum_sets=dict(condition=f"rule == {_AT_LEAST}"),
+            minimum_score=dict(condition=f"rule == {_SCORE}"),
             particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
         )
         form.addParam(
@@ -210,8 +209,8 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
     def _ruleInWords(self) -> str:
         sets = counted(len(self._labelledSets()), "set")
         if self.rule.get() == _AT_LEAST:
-            return f"at least {self.atLeast.get()} of {sets}"
-        return f"{sets} with a mean score of at least {self.leastScore.get():g}"
+            return f"at least {self.minimumSets.get()} of {sets}"
+        return f"{sets} with a mean score of at least {self.minimumScore.get():g}"
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
