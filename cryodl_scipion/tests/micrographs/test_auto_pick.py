@@ -20,7 +20,7 @@ from ...viewers.plots import drawRounds
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
-from ..streams import startImport, waitFor
+from ..streams import endImport, startImport, waitFor
 
 ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
 
@@ -191,7 +191,7 @@ class TestCryodlAutoPick(CryodlTest):
         open(mark, "w").close()
         for path in paths[2:]:
             moveBoth(path, folder)
-        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        endImport(self, imported, 5)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         self.assertFalse(protocol.outputCoordinates.isStreamOpen())
