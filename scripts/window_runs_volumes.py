@@ -144,12 +144,15 @@ def maps(runs: Runs) -> None:
         {**model, "inputVolume": ("improved", "outputVolume"), "inputBefore": ("half-maps", "outputVolume")},
     )
     runs.run("models", ours.CryodlProtCompareModels, {**model, "inputReference": ("half-maps", "outputStructure")})
+    other = os.path.join(runs.folder, "other.pdb")
+    if not os.path.exists(other):
+        writeBundle(other, ("TRP", "LYS", "HIS", "PHE", "ASP"))  # one to learn from, one to validate on
+    files = os.path.join(runs.folder, "*.pdb")
     runs.run(
         "improver",
         ours.CryodlProtTrainMapImprover,
-        None,
-        {"simulateFrom": [("model", "outputPdb")]},
         pairsFrom=2,
+        structureFiles=files,
         simulated=1,
         steps=2,
         batchSize=2,

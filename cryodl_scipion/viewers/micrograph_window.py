@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from matplotlib.axes import Axes
 
-from .looking import HINT, Looking
+from .looking import Looking
 from .plots import drawMicrograph
 from .preview import loadPreview
 from .window import CanvasWindow
@@ -88,7 +88,7 @@ class MicrographWindow(Looking, CanvasWindow):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
         ttk.Label(frame, textvariable=self.message, wraplength=100 * self._SIZE[0]).pack(anchor=tk.W)  # not wider
-        ttk.Label(frame, text=HINT, foreground="#666666").pack(anchor=tk.W)
+        ttk.Label(frame, text=self._HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
         row = ttk.Frame(frame)
