@@ -123,7 +123,7 @@ def subtomograms(runs: Runs, bodies: list) -> None:
         "classified",
         ours.CryodlProtClassifySubtomograms,
         {**cubes, "inputModel": ("classifier", "outputModel")},
-        truth=True,
+        groundTruth=True,
     )
     runs.run("clusters", ours.CryodlProtClusterSubtomograms, cubes, classes=2)
 

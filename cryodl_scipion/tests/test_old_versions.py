@@ -32,8 +32,18 @@ class TestOldVersions(BaseTest):
             for name, value in self._exported(run).items():
                 if not name.startswith(OBJECT):
                     field = f"{run['object.className']}.{name}"
-                    self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a hidden alias")
+                    self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a former name")
                     self.assertEqual(getattr(protocol, name).get(), value, field)
+
+    def test_a_renamed_field_takes_the_value_of_its_former_name(self):
+        saved = next(run for run in self.saved if run["object.className"] == "CryodlProtAssess")
+        loaded = self.proj.loadProtocols(jsonStr=json.dumps([dict(self._exported(saved), mostCarbon=33.0)]))
+        protocol = loaded[saved["object.id"]]
+        self.assertEqual(protocol.maximumCarbon.get(), 33.0)
+        self.assertNotIn("mostCarbon", protocol.getDefinitionDict())
+        self.assertEqual(self.newProtocol(protocols.CryodlProtAssess, mostCarbon=12).maximumCarbon.get(), 12)
+        stored = self.proj.getProtocol(protocol.getObjId())
+        self.assertEqual(stored.maximumCarbon.get(), 33.0)
 
     def test_positions_of_choices_mean_what_they_meant(self):
         for run in self.saved:

@@ -143,7 +143,7 @@ class TestCryodlScreens(CryodlTest):
         cls.runProtocol(
             CryodlProtAssess,
             dict(inputMicrographs=(imported, "outputMicrographs"), inputCoordinates=(picked, "outputCoordinates")),
-            mostCarbon=15,
+            maximumCarbon=15,
         )
 
     @classmethod

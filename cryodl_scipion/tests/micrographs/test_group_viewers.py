@@ -35,7 +35,7 @@ class TestCryodlGroupViewers(CryodlTest):
             CryodlProtAssess,
             dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputCoordinates=(sets[0], "outputCoordinates")),
             particleDiameter=60,
-            mostCarbon=25,
+            maximumCarbon=25,
         )
 
     @classmethod
@@ -87,7 +87,7 @@ class TestCryodlGroupViewers(CryodlTest):
         rows = tableRows(comparison)
         self.assertEqual([len(row) for row in rows], [6, 6])
         self.assertGreater(rows[0][4], rows[1][4])
-        self.assertEqual([len(row) for row in tableRows(dict(comparison, figures={}))], [2, 2])
+        self.assertEqual([len(row) for row in tableRows(dict(comparison, metrics={}))], [2, 2])
 
     def test_agreement_and_curves_are_drawn(self):
         figure = Figure(figsize=(11, 5))
@@ -102,7 +102,7 @@ class TestCryodlGroupViewers(CryodlTest):
     def test_assessed_micrographs_come_in_their_order_with_figures_and_verdict(self):
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)
         self.assertEqual(data.names, [f"mic_{i:03d}.mrc" for i in (1, 2, 3)])
-        self.assertEqual([good for _, good in data.figures], [True, True, False])
+        self.assertEqual([good for _, good in data.metrics], [True, True, False])
         self.assertEqual(data.firstToShow(), 2)
         self.assertRegex(data.inWords(2), r"^particles 3, contaminated area \(%\) 7.5, carbon area")
         self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
@@ -110,7 +110,7 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(AssessedMicrographs(None, None).names, [])
 
     def test_histograms_hold_all_micrographs_and_show_the_limits(self):
-        (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showFigures"]("showFigures")
+        (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showMetrics"]("showMetrics")
         panels = {axes.get_xlabel(): axes for axes in plotter.getFigure().axes if axes.get_xlabel()}
         carbon = [a for a in plotter.getFigure().axes if a.get_xlabel() == "Carbon area (%)"][0]
         self.assertEqual(sum(p.get_height() for p in carbon.patches), 3)

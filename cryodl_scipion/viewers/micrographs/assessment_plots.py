@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfMicrographs
 
-from ...convert.micrographs.assessments import FIGURES
+from ...convert.micrographs.assessments import METRICS
 
 GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
 AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon
 _BINS = 24
 
 
-def drawFigures(figure: Figure, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
-    """A histogram of each measured figure, with its limit, and a scatter of two of them.
+def drawMetrics(figure: Figure, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
+    """A histogram of each measured metric, with its limit, and a scatter of two of them.
 
     assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}.
     """
     figure.clear()
-    measured = [a for a in FIGURES if any(values[a] is not None for values, _ in assessed)]
+    measured = [a for a in METRICS if any(values[a] is not None for values, _ in assessed)]
     columns = 3
     rows = -(-(len(measured) + 1) // columns)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -37,7 +37,7 @@ def drawFigures(figure: Figure, assessed: SetOfMicrographs, limits: Dict[str, An
 
 
 def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optional[float]) -> None:
-    """Histogram of one figure, good and bad micrographs on top of each other."""
+    """Histogram of one metric, good and bad micrographs on top of each other."""
     values = [
         [v[attribute] for v, good in assessed if good == kind and v[attribute] is not None] for kind in (True, False)
     ]
@@ -53,7 +53,7 @@ def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optio
         label=["good", "bad"],
     )
     drawLimit(axes.axvline, limit)
-    axes.set_xlabel(FIGURES[attribute].label)
+    axes.set_xlabel(METRICS[attribute].label)
     axes.set_ylabel("Micrographs")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
@@ -65,7 +65,7 @@ def drawLimit(line: Any, limit: Optional[float]) -> None:
 
 
 def drawScatter(axes: Axes, measured: Any, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
-    """The first two of the most telling figures that were measured, one point for each micrograph."""
+    """The first two of the most telling metrics that were measured, one point for each micrograph."""
     across, up = sorted(measured, key=_telling)[:2]
     for kind, colour, label in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
         points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]
@@ -73,8 +73,8 @@ def drawScatter(axes: Axes, measured: Any, assessed: SetOfMicrographs, limits: D
             axes.plot(*zip(*points), ".", color=colour, label=label)
     drawLimit(axes.axvline, limits.get(across))
     drawLimit(axes.axhline, limits.get(up))
-    axes.set_xlabel(FIGURES[across].label)
-    axes.set_ylabel(FIGURES[up].label)
+    axes.set_xlabel(METRICS[across].label)
+    axes.set_ylabel(METRICS[up].label)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
 

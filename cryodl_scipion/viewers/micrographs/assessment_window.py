@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Assessed micrographs, each with its figures and verdict."""
+"""Assessed micrographs, each with its metrics and verdict."""
 
 import glob
 import json
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrograph_names import micrographNames
-from ...convert.micrographs.assessments import FIGURES, REASON, figuresOf
+from ...convert.micrographs.assessments import METRICS, REASON, metricsOf
 from ...convert.micrographs.coordinates import positionsByMicrograph
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks
@@ -36,7 +36,7 @@ class AssessedMicrographs:
         both.sort(key=lambda pair: pair[0].getObjId())
         self.names = [m.getMicName() for m, _ in both]
         self.paths = [m.getFileName() for m, _ in both]
-        self.figures = [(figuresOf(m), isGood) for m, isGood in both]
+        self.metrics = [(metricsOf(m), isGood) for m, isGood in both]
         self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
         found = positionsByMicrograph(coordinates) if coordinates is not None else {}
         self.picks = [found.get(m.getObjId(), []) for m, _ in both]
@@ -59,19 +59,19 @@ class AssessedMicrographs:
 
     def firstToShow(self) -> Any:
         """Index of the first bad micrograph, else 0."""
-        return next((i for i, (_, good) in enumerate(self.figures) if not good), 0)
+        return next((i for i, (_, good) in enumerate(self.metrics) if not good), 0)
 
     def inWords(self, index: int) -> str:
         """'particles 3, mean score 0.81, ...': what was measured."""
-        values, _ = self.figures[index]
+        values, _ = self.metrics[index]
         return ", ".join(
-            f"{figure.label[0].lower() + figure.label[1:]} {values[attribute]:.3g}"
-            for attribute, figure in FIGURES.items()
+            f"{metric.label[0].lower() + metric.label[1:]} {values[attribute]:.3g}"
+            for attribute, metric in METRICS.items()
             if values[attribute] is not None
         )
 
     def verdict(self, index: int) -> str:
-        if self.figures[index][1]:
+        if self.metrics[index][1]:
             return "good"
         return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
 
@@ -84,14 +84,14 @@ class AssessmentWindow(MicrographWindow):
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
 
     def _micrographLabels(self) -> List[str]:
-        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.figures, self._names)]
+        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.metrics, self._names)]
 
     def _drawOn(self, axes: Axes) -> None:
         drawAreas(axes, self._data.areas(self.index()), self._preview)
         drawPicks(axes, self._data.picks[self.index()], self._data.diameter)
         for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
             old.remove()
-        good = self._data.figures[self.index()][1]
+        good = self._data.metrics[self.index()][1]
         text = axes.text(
             0.01,
             0.99,

@@ -99,7 +99,7 @@ class FoundTogether(GroupedPicks):
             ["1 set"] + [f"{n} sets" for n in range(2, count + 1)],
         )
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")
-        self.value = min(count, protocol.atLeast.get() or 1)
+        self.value = min(count, protocol.minimumSets.get() or 1)
 
     @staticmethod
     def shows(group: Any, value: float) -> bool:

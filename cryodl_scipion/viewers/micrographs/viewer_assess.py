@@ -5,13 +5,13 @@ from typing import Any, Dict, List
 
 from pwem.viewers.plotter import EmPlotter
 
-from ...convert.micrographs.assessments import FIGURES
+from ...convert.micrographs.assessments import METRICS
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from ..panels_viewer import Panel, PanelsViewer
 from ..window import WindowView
-from .assessment_plots import drawFigures
+from .assessment_plots import drawMetrics
 from .assessment_window import AssessedMicrographs, AssessmentWindow
 
 
@@ -22,7 +22,7 @@ class CryodlAssessViewer(PanelsViewer):
     _targets = [CryodlProtAssess]
     _SECTION = "Assessment"
     _PANELS = (
-        Panel("showFigures", "Figures and limits", "Histograms of what was measured, with the limits of this run."),
+        Panel("showMetrics", "Metrics and limits", "Histograms of what was measured, with the limits of this run."),
         Panel(
             "showMicrographs",
             "Micrographs and verdicts",
@@ -44,14 +44,14 @@ class CryodlAssessViewer(PanelsViewer):
     def _limits(self) -> Dict[str, Any]:
         """{attribute: number or None}."""
         return {
-            attribute: getattr(self.protocol, formName(figure.limit)).get()
-            for attribute, figure in FIGURES.items()
-            if figure.limit
+            attribute: getattr(self.protocol, formName(metric.limit)).get()
+            for attribute, metric in METRICS.items()
+            if metric.limit
         }
 
-    def _showFigures(self, data: Any) -> List[str]:
+    def _showMetrics(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Assessed micrographs", figsize=(12, 7))
-        drawFigures(plotter.getFigure(), data.figures, self._limits())
+        drawMetrics(plotter.getFigure(), data.metrics, self._limits())
         return [plotter]
 
     def _showMicrographs(self, data: Any) -> List[str]:
