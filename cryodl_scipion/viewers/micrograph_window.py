@@ -4,7 +4,7 @@
 import math
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 
@@ -21,7 +21,7 @@ class MicrographWindow(Looking, CanvasWindow):
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
 
-    _SIZE = (8, 7.2)  # of the drawing, inches
+    _SIZE: Tuple[float, float] = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
 
     _accept: Any  # a function that takes what was chosen, or None
