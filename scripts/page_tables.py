@@ -29,6 +29,7 @@ TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
+    "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "class-choice": ("class_choice", particles.class_choice),
     "corrections": ("corrections", picking.corrections),
     "filaments": ("filaments", picking.filaments),

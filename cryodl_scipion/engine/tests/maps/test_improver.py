@@ -286,7 +286,7 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
         (dict(network="swinconv"), "this training has swinconv .--network."),
         (
             dict(working_pixel_size=0.5),
-            "has the working_pixel_size 1.0, but this training has 0.5 .--working-pixel-size.",
+            "has the working pixel size 1.0, but this training has 0.5 .--working-pixel-size.",
         ),
         (dict(attention=False), "has the attention True"),
     ],
