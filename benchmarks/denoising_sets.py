@@ -92,7 +92,7 @@ class Sets:
             shutil.rmtree(model, ignore_errors=True)
             model.parent.mkdir(parents=True, exist_ok=True)
             sets = particles or [self.particles(name, snr, training=True) for name in names]
-            more = ("--simulated", 0) if particles else ()
+            more = ("--simulated-fraction", 0) if particles else ()
             cost = train(sets, [self.structure(name) for name in names], model, network, steps, *more)
             record.write_text(json.dumps(cost))
         return model, json.loads(record.read_text())

@@ -51,7 +51,7 @@ def simulated(member, snr, index, count):
     share, defocus = rng.uniform(0.05, 0.7), rng.uniform(8000, 25000)
     stated = float(np.exp(rng.uniform(math.log(0.85), math.log(1.25))))
     around = Surroundings(
-        closest=float(rng.choice([0.6, 0.8, 1.0])), ice=3.0, carbon=0.15, gradient=1.0, aggregates=0.3
+        minimum_distance=float(rng.choice([0.6, 0.8, 1.0])), ice=3.0, carbon=0.15, gradient=1.0, aggregates=0.3
     )
     for _ in range(count):
         made = simulate_micrograph(

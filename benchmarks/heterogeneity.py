@@ -145,7 +145,7 @@ def _domain_shells(path, made, true, columns):
 def _occupancy(folder, method, name):
     from sklearn.metrics import roc_auc_score
 
-    path = simulated(folder, name, 0.05, OCCUPANCY, left_out=LEFT_OUT[name])
+    path = simulated(folder, name, 0.05, OCCUPANCY, missing_chains=LEFT_OUT[name])
     made, columns, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0, method=method)
     lacking, latent = (np.array(columns[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
     found = roc_auc_score(lacking == 2, latent)

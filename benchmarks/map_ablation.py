@@ -16,9 +16,9 @@ from map_tables import mean
 
 VARIANTS = {
     "full": (),
-    "without SSIM": ("--ssim", "0"),
-    "without the loss of FSC": ("--shells", "0"),
-    "without the loss of atoms": ("--atoms", "0"),
+    "without SSIM": ("--ssim-weight", "0"),
+    "without the loss of FSC": ("--fsc-weight", "0"),
+    "without the loss of atoms": ("--q-score-weight", "0"),
     "without attention": ("--no-attention",),
     "without local effects": ("--no-local-effects",),
 }

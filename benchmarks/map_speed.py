@@ -58,7 +58,7 @@ def untrained(bench, network):
             kind="map_improver",
             name=folder.name,
             network=network,
-            grid=1.0,
+            working_pixel_size=1.0,
             attention=True,
             resolutions=[3.0, 6.0],
             training={},

@@ -187,6 +187,35 @@ def test_training_reaches_the_floor_at_its_share_of_the_steps(denoisers):
     assert denoising_speed.reaches_floor(denoisers, "swinconv") == 25.0  # half of the 50 CPU s
 
 
+def test_sites_of_clean_images_are_told_whatever_overlaps_them():
+    import torch
+    from kinesin_sites import site_scores
+
+    rng = np.random.default_rng(2)
+    tubes, kinesins = (torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 32, 32), (5, 9, 32, 32)))
+    present = rng.random((5, 9)) < 0.5
+    images = tubes + (kinesins * torch.from_numpy(present)[:, :, None, None]).sum(1)
+    scores = site_scores(3 * images, tubes, kinesins, None, None)
+    assert ((scores > 0.5) == present).all()
+
+
+def test_a_template_is_found_again_in_its_own_projection():
+    import torch
+    from template_matching import TemplateProjection
+
+    from cryodl.core.frc import frc, mean_frc
+    from cryodl.core.projections import Projector, random_angles
+
+    rng = np.random.default_rng(3)
+    density = torch.zeros(32, 32, 32)
+    for place in rng.integers(9, 23, (12, 3)):
+        density[tuple(place)] = 1
+    projector = Projector(torch.nn.functional.avg_pool3d(density[None, None], 3, 1, 1)[0, 0])
+    views = projector.project(random_angles(3, rng), rng.integers(-2, 3, (3, 2)).astype(float))
+    shown = TemplateProjection([projector], 32, 6.0).denoise(views, torch.ones(3, 32, 17), 6.0)
+    assert float(mean_frc(frc(shown, views)).min()) > 0.8
+
+
 def test_tables_of_denoising_say_what_was_not_measured(denoisers):
     for module, _ in denoising.PARTS.values():
         assert "not measured" in module.tables(denoisers)

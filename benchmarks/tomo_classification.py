@@ -75,7 +75,7 @@ def measure(bench, network, snr, tilt, seed):
         test,
         "--model",
         model,
-        "--truth",
+        "--ground-truth",
         "--rejected-fraction",
         0,
         "--no-averages",

@@ -169,7 +169,9 @@ def detector(options, structures):
         f_beta=round(float(np.average([f["f_beta"] for f in figures.values()], weights=weights)), 3),
         mean_without_weights=round(float(np.mean([f["f_beta"] for f in figures.values()])), 3),
         species=figures,
-        by_chance={name: round(sum(each[name] for each in made["by_chance"].values()), 1) for name in SPECIES},
+        by_chance={
+            name: round(sum(each[name] for each in made["expected_false_detections"].values()), 1) for name in SPECIES
+        },
         cpu_seconds_per_mvoxel=round(cpu / voxels, 3),
         memory_mb=round(memory),
     )

@@ -38,6 +38,9 @@ class Micrograph:
     def getFileName(self):
         return self._path
 
+    def getSamplingRate(self):
+        return 1.0
+
     def clone(self):
         return self
 
@@ -65,7 +68,7 @@ def picksWindow(folder):
     window = PicksWindow(None, data)
     return window, {
         "picks: score slider": lambda n: (window.value.set(n / MOVES), window.refresh()),
-        "picks: zoom": lambda n: (window._zoom((2000, 2000), 4096 / (n + 1)), window._canvas.draw_idle()),
+        "picks: zoom": lambda n: (window._zoom((2000, 2000), 4096 / (n + 1)), window._seen()),
         "picks: next micrograph": lambda n: nextOne(window, n % 2),
     }
 
@@ -81,11 +84,11 @@ def groupsWindow(folder):
     from cryodl_scipion.viewers.micrographs.groups_window import GroupsWindow
 
     class Compared(GroupedPicks):
-        slider, value = dict(from_=0, to=3, resolution=1, label="Set (0: all)"), 0
+        slider, value = None, 0
 
         @staticmethod
         def shows(group, value):
-            return value in (0, group)
+            return True
 
         def words(self, value):
             return ""
@@ -93,7 +96,7 @@ def groupsWindow(folder):
     rows = [(*p[:2], group) for group in (1, 2, 3) for p in picks(334)]
     data = Compared([Micrograph(os.path.join(folder, "mic_1.mrc"), 1)], {"mic_1.mrc": rows}, 180, ["a", "b", "c"])
     window = GroupsWindow(None, data, "Compare")
-    return window, {"compare: sets on and off": lambda n: (window.value.set(n % 4), window.refresh())}
+    return window, {"compare: sets on and off": lambda n: window._flip(window._on[n % 3])}
 
 
 def slicesWindow(folder):

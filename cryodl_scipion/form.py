@@ -37,7 +37,8 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
         if "more" in override:
             override["help"] = info.help + override.pop("more")
         arguments.update(override)
-        form.addParam(formName(name), paramClass, **arguments)
+        param = form.addParam(formName(name), paramClass, **arguments)
+        param.formerNames = [formName(former) for former in info.former]  # see PluginProtocol
 
 
 def _paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:

@@ -285,7 +285,11 @@ class CryodlClassThresholdWizard(Wizard):
         from .viewers.particles.class2d_data import Classes2D
         from .viewers.particles.class2d_window import Classes2DWindow
 
-        data, fewest, value = Classes2D.ofSet(classes), form.protocol.fewest.get() or 1, form.protocol.threshold.get()
+        data, fewest, value = (
+            Classes2D.ofSet(classes),
+            form.protocol.minimumParticles.get() or 1,
+            form.protocol.threshold.get(),
+        )
         Classes2DWindow(
             form.root,
             data,

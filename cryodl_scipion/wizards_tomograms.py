@@ -19,6 +19,7 @@ from .protocols import (
     CryodlProtClusterSubtomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
+    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
@@ -69,6 +70,7 @@ class CryodlLabelWizard(Wizard):
         for protocol in (
             CryodlProtTrainSegmenter,
             CryodlProtPickFeatures,
+            CryodlProtMeasureMembranes,
             CryodlProtEvaluateSegmentation,
             CryodlProtAnnotate,
         )
@@ -125,6 +127,7 @@ class CryodlScoreThresholdWizard(Wizard):
 
     _targets = [
         (CryodlProtPickFeatures, ["threshold"]),
+        (CryodlProtMeasureMembranes, ["threshold"]),
         (CryodlProtEvaluateSegmentation, ["threshold"]),
         (CryodlProtMergeFeatures, ["threshold"]),
     ]
@@ -195,7 +198,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
 class CryodlBoxWizard(Wizard):
     """Choose the box on tomograms: the circle just holds the box's contents."""
 
-    _targets = [(CryodlProtPickFeatures, ["boxSize"])]
+    _targets = [(CryodlProtPickFeatures, ["boxSize"]), (CryodlProtMeasureMembranes, ["boxSize"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterator, Tuple
 
-_LARGEST = 60_000  # bytes of a picture
+_LARGEST = 90_000  # bytes of a picture; noise is hard to pack
 _PROGRAM = "showInChimera"  # the line that starts another program
 Opener = Callable[[], None]
 
@@ -58,10 +58,10 @@ def smaller(path: str) -> None:
 
     with Image.open(path) as picture:
         full = picture.convert("RGB")
-    for colours, scale in ((64, 1.0), (32, 1.0), (32, 0.8), (24, 0.7), (16, 0.6), (16, 0.5)):
+    for colours, scale in ((64, 1.0), (32, 1.0), (48, 0.8), (32, 0.75), (24, 0.7), (20, 0.65), (16, 0.6), (16, 0.5)):
         size = (round(full.width * scale), round(full.height * scale))
         small = full if scale == 1 else full.resize(size, Image.LANCZOS)
-        small.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+        small.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
         if os.path.getsize(path) <= _LARGEST:
             return
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import mrcfile
 import numpy as np
+import pyworkflow.protocol
 from pwem.protocols import ProtImportVolumes
 
 from cryodl_scipion import protocols as ours
@@ -29,6 +30,7 @@ class Runs(CryodlTest):
 
     def __init__(self, project: Any, folder: str) -> None:
         Runs.proj, self.folder, self.failed = project, folder, list[str]()
+        pyworkflow.protocol.launch = launchHere
         self.made: Dict[str, Any] = {r.getObjLabel(): r for r in project.getRuns() if r.isFinished()}
 
     def run(
@@ -75,6 +77,22 @@ class Runs(CryodlTest):
         self.made[label] = protocol
 
 
+def launchHere(protocol: Any, wait: bool = True) -> None:
+    """Instead of pyworkflow's launch: run in a fork of this process, which has imported everything already."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    log = os.open(protocol.getStdoutLog(), os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        project = protocol.getProject()
+        pyworkflow.protocol.runProtocolMain(project.path, protocol.getDbPath(), protocol.getObjId())
+    finally:
+        os._exit(0)
+
+
 def pointerTo(source: Any, output: str) -> Any:
     """Pointer to an output of a run."""
     from pyworkflow.object import Pointer
@@ -111,9 +129,9 @@ def micrographs(runs: Runs) -> None:
         {"inputCoordinates": picked, "inputCTF": ("ctf", "outputCTF")},
         particleDiameter=DIAMETER,
     )
-    runs.run("trained", ours.CryodlProtTrainPicker, {"inputCoordinates": expert}, particleDiameter=DIAMETER, steps=60)
-    runs.run("denoised micrographs", ours.CryodlProtDenoiseMicrographs, mics, steps=60)
-    runs.run("rounds", ours.CryodlProtAutoPick, mics, modelFrom=SHIPPED, particleDiameter=DIAMETER, rounds=2, steps=15)
+    runs.run("trained", ours.CryodlProtTrainPicker, {"inputCoordinates": expert}, particleDiameter=DIAMETER, steps=20)
+    runs.run("denoised micrographs", ours.CryodlProtDenoiseMicrographs, mics, steps=10)
+    runs.run("rounds", ours.CryodlProtAutoPick, mics, modelFrom=SHIPPED, particleDiameter=DIAMETER, rounds=2, steps=4)
 
 
 def filaments(folder: str) -> None:
@@ -143,9 +161,9 @@ def particles(runs: Runs) -> None:
         runs.volume(label, path, simulated.PIXEL_SIZE)
     structure, small = {"inputStructure": ("structure", "outputVolume")}, dict(pixelSize=4.0, size=768, particles=40)
     runs.run("simulated micrographs", ours.CryodlProtSimulate, structure, count=2, snr=0.1, ice=1.0, **small)
-    runs.run("from structure", ours.CryodlProtTrainFromStructure, structure, count=4, steps=10, **small)
+    runs.run("from structure", ours.CryodlProtTrainFromStructure, structure, count=3, steps=4, **small)
     runs.run(
-        "raw", ours.CryodlProtSimulateParticles, structure, pixelSize=4.0, box=48, count=300, snr=0.2, perMicrograph=10
+        "raw", ours.CryodlProtSimulateParticles, structure, pixelSize=4.0, box=48, count=150, snr=0.3, perMicrograph=10
     )
     raw = {"inputParticles": ("raw", "outputParticles")}
     runs.run(
@@ -156,7 +174,7 @@ def particles(runs: Runs) -> None:
     )
     model = {"inputModel": ("denoiser", "outputModel")}
     runs.run("denoised", ours.CryodlProtDenoise, {**raw, **model})
-    runs.run("evaluated", ours.CryodlProtEvaluateDenoiser, {**raw, **model, **structure}, count=60)
+    runs.run("evaluated", ours.CryodlProtEvaluateDenoiser, {**raw, **model, **structure}, count=30)
     runs.run("oriented", ours.CryodlProtAssignOrientations, {**raw, **model, **structure}, angularStep=15)
     runs.run("map", ours.CryodlProtBackProject, {"inputParticles": ("oriented", "outputParticles")})
     runs.run(
@@ -167,7 +185,7 @@ def particles(runs: Runs) -> None:
         compositionNames="whole, part",
         angularStep=15,
     )
-    runs.run("classes", ours.CryodlProtClassify2D, raw, classes=8, epochs=4)
+    runs.run("classes", ours.CryodlProtClassify2D, raw, classes=6, epochs=2)
     runs.run("selected", ours.CryodlProtSelectClasses, {"inputClasses": ("classes", "outputClasses")})
     runs.run(
         "latent", ours.CryodlProtFitHeterogeneity, {**raw, "inputVolume": ("raw", "outputVolume")}, latent=2, maps=5

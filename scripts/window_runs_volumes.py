@@ -15,7 +15,7 @@ from cryodl_scipion.tests.tomograms.test_tomogram_chain import BODIES, BOX, PIXE
 
 CELL = dict(pixelSize=PIXEL_SIZE, size=160, thickness=64, vesicles=2, membranes=1, microtubules=0, filaments=0, snr=0.4)
 COPIES = "20 12"  # of the two bodies
-STEPS = {"membrane": 60, "body": 80}  # training steps of each feature
+STEPS = {"membrane": 15, "body": 15}  # training steps of each feature
 LABELS = {"body": 1, "membrane": 3}  # of the simulator: structures first
 FROM_VOLUMES = 1  # the choice of annotate: label volumes
 
@@ -79,7 +79,7 @@ def features(runs: Runs) -> None:
         {"inputMasks": ("merged", "outputLabels"), "inputTruth": ("cell", "outputLabels")},
     )
     runs.run("membranes", ours.CryodlProtMeasureMembranes, both, label=LABELS["membrane"])
-    runs.run("denoised tomogram", ours.CryodlProtDenoiseTomograms, cell, steps=40)
+    runs.run("denoised tomogram", ours.CryodlProtDenoiseTomograms, cell, steps=8)
 
 
 def found(runs: Runs) -> None:
@@ -109,7 +109,7 @@ def found(runs: Runs) -> None:
         cell,
         {"inputCoordinates": [("cell", "outputCoordinates")]},
         diameter="220",
-        steps=30,
+        steps=2,
     )
 
 
@@ -123,7 +123,7 @@ def subtomograms(runs: Runs, bodies: list) -> None:
         "classified",
         ours.CryodlProtClassifySubtomograms,
         {**cubes, "inputModel": ("classifier", "outputModel")},
-        truth=True,
+        groundTruth=True,
     )
     runs.run("clusters", ours.CryodlProtClusterSubtomograms, cubes, classes=2)
 
@@ -150,7 +150,7 @@ def maps(runs: Runs) -> None:
         None,
         {"simulateFrom": [("model", "outputPdb")]},
         pairsFrom=2,
-        simulated=2,
-        steps=6,
+        simulated=1,
+        steps=2,
         batchSize=2,
     )

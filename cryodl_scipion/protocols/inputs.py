@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
 
-from typing import TYPE_CHECKING, Any, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList
@@ -20,6 +20,28 @@ class PluginProtocol(ProtocolMixin):
         # pyworkflow hands over the label of a workflow's run, and its protocols do not take it
         if kwargs.get("objLabel"):
             self.setObjLabel(kwargs["objLabel"])
+
+    # ----- former names of form fields: saved workflows and projects of earlier versions hold them
+    def _createVarsFromDefinition(self, **kwargs: Any) -> None:
+        self._presentNames: Dict[str, str] = {
+            former: name
+            for name, param in self._definition.iterParams()
+            for former in getattr(param, "formerNames", ())
+        }
+        super()._createVarsFromDefinition(**{self._presentNames.get(name, name): v for name, v in kwargs.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        """The field that had this name in an earlier version. Scipion reads old projects by it."""
+        present = self.__dict__.get("_presentNames", {}).get(name)
+        if present is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self, present)
+
+    def iterDefinitionAttributes(self) -> Iterator[Tuple[str, Any]]:
+        """(name, value) of each field, again for each former name: workflows are read by these names."""
+        yield from super().iterDefinitionAttributes()
+        for former, name in self._presentNames.items():
+            yield former, getattr(self, name)
 
     @classmethod
     def getClassPackageName(cls) -> str:

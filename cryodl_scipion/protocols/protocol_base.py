@@ -15,6 +15,7 @@ from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from ..form import problems, readConfig
 from .inputs import PluginProtocol
+from .possible_outputs import possibleOutputs, refuseUndeclared
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
@@ -33,6 +34,16 @@ class CryodlProtBase(PluginProtocol):
     NOT_ON_FORM: Dict[str, str] = {}
     # Whether one run of the engine may take several GPUs.
     _SEVERAL_GPUS = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`_possibleOutputs` follow from the contract; a child states its own where they depend on the form."""
+        super().__init_subclass__(**kwargs)
+        if "_CONFIG" in vars(cls) and "_possibleOutputs" not in vars(cls):
+            cls._possibleOutputs = possibleOutputs(cls._CONFIG)
+
+    def _defineOutputs(self, **outputs: Any) -> None:
+        refuseUndeclared(self, outputs)
+        super()._defineOutputs(**outputs)
 
     # ----- form
     def _addGpuParams(self, form: Form) -> None:
@@ -171,7 +182,7 @@ def skippedItems(results: Sequence[Result]) -> Any:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for done in ("counts", "figures", "files"):  # of picking, of assessing, of denoising and segmenting
+        for done in ("counts", "metrics", "fits", "files"):  # of picking, of assessing, of denoising and segmenting
             for name in result.outputs.get(done) or ():
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)

@@ -34,7 +34,6 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
 
     _label = "write report"
     _devStatus = BETA
-    _possibleOutputs = {"outputReport": String}
     _CONFIG = contract.ReportConfig
     NOT_ON_FORM = notOnForm(
         "output",

@@ -3,8 +3,9 @@
 
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, List
 
+from ..engine.cryodl import contract
 from .inputs import ProtocolMixin
 
 
@@ -15,6 +16,7 @@ class StoredSettings(ProtocolMixin):
     what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
     """
 
+    _CONFIG: Any
     _MADE: Any = None
     _ITEM = "micrograph"
 
@@ -29,7 +31,10 @@ class StoredSettings(ProtocolMixin):
         """A sentence in a list if this run is continued with other settings."""
         if not self.isContinued() or not os.path.exists(self._settingsFile()):
             return []
-        changed = _changed(self._settingsFile(), self._settings())
+        with open(self._settingsFile(), encoding="utf-8") as file:
+            before = contract.with_present_names(json.load(file), contract.describe_all(self._CONFIG))
+        now = json.loads(json.dumps(self._settings()))
+        changed = sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
         return (
             [
                 f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "
@@ -38,11 +43,3 @@ class StoredSettings(ProtocolMixin):
             if changed
             else []
         )
-
-
-def _changed(path: str, settings: Dict[str, Any]) -> List[str]:
-    """Sorted names of settings that differ from those written to a JSON file when the run started."""
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
-    now = json.loads(json.dumps(settings))
-    return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))

@@ -15,7 +15,6 @@ from .methods import citationsOf
 class TrainsModel(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
 
-    _possibleOutputs = {"outputModel": CryodlModel}
     _KIND = "picker"
 
     def getModelFolder(self) -> str:

@@ -37,7 +37,7 @@ def compare(config):
     comparison = dict(
         sets=list(sets),
         counts=counts,
-        figures=figures,
+        metrics=figures,
         all_candidates={},
         agreement=agreement,
         micrographs=micrographs,
@@ -77,7 +77,9 @@ def consensus(config):
             for i, row in enumerate(rows(os.path.join(folder, file)))
         ]
         kept = [
-            r for r in found if (r[3] >= config.at_least if config.rule == "at-least" else r[2] >= config.least_score)
+            r
+            for r in found
+            if (r[3] >= config.minimum_sets if config.rule == "at-least" else r[2] >= config.minimum_score)
         ]
         name = file[:-5]
         paths[name], counts[name] = os.path.join(config.output, file), len(kept)
@@ -119,7 +121,7 @@ def assess(config):
             continue
         picks = rows(os.path.join(config.coordinates, name + ".star")) if config.coordinates else None
         carbon = 10.0 * int(name.rsplit("_", 1)[1])
-        bad = config.most_carbon is not None and carbon > config.most_carbon
+        bad = config.maximum_carbon is not None and carbon > config.maximum_carbon
         scores = [row[2] for row in picks or [] if len(row) > 2]
         figures[name] = dict(
             particles=None if picks is None else len(picks),
@@ -135,7 +137,7 @@ def assess(config):
         raise contract.AllSkipped(f"None of the {len(skipped)} micrographs could be read.")
     verdicts = {kind: [n for n, f in figures.items() if f["verdict"] == kind] for kind in ("good", "bad")}
     return dict(
-        figures=figures, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts
+        metrics=figures, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts
     ), skipped
 
 

@@ -46,7 +46,7 @@ def estimate(config):
     return dict(
         star=config.output,
         folder=folder,
-        figures=figures,
+        fits=figures,
         spectra={name: os.path.join(folder, name + ".mrc") for name in figures},
     ), skipped
 

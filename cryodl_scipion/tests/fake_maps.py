@@ -58,9 +58,9 @@ def improve(config):
         files,
         pixel_size=config.pixel_size,
         model=card["name"],
-        grid=card["grid"],
+        working_pixel_size=card["working_pixel_size"],
         resolution=config.resolution,
-        left_alone=None,
+        unchanged=None,
         half_map_test=_test() if config.half_maps else None,
     ), []
 
@@ -77,7 +77,9 @@ def train(config):
     dieSometimes(os.path.dirname(config.output), 0)
     with open(os.path.join(partial, "metrics.csv"), "w") as file:
         file.write("step,train_loss,validation_loss,validation_correlation\n1,0.5,0.6,0.7\n2,0.4,0.5,0.8\n")
-    card = improverCard(name=os.path.basename(config.output), network=config.network, grid=config.grid)
+    card = improverCard(
+        name=os.path.basename(config.output), network=config.network, working_pixel_size=config.working_pixel_size
+    )
     card["training"].update(maps=len(rows) + config.simulated * len(config.structures))
     writeModel(partial, card)
     os.rename(partial, config.output)
@@ -86,7 +88,7 @@ def train(config):
         validation=card["validation"],
         stop_reason="all steps were done",
         maps=card["training"]["maps"],
-        grid=config.grid,
+        working_pixel_size=config.working_pixel_size,
     ), []
 
 

@@ -165,7 +165,7 @@ def improverCard(**values):
         dict(
             kind="map_improver",
             network="fast",
-            grid=1.0,
+            working_pixel_size=1.0,
             attention=True,
             resolutions=[3.0, 6.0],
             pixel_sizes=None,

@@ -91,7 +91,7 @@ def classify(config):
         subtomograms=config.output,
         counts=dict(counts, unknown=found.count(0)),
         averages=paths,
-        accuracy=0.75 if config.truth else None,
+        accuracy=0.75 if config.ground_truth else None,
         confusion=None,
         contrast="bright",
         model=config.model,

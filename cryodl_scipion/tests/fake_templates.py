@@ -33,7 +33,7 @@ def pickTemplates(config):
         counts=counts,
         picks=sum(counts.values()),
         threshold=threshold,
-        in_negative=0,
+        expected_false_picks=0,
         particle_diameter=config.particle_diameter or DIAMETER,
         pixel_size=config.pixel_size,
         templates=3 if config.structure is None else 720,

@@ -268,7 +268,7 @@ def detectParticles(config):
         species=species,
         counts=each(3),
         thresholds=each(0.4),
-        by_chance=each(0.25),
+        expected_false_detections=each(0.25),
         diameters={one: 120.0 for one in species},
         pixel_size=config.pixel_size,
         angular_step=20.0 if config.template else None,

@@ -52,7 +52,7 @@ class Form:
         self.params = {}
 
     def addParam(self, name, paramClass, **arguments):
-        self.params[name] = paramClass(**arguments)
+        return self.params.setdefault(name, paramClass(**arguments))
 
 
 class TestCryodlFormBuilder(unittest.TestCase):

@@ -2,17 +2,23 @@
 """Workflows that were saved by version 0.1.0 still load.
 
 data/workflow_0_1_0.json is what Scipion exported then: one run of each protocol, every choice set to its last word, and
-the words of each choice.
+the words of each choice. data/project_0_1_0.sql is the database of a project of then: an imported model, and two saved
+runs.
 """
 
 import json
 import os
+import shutil
+import sqlite3
 
+from pyworkflow.project import Manager
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import protocols
 
-SAVED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "workflow_0_1_0.json")
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+SAVED = os.path.join(DATA, "workflow_0_1_0.json")
+PROJECT = os.path.join(DATA, "project_0_1_0.sql")
 OBJECT = "object."
 
 
@@ -32,8 +38,37 @@ class TestOldVersions(BaseTest):
             for name, value in self._exported(run).items():
                 if not name.startswith(OBJECT):
                     field = f"{run['object.className']}.{name}"
-                    self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a hidden alias")
+                    self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a former name")
                     self.assertEqual(getattr(protocol, name).get(), value, field)
+
+    def test_a_renamed_field_takes_the_value_of_its_former_name(self):
+        saved = next(run for run in self.saved if run["object.className"] == "CryodlProtAssess")
+        loaded = self.proj.loadProtocols(jsonStr=json.dumps([dict(self._exported(saved), mostCarbon=33.0)]))
+        protocol = loaded[saved["object.id"]]
+        self.assertEqual(protocol.maximumCarbon.get(), 33.0)
+        self.assertNotIn("mostCarbon", protocol.getDefinitionDict())
+        self.assertEqual(self.newProtocol(protocols.CryodlProtAssess, mostCarbon=12).maximumCarbon.get(), 12)
+        stored = self.proj.getProtocol(protocol.getObjId())
+        self.assertEqual(stored.maximumCarbon.get(), 33.0)
+
+    def test_a_project_of_0_1_0_opens_with_its_runs_and_their_values(self):
+        with open(PROJECT, encoding="utf-8") as file:
+            dump = file.read()
+        project = Manager().createProject("OldProject")
+        self.addCleanup(shutil.rmtree, project.getPath(), True)
+        path = os.path.join(project.getPath(), "project.sqlite")
+        os.remove(path)
+        with sqlite3.connect(path) as connection:
+            connection.executescript(dump)
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        old = Manager().loadProject("OldProject")
+        runs = {run.getClassName()[len("CryodlProt") :]: run for run in old.getRuns()}
+        self.assertEqual(set(runs), {"ImportModel", "Assess", "Pick"})
+        model = runs["ImportModel"].outputModel
+        self.assertEqual((model.getKind(), model.getNetwork()), ("picker", "unet"))
+        self.assertEqual((runs["Assess"].maximumCarbon.get(), runs["Assess"].minimumParticles.get()), (33.0, 5))
+        self.assertIs(runs["Pick"].inputModel.get().__class__, model.__class__)
 
     def test_positions_of_choices_mean_what_they_meant(self):
         for run in self.saved:

@@ -77,6 +77,32 @@ def openAll(test, folder, names=()):
 
 
 @unittest.skipIf(missing(), missing())
+class TestCryodlHand(unittest.TestCase):
+    def test_a_picture_is_zoomed_moved_hidden_and_its_contrast_changed(self):
+        run = subprocess.run(
+            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.hand"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertEqual(
+            run.stdout.splitlines(),
+            [
+                "at first [0, 320] 1.00 2 200 Å",
+                "zoomed [60, 140] 1.00 2 100 Å",
+                "contrast [60, 140] 0.77 2 100 Å",
+                "hidden [60, 140] 0.77 0 100 Å",
+                "still hidden when drawn again [60, 140] 0.77 0 100 Å",
+                "shown [60, 140] 0.77 2 100 Å",
+                "without the first set [60, 140] 0.77 1 100 Å",
+                "moved by a quarter [39, 119] 0.77 1 100 Å",
+                "all of it [0, 320] 0.77 1 200 Å",
+            ],
+        )
+
+
+@unittest.skipIf(missing(), missing())
 class TestCryodlScreens(CryodlTest):
     @classmethod
     def prepare(cls):
@@ -117,7 +143,7 @@ class TestCryodlScreens(CryodlTest):
         cls.runProtocol(
             CryodlProtAssess,
             dict(inputMicrographs=(imported, "outputMicrographs"), inputCoordinates=(picked, "outputCoordinates")),
-            mostCarbon=15,
+            maximumCarbon=15,
         )
 
     @classmethod

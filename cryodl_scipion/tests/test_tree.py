@@ -2,8 +2,10 @@
 """What Scipion discovers: protocols and their tree, viewers, wizards, objects, citations, icon."""
 
 import collections
+import inspect
 import os
 import re
+import sys
 import unittest
 
 from pwem import Domain
@@ -16,6 +18,7 @@ from pyworkflow.wizard import Wizard
 import cryodl_scipion
 
 from .. import bibtex, objects, protocols, viewers, wizards
+from ..protocols.possible_outputs import possibleOutputs
 from .test_forms import ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
@@ -89,6 +92,24 @@ class TestCryodlTree(unittest.TestCase):
             )
             self.assertEqual([label for label, count in shown.items() if label and count > 1], [], protocolClass)
 
+    def test_outputs_follow_from_the_contract_and_each_is_made_by_its_protocol(self):
+        """Backwards: each declared name stands in the source of the protocol or of its bases."""
+        for protocolClass in ourProtocols():
+            config = getattr(protocolClass, "_CONFIG", None)
+            if config is None:
+                continue
+            declared = possibleOutputs(config)
+            if not isinstance(vars(protocolClass).get("_possibleOutputs"), property):
+                self.assertEqual(protocolClass._possibleOutputs, declared, protocolClass)
+            sources = "".join(
+                inspect.getsource(sys.modules[base.__module__])
+                for base in protocolClass.__mro__
+                if base.__module__.startswith("cryodl_scipion") or "particle_pick" in base.__module__
+            )
+            for name in declared:
+                stem = name[:-1] if name == "outputVolumes" or name == "outputConfidences" else name.replace("*", "%s")
+                self.assertIn(stem, sources, f"{name} of {protocolClass.__name__}")
+
     def test_references_open_and_are_written_with_their_accents(self):
         entries = parseBibTex(bibtex.__doc__)
         for key, entry in entries.items():
@@ -151,6 +172,11 @@ class TestCryodlNames(BaseTest):
                 if callable(value)
             }
             self.assertEqual(ours & set(vars(protocol)), set(), protocolClass.__name__)
+
+    def test_an_output_that_the_contract_does_not_declare_is_an_error(self):
+        protocol = self.newProtocol(protocols.CryodlProtBackProject)
+        with self.assertRaisesRegex(KeyError, "outputOther, which the contract does not declare"):
+            protocol._defineOutputs(outputOther=None)
 
     def test_no_form_field_hides_a_method(self):
         for protocolClass in ourProtocols():

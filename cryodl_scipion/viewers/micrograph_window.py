@@ -8,22 +8,18 @@ from typing import Any, Callable, Optional, Sequence
 
 from matplotlib.axes import Axes
 
-from .plots import drawMicrograph, view
+from .looking import HINT, Looking
+from .plots import drawMicrograph
 from .preview import loadPreview
 from .window import CanvasWindow
 
-_ZOOM = 1.25  # of one click of the mouse wheel
 
-
-class MicrographWindow(CanvasWindow):
-    """Children give _drawOn(axes), _text() and may give _micrographLabels() and _load(index).
+class MicrographWindow(Looking, CanvasWindow):
+    """Children give _drawOn(axes), _text() and may give _micrographLabels(), _load(index) and _pixelSize.
 
     parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label, or None for none.
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
-
-    _axes: Any
-    _preview: Any
 
     _SIZE = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
@@ -86,12 +82,13 @@ class MicrographWindow(CanvasWindow):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
         self.addFigure(self._SIZE, frame)
-        self._canvas.mpl_connect("scroll_event", self._scroll)
+        self._addHand()
 
     def _addControls(self, slider: Any) -> None:
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
-        ttk.Label(frame, textvariable=self.message).pack(anchor=tk.W)
+        ttk.Label(frame, textvariable=self.message, wraplength=100 * self._SIZE[0]).pack(anchor=tk.W)  # not wider
+        ttk.Label(frame, text=HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
         row = ttk.Frame(frame)
@@ -165,26 +162,14 @@ class MicrographWindow(CanvasWindow):
         """Preview of the picture with this number. Raises ValueError or OSError that names the file."""
         return loadPreview(self._paths[index])
 
-    def _scroll(self, event: Any) -> None:
-        """The mouse wheel zooms around the pointer, out to the whole micrograph."""
-        if event.inaxes is not self._axes or self._preview is None:
-            return
-        self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == "down" else 1 / _ZOOM))
-        self._canvas.draw_idle()
-
-    def _zoom(self, centre: Any, span: Any) -> None:
-        view(self._axes, self._preview, centre, span)
-
-    def _span(self) -> Any:
-        """Px of the micrograph from left to right."""
-        left, right = self._axes.get_xlim()
-        return right - left
-
     def refresh(self) -> None:
         """Draw anew what depends on the slider."""
         self._typed.set(self._shown())
         if self._preview is not None:
             self._drawOn(self._axes)
+            self._setContrast(self._contrast)
+            self._showDrawn()
+            self._seen()
         self.message.set(self._text())
         self._canvas.draw_idle()
 

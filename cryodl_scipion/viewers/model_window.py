@@ -76,7 +76,7 @@ def cardLines(folder: str) -> List[str]:
         ("Box", _with(card.get("box"), "%d px")),
         ("Structures", ", ".join(card.get("structures") or []) or None),
         ("CTF of the input", _CTF.get(str(card.get("ctf")), card.get("ctf"))),
-        ("Working pixel size", _with(card.get("grid"), "%g Å/px")),
+        ("Working pixel size", _with(card.get("working_pixel_size"), "%g Å/px")),
         ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
         ("Default threshold", _with(card.get("threshold"), "%.3f")),
         None,

@@ -77,6 +77,10 @@ class ImagesToFilter:
         self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)
         self._images = {}
 
+    def pixelSize(self, index: int) -> float:
+        """Å/px of an image."""
+        return self._makers[index][3]
+
     def filtered(self, index: int, resolution: float) -> Any:
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
         _, path, axis, pixelSize = self._makers[index]

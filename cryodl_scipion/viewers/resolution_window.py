@@ -27,6 +27,7 @@ class ResolutionWindow(MicrographWindow):
         MicrographWindow.__init__(self, parent, "Resolution", images.names, (), slider, value, 0, accept)
 
     def _load(self, index: int) -> Any:
+        self._pixelSize = self._images.pixelSize(index)
         return previewOf(self._images.filtered(index, self.value.get()))
 
     def _drawOn(self, axes: Axes) -> None:

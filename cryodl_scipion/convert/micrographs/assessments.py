@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures of assessed micrographs as attributes of Scipion's Micrograph objects."""
+"""Metrics of assessed micrographs as attributes of Scipion's Micrograph objects."""
 
 import collections
 from typing import Any, Dict
@@ -10,33 +10,33 @@ from pyworkflow.object import Float, Integer, String
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
 
-# name: the engine's name of the figure. label: with unit. limit: field of the contract that bounds it, or None.
-Figure = collections.namedtuple("Figure", "name kind label limit")
+# name: the engine's name of the metric. label: with unit. limit: field of the contract that bounds it, or None.
+Metric = collections.namedtuple("Metric", "name kind label limit")
 
-FIGURES = {
-    "_cryodlParticles": Figure("particles", Integer, "Particles", "least_particles"),
-    "_cryodlMeanScore": Figure("mean_score", Float, "Mean score", "least_score"),
-    "_cryodlContaminated": Figure("contaminated_percent", Float, "Contaminated area (%)", "most_contaminated"),
-    "_cryodlCarbon": Figure("carbon_percent", Float, "Carbon area (%)", "most_carbon"),
-    "_cryodlIceGradient": Figure("ice_gradient", Float, "Ice gradient (noise sigma)", "most_gradient"),
-    "_cryodlBackground": Figure("background", Float, "Background (grey value)", None),
+METRICS = {
+    "_cryodlParticles": Metric("particles", Integer, "Particles", "minimum_particles"),
+    "_cryodlMeanScore": Metric("mean_score", Float, "Mean score", "minimum_score"),
+    "_cryodlContaminated": Metric("contaminated_percent", Float, "Contaminated area (%)", "maximum_contaminated"),
+    "_cryodlCarbon": Metric("carbon_percent", Float, "Carbon area (%)", "maximum_carbon"),
+    "_cryodlIceGradient": Metric("ice_gradient", Float, "Ice gradient (noise sigma)", "maximum_gradient"),
+    "_cryodlBackground": Metric("background", Float, "Background (grey value)", None),
 }
-LIMITS = [figure.limit for figure in FIGURES.values() if figure.limit]
+LIMITS = [metric.limit for metric in METRICS.values() if metric.limit]
 # Attribute of a micrograph: why it is bad, in words; empty for a good one.
 REASON = "_cryodlReason"
 
 
-def setFigures(micrograph: Micrograph, figures: Dict[str, Any]) -> None:
-    """Write an assessment on a Micrograph. figures: the engine's dict of one micrograph; None where it was not
+def setMetrics(micrograph: Micrograph, metrics: Dict[str, Any]) -> None:
+    """Write an assessment on a Micrograph. metrics: the engine's dict of one micrograph; None where it was not
     measured."""
-    for attribute, figure in FIGURES.items():
-        setattr(micrograph, attribute, figure.kind(figures.get(figure.name)))
-    setattr(micrograph, REASON, String(figures.get("reason") or ""))
+    for attribute, metric in METRICS.items():
+        setattr(micrograph, attribute, metric.kind(metrics.get(metric.name)))
+    setattr(micrograph, REASON, String(metrics.get("reason") or ""))
 
 
-def figuresOf(micrograph: Micrograph) -> Dict[str, Any]:
+def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:
     """{attribute: number or None} of an assessed Micrograph."""
-    return {attribute: getattr(micrograph, attribute).get() for attribute in FIGURES}
+    return {attribute: getattr(micrograph, attribute).get() for attribute in METRICS}
 
 
 def splitLines(good: int, bad: int, config: Any) -> Any:

@@ -88,7 +88,7 @@ EPILOGS = {
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
-    "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    "--minimum-sets 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
     "--spherical-aberration 2.7 --output ctf.star",
     "report": "example:\n  cryodl report --folder results/ --output report.html\nFor a Scipion project: cryodl report "
@@ -268,16 +268,13 @@ def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
     options: dict[str, typing.Any] = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
         # what is on by default needs --no-... to be turned off
-        parser.add_argument(
-            *info.flags, action=argparse.BooleanOptionalAction if info.default else "store_true", **options
-        )
+        options.update(action=argparse.BooleanOptionalAction if info.default else "store_true")
     else:
-        parser.add_argument(
-            *info.flags,
-            type={"int": int, "float": float}.get(info.kind, str),
-            metavar=_metavar(info),
-            **(dict(options, nargs="+") if info.kind == "paths" else options),
-        )
+        options.update(type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info))
+        options.update(dict(nargs="+") if info.kind == "paths" else {})
+    parser.add_argument(info.flag, **options)
+    if info.former_flags:
+        parser.add_argument(*info.former_flags, **dict(options, help=argparse.SUPPRESS))
 
 
 def _metavar(info: ParamInfo) -> str:

@@ -274,9 +274,10 @@ def test_help_shows_defaults_of_several_values_as_they_are_typed(capsys):
     assert "[default: 30]" in text and "default: (" not in text
 
 
-def test_an_option_is_also_known_by_the_name_of_its_field_which_saved_workflows_hold():
+def test_an_option_is_also_known_by_its_former_name_which_help_does_not_show():
     for flag in ("--minimum-score", "--least-score"):
         options = build_parser().parse_args(["consensus-picks", "--picks", "a", "b", flag, "0.3"])
-        assert options.least_score == 0.3
-    assert describe(ConsensusPicksConfig, "least_score").flags == ["--minimum-score", "--least-score"]
-    assert "--minimum-score" in help_of("consensus-picks")
+        assert options.minimum_score == 0.3
+    assert describe(ConsensusPicksConfig, "minimum_score").former_flags == ["--least-score"]
+    shown = help_of("consensus-picks")
+    assert "--minimum-score" in shown and "--least-score" not in shown

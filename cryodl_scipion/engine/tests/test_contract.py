@@ -27,8 +27,10 @@ from cryodl.contract import (
     config_to_dict,
     describe,
     describe_all,
+    describe_outputs,
     param,
 )
+from cryodl.contract.tomograms.classifying import ClassifySubtomogramsConfig
 
 PICK = dict(micrographs=("a.mrc",), pixel_size=1.5, model="m", output="out")
 TRAIN = dict(micrographs=("a.mrc",), coordinates="picks", pixel_size=1.5, particle_diameter=150.0, output="m")
@@ -64,6 +66,21 @@ def test_networks_of_the_contract_are_those_of_the_registry():
     with pytest.raises(ValueError) as error:
         picker_method("no such network")
     assert str(error.value).split("choose one of: ")[1].rstrip(".").split(", ") == list(contract.PICKER_NETWORKS)
+
+
+def test_a_request_of_0_1_0_is_read_by_the_names_that_its_fields_had():
+    old = dict(subtomograms="a.star", model="m", output="o.star", unknown=0.1, truth=True)
+    config = config_from_dict(ClassifySubtomogramsConfig, old)
+    assert (config.rejected_fraction, config.ground_truth) == (0.1, True)
+    with pytest.raises(ValueError, match="rejected_fraction is given twice: .* unknown"):
+        config_from_dict(ClassifySubtomogramsConfig, dict(old, rejected_fraction=0.2))
+
+
+def test_no_former_name_is_the_name_of_another_field():
+    for command in COMMANDS.values():
+        for infos in (describe_all(command.config), describe_outputs(command.outputs) if command.outputs else []):
+            names = [name for info in infos for name in (info.name, *info.former)]
+            assert len(set(names)) == len(names), command.name
 
 
 def test_order_of_choices_is_frozen():
@@ -105,11 +122,11 @@ def test_order_of_choices_is_frozen():
         "TrainGeneralSegmenterConfig.network": ("unet", "unet3d", "unet16"),
         "SegmentConfig.annotators": ("combined", "each"),
         "SegmentConfig.scores": ("float16", "int8"),
-        "ExportRelionConfig.protein": ("dark", "bright"),
+        "ExportRelionConfig.contrast": ("dark", "bright"),
         "DetectParticlesConfig.contrast": ("dark", "bright"),
         "TrainDetectorConfig.network": ("unet3d", "wide"),
-        "ExtractParticlesConfig.protein": ("dark", "bright"),
-        "ExtractParticlesConfig.border": ("drop", "fill"),
+        "ExtractParticlesConfig.contrast": ("dark", "bright"),
+        "ExtractParticlesConfig.edge": ("drop", "fill"),
         "PickTemplatesConfig.contrast": ("dark", "bright"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
@@ -275,7 +292,7 @@ def test_a_result_of_another_version_is_refused(tmp_path):
 
 def test_a_result_that_json_cannot_hold_leaves_nothing(tmp_path):
     with pytest.raises(ValueError):
-        Result("evaluate-picks", {"f1": float("nan")}).write(tmp_path / "result.json")
+        Result("evaluate-picks", {"f1": float("nan")}, nothing_made=True).write(tmp_path / "result.json")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,7 +33,7 @@ def crowd(tmp_path_factory):
         Optics(16000, 15800, 30.0, 300.0, 2.7, 0.1),
         rng,
         diameter / PIXEL_SIZE,
-        Surroundings(closest=0.9, ice=1.0),
+        Surroundings(minimum_distance=0.9, ice=1.0),
     )
     write_mrc(folder / "m.mrc", made.image.numpy(), PIXEL_SIZE)
     return folder, made.centres_yx, diameter

@@ -72,7 +72,7 @@ def test_results_of_version_0_1_0_are_still_read(tmp_path):
     old["outputs"] = {"map": "m.mrc", "pixel_size": 1.1, "model": "general", "half_map_test": None, "former": 3}
     (tmp_path / "result.json").write_text(json.dumps(old))
     outputs = Result.read(tmp_path / "result.json").outputs
-    assert outputs.map == "m.mrc" and outputs.pixel_size == 1.1 and outputs.left_alone is None
+    assert outputs.map == "m.mrc" and outputs.pixel_size == 1.1 and outputs.unchanged is None
     assert "former" not in outputs
 
 
@@ -106,7 +106,8 @@ def test_declared_outputs_can_be_checked_by_old_pythons(command):
 # Their files hold neither pixels nor coordinates: models, figures, tables, copies of tables, or pictures to look at.
 WITHOUT_PIXELS = {
     "train-picker", "train-filament-picker", "train-general-picker", "train-classifier",
-    "compare-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map", "compare-models", "report",
+    "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",
+    "compare-models", "report",
     "assess-micrographs", "estimate-ctf", "list-pairs",
     "annotate", "import-annotations", "join-annotations",
 }  # fmt: skip
@@ -117,6 +118,7 @@ def test_outputs_with_pixels_or_coordinates_state_their_pixel_size():
         name
         for name, command in COMMANDS.items()
         if command.outputs
-        and not {"pixel_size", "pixel_sizes", "grid"} & {o.name for o in describe_outputs(command.outputs)}
+        and not {"pixel_size", "pixel_sizes", "working_pixel_size"}
+        & {o.name for o in describe_outputs(command.outputs)}
     }
     assert silent == WITHOUT_PIXELS

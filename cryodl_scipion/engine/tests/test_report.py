@@ -111,7 +111,7 @@ def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
     figures = dict(defocus_u=15000.0, defocus_v=14000.0, resolution=resolution, defocus_angle=1.0, phase_shift=0.0)
     Result(
         "estimate-ctf",
-        dict(star="ctf.star", folder="ctf", spectra={}, figures={name: figures for name in names}),
+        dict(star="ctf.star", folder="ctf", spectra={}, fits={name: figures for name in names}),
         skipped=tuple(Skipped(name, name + ".mrc", "no rings stand out") for name in skipped),
     ).write(f"{path}/result.json")
 

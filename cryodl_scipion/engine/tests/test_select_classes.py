@@ -62,7 +62,7 @@ def test_particles_of_good_classes_are_kept_and_the_others_counted(folder):
 
 
 def test_every_class_stands_in_selection_json(folder):
-    select(fewest=15)
+    select(**{"minimum-particles": 15})
     said = json.loads((folder / "out" / "selection.json").read_text())
     assert [(c["number"], c["kept"], c["particles"]) for c in said["classes"]] == [
         (1, True, 20),

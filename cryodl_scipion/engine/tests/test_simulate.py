@@ -145,7 +145,7 @@ def test_particles_of_an_aggregate_are_drawn_but_not_listed():
 
 
 def test_crowded_particles_overlap():
-    count = lambda closest: len(simulated(closest=closest, count=200)[0].centres_yx)
+    count = lambda distance: len(simulated(minimum_distance=distance, count=200)[0].centres_yx)
     assert count(0.5) > 1.4 * count(1.15) > 10
     centres = random_centres((400, 400), 500, 12, 10, np.random.default_rng(0))
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 1e9 * np.eye(len(centres))

@@ -49,7 +49,9 @@ def test_a_hinge_keeps_the_body_and_all_distances_within_the_domain():
 
 
 def test_weights_say_how_many_particles_lack_a_chain():
-    made = simulate_particles(structure=write_model(), pixel_size=5.0, count=400, left_out="B", weights="3,1").outputs
+    made = simulate_particles(
+        structure=write_model(), pixel_size=5.0, count=400, missing_chains="B", weights="3,1"
+    ).outputs
     states = np.array(read_particles("p.star").columns["cryodlTrueState"], int)
     assert 0.18 < (states == 2).mean() < 0.32
     whole, part = (mrcfile.read(path).sum() for path in made["states"])
@@ -70,7 +72,7 @@ def test_ctfs_are_drawn_from_a_file():
         (dict(domain="A,B"), ["every atom"]),
         (dict(domain="B", hinge_axis="up"), ["--hinge-axis", "'up'"]),
         (dict(domain="B", weights="1,2"), ["--weights", "31"]),
-        (dict(domain="B", left_out="B"), ["--left-out and --domain"]),
+        (dict(domain="B", missing_chains="B"), ["--missing-chains and --domain"]),
     ],
 )
 def test_bad_states_are_one_sentence(options, words):

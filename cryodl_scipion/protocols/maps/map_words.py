@@ -43,18 +43,18 @@ def _said(test: Dict[str, float]) -> List[str]:
 # ----- improving
 def improvedLines(results: Any, volumes: int) -> List[str]:
     """Improved maps in the lines of a summary. results: of `improve-map`, {name of the map: Result}."""
-    improved = volumes - sum(bool(result.outputs.left_alone) for result in results.values())
+    improved = volumes - sum(bool(result.outputs.unchanged) for result in results.values())
     lines = [
         f"*{counted(improved, 'map') if improved else 'No map was'} improved* by the model "
         f"{', '.join(sorted({result.outputs.model for result in results.values()}))}"
     ]
     for name, result in results.items():
-        if result.outputs.left_alone:
-            lines.append(f"*Left as it is*: {result.outputs.left_alone}")
+        if result.outputs.unchanged:
+            lines.append(f"*Left as it is*: {result.outputs.unchanged}")
         if result.outputs.half_map_test:
             prefix = f"{name}: " if len(results) > 1 else ""
             lines += [prefix + line for line in _said(result.outputs.half_map_test)]
-    if not any(result.outputs.half_map_test or result.outputs.left_alone for result in results.values()):
+    if not any(result.outputs.half_map_test or result.outputs.unchanged for result in results.values()):
         lines.append(
             "Without half-maps nothing tells what is gained and what invented; with them the half-map test does."
         )
@@ -64,7 +64,7 @@ def improvedLines(results: Any, volumes: int) -> List[str]:
 def improvingInWords(count: int, card: Optional[Dict[str, Any]], results: Iterable[Any]) -> str:
     """Methods of an improvement. card: of the model, or None if it is gone."""
     results = list(results)
-    alone = sum(bool(result.outputs.left_alone) for result in results)
+    alone = sum(bool(result.outputs.unchanged) for result in results)
     if alone == count:
         return (
             f"{counted(count, 'map').capitalize()} lay outside the range that the map improver was trained on, and "
@@ -94,7 +94,8 @@ def improverLines(card: Dict[str, Any]) -> List[str]:
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [
         f"Model {card['name']}, network {card['network']}, for maps of "
-        f"{' to '.join(f'{r:.3g}' for r in card['resolutions'])} Å, on a grid of {card['grid']:g} Å."
+        f"{' to '.join(f'{r:.3g}' for r in card['resolutions'])} Å, "
+        f"resampled to {card['working_pixel_size']:g} Å/px."
     ]
     if training:
         lines.append(

@@ -33,7 +33,6 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
     """
 
     _label = "evaluate map"
-    _possibleOutputs = {"outputFSCs": SetOfFSCs, "outputLocalResolution": Volume}
     _CONFIG = contract.EvaluateMapConfig
     NOT_ON_FORM = notOnForm(
         "output",

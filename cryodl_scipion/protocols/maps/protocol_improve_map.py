@@ -17,6 +17,7 @@ from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..inputs import classOf
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
+from ..possible_outputs import possibleOutputs
 from ..protocol_base import RESULT_FILE
 from .map_words import WHAT_FOR, citationsOf, improvedLines, improvingInWords
 from .maps_base import MapsBase, itemsOf, ownOrigin
@@ -52,9 +53,9 @@ class CryodlProtImproveMap(MapsBase):
 
     @property
     def _possibleOutputs(self) -> Dict[str, Any]:
-        if self.inputFrom.get() == WHOLE and issubclass(classOf(self.inputVolume), EMSet):
-            return {"outputVolumes": SetOfVolumes, "outputConfidences": SetOfVolumes}
-        return {"outputVolume": Volume, "outputConfidence": Volume}
+        manyMaps = self.inputFrom.get() == WHOLE and issubclass(classOf(self.inputVolume), EMSet)
+        made = possibleOutputs(self._CONFIG)
+        return {name: made[name] for name in made if issubclass(made[name], EMSet) is manyMaps}
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -148,7 +149,7 @@ class CryodlProtImproveMap(MapsBase):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        alone = outputs.left_alone
+        alone = outputs.unchanged
         made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())

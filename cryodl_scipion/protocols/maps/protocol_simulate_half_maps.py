@@ -28,7 +28,6 @@ class CryodlProtSimulateHalfMaps(MapsBase):
     _label = "simulate half-maps"
     _CONFIG = contract.SimulateHalfMapsConfig
     NOT_ON_FORM = notOnForm("output", "threads", structure="the input model")
-    _possibleOutputs = {"outputVolume": Volume, "outputTruth": Volume, "outputStructure": AtomStruct}
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")

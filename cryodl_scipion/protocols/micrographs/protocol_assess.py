@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase
@@ -12,7 +11,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
-from ...convert.micrographs.assessments import LIMITS, setFigures, splitLines
+from ...convert.micrographs.assessments import LIMITS, setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -30,14 +29,13 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
-    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the figures as
+    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the metrics as
     attributes: particles, mean score, contaminated and carbon area in %, and the unevenness of the ice.
     A stopped run continues where it was.
     """
 
     _label = "assess micrographs"
     _devStatus = BETA
-    _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
     _CONFIG = contract.AssessMicrographsConfig
     _OUTPUTS, _WORK = (GOOD, BAD), "assess"
     _MADE = "assessed"
@@ -92,7 +90,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
-            self._noteAllSkipped(config, self._batchFolder(micrographs), error, figures={}, good=[], bad=[])
+            self._noteAllSkipped(config, self._batchFolder(micrographs), error, metrics={}, good=[], bad=[])
 
     def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the sets; micrographs that they have already are left alone."""
@@ -108,7 +106,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                     if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
                 ]
                 for micrograph in chosen:
-                    setFigures(micrograph, result.outputs.figures[engineNames[micrograph.getObjId()]])
+                    setMetrics(micrograph, result.outputs.metrics[engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendItems(self, output, self.inputMicrographs, chosen)
 
@@ -159,7 +157,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
     def _checkCoordinates(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
-            unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
+            unlimited = self.minimumParticles.get() is None and self.minimumScore.get() is None
             return (
                 []
                 if unlimited

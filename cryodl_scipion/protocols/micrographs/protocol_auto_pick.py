@@ -4,7 +4,7 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -49,7 +49,6 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
 
     _label = "auto-pick particles"
     _devStatus = BETA
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates, "outputModel": CryodlModel}
     _CONFIG = contract.AutoPickConfig
     NOT_ON_FORM = notOnForm(
         "output",

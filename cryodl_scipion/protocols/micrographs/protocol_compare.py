@@ -13,6 +13,7 @@ from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
 from ...form import addConfigParams
 from ..form_parts import addPointer, notOnForm
 from .pick_sets_base import PickSetsBase
@@ -25,7 +26,7 @@ class CryodlProtCompare(PickSetsBase):
     """Compare picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs, and, if there is one, a reference such as manual picks.
-    Out: no new set, but figures: against the reference precision, recall, F1, average precision and curves; among each
+    Out: no new set, but metrics: against the reference precision, recall, F1, average precision and curves; among each
     other an agreement matrix, which needs no reference. `Analyze results` shows them, and the picks side by side on the
     micrographs.
     """
@@ -119,7 +120,7 @@ class CryodlProtCompare(PickSetsBase):
         return self._getExtraPath("reference")
 
     def comparisonFile(self) -> str:
-        """JSON of the engine: sets, counts, figures, agreement."""
+        """JSON of the engine: sets, counts, metrics, agreement."""
         return os.path.join(self._outputFolder(), COMPARISON)
 
     def curvesFile(self) -> str:
@@ -127,11 +128,11 @@ class CryodlProtCompare(PickSetsBase):
         return os.path.join(self._outputFolder(), "curves.png")
 
     def comparison(self) -> Any:
-        """What the engine found, as a dict; None before it is there."""
+        """What the engine found, as Outputs; None before it is there."""
         if not os.path.exists(self.comparisonFile()):
             return None
         with open(self.comparisonFile(), encoding="utf-8") as file:
-            return json.load(file)
+            return contract.outputs_of(ComparePicksOutputs, json.load(file), old=True)
 
     def _engineValues(self) -> Any:
         return dict(
@@ -164,12 +165,12 @@ class CryodlProtCompare(PickSetsBase):
             f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]
         for name in comparison["sets"]:
-            figures = comparison["figures"].get(name)
+            metrics = comparison["metrics"].get(name)
             line = f"*{name}*: {comparison['counts'][name]} picks"
-            if figures:
+            if metrics:
                 line += (
-                    f", precision {figures['precision']:.3f}, recall {figures['recall']:.3f}, F1 {figures['f1']:.3f}, "
-                    f"average precision {figures['average_precision']:.3f}"
+                    f", precision {metrics['precision']:.3f}, recall {metrics['recall']:.3f}, F1 {metrics['f1']:.3f}, "
+                    f"average precision {metrics['average_precision']:.3f}"
                 )
             lines.append(line)
         if len(comparison["sets"]) > 1:
@@ -182,7 +183,7 @@ class CryodlProtCompare(PickSetsBase):
             return []
         return [
             f"{counted(len(comparison['sets']), 'set')} of coordinates were "
-            f"compared{' with reference picks' if comparison['figures'] else ' with each other'} on "
+            f"compared{' with reference picks' if comparison['metrics'] else ' with each other'} on "
             f"{counted(comparison['micrographs'], 'micrograph')}; picks were matched one to one within "
             f"{comparison['tolerance']:.2f} particle radii."
         ]

@@ -4,7 +4,7 @@
 import collections
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
+from pwem.objects import Coordinate, Micrograph
 from pyworkflow.object import Float, Integer, String
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
@@ -33,7 +33,6 @@ class CryodlProtConsensus(PickSetsBase):
     """
 
     _label = "consensus coordinates"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _OUTPUT = "consensus"
     _CONFIG = contract.ConsensusPicksConfig
     NOT_ON_FORM = notOnForm("output", picks="written from the input sets", pixel_size="the micrographs' sampling rate")
@@ -44,9 +43,9 @@ class CryodlProtConsensus(PickSetsBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
-            at_least=dict(condition=f"rule == {_AT_LEAST}"),
-            least_score=dict(condition=f"rule == {_SCORE}"),
+            ["rule", "minimum_sets", "minimum_score", "particle_diameter", "tolerance"],
+            minimum_sets=dict(condition=f"rule == {_AT_LEAST}"),
+            minimum_score=dict(condition=f"rule == {_SCORE}"),
             particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
         )
         form.addParam(
@@ -149,8 +148,8 @@ class CryodlProtConsensus(PickSetsBase):
     def _ruleInWords(self) -> str:
         sets = counted(len(self._labelledSets()), "set")
         if self.rule.get() == _AT_LEAST:
-            return f"at least {self.atLeast.get()} of {sets}"
-        return f"{sets} with a mean score of at least {self.leastScore.get():g}"
+            return f"at least {self.minimumSets.get()} of {sets}"
+        return f"{sets} with a mean score of at least {self.minimumScore.get():g}"
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)

@@ -5,7 +5,6 @@ import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import String
@@ -44,7 +43,6 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     _label = "denoise micrographs"
     _devStatus = BETA
-    _possibleOutputs = {DENOISED: SetOfMicrographs, MODEL: CryodlModel}
     _CONFIG = contract.DenoiseMicrographsConfig
     _OUTPUTS, _WORK = (DENOISED,), "denoise"
     _MADE = "denoised"

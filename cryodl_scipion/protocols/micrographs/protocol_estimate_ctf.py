@@ -35,7 +35,6 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
 
     _label = "estimate CTF"
     _devStatus = BETA
-    _possibleOutputs = {OUTPUT: SetOfCTF}
     _CONFIG = contract.EstimateCtfConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"
     NOT_ON_FORM = notOnForm(
@@ -86,7 +85,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         try:
             self._runEngine(config, folder)
         except contract.AllSkipped as error:
-            self._noteAllSkipped(config, folder, error, star=None, spectra={}, figures={})
+            self._noteAllSkipped(config, folder, error, star=None, spectra={}, fits={})
 
     def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the set; micrographs that it has already are left alone."""
@@ -96,9 +95,9 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
             ctfs = []
             for micrograph in micrographs:
                 name = engineNames[micrograph.getObjId()]
-                if micrograph.getMicName() not in done and name in outputs.figures:
+                if micrograph.getMicName() not in done and name in outputs.fits:
                     ctfs.append(
-                        ctfModel(micrograph, outputs.figures[name], outputs.spectra[name], self.findPhaseShift.get())
+                        ctfModel(micrograph, outputs.fits[name], outputs.spectra[name], self.findPhaseShift.get())
                     )
             if ctfs:
                 appendItems(

@@ -37,7 +37,6 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
 
     _label = "extract particles"
     _devStatus = BETA
-    _possibleOutputs = {OUTPUT: SetOfParticles}
     _CONFIG = contract.ExtractParticlesConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "cut", "cut out of"
     NOT_ON_FORM = notOnForm(
@@ -87,7 +86,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         addConfigParams(
             form,
             self._CONFIG,
-            ["particle_diameter", "box", "scaled_box", "protein", "normalise", "flip_phases", "border"],
+            ["particle_diameter", "box", "scaled_box", "contrast", "normalise", "flip_phases", "edge"],
             particle_diameter=dict(more="\n\nEmpty: what the coordinates know of it, or two thirds of their box."),
         )
         self._addBatchParams(form, "It starts with those that have picks and CTF.")

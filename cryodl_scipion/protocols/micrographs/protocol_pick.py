@@ -62,7 +62,6 @@ class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
 
     _label = "pick particles"
     _devStatus = BETA
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickConfig
     _MADE = "picked"
     _waitsSince = None

@@ -5,7 +5,6 @@ import os
 from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -35,7 +34,6 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
 
     _label = "pick by hand"
     _devStatus = BETA
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickByHandConfig
     NOT_ON_FORM = {
         "micrographs": "those of the input",

@@ -35,7 +35,6 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
 
     _label = "pick filaments"
     _devStatus = BETA
-    _possibleOutputs = {OUTPUT: SetOfCoordinates}
     _CONFIG = contract.PickFilamentsConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
     NOT_ON_FORM = notOnForm(

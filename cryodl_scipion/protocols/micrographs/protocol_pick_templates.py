@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfCoordinates
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -31,7 +30,6 @@ class CryodlProtPickTemplates(OneRunBase):
     """
 
     _label = "pick by templates"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickTemplatesConfig
     _MADE = "picked"
     NOT_ON_FORM = {
@@ -146,7 +144,7 @@ class CryodlProtPickTemplates(OneRunBase):
         outputs = results[-1].outputs
         return [
             f"*{counted(outputs.picks, 'pick')}* on {counted(len(outputs.counts), 'micrograph')} with a correlation of "
-            f"at least {outputs.threshold:.3f}; {outputs.in_negative} places of the micrographs' negatives reach that",
+            f"at least {outputs.threshold:.3f}; expected false picks: {outputs.expected_false_picks}",
             f"{counted(outputs.templates, 'template')}, particle diameter {outputs.particle_diameter:.0f} Å",
         ]
 

@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Acquisition, SetOfCoordinates, SetOfCTF, SetOfMicrographs, SetOfParticles
+from pwem.objects import Acquisition
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import Pointer
@@ -33,12 +33,6 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
 
     _label = "simulate micrographs"
     _devStatus = BETA
-    _possibleOutputs = {
-        "outputMicrographs": SetOfMicrographs,
-        "outputCoordinates": SetOfCoordinates,
-        "outputCTF": SetOfCTF,
-        "outputParticles": SetOfParticles,
-    }
     _CONFIG = contract.SimulateMicrographsConfig
     NOT_ON_FORM = dict(NOT_ON_FORM, orientations="written from the input particles")
     OTHER_DEFAULTS = {"count": 10}  # the command line wants a number
@@ -78,7 +72,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
             ],
         )
         form.addSection("Field")
-        self._addSimulationParams(form, ["closest", "ice", "aggregates", "carbon", "gradient", "seed"])
+        self._addSimulationParams(form, ["minimum_distance", "ice", "aggregates", "carbon", "gradient", "seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

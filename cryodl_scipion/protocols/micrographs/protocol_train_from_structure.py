@@ -80,7 +80,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
                 "voltage",
                 "spherical_aberration",
                 "amplitude_contrast",
-                "closest",
+                "minimum_distance",
                 "ice",
                 "aggregates",
                 "carbon",

@@ -16,7 +16,7 @@ from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
-from .particle_batches import OUTPUT, ParticleBatches
+from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, scaleWarnings
 
 
@@ -30,7 +30,6 @@ class CryodlProtAssignOrientations(ParticleBatches):
     """
 
     _label = "assign initial orientations"
-    _possibleOutputs = {OUTPUT: SetOfParticles}
     _WORK, _MADE, _OUTPUT_NAMES = "orient", "oriented", ("oriented.star",)
     _CONFIG = contract.AssignOrientationsConfig
     NOT_ON_FORM = notOnForm(

@@ -26,7 +26,6 @@ class CryodlProtBackProject(ParticlesBase):
     """
 
     _label = "back-project"
-    _possibleOutputs = {"outputVolume": Volume, "outputFSC": FSC}
     _CONFIG = contract.ReconstructConfig
     NOT_ON_FORM = notOnForm(
         "output",

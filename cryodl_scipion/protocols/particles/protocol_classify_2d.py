@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfAverages, SetOfClasses2D
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import appendAverages, fillClasses
@@ -27,7 +26,6 @@ class CryodlProtClassify2D(ParticlesBase):
     """
 
     _label = "classify particles in 2d"
-    _possibleOutputs = {"outputClasses": SetOfClasses2D, "outputAverages": SetOfAverages}
     _CONFIG = contract.Classify2DConfig
     NOT_ON_FORM = notOnForm(
         "output",

@@ -19,7 +19,7 @@ from ..form_parts import addPointer, notOnForm
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
-from .particle_batches import OUTPUT, ParticleBatches
+from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, checkStacks
 from .particles_base import WHAT_FOR
 
@@ -34,7 +34,6 @@ class CryodlProtDenoise(ParticleBatches):
     """
 
     _label = "denoise particles"
-    _possibleOutputs = {OUTPUT: SetOfParticles}
     _CONFIG = contract.DenoiseConfig
     _WORK, _MADE, _OUTPUT_NAMES = "denoise", "denoised", ("denoised.star", "denoised.mrcs")
     NOT_ON_FORM = notOnForm(

@@ -28,7 +28,6 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     """
 
     _label = "evaluate denoiser"
-    _possibleOutputs = {"outputFSCs": SetOfFSCs}
     _CONFIG = contract.EvaluateDenoiserConfig
     NOT_ON_FORM = notOnForm(
         "output",

@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
+from pwem.objects import SetOfParticlesFlex, SetOfVolumes, Volume
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import appendFlex, appendLatent, classify
@@ -29,13 +29,6 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
     """
 
     _label = "fit heterogeneity"
-    _possibleOutputs = {
-        "outputParticles": SetOfParticles,
-        "outputFlexParticles": SetOfParticlesFlex,
-        "outputVolumes": SetOfVolumes,
-        "outputMean": Volume,
-        "outputClasses": SetOfClasses3D,
-    }
     _CONFIG = contract.FitHeterogeneityConfig
     NOT_ON_FORM = notOnForm(
         "output",

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfClasses3D, SetOfParticles, Volume
+from pwem.objects import SetOfParticles, Volume
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -30,7 +30,6 @@ class CryodlProtIntegrity(ParticlesBase):
     """
 
     _label = "assess co-complex integrity"
-    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses3D}
     _CONFIG = contract.AssessIntegrityConfig
     NOT_ON_FORM = notOnForm(
         "output",

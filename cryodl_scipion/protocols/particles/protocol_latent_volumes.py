@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfParticles, SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
+from pwem.objects import SetOfVolumesFlex, Volume, VolumeFlex
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.latent import PROGRAM
@@ -26,12 +26,6 @@ class CryodlProtLatentVolumes(ParticlesBase):
     """
 
     _label = "latent volumes"
-    _possibleOutputs = {
-        "outputVolumes": SetOfVolumes,
-        "outputFlexVolumes": SetOfVolumesFlex,
-        "outputParticles": SetOfParticles,
-        "outputDomain": Volume,
-    }
     _CONFIG = contract.LatentVolumesConfig
     NOT_ON_FORM = notOnForm("output", "threads", particles="written from the input set", domain="the domain's mask")
 

@@ -3,7 +3,7 @@
 
 from typing import Any, List, Sequence
 
-from pwem.objects import SetOfClasses2D, SetOfParticles
+from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol.params import Form
@@ -13,6 +13,7 @@ from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
+from ..possible_outputs import possibleOutputs
 
 
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
@@ -25,7 +26,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     _label = "select 2d classes"
     _devStatus = BETA
-    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
+    _possibleOutputs = possibleOutputs(contract.SelectClassesConfig)
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
@@ -37,11 +38,17 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             "Classes of *cryodl - classify particles in 2d*: each has a score.",
             important=True,
         )
-        addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
+        addConfigParams(
+            form, contract.SelectClassesConfig, ["threshold", "minimum_particles"], threshold=dict(important=True)
+        )
 
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
-            self.selectStep, self.inputClasses.get().getSize(), self.threshold.get(), self.fewest.get(), needsGPU=False
+            self.selectStep,
+            self.inputClasses.get().getSize(),
+            self.threshold.get(),
+            self.minimumParticles.get(),
+            needsGPU=False,
         )
 
     def selectStep(self, size: int, threshold: float, fewest: int) -> None:
@@ -61,7 +68,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
         return (
             f"No class has a score of {used:g} and "
-            f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
+            f"{contract.counted(self.minimumParticles.get(), 'particle')}; the best score is "
             f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
             "particles at all."
         )
@@ -71,7 +78,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
-        threshold, fewest = self.threshold.get(), self.fewest.get()
+        threshold, fewest = self.threshold.get(), self.minimumParticles.get()
         if threshold is not None and not 0 <= threshold <= 1:
             return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
         if fewest is None or fewest < 1:

@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Acquisition, SetOfParticles, Volume
+from pwem.objects import Acquisition, Volume
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -28,7 +28,6 @@ class CryodlProtSimulateParticles(ParticlesBase):
     """
 
     _label = "simulate particles"
-    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClean": SetOfParticles, "outputVolume": Volume}
     _CONFIG = contract.SimulateParticlesConfig
     NOT_ON_FORM = notOnForm(
         "output",
@@ -66,7 +65,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
         )
         form.addSection("States")
         addConfigParams(
-            form, self._CONFIG, ["left_out", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
+            form, self._CONFIG, ["missing_chains", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
         )
         form.addSection("Microscope")
         addConfigParams(

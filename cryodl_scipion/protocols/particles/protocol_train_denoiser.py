@@ -74,14 +74,14 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             "of a map is that of Scipion's object. They must be of the right hand: a mirrored one cannot be "
             "noticed here.",
         )
-        addConfigParams(form, self._CONFIG, ["simulated", "resolution", "contrast"])
+        addConfigParams(form, self._CONFIG, ["simulated_fraction", "resolution", "contrast"])
         form.addSection("Training")
         addConfigParams(
             form,
             self._CONFIG,
-            ["network", "loss", "adversarial", "steps"],
+            ["network", "loss", "adversarial_weight", "steps"],
             network=dict(choices=[_LABELS.get(name, name) for name in contract.DENOISER_NETWORKS]),
-            **{name: dict(condition=_LEARNS) for name in ("loss", "adversarial", "steps")},
+            **{name: dict(condition=_LEARNS) for name in ("loss", "adversarial_weight", "steps")},
         )
         self._addDenoiserParam(
             form,

@@ -45,10 +45,10 @@ def detectedLines(made: Any) -> List[str]:
     for name, counts in sorted(made["counts"].items()):
         lines.append(f"*{name}*")
         for species, count in counts.items():
-            chance = made["by_chance"].get(name, {}).get(species)
+            chance = made["expected_false_detections"].get(name, {}).get(species)
             told = "" if chance is None else chanceInWords(chance)
             lines.append(f"  {species}: {count} from score {made['thresholds'][name][species]:.3g}{told}")
-    if any(made["by_chance"].values()):
+    if any(made["expected_false_detections"].values()):
         lines.append(
             "Expected in noise: in copies of the tomogram with its spectrum and random phases. It says nothing of "
             "other structures that look like the particle."

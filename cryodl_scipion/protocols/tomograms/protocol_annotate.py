@@ -44,7 +44,6 @@ class CryodlProtAnnotate(TomogramsBase):
     """
 
     _label = "annotate tomograms"
-    _possibleOutputs = {"outputAnnotations": CryodlAnnotations}
     _CONFIG = contract.AnnotateConfig
     NOT_ON_FORM = {
         "annotations": "the run's folder",

@@ -4,7 +4,7 @@
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol.params import Form
-from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms
+from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomogram_sets import appendUnknown
 from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
@@ -14,7 +14,7 @@ from ...form import addConfigParams
 from ..checks import checkModelFolder
 from ..form_parts import addPointer, notOnForm
 from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
-from .subtomograms_base import AVERAGES, CLASSES, UNKNOWN_SET, SubtomogramsBase
+from .subtomograms_base import CLASSES, UNKNOWN_SET, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
 KIND = "classifier"
@@ -29,11 +29,6 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     """
 
     _label = "classify subtomograms"
-    _possibleOutputs = {
-        CLASSES: SetOfClassesSubTomograms,
-        AVERAGES: SetOfAverageSubTomograms,
-        UNKNOWN_SET: SetOfSubTomograms,
-    }
     _CONFIG = contract.ClassifySubtomogramsConfig
     NOT_ON_FORM = notOnForm(
         "output", "device", "threads", subtomograms="written from the input set", model="the model field"
@@ -52,7 +47,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
             "A classifier of this project, trained or imported.",
             important=True,
         )
-        addConfigParams(form, self._CONFIG, ["unknown", "averages", "truth"])
+        addConfigParams(form, self._CONFIG, ["rejected_fraction", "averages", "ground_truth"])
         self._addTiltParams(form)
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
         self._addGpuParams(form)
@@ -64,7 +59,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
     def classifyStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInput(classes=self.truth.get())
+        self._writeInput(classes=self.groundTruth.get())
         self._runOnce(self._config(**self._engineValues()), *self._filesMade())
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
@@ -98,7 +93,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     def _checkInputs(self) -> List[str]:
         subtomograms = self.inputSubtomograms.get()
         errors = checkSubtomograms(subtomograms) + checkModelFolder(self.inputModel.get().getFolder(), KIND)
-        if not errors and self.truth.get() and set(classNumbers(subtomograms)) == {0}:
+        if not errors and self.groundTruth.get() and set(classNumbers(subtomograms)) == {0}:
             errors.append(
                 'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.'
             )

@@ -4,14 +4,13 @@
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol.params import Form
-from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..form_parts import notOnForm
 from .subtomogram_words import CONSTRAINED, clusteredLines, clusteringInWords
-from .subtomograms_base import AVERAGES, CLASSES, SubtomogramsBase
+from .subtomograms_base import CLASSES, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
 
@@ -24,7 +23,6 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
     """
 
     _label = "cluster subtomograms"
-    _possibleOutputs = {CLASSES: SetOfClassesSubTomograms, AVERAGES: SetOfAverageSubTomograms}
     _CONFIG = contract.ClusterSubtomogramsConfig
     NOT_ON_FORM = notOnForm("output", "device", "threads", subtomograms="written from the input set")
 

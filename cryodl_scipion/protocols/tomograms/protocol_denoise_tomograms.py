@@ -35,7 +35,6 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
     """
 
     _label = "denoise tomograms"
-    _possibleOutputs = {DENOISED: SetOfTomograms, MODEL: CryodlModel}
     _CONFIG = contract.DenoiseTomogramsConfig
     NOT_ON_FORM = notOnForm(
         "output",

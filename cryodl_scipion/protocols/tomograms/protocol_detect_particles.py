@@ -46,7 +46,6 @@ class CryodlProtDetectParticles(TomogramsBase):
     """
 
     _label = "detect particles"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG = contract.DetectParticlesConfig
     NOT_ON_FORM = notOnForm(
         "output",
@@ -103,7 +102,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         )
         conditions = {name: dict(condition=_TEMPLATE) for name in _OF_TEMPLATES}
         addConfigParams(form, self._CONFIG, ["threshold"] + _OF_TEMPLATES, **conditions)
-        addConfigParams(form, self._CONFIG, ["distance", "border", "control", "memory", "seed"])
+        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "control", "memory", "seed"])
         addBoxSize(form, "tomograms", "1.5 times the diameter of the largest species.")
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)

@@ -4,7 +4,7 @@
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol.params import Form
-from tomo.objects import SetOfCoordinates3D, SetOfMeshes
+from tomo.objects import SetOfMeshes
 
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
@@ -22,7 +22,6 @@ class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
     """
 
     _label = "measure membranes"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D, "outputMeshes": SetOfMeshes}
     _CONFIG = contract.MeasureMembranesConfig
 
     def _defineParams(self, form: Form) -> None:
@@ -36,7 +35,7 @@ class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
         addConfigParams(
             form,
             self._CONFIG,
-            ["label", "threshold", "spacing", "smallest", "border", "seed"],
+            ["label", "threshold", "spacing", "minimum_size", "border", "seed"],
             threshold=dict(condition="label is None"),
         )
         self._addCoordinatesParams(form)

@@ -41,7 +41,6 @@ class CryodlProtMergeFeatures(TomogramsBase):
     """
 
     _label = "merge features"
-    _possibleOutputs = {"outputLabels": SetOfTomoMasks}
     _CONFIG = contract.MergeFeaturesConfig
     NOT_ON_FORM = notOnForm("output", scores="links to the input sets")
 
@@ -60,7 +59,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["threshold", "smallest", "smoothing", "surfaces", "competitive", "memory"],
+            ["threshold", "minimum_size", "smoothing", "surfaces", "competitive", "memory"],
             threshold=dict(
                 more="\n\nEmpty: the threshold of each model.\n\nSeparated by commas: membrane=0.4, ribosome=0.6"
             ),

@@ -29,7 +29,6 @@ class CryodlProtPickFeatures(TomogramsBase):
     """
 
     _label = "pick in segmentation"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG: type = contract.PickFeaturesConfig
     NOT_ON_FORM = notOnForm(
         "output",
@@ -49,7 +48,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["label", "threshold", "shape", "diameter", "spacing", "smallest", "largest", "border", "seed"],
+            ["label", "threshold", "shape", "diameter", "spacing", "minimum_size", "maximum_size", "border", "seed"],
             threshold=dict(condition="label is None"),
             diameter=dict(condition=_PARTICLES),
             spacing=dict(condition=_ALONG),

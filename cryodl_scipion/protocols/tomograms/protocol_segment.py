@@ -21,6 +21,7 @@ from ..checks import checkModelFolder, listed
 from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems, namesIn
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
+from ..possible_outputs import possibleOutputs
 from ..protocol_base import CryodlProtBase
 from .tomogram_checks import checkTomograms
 from .tomogram_words import METHOD, noiseLines, segmentedLines, segmentingInWords
@@ -91,7 +92,8 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     def _possibleOutputs(self) -> Dict[str, type]:
         """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
         coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
-        return {SCORES % plain(key): SetOfTomoMasks for key in self._keys() + coming}
+        [masks] = possibleOutputs(self._CONFIG).values()
+        return {SCORES % plain(key): masks for key in self._keys() + coming}
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:

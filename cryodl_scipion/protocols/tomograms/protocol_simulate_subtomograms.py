@@ -27,7 +27,6 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
     """
 
     _label = "simulate subtomograms"
-    _possibleOutputs = {"outputSubtomograms": SetOfSubTomograms}
     _CONFIG = contract.SimulateSubtomogramsConfig
     NOT_ON_FORM = notOnForm("output", "device", "threads", structures="the input structures")
 

@@ -30,11 +30,6 @@ class CryodlProtSimulateTomograms(OneRunBase):
     """
 
     _label = "simulate tomograms"
-    _possibleOutputs = {
-        "outputTomograms": SetOfTomograms,
-        "outputLabels": SetOfTomoMasks,
-        "outputCoordinates": SetOfCoordinates3D,
-    }
     _CONFIG = contract.SimulateTomogramsConfig
     NOT_ON_FORM = notOnForm("output", "device", "threads", structures="the input structures")
 

@@ -7,7 +7,7 @@ In the fake's eyes mic_003 has 30 % carbon; the limit here is 25 %, so mic_001 a
 import os
 import shutil
 
-from ...convert.micrographs.assessments import FIGURES, figuresOf
+from ...convert.micrographs.assessments import METRICS, metricsOf
 from ...protocols import CryodlProtAssess
 from .. import synthetic
 from ..base import CryodlTest
@@ -30,7 +30,7 @@ class TestCryodlAssess(CryodlTest):
         return self.makeProtocol(
             CryodlProtAssess,
             pointers,
-            **dict(dict(particleDiameter=60, mostCarbon=25, streamingSleepOnWait=1), **values),
+            **dict(dict(particleDiameter=60, maximumCarbon=25, streamingSleepOnWait=1), **values),
         )
 
     def start(self, protocol, wait=True):
@@ -53,21 +53,21 @@ class TestCryodlAssess(CryodlTest):
     def test_micrographs_are_split_and_carry_their_figures(self):
         protocol = self.start(self.make(picked=self.picked, batchSize=2))
         self.check(protocol, (1, 2), (3, 4))
-        figures = {
-            m.getMicName(): figuresOf(m)
+        metrics = {
+            m.getMicName(): metricsOf(m)
             for output in (protocol.goodMicrographs, protocol.badMicrographs)
             for m in output
         }
-        self.assertEqual([figures[f"mic_{n:03d}.mrc"]["_cryodlParticles"] for n in (1, 2, 3, 4)], [2, 1, 0, 2])
-        self.assertEqual(figures["mic_002.mrc"]["_cryodlCarbon"], 20)
-        self.assertIsNone(figures["mic_003.mrc"]["_cryodlMeanScore"])
+        self.assertEqual([metrics[f"mic_{n:03d}.mrc"]["_cryodlParticles"] for n in (1, 2, 3, 4)], [2, 1, 0, 2])
+        self.assertEqual(metrics["mic_002.mrc"]["_cryodlCarbon"], 20)
+        self.assertIsNone(metrics["mic_003.mrc"]["_cryodlMeanScore"])
         self.assertEqual({m._cryodlReason.get() for m in protocol.badMicrographs}, {"carbon 30 %", "carbon 40 %"})
-        self.assertEqual(set(figures["mic_001.mrc"]), set(FIGURES))
+        self.assertEqual(set(metrics["mic_001.mrc"]), set(METRICS))
         summary = "\n".join(protocol.summary())
         self.assertIn("*2 good*, 2 bad of 4 micrographs", summary)
         self.assertIn("Maximum carbon area: 25 %", summary)
-        protocol.mostCarbon.set(50)
-        self.assertIn("another most carbon", " ".join(protocol.validate()))
+        protocol.maximumCarbon.set(50)
+        self.assertIn("another maximum carbon", " ".join(protocol.validate()))
 
     def test_without_picks_and_with_a_damaged_file(self):
         folder = os.path.join(self.data, "damaged")
@@ -75,11 +75,11 @@ class TestCryodlAssess(CryodlTest):
         synthetic.writeDamaged(os.path.join(folder, "mic_002.mrc"))
         protocol = self.start(self.make(self.importMicrographs(folder)))
         self.check(protocol, (1,), (3,))
-        self.assertIsNone(figuresOf(protocol.goodMicrographs.getFirstItem())["_cryodlParticles"])
+        self.assertIsNone(metricsOf(protocol.goodMicrographs.getFirstItem())["_cryodlParticles"])
         self.assertRegex("\n".join(protocol.summary()), r"1 skipped:\*\n +mic_002: the file is shorter")
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("there are no Coordinates", " ".join(self.make(leastParticles=3).validate()))
+        self.assertIn("there are no Coordinates", " ".join(self.make(minimumParticles=3).validate()))
         self.assertIn("no coordinates say it", " ".join(self.make(particleDiameter=None).validate()))
         self.assertIn("Threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
         self.assertIn("Batch size is 0", " ".join(self.make(batchSize=0).validate()))

@@ -32,7 +32,7 @@ class TestCryodlCompare(PickSetsTest):
         comparison = protocol.comparison()
         self.assertEqual((comparison["micrographs"], list(comparison["counts"].values())), (3, [9, 9]))
         self.assertAlmostEqual(comparison["agreement"][0][1], 2 / 3)
-        self.assertEqual(comparison["figures"], {})
+        self.assertEqual(comparison["metrics"], {})
         self.assertIn("Agreement (F1)", "\n".join(protocol.summary()))
         self.assertIn("with each other on 3 micrographs", protocol._methods()[0])
 
@@ -47,7 +47,7 @@ class TestCryodlCompare(PickSetsTest):
         reference = self.makeCoordinates(self.imported, {2: A})
         protocol = self.compare(self.b, self.a, pointers=dict(referenceCoordinates=(reference, "outputCoordinates")))
         comparison = self.run_(protocol).comparison()
-        figures = [comparison["figures"][name] for name in comparison["sets"]]
+        figures = [comparison["metrics"][name] for name in comparison["sets"]]
         self.assertEqual(comparison["micrographs"], 1)
         self.assertEqual([round(f["f1"], 3) for f in figures], [0.667, 1.0])
         self.assertGreater(os.path.getsize(protocol.curvesFile()), 5000)
@@ -119,7 +119,7 @@ class TestCryodlConsensus(PickSetsTest):
         protocol = self.run_(self.consensus(self.a, self.b, boxSize=50))
         self.assertEqual(protocol.outputCoordinates.getBoxSize(), 50)
         protocol.rule.set(1)
-        protocol.leastScore.set(0.4)
+        protocol.minimumScore.set(0.4)
         self.run_(protocol)
         self.assertEqual(protocol.outputCoordinates.getSize(), 12)  # scores of 1: found by one of two is 0.5
         everything = readPicks(os.path.join(protocol.candidatesFolder(), "mic_001.star"))
@@ -129,5 +129,5 @@ class TestCryodlConsensus(PickSetsTest):
         self.assertRegex(
             " ".join(self.consensus(self.a, self.b)._warnings()), r"boxes of other sizes .*120 Å.*180 Å.*40 px"
         )
-        self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, atLeast=3).validate()))
+        self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, minimumSets=3).validate()))
         self.assertIn("at least 2", " ".join(self.consensus(self.a, self.b, boxSize=1).validate()))

@@ -35,7 +35,7 @@ class TestCryodlGroupViewers(CryodlTest):
             CryodlProtAssess,
             dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputCoordinates=(sets[0], "outputCoordinates")),
             particleDiameter=60,
-            mostCarbon=25,
+            maximumCarbon=25,
         )
 
     @classmethod
@@ -56,8 +56,14 @@ class TestCryodlGroupViewers(CryodlTest):
         data = ComparedPicks(self.compared)
         self.assertEqual(len(data.labels), 3)
         self.assertEqual(data.names, ["mic_002.mrc", "mic_003.mrc"])  # the reference has nothing on the first
-        self.assertEqual([data.counts(v).tolist() for v in (0, 1, 2, 3)], [[8, 8], [3, 3], [3, 3], [2, 2]])
-        self.assertEqual(data.picks(0, 3).tolist(), [[42, 51, 3], [280, 200, 3]])
+        counts = []
+        for off in (set(), {2, 3}, {1, 3}, {1, 2}):
+            data.off = off
+            counts.append(data.counts(0).tolist())
+        self.assertEqual(counts, [[8, 8], [3, 3], [3, 3], [2, 2]])
+        self.assertEqual(data.picks(0, 0).tolist(), [[42, 51, 3], [280, 200, 3]])
+        self.assertEqual(data.words(0), "of " + data.labels[2])
+        data.off = set()
         self.assertEqual((data.diameter, data.firstToShow(), data.words(0)), (20, 0, "of all sets"))
 
     def test_a_particle_has_the_colour_of_how_many_sets_found_it(self):
@@ -81,7 +87,7 @@ class TestCryodlGroupViewers(CryodlTest):
         rows = tableRows(comparison)
         self.assertEqual([len(row) for row in rows], [6, 6])
         self.assertGreater(rows[0][4], rows[1][4])
-        self.assertEqual([len(row) for row in tableRows(dict(comparison, figures={}))], [2, 2])
+        self.assertEqual([len(row) for row in tableRows(dict(comparison, metrics={}))], [2, 2])
 
     def test_agreement_and_curves_are_drawn(self):
         figure = Figure(figsize=(11, 5))
@@ -96,7 +102,7 @@ class TestCryodlGroupViewers(CryodlTest):
     def test_assessed_micrographs_come_in_their_order_with_figures_and_verdict(self):
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)
         self.assertEqual(data.names, [f"mic_{i:03d}.mrc" for i in (1, 2, 3)])
-        self.assertEqual([good for _, good in data.figures], [True, True, False])
+        self.assertEqual([good for _, good in data.metrics], [True, True, False])
         self.assertEqual(data.firstToShow(), 2)
         self.assertRegex(data.inWords(2), r"^particles 3, contaminated area \(%\) 7.5, carbon area")
         self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
@@ -104,7 +110,7 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(AssessedMicrographs(None, None).names, [])
 
     def test_histograms_hold_all_micrographs_and_show_the_limits(self):
-        (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showFigures"]("showFigures")
+        (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showMetrics"]("showMetrics")
         panels = {axes.get_xlabel(): axes for axes in plotter.getFigure().axes if axes.get_xlabel()}
         carbon = [a for a in plotter.getFigure().axes if a.get_xlabel() == "Carbon area (%)"][0]
         self.assertEqual(sum(p.get_height() for p in carbon.patches), 3)

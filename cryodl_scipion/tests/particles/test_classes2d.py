@@ -109,7 +109,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertEqual(errors(), "")
         self.assertIn("No class has a score of 0.95", errors(threshold=0.95))
         self.assertIn("Threshold is 2", errors(threshold=2.0))
-        self.assertIn("Minimum number of particles is 0", errors(fewest=0))
+        self.assertIn("Minimum number of particles is 0", errors(minimumParticles=0))
 
     # ----- viewer and wizard
     def test_classes_are_shown_the_best_or_the_largest_first(self):

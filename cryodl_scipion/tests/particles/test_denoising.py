@@ -34,7 +34,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         )
         self.assertTrue(os.path.basename(model.getFolder()).startswith("denoiser_"))
         config = self.request(protocol)
-        self.assertEqual((len(config.particles), len(config.structure), config.simulated), (1, 1, 0.5))
+        self.assertEqual((len(config.particles), len(config.structure), config.simulated_fraction), (1, 1, 0.5))
         self.assertIn("rlnAngleRot", columnsOf(config.particles[0], "particles"))
         text = "\n".join(protocol.summary())
         for words in (
@@ -75,7 +75,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertIn("not raw data", self.trainErrors([self.denoised], [self.volume]))
         unhalved = makeParticles(self, "unhalved", halves=False)
         self.assertIn("no half sets", self.trainErrors([unhalved], [self.volume], splitBy=2))
-        self.assertIn("Simulated part is 2", self.trainErrors([self.raw], [self.volume], simulated=2.0))
+        self.assertIn("Simulated fraction is 2", self.trainErrors([self.raw], [self.volume], simulatedFraction=2.0))
 
     def test_warnings_of_scales_few_particles_and_slow_networks(self):
         warnings = " ".join(self.training([self.raw], [self.other], network="cgan").warnings())
@@ -108,7 +108,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         start = dict(inputModel=(self.trained, "outputModel"))
         for network, learns in (("posterior", False), ("swinconv", True), ("cgan", True)):
             protocol = self.training([self.raw], [self.volume], start, network=network)
-            for field in ("loss", "adversarial", "steps", "inputModel", "patience", "batchSize", "learningRate"):
+            for field in ("loss", "adversarialWeight", "steps", "inputModel", "patience", "batchSize", "learningRate"):
                 self.assertEqual(protocol.evalParamCondition(field), learns, (network, field))
         # a hidden model to start from is not used
         posterior = self.training([self.raw], [self.volume], start, network="posterior")

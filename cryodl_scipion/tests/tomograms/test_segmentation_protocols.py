@@ -107,7 +107,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertIn("are resampled", " ".join(self.segmentation(makeTomograms(self, pixelSize=14.0)).warnings()))
 
     def test_features_compete_and_the_table_is_told(self):
-        protocol = self.finished(self.launch(self.merging(self.segmented, threshold="0.4", smallest=3.0)))
+        protocol = self.finished(self.launch(self.merging(self.segmented, threshold="0.4", minimum_size=3.0)))
         labels = protocol.outputLabels
         self.assertEqual(
             (featuresOf(labels), labels.getSize(), labels.getSamplingRate()), (["membrane", "ribosome"], 2, PIXEL_SIZE)
@@ -119,7 +119,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         values = np.round(100 * mrcfile.read(self.tomograms.outputTomograms.getFirstItem().getFileName()))
         self.assertTrue(np.array_equal(mrcfile.read(first.getFileName()) == 1, values >= 50))
         config = self.request(protocol)
-        self.assertEqual((config.threshold, config.smallest), (("0.4",), 3.0))
+        self.assertEqual((config.threshold, config.minimum_size), (("0.4",), 3.0))
         text = "\n".join(protocol.summary())
         self.assertRegex(text, r"\*TS_01\*\n +membrane: 1 component, \S+ nm³, surface 2.5 nm²")
         self.assertIn("ribosome: nothing found", text)

@@ -203,7 +203,9 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
         cls.classified = cls.killedOnce(
             lambda: cls.launch(
                 cls.make(
-                    CryodlProtClassifySubtomograms, pointers=dict(inputModel=(cls.model, "outputModel")), truth=True
+                    CryodlProtClassifySubtomograms,
+                    pointers=dict(inputModel=(cls.model, "outputModel")),
+                    groundTruth=True,
                 )
             )
         )
@@ -245,7 +247,7 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
         ):
             self.assertIn(words, text)
         self.assertIn("2 were left out as unknown.", self.classified._methods()[0])
-        self.assertTrue(self.request(self.classified).truth)
+        self.assertTrue(self.request(self.classified).ground_truth)
         self.assertIn("rlnClassNumber", columnsOf(self.request(self.classified).subtomograms, "particles"))
 
     def test_without_averages_and_truth(self):
@@ -265,7 +267,7 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
     def test_what_does_not_fit_is_named(self):
         pointers = dict(inputModel=(self.model, "outputModel"))
         bare = self.make(
-            CryodlProtClassifySubtomograms, makeSubtomograms(self, classes=0), pointers=pointers, truth=True
+            CryodlProtClassifySubtomograms, makeSubtomograms(self, classes=0), pointers=pointers, groundTruth=True
         )
         self.assertIn("no classes to compare with", " ".join(bare.validate()))
         picker = self.makeModel("a_picker", {})

@@ -132,7 +132,7 @@ class TestCryodlTomogramChain(Chain):
                 boxSize=BOX,
                 shape=contract.FEATURE_SHAPES.index("particles"),
                 diameter=220,
-                smallest=500,
+                minimum_size=500,
             )
         )
         cls.judged = cls.good(
@@ -209,7 +209,9 @@ class TestCryodlSubtomogramChain(Chain):
         source = dict(inputSubtomograms=(cls.simulated, "outputSubtomograms"))
         cls.trained = cls.good(cls.make(CryodlProtTrainClassifier, source))
         cls.classified = cls.good(
-            cls.make(CryodlProtClassifySubtomograms, dict(source, inputModel=(cls.trained, "outputModel")), truth=True)
+            cls.make(
+                CryodlProtClassifySubtomograms, dict(source, inputModel=(cls.trained, "outputModel")), groundTruth=True
+            )
         )
 
     def test_classes_are_the_true_ones_with_their_names(self):

@@ -12,6 +12,7 @@ from ... import wizards, wizards_tomograms
 from ...protocols import (
     CryodlProtAnnotate,
     CryodlProtEvaluateSegmentation,
+    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSimulateTomograms,
@@ -170,6 +171,7 @@ class TestCryodlTomogramViewers(ViewersTest):
             (CryodlProtMergeFeatures, {"threshold"}),
             (CryodlProtTrainSegmenter, {"label", "shippedModels"}),
             (CryodlProtPickFeatures, {"label", "threshold", "diameter", "boxSize"}),
+            (CryodlProtMeasureMembranes, {"label", "threshold", "boxSize"}),
             (CryodlProtEvaluateSegmentation, {"label", "threshold"}),
             (CryodlProtTrainClassifier, {"particleDiameter"}),
         ):

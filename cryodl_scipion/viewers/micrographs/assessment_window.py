@@ -1,44 +1,77 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Assessed micrographs, each with its figures and verdict."""
+"""Assessed micrographs, each with its metrics and verdict."""
 
-from typing import Any, List
+import glob
+import json
+import os
+from typing import Any, List, Optional
 
+import numpy as np
 from matplotlib.axes import Axes
-from pwem.objects import SetOfMicrographs
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.micrographs.assessments import FIGURES, REASON, figuresOf
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs.assessments import METRICS, REASON, metricsOf
+from ...convert.micrographs.coordinates import positionsByMicrograph
 from ..micrograph_window import MicrographWindow
-from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
+from ..plots import drawPicks
+from .assessment_plots import BAD_COLOUR, GOOD_COLOUR, drawAreas
 
 
 class AssessedMicrographs:
-    """good, bad: SetOfMicrographs or None; they may still be growing."""
+    """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
+    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None."""
 
-    def __init__(self, good: SetOfMicrographs, bad: SetOfMicrographs) -> None:
+    def __init__(
+        self,
+        good: SetOfMicrographs,
+        bad: SetOfMicrographs,
+        coordinates: Optional[SetOfCoordinates] = None,
+        diameter: float = 0,
+        records: Optional[str] = None,
+    ) -> None:
         both = [
             (m.clone(), isGood) for source, isGood in ((bad, False), (good, True)) if source is not None for m in source
         ]
         both.sort(key=lambda pair: pair[0].getObjId())
         self.names = [m.getMicName() for m, _ in both]
         self.paths = [m.getFileName() for m, _ in both]
-        self.figures = [(figuresOf(m), isGood) for m, isGood in both]
+        self.metrics = [(metricsOf(m), isGood) for m, isGood in both]
         self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
+        found = positionsByMicrograph(coordinates) if coordinates is not None else {}
+        self.picks = [found.get(m.getObjId(), []) for m, _ in both]
+        self.pixelSize: float = both[0][0].getSamplingRate() if both else 1.0
+        self.diameter = diameter / self.pixelSize
+        names = micrographNames([m for m, _ in both])
+        self._engineNames, self._folder = [names[m.getObjId()] for m, _ in both], records
+
+    def areas(self, index: int) -> Any:
+        """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
+        if self._folder is None:
+            return None
+        name = glob.escape(self._engineNames[index]) + ".json"
+        for path in glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True):
+            with open(path, encoding="utf-8") as file:
+                record = json.load(file)
+            if record.get("areas"):
+                return np.array([[int(letter) for letter in row] for row in record["areas"]])
+        return None
 
     def firstToShow(self) -> Any:
         """Index of the first bad micrograph, else 0."""
-        return next((i for i, (_, good) in enumerate(self.figures) if not good), 0)
+        return next((i for i, (_, good) in enumerate(self.metrics) if not good), 0)
 
     def inWords(self, index: int) -> str:
         """'particles 3, mean score 0.81, ...': what was measured."""
-        values, _ = self.figures[index]
+        values, _ = self.metrics[index]
         return ", ".join(
-            f"{figure.label[0].lower() + figure.label[1:]} {values[attribute]:.3g}"
-            for attribute, figure in FIGURES.items()
+            f"{metric.label[0].lower() + metric.label[1:]} {values[attribute]:.3g}"
+            for attribute, metric in METRICS.items()
             if values[attribute] is not None
         )
 
     def verdict(self, index: int) -> str:
-        if self.figures[index][1]:
+        if self.metrics[index][1]:
             return "good"
         return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
 
@@ -47,16 +80,18 @@ class AssessmentWindow(MicrographWindow):
     """data: AssessedMicrographs."""
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data = data
+        self._data, self._pixelSize = data, data.pixelSize
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
 
     def _micrographLabels(self) -> List[str]:
-        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.figures, self._names)]
+        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.metrics, self._names)]
 
     def _drawOn(self, axes: Axes) -> None:
+        drawAreas(axes, self._data.areas(self.index()), self._preview)
+        drawPicks(axes, self._data.picks[self.index()], self._data.diameter)
         for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
             old.remove()
-        good = self._data.figures[self.index()][1]
+        good = self._data.metrics[self.index()][1]
         text = axes.text(
             0.01,
             0.99,
@@ -70,4 +105,6 @@ class AssessmentWindow(MicrographWindow):
         text.set_gid("verdict")
 
     def _text(self) -> Any:
-        return "There are no micrographs." if self.index() is None else self._data.inWords(self.index())
+        if self.index() is None:
+            return "There are no micrographs."
+        return self._data.inWords(self.index()) + ". Red: contaminated. Blue: carbon. Green: picks."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A comparison of sets of coordinates: the table of figures, the agreement, the curves."""
+"""A comparison of sets of coordinates: the table of metrics, the agreement, the curves."""
 
 import tkinter as tk
 from tkinter import ttk
@@ -8,19 +8,19 @@ from typing import Any, Dict
 from ..window import CanvasWindow, addTable
 from .group_plots import drawComparison
 
-_FIGURES = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
+_METRICS = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
 
 
 def tableRows(comparison: Dict[str, Any]) -> Any:
-    """[(set, picks, figures as texts ...)], best F1 first; figures are left out without a reference."""
+    """[(set, picks, metrics as texts ...)], best F1 first; metrics are left out without a reference."""
     rows = []
     for name in comparison["sets"]:
-        figures = comparison["figures"].get(name)
+        metrics = comparison["metrics"].get(name)
         rows.append(
             (name, comparison["counts"][name])
-            + (tuple(f"{figures[key]:.3f}" for key, _ in _FIGURES) if figures else ())
+            + (tuple(f"{metrics[key]:.3f}" for key, _ in _METRICS) if metrics else ())
         )
-    return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["figures"] else rows
+    return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["metrics"] else rows
 
 
 class ComparisonWindow(CanvasWindow):
@@ -40,9 +40,9 @@ class ComparisonWindow(CanvasWindow):
             f"{comparison['micrographs']} micrographs; picks matched one to one within "
             f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
         )
-        return text if comparison["figures"] else text + ". Without a reference there is only the agreement."
+        return text if comparison["metrics"] else text + ". Without a reference there is only the agreement."
 
     def _addTable(self, comparison: Dict[str, Any]) -> None:
         rows = tableRows(comparison)
-        titles = ["Set", "Picks"] + ([title for _, title in _FIGURES] if comparison["figures"] else [])
+        titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
         addTable(self.root, titles, rows)

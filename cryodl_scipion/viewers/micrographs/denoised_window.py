@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs before and after denoising."""
 
-from typing import Any
+from typing import Any, Tuple
 
 from pwem.objects import SetOfParticles
 
@@ -28,7 +28,7 @@ class DenoisedWindow(MicrographWindow):
     _SIZE = (13, 8)
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data = data
+        self._data, self._pixelSize = data, data.pixelSize
         MicrographWindow.__init__(self, parent, title, data.names, data.before, None, 0)
 
     def showMicrograph(self) -> None:
@@ -47,6 +47,10 @@ class DenoisedWindow(MicrographWindow):
     def _zoom(self, centre: Any, span: Any) -> None:
         for axes, preview in ((self._axes, self._preview), (self._other, self._after)):
             view(axes, preview, centre, span)
+
+    def _pictures(self) -> Any:
+        pair: Tuple[Any, Any] = (self._axes, self._other)
+        return [axes.images[0] for axes in pair]
 
     def _text(self) -> str:
         return (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A circle on a micrograph, to measure a particle."""
 
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from matplotlib.axes import Axes
 from pwem.objects import SetOfMicrographs
@@ -19,10 +19,13 @@ class DiameterWindow(MicrographWindow):
     micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
     """
 
+    _PAN_BUTTONS: Tuple[int, ...] = (2,)  # the left one puts the circle
+
     _centre: Any
 
     def __init__(self, parent: Any, micrographs: SetOfMicrographs, value: float, accept: Callable[..., Any]) -> None:
         self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
+        self._pixelSize = micrographs.pixelSize
         slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label=micrographs.LABEL)
         MicrographWindow.__init__(
             self, parent, "Particle diameter", micrographs.names, (), slider, value, micrographs.first, accept
@@ -31,7 +34,7 @@ class DiameterWindow(MicrographWindow):
 
     def _move(self, event: Any) -> None:
         """A click puts the circle there; to measure a particle that nobody picked."""
-        if event.inaxes is self._axes and event.xdata is not None:
+        if event.button == 1 and event.inaxes is self._axes and event.xdata is not None:
             self._centre = (event.xdata, event.ydata)
             self.refresh()
 
@@ -63,5 +66,5 @@ class DiameterWindow(MicrographWindow):
             return "There is nothing to measure on."
         return (
             f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
-            "should just hold the particle. Click puts it there, the wheel zooms."
+            "should just hold the particle. A click puts it there; the middle button moves the picture."
         )

@@ -3,7 +3,7 @@
 here."""
 
 import os
-from typing import Any, Sequence
+from typing import Any, Sequence, Set
 
 import numpy as np
 from pwem.protocols import EMProtocol
@@ -18,9 +18,9 @@ _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", NUMBER_OF_SETS)
 class GroupedPicks:
     """names, paths: of the micrographs. diameter: of the particles, px. labels: of the groups 1, 2, ...
 
-    groups: list, per micrograph, of (n, 3) x, y (px of the micrograph) and group. slider: for MicrographWindow, its
-    value to begin with, and `shows(group, value)`: which groups are seen; `words` follow the number of picks in the
-    window.
+    groups: list, per micrograph, of (n, 3) x, y (px of the micrograph) and group. slider: for MicrographWindow, None
+    for none; its value to begin with, and `shows(group, value)`: which groups are seen; `words` follow the number of
+    picks in the window. off: groups that are not seen at any value.
     """
 
     def __init__(self, frame: Any, picks: Any, diameter: Any, labels: Sequence[str]) -> None:
@@ -28,6 +28,8 @@ class GroupedPicks:
         self.names, self.paths = [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs]
         self._picks = [np.array(picks[name], float).reshape(-1, 3) for name in self.names]
         self.diameter, self.labels = diameter, labels
+        self.off: Set[int] = set()
+        self.pixelSize = micrographs[0].getSamplingRate() if micrographs else None
 
     value: Any  # the slider's first value
 
@@ -39,7 +41,8 @@ class GroupedPicks:
     def picks(self, index: int, value: Any) -> Any:
         """(n, 3) x, y and group of what is seen on one micrograph."""
         picks = self._picks[index]
-        return picks[[self.shows(int(group), value) for group in picks[:, 2]]] if len(picks) else picks
+        seen = [int(group) not in self.off and self.shows(int(group), value) for group in picks[:, 2]]
+        return picks[seen] if len(picks) else picks
 
     def counts(self, value: float) -> Any:
         """(micrographs,) number of picks seen."""
@@ -52,7 +55,9 @@ class GroupedPicks:
 
 
 class ComparedPicks(GroupedPicks):
-    """Each set of a comparison is a group; the slider chooses one of them. protocol: CryodlProtCompare."""
+    """Each set of a comparison is a group. protocol: CryodlProtCompare."""
+
+    slider, value = None, 0
 
     def __init__(self, protocol: EMProtocol) -> None:
         sets, names, frame = protocol._allSets(), protocol._comparedNames(), protocol._frame()
@@ -63,15 +68,14 @@ class ComparedPicks(GroupedPicks):
         GroupedPicks.__init__(
             self, frame, picks, protocol._diameter() / frame.getSamplingRate(), [label for label, _ in sets]
         )
-        self.slider = dict(from_=0, to=len(sets), resolution=1, label="Set (0: all)")
-        self.value = 0
 
     @staticmethod
     def shows(group: Any, value: float) -> bool:
-        return value in (0, group)
+        return True
 
     def words(self, value: float) -> str:
-        return "of all sets" if value == 0 else f"of {self.labels[int(value) - 1]}"
+        on = [label for group, label in enumerate(self.labels, 1) if group not in self.off]
+        return "of all sets" if not self.off else f"of {', '.join(on) or 'no set'}"
 
 
 class FoundTogether(GroupedPicks):
@@ -95,7 +99,7 @@ class FoundTogether(GroupedPicks):
             ["1 set"] + [f"{n} sets" for n in range(2, count + 1)],
         )
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")
-        self.value = min(count, protocol.atLeast.get() or 1)
+        self.value = min(count, protocol.minimumSets.get() or 1)
 
     @staticmethod
     def shows(group: Any, value: float) -> bool:

@@ -1,23 +1,51 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, each group with its colour."""
 
+import functools
+import tkinter as tk
+from tkinter import ttk
 from typing import Any, List
 
 from matplotlib.axes import Axes
 
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
-from .group_plots import drawGroups
+from .group_plots import colourOf, drawGroups
+
+_KEYS = 9  # groups that have a key
 
 
 class GroupsWindow(MicrographWindow):
-    """data: GroupedPicks."""
+    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number."""
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data = data
+        self._data, self._pixelSize = data, data.pixelSize
         MicrographWindow.__init__(
             self, parent, title, data.names, data.paths, data.slider, data.value, data.firstToShow()
         )
+
+    def _addControls(self, slider: Any) -> None:
+        row = ttk.Frame(self.root)
+        row.pack(fill=tk.X, padx=6, pady=(4, 0))
+        self._on = [tk.BooleanVar(self.root, True) for _ in self._data.labels]
+        for number, (on, label) in enumerate(zip(self._on, self._data.labels), 1):
+            swatch = tk.Frame(row, width=12, height=12, background=colourOf(number), borderwidth=1, relief=tk.SOLID)
+            swatch.pack(side=tk.LEFT, padx=(8, 2))
+            text = f"{label} ({number})" if number <= _KEYS else label
+            ttk.Checkbutton(row, text=text, variable=on, command=self.choose).pack(side=tk.LEFT)
+            if number <= _KEYS:
+                flip = functools.partial(self._flip, on)
+                self.root.bind(f"<KeyPress-{number}>", lambda event, flip=flip: self._key(event, flip))
+        MicrographWindow._addControls(self, slider)
+
+    def _flip(self, on: Any) -> None:
+        on.set(not on.get())
+        self.choose()
+
+    def choose(self) -> None:
+        """Draw the groups that are on."""
+        self._data.off = {number for number, on in enumerate(self._on, 1) if not on.get()}
+        self.refresh()
 
     def refresh(self) -> None:
         MicrographWindow.refresh(self)

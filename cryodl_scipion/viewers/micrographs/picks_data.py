@@ -20,7 +20,8 @@ class PicksData:
 
     scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
     threshold: score to begin with, None for the lowest of the picks.
-    names, paths: of the micrographs. hasScores: False for coordinates of other programs, which are then all shown.
+    names, paths: of the micrographs. pixelSize: Å/px, None without micrographs.
+    hasScores: False for coordinates of other programs, which are then all shown.
     """
 
     def __init__(self, scored: Any, diameter: float, threshold: Optional[float] = None) -> None:
@@ -29,6 +30,7 @@ class PicksData:
         self.hasScores = all(score is not None for score in scores)
         self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
         self.paths = [m.getFileName() for m, _ in scored]
+        self.pixelSize = scored[0][0].getSamplingRate() if scored else None
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
         self.threshold = (

@@ -26,7 +26,7 @@ class PicksWindow(MicrographWindow):
         value: Optional[float] = None,
         correct: Optional[Callable[[], str]] = None,
     ) -> None:
-        self._data, self._correct = data, correct
+        self._data, self._correct, self._pixelSize = data, correct, data.pixelSize
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
         MicrographWindow.__init__(
             self,

@@ -5,13 +5,13 @@ from typing import Any, Dict, List
 
 from pwem.viewers.plotter import EmPlotter
 
-from ...convert.micrographs.assessments import FIGURES
+from ...convert.micrographs.assessments import METRICS
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from ..panels_viewer import Panel, PanelsViewer
 from ..window import WindowView
-from .assessment_plots import drawFigures
+from .assessment_plots import drawMetrics
 from .assessment_window import AssessedMicrographs, AssessmentWindow
 
 
@@ -22,26 +22,36 @@ class CryodlAssessViewer(PanelsViewer):
     _targets = [CryodlProtAssess]
     _SECTION = "Assessment"
     _PANELS = (
-        Panel("showFigures", "Figures and limits", "Histograms of what was measured, with the limits of this run."),
-        Panel("showMicrographs", "Micrographs and verdicts", "Each micrograph with its figures, and why it is bad."),
+        Panel("showMetrics", "Metrics and limits", "Histograms of what was measured, with the limits of this run."),
+        Panel(
+            "showMicrographs",
+            "Micrographs and verdicts",
+            "Each micrograph with picks, contaminated and carbon areas, figures, and why it is bad.",
+        ),
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
 
     def _data(self) -> Any:
         outputs = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
-        return AssessedMicrographs(*outputs) if any(output is not None for output in outputs) else None
+        if all(output is None for output in outputs):
+            return None
+        protocol = self.protocol
+        good, bad = outputs
+        return AssessedMicrographs(
+            good, bad, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
+        )
 
     def _limits(self) -> Dict[str, Any]:
         """{attribute: number or None}."""
         return {
-            attribute: getattr(self.protocol, formName(figure.limit)).get()
-            for attribute, figure in FIGURES.items()
-            if figure.limit
+            attribute: getattr(self.protocol, formName(metric.limit)).get()
+            for attribute, metric in METRICS.items()
+            if metric.limit
         }
 
-    def _showFigures(self, data: Any) -> List[str]:
+    def _showMetrics(self, data: Any) -> List[str]:
         plotter = EmPlotter(windowTitle="Assessed micrographs", figsize=(12, 7))
-        drawFigures(plotter.getFigure(), data.figures, self._limits())
+        drawMetrics(plotter.getFigure(), data.metrics, self._limits())
         return [plotter]
 
     def _showMicrographs(self, data: Any) -> List[str]:

@@ -35,6 +35,7 @@ class SlicesWindow(MicrographWindow):
         self, parent: Any, data: Any, title: str, accept: Optional[Callable[..., Any]] = None, first: Any = None
     ) -> None:
         self._data, self._plane, self._place, self._view = data, "z", None, None
+        self._pixelSize = data.pixelSize
         self._shownId = self._problem = None
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
         names = [layer.name for layer in data.layers]

@@ -57,7 +57,7 @@ from .networks import (
     network_words,
 )
 from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
-from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
+from .params import check, config_from_dict, config_to_dict, describe, describe_all, param, with_present_names
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
@@ -211,4 +211,5 @@ __all__ = [
     "sha256",
     "shipped_folders",
     "split_verdict",
+    "with_present_names",
 ]

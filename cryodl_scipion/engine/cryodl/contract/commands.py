@@ -13,7 +13,7 @@ from .maps.training import TrainMapImproverConfig, TrainMapImproverOutputs
 from .micrographs.assessing import AssessMicrographsConfig, AssessMicrographsOutputs
 from .micrographs.auto_picking import AutoPickConfig, AutoPickOutputs
 from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
-from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig
+from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig, EvaluatePicksOutputs
 from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
@@ -121,7 +121,7 @@ COMMANDS = {
             ExtractParticlesOutputs,
         ),
         Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
-        Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
+        Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig, EvaluatePicksOutputs),
         Command(
             "simulate-micrographs",
             "micrographs.commands.simulate_micrographs",

@@ -44,7 +44,10 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         {"feature": str, "annotator": str, "pixel_size": _NUMBER, "threshold": _NUMBER, "validation": dict},
         SEGMENTER_NETWORKS,
     ),
-    "map_improver": ({"grid": _NUMBER, "resolutions": list, "validation": dict, "training": dict}, IMPROVER_NETWORKS),
+    "map_improver": (
+        {"working_pixel_size": _NUMBER, "resolutions": list, "validation": dict, "training": dict},
+        IMPROVER_NETWORKS,
+    ),
     "classifier": (
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
@@ -68,7 +71,9 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
-_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid", "diameters")
+_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "working_pixel_size", "diameters")
+# Entries by the names that version 0.1.0 gave them.
+_FORMER = {"map_improver": {"grid": "working_pixel_size"}}
 _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
@@ -116,6 +121,8 @@ def read_card(
         raise ValueError(
             f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another model."
         )
+    former = _FORMER.get(str(card.get("kind")), {})
+    card = {former.get(name, name): value for name, value in card.items()}
     _check_entries(path, card)
     return card
 

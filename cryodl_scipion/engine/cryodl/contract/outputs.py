@@ -5,7 +5,8 @@ import dataclasses
 import math
 import typing
 
-REQUIRED = dataclasses.MISSING
+from .params import REQUIRED, with_present_names
+
 Numbers = typing.Dict[str, float]
 Counts = typing.Dict[str, int]
 Texts = typing.Dict[str, str]
@@ -22,6 +23,13 @@ class OutputInfo:
     unit: str
     path: str
     default: typing.Any
+    former: typing.Tuple[str, ...] = ()
+    becomes: str = ""
+
+    @property
+    def scipion(self) -> Texts:
+        """Scipion's outputs that are made of it: {name: class}. A name with * stands for several."""
+        return dict(word.split(": ") for word in self.becomes.split(", ") if word)
 
     @property
     def required(self) -> bool:
@@ -29,7 +37,14 @@ class OutputInfo:
         return self.default is REQUIRED
 
 
-def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED) -> typing.Any:
+def output(
+    help: str,
+    unit: str = "",
+    path: str = "",
+    default: typing.Any = REQUIRED,
+    former: typing.Sequence[str] = (),
+    becomes: str = "",
+) -> typing.Any:
     """A field of an Outputs class.
 
     Parameters
@@ -42,8 +57,13 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
         'file' or 'folder' if the value, or each value of a dict, is the name of one.
     default : object
         Only for outputs that older results do not have.
+    former : sequence of str
+        Names that the output had in earlier versions, whose results can still be read.
+    becomes : str
+        Scipion's outputs that the protocol makes of it, with commas: 'outputParticles: SetOfParticles'.
     """
-    return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path))
+    metadata = dict(help=help, unit=unit, path=path, former=tuple(former), becomes=becomes)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class Outputs(typing.Mapping[str, typing.Any]):
@@ -102,6 +122,7 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
         That names every output that is unknown, missing or of another type.
     """
     infos = describe_outputs(outputs_class)
+    values = with_present_names(values, infos)
     if old:
         defaults = {info.name: None if info.required else info.default for info in infos}
         return outputs_class(**{name: values.get(name, default) for name, default in defaults.items()})

@@ -29,7 +29,7 @@ class ParamInfo:
     expert: bool = False
     none_means: str = ""
     path: str = ""
-    spelling: str = ""
+    former: typing.Tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -42,14 +42,18 @@ class ParamInfo:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
-    def flags(self) -> typing.List[str]:
-        """Options of the command line, the shown one first; the field's name always is one."""
-        return ["--" + name.replace("_", "-") for name in dict.fromkeys((self.spelling or self.name, self.name))]
+    def flag(self) -> str:
+        """The option of the command line."""
+        return _flag(self.name)
 
     @property
-    def flag(self) -> str:
-        """The option of the command line that help and messages show."""
-        return self.flags[0]
+    def former_flags(self) -> typing.List[str]:
+        """Options of earlier versions, which still work and which help does not show."""
+        return [_flag(name) for name in self.former]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def param(
@@ -63,7 +67,7 @@ def param(
     expert: bool = False,
     none_means: str = "",
     path: str = "",
-    spelling: str = "",
+    former: typing.Sequence[str] = (),
 ) -> typing.Any:
     """A dataclass field that carries all that is known of a parameter.
 
@@ -72,8 +76,8 @@ def param(
     choices: allowed words; append new ones at the end, since saved workflows hold their positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
     path: 'file', 'folder' or 'model' when the value names one; only a hint for completion and wizards.
-    spelling: name of the option where that of the field was not the term of the field; the field's name, which saved
-        workflows hold, stays an option as well.
+    former: names that the field had in earlier versions. Requests, saved workflows, projects and the command line may
+        still use them.
     """
     metadata = dict(
         help=help,
@@ -85,7 +89,7 @@ def param(
         expert=expert,
         none_means=none_means,
         path=path,
-        spelling=spelling,
+        former=tuple(former),
     )
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -194,12 +198,40 @@ def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
     }
 
 
+def with_present_names(
+    values: typing.Mapping[str, typing.Any], infos: typing.Iterable[typing.Any]
+) -> typing.Dict[str, typing.Any]:
+    """Values by the names that fields have now.
+
+    Parameters
+    ----------
+    values : mapping
+        By present or former name.
+    infos : iterable of ParamInfo or OutputInfo
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If a value is given by both names.
+    """
+    present = {former: info.name for info in infos for former in info.former}
+    for former, name in present.items():
+        if former in values and name in values:
+            raise ValueError(f"{name} is given twice: also by its former name {former}. Leave {former} out.")
+    return {present.get(name, name): value for name, value in values.items()}
+
+
 def config_from_dict(config_class: type, values: typing.Mapping[str, typing.Any]) -> typing.Any:
     """The config of a dict, checked.
 
-    Raises ValueError that names unknown, missing and wrong parameters.
+    Former names of fields are understood. Raises ValueError that names unknown, missing and wrong parameters.
     """
     infos = {i.name: i for i in describe_all(config_class)}
+    values = with_present_names(values, infos.values())
     unknown = sorted(set(values) - set(infos))
     missing = sorted(n for n, i in infos.items() if i.required and n not in values)
     if unknown or missing:

@@ -83,6 +83,6 @@ def validation_fraction_field(help: str, default: float = 0.2, minimum: float = 
 class TrainingOutputs(Outputs):
     """What every training makes."""
 
-    model: str = output("Model folder.", path="folder")
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     validation: Details = output("Measures on the validation data, by name.")
     stop_reason: str = output("Why the training ended.")

@@ -56,9 +56,7 @@ def plot_precision_recall(
     for level in (0.2, 0.4, 0.6, 0.8):
         iso = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
         axes.plot(iso, [level * r / (2 * r - level) for r in iso], color="0.85", linewidth=0.8, zorder=0)
-        axes.annotate(
-            f"F1 {level}", (1.0, iso[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
-        )
+        axes.annotate(f"F1 {level}", (1.0, iso[0]), color="0.6", fontsize=7, ha="right", va="center")
     for name, (precision, recall, point) in curves.items():
         (line,) = axes.plot(recall, precision, linewidth=1.5, label=name)
         axes.plot(*point, marker="o", color=line.get_color())

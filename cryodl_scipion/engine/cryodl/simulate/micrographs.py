@@ -22,13 +22,13 @@ REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
 class Surroundings:
     """What micrographs show besides single particles in random orientations.
 
-    closest: smallest distance of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi
+    minimum_distance: of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi
     in degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs
     that has an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see
     noise.py.
     """
 
-    closest: float = 1.15  # single particles side by side, hardly overlapping
+    minimum_distance: float = 1.15  # single particles side by side, hardly overlapping
     orientations: np.ndarray | None = None
     ice: float = 0.0
     aggregates: float = 0.0
@@ -138,7 +138,7 @@ def simulate_micrograph(
     centres = random_centres(
         shape,
         count,
-        surroundings.closest * diameter_px,
+        surroundings.minimum_distance * diameter_px,
         MARGIN * diameter_px,
         rng,
         clumped,

@@ -118,7 +118,7 @@ def load_states(config: SimulateParticlesConfig) -> States:
     ValueError
         That names the file or the option that is wrong.
     """
-    if config.domain or config.left_out:
+    if config.domain or config.missing_chains:
         states = _states_of_model(config)
     else:
         states = [
@@ -152,8 +152,8 @@ def _states_of_model(config: SimulateParticlesConfig) -> list[tuple[torch.Tensor
     """[(density, diameter, notes, coordinate)] of an atomic model that is moved or cut."""
     model = read_atom_model(config.structure)
     centre = np.average(model.xyz, axis=0, weights=model.weight)
-    if config.left_out:
-        gone = selected(model, config.left_out, "--left-out")
+    if config.missing_chains:
+        gone = selected(model, config.missing_chains, "--missing-chains")
         return [
             _density(config, model.xyz - centre, model.weight * kept, 0.0) for kept in (np.ones(len(gone)), 1.0 - gone)
         ]
@@ -193,7 +193,7 @@ def read_atom_model(path: str) -> AtomModel:
 
     if not is_model(path):
         raise ValueError(
-            f"{path} is a map; chains and domains (--left-out, --domain) need an atomic model (.pdb, .cif)."
+            f"{path} is a map; chains and domains (--missing-chains, --domain) need an atomic model (.pdb, .cif)."
         )
     try:
         structure = gemmi.read_structure(str(path))

@@ -56,7 +56,7 @@ def test_a_map_that_the_network_does_not_change_keeps_its_grid_and_its_values(tm
     heavy = dataclasses.replace(atoms, number=np.where(np.arange(len(atoms)) == 50, 30, atoms.number))
     grid = empty_grid((41, 38, 45), voxels)
     volume = dataclasses.replace(grid, data=model_density(heavy, grid, 2.5))
-    improver = Improver(dict(network="fast", grid=1.0), Identity(), torch.device("cpu"))
+    improver = Improver(dict(network="fast", working_pixel_size=1.0), Identity(), torch.device("cpu"))
     improved, confidence = improver.improve_with_confidence(volume)
     assert improved.shape == confidence.shape == volume.data.shape
     top = REACH * map_scale(volume.data)  # outliers are cut off
@@ -284,7 +284,10 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     "change, words",
     [
         (dict(network="swinconv"), "this training has swinconv .--network."),
-        (dict(grid=0.5), "has the grid 1.0, but this training has 0.5 .--grid."),
+        (
+            dict(working_pixel_size=0.5),
+            "has the working pixel size 1.0, but this training has 0.5 .--working-pixel-size.",
+        ),
         (dict(attention=False), "has the attention True"),
     ],
 )
@@ -293,7 +296,7 @@ def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
         kind="map_improver",
         name="start",
         network="fast",
-        grid=1.0,
+        working_pixel_size=1.0,
         attention=True,
         resolutions=[3.0, 6.0],
         training={},

@@ -21,7 +21,7 @@ from cryodl.maps.measures.volume import read_volume, write_volume
 class Doubling:
     """In the place of a trained network: twice the map, and confidence where there is density."""
 
-    card = dict(name="twice", grid=1.0, resolutions=[3.0, 6.0])
+    card = dict(name="twice", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
     def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None, input_share=0):
         return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
@@ -276,15 +276,15 @@ def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warni
 def test_a_map_outside_the_trained_resolutions_is_left_as_it_is_and_said(files, tmp_path, resolution):
     result = improve(files, tmp_path, resolution=resolution)
     np.testing.assert_array_equal(read_volume(result.outputs["map"]).data, read_volume(files["map"]).data)
-    assert result.outputs["confidence"] is None and result.outputs["left_alone"] in result.warnings
-    assert f"{resolution:g} Å, as stated (--resolution)" in result.outputs["left_alone"]
+    assert result.outputs["confidence"] is None and result.outputs["unchanged"] in result.warnings
+    assert f"{resolution:g} Å, as stated (--resolution)" in result.outputs["unchanged"]
 
 
 def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
     monkeypatch.setattr(Doubling, "improve_with_confidence", None)  # it must not be called
     result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]))
-    assert "by the FSC of the half-maps" in result.outputs["left_alone"] and result.outputs["resolution"] < 8
+    assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 
 
 def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files, tmp_path):

@@ -14,7 +14,7 @@ from cryodl.cli import main
 from cryodl.contract import AssessMicrographsConfig, Result
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.files import expand_paths
-from cryodl.micrographs.commands.assess_micrographs import FIGURES, judge_record
+from cryodl.micrographs.commands.assess_micrographs import METRICS, judge_record
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def table(folder):
 
 
 def test_figures_and_verdicts(mics):
-    assert assess(mics, "--coordinates", str(mics / "picks"), "--most-contaminated", "5") == 0
+    assert assess(mics, "--coordinates", str(mics / "picks"), "--maximum-contaminated", "5") == 0
     found = outputs(mics)
     assert found["good"] == ["clean"] and found["bad"] == ["ice"]
-    clean, ice = found["figures"]["clean"], found["figures"]["ice"]
+    clean, ice = found["metrics"]["clean"], found["metrics"]["ice"]
     assert clean["contaminated_percent"] < 0.2 and clean["carbon_percent"] == ice["carbon_percent"] == 0
     assert ice["contaminated_percent"] == pytest.approx(10.3, abs=3.5) and ice["particles"] == 2
     assert ice["mean_score"] == pytest.approx(0.3) and clean["mean_score"] == pytest.approx(0.6)
@@ -77,14 +77,14 @@ def test_figures_and_verdicts(mics):
     assert expand_paths([str(mics / "out/good.txt")]) == [str(mics / "mics/clean.mrc")]
     assert (mics / "out/bad.txt").read_text() == f"{mics}/mics/ice.mrc\n"
     record = json.loads((mics / "out/ice.json").read_text())
-    assert {f: record[f] for f in FIGURES} == {f: ice[f] for f in FIGURES}
+    assert {f: record[f] for f in METRICS} == {f: ice[f] for f in METRICS}
 
 
 def test_other_limits_cost_no_second_measurement(mics):
     assert assess(mics) == 0
     before = {n: os.stat(mics / f"out/{n}.json").st_mtime_ns for n in ("clean", "ice")}
-    assert outputs(mics)["figures"]["clean"]["particles"] is None and outputs(mics)["good"] == ["clean", "ice"]
-    assert assess(mics, "--most-contaminated", "5") == 0
+    assert outputs(mics)["metrics"]["clean"]["particles"] is None and outputs(mics)["good"] == ["clean", "ice"]
+    assert assess(mics, "--maximum-contaminated", "5") == 0
     assert outputs(mics)["bad"] == ["ice"] and Result.read(mics / "result.json").device.startswith("none")
     assert before == {n: os.stat(mics / f"out/{n}.json").st_mtime_ns for n in ("clean", "ice")}
 
@@ -92,37 +92,42 @@ def test_other_limits_cost_no_second_measurement(mics):
 def test_micrographs_that_arrive_later_join_the_table(mics):
     assert assess(mics) == 0
     assert assess(mics, micrographs=("more/later.mrc",)) == 0
-    assert list(outputs(mics)["figures"]) == ["later"] and list(table(mics)) == ["clean", "ice", "later"]
+    assert list(outputs(mics)["metrics"]) == ["later"] and list(table(mics)) == ["clean", "ice", "later"]
 
 
 def test_picks_that_arrive_later_are_counted(mics):
     assert assess(mics) == 0
-    assert assess(mics, "--coordinates", str(mics / "picks"), "--least-particles", "3") == 0
-    assert outputs(mics)["figures"]["ice"]["reason"] == "2 particles, fewer than 3"
+    assert assess(mics, "--coordinates", str(mics / "picks"), "--minimum-particles", "3") == 0
+    assert outputs(mics)["metrics"]["ice"]["reason"] == "2 particles, fewer than 3"
 
 
 def test_a_micrograph_without_a_list_of_picks_is_named_and_not_taken_for_empty(mics):
     write_star(mics / "picks/later.star", [])
     assert (
         assess(
-            mics, "--coordinates", str(mics / "picks"), "--least-score", "0.1", micrographs=("mics/*.mrc", "more/*.mrc")
+            mics,
+            "--coordinates",
+            str(mics / "picks"),
+            "--minimum-score",
+            "0.1",
+            micrographs=("mics/*.mrc", "more/*.mrc"),
         )
         == 0
     )
-    assert outputs(mics)["figures"]["later"]["particles"] == 0
-    assert outputs(mics)["figures"]["later"]["reason"] == "mean score could not be measured"
+    assert outputs(mics)["metrics"]["later"]["particles"] == 0
+    assert outputs(mics)["metrics"]["later"]["reason"] == "mean score could not be measured"
     (mics / "picks/ice.star").unlink()
     (mics / "out/ice.json").unlink()
-    assert assess(mics, "--coordinates", str(mics / "picks"), "--least-particles", "1") == 0
+    assert assess(mics, "--coordinates", str(mics / "picks"), "--minimum-particles", "1") == 0
     result = Result.read(mics / "result.json")
     assert "no list of picks" in result.warnings[0] and "ice" in result.warnings[0]
-    assert result.outputs["figures"]["ice"]["reason"] == "particles could not be measured"
+    assert result.outputs["metrics"]["ice"]["reason"] == "particles could not be measured"
 
 
 def test_picks_without_scores_have_no_mean_score(mics):
     write_star(mics / "picks/ice.star", [[5, 5], [50, 50]])
     assert assess(mics, "--coordinates", str(mics / "picks")) == 0
-    assert outputs(mics)["figures"]["ice"]["mean_score"] is None and table(mics)["ice"]["mean_score"] == ""
+    assert outputs(mics)["metrics"]["ice"]["mean_score"] is None and table(mics)["ice"]["mean_score"] == ""
 
 
 def test_a_stopped_run_continues(mics):
@@ -174,7 +179,7 @@ def test_only_broken_micrographs_are_an_error(mics, capsys):
     [
         (["--pixel-size", "5"], ("other parameters", "pixel size 4 (now 5)", "--output")),
         (["--coordinates", "nowhere"], ("nowhere", "do not exist")),
-        (["--most-carbon", "101"], ("--most-carbon", "101 %", "between 0 and 100 %")),
+        (["--maximum-carbon", "101"], ("--maximum-carbon", "101 %", "between 0 and 100 %")),
         (["--names", "a"], ("--names", "1 entries for 2 micrographs")),
     ],
 )
@@ -208,18 +213,18 @@ def record(**values):
         ({}, {}, ""),
         ({"carbon_percent": 50.0}, {}, ""),
         ({"carbon_percent": 50.1}, {}, "50.1 % carbon, more than 50 %"),
-        ({"particles": 3}, dict(least_particles=3), ""),
-        ({"particles": 2}, dict(least_particles=3), "2 particles, fewer than 3"),
-        ({"mean_score": 0.25}, dict(least_score=0.3), "mean score 0.25, below 0.3"),
-        ({"ice_gradient": 2.0}, dict(most_gradient=1.5), "ice gradient 2.00, more than 1.5"),
-        ({"ice_gradient": None}, dict(most_gradient=1.5), "ice gradient could not be measured"),
+        ({"particles": 3}, dict(minimum_particles=3), ""),
+        ({"particles": 2}, dict(minimum_particles=3), "2 particles, fewer than 3"),
+        ({"mean_score": 0.25}, dict(minimum_score=0.3), "mean score 0.25, below 0.3"),
+        ({"ice_gradient": 2.0}, dict(maximum_gradient=1.5), "ice gradient 2.00, more than 1.5"),
+        ({"ice_gradient": None}, dict(maximum_gradient=1.5), "ice gradient could not be measured"),
         ({"ice_gradient": None, "mean_score": None, "particles": None}, {}, ""),
         (
             {"contaminated_percent": 30.0, "carbon_percent": 60.0},
             {},
             "30.0 % contaminated, more than 20 %; 60.0 % carbon, more than 50 %",
         ),
-        ({"contaminated_percent": 30.0}, dict(most_contaminated=None), ""),
+        ({"contaminated_percent": 30.0}, dict(maximum_contaminated=None), ""),
     ],
 )
 def test_limits(values, limits, reason):

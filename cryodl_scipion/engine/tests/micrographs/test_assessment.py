@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from synthetic import blob_micrograph
 
-from cryodl.micrographs.assess.assessment import assess
+from cryodl.micrographs.assess.assessment import Assessment, area_rows, assess
 from cryodl.micrographs.assess.carbon import find_carbon
 from cryodl.micrographs.assess.contamination import strength_limit
 from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice
@@ -198,3 +198,11 @@ def test_a_crystal_in_the_middle_of_the_micrograph_does_not_pass_for_its_backgro
     crystal = disc(image.shape, (310, 270), radius)
     found = measured(image - 6 * crystal)
     assert found.carbon_percent == 0 and found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)
+
+
+def test_the_coarse_picture_of_the_areas_covers_the_micrograph_and_shows_a_single_pixel():
+    contaminated, carbon = np.zeros((200, 300), bool), np.zeros((200, 300), bool)
+    contaminated[100, 250], carbon[:, 200:] = True, True
+    rows = area_rows(Assessment(contaminated, contaminated, contaminated, carbon, 0.0, 33.3, None, 0.0))
+    assert len(rows) == 96 and {len(row) for row in rows} == {96}
+    assert rows[100 * 96 // 200][250 * 96 // 300] == "1" and rows[0][: 96 * 2 // 3] == "0" * 64 and rows[0][70] == "2"

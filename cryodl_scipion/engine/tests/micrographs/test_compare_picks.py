@@ -10,7 +10,7 @@ from synthetic import write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.commands.evaluate_picks import pick_figures
+from cryodl.micrographs.commands.evaluate_picks import pick_metrics
 from cryodl.micrographs.compare.agreement import agreement_matrix
 
 PNG = b"\x89PNG"
@@ -60,7 +60,7 @@ def test_against_a_reference(lists):
     assert compare(lists, "--reference", str(lists / "truth"), "--output", str(lists / "out")) == 0
     found = outputs(lists)
     assert found["sets"] == ["a", "second"] and found["counts"] == {"a": 4, "second": 4} and found["micrographs"] == 2
-    first, second = found["figures"]["a"], found["figures"]["second"]
+    first, second = found["metrics"]["a"], found["metrics"]["second"]
     assert (first["true_positives"], first["picks"], first["reference"]) == (3, 4, 5)  # scores below 0 count, too
     assert first["precision"] == 0.75 and first["recall"] == 0.6 and first["best_threshold"] == -2.7
     assert (second["true_positives"], second["f1"]) == (3, pytest.approx(2 * 3 / 9))
@@ -80,7 +80,7 @@ def test_the_figures_are_those_of_evaluate_picks(lists):
         )
         == 0
     )
-    alone = pick_figures(
+    alone = pick_metrics(
         EvaluatePicksConfig(
             coordinates=str(lists / "b"),
             reference=str(lists / "truth"),
@@ -90,7 +90,7 @@ def test_the_figures_are_those_of_evaluate_picks(lists):
             micrographs=(str(lists / "mics/*.mrc"),),
         )
     )
-    figures = outputs(lists)["figures"]["second"]
+    figures = outputs(lists)["metrics"]["second"]
     assert figures["reference"] == 3 and {k: alone[k] for k in figures if k != "threshold"} == {
         k: v for k, v in figures.items() if k != "threshold"
     }
@@ -99,7 +99,7 @@ def test_the_figures_are_those_of_evaluate_picks(lists):
 def test_without_a_reference_only_the_sets_agree(lists, capsys):
     assert compare(lists, "--output", str(lists / "out")) == 0
     found = outputs(lists)
-    assert found["figures"] == {} and found["curves_plot"] is None and not (lists / "out/curves.png").exists()
+    assert found["metrics"] == {} and found["curves_plot"] is None and not (lists / "out/curves.png").exists()
     assert found["micrographs"] == 3 and np.allclose(found["agreement"], [[1, 2 * 2 / 9], [2 * 2 / 9, 1]])
     table = capsys.readouterr().out
     assert "Agreement" in table and "second (5 picks)" in table
@@ -123,14 +123,14 @@ def test_all_candidates_are_scored_beside_the_picks(lists):
     assert compare(lists, "--reference", str(lists / "truth"), "--output", str(lists / "out")) == 0
     found = outputs(lists)
     assert list(found["all_candidates"]) == ["second"] and found["all_candidates"]["second"]["picks"] == 3
-    assert found["figures"]["second"]["picks"] == 4
+    assert found["metrics"]["second"]["picks"] == 4
 
 
 def test_json_on_the_command_line(lists, capsys):
     assert compare(lists, "--reference", str(lists / "truth"), "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     for key in ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold"):
-        assert key in printed["figures"]["a"]
+        assert key in printed["metrics"]["a"]
 
 
 def test_agreement_counts_each_pick_once():

@@ -181,10 +181,10 @@ def test_at_least_two_sets(picks, capsys):
 @pytest.mark.parametrize(
     "more, expected",
     [
-        (["--at-least", "1"], 4),
-        (["--at-least", "3"], 1),
-        (["--rule", "score", "--least-score", "0.35"], 2),
-        (["--rule", "score", "--least-score", "0.5"], 1),
+        (["--minimum-sets", "1"], 4),
+        (["--minimum-sets", "3"], 1),
+        (["--rule", "score", "--minimum-score", "0.35"], 2),
+        (["--rule", "score", "--minimum-score", "0.5"], 1),
         (["--tolerance", "0.05"], 0),
     ],
 )
@@ -192,7 +192,7 @@ def test_rules(picks, more, expected):
     assert consensus(picks, *more) == 0
     result = Result.read(picks / "result.json")
     assert result.outputs["picks"] == expected
-    assert any("not a single particle" in w for w in result.warnings) == (expected == 0)
+    assert any("No particle is left" in w for w in result.warnings) == (expected == 0)
 
 
 def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
@@ -208,14 +208,14 @@ def test_a_stopped_run_starts_anew_and_a_finished_one_is_not_replaced(picks, cap
     (picks / "out.partial/stale.star").write_text("half")
     assert consensus(picks) == 0 and not (picks / "out/stale.star").exists() and not (picks / "out.partial").exists()
     before = (picks / "out/m1.star").read_bytes()
-    assert consensus(picks, "--at-least", "1") == 2
+    assert consensus(picks, "--minimum-sets", "1") == 2
     assert "exists already" in capsys.readouterr().err and (picks / "out/m1.star").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "more, words",
     [
-        (["--at-least", "4"], ("--at-least", "4", "3 sets")),
+        (["--minimum-sets", "4"], ("--minimum-sets", "4", "3 sets")),
         (["--picks", "x"], ("--picks", "1 set")),
         (["--picks", "x", "y"], ("x does not exist",)),
         (["--rule", "best"], ("--rule", "best", "at-least, score")),

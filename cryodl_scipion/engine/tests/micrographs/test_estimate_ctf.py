@@ -140,7 +140,7 @@ def test_relions_table_and_the_spectra_are_written(folder):
     assert [float(v) for v in rows["rlnDefocusV"]] == pytest.approx([11500, 19500], abs=250)
     assert set(rows["rlnOpticsGroup"]) == {"1"} and float(rows["rlnCtfMaxResolution"][0]) < 8
     assert all(os.path.exists(path) for path in outputs["spectra"].values())
-    assert outputs["figures"]["m1"]["defocus_u"] == pytest.approx(float(rows["rlnDefocusU"][0]), abs=0.01)
+    assert outputs["fits"]["m1"]["defocus_u"] == pytest.approx(float(rows["rlnDefocusU"][0]), abs=0.01)
 
 
 def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder, capsys):

@@ -10,9 +10,9 @@ import pytest
 from synthetic import PEER, write_mrc, write_star
 
 from cryodl.cli import main
-from cryodl.contract import EvaluatePicksConfig
+from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.commands.evaluate_picks import pick_figures
+from cryodl.micrographs.commands.evaluate_picks import pick_metrics
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def config(folder, **values):
 
 
 def test_pooled_and_per_micrograph(lists):
-    figures = pick_figures(config(lists))
+    figures = pick_metrics(config(lists))
     assert figures["match_distance_px"] == 5.0
     assert (figures["picks"], figures["reference"], figures["true_positives"]) == (4, 5, 3)
     assert figures["precision"] == 0.75 and figures["recall"] == 0.6
@@ -56,22 +56,22 @@ def test_pooled_and_per_micrograph(lists):
 
 
 def test_the_tolerance_is_in_radii(lists):
-    assert pick_figures(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
+    assert pick_metrics(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
 
 
 def test_the_threshold_leaves_low_picks_out_of_f1_only(lists):
-    figures = pick_figures(config(lists, threshold=0.75))
+    figures = pick_metrics(config(lists, threshold=0.75))
     assert figures["picks"] == 2 and figures["precision"] == 1.0 and figures["average_precision"] == pytest.approx(0.6)
 
 
 def test_a_border_takes_picks_and_reference_away(lists):
-    figures = pick_figures(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
+    figures = pick_metrics(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
     assert (figures["picks"], figures["reference"], figures["true_positives"]) == (2, 3, 2)
 
 
 def test_mirrored_picks_score_nothing(lists):
     write_coordinates(lists / "picks/a_autopick.star", [[129 - 10, 10], [129 - 50, 50]], [1, 1])
-    assert pick_figures(config(lists))["true_positives"] == 0
+    assert pick_metrics(config(lists))["true_positives"] == 0
 
 
 def test_json_on_the_command_line(lists, capsys):
@@ -90,7 +90,9 @@ def test_json_on_the_command_line(lists, capsys):
     printed = json.loads(capsys.readouterr().out)
     for key in ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "micrographs"):
         assert key in printed
-    assert main(arguments) == 0
+    assert main([*arguments, "--result", str(lists / "result.json")]) == 0
+    outputs = Result.read(lists / "result.json").outputs
+    assert outputs.metrics["f1"] == printed["f1"] and set(outputs.micrographs) == set(printed["micrographs"])
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 4 and table[1].endswith("  a") and "all together" in table[-1]
 
@@ -98,7 +100,7 @@ def test_json_on_the_command_line(lists, capsys):
 def test_lists_without_a_common_micrograph_name_both_sides(lists):
     (lists / "picks/a_autopick.star").unlink()
     with pytest.raises(ValueError) as error:
-        pick_figures(config(lists))
+        pick_metrics(config(lists))
     assert "'c'" in str(error.value) and "'a', 'b'" in str(error.value)
 
 
@@ -138,7 +140,7 @@ def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
         write_star(tmp_path / f"truth/{name}.star", truth)
         write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
         write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
-    ours = pick_figures(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
+    ours = pick_metrics(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
     more = ["--border", str(border), "--size", "300", "260"] if border else []
     done = subprocess.run(
         [

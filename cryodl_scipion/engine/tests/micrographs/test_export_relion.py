@@ -172,7 +172,7 @@ def test_micrographs_and_lists_that_do_not_belong_together_are_said(project, cap
 
 
 def test_bright_protein_is_not_inverted_and_odd_boxes_are_refused(project, capsys):
-    assert export("--protein", "bright", "--box", "64") == 0
+    assert export("--contrast", "bright", "--box", "64") == 0
     command = commands_of(capsys.readouterr().out)["3.1"]
     assert "--invert_contrast" not in command and "--extract_size 64" in command
     assert export("--box", "63", "--output", "odd") == 2 and "even boxes" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def test_boxes_are_those_of_relions_extraction(data):
         check=True,
         capture_output=True,
     )
-    assert extract("particles.star", "--border", "fill", "--particle-diameter", "96") == 0
+    assert extract("particles.star", "--edge", "fill", "--particle-diameter", "96") == 0
     for number in (1, 2):
         theirs = mrcfile.read(f"theirs/mics/m{number}.mrcs")
         assert np.abs(mrcfile.read(f"particles/m{number}.mrcs") - theirs)[[0, 1, 3]].max() < 4e-3
@@ -114,7 +114,7 @@ def test_a_resampled_box_keeps_the_field_of_view(data):
 
 
 def test_a_box_over_the_edge_is_filled_with_the_edges_pixels_on_demand(data):
-    assert extract("filled.star", "--border", "fill", "--protein", "bright") == 0
+    assert extract("filled.star", "--edge", "fill", "--contrast", "bright") == 0
     assert Result.read("result.json").outputs.counts == {"m1": 4, "m2": 4}
     image = mrcfile.read("filled/m1.mrcs")[2]  # centre 5 px below the upper edge: 15 rows repeat the first one
     plane = lambda row: row - np.polyval(np.polyfit(np.arange(BOX), row, 1), np.arange(BOX))
@@ -128,7 +128,7 @@ def test_flipped_phases_make_the_signs_of_the_ctf_one(data):
     os.remove("mics/m2.mrc")
     write_mrc("mics/m1.mrc", seen.astype(np.float32))
     write_coordinates("picks/m1.star", np.array([[64, 64]]), np.ones(1))
-    assert extract("flipped.star", "--flip-phases", "--protein", "bright", "--box", "128") == 0
+    assert extract("flipped.star", "--flip-phases", "--contrast", "bright", "--box", "128") == 0
     particles = read_particles("flipped.star", need=("ctf",))
     assert particles.ctf_state == "flipped"
     transform = np.fft.rfft2(np.roll(particles.images([0])[0].numpy(), (64, 64), (0, 1)))

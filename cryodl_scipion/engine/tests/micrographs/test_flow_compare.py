@@ -39,7 +39,7 @@ def test_what_two_sets_agree_on_is_more_precise_than_each(tmp_path):
         noisy_set(tmp_path / name, truth, seed)
     given = ["--picks", *(f"{name}={tmp_path / name}" for name in names), *SAME]
     common = ["--micrographs", tmp_path / "mics/*.mrc"]
-    combined = run(tmp_path, "consensus-picks", *given, "--at-least", 2, "--output", tmp_path / "consensus")
+    combined = run(tmp_path, "consensus-picks", *given, "--minimum-sets", 2, "--output", tmp_path / "consensus")
     written = read_folder(tmp_path / "consensus")
     assert sum(len(yx) for yx in written) == combined.outputs["picks"]
     compared = run(
@@ -52,7 +52,7 @@ def test_what_two_sets_agree_on_is_more_precise_than_each(tmp_path):
         tmp_path / "coordinates",
         *common,
     )
-    figures = compared.outputs["figures"]
+    figures = compared.outputs["metrics"]
     assert all(figures["consensus"]["precision"] > figures[name]["precision"] for name in names)
     assert all(figures["consensus"]["recall"] <= figures[name]["recall"] for name in names)
     assert compared.outputs["counts"]["consensus"] == combined.outputs["picks"]
@@ -98,4 +98,4 @@ def test_good_micrographs_of_an_assessment_are_picked(tmp_path):
         1,
     )
     assert sorted(picked.outputs["counts"]) == ["mic0", "mic1"]
-    assert "spoiled" in json.dumps(assessed.outputs["figures"])
+    assert "spoiled" in json.dumps(assessed.outputs["metrics"])

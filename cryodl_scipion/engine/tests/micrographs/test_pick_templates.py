@@ -100,7 +100,7 @@ def test_particles_are_found_without_a_threshold(project, tmp_path, values, reca
     # a blob sits anywhere along a rod
     precision, share = found(result, project[1], 10.0 if "particle_diameter" in values else 5.0)
     assert precision > 0.7 and share > recall
-    assert result.outputs["in_negative"] < 0.3 * result.outputs["picks"]
+    assert result.outputs["expected_false_picks"] < 0.3 * result.outputs["picks"]
     blobs = len(of_blobs(110.0).images)
     assert (result.outputs["templates"] == blobs) == ("particle_diameter" in values)
 

@@ -121,7 +121,7 @@ def test_all_that_spoils_micrographs_at_once(folder):
         aggregates=1,
         carbon=0.5,
         gradient=4,
-        closest=0.6,
+        minimum_distance=0.6,
         snr=0.02,
         snr_max=2,
         dose=20,

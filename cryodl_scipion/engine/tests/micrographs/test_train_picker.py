@@ -202,9 +202,9 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
         == 0
     )
     from cryodl.contract import EvaluatePicksConfig
-    from cryodl.micrographs.commands.evaluate_picks import pick_figures
+    from cryodl.micrographs.commands.evaluate_picks import pick_metrics
 
-    figures = pick_figures(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
+    figures = pick_metrics(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
     assert figures["best_f1"] > 0.85 and figures["f1"] > 0.7
 
 

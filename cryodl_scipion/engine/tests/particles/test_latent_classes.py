@@ -31,7 +31,9 @@ def test_the_number_of_groups_is_found_and_the_largest_is_class_1():
 
 def test_two_compositions_are_two_classes_with_maps_and_half_maps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulate_particles(structure=write_model(), pixel_size=5.0, box=32, count=400, snr=0.5, left_out="B", weights="1,2")
+    simulate_particles(
+        structure=write_model(), pixel_size=5.0, box=32, count=400, snr=0.5, missing_chains="B", weights="1,2"
+    )
     made = command("fit-heterogeneity", **FIT, classes=0, output="fit").outputs
     found = read_particles("fit/particles.star").columns
     truth = np.array(found["cryodlTrueState"], float)

@@ -61,7 +61,7 @@ def test_a_detector_finds_what_it_learnt_in_a_tomogram_that_it_has_not_seen(fold
     zyx = np.array([[float(table[f"rlnCoordinate{axis}"][row]) for axis in "ZYX"] for row in large])
     distances = np.linalg.norm(truth["large"][:, None] - zyx, axis=2).min(axis=1)
     assert (distances < 2.5).mean() >= 0.8
-    assert found["by_chance"]["c"]["large"] < 0.3 * found["counts"]["c"]["large"]
+    assert found["expected_false_detections"]["c"]["large"] < 0.3 * found["counts"]["c"]["large"]
     assert read_card("model", "detector")["particles"] == dict(large=10, small=10)
 
 

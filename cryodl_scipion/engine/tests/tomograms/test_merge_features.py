@@ -108,14 +108,14 @@ def test_the_table_has_volumes_counts_and_shares(scores):
 
 
 def test_small_pieces_go_by_their_volume_in_nm3(scores):
-    merge(scores, "--smallest", "7.5")
+    merge(scores, "--minimum-size", "7.5")
     assert labels_of(scores)[3, 3, 36] == 0 and labels_of(scores)[12, 16, 14] == 1
-    assert merge(scores, "--smallest", "6.5", output="other") == 0
+    assert merge(scores, "--minimum-size", "6.5", output="other") == 0
     assert labels_of(scores, output="other")[3, 3, 36] == 1
 
 
 def test_pieces_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch):
-    merge(scores, "--smallest", "20", "--smoothing", "12")
+    merge(scores, "--minimum-size", "20", "--smoothing", "12")
     from cryodl.tomograms.features import merging
 
     whole = json.loads((scores.parent / "merged/features.json").read_text())["tomograms"]
@@ -125,7 +125,7 @@ def test_pieces_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch
         "cryodl.tomograms.features.merge.halo_blocks",
         lambda shape, *_: [(z, [(0, 9), (9, 20), (20, shape[1])]) for z in thin(shape)],
     )
-    assert merge(scores, "--smallest", "20", "--smoothing", "12", output="slabs") == 0
+    assert merge(scores, "--minimum-size", "20", "--smoothing", "12", output="slabs") == 0
     for name in ("t1", "t2"):
         assert (labels_of(scores, name) == labels_of(scores, name, "slabs")).all()
     parts = json.loads((scores.parent / "slabs/features.json").read_text())["tomograms"]
@@ -284,9 +284,9 @@ def test_finished_tomograms_are_not_merged_again_and_new_ones_are_added(scores):
 def test_other_parameters_in_the_same_folder_are_refused_and_named(scores, capsys):
     merge(scores)
     before = labels_of(scores)
-    assert merge(scores, "--smallest", "9", "--threshold", "rod=0.6") == 2
+    assert merge(scores, "--minimum-size", "9", "--threshold", "rod=0.6") == 2
     error = capsys.readouterr().err
-    assert "smallest component 0 (now 9)" in error and "rod 0.5 (now vesicle 0.5, rod 0.6)" in error
+    assert "minimum component size 0 (now 9)" in error and "rod 0.5 (now vesicle 0.5, rod 0.6)" in error
     assert (labels_of(scores) == before).all()
 
 

@@ -28,7 +28,7 @@ def test_pieces_too_small_too_large_or_at_the_border_are_left_out(tmp_path):
     mask = np.zeros((20, 30, 40), bool)
     mask[5, 5, 5], mask[10:12, 10:12, 10:12], mask[5:15, 15:25, 20:30] = True, True, True
     mask[10:12, 10:12, 36:38] = True
-    found, _ = pick(tmp_path, mask, "--smallest", "2", "--largest", "500", "--border", "30")
+    found, _ = pick(tmp_path, mask, "--minimum-size", "2", "--maximum-size", "500", "--border", "30")
     assert places(found).tolist() == [[10.5, 10.5, 10.5]] and found["cryodlPiece"].tolist() == [3]
 
 

@@ -137,7 +137,7 @@ def test_particles_are_found_where_they_are_and_as_they_are_turned():
     ]
     assert np.median(turns) < 20  # half of the step of the search
     assert set(table["cryodlSpecies"]) == {"lump"} and outputs["counts"] == dict(tomo=dict(lump=len(zyx)))
-    assert outputs["by_chance"]["tomo"]["lump"] == pytest.approx(1.0, rel=0.05)
+    assert outputs["expected_false_detections"]["tomo"]["lump"] == pytest.approx(1.0, rel=0.05)
 
 
 def test_noise_gives_about_as_many_detections_as_are_allowed_and_says_so(capsys):
@@ -157,7 +157,7 @@ def test_inverted_contrast_is_told():
 def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refused():
     template_tomogram("tomo.mrc", lopsided_density(20))
     first = detect(threshold=0.6, control=0).outputs
-    assert first["by_chance"] == dict(tomo={})
+    assert first["expected_false_detections"] == dict(tomo={})
     assert detect(threshold=0.6, control=0).outputs["counts"] == first["counts"]
     assert "other parameters: threshold" in detect(2, threshold=0.7, control=0)
 

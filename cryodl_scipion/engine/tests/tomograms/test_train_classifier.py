@@ -82,7 +82,10 @@ def test_training_leaves_a_model_that_says_what_it_is(model):
 
 
 def test_known_ones_are_classified_and_strange_ones_are_unknown(model):
-    assert classify(model, "test.star", "a/test.star", "--truth", "--unknown", "0.1", "--no-averages") == 0
+    assert (
+        classify(model, "test.star", "a/test.star", "--ground-truth", "--rejected-fraction", "0.1", "--no-averages")
+        == 0
+    )
     found = outputs(model)
     assert found["accuracy"] > 0.75 and found["counts"]["unknown"] <= 0.1 * 60 + 3 * (60 * 0.1 * 0.9) ** 0.5
     assert np.array(found["confusion"]["matrix"]).shape == (3, 4) and found["averages"] == {}
@@ -96,7 +99,7 @@ def test_known_ones_are_classified_and_strange_ones_are_unknown(model):
     assert np.array(again.columns["cryodlConfidence"], float)[known].min() > np.array(
         again.columns["cryodlConfidence"], float
     )[~known].max(initial=-np.inf)
-    assert classify(model, "strange.star", "a/strange.star", "--unknown", "0.1", "--no-averages") == 0
+    assert classify(model, "strange.star", "a/strange.star", "--rejected-fraction", "0.1", "--no-averages") == 0
     # noise, which is half of them; a corner is much like a bar
     assert outputs(model)["counts"]["unknown"] >= 0.5 * 40 and outputs(model)["accuracy"] is None
 
@@ -107,20 +110,20 @@ def test_a_truth_of_other_classes_is_refused_before_the_work(model, tmp_path, ca
     monkeypatch.setattr(Classifier, "classify", lambda *others: pytest.fail("the work began"))
     volumes, classes, _, _ = subtomograms(["bar", "ball"], 3)
     path = write_set(tmp_path, volumes, classes + 10)
-    assert classify(model, path, tmp_path / "o.star", "--truth") == 2
+    assert classify(model, path, tmp_path / "o.star", "--ground-truth") == 2
     assert "sub.star (rlnClassNumber: 11, 12) is one of the model's: 1, 2, 3" in capsys.readouterr().err
     assert not list(tmp_path.glob("o.*"))
 
 
 def test_all_columns_are_kept_and_none_is_unknown_if_none_is_wanted(model):
-    assert classify(model, "test.star", "all.star", "--unknown", "0", "--no-averages") == 0
+    assert classify(model, "test.star", "all.star", "--rejected-fraction", "0", "--no-averages") == 0
     before, after = (read_tables(model / name)["particles"] for name in ("test.star", "all.star"))
     assert all(after[name] == before[name] for name in before if name != "rlnClassNumber")
     assert outputs(model)["counts"]["unknown"] == 0
 
 
 def test_averages_are_made_where_the_file_has_angles(model):
-    assert classify(model, "test.star", "v/test.star", "--unknown", "0") == 0
+    assert classify(model, "test.star", "v/test.star", "--rejected-fraction", "0") == 0
     averages = outputs(model)["averages"]
     assert set(averages) == set(NAMES) and averages["ring"] == "v/test_class002.mrc"
     assert all(Path(model, path).exists() for path in averages.values())
@@ -162,7 +165,9 @@ def test_other_voxels_and_boxes_are_resampled_and_said(model, tmp_path):
         name = f"rlnOrigin{axis}Angst"
         tables["particles"][name] = [float(v) / 2 for v in tables["particles"][name]]
     write_tables(path, tables)
-    assert classify(model, path, tmp_path / "o.star", "--truth", "--unknown", "0", "--no-averages") == 0
+    assert (
+        classify(model, path, tmp_path / "o.star", "--ground-truth", "--rejected-fraction", "0", "--no-averages") == 0
+    )
     result = Result.read(model / "result.json")
     assert any("these have 5 Å/px: they are resampled" in warning for warning in result.warnings)
     assert result.outputs["accuracy"] > 0.6  # the noise of each voxel is that of larger ones: less is left of it
@@ -262,7 +267,7 @@ def test_models_of_another_kind_and_volumes_too_small_are_refused(model, tmp_pat
 
 
 def test_too_few_validation_subtomograms_call_none_unknown_and_say_so(model):
-    assert classify(model, "test.star", "few.star", "--unknown", "0.01", "--no-averages") == 0
+    assert classify(model, "test.star", "few.star", "--rejected-fraction", "0.01", "--no-averages") == 0
     result = Result.read(model / "result.json")
     assert result.outputs["counts"]["unknown"] == 0 and any(
         "--rejected-fraction 0.02 or more" in w for w in result.warnings

@@ -74,7 +74,11 @@ class EvaluateMapConfig:
 class EvaluateMapOutputs(Outputs):
     """What `evaluate-map` found."""
 
-    evaluation: typing.Optional[str] = output("evaluation.json; null if nothing was to be written.", path="file")
+    evaluation: typing.Optional[str] = output(
+        "evaluation.json; null if nothing was to be written.",
+        path="file",
+        becomes="outputFSCs: SetOfFSCs, outputLocalResolution: Volume",
+    )
     fsc05_angstrom: typing.Optional[float] = output(
         "Resolution of the map against its atomic model, at FSC 0.5.", unit="Å"
     )

@@ -93,17 +93,25 @@ class ImproveMapConfig:
 class ImproveMapOutputs(Outputs):
     """What `improve-map` wrote."""
 
-    map: str = output("The improved map, on the grid of the input.", path="file")
+    map: str = output(
+        "The improved map, on the grid of the input.",
+        path="file",
+        becomes="outputVolume: Volume, outputVolumes: SetOfVolumes",
+    )
     confidence: typing.Optional[str] = output(
-        "Map of the confidence that there is density; null if the network has none.", path="file"
+        "Map of the confidence that there is density; null if the network has none.",
+        path="file",
+        becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
-    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
     resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be told.", unit="Å")
-    left_alone: typing.Optional[str] = output("Why the map was given back as it is; null if it was improved.")
+    unchanged: typing.Optional[str] = output(
+        "Why the map was given back as it is; null if it was improved.", former=("left_alone",)
+    )
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
     )

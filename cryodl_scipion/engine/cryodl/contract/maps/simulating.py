@@ -97,9 +97,11 @@ class SimulateHalfMapsOutputs(Outputs):
 
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
-    full: str = output("Mean of both.", path="file")
-    truth: str = output("Map without noise.", path="file")
-    structure: str = output("Atomic model in the frame of the maps.", path="file")
+    full: str = output("Mean of both.", path="file", becomes="outputVolume: Volume")
+    truth: str = output("Map without noise.", path="file", becomes="outputTruth: Volume")
+    structure: str = output(
+        "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
+    )
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
     resolution: typing.Optional[float] = output(

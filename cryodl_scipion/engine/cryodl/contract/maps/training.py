@@ -69,7 +69,7 @@ class TrainMapImproverConfig:
         minimum=1,
         maximum=20,
     )
-    grid: float = param(
+    working_pixel_size: float = param(
         "Pixel size that maps are resampled to. Choose 0.5 for maps of a better resolution than 3 Å.",
         default=1.0,
         label="Working pixel size",
@@ -77,7 +77,7 @@ class TrainMapImproverConfig:
         minimum=0.3,
         maximum=3,
         expert=True,
-        spelling="working_pixel_size",
+        former=("grid",),
     )
     target_resolution: float = param(
         "Resolution of the targets, for maps of any resolution: sharp targets let the network recover all detail that "
@@ -101,15 +101,16 @@ class TrainMapImproverConfig:
         label="Local effects",
         expert=True,
     )
-    ssim: float = param(
+    ssim_weight: float = param(
         "Weight of the loss of structural similarity beside the smooth L1 loss. 0: none.",
         default=1.0,
         label="Weight of SSIM",
         minimum=0,
         maximum=100,
         expert=True,
+        former=("ssim",),
     )
-    atoms: float = param(
+    q_score_weight: float = param(
         "Weight of the loss of Q-scores: how much the density about each atom looks like an atom. 0: none (as "
         "published).",
         default=2.0,
@@ -117,8 +118,9 @@ class TrainMapImproverConfig:
         minimum=0,
         maximum=100,
         expert=True,
+        former=("atoms",),
     )
-    shells: float = param(
+    fsc_weight: float = param(
         "Weight of the loss of the FSC with the target, in which all resolutions have the same weight. 0: none (as "
         "published).",
         default=1.0,
@@ -126,6 +128,7 @@ class TrainMapImproverConfig:
         minimum=0,
         maximum=100,
         expert=True,
+        former=("shells",),
     )
     attention: bool = param(
         "Window attention in the network. Off: for comparison.", default=True, label="Attention", expert=True
@@ -163,4 +166,4 @@ class TrainMapImproverOutputs(TrainingOutputs):
     """What `train-map-improver` made."""
 
     maps: int = output("Training maps.")
-    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))

@@ -29,23 +29,25 @@ class AssessMicrographsConfig:
         path="folder",
         none_means="particles and scores are not measured",
     )
-    least_particles: typing.Optional[int] = param(
+    minimum_particles: typing.Optional[int] = param(
         "Micrographs with fewer picks are bad.",
         default=None,
         label="Minimum number of particles",
         minimum=0,
         maximum=1000000,
         none_means="no limit",
+        former=("least_particles",),
     )
-    least_score: typing.Optional[float] = param(
+    minimum_score: typing.Optional[float] = param(
         "Micrographs with a lower mean score are bad.",
         default=None,
         label="Minimum mean score",
         minimum=0,
         maximum=1,
         none_means="no limit",
+        former=("least_score",),
     )
-    most_contaminated: typing.Optional[float] = param(
+    maximum_contaminated: typing.Optional[float] = param(
         "Micrographs with more contaminated area are bad.",
         default=20.0,
         label="Maximum contaminated area",
@@ -53,8 +55,9 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=100,
         none_means="no limit",
+        former=("most_contaminated",),
     )
-    most_carbon: typing.Optional[float] = param(
+    maximum_carbon: typing.Optional[float] = param(
         "Micrographs with more carbon are bad.",
         default=50.0,
         label="Maximum carbon area",
@@ -62,8 +65,9 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=100,
         none_means="no limit",
+        former=("most_carbon",),
     )
-    most_gradient: typing.Optional[float] = param(
+    maximum_gradient: typing.Optional[float] = param(
         "Micrographs whose background varies more are bad: its range (5th to 95th percentile) over the noise, a proxy "
         "of uneven ice.",
         default=None,
@@ -72,6 +76,7 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=1000,
         none_means="no limit",
+        former=("most_gradient",),
     )
     names: Paths = names_field()
     threads: int = threads_field()
@@ -83,6 +88,8 @@ class AssessMicrographsOutputs(Outputs):
 
     folder: str = output("Folder of the measurements.", path="folder")
     table: str = output("micrographs.csv of all that the folder holds.", path="file")
-    figures: typing.Dict[str, Details] = output("Measures of each micrograph, its verdict and the reason.")
-    good: typing.List[str] = output("Names of the good micrographs.")
-    bad: typing.List[str] = output("Names of the others.")
+    metrics: typing.Dict[str, Details] = output(
+        "Measures of each micrograph, its verdict and the reason.", former=("figures",)
+    )
+    good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
+    bad: typing.List[str] = output("Names of the others.", becomes="badMicrographs: SetOfMicrographs")

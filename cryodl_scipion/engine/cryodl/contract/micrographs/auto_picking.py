@@ -93,6 +93,7 @@ class AutoPickConfig:
 class AutoPickOutputs(PickOutputs):
     """What `auto-pick` wrote: its picks, by the best round's model."""
 
+    model: str = output("Folder of that model.", path="folder", becomes="outputModel: CryodlModel")
     rounds: typing.List[typing.Any] = output("The rounds, as rounds.csv holds them.", default=())
     best_round: int = output("Number of the round whose model picked.", default=0)
     stop_reason: str = output("Why no further round was done.", default="")

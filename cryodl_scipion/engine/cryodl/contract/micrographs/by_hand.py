@@ -39,7 +39,7 @@ class PickByHandConfig:
 class PickByHandOutputs(Outputs):
     """What the folder of `pick-by-hand` holds."""
 
-    folder: str = output("Folder of the coordinates.", path="folder")
+    folder: str = output("Folder of the coordinates.", path="folder", becomes="outputCoordinates: SetOfCoordinates")
     counts: Counts = output("Picks of each micrograph that has a file.")
     removed: Counts = output("Picks that were taken away, of each of them.")
     changed: typing.List[str] = output("Names of the micrographs that were changed now.")

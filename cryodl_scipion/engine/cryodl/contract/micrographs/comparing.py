@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..fields import Paths, json_field, output_folder_field, pixel_size_field
-from ..outputs import Counts, Outputs, output
+from ..outputs import Counts, Details, Outputs, output
 from ..params import param
 from .pick_fields import (
     border_problems,
@@ -89,13 +89,25 @@ class ComparePicksConfig:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class EvaluatePicksOutputs(Outputs):
+    """What `evaluate-picks` found."""
+
+    metrics: Details = output("Precision, recall, F1 ... of all micrographs together, and how picks were matched.")
+    micrographs: Details = output("The same of each micrograph.")
+    all_candidates: typing.Optional[Details] = output(
+        "The same of all candidates, whatever their score; null where there are no candidates."
+    )
+    missing: typing.List[str] = output("Micrographs of the reference without picks.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ComparePicksOutputs(Outputs):
     """What `compare-picks` found."""
 
     sets: typing.List[str] = output("Names of the sets of picks.")
     counts: Counts = output("Picks of each set.")
-    figures: typing.Dict[str, typing.Any] = output(
-        "Precision, recall, F1 ... of the picks of each set; empty without a reference."
+    metrics: typing.Dict[str, typing.Any] = output(
+        "Precision, recall, F1 ... of the picks of each set; empty without a reference.", former=("figures",)
     )
     all_candidates: typing.Dict[str, typing.Any] = output("The same of all candidates, of sets that have them.")
     agreement: typing.List[typing.List[float]] = output("F1 of each set against each other one.")

@@ -28,14 +28,21 @@ class ConsensusPicksConfig:
         label="Rule",
         choices=("at-least", "score"),
     )
-    at_least: int = param("Sets that must have found a particle.", default=2, label="At least", minimum=1, maximum=100)
-    least_score: float = param(
+    minimum_sets: int = param(
+        "Sets that must have found a particle.",
+        default=2,
+        label="Minimum number of sets",
+        minimum=1,
+        maximum=100,
+        former=("at_least",),
+    )
+    minimum_score: float = param(
         "Minimum mean score over all sets; a set that did not find the particle counts as 0.",
         default=0.4,
         label="Minimum score",
         minimum=0,
         maximum=1,
-        spelling="minimum_score",
+        former=("least_score",),
     )
     tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
 
@@ -43,10 +50,10 @@ class ConsensusPicksConfig:
         """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
         if len(self.picks) < 2:
             return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
-        if self.rule == "at-least" and self.at_least > len(self.picks):
+        if self.rule == "at-least" and self.minimum_sets > len(self.picks):
             return [
-                f"At least (--at-least) is {self.at_least}, but there are only {len(self.picks)} sets of picks "
-                "(--picks)."
+                f"Minimum number of sets (--minimum-sets) is {self.minimum_sets}, but there are "
+                f"only {len(self.picks)} sets of picks (--picks)."
             ]
         return []
 
@@ -56,7 +63,9 @@ class ConsensusPicksOutputs(Outputs):
     """What `consensus-picks` wrote."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
-    coordinates: Texts = output("STAR file of each micrograph.", path="file")
+    coordinates: Texts = output(
+        "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
     counts: Counts = output("Particles of each micrograph.")
     picks: int = output("Particles of all micrographs.")
     sets: typing.List[str] = output("Names of the sets of picks.")

@@ -109,7 +109,9 @@ class EstimateCtfOutputs(Outputs):
     star: str = output("STAR file with the defocus of each micrograph.", path="file")
     folder: str = output("Folder of the fits and spectra.", path="folder")
     spectra: Texts = output("Power spectrum beside the fit, by micrograph.", path="file")
-    figures: Details = output(
+    fits: Details = output(
         "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
-        "and strength of the fit."
+        "and strength of the fit.",
+        former=("figures",),
+        becomes="outputCTF: SetOfCTF",
     )

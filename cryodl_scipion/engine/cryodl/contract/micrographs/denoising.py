@@ -86,10 +86,12 @@ class DenoiseMicrographsConfig:
 class DenoiseMicrographsOutputs(Outputs):
     """What `denoise-micrographs` wrote."""
 
-    micrographs: str = output("Folder of the denoised micrographs.", path="folder")
+    micrographs: str = output(
+        "Folder of the denoised micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
+    )
     files: Texts = output("Denoised file of each micrograph.", path="file")
     counts: Counts = output("1 for each micrograph.")
-    model: str = output("Model folder.", path="folder")
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     method: str = output("How the model learnt: 'even-odd' or 'added-noise'.")
     resolution: float = output("Finest detail that the model keeps.", unit="Å")
     pixel_size: float = output("Pixel size of the files: that of the input.", unit="Å/px")

@@ -7,7 +7,7 @@ import typing
 from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .pick_fields import box_field, particle_diameter_field, picks_field, protein_field
+from .pick_fields import box_field, particle_diameter_field, picks_field, protein_contrast_field
 
 BORDERS = ("drop", "fill")
 
@@ -45,7 +45,7 @@ class ExtractParticlesConfig:
         minimum=0,
         maximum=8192,
     )
-    protein: str = protein_field(
+    contrast: str = protein_contrast_field(
         "Protein in the micrographs. Dark protein is inverted: it is bright in all particle images."
     )
     normalise: bool = param(
@@ -61,13 +61,14 @@ class ExtractParticlesConfig:
         label="Flip phases",
         expert=True,
     )
-    border: str = param(
+    edge: str = param(
         "Boxes that reach over the micrograph's edge. drop: these particles are left out and counted. fill: the "
         "nearest pixel of the edge is repeated.",
         default="drop",
         label="At the edge",
         choices=BORDERS,
         expert=True,
+        former=("border",),
     )
     voltage: typing.Optional[float] = param(
         "Acceleration voltage of the microscope.",
@@ -133,7 +134,7 @@ class ExtractParticlesConfig:
 class ExtractParticlesOutputs(Outputs):
     """What `extract-particles` wrote, of the micrographs of this run."""
 
-    particles: str = output("STAR file of all particles.", path="file")
+    particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")
     stacks: Texts = output("Stack by micrograph; micrographs without a particle have none.", path="file")
     counts: Counts = output("Particles of each micrograph.")

@@ -95,7 +95,9 @@ class PickFilamentsOutputs(Outputs):
 
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
-        "STAR file of each micrograph: segments with the columns of RELION's helical processing.", path="file"
+        "STAR file of each micrograph: segments with the columns of RELION's helical processing.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates",
     )
     counts: Counts = output("Segments of each micrograph.")
     filaments: Counts = output("Filaments of each micrograph.")

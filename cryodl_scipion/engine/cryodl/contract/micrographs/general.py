@@ -48,20 +48,22 @@ class TrainGeneralPickerConfig:
         minimum=2,
         maximum=1000000,
     )
-    faint: float = param(
+    faint_fraction: float = param(
         "Fraction of the simulated micrographs whose particles hardly stand out from the noise (SNR 0.008 to 0.12) and "
         "mostly touch.",
         default=0.5,
         label="Fraction of faint micrographs",
         minimum=0,
         maximum=1,
+        former=("faint",),
     )
-    real_share: float = param(
+    real_fraction: float = param(
         "Fraction of the training crops that is real, if there are real sets.",
         default=0.2,
         label="Fraction of real crops",
         minimum=0,
         maximum=1,
+        former=("real_share",),
     )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
     start_from: typing.Optional[str] = param(
@@ -106,5 +108,5 @@ class TrainGeneralPickerOutputs(Outputs):
         "Measures on simulated micrographs of molecules that were not learnt from, and the expected calibration error."
     )
     structures: int = output("Atomic models learnt from.")
-    made_up: int = output("Procedural molecules learnt from.")
+    procedural: int = output("Procedural molecules learnt from.", former=("made_up",))
     real_sets: typing.List[str] = output("Names of the sets of labelled micrographs.")

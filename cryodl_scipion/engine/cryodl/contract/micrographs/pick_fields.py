@@ -157,6 +157,6 @@ def box_field(help: str) -> typing.Any:
     return param(help, default=0, label="Box size", unit="px", minimum=0, maximum=8192)
 
 
-def protein_field(help: str) -> typing.Any:
+def protein_contrast_field(help: str) -> typing.Any:
     """Whether protein is dark in the micrographs. help: what is done then."""
-    return param(help, default="dark", label="Contrast", choices=PROTEIN)
+    return param(help, default="dark", label="Contrast", choices=PROTEIN, former=("protein",))

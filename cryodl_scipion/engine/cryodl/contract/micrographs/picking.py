@@ -77,7 +77,9 @@ class PickOutputs(Outputs):
     """What `pick` wrote."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
-    coordinates: Texts = output("STAR file of each micrograph: its picks.", path="file")
+    coordinates: Texts = output(
+        "STAR file of each micrograph: its picks.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
     candidates: Texts = output("STAR file of each micrograph: all candidates, down to a low score.", path="file")
     counts: Counts = output("Picks of each micrograph.")
     picks: int = output("Picks of all micrographs.")

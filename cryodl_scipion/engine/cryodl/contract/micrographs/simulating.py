@@ -33,14 +33,14 @@ class SimulateMicrographsConfig:
         minimum=0,
         maximum=100000,
     )
-    closest: float = param(
+    minimum_distance: float = param(
         "Minimum distance of two particles' centres; below 1 they overlap.",
         default=1.15,
         label="Minimum distance",
         unit="diameters",
         minimum=0.2,
         maximum=100,
-        spelling="minimum_distance",
+        former=("closest",),
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(
@@ -126,13 +126,19 @@ class SimulateMicrographsOutputs(Outputs):
     """What `simulate-micrographs` wrote."""
 
     folder: str = output("Folder of all.", path="folder")
-    micrographs: str = output("Folder of the micrographs.", path="folder")
-    coordinates: str = output("Folder of the coordinates with angles and CTF.", path="folder")
-    ctf: str = output("Folder of the CTF, as CTFFIND writes it.", path="folder")
+    micrographs: str = output(
+        "Folder of the micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
+    )
+    coordinates: str = output(
+        "Folder of the coordinates with angles and CTF.", path="folder", becomes="outputCoordinates: SetOfCoordinates"
+    )
+    ctf: str = output("Folder of the CTF, as CTFFIND writes it.", path="folder", becomes="outputCTF: SetOfCTF")
     masks: typing.Optional[str] = output("Folder of masks of what ice, carbon and aggregates cover.", path="folder")
     particles: int = output("Particles of all micrographs.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
-    particle_stack: typing.Optional[str] = output("RELION's particles.star of cut-out particles.", path="file")
+    particle_stack: typing.Optional[str] = output(
+        "RELION's particles.star of cut-out particles.", path="file", becomes="outputParticles: SetOfParticles"
+    )
     pixel_size: typing.Optional[float] = output(
         "Of the micrographs and of cut-out particles.", unit="Å/px", default=None
     )

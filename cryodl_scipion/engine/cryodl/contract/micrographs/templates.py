@@ -115,15 +115,20 @@ class PickTemplatesOutputs(Outputs):
     """What `pick-templates` wrote."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
-    coordinates: Texts = output("STAR file of each micrograph: its picks.", path="file")
+    coordinates: Texts = output(
+        "STAR file of each micrograph: its picks.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
     candidates: Texts = output(
-        "STAR file of each micrograph: all places with a correlation of at least 0.1.", path="file"
+        "STAR file of each micrograph: all positions with a correlation of at least 0.1.", path="file"
     )
     counts: Counts = output("Picks of each micrograph.")
     picks: int = output("Picks of all micrographs.")
     threshold: float = output("Correlation coefficient of the picks at least.")
-    in_negative: int = output("Places of the micrographs' negatives that reach the threshold: what chance gives.")
+    expected_false_picks: int = output(
+        "Picks at this threshold in the micrographs with inverted contrast, which hold no particles.",
+        former=("in_negative",),
+    )
     particle_diameter: float = output("The stated diameter, or the structure's.", unit="Å")
     pixel_size: float = output("Of the micrographs, in whose pixels the coordinates are.", unit="Å/px")
-    templates: int = output("Templates that each place was compared with.")
+    templates: int = output("Number of templates.")
     pictures: Texts = output("Picture of each of the first micrographs.", path="file")

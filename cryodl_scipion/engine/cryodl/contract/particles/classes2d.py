@@ -89,13 +89,14 @@ class SelectClassesConfig:
         none_means="chosen from the scores: a class is left out only if its bad particles would take more from a map "
         "than its good ones give",
     )
-    fewest: int = param(
+    minimum_particles: int = param(
         "Classes with fewer particles are not kept.",
         default=1,
         label="Minimum number of particles",
         minimum=1,
         maximum=10**7,
         expert=True,
+        former=("fewest",),
     )
 
 
@@ -108,8 +109,8 @@ class Classify2DOutputs(Outputs):
         "be used; angle and shift in the plane.",
         path="file",
     )
-    classes: str = output("STAR file of the classes.", path="file")
-    stack: str = output("Averages.", path="file")
+    classes: str = output("STAR file of the classes.", path="file", becomes="outputClasses: SetOfClasses2D")
+    stack: str = output("Averages.", path="file", becomes="outputAverages: SetOfAverages")
     counts: typing.List[int] = output("Particles of each class, class 1 first.")
     scores: typing.List[float] = output("Probability that each average is good.")
     resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", unit="Å")
@@ -123,8 +124,8 @@ class Classify2DOutputs(Outputs):
 class SelectClassesOutputs(Outputs):
     """What `select-classes` kept."""
 
-    particles: str = output("STAR file of the kept particles.", path="file")
-    classes: str = output("STAR file of the kept classes.", path="file")
+    particles: str = output("STAR file of the kept particles.", path="file", becomes="outputParticles: SetOfParticles")
+    classes: str = output("STAR file of the kept classes.", path="file", becomes="outputClasses: SetOfClasses2D")
     stack: str = output("Their averages.", path="file")
     selection: str = output("selection.json: every class with its score and whether it was kept.", path="file")
     kept: typing.List[int] = output("Numbers of the kept classes.")

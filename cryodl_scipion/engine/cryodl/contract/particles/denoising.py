@@ -40,7 +40,9 @@ class DenoiseConfig:
 class DenoiseOutputs(Outputs):
     """What `denoise` wrote."""
 
-    particles: str = output("STAR file of the denoised particles.", path="file")
+    particles: str = output(
+        "STAR file of the denoised particles.", path="file", becomes="outputParticles: SetOfParticles"
+    )
     stack: str = output("Stack of the denoised images.", path="file")
     count: int = output("Particles.")
     pixel_size: float = output("Of the images.", unit="Å/px")
@@ -91,7 +93,9 @@ class EvaluateDenoiserConfig:
 class EvaluateDenoiserOutputs(Outputs):
     """What `evaluate-denoiser` found."""
 
-    evaluation: str = output("evaluation.json: curves, controls and sentences.", path="file")
+    evaluation: str = output(
+        "evaluation.json: curves, controls and sentences.", path="file", becomes="outputFSCs: SetOfFSCs"
+    )
     folder: str = output("Folder of all files.", path="folder")
     table: str = output("frc.csv, a line for each particle.", path="file")
     mean_frc: typing.Dict[str, typing.Any] = output(

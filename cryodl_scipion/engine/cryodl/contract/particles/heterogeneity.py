@@ -128,17 +128,23 @@ class FitHeterogeneityConfig:
 class FitHeterogeneityOutputs(Outputs):
     """What `fit-heterogeneity` found."""
 
-    particles: str = output("STAR file of the particles with latent coordinates and clusters.", path="file")
+    particles: str = output(
+        "STAR file of the particles with latent coordinates and clusters.",
+        path="file",
+        becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex",
+    )
     heterogeneity: str = output("heterogeneity.json.", path="file")
     verdict: str = output("'motion' or 'no motion'.")
     p_value: float = output("Probability of such an answer without motion.")
     variability: float = output("Fraction of the molecule's power in the images.")
-    mean: str = output("Mean map.", path="file")
+    mean: str = output("Mean map.", path="file", becomes="outputMean: Volume")
     components: typing.List[str] = output("Maps of the principal components.", path="file")
-    paths: typing.List[typing.List[str]] = output("Maps along each axis.")
+    paths: typing.List[typing.List[str]] = output("Maps along each axis.", becomes="outputVolumes: SetOfVolumes")
     picture: str = output("Picture of the latent space.", path="file")
     count: int = output("Particles.")
     latent: int = output("Latent dimensions.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
-    classes: typing.List[str] = output("Maps of the discrete classes, class 1 first.", path="file", default=())
+    classes: typing.List[str] = output(
+        "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
+    )

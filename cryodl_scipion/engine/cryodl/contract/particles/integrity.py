@@ -70,7 +70,9 @@ class AssessIntegrityOutputs(Outputs):
     """What `assess-integrity` found."""
 
     particles: str = output(
-        "STAR file with the class of each particle, in the order of the structures, and the probabilities.", path="file"
+        "STAR file with the class of each particle, in the order of the structures, and the probabilities.",
+        path="file",
+        becomes="outputParticles: SetOfParticles, outputClasses: SetOfClasses3D",
     )
     table: str = output("probabilities.csv.", path="file")
     integrity: str = output("integrity.json.", path="file")

@@ -108,7 +108,11 @@ class SelectLatentOutputs(Outputs):
 class LatentVolumesOutputs(Outputs):
     """What `latent-volumes` reconstructed."""
 
-    volumes: typing.List[str] = output("Maps; their half-maps end in _half1.mrc and _half2.mrc.", path="file")
+    volumes: typing.List[str] = output(
+        "Maps; their half-maps end in _half1.mrc and _half2.mrc.",
+        path="file",
+        becomes="outputVolumes: SetOfVolumes, outputFlexVolumes: SetOfVolumesFlex",
+    )
     record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
     coordinates: typing.List[typing.List[float]] = output("Of each map, in the latent space.")
     resolutions: typing.List[float] = output("Of each map, 0 where the halves never agree.", unit="Å")
@@ -116,6 +120,11 @@ class LatentVolumesOutputs(Outputs):
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
     particles: typing.Optional[str] = output(
-        "STAR file of the particles with the orientations of the domain, if one is given.", path="file", default=None
+        "STAR file of the particles with the orientations of the domain, if one is given.",
+        path="file",
+        default=None,
+        becomes="outputParticles: SetOfParticles",
     )
-    domain: typing.Optional[str] = output("Map of the domain at these orientations.", path="file", default=None)
+    domain: typing.Optional[str] = output(
+        "Map of the domain at these orientations.", path="file", default=None, becomes="outputDomain: Volume"
+    )

@@ -71,7 +71,9 @@ class AssignOrientationsConfig:
 class AssignOrientationsOutputs(Outputs):
     """What `assign-orientations` found."""
 
-    particles: str = output("STAR file of the particles with angles and shifts.", path="file")
+    particles: str = output(
+        "STAR file of the particles with angles and shifts.", path="file", becomes="outputParticles: SetOfParticles"
+    )
     count: int = output("Particles.")
     mean_score: float = output("Mean of the scores.")
     mean_probability: float = output("Mean probability of the assigned direction.")
@@ -130,11 +132,11 @@ class ReconstructConfig:
 class ReconstructOutputs(Outputs):
     """What `reconstruct` wrote."""
 
-    map: str = output("The map.", path="file")
+    map: str = output("The map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     resolution: typing.Optional[float] = output("Where the half-maps' FSC falls below 0.143.", unit="Å")
-    fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.")
+    fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.", becomes="outputFSC: FSC")
     count: int = output("Particles.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")

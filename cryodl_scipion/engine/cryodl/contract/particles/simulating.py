@@ -50,11 +50,12 @@ class SimulateParticlesConfig:
         label="Further structures",
         path="file",
     )
-    left_out: typing.Optional[str] = param(
+    missing_chains: typing.Optional[str] = param(
         "Chains (B) or residues (A:100-250) of the atomic model that a second state lacks; with commas.",
         default=None,
-        label="Left out",
+        label="Missing chains",
         none_means="nothing",
+        former=("left_out",),
     )
     domain: typing.Optional[str] = param(
         "Chains or residues of the atomic model that rotate about a hinge.",
@@ -118,7 +119,7 @@ class SimulateParticlesConfig:
             flag
             for flag, value in (
                 ("--structures", self.structures),
-                ("--left-out", self.left_out),
+                ("--missing-chains", self.missing_chains),
                 ("--domain", self.domain),
             )
             if value
@@ -132,10 +133,14 @@ class SimulateParticlesConfig:
 class SimulateParticlesOutputs(Outputs):
     """What `simulate-particles` wrote."""
 
-    particles: str = output("STAR file with the true angles, shifts and CTF.", path="file")
+    particles: str = output(
+        "STAR file with the true angles, shifts and CTF.", path="file", becomes="outputParticles: SetOfParticles"
+    )
     stack: str = output("Stack of the images.", path="file")
-    clean: str = output("Stack of the projections without CTF and noise.", path="file")
-    map: str = output("Map of the structure.", path="file")
+    clean: str = output(
+        "Stack of the projections without CTF and noise.", path="file", becomes="outputClean: SetOfParticles"
+    )
+    map: str = output("Map of the structure.", path="file", becomes="outputVolume: Volume")
     count: int = output("Particles.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
     pixel_size: float = output("Of the images and the map.", unit="Å/px")

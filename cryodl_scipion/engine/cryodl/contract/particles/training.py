@@ -64,7 +64,7 @@ class TrainDenoiserConfig:
         choices=RECONSTRUCTION_LOSSES,
         expert=True,
     )
-    adversarial: typing.Optional[float] = param(
+    adversarial_weight: typing.Optional[float] = param(
         "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.",
         default=None,
         label="Adversarial weight",
@@ -72,14 +72,16 @@ class TrainDenoiserConfig:
         maximum=1000,
         none_means="1 for cgan, 0 for the others",
         expert=True,
+        former=("adversarial",),
     )
-    simulated: float = param(
+    simulated_fraction: float = param(
         "Fraction of the training pairs that are simulated from the structure, with the CTFs of these particles and "
         "noise of the spectrum that is measured on them. The rest are the real particles.",
         default=0.5,
-        label="Simulated part",
+        label="Simulated fraction",
         minimum=0,
         maximum=1,
+        former=("simulated",),
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the targets; finer detail is not in a single image.",

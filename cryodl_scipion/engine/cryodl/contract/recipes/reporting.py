@@ -77,7 +77,7 @@ class ReportConfig:
 class ReportOutputs(Outputs):
     """What `report` wrote."""
 
-    page: str = output("The HTML file.", path="file")
+    page: str = output("The HTML file.", path="file", becomes="outputReport: String")
     runs: int = output("Runs that the page tells of.")
     alarms: typing.List[str] = output("What needs somebody's attention.")
     malformed: typing.List[str] = output("Results that could not be read, each with the reason.")

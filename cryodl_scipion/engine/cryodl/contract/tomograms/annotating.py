@@ -44,7 +44,9 @@ class AnnotateConfig:
 class AnnotationsOutputs(Outputs):
     """What `annotate` and `import-annotations` leave."""
 
-    annotations: str = output("Folder of the annotations.", path="folder")
+    annotations: str = output(
+        "Folder of the annotations.", path="folder", becomes="outputAnnotations: CryodlAnnotations"
+    )
     counts: typing.Dict[str, Counts] = output("Tiles with a feature (positive) and without it (negative), by feature.")
 
 

@@ -91,7 +91,7 @@ class ClassifySubtomogramsConfig:
         "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every class, and angles "
         "and shifts where the network finds them. Averages of the classes lie beside it: NAME_class001.mrc ..."
     )
-    unknown: typing.Optional[float] = param(
+    rejected_fraction: typing.Optional[float] = param(
         "Rejection threshold, as the fraction of subtomograms of the trained classes that may be called unknown: those "
         "with the highest out-of-distribution score. 0: none is rejected.",
         default=None,
@@ -99,12 +99,13 @@ class ClassifySubtomogramsConfig:
         none_means="0.02; what the validation subtomograms can tell where they are too few for it, at most 0.05",
         minimum=0,
         maximum=0.9,
-        spelling="rejected_fraction",
+        former=("unknown",),
     )
-    truth: bool = param(
-        "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",
+    ground_truth: bool = param(
+        "The input's rlnClassNumber is the ground truth: accuracy and confusion matrix are computed.",
         default=False,
         label="Compare with the input's classes",
+        former=("truth",),
     )
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)
@@ -123,9 +124,13 @@ class ClassifySubtomogramsConfig:
 class ClassifySubtomogramsOutputs(Outputs):
     """What `classify-subtomograms` wrote."""
 
-    subtomograms: str = output("STAR file with classes and probabilities.", path="file")
+    subtomograms: str = output(
+        "STAR file with classes and probabilities.",
+        path="file",
+        becomes="outputClasses: SetOfClassesSubTomograms, outputUnknown: SetOfSubTomograms",
+    )
     counts: Counts = output("Subtomograms of each class, and unknown.")
-    averages: Texts = output("Average of each class.", path="file")
+    averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
     accuracy: typing.Optional[float] = output("Part that has the class of the file; null if it was not asked for.")
     confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")

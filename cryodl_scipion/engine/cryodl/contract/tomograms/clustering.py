@@ -64,9 +64,11 @@ class ClusterSubtomogramsConfig:
 class ClusterSubtomogramsOutputs(Outputs):
     """What `cluster-subtomograms` wrote."""
 
-    subtomograms: str = output("STAR file with the classes.", path="file")
+    subtomograms: str = output(
+        "STAR file with the classes.", path="file", becomes="outputClasses: SetOfClassesSubTomograms"
+    )
     counts: Counts = output("Subtomograms of each class.")
-    averages: Texts = output("Average of each class.", path="file")
+    averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
     resolutions: typing.Dict[str, typing.Optional[float]] = output(
         "Where the FSC of the class's halves falls below 0.5.", unit="Å"
     )

@@ -81,11 +81,13 @@ class DenoiseTomogramsConfig:
 class DenoiseTomogramsOutputs(Outputs):
     """What `denoise-tomograms` wrote."""
 
-    tomograms: str = output("Folder of the denoised tomograms.", path="folder")
+    tomograms: str = output(
+        "Folder of the denoised tomograms.", path="folder", becomes="outputTomograms: SetOfTomograms"
+    )
     files: Texts = output("Denoised file of each tomogram.", path="file")
     even: Texts = output("Denoised even half of each tomogram, if it was asked for.", path="file")
     odd: Texts = output("Denoised odd half of each tomogram, if it was asked for.", path="file")
-    model: str = output("Model folder.", path="folder")
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     fills_wedge: bool = output("Whether the model fills the missing wedge.")
     pixel_sizes: Numbers = output("Of each tomogram: that of the input.", unit="Å/px")
     controls: Details = output("Of each tomogram with halves: what the network keeps of them and makes of noise.")

@@ -55,7 +55,7 @@ class DetectParticlesConfig:
         minimum=1e-6,
         maximum=100000,
     )
-    distance: typing.Optional[float] = param(
+    minimum_distance: typing.Optional[float] = param(
         "Minimum distance between two particles of one species.",
         default=None,
         label="Minimum distance",
@@ -63,6 +63,7 @@ class DetectParticlesConfig:
         minimum=1,
         maximum=100000,
         none_means="0.7 times the diameter",
+        former=("distance",),
     )
     border: float = volume_border_field("Particles")
     diameter: typing.Optional[float] = param(
@@ -157,14 +158,17 @@ class DetectParticlesOutputs(Outputs):
     """What `detect-particles` wrote."""
 
     files: Texts = output("STAR file of each tomogram.", path="file")
-    particles: str = output("One STAR file of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+    )
     method: str = output("template or network.")
     species: typing.List[str] = output("Names of the species.")
     counts: typing.Dict[str, Counts] = output("Detections of each tomogram and species.")
     thresholds: typing.Dict[str, Numbers] = output("Least score of each tomogram and species.")
-    by_chance: typing.Dict[str, Numbers] = output(
+    expected_false_detections: typing.Dict[str, Numbers] = output(
         "Detections that noise of the tomogram's spectrum gives at the threshold, scaled to the whole tomogram; empty "
-        "where no control was made."
+        "where no control was made.",
+        former=("by_chance",),
     )
     diameters: Numbers = output("Diameter of each species.", unit="Å")
     pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")

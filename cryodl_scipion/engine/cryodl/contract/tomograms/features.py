@@ -11,7 +11,7 @@ from .tomogram_fields import (
     label_field,
     memory_field,
     minimum_score_field,
-    smallest_field,
+    minimum_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     volume_border_field,
@@ -31,7 +31,7 @@ class MergeFeaturesConfig:
         default=(),
         label="Thresholds",
     )
-    smallest: float = smallest_field()
+    minimum_size: float = minimum_size_field()
     smoothing: float = param(
         "Width (standard deviation) of the Gaussian that scores are smoothed by before they compete.",
         default=0.0,
@@ -60,7 +60,7 @@ class MergeFeaturesConfig:
 class MergeFeaturesOutputs(Outputs):
     """What `merge-features` wrote."""
 
-    files: Texts = output("Label volume of each tomogram.", path="file")
+    files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
     pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
@@ -110,8 +110,8 @@ class PickFeaturesConfig:
         minimum=1,
         maximum=100000,
     )
-    smallest: float = smallest_field()
-    largest: typing.Optional[float] = param(
+    minimum_size: float = minimum_size_field()
+    maximum_size: typing.Optional[float] = param(
         "Larger connected components are left out.",
         default=None,
         label="Maximum component size",
@@ -119,7 +119,7 @@ class PickFeaturesConfig:
         minimum=0,
         maximum=1e12,
         none_means="no limit",
-        spelling="maximum_size",
+        former=("largest",),
     )
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
@@ -131,6 +131,8 @@ class PickFeaturesOutputs(Outputs):
     """What `pick-features` wrote."""
 
     files: Texts = output("STAR file of each tomogram.", path="file")
-    particles: str = output("One STAR file of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+    )
     counts: Counts = output("Points of each tomogram.")
     pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")

@@ -10,7 +10,7 @@ from ..params import param
 from .tomogram_fields import (
     label_field,
     minimum_score_field,
-    smallest_field,
+    minimum_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     volume_border_field,
@@ -44,7 +44,7 @@ class MeasureMembranesConfig:
         minimum=1,
         maximum=100000,
     )
-    smallest: float = smallest_field(1000.0, ": they are too small for a surface")
+    minimum_size: float = minimum_size_field(1000.0, ": they are too small for a surface")
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
@@ -55,9 +55,15 @@ class MeasureMembranesOutputs(Outputs):
     """What `measure-membranes` wrote."""
 
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
-    particles: str = output("One STAR file of the points of all tomograms of the folder.", path="file")
+    particles: str = output(
+        "One STAR file of the points of all tomograms of the folder.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates3D",
+    )
     instances: Texts = output("Volume of each tomogram in which every membrane has its own number.", path="file")
-    meshes: typing.Dict[str, typing.List[str]] = output("PLY files of the membranes of each tomogram.", path="file")
+    meshes: typing.Dict[str, typing.List[str]] = output(
+        "PLY files of the membranes of each tomogram.", path="file", becomes="outputMeshes: SetOfMeshes"
+    )
     table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
     counts: Counts = output("Membranes of each tomogram.")
     points: Counts = output("Points of each tomogram.")

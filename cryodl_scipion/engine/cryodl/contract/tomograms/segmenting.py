@@ -178,7 +178,9 @@ class SegmentOutputs(Outputs):
     """What `segment` wrote."""
 
     scores: str = output("Folder of the score volumes.", path="folder")
-    files: typing.Dict[str, Texts] = output("Score volume of each tomogram and feature.", path="file")
+    files: typing.Dict[str, Texts] = output(
+        "Score volume of each tomogram and feature.", path="file", becomes="scores_*: SetOfTomoMasks"
+    )
     features: typing.List[str] = output("Names of the features, in the order of the models.")
     thresholds: Numbers = output("Score from which a voxel belongs to a feature.")
     pixel_size: float = output("Of the first tomogram.", unit="Å/px")

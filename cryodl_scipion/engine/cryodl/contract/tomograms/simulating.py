@@ -128,9 +128,11 @@ class SimulateTomogramsConfig:
 class SimulateTomogramsOutputs(Outputs):
     """What `simulate-tomograms` wrote."""
 
-    tomograms: Texts = output("Tomograms by name.", path="file")
-    labels: Texts = output("Label volume of each tomogram.", path="file")
-    coordinates: Texts = output("STAR file of each tomogram.", path="file")
+    tomograms: Texts = output("Tomograms by name.", path="file", becomes="outputTomograms: SetOfTomograms")
+    labels: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
+    coordinates: Texts = output(
+        "STAR file of each tomogram.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+    )
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     pixel_size: float = output("Of the tomograms.", unit="Å/px")
     counts: Counts = output("Copies of each feature in all tomograms.")

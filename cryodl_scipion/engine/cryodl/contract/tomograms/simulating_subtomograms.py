@@ -65,7 +65,9 @@ class SimulateSubtomogramsConfig:
 class SimulateSubtomogramsOutputs(Outputs):
     """What `simulate-subtomograms` wrote."""
 
-    subtomograms: str = output("STAR file with the truth.", path="file")
+    subtomograms: str = output(
+        "STAR file with the truth.", path="file", becomes="outputSubtomograms: SetOfSubTomograms"
+    )
     count: int = output("Subtomograms.")
     box: int = output("Side of the subtomograms.", unit="px")
     pixel_size: float = output("Of the subtomograms.", unit="Å/px")

@@ -116,7 +116,7 @@ def minimum_score_field() -> typing.Any:
     return param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
 
 
-def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
+def minimum_size_field(default: float = 0.0, why: str = "") -> typing.Any:
     """Minimum size of connected components. default: nm³. why: words that follow, for a default above 0."""
     return param(
         f"Smaller connected components are left out{why}.",
@@ -125,5 +125,5 @@ def smallest_field(default: float = 0.0, why: str = "") -> typing.Any:
         unit="nm³",
         minimum=0,
         maximum=1e12,
-        spelling="minimum_size",
+        former=("smallest",),
     )

@@ -37,13 +37,13 @@ def run(config: ImproveMapConfig) -> Result:
 
     improver = load_improver(config.model, device)
     volume, halves, warnings = _read(config)
-    _check_size(volume, improver.card["grid"])
+    _check_size(volume, improver.card["working_pixel_size"])
     mask, sentences = _mask(config, volume)
     warnings += [*sentences, *_notes(improver.card, volume)]
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
     resolution, source = _resolution(config, volume, halves, mask)
-    reason = _left_alone(improver.card, volume, resolution, source)
+    reason = _reason_to_leave(improver.card, volume, resolution, source)
     if reason:
         return _unchanged(config, volume, output, improver.card, resolution, reason, warnings)
     print(
@@ -72,9 +72,9 @@ def run(config: ImproveMapConfig) -> Result:
         **files,
         pixel_size=volume.pixel_size,
         model=improver.card["name"],
-        grid=improver.card["grid"],
+        working_pixel_size=improver.card["working_pixel_size"],
         resolution=resolution,
-        left_alone=None,
+        unchanged=None,
         half_map_test=test,
     )
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
@@ -141,7 +141,7 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
 
 def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:
     """Sentences about a map that the model was not made for."""
-    if volume.pixel_size < FINER * card["grid"] and volume.pixel_size < card["resolutions"][0] / 4:
+    if volume.pixel_size < FINER * card["working_pixel_size"] and volume.pixel_size < card["resolutions"][0] / 4:
         yield (
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the model's grid is {card['grid']:g} Å: "
             f"detail finer than {2 * card['grid']:g} Å is lost. Use a model of a finer grid for maps better than "
@@ -169,7 +169,7 @@ def _resolution(
     return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map alone"
 
 
-def _left_alone(
+def _reason_to_leave(
     card: typing.Mapping[str, typing.Any], volume: Volume, resolution: float | None, source: str
 ) -> str | None:
     """Why a map must not be improved by a model, in a sentence; None if it may."""
@@ -213,9 +213,9 @@ def _unchanged(
         half2=None,
         pixel_size=volume.pixel_size,
         model=card["name"],
-        grid=card["grid"],
+        working_pixel_size=card["working_pixel_size"],
         resolution=resolution,
-        left_alone=reason,
+        unchanged=reason,
         half_map_test=None,
     )
     return Result("improve-map", outputs, device="none", warnings=(*warnings, reason))

@@ -60,7 +60,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
         validation=card["validation"],
         stop_reason=training.stop_reason,
         maps=len(pairs.training),
-        grid=config.grid,
+        working_pixel_size=config.working_pixel_size,
     )
     return training.result(outputs, [*pairs.warnings, *card_warnings(card)])
 
@@ -83,7 +83,9 @@ def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPair
 
     network = method.build(config.attention)
     if config.start_from:
-        mine = dict(network=config.network, attention=config.attention, grid=config.grid)
+        mine = dict(network=config.network, attention=config.attention, working_pixel_size=config.working_pixel_size)
         card, weights = start_weights(config, "map_improver", dict(attention=True), **mine)
         network = load_network(card, weights, config.start_from)
-    return ImproverTask(method, network, pairs, config.ssim, config.shells, config.atoms, config.batch_size)
+    return ImproverTask(
+        method, network, pairs, config.ssim_weight, config.fsc_weight, config.q_score_weight, config.batch_size
+    )

@@ -42,7 +42,7 @@ class MapPairs:
     ) -> None:
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
-        self.grid = config.grid
+        self.grid = config.working_pixel_size
         self.notes, self.warnings = list[str](), list[str]()
         rows = _table(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []

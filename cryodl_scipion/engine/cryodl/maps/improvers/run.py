@@ -78,7 +78,7 @@ class Improver:
         input_share: float = INPUT_SHARE,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
-        data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
+        data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
         try:
             scale_of(volume.data)  # spline ripples may be positive where no voxel is
             scale = map_scale(data)
@@ -97,7 +97,9 @@ class Improver:
             progress,
             anchor_of(data),
         )
-        back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)
+        back = lambda x, order: from_grid(
+            x, self.card["working_pixel_size"], volume.data.shape, volume.voxels_zyx, order
+        )
         improved = with_input(
             np.maximum(back(np.maximum(output[0], 0), 3) * scale, 0), volume.data, volume.voxels_zyx, input_share
         )

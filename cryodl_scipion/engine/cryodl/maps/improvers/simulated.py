@@ -58,7 +58,9 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     """
     atoms = _turned(read_atoms(path), rng)
     resolution = rng.uniform(config.resolution_min, config.resolution_max)
-    pixel_size = config.grid * rng.uniform(0.85, min(COARSEST, max(1.0, resolution / config.grid / 2.4)))
+    pixel_size = config.working_pixel_size * rng.uniform(
+        0.85, min(COARSEST, max(1.0, resolution / config.working_pixel_size / 2.4))
+    )
     atoms, grid = _part(atoms, pixel_size, rng)
     maps = simulate(atoms, grid, _faults(resolution, config.local_effects, rng), rng)
     data = maps.full
@@ -67,8 +69,8 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
         data, _ = deposited(maps, resolution, b_factor)
     if rng.random() < 0.4:
         data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
-    data = to_grid(data, grid.voxels_zyx, config.grid)
-    fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.grid))
+    data = to_grid(data, grid.voxels_zyx, config.working_pixel_size)
+    fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     target = target_for(
         atoms, fine, config.target_resolution or resolution, maps.b_factors if config.local_resolution else None
     )
@@ -85,8 +87,8 @@ def real_pair(
     volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float
 ) -> MapPair:
     """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
-    data = to_grid(volume.data, volume.voxels_zyx, config.grid)
-    fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
+    data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
+    fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
     b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)

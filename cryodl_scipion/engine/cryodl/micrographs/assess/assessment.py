@@ -16,6 +16,7 @@ from .contamination import find_contamination
 WORKING_DIAMETER = 20.0  # px of a particle: enough to tell it from dirt, and a 4k micrograph takes a second
 _SMALLEST_SIDE = 128  # px of the working image, however large the particle is
 _EDGE = 0.4  # diameters on both sides of a carbon edge in which nothing counts as contamination
+_ROWS = 96  # of the coarse picture of the areas
 _LEAST_ICE = 0.02  # part of the micrograph that must be clean ice to say anything about it
 
 
@@ -69,6 +70,24 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         _ice_gradient(small, ice, sample, diameter_px),
         float(np.median(sample[np.isfinite(sample)])),
     )
+
+
+def area_rows(found: Assessment) -> list[str]:
+    """A coarse picture of the areas for windows: "1" contaminated, "2" carbon, "0" neither, a text for each row.
+
+    Parameters
+    ----------
+    found : Assessment
+
+    Returns
+    -------
+    list of str
+        At most _ROWS of at most _ROWS letters, over the whole micrograph; a letter is contaminated if any of it is.
+    """
+    rows, columns = (np.arange(min(_ROWS, n)) * n // min(_ROWS, n) for n in found.carbon.shape)
+    any_of = lambda mask: np.maximum.reduceat(np.maximum.reduceat(mask.astype(int), rows), columns, axis=1)
+    letters = np.where(any_of(found.contaminated), 1, 2 * any_of(found.carbon & ~found.contaminated))
+    return ["".join(map(str, row)) for row in letters]
 
 
 def _edge(mask: np.ndarray, reach: float) -> np.ndarray:

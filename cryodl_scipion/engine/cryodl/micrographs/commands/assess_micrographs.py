@@ -28,8 +28,8 @@ if typing.TYPE_CHECKING:
     import numpy as np
 
 KIND = "micrograph assessment"
-FIGURES = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
-COLUMNS = ("name",) + FIGURES + ("verdict", "reason")
+METRICS = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
+COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 
 
 def run(config: AssessMicrographsConfig) -> Result:
@@ -50,7 +50,7 @@ def run(config: AssessMicrographsConfig) -> Result:
     verdicts = {name: judge_record(record, config) for name, record in records.items()}
     _write_lists(folder, records, verdicts, skipped)
     figures = {
-        n: dict({f: records[n][f] for f in FIGURES}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
+        n: dict({f: records[n][f] for f in METRICS}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
     }
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     print(
@@ -65,7 +65,7 @@ def run(config: AssessMicrographsConfig) -> Result:
             f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
         )
     outputs = AssessMicrographsOutputs(
-        folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad
+        folder=str(folder), table=str(folder / "micrographs.csv"), metrics=figures, good=good, bad=bad
     )
     return Result(
         "assess-micrographs",
@@ -127,7 +127,7 @@ def _measure(
 
     from ...core.devices import set_threads
     from ...io.micrographs import read_micrograph
-    from ..assess.assessment import assess
+    from ..assess.assessment import area_rows, assess
 
     set_threads(config.threads)
     skipped = []
@@ -148,7 +148,8 @@ def _measure(
             particle_diameter=config.particle_diameter,
             particles=None,
             mean_score=None,
-            **{f: getattr(found, f) for f in FIGURES[2:]},
+            **{f: getattr(found, f) for f in METRICS[2:]},
+            areas=area_rows(found),
         )
         write_json(folder / f"{name}.json", records[name])
     return skipped
@@ -175,11 +176,11 @@ def _add_picks(
 def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:
     """('good', '') or ('bad', why) of a record under the limits of a config."""
     limits = (
-        ("particles", config.least_particles, -1, "{} particles, fewer than {:g}"),
-        ("mean_score", config.least_score, -1, "mean score {:.3g}, below {:g}"),
-        ("contaminated_percent", config.most_contaminated, 1, "{:.1f} % contaminated, more than {:g} %"),
-        ("carbon_percent", config.most_carbon, 1, "{:.1f} % carbon, more than {:g} %"),
-        ("ice_gradient", config.most_gradient, 1, "ice gradient {:.2f}, more than {:g}"),
+        ("particles", config.minimum_particles, -1, "{} particles, fewer than {:g}"),
+        ("mean_score", config.minimum_score, -1, "mean score {:.3g}, below {:g}"),
+        ("contaminated_percent", config.maximum_contaminated, 1, "{:.1f} % contaminated, more than {:g} %"),
+        ("carbon_percent", config.maximum_carbon, 1, "{:.1f} % carbon, more than {:g} %"),
+        ("ice_gradient", config.maximum_gradient, 1, "ice gradient {:.2f}, more than {:g}"),
     )
     reasons = []
     for figure, limit, sign, sentence in limits:
@@ -208,14 +209,14 @@ def _write_lists(
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for name in sorted(records):
-            values = [records[name][f] for f in FIGURES]
+            values = [records[name][f] for f in METRICS]
             writer.writerow(
                 [name]
                 + ["" if v is None else f"{v:.4f}" if isinstance(v, float) else v for v in values]
                 + list(verdicts[name])
             )
         for item in skipped:
-            writer.writerow([item.item] + [""] * len(FIGURES) + ["unreadable", item.reason])
+            writer.writerow([item.item] + [""] * len(METRICS) + ["unreadable", item.reason])
     for verdict in ("good", "bad"):
         with whole_file(folder / f"{verdict}.txt") as temporary:
             temporary.write_text(

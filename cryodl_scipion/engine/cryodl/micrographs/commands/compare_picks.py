@@ -62,7 +62,7 @@ def compare(
     return dict(
         sets=list(sets),
         counts=counts,
-        figures=figures,
+        metrics=figures,
         all_candidates=candidates,
         agreement=matrix.tolist(),
         micrographs=len(names),
@@ -126,7 +126,7 @@ def _print(comparison: typing.Mapping[str, typing.Any]) -> None:
     rows = [
         (label, part[name])
         for name in comparison["sets"]
-        for label, part in ((name, comparison["figures"]), (f"{name} (all candidates)", comparison["all_candidates"]))
+        for label, part in ((name, comparison["metrics"]), (f"{name} (all candidates)", comparison["all_candidates"]))
         if name in part
     ]
     if rows:

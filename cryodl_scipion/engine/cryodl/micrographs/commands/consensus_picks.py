@@ -42,7 +42,7 @@ def run(config: ConsensusPicksConfig) -> Result:
         yx, scores, found_by = combine(sets, name, config)
         groups.update(" + ".join(labels) for labels in found_by)
         numbers = np.array([len(labels) for labels in found_by], int)
-        keep = numbers >= config.at_least if config.rule == "at-least" else scores >= config.least_score
+        keep = numbers >= config.minimum_sets if config.rule == "at-least" else scores >= config.minimum_score
         counts[name] = int(keep.sum())
         write_coordinates(
             folder / f"{name}.star",
@@ -70,9 +70,7 @@ def run(config: ConsensusPicksConfig) -> Result:
     )
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
     if not record["picks"]:
-        notes.append(
-            "There is not a single particle left. Lower --at-least or --minimum-score, or check the particle diameter."
-        )
+        notes.append("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
     outputs = ConsensusPicksOutputs(
         **record, folder=str(config.output), coordinates=coordinates, pixel_size=config.pixel_size
     )
@@ -99,5 +97,5 @@ def combine(
 
 def _rule_in_words(config: ConsensusPicksConfig, number: int) -> str:
     if config.rule == "at-least":
-        return f"at least {config.at_least} of {number} sets found"
-    return f"score at least {config.least_score:g} on average over {number} sets"
+        return f"at least {config.minimum_sets} of {number} sets found"
+    return f"score at least {config.minimum_score:g} on average over {number} sets"

@@ -23,7 +23,7 @@ from ...io.stamps import stamp
 from ...io.warn import warn
 
 KIND = "micrograph CTF"
-FIGURES = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "resolution", "correlation", "strength")
+FIT_VALUES = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "resolution", "correlation", "strength")
 SETTINGS = (
     "pixel_size",
     "voltage",
@@ -78,7 +78,7 @@ def run(config: EstimateCtfConfig) -> Result:
         star=str(star),
         folder=str(folder),
         spectra={n: str(folder / f"{n}.mrc") for n in done},
-        figures={n: {f: r[f] for f in FIGURES} for n, r in done.items()},
+        fits={n: {f: r[f] for f in FIT_VALUES} for n, r in done.items()},
     )
     return Result(
         "estimate-ctf",
@@ -177,7 +177,7 @@ def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> d
         stamp=made_of,
         profile=profile,
         settings={key: getattr(config, key) for key in SETTINGS},
-        **{f: getattr(fit, f) for f in FIGURES},
+        **{f: getattr(fit, f) for f in FIT_VALUES},
     )
     write_json(folder / f"{name}.json", record)
     return record

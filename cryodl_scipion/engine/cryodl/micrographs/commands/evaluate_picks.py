@@ -6,10 +6,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import typing
 
-from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
+from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, Result
+from ...contract.micrographs.comparing import EvaluatePicksOutputs
 from ...core.matching import score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -23,32 +23,40 @@ if typing.TYPE_CHECKING:
 COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
 
-def run(config: EvaluatePicksConfig) -> None:
-    """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
-    figures = pick_figures(config)
-    missing = figures.pop("missing")
+def run(config: EvaluatePicksConfig) -> Result:
+    """Print the metrics; beside them, those of all candidates where `cryodl pick` left its candidates."""
+    metrics = pick_metrics(config)
+    missing = metrics.pop("missing")
+    warnings = []
     if missing:
-        print(
-            f"Note: {len(missing)} micrographs of the reference have no picks, which counts all their particles as "
+        warnings.append(
+            f"{len(missing)} micrographs of the reference have no picks, which counts all their particles as "
             f"missed: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
-            "--micrographs.",
-            file=sys.stderr,
+            "--micrographs."
         )
     candidates = os.path.join(config.coordinates, CANDIDATES)
     if os.path.isdir(candidates):
-        figures["all_candidates"] = pick_figures(dataclasses.replace(config, coordinates=candidates))
-        del figures["all_candidates"]["micrographs"], figures["all_candidates"]["missing"]
+        metrics["all_candidates"] = pick_metrics(dataclasses.replace(config, coordinates=candidates))
+        del metrics["all_candidates"]["micrographs"], metrics["all_candidates"]["missing"]
+    _print(config, metrics)
+    split = {name: metrics.pop(name, None) for name in ("micrographs", "all_candidates")}
+    return Result(
+        "evaluate-picks", EvaluatePicksOutputs(metrics=metrics, missing=missing, **split), warnings=tuple(warnings)
+    )
+
+
+def _print(config: EvaluatePicksConfig, metrics: dict[str, typing.Any]) -> None:
     if config.json:
-        print(json.dumps(figures, indent=2))
+        print(json.dumps(metrics, indent=2))
         return
-    rows = list(figures["micrographs"].items()) + [("all together", figures)]
-    if "all_candidates" in figures:
-        rows.append(("(all candidates, whatever their score)", figures["all_candidates"]))
+    rows = list(metrics["micrographs"].items()) + [("all together", metrics)]
+    if "all_candidates" in metrics:
+        rows.append(("(all candidates, whatever their score)", metrics["all_candidates"]))
     print_table(rows, "micrograph")
 
 
 def print_table(rows: typing.Sequence[tuple[str, dict[str, float]]], what: str) -> None:
-    """rows: (name, figures) pairs; what: the word over the names."""
+    """rows: (name, metrics) pairs; what: the word over the names."""
     print("  ".join(f"{c:>17}" for c in COLUMNS) + f"  {what}")
     for name, row in rows:
         print(
@@ -92,8 +100,8 @@ def check_common(
         )
 
 
-def pick_figures(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
-    """Figures of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
+def pick_metrics(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
+    """Metrics of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
 
     config: EvaluatePicksConfig. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.
     'missing' names micrographs that have a reference and no picks. Raises ValueError if picks and reference have no

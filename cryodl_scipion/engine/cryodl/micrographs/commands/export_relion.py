@@ -130,7 +130,7 @@ def _commands(config: ExportRelionConfig, table: str, place: str, helical: bool)
     }
     return {
         version: extraction_command(
-            table, words, box, diameter, config.protein == "dark", config.particle_diameter if helical else None
+            table, words, box, diameter, config.contrast == "dark", config.particle_diameter if helical else None
         )
         for version, words in where.items()
     }

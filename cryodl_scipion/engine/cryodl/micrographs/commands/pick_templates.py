@@ -169,10 +169,10 @@ def _pick(
         title = f"cryodl: picks of {name} with a correlation of at least {threshold:.4g}"
         write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
         counts[name] = int(keep.sum())
-    picks, in_negative = sum(counts.values()), int((false >= threshold).sum())
+    picks, expected_false_picks = sum(counts.values()), int((false >= threshold).sum())
     print(
         f"{counted(picks, 'pick')} in {counted(len(names), 'micrograph')} with a correlation of at least "
-        f"{threshold:.3f}, {in_negative} in their negatives: {folder}/<micrograph>.star"
+        f"{threshold:.3f}, {expected_false_picks} in their negatives: {folder}/<micrograph>.star"
     )
     return dict(
         folder=str(folder),
@@ -181,7 +181,7 @@ def _pick(
         counts=counts,
         picks=picks,
         threshold=threshold,
-        in_negative=in_negative,
+        expected_false_picks=expected_false_picks,
         particle_diameter=templates.diameter,
         pixel_size=config.pixel_size,
         templates=len(templates.images),

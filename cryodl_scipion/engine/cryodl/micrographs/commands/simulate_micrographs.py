@@ -98,7 +98,7 @@ def _surroundings(config: SimulateMicrographsConfig, diameter: float) -> tuple[S
     from ...simulate.structures import dark_notes
 
     given: dict[str, typing.Any] = dict(
-        closest=config.closest,
+        minimum_distance=config.minimum_distance,
         ice=config.ice,
         aggregates=config.aggregates,
         carbon=config.carbon,

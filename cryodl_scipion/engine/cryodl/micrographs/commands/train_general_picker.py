@@ -65,7 +65,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
         model=str(config.output),
         validation=figures,
         structures=len(material.names),
-        made_up=config.procedural,
+        procedural=config.procedural,
         real_sets=[s.name for s in material.real],
         **{key: card[key] for key in ("threshold", "threshold_uncertainty")},
     )
@@ -113,7 +113,7 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     count = min(MOST_VALIDATION, max(8, int(VALIDATION_SHARE * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
-            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint),
+            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint_fraction),
             total=number,
             unit="micrograph",
             mininterval=5.0,
@@ -187,7 +187,7 @@ def _task(
         device,
     )
     task.minimum_distance = MINIMUM_DISTANCE
-    task.chances = chances_of(simulated, real, config.real_share)
+    task.chances = chances_of(simulated, real, config.real_fraction)
     return task
 
 
@@ -217,7 +217,7 @@ def _card(
         structures=material.names,
         validation_structures=material.held_out,
         made_up=config.procedural,
-        faint=config.faint,
+        faint=config.faint_fraction,
         real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out),
         **start,

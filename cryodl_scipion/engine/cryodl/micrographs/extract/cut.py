@@ -57,7 +57,7 @@ def cut_micrograph(
     corners, places = box_corners(centres_yx, box)
     height, width = image.shape
     on_it = ((places >= 0) & (places < (height, width))).all(axis=1)
-    kept = np.asarray(on_it if config.border == "fill" else boxes_inside(corners, box, image.shape))
+    kept = np.asarray(on_it if config.edge == "fill" else boxes_inside(corners, box, image.shape))
     pixels = torch.from_numpy(image)
     if config.flip_phases and optics is not None:
         pixels = flip_phases(pixels, optics, config.pixel_size)
@@ -80,9 +80,9 @@ def _finished(
     side = images.shape[-1]
     # the radius of the circle: the particle's, but never the whole box
     radius = 0.5 * config.particle_diameter / config.pixel_size * side / config.box_in_pixels()
-    made, usable = normalised(images, min(radius, side / 2 - 1), config.protein == "dark", slope=True)
+    made, usable = normalised(images, min(radius, side / 2 - 1), config.contrast == "dark", slope=True)
     if not config.normalise:
-        made = -images if config.protein == "dark" else images
+        made = -images if config.contrast == "dark" else images
     return made.numpy(), (usable & finite).numpy()
 
 

@@ -32,7 +32,7 @@ def plain_images(
 
 def _plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generator) -> LabelledImage:
     around = Surroundings(
-        closest=float(rng.choice([0.7, 0.9, 1.15])), ice=2.0, carbon=0.2, gradient=1.0, aggregates=0.3
+        minimum_distance=float(rng.choice([0.7, 0.9, 1.15])), ice=2.0, carbon=0.2, gradient=1.0, aggregates=0.3
     )
     pixel_size, mean = member.extent / EXTENT_PX, rng.uniform(*DEFOCUS)
     optics = Optics(mean + 100, mean - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1)

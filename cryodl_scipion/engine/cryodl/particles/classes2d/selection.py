@@ -82,7 +82,7 @@ def write_selection(
         threshold=round(used, 4),
         expected_good=round(expected, 4),
     )
-    write_json(folder / "selection.json", dict(fewest=config.fewest, classes=every, **figures))
+    write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **figures))
     final = Path(config.output)
     return SelectClassesOutputs(
         particles=str(final / PARTICLES),

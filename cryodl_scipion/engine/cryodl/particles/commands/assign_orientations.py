@@ -97,30 +97,15 @@ def run(config: AssignOrientationsConfig) -> Result:
 def _particles(config: AssignOrientationsConfig) -> ParticleSet:
     """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
     from ...io.particle_sets import read_particles
+    from ..orientations.control import check_substitution
 
     if config.model:
         particles = read_particles(config.particles, need=("raw", "ctf"))
     else:
         particles = read_particles(config.particles)
         particles = particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
-    _check_substitution(config, particles)
+    check_substitution(config, particles)
     return particles
-
-
-def _check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
-    beyond, finest = config.noise_substitution, 2 * particles.pixel_size
-    if beyond is None:
-        return
-    if config.model or particles.denoiser:
-        raise ValueError(
-            "Noise substitution (--noise-substitution) needs raw images, and denoised ones would be compared. Leave it "
-            "out, or the denoiser."
-        )
-    if beyond <= finest:
-        raise ValueError(
-            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the pixels of {particles.path} hold "
-            f"nothing finer than {finest:.3g} Å. Choose a coarser one, such as that of an FSC of 0.5."
-        )
 
 
 def _prepare(

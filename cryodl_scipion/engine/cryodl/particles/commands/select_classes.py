@@ -25,14 +25,14 @@ def run(config: SelectClassesConfig) -> Result:
             "classify-2d` wrote, in its own folder."
         )
     kept, used = chosen_classes(
-        table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.fewest
+        table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
     )
     if not kept:
         best = max(table.scores)
         raise ValueError(
             f"No class of {config.classes} has a score of {used:g} (--threshold) and "
-            f"{counted(config.fewest, 'particle')} (--fewest); the best score is {best:.2f}. Choose a "
-            "lower threshold, or look whether the picking found particles at all."
+            f"{counted(config.minimum_particles, 'particle')} (--minimum-particles); the best score is {best:.2f}. "
+            "Choose a lower threshold, or check whether the picks are particles."
         )
     folder = working_folder(config, [config.classes, particles.path], continues=False)
     outputs = write_selection(folder, config, particles, table, kept, used)

@@ -37,7 +37,7 @@ def run(config: TrainDenoiserConfig) -> Result:
 
     training, method = TrainingRun(config), denoiser_method(config.network)
     if not method.learns:
-        refuse_steps(config, "steps", "learning_rate", "adversarial", "start_from")
+        refuse_steps(config, "steps", "learning_rate", "adversarial_weight", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
     device = training.take_device()
@@ -86,7 +86,7 @@ def _pairs(
         box,
         pixel_size,
         max(diameters),
-        config.simulated,
+        config.simulated_fraction,
         config.contrast,
         config.resolution,
         config.split_by,
@@ -123,7 +123,7 @@ def _say_start(
     for sentence in pairs.warnings:
         warn(sentence)
     count = sum(len(rows) for rows in pairs.training)
-    made = f", {config.simulated:.0%} of the pairs made from the structure" if method.learns else ""
+    made = f", {config.simulated_fraction:.0%} of the pairs made from the structure" if method.learns else ""
     print(
         f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} "
         f"particles of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}."
@@ -143,7 +143,7 @@ def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, sta
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
     return DenoiserTask(
-        method, network, pairs, statistics.amplitude, config.loss, config.adversarial, config.batch_size
+        method, network, pairs, statistics.amplitude, config.loss, config.adversarial_weight, config.batch_size
     )
 
 

@@ -47,7 +47,7 @@ def model_card(
     training = dict(
         particles=sum(s["training"] for s in sets),
         validation_particles=sum(s["validation"] for s in sets),
-        simulated=config.simulated,
+        simulated=config.simulated_fraction,
         **run.record(),
         batch_size=task.batch_size,
         loss=config.loss,

@@ -16,6 +16,9 @@ from ...io.particles import ANGLES
 from ...io.reference_columns import BEYOND, SUBSTITUTED, control_name
 from .made_up import made_up_particles
 
+if typing.TYPE_CHECKING:
+    from ...contract import AssignOrientationsConfig
+
 COUNT, FEWEST = 200, 64  # images of noise: as many as particles, within these
 SEED = 40
 CHUNK = 256  # images written at a time
@@ -43,6 +46,34 @@ class Substituted(ParticleSet):
             torch.where(fine, values.abs() * phases, values), s=(self.box, self.box)
         )
         return changed
+
+
+def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
+    """Whether fine detail of particles can be replaced by noise as the config asks; if not, an error.
+
+    Parameters
+    ----------
+    config : AssignOrientationsConfig
+    particles : ParticleSet
+
+    Raises
+    ------
+    ValueError
+        For denoised images, and for detail that the pixels do not hold.
+    """
+    beyond, finest = config.noise_substitution, 2 * particles.pixel_size
+    if beyond is None:
+        return
+    if config.model or particles.denoiser:
+        raise ValueError(
+            "Noise substitution (--noise-substitution) needs raw images, and denoised ones would be compared. Leave it "
+            "out, or the denoiser."
+        )
+    if beyond <= finest:
+        raise ValueError(
+            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the pixels of {particles.path} hold "
+            f"nothing finer than {finest:.3g} Å. Choose a coarser one, such as that of an FSC of 0.5."
+        )
 
 
 def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:

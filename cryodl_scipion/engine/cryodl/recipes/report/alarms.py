@@ -8,7 +8,7 @@ import time
 import typing
 
 from ...contract import counted, in_words
-from .numbers import ctf_figures, finished_of, picks_of
+from .numbers import ctf_fits, finished_of, picks_of
 from .runs import Finished, Run
 
 LATEST = 20  # micrographs that are compared with those before
@@ -68,7 +68,7 @@ def skipped_of(run: Run) -> list:
 
 
 def _names(finished: Finished) -> list[str]:
-    for key in ("counts", "figures", "files"):
+    for key in ("counts", "metrics", "fits", "files"):
         values = finished.result.outputs.get(key)
         if isinstance(values, dict):
             return list(values)
@@ -84,7 +84,7 @@ def _drifts(runs: typing.Sequence[Run]) -> list[str]:
     found = []
     picks, rings = (
         list(picks_of(runs).values()),
-        [f["resolution"] for f in ctf_figures(runs).values() if f.get("resolution")],
+        [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")],
     )
     if len(picks) >= 2 * LATEST:
         before, now = statistics.median(picks[:-LATEST]), statistics.median(picks[-LATEST:])

@@ -26,15 +26,15 @@ def finished_of(runs: typing.Sequence[Run], *commands: str) -> list[Finished]:
     return sorted(found, key=lambda finished: finished.time)
 
 
-def ctf_figures(runs: typing.Sequence[Run]) -> dict[str, dict[str, float]]:
-    """{micrograph: figures of its CTF}, the last word on each, in the order in which they came."""
-    figures: dict[str, dict[str, float]] = {}
+def ctf_fits(runs: typing.Sequence[Run]) -> dict[str, dict[str, float]]:
+    """{micrograph: fit of its CTF}, the last word on each, in the order in which they came."""
+    fits: dict[str, dict[str, float]] = {}
     for finished in finished_of(runs, *CTF):
-        for name, values in _mapping(finished, "figures").items():
+        for name, values in _mapping(finished, "fits").items():
             if isinstance(values, dict) and all(isinstance(v, (int, float)) for v in values.values()):
-                figures.pop(name, None)
-                figures[name] = values
-    return figures
+                fits.pop(name, None)
+                fits[name] = values
+    return fits
 
 
 def picks_of(runs: typing.Sequence[Run]) -> dict[str, int]:
@@ -50,7 +50,7 @@ def particles_of(runs: typing.Sequence[Run]) -> dict[str, int]:
 def growth(runs: typing.Sequence[Run]) -> list[Series]:
     """What grew: micrographs with a CTF, picked micrographs, picks, particles; only what there is."""
     series = [
-        _series("micrographs with CTF", finished_of(runs, *CTF), "figures", False),
+        _series("micrographs with CTF", finished_of(runs, *CTF), "fits", False),
         _series("picked micrographs", finished_of(runs, *PICKING), "counts", False),
         _series("picks", finished_of(runs, *PICKING), "counts", True),
         _series("particles", finished_of(runs, *CUTTING), "counts", True),
@@ -60,9 +60,9 @@ def growth(runs: typing.Sequence[Run]) -> list[Series]:
 
 def table(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
     """(what, how many) for the head of the page; only what there is."""
-    figures, picks, particles = ctf_figures(runs), picks_of(runs), particles_of(runs)
+    fits, picks, particles = ctf_fits(runs), picks_of(runs), particles_of(runs)
     rows: list[tuple[str, int | None]] = [
-        ("micrographs with CTF", len(figures)),
+        ("micrographs with CTF", len(fits)),
         ("picked micrographs", len(picks)),
         ("picks", sum(picks.values())),
         ("particles cut out", sum(particles.values())),

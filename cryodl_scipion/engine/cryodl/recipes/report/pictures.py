@@ -13,7 +13,7 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
-from .numbers import PICKING, Series, ctf_figures, finished_of, growth
+from .numbers import PICKING, Series, ctf_fits, finished_of, growth
 from .runs import Finished, Run
 
 SIDE = 480  # px of a micrograph
@@ -155,9 +155,9 @@ def fsc_picture(runs: typing.Sequence[Run]) -> list[Picture]:
 
 def ctf_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     """Defocus, astigmatism and the resolution of the rings of all micrographs."""
-    figures = list(ctf_figures(runs).values())
+    fits = list(ctf_fits(runs).values())
     needed = ("defocus_u", "defocus_v", "resolution")
-    values = np.array([[f[name] for name in needed] for f in figures if all(name in f for name in needed)])
+    values = np.array([[f[name] for name in needed] for f in fits if all(name in f for name in needed)])
     if not len(values):
         return []
     figure, axes = new_figure(1, 3, (9, 2.4))

@@ -25,7 +25,7 @@ def check_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.A
         raise ValueError(
             f"None of the classes of {subtomograms.path} (rlnClassNumber: "
             f"{', '.join(map(str, np.unique(classes)))}) is one of the model's: "
-            f"{', '.join(map(str, numbers))}. Leave out --truth."
+            f"{', '.join(map(str, numbers))}. Leave out --ground-truth."
         )
 
 

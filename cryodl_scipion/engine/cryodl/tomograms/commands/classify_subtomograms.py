@@ -40,17 +40,17 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
 
     stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_confusion.*")
     found = read_subtomograms(
-        config.subtomograms, ("classes",) if config.truth else (), config.tilt_min, config.tilt_max
+        config.subtomograms, ("classes",) if config.ground_truth else (), config.tilt_min, config.tilt_max
     )
     device = choose_device(config.device)
     set_threads(config.threads)
     classifier = load_classifier(config.model, device)
-    if config.truth:
+    if config.ground_truth:
         check_truth(found, classifier.card)
     notes = classifier.differences(found)
     contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
     notes += [warning] if warning else []
-    least = classifier.least_confidence(config.unknown)
+    least = classifier.least_confidence(config.rejected_fraction)
     notes += _unknown_note(config, classifier.card, least)
     if said:
         print(said)
@@ -71,7 +71,7 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
 def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], least: float) -> list[str]:
     from ..classifiers.rejection import MOST_USUAL
 
-    number, fraction = len(card["validation"]["unknown_confidence"]), config.unknown
+    number, fraction = len(card["validation"]["unknown_confidence"]), config.rejected_fraction
     if fraction != 0 and not np.isfinite(least):
         return [
             f"{card['name']} was validated with {number} subtomograms: too few to tell which "
@@ -204,7 +204,7 @@ def _confusion(
     stem: str | os.PathLike[str],
 ) -> dict[str, typing.Any] | None:
     """What was found against the input's classes, or None if that is not asked for; files lie in the folder first."""
-    if not config.truth:
+    if not config.ground_truth:
         return None
     from ..classifiers.confusion import against_truth
     from ..classifiers.pictures import plot_confusion, write_confusion

@@ -61,7 +61,7 @@ def run(config: DetectParticlesConfig) -> Result:
         )
     outputs = _outputs(config, folder, record, done, finder)
     notes = [*finder.notes, *notes, *_warnings(outputs, skipped)]
-    if any(outputs["by_chance"].values()):
+    if any(outputs["expected_false_detections"].values()):
         print(CONTROL_WORDS)
     total = sum(sum(counts.values()) for counts in outputs["counts"].values())
     print(
@@ -150,7 +150,7 @@ def _outputs(
         species=list(finder.species),
         counts=each("counts"),
         thresholds=each("thresholds"),
-        by_chance=each("by_chance"),
+        expected_false_detections=each("by_chance"),
         diameters=next(iter(each("diameters").values())),
         pixel_size=sizes.pop() if len(sizes) == 1 else None,
         angular_step=finder.angular_step,
@@ -171,7 +171,8 @@ def _warnings(outputs: typing.Mapping[str, typing.Any], skipped: list[Skipped]) 
         doubtful = [
             name
             for name, counts in outputs["counts"].items()
-            if counts.get(species) and outputs["by_chance"][name].get(species, 0) > 0.5 * counts[species]
+            if counts.get(species)
+            and outputs["expected_false_detections"][name].get(species, 0) > 0.5 * counts[species]
         ]
         if doubtful:
             yield (

@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
     from ..features.record import FolderRecord
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
-PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "smallest", "border", "seed")
+PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed")
 
 
 def run(config: MeasureMembranesConfig) -> Result:
@@ -135,5 +135,5 @@ def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typ
     if names:
         yield (
             f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: nothing there is "
-            f"larger than {config.smallest:g} nm³ (--minimum-size). Check the label or threshold."
+            f"larger than {config.minimum_size:g} nm³ (--minimum-size). Check the label or threshold."
         )

@@ -59,7 +59,7 @@ def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> Fol
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
-        "smallest component": config.smallest,
+        "minimum component size": config.minimum_size,
         "smoothing": config.smoothing,
         "competitive": config.competitive,
     }

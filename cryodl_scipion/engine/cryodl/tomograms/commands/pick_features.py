@@ -26,8 +26,8 @@ PARAMETERS = (
     "pixel_size",
     "diameter",
     "spacing",
-    "smallest",
-    "largest",
+    "minimum_size",
+    "maximum_size",
     "border",
     "seed",
 )

@@ -51,7 +51,7 @@ class NetworkFinder:
             noise, part = detect_in_noise(self.detector, blocks, self.config.control, rng)
         result = []
         for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
-            distance = max(1.0, (self.config.distance or DISTANCE * diameter) / pixel_size)
+            distance = max(1.0, (self.config.minimum_distance or DISTANCE * diameter) / pixel_size)
             threshold = max(self.thresholds[number], LEAST_SCORE)
             kept = found[number].best(distance, threshold)
             chance = None if noise is None else len(noise[number].best(distance, threshold).scores) / part

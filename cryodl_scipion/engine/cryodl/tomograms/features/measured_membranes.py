@@ -127,7 +127,7 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
     pieces, thickness = components_of(segmentation, ranges, measure=True)
-    kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.smallest)
+    kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.minimum_size)
     voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
     wanted = np.isin(piece_of, kept)
     voxels, piece_of = voxels[wanted], piece_of[wanted]

@@ -98,7 +98,7 @@ def _write_labels(
     for start, stop in ranges:
         finder.add(start, read(start, stop))
     found = finder.components()
-    kept = found.voxels * pixel_size**3 * NM3 >= config.smallest
+    kept = found.voxels * pixel_size**3 * NM3 >= config.minimum_size
     table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
     with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features", like) as volume:
         for start, stop in ranges:

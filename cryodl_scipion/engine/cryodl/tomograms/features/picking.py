@@ -42,7 +42,9 @@ def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Poin
 
 
 def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
-    return (volumes >= config.smallest) & (volumes <= (np.inf if config.largest is None else config.largest))
+    return (volumes >= config.minimum_size) & (
+        volumes <= (np.inf if config.maximum_size is None else config.maximum_size)
+    )
 
 
 def components_of(
@@ -92,7 +94,7 @@ def _diameter(segmentation: Segmentation, components: Components, config: PickFe
     if config.diameter is not None:
         return config.diameter / segmentation.pixel_size
     volumes = components.voxels * (segmentation.pixel_size / 10) ** 3
-    large = components.voxels[volumes >= config.smallest]
+    large = components.voxels[volumes >= config.minimum_size]
     return float((6 / np.pi * np.median(large if len(large) else components.voxels)) ** (1 / 3))
 
 

@@ -94,7 +94,7 @@ class TemplateSearch:
         zyx, scores, angles = (np.array([row[k] for row in rows], float) for k in range(3))
         zyx, angles = zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
-        distance = self.config.distance or 0.7 * self.template.diameter
+        distance = self.config.minimum_distance or 0.7 * self.template.diameter
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
         return Detections(
             self.source.in_tomogram(zyx[order]),
