@@ -75,3 +75,13 @@ def windows(figures: typing.Any) -> Rows:
     """What one move of the hand costs."""
     rows = [["move", "CPU, ms", "by the clock, ms"]]
     return rows + [[name, f"{r['cpu_ms']:.0f}", f"{r['wall_ms']:.0f}"] for name, r in figures.items()]
+
+
+def arriving_cost(figures: typing.Any) -> Rows:
+    """CPU time of Scipion's side for a micrograph, along the stream."""
+    count = figures["micrographs"]
+    parts = len(next(iter(figures["rows"].values())))
+    edges = [round(count * part / parts) for part in range(parts + 1)]
+    head = [f"{first + 1:,} to {last:,}" for first, last in zip(edges, edges[1:])]
+    rows = [[name, *(f"{value:.1f}" for value in values)] for name, values in figures["rows"].items()]
+    return [["ms of CPU for a micrograph", *head], *rows]
