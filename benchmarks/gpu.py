@@ -3,10 +3,11 @@
 
     python benchmarks/gpu.py --output gpu.json [--device 0] [--kinds picker denoiser ...] [--seconds 3]
 
-Run by a Python with torch and numpy (the engine's has them); nothing is downloaded. The weights are those of shipped
-models, else random; the inputs are Gaussian noise; both are seeded. Compared are float32 without TF32 (at most 1e-3 of
-the output's spread) and bfloat16 (5e-2, root mean square). Exits 1 where a network differs by more. Where there is no
-GPU, bfloat16 on the CPU is compared with float32, and that is said.
+Run by a Python with torch and numpy (the engine's has them); nothing is downloaded, and the engine's other packages may
+be missing. The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian
+noise; both are seeded. Compared are float32 without TF32 (at most 1e-3 of the output's spread) and bfloat16 (5e-2, root
+mean square). Exits 1 where a network differs by more. Where there is no GPU, bfloat16 on the CPU is compared with
+float32, and that is said.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import time
 from pathlib import Path
 
 import torch
+from stand_ins import stand_in
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cryodl_scipion" / "engine"))
+MISSING = stand_in()
 
 from cryodl.contract.networks import NETWORKS  # noqa: E402
 from cryodl.core.devices import choose_device, device_name  # noqa: E402
@@ -83,10 +86,11 @@ def _shipped(kind, name):
         return None
     try:
         from cryodl.io.model import find_model, read_model
+
+        return read_model(find_model(SHIPPED[kind, name]))[1]
     except ModuleNotFoundError as error:
         print(f"{kind} {name}: random weights, since {error.name} is missing.", file=sys.stderr)
         return None
-    return read_model(find_model(SHIPPED[kind, name]))[1]
 
 
 def answer(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device, dtype: torch.dtype):
@@ -160,6 +164,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     device = choose_device(options.device)
+    if MISSING:
+        print(f"Not installed, and not needed for networks: {', '.join(MISSING)}.", file=sys.stderr)
     if device.type == "cpu":
         print("No GPU: bfloat16 and float32 of the CPU are compared.", file=sys.stderr)
     chosen = [n for n in NETWORKS if n.name not in NO_NETWORK and (not options.kinds or n.kind in options.kinds)]

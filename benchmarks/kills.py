@@ -5,18 +5,23 @@
     python benchmarks/kills.py --count 2 --commands pick --work kills/
 
 Every trial kills the command once or twice, continues it with the same words, and compares every file that it leaves
-(without times), and looks for temporary files. Exits 1 if a trial differs.
+(without times), and looks for temporary files. Each command is a process of its own, forked from one that has loaded
+the program, which otherwise takes most of the time. With --output, a command whose row has fewer trials goes on with
+the missing ones. Exits 1 if a trial differs.
 """
 
 import argparse
+import json
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, start, write_rows
+from forked_commands import load_program, start_forked
+from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, write_rows
 
-EARLIEST = 0.3  # of the undisturbed time: before, the program is only being loaded
+EARLIEST = 0.02  # of the undisturbed time
 
 
 def main() -> int:
@@ -29,9 +34,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     make_data(options.work)
-    rows = []
+    load_program()
+    rows, before = [], rows_of(options.output)
     for name in options.commands:
-        rows.append(kill_command(name, options.count, options.work, options.seed))
+        done = before.get(name, {"trials": 0})
+        if done["trials"] < options.count:
+            rows.append(kill_command(name, range(done["trials"], options.count), options.work, options.seed))
+            add_up(rows[-1], done)
+        else:
+            rows.append(done)
         print(
             "{name:22s} {killed} kills in {trials} trials: {equal} equal to the undisturbed run, "
             "{clean} without leftovers".format(**rows[-1]),
@@ -44,14 +55,14 @@ def main() -> int:
     return 1 if any(row["failures"] for row in rows) else 0
 
 
-def kill_command(name: str, count: int, work: Path, seed: int) -> dict:
-    """Figures of the trials of one command."""
+def kill_command(name: str, trials: range, work: Path, seed: int) -> dict:
+    """Figures of some trials of one command."""
     whole, began = fresh_folder(work, f"{name}-whole"), time.monotonic()
-    if start(arguments_of(name), whole, whole / "run.log").wait():
+    if _end_of(start_forked(arguments_of(name), whole, whole / "run.log")):
         raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
     seconds, wanted = time.monotonic() - began, output_files(whole)
-    row = dict(name=name, trials=count, killed=0, equal=0, clean=0, seconds=round(seconds, 1), failures=[])
-    for trial in range(count):
+    row = dict(name=name, trials=len(trials), killed=0, equal=0, clean=0, seconds=round(seconds, 1), failures=[])
+    for trial in trials:
         rng = np.random.default_rng((seed, trial))
         folder = fresh_folder(work, f"{name}-{trial}")
         code, killed = _killed_and_continued(name, folder, seconds, rng)
@@ -62,24 +73,40 @@ def kill_command(name: str, count: int, work: Path, seed: int) -> dict:
         row["clean"] += not left
         if code or other or left:
             row["failures"].append(f"trial {trial}: exit code {code}, other files {other[:4]}, left {left[:4]}")
+        else:
+            shutil.rmtree(folder)
     return row
+
+
+def rows_of(path: Path | None) -> dict:
+    """{name: row} of the JSON file of earlier trials; empty without one."""
+    return {} if not path or not path.exists() else {r["name"]: r for r in json.loads(path.read_text())["rows"]}
+
+
+def add_up(row: dict, earlier: dict) -> None:
+    """Add the figures of earlier trials of the same command to a row."""
+    for key in ("trials", "killed", "equal", "clean"):
+        row[key] += earlier.get(key, 0)
+    row["failures"] = earlier.get("failures", []) + row["failures"]
 
 
 def _killed_and_continued(name, folder, seconds, rng):
     """Kill once or twice, then let it end. Returns the last exit code and the number of kills."""
-    killed, code = 0, None
+    killed = 0
     for _ in range(int(rng.integers(1, 3))):
-        process = start(arguments_of(name), folder, folder / "run.log")
-        time.sleep(float(rng.uniform(EARLIEST, 1.0)) * seconds)
-        code = process.poll()
-        if code is not None:
-            break
+        process = start_forked(arguments_of(name), folder, folder / "run.log")
+        process.join(float(rng.uniform(EARLIEST, 1.0)) * seconds)
+        if process.exitcode is not None:
+            return process.exitcode, killed
         process.kill()
-        process.wait()
+        process.join()
         killed += 1
-    if code is None:
-        code = start(arguments_of(name), folder, folder / "run.log").wait()
-    return code, killed
+    return _end_of(start_forked(arguments_of(name), folder, folder / "run.log")), killed
+
+
+def _end_of(process):
+    process.join()
+    return process.exitcode
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 """Arriving micrographs to a map with no click and two kills, by the template cryodl-unattended and Scipion's scheduler.
 
     python benchmarks/unattended.py --structure MAP [--micrographs 500] [--size 2048] [--particles 60] [--rate 0.2]
-                                    [--output unattended.json] [--report report.html]
+                                    [--folder DIR] [--output unattended.json] [--report report.html]
 
 Micrographs of a structure are simulated, and move one by one into the folder that the import watches. When a third of
 them is picked, the run that picks is killed with all its processes (SIGKILL); when two thirds are cut out, the run that
 extracts. Each is continued once, as a user would. Then every set is compared with the engine's files, and the map's
 resolution with that of the same commands on the true positions. Exit code 1 if anything was lost or doubled.
+With --folder all stays there, and the same command continues a trial that was stopped or killed itself.
 
 Needs Scipion's Python with this plugin, and the engine. docs/unattended.md has the figures.
 """
@@ -35,22 +36,25 @@ os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "2"  # the import looks for files 
 from cryodl_scipion import Plugin  # noqa: E402
 from cryodl_scipion.constants import CRYODL_PYTHON  # noqa: E402
 from cryodl_scipion.tests.arrivals import Arrivals  # noqa: E402
-from cryodl_scipion.tests.processes import killTree  # noqa: E402
+from cryodl_scipion.tests.processes import isThere, killTree  # noqa: E402
 from cryodl_scipion.tests.scheduling import ScheduledTemplate  # noqa: E402
 
 PICK, CUT = "CryodlProtPick", "CryodlProtExtractParticles"
+KILLS = {PICK: 1 / 3, CUT: 2 / 3}  # of the micrographs that are done by then
 _HOURS = 24
+_STATE = "state.json"  # of the trial: what was killed, and the time that earlier starts of it took
 
 
 def main() -> None:
     """Run, check, compare, print."""
     options = arguments()
-    folder = tempfile.mkdtemp(prefix="cryodl-unattended-", dir=options.scratch)
-    started = time.monotonic()
+    folder = os.path.abspath(options.folder or tempfile.mkdtemp(prefix="cryodl-unattended-", dir=options.scratch))
+    os.makedirs(os.path.join(folder, "userdata", "projects"), exist_ok=True)
+    pw.Config.SCIPION_USER_DATA = os.environ["SCIPION_USER_DATA"] = os.path.join(folder, "userdata")
     simulated = simulate(options, folder)
     trial = Trial(options, folder, simulated)
     trial.run()
-    row = dict(vars(options), seconds=round(time.monotonic() - started), kills=trial.kills, problems=trial.problems())
+    row = dict(about(options), seconds=round(trial.seconds()), kills=trial.kills, problems=trial.problems())
     row.update(trial.figures())
     row["from_true_positions"] = fromTruth(options, folder, simulated)
     if options.report:
@@ -59,10 +63,18 @@ def main() -> None:
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
             json.dump(row, file, indent=1)
-    if not options.keep:
+    if not options.keep and not options.folder:
         shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
     os._exit(bool(row["problems"]))  # pyworkflow leaves threads behind
+
+
+def about(options):
+    """The command without this machine's folders, and what it sets."""
+    values = {k: v for k, v in vars(options).items() if k not in ("folder", "output", "report", "scratch", "keep")}
+    values["structure"] = os.path.basename(options.structure)
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in values.items()]
+    return dict(values, command="python benchmarks/unattended.py " + " ".join(words))
 
 
 def arguments():
@@ -75,10 +87,14 @@ def arguments():
     parser.add_argument("--pixel-size", type=float, default=4.0)
     parser.add_argument("--particles", type=int, default=30, help="in a micrograph")
     parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--defocus-min", type=float, default=8000, help="Å")
     parser.add_argument("--box", type=int, default=96)
     parser.add_argument("--scaled-box", type=int, default=64)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--rate", type=float, default=0.5, help="micrographs that arrive per second")
+    parser.add_argument("--look", type=float, default=2, help="seconds between two looks at the project")
+    parser.add_argument("--clock", type=float, default=15, help="how much faster Scipion's scheduler waits")
+    parser.add_argument("--folder", help="work here and keep all; a stopped trial continues")
     parser.add_argument("--output", help="JSON file for the figures")
     parser.add_argument("--report", help="HTML file for the report")
     parser.add_argument("--scratch", help="where the temporary folder is made")
@@ -98,9 +114,10 @@ def simulate(options, folder) -> str:
     """The folder of simulated micrographs and their truth; none of them is there for the import yet."""
     target = os.path.join(folder, "simulated")
     values = dict(structure=options.structure, count=options.micrographs, size=options.size, snr=options.snr)
-    values.update(particles=options.particles, output=target)
+    values.update({"particles": options.particles, "output": target, "defocus-min": options.defocus_min})
     words = [word for name, value in values.items() for word in ("--" + name, value)]
-    engine("simulate-micrographs", *words, "--pixel-size", options.pixel_size)
+    if not os.path.exists(target):  # it appears when it is whole
+        engine("simulate-micrographs", *words, "--pixel-size", options.pixel_size)
     return target
 
 
@@ -108,15 +125,17 @@ class Trial:
     """The template at work, with kills."""
 
     def __init__(self, options, folder, simulated):
-        self.options, self.kills = options, []
+        self.options, self._stateFile, self._began = options, os.path.join(folder, _STATE), time.monotonic()
+        self._state = dict(killed={}, seconds=0)
+        if os.path.exists(self._stateFile):
+            with open(self._stateFile, encoding="utf-8") as file:
+                self._state = json.load(file)
         self.names = sorted(os.path.basename(p)[:-4] for p in glob.glob(simulated + "/micrographs/*.mrc"))
-        waiting = os.path.join(folder, "waiting")
-        shutil.copytree(os.path.join(simulated, "micrographs"), waiting)
-        self._arrivals = Arrivals(
-            [os.path.join(waiting, name + ".mrc") for name in self.names],
-            os.path.join(folder, "arriving"),
-            options.rate,
-        )
+        waiting, arriving = os.path.join(folder, "waiting"), os.path.join(folder, "arriving")
+        if not os.path.exists(waiting):
+            shutil.copytree(os.path.join(simulated, "micrographs"), waiting + ".part")
+            os.rename(waiting + ".part", waiting)
+        self._arrivals = Arrivals(sorted(glob.glob(waiting + "/*.mrc")), arriving, options.rate)
         self._arrivals.update()
         answers = dict(
             mics=os.path.join(folder, "arriving"),
@@ -139,13 +158,29 @@ class Trial:
         )
         os.environ[CRYODL_PYTHON] = Plugin.getPython()
         # a run that fails is continued once
-        self._template = ScheduledTemplate("cryodl-unattended", os.path.basename(folder), folder, answers, kills=True)
+        self._template = ScheduledTemplate(
+            "cryodl-unattended", os.path.basename(folder), folder, answers, kills=True, faster=options.clock
+        )
+
+    @property
+    def kills(self):
+        """A sentence for each kill."""
+        return list(self._state["killed"].values())
+
+    def seconds(self):
+        """Of this start and those before."""
+        return self._state["seconds"] + time.monotonic() - self._began
+
+    def _note(self):
+        with open(self._stateFile + ".part", "w", encoding="utf-8") as file:
+            json.dump(dict(self._state, seconds=round(self.seconds())), file)
+        os.replace(self._stateFile + ".part", self._stateFile)
 
     def run(self):
         """Returns when all runs have ended."""
         template, end = self._template, time.monotonic() + 3600 * _HOURS
-        template.start()
-        waiting = [(PICK, self._picked, 1 / 3), (CUT, self._cut, 2 / 3)]
+        template.start() if not os.path.exists(self._stateFile) else self._goOn()
+        done = {PICK: self._picked, CUT: self._cut}
         while time.monotonic() < end:
             self._arrivals.update()
             try:
@@ -153,12 +188,23 @@ class Trial:
             except (IndexError, OSError) as error:  # the machine's hosts.conf is just being written; the runs go on
                 print(f"Not refreshed: {error!r}", flush=True)
             self._nameStopFile()
-            if waiting and waiting[0][1]() >= waiting[0][2] * len(self.names):
-                self._kill(*waiting.pop(0)[:2])
+            if template.runs:
+                self._note()
+            for name in [n for n in KILLS if n not in self._state["killed"]][:1]:
+                if done[name]() >= KILLS[name] * len(self.names):
+                    self._kill(name, done[name]())
+                    self._note()
             if template.runs and not template.working():
                 break
-            time.sleep(2)
+            time.sleep(self.options.look)
         self.path = os.path.abspath(template.project.path)
+
+    def _goOn(self):
+        """Where an earlier start of this trial was stopped: runs whose scheduler is gone wait again."""
+        self._template.goOn()
+        for run in self._template.runs:
+            if run.isScheduled() and not isThere(run.getPid()):
+                self._template.project.scheduleProtocol(run)
 
     def _nameStopFile(self):
         imported = self._named("ProtImportMicrographs")
@@ -171,8 +217,9 @@ class Trial:
     def _kill(self, name, done):
         run = self._named(name)
         killTree(run.getPid())
-        self.kills.append(f"{run.getObjLabel()}, with {done()} of {len(self.names)} micrographs done")
-        print("Killed: " + self.kills[-1], flush=True)
+        sentence = f"{run.getObjLabel()}, with {done} of {len(self.names)} micrographs done"
+        self._state["killed"][name] = sentence
+        print("Killed: " + sentence, flush=True)
 
     def _files(self, name, *pattern):
         run = self._named(name)
@@ -233,17 +280,19 @@ class Trial:
 def fromTruth(options, folder, simulated):
     """The same commands on the true positions, without classes: particles and resolution."""
     place = os.path.join(folder, "truth")
-    os.makedirs(place)
+    os.makedirs(place, exist_ok=True)
     at = lambda name: os.path.join(place, name)
+    make = lambda output, *words: os.path.exists(at(output)) or engine(*words, "--output", at(output))
     micrographs = ["--micrographs", simulated + "/micrographs/*.mrc", "--pixel-size", options.pixel_size]
-    engine("estimate-ctf", *micrographs, "--voltage", 300, "--spherical-aberration", 2.7, "--output", at("ctf.star"))
+    make("ctf.star", "estimate-ctf", *micrographs, "--voltage", 300, "--spherical-aberration", 2.7)
     sizes = ["--particle-diameter", options.diameter, "--box", options.box, "--scaled-box", options.scaled_box]
     coordinates = ["--coordinates", simulated + "/coordinates", "--ctf", at("ctf.star")]
-    engine("extract-particles", *micrographs, *coordinates, *sizes, "--output", at("particles.star"))
+    make("particles.star", "extract-particles", *micrographs, *coordinates, *sizes)
     structure = ["--structure", options.structure]
-    engine("assign-orientations", "--particles", at("particles.star"), *structure, "--output", at("oriented.star"))
+    make("oriented.star", "assign-orientations", "--particles", at("particles.star"), *structure)
     result = at("result.json")
-    engine("reconstruct", "--particles", at("oriented.star"), "--output", at("map.mrc"), "--result", result)
+    if not os.path.exists(result):
+        engine("reconstruct", "--particles", at("oriented.star"), "--output", at("map.mrc"), "--result", result)
     with open(result, encoding="utf-8") as file:
         made = json.load(file)["outputs"]
     return dict(particles=made["count"], resolution=made["resolution"])

@@ -29,8 +29,10 @@ def filaments_without(figures: typing.Any) -> Rows:
 def corrections(figures: typing.Any) -> Rows:
     """What corrections by hand are worth."""
     rows = [["corrections", "F1 at the default threshold", "best F1"]]
-    for name, word in (("before", "none"), ("0 wrong", "50"), ("0.2 wrong", "50, 20 % of them wrong")):
-        draws = [scores for key, scores in figures["figures"].items() if key.split(",")[0] == name]
+    words = {"before": "none", "0 wrong": "50", "0.2 wrong": "50, 20 % of them wrong"}
+    words["auto-pick, 0 wrong"] = "50, learnt by `auto-pick`"
+    for name, word in words.items():
+        draws = [scores for key, scores in figures["figures"].items() if key.split(", seed")[0] == name]
         cells = []
         for key in ("f1", "best_f1"):
             values = sorted(scores[key] for scores in draws)
@@ -71,7 +73,27 @@ def general_panel(figures: typing.Any) -> Rows:
     return rows
 
 
+def general_widths(figures: typing.Any) -> Rows:
+    """Scores with and without the candidates' widths, on plain simulated micrographs."""
+    words = ("F1", "average precision", "calibration error")
+    keys = ("f1", "average_precision", "calibration_error")
+    return [["scores", *words]] + [
+        [word, *(f"{figures['simulated'][key][k]:.3f}" for k in keys)]
+        for key, word in (("without", "of the network alone"), ("now", "lower for narrow candidates"))
+    ]
+
+
 def windows(figures: typing.Any) -> Rows:
     """What one move of the hand costs."""
     rows = [["move", "CPU, ms", "by the clock, ms"]]
     return rows + [[name, f"{r['cpu_ms']:.0f}", f"{r['wall_ms']:.0f}"] for name, r in figures.items()]
+
+
+def arriving_cost(figures: typing.Any) -> Rows:
+    """CPU time of Scipion's side for a micrograph, along the stream."""
+    count = figures["micrographs"]
+    parts = len(next(iter(figures["rows"].values())))
+    edges = [round(count * part / parts) for part in range(parts + 1)]
+    head = [f"{first + 1:,} to {last:,}" for first, last in zip(edges, edges[1:])]
+    rows = [[name, *(f"{value:.1f}" for value in values)] for name, values in figures["rows"].items()]
+    return [["ms of CPU for a micrograph", *head], *rows]

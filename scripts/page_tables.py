@@ -29,6 +29,7 @@ TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
+    "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "class-choice": ("class_choice", particles.class_choice),
     "corrections": ("corrections", picking.corrections),
     "filaments": ("filaments", picking.filaments),
@@ -36,9 +37,11 @@ TABLES = {
     "foreign-particles": ("foreign_particles", particles.foreign_particles),
     "gan-training": ("gan_training", particles.gan_training),
     "general-panel": ("general_panel", picking.general_panel),
+    "general-widths": ("general_widths", picking.general_widths),
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
+    "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),
     "kinesin-sites": ("six_tests", denoising.kinesin_sites),

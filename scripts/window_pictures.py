@@ -52,16 +52,38 @@ def wizards(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
             yield name, lambda field=field: screens.wizardOf(protocol, field)
 
 
-def smaller(path: str) -> None:
-    """Write a picture again with a palette, and if need be smaller, until it has at most _LARGEST bytes."""
+def palette(picture: Any, greys: int, colours: int) -> Any:
+    """Picture whose palette holds some greys and the strongest colours of a picture: micrographs stay grey."""
+    import numpy as np
     from PIL import Image
 
-    with Image.open(path) as picture:
+    pixels = np.asarray(picture).reshape(-1, 3)
+    strong = pixels[np.ptp(pixels.astype(int), axis=1) > 40]
+    if len(strong) < 2:
+        strong = np.zeros((2, 3), np.uint8)
+    found = Image.fromarray(strong[None]).quantize(colours).getpalette()[: 3 * colours]
+    made = Image.new("P", (1, 1))
+    made.putpalette([v for v in np.linspace(0, 255, greys).astype(int).tolist() for _ in range(3)] + found)
+    return made
+
+
+def smaller(source: str, path: str) -> None:
+    """Write a picture with a palette, and if need be smaller, until it has at most _LARGEST bytes."""
+    from PIL import Image
+
+    with Image.open(source) as picture:
         full = picture.convert("RGB")
-    for colours, scale in ((64, 1.0), (32, 1.0), (48, 0.8), (32, 0.75), (24, 0.7), (20, 0.65), (16, 0.6), (16, 0.5)):
+    for greys, colours, scale in (
+        (32, 64, 1.0),
+        (16, 48, 1.0),
+        (16, 32, 0.8),
+        (12, 24, 0.75),
+        (8, 24, 0.7),
+        (8, 16, 0.6),
+    ):
         size = (round(full.width * scale), round(full.height * scale))
         small = full if scale == 1 else full.resize(size, Image.LANCZOS)
-        small.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+        small.quantize(palette=palette(small, greys, colours), dither=Image.Dither.NONE).save(path, optimize=True)
         if os.path.getsize(path) <= _LARGEST:
             return
 
@@ -107,15 +129,19 @@ def main(folder: str, work: str, *wings: str) -> None:
     for wing, maker in makers.items():
         if not wings or wing in wings:
             maker(runs)
-    screens, failed = Screens(project, folder), list(runs.failed)
+    taken = os.path.join(work, "taken")
+    os.makedirs(taken, exist_ok=True)
+    screens, failed = Screens(project, taken), list(runs.failed)
     chosen = {w for w in wings if w.startswith("protocol_")}
-    for name, opener in openersOf(screens, runs.made, chosen).items():
+    for name, opener in openersOf(
+        screens, {label: runs.made[label] for label in runs.asked if label in runs.made}, chosen
+    ).items():
         failure = screens.take(name, opener)
         print(f"{name}: {failure or 'ok'}", flush=True)
         if failure:
             failed.append(name)
         else:
-            smaller(os.path.join(folder, name + ".png"))
+            smaller(os.path.join(taken, name + ".png"), os.path.join(folder, name + ".png"))
     if failed:
         print(f"Failed: {', '.join(failed)}")
     sys.stdout.flush()

@@ -30,6 +30,7 @@ class Runs(CryodlTest):
 
     def __init__(self, project: Any, folder: str) -> None:
         Runs.proj, self.folder, self.failed = project, folder, list[str]()
+        self.asked: List[str] = []  # labels of the runs that are wanted
         pyworkflow.protocol.launch = launchHere
         self.made: Dict[str, Any] = {r.getObjLabel(): r for r in project.getRuns() if r.isFinished()}
 
@@ -42,6 +43,7 @@ class Runs(CryodlTest):
         **values: Any,
     ) -> None:
         """Make a run, unless it is there. pointers, lists: {field: source, or sources}; values: of other fields."""
+        self.asked.append(label)
         needed = [*(pointers or {}).values(), *(s for sources in (lists or {}).values() for s in sources)]
         if label in self.made or any(source not in self.made for source, _ in needed):
             return
@@ -163,7 +165,7 @@ def particles(runs: Runs) -> None:
     runs.run("simulated micrographs", ours.CryodlProtSimulate, structure, count=2, snr=0.1, ice=1.0, **small)
     runs.run("from structure", ours.CryodlProtTrainFromStructure, structure, count=3, steps=4, **small)
     runs.run(
-        "raw", ours.CryodlProtSimulateParticles, structure, pixelSize=4.0, box=48, count=150, snr=0.3, perMicrograph=10
+        "raw", ours.CryodlProtSimulateParticles, structure, pixelSize=5.0, box=40, count=80, snr=0.5, perMicrograph=10
     )
     raw = {"inputParticles": ("raw", "outputParticles")}
     runs.run(

@@ -72,7 +72,7 @@ def features(runs: Runs) -> None:
     models = {"inputModels": [(f"model of a {name}", "outputModel") for name in STEPS]}
     runs.run("scores", ours.CryodlProtSegment, cell, models, streamingSleepOnWait=1)
     scores = {"inputScores": [("scores", "scores_" + name) for name in STEPS]}
-    runs.run("merged", ours.CryodlProtMergeFeatures, None, scores, surfaces=True, smallest=500)
+    runs.run("merged", ours.CryodlProtMergeFeatures, None, scores, surfaces=True, minimumSize=500)
     runs.run(
         "judged",
         ours.CryodlProtEvaluateSegmentation,
@@ -94,7 +94,7 @@ def found(runs: Runs) -> None:
         boxSize=BOX,
         shape=shape,
         diameter=220,
-        smallest=500,
+        minimumSize=500,
     )
     runs.run(
         "detections",
@@ -144,12 +144,15 @@ def maps(runs: Runs) -> None:
         {**model, "inputVolume": ("improved", "outputVolume"), "inputBefore": ("half-maps", "outputVolume")},
     )
     runs.run("models", ours.CryodlProtCompareModels, {**model, "inputReference": ("half-maps", "outputStructure")})
+    other = os.path.join(runs.folder, "other.pdb")
+    if not os.path.exists(other):
+        writeBundle(other, ("TRP", "LYS", "HIS", "PHE", "ASP"))  # one to learn from, one to validate on
+    files = os.path.join(runs.folder, "*.pdb")
     runs.run(
         "improver",
         ours.CryodlProtTrainMapImprover,
-        None,
-        {"simulateFrom": [("model", "outputPdb")]},
         pairsFrom=2,
+        structureFiles=files,
         simulated=1,
         steps=2,
         batchSize=2,

@@ -2,43 +2,14 @@
 """Micrographs and picks on them, and other items, of sets that may still be growing."""
 
 import os
-import sqlite3
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import pyworkflow.utils as pwutils
-from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
+from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
-from .micrograph_names import namesForEngine
+from .growing import ColumnOnce, ReadOnce, opened
+from .micrograph_names import NamesOnce
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
-
-
-class ReadOnce:
-    """Items of a growing set by their names; an update reads the new ones alone.
-
-    Otherwise each look at a set of n items reads n of them, and a run of n items reads n² / 2.
-    """
-
-    def __init__(self, source: EMSet, nameOf: Callable[[Any], str]) -> None:
-        self.byName: Dict[str, Any] = {}
-        self._source, self._nameOf, self._last = source, nameOf, -1
-
-    def update(self) -> bool:
-        """Read what is new. Returns whether no more can come."""
-        current = opened(type(self._source), self._source)
-        size = current.getSize()
-        if size != len(self.byName):
-            self._read(current, f"id>{self._last}")
-        if size != len(self.byName):  # items were added with lower ids, or others stand there now
-            self.byName = {}
-            self._read(current, "1")
-        closed = bool(current.isStreamClosed())
-        current.close()
-        return closed
-
-    def _read(self, current: EMSet, where: str) -> None:
-        for item in current.iterItems(where=where):
-            self.byName[self._nameOf(item)] = item.clone()
-            self._last = max(self._last, item.getObjId())
 
 
 class ArrivingItems:
@@ -49,7 +20,7 @@ class ArrivingItems:
 
     def __init__(self, source: SetOfImages) -> None:
         self._source, self.closed = source, False
-        self._read = ReadOnce(source, self._nameOf)
+        self._read, self._names = ReadOnce(source, self._nameOf), NamesOnce()
 
     def _nameOf(self, item: Any) -> str:
         raise NotImplementedError
@@ -71,11 +42,11 @@ class ArrivingItems:
 
     def idsOfNames(self) -> Dict[int, str]:
         """{item's id: its name}."""
-        return {item.getObjId(): name for name, item in self._byName.items()}
+        return {objId: name for name, objId in self._read.ids.items()}
 
     def engineNames(self) -> Dict[int, str]:
-        """{item's id: name for the engine}."""
-        return namesForEngine((item.getObjId(), name) for name, item in self._byName.items())
+        """{item's id: name for the engine}, not to be changed."""
+        return self._names.of(self._read.ids)
 
 
 class ArrivingMicrographs(ArrivingItems):
@@ -86,6 +57,7 @@ class ArrivingMicrographs(ArrivingItems):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates]) -> None:
         super().__init__(micrographs)
         self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
+        self._pickedIds = ColumnOnce("_micId")
         if coordinates is not None:
             self._theirs = ReadOnce(coordinates.getMicrographs(), lambda micrograph: micrograph.getMicName())
 
@@ -102,8 +74,7 @@ class ArrivingMicrographs(ArrivingItems):
     def _updatePicks(self) -> None:
         coordinates = opened(SetOfCoordinates, self._picks)
         self._picksClosed = coordinates.isStreamClosed()
-        ids = set(coordinates.getUniqueValues("_micId")) if coordinates.getSize() else set()
-        coordinates.close()
+        ids = self._pickedIds.update(coordinates)
         self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
     def ready(self, known: Set[str]) -> List[str]:
@@ -116,19 +87,29 @@ class ArrivingMicrographs(ArrivingItems):
         if self._picks is None:
             return
         pwutils.makePath(folder)
-        theirs, names = self._theirIds(), self.engineNames()
-        scale = self._picks.getMicrographs().getSamplingRate() / self._source.getSamplingRate()
-        picks = picksOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs], scale)
+        names, picks = self.engineNames(), self.picksOn(micrographs, self._source.getSamplingRate())
         for micrograph in micrographs:
-            writePicks(
-                os.path.join(folder, names[micrograph.getObjId()] + ".star"),
-                picks.get(theirs.get(micrograph.getMicName(), -1), []),
-            )
+            path = os.path.join(folder, names[micrograph.getObjId()] + ".star")
+            writePicks(path, picks[micrograph.getMicName()])
+
+    def picksOn(self, micrographs: Sequence[Micrograph], pixelSize: float) -> Dict[str, List[Any]]:
+        """{micName: [(x, y, score or None), ...]} in pixels of so many Å; an empty list where there are no picks."""
+        scale = self._picks.getMicrographs().getSamplingRate() / pixelSize
+        return {
+            name: [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
+            for name, items in self.coordinatesOn(micrographs).items()
+        }
+
+    def coordinatesOn(self, micrographs: Sequence[Micrograph]) -> Dict[str, Any]:
+        """{micName: [Coordinate]} in the order of the files that writePicks writes."""
+        theirs = self._theirIds()
+        found = coordinatesOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs])
+        return {m.getMicName(): found.get(theirs.get(m.getMicName(), -1), []) for m in micrographs}
 
     def _theirIds(self) -> Dict[Any, int]:
         """{micName: id} of the coordinates' micrographs, which may be another set than the source."""
         self._theirs.update()
-        return {name: micrograph.getObjId() for name, micrograph in self._theirs.byName.items()}
+        return self._theirs.ids
 
 
 class PickedMicrographs(ArrivingMicrographs):
@@ -157,44 +138,6 @@ class PickedMicrographs(ArrivingMicrographs):
     def ctfsOf(self, names: Sequence[str]) -> Any:
         """{micName: CTFModel} of those that have one; None where no CTFs are given."""
         return None if self._ctfSet is None else {name: self._ctfs[name] for name in names if name in self._ctfs}
-
-    def coordinatesOn(self, micrographs: SetOfMicrographs) -> Dict[str, Any]:
-        """{micName: [Coordinate]} in the order of the files that writePicks writes."""
-        theirs = self._theirIds()
-        found = coordinatesOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs])
-        return {m.getMicName(): found.get(theirs.get(m.getMicName()), []) for m in micrographs}
-
-
-def opened(SetClass: type, growing: EMSet) -> EMSet:
-    """The set as its file is now."""
-    current = SetClass(filename=growing.getFileName())
-    asInItsFile(current)
-    return current
-
-
-def asInItsFile(items: EMSet) -> bool:
-    """Whether the file of a set holds anything; if so, the set has the size and properties that are there.
-
-    pyworkflow makes the tables with the first item: the file of a set that began with none has none.
-    """
-    try:
-        items.loadAllProperties()
-    except sqlite3.OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        return False
-    return True
-
-
-def picksOn(growing: SetOfCoordinates, ids: Sequence[int], scale: float) -> Dict[int, List[Tuple[float, float, None]]]:
-    """{micrograph id: [(x, y, score or None), ...]} of some micrographs of a set of coordinates.
-
-    ids: of the coordinates' micrographs. scale: pixels of the target per pixel of the coordinates.
-    """
-    return {
-        objId: [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
-        for objId, items in coordinatesOn(growing, ids).items()
-    }
 
 
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:

@@ -2,7 +2,7 @@
 """Names by which micrographs of a set are known to the engine."""
 
 import re
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Set
 
 from pwem.objects import Micrograph
 
@@ -23,7 +23,12 @@ def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[
     those with the higher ids get the id as well. So a name does not change while a stream grows. otherwise: the name of
     those without any.
     """
-    names, taken = {}, set()
+    names: Dict[int, str] = {}
+    _extend(names, set(), named, otherwise)
+    return names
+
+
+def _extend(names: Dict[int, str], taken: Set[str], named: Iterable[Any], otherwise: str) -> None:
     for objId, given in sorted((objId, given or "") for objId, given in named):
         name = _plainName(given)
         if not name or name in taken or _PICK_ENDING.search(name):
@@ -32,7 +37,24 @@ def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[
             name += f"_{objId:06d}"
         taken.add(name)
         names[objId] = name
-    return names
+
+
+class NamesOnce:
+    """namesForEngine of a set that grows: the names that are known are not made again."""
+
+    def __init__(self) -> None:
+        self._names: Dict[int, str] = {}
+        self._taken: Set[str] = set()
+
+    def of(self, named: Dict[Any, int]) -> Dict[int, str]:
+        """{id: name for the engine}, not to be changed. named: {name in Scipion: id} of all items by now."""
+        new = [(objId, name) for name, objId in named.items() if objId not in self._names]
+        lower = bool(self._names and new) and min(new)[0] < next(reversed(self._names))
+        if lower or len(named) != len(self._names) + len(new):
+            self._names, self._taken = {}, set()  # an item with a lower id may take a name that was given
+            new = [(objId, name) for name, objId in named.items()]
+        _extend(self._names, self._taken, new, "micrograph")
+        return self._names
 
 
 def _plainName(micName: str) -> str:

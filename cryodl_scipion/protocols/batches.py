@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
 
+import glob
 import os
-import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Image
+from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
+from ..convert.growing import ColumnOnce
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import AllSkipped, Result, SegmentConfig, counted
+from ..engine.cryodl.contract import AllSkipped, Result, counted
 from .form_parts import addPointer
-from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
 from .stored_settings import StoredSettings
+from .waiting import Waiting
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
@@ -23,24 +25,11 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
-class Waiting:
-    """Whether the first of the items that no batch has taken has waited long enough. longest: s."""
-
-    def __init__(self, longest: float) -> None:
-        self._longest, self._since = longest, None  # type: float, Optional[float]
-
-    def over(self, items: Sequence[Any]) -> bool:
-        """items: those that wait now."""
-        if not items:
-            self._since = None
-            return False
-        if self._since is None:
-            self._since = time.monotonic()
-        return time.monotonic() - self._since >= self._longest
-
-    def begin(self) -> None:
-        """A batch took the first items: the others wait from now on."""
-        self._since = None
+def batchResultFiles(protocol: EMProtocol) -> List[str]:
+    """Files of the engine's results, oldest first: of the batches, and of a run of its own."""
+    extra = glob.escape(protocol._getExtraPath())
+    found = glob.glob(os.path.join(extra, RESULT_FILE)) + glob.glob(os.path.join(extra, "batches", "*", RESULT_FILE))
+    return sorted(found, key=os.path.getmtime)
 
 
 class ArrivingBatches(StoredSettings):
@@ -55,6 +44,8 @@ class ArrivingBatches(StoredSettings):
     _WORK: Any = None
     _NAME = "_micName"
     _SIZE = "batchSize"  # the form's field
+    # Whether the first batch makes the model with which the others are worked on.
+    _FIRST_LEARNS = False
 
     def _addMicrographsParam(self, form: Form, help: str) -> None:
         addPointer(
@@ -96,10 +87,15 @@ class ArrivingBatches(StoredSettings):
         """
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
-        known, last, waits = self._doneNames(), [], Waiting(self.getAttributeValue("batchWait", 0) or 0)
+        known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
+        waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
         def insert(given: Any, names: Any) -> None:
-            before = [self._insertFunctionStep(work, given, prerequisites=[], needsGPU=self.usesGpu())] if work else []
+            before = []
+            if work:
+                before = [self._insertFunctionStep(work, given, prerequisites=learning[:], needsGPU=self.usesGpu())]
+            if self._FIRST_LEARNS and not learning:
+                learning.extend(before)
             last.append(self._insertFunctionStep(output, given, prerequisites=before, needsGPU=False))
             known.update(names)
 
@@ -153,7 +149,7 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: SegmentConfig, place: Any, error: AllSkipped, **outputs: Any) -> None:
+    def _noteAllSkipped(self, config: Any, place: Any, error: AllSkipped, **outputs: Any) -> None:
         """The result of a batch of which nothing could be used. place: the batch's folder. outputs: the engine's,
         empty."""
         paths = getattr(config, self._ITEM + "s")
@@ -162,11 +158,23 @@ class ArrivingBatches(StoredSettings):
             os.path.join(place, RESULT_FILE)
         )
 
+    def _engineResultFiles(self) -> List[str]:
+        return batchResultFiles(self)
+
     def _outputNames(self) -> Tuple[str, ...]:
         return self._OUTPUTS
 
     def _doneNames(self) -> Any:
-        return namesIn(self, self._outputNames(), self._NAME)
+        """Names that outputs have by now, not to be changed."""
+        found = [self._valuesIn(name, self._NAME) for name in self._outputNames()]
+        return found[0] if len(found) == 1 else set().union(*found)
+
+    def _valuesIn(self, outputName: str, attribute: str) -> Set[Any]:
+        """Values of an attribute in an output by now, not to be changed; also of a run that died before noting them
+        down. The caller holds the lock, or no other step runs."""
+        columns = self.__dict__.setdefault("_columns", {})
+        column = columns.setdefault((outputName, attribute), ColumnOnce(attribute))
+        return column.update(getattr(self, outputName, None))
 
     def closeStep(self) -> None:
         self._closeOutputSet()

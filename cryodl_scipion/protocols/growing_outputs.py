@@ -4,10 +4,9 @@
 from typing import Any, Callable, Optional, Sequence
 
 from pwem.objects import Image, SetOfMicrographs
-from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, Set
 
-from ..convert.arriving import asInItsFile
+from ..convert.growing import asInItsFile, fileOf
 
 
 def appendItems(
@@ -41,13 +40,22 @@ def appendItems(
         protocol._defineSourceRelation(source, output)
 
 
-def namesIn(protocol: EMProtocol, outputNames: Sequence[str], attribute: str) -> Any:
-    """Set of the names that items of outputs have by now. attribute: that holds the name, such as '_micName'."""
-    names = set()
-    for outputName in outputNames:
-        output = getattr(protocol, outputName, None)
-        if output is not None:
-            if asInItsFile(output):
-                names.update(output.getUniqueValues(attribute) if output.getSize() else [])
-            output.close()
-    return names
+def appendPicks(
+    protocol: Any, outputName: str, micrographs: Pointer, sources: Sequence[Pointer], append: Callable[[Any], None]
+) -> None:
+    """Append to a set of coordinates, which is made with its first micrographs, also where these have no picks.
+
+    micrographs: the pointer to those that it belongs to. sources: pointers to what it is made of. append: describes the
+    set, and appends the items.
+    """
+    output: Any = getattr(protocol, outputName, None)
+    if fileOf(output) is None:
+        isNew, output = output is None, protocol._createSetOfCoordinates(micrographs)
+    else:
+        isNew = False
+        asInItsFile(output)  # also if a run died before noting it down
+        output.enableAppend()
+    append(output)
+    protocol._updateOutputSet(outputName, output, Set.STREAM_OPEN)
+    for source in sources if isNew else ():
+        protocol._defineSourceRelation(source, output)

@@ -27,14 +27,23 @@ class StoredSettings(ProtocolMixin):
         with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 
-    def _checkContinuation(self) -> List[str]:
-        """A sentence in a list if this run is continued with other settings."""
-        if not self.isContinued() or not os.path.exists(self._settingsFile()):
+    def _configFields(self) -> List[Any]:
+        """Of the protocol's command, if it has one."""
+        config = getattr(self, "_CONFIG", None)
+        return contract.describe_all(config) if config else []
+
+    def _changedSettings(self) -> List[str]:
+        """Names of settings that differ from those with which this run started before; empty if it did not."""
+        if not os.path.exists(self._settingsFile()):
             return []
         with open(self._settingsFile(), encoding="utf-8") as file:
-            before = contract.with_present_names(json.load(file), contract.describe_all(self._CONFIG))
+            before = contract.with_present_names(json.load(file), self._configFields())
         now = json.loads(json.dumps(self._settings()))
-        changed = sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
+        return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
+
+    def _checkContinuation(self) -> List[str]:
+        """A sentence in a list if this run is continued with other settings."""
+        changed = self._changedSettings() if self.isContinued() else []
         return (
             [
                 f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "

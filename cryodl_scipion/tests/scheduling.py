@@ -17,11 +17,11 @@ from .programs import writeProgram
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
 _FASTER = 15
-_CLOCK = f"""import time
+_CLOCK = """import time
 with open('/proc/self/cmdline') as file:
     if 'pw_schedule_run' in file.read():
         wait = time.sleep
-        time.sleep = lambda seconds: wait(seconds / {_FASTER})
+        time.sleep = lambda seconds: wait(seconds / %g)
 """
 _REFRESH = 3  # s; a project window takes longer where nothing happens
 # The defocus in CTFFIND's format, late enough that a run that does not wait for it is noticed.
@@ -49,10 +49,18 @@ class ScheduledTemplate:
         {alias: answer} to all that the template asks for.
     kills : bool
         Whether every run of the fake engine dies once, and its protocol is then continued, as a user would do.
+    faster : float
+        How much less than usual the scheduler waits between two looks.
     """
 
     def __init__(
-        self, template: str, project: str, folder: str, answers: Dict[str, object], kills: bool = False
+        self,
+        template: str,
+        project: str,
+        folder: str,
+        answers: Dict[str, object],
+        kills: bool = False,
+        faster: float = _FASTER,
     ) -> None:
         self.kills, self.continued, self.project, self.command = kills, [], None, None
         self.name, self.runs, self.log = project, [], Path(folder, project + ".log")
@@ -61,16 +69,22 @@ class ScheduledTemplate:
         self._environment = dict(os.environ, **standIns(folder))
         if kills:
             self._environment["FAKE_ENGINE_DIE_AFTER"] = "0"
-        self._environment["PYTHONPATH"] = os.pathsep.join([quickClock(folder), os.environ.get("PYTHONPATH", "")])
+        clock = quickClock(folder, faster)
+        self._environment["PYTHONPATH"] = os.pathsep.join([clock, os.environ.get("PYTHONPATH", "")])
 
     def start(self) -> None:
         """Call the template command."""
         with self.log.open("w") as log:  # the runs have it open as well, so its end is not that of the command
             self.command = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
 
+    def goOn(self) -> None:
+        """Take up the project that an earlier process started, instead of start()."""
+        os.environ.update(self._environment)  # runs that wait again are started from here
+        self.refresh()
+
     def refresh(self) -> None:
         """Load the project anew and update its runs."""
-        if self.command.poll() is None:
+        if self.command is not None and self.command.poll() is None:
             return
         if self.project is not None:
             self.project.closeMapper()  # an open one holds a lock
@@ -146,9 +160,9 @@ def standIns(folder: str) -> Dict[str, str]:
     return {"CTFFIND_HOME": os.path.join(folder, "ctffind-5.0.2"), "CISTEM_HOME": folder}
 
 
-def quickClock(folder: str) -> str:
+def quickClock(folder: str, faster: float = _FASTER) -> str:
     """A folder for PYTHONPATH that makes the waits of Scipion's scheduler short."""
     path = Path(folder, "clock")
     path.mkdir(exist_ok=True)
-    (path / "sitecustomize.py").write_text(_CLOCK)
+    (path / "sitecustomize.py").write_text(_CLOCK % faster)
     return str(path)

@@ -41,3 +41,9 @@ def waitFor(test, protocol, condition, seconds=120):
         if condition():
             return
     test.fail(f"The run did not come so far in {seconds} s: {protocol.getErrorMessage()}")
+
+
+def endImport(test, imported, count):
+    """Let an import end once it has so many micrographs: on a busy machine it would end without those just moved."""
+    waitFor(test, imported, lambda: imported.outputMicrographs.getSize() >= count)
+    open(imported._getStopStreamingFilename(), "w").close()

@@ -37,6 +37,7 @@ def drawBar(axes: Any, pixelSize: float) -> None:
 class Looking:
     """Beside MicrographWindow, whose canvas, axes and preview it takes."""
 
+    _HINT = HINT
     _PAN_BUTTONS: Tuple[int, ...] = (1, 2)  # of the mouse: left, middle
 
     root: Any

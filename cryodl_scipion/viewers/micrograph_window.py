@@ -4,11 +4,11 @@
 import math
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 
-from .looking import HINT, Looking
+from .looking import Looking
 from .plots import drawMicrograph
 from .preview import loadPreview
 from .window import CanvasWindow
@@ -21,7 +21,7 @@ class MicrographWindow(Looking, CanvasWindow):
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
 
-    _SIZE = (8, 7.2)  # of the drawing, inches
+    _SIZE: Tuple[float, float] = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
 
     _accept: Any  # a function that takes what was chosen, or None
@@ -88,7 +88,7 @@ class MicrographWindow(Looking, CanvasWindow):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
         ttk.Label(frame, textvariable=self.message, wraplength=100 * self._SIZE[0]).pack(anchor=tk.W)  # not wider
-        ttk.Label(frame, text=HINT, foreground="#666666").pack(anchor=tk.W)
+        ttk.Label(frame, text=self._HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
         row = ttk.Frame(frame)

@@ -49,6 +49,7 @@ _FIGURES = {
     "validation_frc": ("mean FRC with the truth", _FIGURE),
     "validation_frc_raw": ("that of the raw images", _VALIDATION),
     "validation_correlation": ("correlation with the targets", _FIGURE),
+    "validation_wiener_correlation": ("that of the Wiener filter", None),
     "validation_correlation_before": ("that of the maps as they are", _VALIDATION),
     "validation_q_score": ("Q-score", None),
     "validation_q_score_before": ("Q-score of the maps as they are", None),

@@ -7,7 +7,7 @@ from pwem.objects import SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 
-from ..arriving import opened
+from ..growing import opened
 
 
 def halvesOf(micrographs: Pointer) -> Any:

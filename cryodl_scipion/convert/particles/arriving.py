@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Sequence, Set
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfParticles
 
-from ..arriving import asInItsFile, opened
+from ..growing import ID, ColumnOnce, opened
 
 
 class ArrivingParticles:
@@ -17,18 +17,18 @@ class ArrivingParticles:
     """
 
     def __init__(self, source: SetOfParticles) -> None:
-        self._source, self._ids, self.closed = source, [], False  # type: SetOfParticles, List[int], bool
+        self._source, self._ids, self.closed = source, set(), False  # type: SetOfParticles, Set[int], bool
+        self._column = ColumnOnce(ID)
 
     def update(self) -> None:
         """Read which particles there are now, and whether more can come."""
         source = opened(SetOfParticles, self._source)
         self.closed = source.isStreamClosed()
-        self._ids = sorted(source.getIdSet()) if source.getSize() else []
-        source.close()
+        self._ids = self._column.update(source)
 
     def ready(self, known: Set[int]) -> List[int]:
         """Ids that are not among the known ones."""
-        return [one for one in self._ids if one not in known]
+        return sorted(self._ids - known)
 
     def writeBatch(self, path: str, ids: Sequence[int]) -> None:
         """Write some particles as a set of their own, whole or not at all. One that is there stays."""
@@ -53,12 +53,3 @@ def itemsOf(particles: SetOfParticles, ids: Set[int]) -> Iterator[Any]:
     for item in particles.iterItems(where=f"id>={min(ids)} AND id<={max(ids)}"):
         if item.getObjId() in ids:
             yield item
-
-
-def idsIn(particles: Any) -> Set[int]:
-    """Ids of the particles that an output set has by now, also those of a run that died before noting them down."""
-    if particles is None or not asInItsFile(particles) or not particles.getSize():
-        return set()
-    ids = set(particles.getIdSet())
-    particles.close()
-    return ids

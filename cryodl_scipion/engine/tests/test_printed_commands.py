@@ -39,7 +39,7 @@ def understood(command, whole):
     if words[0] not in COMMANDS:
         return f"there is no command {words[0]}"
     if "--help" in words or (words[-1].startswith("--") and not whole):  # an option named without its value
-        flags = {flag for info in cli.describe_all(COMMANDS[words[0]].config) for flag in info.flags} | {"--help"}
+        flags = {info.flag for info in cli.describe_all(COMMANDS[words[0]].config)} | {"--help"}
         return None if {w for w in words if w.startswith("--")} <= flags else "no such option"
     try:
         options = parser().parse_args(words)

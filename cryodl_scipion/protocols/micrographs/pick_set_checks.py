@@ -13,24 +13,28 @@ from ..checks import listed
 _SAME_EXTENT = 0.05
 
 
-def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
-    """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame."""
-    errors = [sentence for label, coordinates in labelled for sentence in _checkOne(label, coordinates)]
+def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]], growing: bool = False) -> List[str]:
+    """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame.
+
+    growing: whether picks may still be arriving.
+    """
+    errors = [sentence for label, coordinates in labelled for sentence in _checkOne(label, coordinates, growing)]
     errors = errors or _checkTwice(labelled)
     if errors or len(labelled) < 2:
         return errors
-    if not commonMicrographs([coordinates for _, coordinates in labelled]):
+    arriving = any(c.isStreamOpen() or c.getMicrographs().isStreamOpen() for _, c in labelled)
+    if not arriving and not commonMicrographs([coordinates for _, coordinates in labelled]):
         return [_nothingInCommon(labelled)]
     return _checkExtents(labelled)
 
 
-def _checkOne(label: str, coordinates: SetOfCoordinates) -> List[str]:
+def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[str]:
     micrographs = coordinates.getMicrographs()
     if micrographs is None or micrographs.getSize() == 0:
         return [f"{label} belongs to no micrographs. Choose coordinates of a set of micrographs."]
-    if coordinates.isStreamOpen():
+    if coordinates.isStreamOpen() and not growing:
         return [f"{label} is still growing. Wait until its run has finished."]
-    if coordinates.getSize() == 0:
+    if coordinates.getSize() == 0 and not coordinates.isStreamOpen():
         return [f"{label} is empty: there is nothing to compare or combine. Remove it from the list."]
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
         return [f"The micrographs of {label} have no pixel size (sampling rate). Import them again with it."]

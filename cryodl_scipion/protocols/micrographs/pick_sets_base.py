@@ -23,6 +23,7 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
     """Base of the comparison and of the consensus. A child gives _frameSet() if the first set is not the frame."""
 
     _devStatus = BETA
+    _GROWING = False  # whether picks may still be arriving
 
     def _addSetsParam(self, form: Form, help: str, **arguments: Any) -> None:
         form.addParam(
@@ -96,7 +97,7 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
                 f"Sets of coordinates has {count}; at least {self._leastSets()} are needed. Choose more with "
                 "the magnifying glass."
             ]
-        errors = checkPickSets(self._allSets())
+        errors = checkPickSets(self._allSets(), self._GROWING)
         if errors:
             return errors
         if self._diameter() is None:

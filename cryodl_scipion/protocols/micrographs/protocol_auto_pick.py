@@ -1,42 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pick without labels: a general model picks, and its confident picks teach it these micrographs."""
 
-import os
 from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
 from pyworkflow import BETA
-from pyworkflow.protocol import params
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.micrograph_names import micrographNames
-from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import correctionsFolder, describeOutput, pickLines
+from ...convert.micrographs.picks import correctionsFolder, pickLines
 from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
-from ...objects import CryodlModel
 from ..checks import checkDiameter, checkMicrographs
 from ..form_parts import notOnForm
 from ..methods import autoPickingInWords, citationsOf
-from ..model_field import (
-    SHIPPED,
-    addBoxParam,
-    addModelParams,
-    boxSizeOf,
-    cardOf,
-    checkModelField,
-    checkSizeFields,
-    modelFolder,
-)
-from ..protocol_base import RESULT_FILE, CryodlProtBase
+from ..model_field import SHIPPED, addBoxParam, addModelParams, cardOf, checkModelField, checkSizeFields, modelFolder
+from ..protocol_base import CryodlProtBase
+from .auto_pick_steps import FEWEST, AutoPickSteps
 
 PICKS_FOLDER = "picks"
+# Seconds that a micrograph waits at most for others to fill its batch, and the first one for those that teach.
+LONGEST_WAIT, LEARNING_WAIT = 60, 1800
 
 
-class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
+class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, ProtStreamingBase):
     """Pick particles without any label, and train a model for them on the way.
 
     In: micrographs; the particles' diameter is found if it is not given. A general model picks some of the
@@ -44,12 +35,14 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     repeated until a round is no better.
     Then all micrographs are picked. Out: coordinates with a score from 0 to 1 each, and the model, which can pick
     more micrographs of the same kind with `cryodl - pick particles`. Every round is kept and shown.
-    A stopped run continues where it was.
+    While micrographs are still arriving, it learns on the first ones, and picks the others with that model as they
+    come. A stopped run continues where it was.
     """
 
     _label = "auto-pick particles"
     _devStatus = BETA
     _CONFIG = contract.AutoPickConfig
+    stepsExecutionMode = STEPS_PARALLEL
     NOT_ON_FORM = notOnForm(
         "output",
         "device",
@@ -82,45 +75,16 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         addBoxParam(form)
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
-
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = self._settings()
-        self._insertFunctionStep(self.pickStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
-
-    def pickStep(self, settings: Dict[str, Any]) -> None:
-        micrographs = [m.clone() for m in self.getInputMicrographs()]
-        names = micrographNames(micrographs)
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(names[m.getObjId()] for m in micrographs),
-            )
+        self._addBatchParams(form, "It picks what arrives after the first ones.", wait=LONGEST_WAIT)
+        form.addParam(
+            "learningWait",
+            params.IntParam,
+            default=LEARNING_WAIT,
+            label="Longest wait for learning (s)",
+            help="While micrographs arrive, the rounds begin with the first *Training micrographs*, or with those that "
+            f"are there when the first has waited so long; {FEWEST} are needed. A set that is whole when the run "
+            "starts is learnt from and picked in one piece.",
         )
-        # more rounds and another threshold cost only what is new
-        self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
-        self._runEngine(config, self._getExtraPath())
-
-    def createOutputStep(self, settings: Dict[str, Any], boxSize: Optional[int]) -> None:
-        outputs = contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
-        coordinates = self._createSetOfCoordinates(self.getInputMicrographsPointer())
-        diameter = self.particleDiameter.get() or outputs.particle_diameter
-        if boxSizeOf(self, diameter):
-            coordinates.setBoxSize(boxSizeOf(self, diameter))
-        describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), diameter)
-        micrographs = [m.clone() for m in self.getInputMicrographs()]
-        names = micrographNames(micrographs)
-        for micrograph in micrographs:
-            path = outputs.coordinates.get(names[micrograph.getObjId()])
-            if path:  # the others were skipped, and are named in the summary
-                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
-        model = CryodlModel.fromFolder(outputs.model)
-        self._defineOutputs(outputCoordinates=coordinates, outputModel=model)
-        for output in (coordinates, model):
-            self._defineSourceRelation(self.getInputMicrographsPointer(), output)
 
     # ----- what the steps share
     def getPicksFolder(self) -> str:
@@ -136,18 +100,25 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
             pixel_size=micrographs.getSamplingRate(),
             model=modelFolder(self),
             output=self.getPicksFolder(),
-            threads=self.numberOfThreads.get(),
+            threads=self.binThreads.get(),
+        )
+
+    def _settings(self) -> Dict[str, Any]:
+        """What decides the picks."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("names", "output", "threads", "device", "micrographs"):
+            config.pop(name)
+        return dict(
+            config,
+            set_of_micrographs=self.getInputMicrographs().getFileName(),
+            weights_sha256=contract.read_card(modelFolder(self))["weights_sha256"],
+            box_size=self.boxSize.get(),
         )
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
         micrographs = self.getInputMicrographs()
-        if micrographs.isStreamOpen():
-            return [
-                "The micrographs are still arriving. Wait until all are there; or auto-pick those of a "
-                "finished set, and pick the others as they come with its model by *cryodl - pick particles*."
-            ]
-        errors = checkMicrographs(micrographs) + checkModelField(self)
+        errors = checkMicrographs(micrographs) + checkModelField(self) + self._checkBatches()
         errors = errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
         return errors or self._checkCorrections(micrographs)
 
@@ -160,13 +131,15 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
                 "The corrected picks have no corrections. Choose the output of cryodl - pick by hand itself, no subset "
                 "of it."
             ]
+        if micrographs.isStreamOpen():
+            return ["The micrographs are still arriving; with corrected picks the run waits until all are there."]
         theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
         if theirs != {m.getObjId(): m.getMicName() for m in micrographs}:
             return ["The corrected picks lie on other micrographs. Choose the set of micrographs that they belong to."]
         return []
 
     def _checkSizes(self, micrographs: SetOfMicrographs) -> List[str]:
-        if micrographs.getSize() < 2 and self.rounds.get():
+        if micrographs.getSize() < FEWEST and self.rounds.get() and not micrographs.isStreamOpen():
             return [
                 "There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "
                 "rounds to 0, or take more micrographs."
@@ -187,7 +160,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."] + self._roundLines()
-        stopped = results[-1].outputs.stop_reason if results else None
+        stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
         return pickLines(coordinates, results) + self._roundLines(stopped)
 
     def _roundLines(self, stopped: Optional[str] = None) -> List[str]:

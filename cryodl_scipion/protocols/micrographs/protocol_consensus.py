@@ -2,38 +2,54 @@
 """Combine sets of coordinates: keep what several of them found."""
 
 import collections
-from typing import Any, Dict, List, Sequence
+import json
+import os
+from pathlib import Path
+from typing import Any, List, Sequence
 
-from pwem.objects import Coordinate, Micrograph
+import pyworkflow.utils as pwutils
+from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
-from pyworkflow.protocol import params
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.micrograph_names import micrographNames
+from ...convert.arriving_sets import MicrographsOfSets
+from ...convert.growing import opened
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
+from ..batches import ArrivingBatches
 from ..form_parts import notOnForm
+from ..growing_outputs import appendPicks
+from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSetsBase
 
+OUTPUT = "outputCoordinates"
+_BATCH = 100  # micrographs; the engine takes milliseconds for each
+_LONGEST_WAIT = 60  # s
+_ENDED = "ended.json"  # how many picks the sets had when a run ended
 _AT_LEAST, _SCORE = range(2)
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
 
 
-class CryodlProtConsensus(PickSetsBase):
+class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
     """Combine picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs. Out: the particles that at least so many of the sets
     found, or those whose mean score is high enough. A particle's position is the mean of its picks, weighted by their
     scores; its score is their sum over the number of sets. Each coordinate says how many sets found it.
-    The micrographs and the box are those of the first set.
+    The micrographs and the box are those of the first set. Picks may still be arriving: a micrograph is worked on as
+    soon as all sets have picks on it; a set that has ended without any has none there.
     """
 
     _label = "consensus coordinates"
-    _OUTPUT = "consensus"
+    _OUTPUT, _GROWING = "consensus", True
+    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "combine", "combined"
+    stepsExecutionMode = STEPS_PARALLEL
     _CONFIG = contract.ConsensusPicksConfig
     NOT_ON_FORM = notOnForm("output", picks="written from the input sets", pixel_size="the micrographs' sampling rate")
 
@@ -56,35 +72,79 @@ class CryodlProtConsensus(PickSetsBase):
             label="Box size (px)",
             help="Box of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: the first set's.",
         )
+        self._addBatchParams(
+            form,
+            "It starts with those on which all sets have picks. Scores that are no probabilities are ranked within "
+            "their batch; sets that are whole when the run starts are one batch.",
+            size=_BATCH,
+            wait=_LONGEST_WAIT,
+        )
 
     # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = self._settings()
-        sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
-        self._insertFunctionStep(self.combineStep, settings, sizes, needsGPU=False)
-        self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get() or 0, needsGPU=False)
+    def stepsGeneratorStep(self) -> None:
+        self._forgetChanged()
+        self._arriving = MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
+        self._insertBatches(self.combineStep, self.outputStep)
 
-    def combineStep(self, settings: Dict[str, Any], sizes: Sequence[int]) -> None:
-        self._forget()
-        self._writeSets()
-        self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
+    def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
+        """Batches; what is whole at the start is one."""
+        if self._arriving.closed and not os.path.isdir(self._getExtraPath("batches")):
+            return [ready] if ready else []
+        return super()._partsOf(ready, all)
 
-    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
-        (result,) = self._engineResults()
-        micrographs = {m.getMicName(): m.clone() for m in self._frame()}
-        names = micrographNames(list(micrographs.values()))
-        first = self._labelledSets()[0][1]
-        output = self._createSetOfCoordinates(first.getMicrographs(asPointer=True))
-        output.setBoxSize(self._boxSize())
-        describeOutput(output, None, self._diameter())
-        setattr(output, PICKERS, String("; ".join(label for label, _ in self._labelledSets())))
-        for name in self._names():
-            path = result.outputs.coordinates.get(names[micrographs[name].getObjId()])
-            for row in readPicks(path, _COLUMNS) if path else []:
-                output.append(combined(row, micrographs[name]))
-        self._defineOutputs(outputCoordinates=output)
-        for pointer in self.inputSets:
-            self._defineSourceRelation(pointer, output)
+    def _forgetChanged(self) -> None:
+        """Remove what a start with other settings made, or a run that had ended with other picks in its sets."""
+        ended = self._getExtraPath(_ENDED)
+        other = os.path.exists(ended) and Path(ended).read_text(encoding="utf-8") != self._sizes()
+        if other or self._changedSettings():
+            made = (self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._outputFolder(), ended)
+            pwutils.cleanPath(*made)
+
+    def _sizes(self) -> str:
+        return json.dumps([opened(SetOfCoordinates, coordinates).getSize() for _, coordinates in self._labelledSets()])
+
+    def combineStep(self, names: Sequence[str]) -> None:
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            micrographs = self._arriving.items(names)
+            folder = self._batchFolder(micrographs)
+            sets = [os.path.join(folder, f"{number:02d}") for number in range(1, len(self._labelledSets()) + 1)]
+            self._arriving.writePicks(sets, micrographs)
+        if not os.path.exists(os.path.join(folder, RESULT_FILE)):
+            picks = tuple(f"{label}={place}" for (label, _), place in zip(self._labelledSets(), sets))
+            made = os.path.join(folder, self._OUTPUT)
+            pwutils.cleanPath(made)  # without its result it tells too little
+            self._runEngine(self._config(**dict(self._engineValues(), picks=picks, output=made)), folder)
+        self._gatherCandidates(os.path.join(folder, self._OUTPUT, "candidates"))
+
+    def _gatherCandidates(self, folder: str) -> None:
+        """Bring a batch's files of all that any set found to those of the others."""
+        pwutils.makePath(self.candidatesFolder())
+        for name in os.listdir(folder):
+            os.replace(os.path.join(folder, name), os.path.join(self.candidatesFolder(), name))
+
+    def outputStep(self, names: Sequence[str]) -> None:
+        """Append a batch to the set; micrographs whose particles it has already are left alone."""
+        with self._lock:
+            micrographs, done = self._arriving.items(names), self._doneNames()
+            files, engineNames = self._batchResult(micrographs).outputs.coordinates, self._arriving.engineNames()
+
+            def append(output: SetOfCoordinates) -> None:
+                output.setBoxSize(self._boxSize())
+                describeOutput(output, None, self._diameter())
+                setattr(output, PICKERS, String("; ".join(label for label, _ in self._labelledSets())))
+                for micrograph in micrographs:
+                    path = files.get(engineNames[micrograph.getObjId()])
+                    if path and micrograph.getMicName() not in done:
+                        for row in readPicks(path, _COLUMNS):
+                            output.append(combined(row, micrograph))
+
+            frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
+            appendPicks(self, OUTPUT, frame, list(self.inputSets), append)
+
+    def closeStep(self) -> None:
+        self._closeOutputSet()
+        Path(self._getExtraPath(_ENDED)).write_text(self._sizes(), encoding="utf-8")
 
     def _boxSize(self) -> int:
         first = self._labelledSets()[0][1]
@@ -108,7 +168,7 @@ class CryodlProtConsensus(PickSetsBase):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        errors = PickSetsBase._checkInputs(self)
+        errors = PickSetsBase._checkInputs(self) or self._checkBatches()
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
             errors = [
                 f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for the first set's."
@@ -134,14 +194,15 @@ class CryodlProtConsensus(PickSetsBase):
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
             return ["No coordinates yet."]
-        groups = results[-1].outputs.groups
+        count = sum(len(result.outputs.counts) for result in results)
         lines = [
-            f"*{counted(output.getSize(), 'particle')}* on {counted(len(self._names()), 'micrograph')}, found "
+            f"*{counted(output.getSize(), 'particle')}* on {counted(count, 'micrograph')}, found "
             f"by {self._ruleInWords()}"
         ]
         byNumber = collections.Counter()
-        for key, count in groups.items():
-            byNumber[key.count(" + ") + 1] += count
+        for result in results:
+            for key, count in result.outputs.groups.items():
+                byNumber[key.count(" + ") + 1] += count
         lines += [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
         return lines
 

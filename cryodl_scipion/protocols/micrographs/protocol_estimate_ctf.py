@@ -11,7 +11,8 @@ from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import ArrivingMicrographs, asInItsFile
+from ...convert.arriving import ArrivingMicrographs
+from ...convert.growing import ReadOnce, fileOf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl import __version__, contract
 from ...engine.cryodl.contract import Result, counted
@@ -111,11 +112,11 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
 
     def _doneNames(self) -> Any:
         output = getattr(self, OUTPUT, None)
-        if output is None or not asInItsFile(output):
+        if fileOf(output) is None:
             return set()
-        names = {ctf.getMicrograph().getMicName() for ctf in output.iterItems()}
-        output.close()
-        return names
+        once = self.__dict__.setdefault("_readCtfs", ReadOnce(output, lambda ctf: ctf.getMicrograph().getMicName()))
+        once.update()
+        return once.byName.keys()
 
     def _settings(self) -> Dict[str, Any]:
         """What decides the CTFs: a run must not be continued with another of these."""

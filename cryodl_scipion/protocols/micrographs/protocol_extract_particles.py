@@ -12,7 +12,7 @@ from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import PickedMicrographs, asInItsFile, checkPicks
+from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.extracted import extractedParticles, writeCtfs
 from ...engine.cryodl import __version__, contract
@@ -159,13 +159,11 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         return [m for m in self._arriving.items(names) if m.getMicName() in ctfs]
 
     def _doneNames(self) -> Any:
-        output = getattr(self, OUTPUT, None)
-        if output is None or not asInItsFile(output) or not output.getSize():
+        done = self._valuesIn(OUTPUT, "_micId")
+        if not done:
             return set()
         names = self._arriving.idsOfNames() or {m.getObjId(): m.getMicName() for m in self._micrographs()}
-        done = {names[objId] for objId in output.getUniqueValues("_micId")}
-        output.close()
-        return done
+        return {names[objId] for objId in done}
 
     # ----- what the steps share
     def _micrographs(self) -> Any:

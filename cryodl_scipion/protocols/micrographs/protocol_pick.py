@@ -4,7 +4,7 @@
 import json
 import os
 import time
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates
@@ -14,8 +14,7 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import asInItsFile
-from ...convert.micrograph_names import micrographNames
+from ...convert.micrograph_names import NamesOnce
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
 from ...engine.cryodl import contract
@@ -36,6 +35,7 @@ from ..model_field import (
 )
 from ..protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 from ..stored_settings import StoredSettings
+from .picking_loop import PickingLoop
 
 PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
@@ -49,7 +49,7 @@ BATCH = 16
 LONGEST_WAIT = 60
 
 
-class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
+class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
     """Pick particles with a trained neural network.
 
     In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
@@ -160,26 +160,17 @@ class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
         return self._getExtraPath(PICKS_FOLDER)
 
     def readCoordsFromMics(self, folder: str, micrographs: Sequence[Micrograph], coordinates: SetOfCoordinates) -> None:
-        present = self._micrographsIn(coordinates)
-        diameter = diameterOf(self) or foundDiameter(self._engineResults())
+        present, (files, results) = self._micrographsIn(coordinates), self._newResults()
+        diameter = diameterOf(self) or foundDiameter(results)
         box = boxSizeOf(self, diameter)
         if box:  # no particles were found yet in the first micrographs
             coordinates.setBoxSize(box)
             describeOutput(coordinates, os.path.join(folder, "candidates"), diameter)
         names = self._names()
-        files = self._pickFiles()
         for micrograph in micrographs:
             path = files.get(names[micrograph.getObjId()])
             if path and micrograph.getObjId() not in present:
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
-
-    def _micrographsIn(self, coordinates: SetOfCoordinates) -> Set[Any]:
-        """Ids of the micrographs whose picks the output has, also those of a run that died before noting them down."""
-        if not self.hasAttribute("outputCoordinates"):
-            return set()
-        if not asInItsFile(coordinates) or not coordinates.getSize():
-            return set()
-        return set(coordinates.getUniqueValues("_micId"))
 
     def createOutputStep(self) -> None:
         """The sets were written while picking; here only the case that nothing could be picked is an error."""
@@ -192,16 +183,8 @@ class CryodlProtPick(CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
 
     # ----- what the steps share
     def _names(self) -> Dict[int, str]:
-        return micrographNames(list(self.micDict.values()))
-
-    def _pickFiles(self) -> Dict[str, str]:
-        """{micrograph name: STAR file} of all batches, from the engine's results."""
-        known = self.__dict__.setdefault("_knownResults", {})
-        for path in self._engineResultFiles():
-            stamp = os.stat(path).st_mtime_ns
-            if known.get(path, (None,))[0] != stamp:
-                known[path] = stamp, contract.Result.read(path).outputs.coordinates
-        return {name: file for _, files in known.values() for name, file in files.items()}
+        names = self.__dict__.setdefault("_engineNames", NamesOnce())
+        return names.of({name: micrograph.getObjId() for name, micrograph in self.micDict.items()})
 
     def _engineValues(self) -> Any:
         micrographs = self.getInputMicrographs()

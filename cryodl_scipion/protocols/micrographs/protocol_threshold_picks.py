@@ -6,17 +6,18 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.object import Set
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import ArrivingMicrographs, asInItsFile, opened
+from ...convert.arriving import ArrivingMicrographs
+from ...convert.growing import opened
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
 from ..batches import ArrivingBatches
 from ..form_parts import addPointer
+from ..growing_outputs import appendPicks
 from ..inputs import PluginProtocol, WithoutEngine
 
 OUTPUT = "outputCoordinates"
@@ -70,21 +71,16 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             source, done = opened(SetOfCoordinates, self.inputCoordinates.get()), self._doneNames()
             self._describe(source, self.inputCoordinates.get())
             micrographs = [m for m in self._arriving.items(names) if m.getMicName() not in done]
-            output: Any = getattr(self, OUTPUT, None)
-            isNew = output is None
-            if isNew:
-                output = self._createSetOfCoordinates(self.inputCoordinates.get().getMicrographs(asPointer=True))
-            else:
-                asInItsFile(output)  # also if a run died before noting it down
-                output.enableAppend()
-            self._describe(output, source)
-            for micrograph, picks in scoredPicks(source, micrographs, self._arriving.engineNames()):
-                chosen = [pick for pick in picks if pick[2] >= self.threshold.get()]
-                convert.appendPicks(output, micrograph, chosen)
+
+            def append(output: SetOfCoordinates) -> None:
+                self._describe(output, source)
+                for micrograph, picks in scoredPicks(source, micrographs, self._arriving.engineNames()):
+                    chosen = [pick for pick in picks if pick[2] >= self.threshold.get()]
+                    convert.appendPicks(output, micrograph, chosen)
+
+            frame = self.inputCoordinates.get().getMicrographs(asPointer=True)
+            appendPicks(self, OUTPUT, frame, [self.inputCoordinates], append)
             source.close()
-            self._updateOutputSet(OUTPUT, output, Set.STREAM_OPEN)
-            if isNew:
-                self._defineSourceRelation(self.inputCoordinates, output)
 
     def closeStep(self) -> None:
         self._closeOutputSet()
@@ -96,11 +92,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
                 setattr(output, name, getattr(source, name).clone())
 
     def _doneNames(self) -> Any:
-        output = getattr(self, OUTPUT, None)
-        if output is None or not asInItsFile(output) or not output.getSize():
-            return set()
-        ids = set(output.getUniqueValues("_micId"))
-        output.close()
+        ids = self._valuesIn(OUTPUT, "_micId")
         return {name for objId, name in self._arriving.idsOfNames().items() if objId in ids}
 
     def _settings(self) -> Dict[str, Any]:

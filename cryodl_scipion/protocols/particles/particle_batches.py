@@ -12,8 +12,8 @@ from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import asInItsFile
-from ...convert.particles.arriving import ArrivingParticles, idsIn
+from ...convert.growing import ID, ColumnOnce, asInItsFile
+from ...convert.particles.arriving import ArrivingParticles
 from ...convert.particles.particles import writeParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -110,14 +110,14 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
     def _begun(self) -> List[Tuple[str, Set[int]]]:
         done, found = self._doneNames(), []
         for path in sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _SET))):
-            ids = idsIn(SetOfParticles(filename=path))
+            ids = ColumnOnce(ID).update(SetOfParticles(filename=path))
             if not done.issuperset(ids):
                 found.append((os.path.dirname(path), ids))
         return found
 
     # ----- what the steps share
     def _doneNames(self) -> Any:
-        return idsIn(getattr(self, OUTPUT, None))
+        return self._valuesIn(OUTPUT, ID)
 
     def _settings(self) -> Dict[str, Any]:
         """What decides the output: a run must not be continued with another of these."""

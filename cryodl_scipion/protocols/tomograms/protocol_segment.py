@@ -19,7 +19,7 @@ from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..checks import checkModelFolder, listed
 from ..form_parts import addPointer, notOnForm
-from ..growing_outputs import appendItems, namesIn
+from ..growing_outputs import appendItems
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
 from ..possible_outputs import possibleOutputs
 from ..protocol_base import CryodlProtBase
@@ -123,7 +123,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             result = self._batchResult(tomograms)
             for key in result.outputs.features:
                 output = SCORES % plain(key)
-                done = namesIn(self, [output], self._NAME)
+                done = self._valuesIn(output, self._NAME)
                 files = {idOf(t): result.outputs.files.get(engineNames[t.getObjId()], {}).get(key) for t in tomograms}
                 masks = [maskOf(t, files[idOf(t)]) for t in tomograms if files[idOf(t)] and idOf(t) not in done]
                 if masks:
@@ -148,7 +148,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     def _doneNames(self) -> Any:
         """tsIds that every set has; a run may have died between two of them."""
         keys = {key for result in self._engineResults() for key in result.outputs.features}
-        found = [namesIn(self, [SCORES % plain(key)], self._NAME) for key in keys]
+        found = [self._valuesIn(SCORES % plain(key), self._NAME) for key in keys]
         return set.intersection(*found) if found else set()
 
     # ----- settings

@@ -2,6 +2,7 @@
 """Picking without labels, from the form to coordinates and model, with a fake engine."""
 
 import os
+import shutil
 
 from matplotlib.figure import Figure
 from pwem import Domain
@@ -19,8 +20,16 @@ from ...viewers.plots import drawRounds
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
+from ..streams import endImport, startImport, waitFor
 
 ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
+
+
+def moveBoth(path, folder):
+    """Move a micrograph that has just been written, and what the fake engine knows of it."""
+    shutil.move(path + ".truth.json", folder)
+    os.utime(path)
+    shutil.move(path, folder)
 
 
 class TestCryodlAutoPick(CryodlTest):
@@ -160,14 +169,41 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertIn("only one micrograph", self.errors(alone))
         self.assertEqual(self.errors(alone, rounds=0), "")
 
-    def test_micrographs_that_still_arrive_are_refused(self):
-        protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, useGpu=False, particleDiameter=90, modelFrom=0)
-        micrographs = protocol.inputMicrographs.get()
-        try:
-            micrographs.setStreamState(micrographs.STREAM_OPEN)
-            self.assertIn("still arriving", " ".join(protocol.validate()))
-        finally:
-            micrographs.setStreamState(micrographs.STREAM_CLOSED)
+    def test_what_arrives_after_the_first_micrographs_is_picked_once_by_their_model_though_the_run_is_stopped(self):
+        folder, waiting = os.path.join(self.data, "stream"), os.path.join(self.data, "waiting")
+        paths = synthetic.writeMicrographs(waiting, 5)
+        os.makedirs(folder)
+        for path in paths[:2]:
+            moveBoth(path, folder)
+        imported = startImport(self, folder)
+        protocol = self.makeProtocol(
+            CryodlProtAutoPick,
+            dict(self.inputs, inputMicrographs=(imported, "outputMicrographs")),
+            **dict(useGpu=False, particleDiameter=90, modelFrom=0, trainingMicrographs=12, learningWait=1),
+            **dict(streamingSleepOnWait=1, batchSize=1),
+        )
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=False)
+        waitFor(self, protocol, lambda: protocol.hasAttribute("outputModel"))
+        self.assertTrue(protocol.outputCoordinates.isStreamOpen())
+        self.proj.stopProtocol(protocol)
+        mark = os.path.join(protocol.getPicksFolder(), "rounds", "1", "mark")
+        open(mark, "w").close()
+        for path in paths[2:]:
+            moveBoth(path, folder)
+        endImport(self, imported, 5)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
+        wanted = {f"mic_{number:03d}.mrc": sorted(ABOVE_04) for number in range(1, 6)}
+        self.assertEqual(picksOf(protocol.outputCoordinates), wanted)
+        self.assertTrue(os.path.exists(mark))
+        with open(os.path.join(protocol.getPicksFolder(), "picked.log")) as log:
+            self.assertEqual(sorted(log.read().split()), [f"mic_{number:03d}" for number in range(1, 6)])
+        self.assertEqual(
+            contract.Request.read(protocol._getExtraPath("request.json")).config.names, ("mic_001", "mic_002")
+        )
+        self.assertIn("20 particles* on 5 micrographs", " ".join(protocol.summary()))
 
     def test_a_model_for_other_particles_is_a_warning(self):
         protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, useGpu=False, particleDiameter=90, modelFrom=0)

@@ -5,13 +5,17 @@ import os
 import unittest
 
 from pwem import Domain
+from pwem.objects import Coordinate, SetOfCoordinates
+from pyworkflow.object import Set
 
 from ... import Plugin
+from ...convert.growing import opened
 from ...convert.micrographs.coordinates import readPicks
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from .. import synthetic
 from ..base import picksOf
-from ..pick_sets import A, PickSetsTest
+from ..pick_sets import A, B, PickSetsTest
+from ..streams import waitFor
 
 
 def missing():
@@ -131,3 +135,44 @@ class TestCryodlConsensus(PickSetsTest):
         )
         self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, minimumSets=3).validate()))
         self.assertIn("at least 2", " ".join(self.consensus(self.a, self.b, boxSize=1).validate()))
+
+
+class TestCryodlConsensusOfArrivingPicks(PickSetsTest):
+    """The fake engine keeps every second pick of the first set."""
+
+    def grow(self, coordinates, ids, state):
+        """Append picks on micrographs of these ids, and open or close the set."""
+        growing = opened(SetOfCoordinates, coordinates)
+        micrographs = {m.getObjId(): m.clone() for m in self.imported.outputMicrographs}
+        growing.enableAppend()
+        for x, y, objId in [(x, y, objId) for objId in ids for x, y in B]:
+            item = Coordinate(x=x, y=y)
+            item.setMicrograph(micrographs[objId])
+            growing.append(item)
+        growing.setStreamState(state)
+        growing.write()
+        growing.close()
+
+    def test_a_micrograph_is_combined_once_when_all_sets_have_it_though_the_run_is_stopped(self):
+        late = self.makeCoordinates(self.imported, {1: B})
+        self.grow(late.outputCoordinates, [], Set.STREAM_OPEN)
+        protocol = self.make(
+            CryodlProtConsensus,
+            (self.a, late),
+            **dict(particleDiameter=60, batchSize=1, batchWait=0, streamingSleepOnWait=1),
+        )
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=False)
+        waitFor(self, protocol, lambda: protocol.hasAttribute("outputCoordinates"))
+        self.assertTrue(protocol.outputCoordinates.isStreamOpen())
+        self.assertEqual(list(picksOf(protocol.outputCoordinates)), ["mic_001.mrc"])
+        self.proj.stopProtocol(protocol)
+        stamp = os.stat(protocol._engineResultFiles()[0]).st_mtime_ns
+        self.grow(late.outputCoordinates, [3], Set.STREAM_CLOSED)  # it has no picks on the second
+        self.run_(protocol)
+        wanted = [A[0], A[2]]
+        self.assertEqual(picksOf(protocol.outputCoordinates), {f"mic_{number:03d}.mrc": wanted for number in (1, 2, 3)})
+        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
+        self.assertEqual(os.stat(protocol._engineResultFiles()[0]).st_mtime_ns, stamp)
+        self.assertEqual(len(os.listdir(protocol.candidatesFolder())), 3)
+        self.assertIn("on 3 micrographs", " ".join(protocol.summary()))

@@ -14,7 +14,7 @@ from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import startImport, waitFor
+from ..streams import endImport, startImport, waitFor
 
 BOX = 32
 WHOLE = 5  # of a micrograph's six particles are picked: one has too low a score; their boxes lie inside
@@ -135,7 +135,7 @@ class TestCryodlExtractParticles(CryodlTest):
         for path in paths[1:]:
             os.utime(path)
             moved(path)
-        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        endImport(self, imported, 3)
         self.proj.launchProtocol(extracted, wait=True)
         self.assertEqual(self.perMicrograph(extracted), {f"mic_00{n}.mrc": WHOLE for n in (1, 2, 3)})
         with open(extracted._getExtraPath("batches", "extracted.log")) as file:

@@ -6,7 +6,7 @@ import shutil
 from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Set
 
-from ...convert.arriving import opened
+from ...convert.growing import opened
 from ...protocols import CryodlProtThresholdPicks
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest

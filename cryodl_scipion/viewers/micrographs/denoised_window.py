@@ -25,7 +25,7 @@ class DenoisedMicrographs:
 class DenoisedWindow(MicrographWindow):
     """data: DenoisedMicrographs. The wheel zooms both pictures alike."""
 
-    _SIZE = (13, 8)
+    _SIZE = (11.5, 7.4)
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         self._data, self._pixelSize = data, data.pixelSize

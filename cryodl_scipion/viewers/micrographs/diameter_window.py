@@ -6,6 +6,7 @@ from typing import Any, Callable, Tuple
 from matplotlib.axes import Axes
 from pwem.objects import SetOfMicrographs
 
+from ..looking import HINT
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks, view
 
@@ -19,6 +20,7 @@ class DiameterWindow(MicrographWindow):
     micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
     """
 
+    _HINT = HINT.replace("Drag", "Click: the circle. Middle button")
     _PAN_BUTTONS: Tuple[int, ...] = (2,)  # the left one puts the circle
 
     _centre: Any
@@ -66,5 +68,5 @@ class DiameterWindow(MicrographWindow):
             return "There is nothing to measure on."
         return (
             f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
-            "should just hold the particle. A click puts it there; the middle button moves the picture."
+            "should just hold the particle."
         )

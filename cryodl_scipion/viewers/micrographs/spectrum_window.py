@@ -55,7 +55,7 @@ class SpectrumWindow(MicrographWindow):
     _circle: Any
 
     def __init__(self, parent: Any, names: Any, paths: Any, pixelSize: Any, value: Any, accept: Any) -> None:
-        self._pixelSize, self._circle = pixelSize, None
+        self._micrographPixel, self._circle = pixelSize, None
         finest = max(2.0, round(2 * pixelSize, 2))
         slider = dict(from_=finest, to=max(20.0, 4 * finest), resolution=0.1, label="Highest resolution (Å)")
         value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
@@ -67,7 +67,7 @@ class SpectrumWindow(MicrographWindow):
 
     def _drawOn(self, axes: Axes) -> None:
         side = self._preview.width
-        radius = side * self._pixelSize / self.value.get()
+        radius = side * self._micrographPixel / self.value.get()
         if self._circle is None:
             self._circle = Circle((side / 2, side / 2), radius, fill=False, color="#19e57b")
             axes.add_patch(self._circle)

@@ -131,6 +131,7 @@ def _pick_new(
         _pick_nothing(todo, picks, skipped, notes)
         return device_name(device), settings
     picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
+    settings.tell(picker)
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")
