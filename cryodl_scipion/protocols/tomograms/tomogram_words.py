@@ -132,7 +132,7 @@ def mergingInWords(count: int, features: Sequence[str], competitive: bool, resul
 
 _SHAPES = {
     "centres": "the centres of the connected components",
-    "particles": "the centres of the particles, parted where they touch",
+    "particles": "the centres of the particles, split where they touch",
     "filaments": "points along the centre lines of filaments, %g Å apart, with their directions",
     "membranes": "points on membranes, %g Å apart, with their normals",
 }
