@@ -28,9 +28,11 @@ def possibleOutputs(configClass: type) -> Dict[str, Any]:
 
 
 def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
-    """Raises KeyError for outputs that the contract does not declare."""
+    """Raises KeyError for outputs that the contract does not declare. A declared set may be split: outputParticles_whole."""
     declared = _declared(protocol._CONFIG)
-    unknown = sorted(name for name in names if not any(fnmatch(name, pattern) for pattern in declared))
+    unknown = sorted(
+        name for name in names if not any(fnmatch(name, one) or name.startswith(one + "_") for one in declared)
+    )
     if unknown:
         raise KeyError(f"{protocol.getClassName()} defines {', '.join(unknown)}, which the contract does not declare")
 
