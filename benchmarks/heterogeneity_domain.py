@@ -5,7 +5,7 @@
 
 PARTICLES.star is a set of simulate-particles with --domain DOMAIN, LATENT_FOLDER its fit. The mask is that of the
 domain's atoms as deposited, which is the middle state. Prints the FSC of both maps with the true middle state in the
-mask, shell by shell, and the first shell below 0.5; OUTPUT/domain.json has them.
+mask, shell by shell, and the true rotation of each map beside the found one; OUTPUT/domain.json has them.
 """
 
 import argparse
@@ -36,6 +36,19 @@ def domain_mask(structure, words, box, pixel_size):
     )
     density = fit_cube(density_of_atoms(xyz, np.ones(len(xyz)), pixel_size, 15.0, structure), box).numpy()
     return np.clip(gaussian_filter((density > 0.1 * density.max()).astype(np.float32), 1.0) * 1.2, 0, 1)
+
+
+def true_rotations(star, volumes):
+    """Degrees between the mean true angle of each map's particles and that of the middle map's."""
+    from cryodl.io.particle_sets import read_particles
+    from cryodl.particles.heterogeneity.trajectories import near_points
+
+    columns = read_particles(str(star)).columns
+    latent, angle = (np.array(columns[name], float) for name in ("cryodlLatent1", "cryodlTrueLatent"))
+    points = np.array([one["coordinates"] for one in volumes])
+    weights = near_points(latent[:, None], points, max(1, len(latent) // (2 * len(points))))
+    means = weights.T @ angle / weights.sum(0)
+    return [round(float(v), 2) for v in np.abs(means - means[len(means) // 2])]
 
 
 def main():
@@ -70,12 +83,14 @@ def main():
         name: fsc(torch.tensor(mrcfile.read(path) * mask), torch.tensor(truth)).numpy()
         for name, path in (("before", before), ("after", made / "domain.mrc"))
     }
-    row = dict(particles=len(particles), maps=options.maps, cpu_seconds=seconds)
+    row = dict(
+        set=options.structure.name.split(".")[0], particles=len(particles), maps=options.maps, cpu_seconds=seconds
+    )
     for name, curve in curves.items():
-        row[f"shell_{name}"] = int(np.argmax(np.append(curve < 0.5, True)))
         row[f"fsc_{name}"] = [round(float(v), 3) for v in curve]
-    found = json.loads((made / "volumes.json").read_text())["domain"]
-    row.update({name: found[name] for name in ("rotations_degrees", "shifts_angstrom", "correlations")})
+    said = json.loads((made / "volumes.json").read_text())
+    row["rotations_degrees"] = [round(v, 2) for v in said["domain"]["rotations_degrees"]]
+    row["true_rotations_degrees"] = true_rotations(made / "particles.star", said["volumes"])
     (options.output / "domain.json").write_text(json.dumps(row, indent=1) + "\n")
     print(row)
 

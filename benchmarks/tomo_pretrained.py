@@ -163,7 +163,7 @@ def sharpened(bench, feature, train, test):
     label, size = labels_of(train)[feature], SETTINGS[DRAWN_ON]["pixel_size"]
     drawn, found = bench.folder(f"pretrained ten {feature} labels"), {"shipped": shipped(bench, feature, test, label)}
     tiles_to_draw(train, label, drawn)
-    starts = {"shipped and ten tiles": ("--start-from", feature, "--network", "unet16"), "ten tiles": ()}
+    starts = {"shipped and ten tiles": ("--start-from", feature, "--network", "unet32"), "ten tiles": ()}
     for name, start in starts.items():
         folder = bench.folder(f"pretrained ten {feature} {name}")
         folder.mkdir()

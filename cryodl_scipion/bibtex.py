@@ -159,6 +159,15 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {2021},
     doi = {https://doi.org/10.1038/s41592-021-01220-5}
 }
+@article{Nakane2018,
+    title = {Characterisation of molecular motions in cryo-EM single-particle data by multi-body refinement in RELION},
+    author = {Nakane, Takanori and Kimanius, Dari and Lindahl, Erik and Scheres, Sjors H. W.},
+    journal = {eLife},
+    volume = {7},
+    pages = {e36861},
+    year = {2018},
+    doi = {https://doi.org/10.7554/eLife.36861}
+}
 @article{Tipping1999,
     title = {Probabilistic Principal Component Analysis},
     author = {Tipping, Michael E. and Bishop, Christopher M.},

@@ -23,12 +23,13 @@ def half_maps(figures: typing.Any) -> Rows:
 
 def heterogeneity(figures: typing.Any) -> Rows:
     """Both methods on the same particles."""
-    head = ["set", "method", "Spearman of `cryodlLatent1`", "p", "verdict", "CPU s"]
+    head = ["set", "method", "Spearman of `cryodlLatent1`", "true maps known", "p", "verdict", "CPU s"]
     return [head] + [
         [
             r["set"],
             r["method"],
             f"{r['spearman']:.2f}",
+            f"{r['ceiling']:.2f}" if "ceiling" in r else "",
             f"{r['p_value']:.0e}" if r["p_value"] < 1e-4 else f"{r['p_value']:.1g}",
             r["verdict"],
             plain(r["cpu_seconds"]),
@@ -47,6 +48,22 @@ def heterogeneity_null(figures: typing.Any) -> Rows:
         seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
         low = str(sum(value < 0.05 for value in values))
         rows.append([kind, method, str(len(mine)), low, f"{min(values):.2g}", most, seconds])
+    return rows
+
+
+def heterogeneity_domain(figures: typing.Any) -> Rows:
+    """A hinge's domain in its own map and in the consensus map."""
+    head = ["set", "map", "FSC below 0.9 at shell", "0.5", "0.143", "mean FSC", "rotations found", "true", "CPU s"]
+    rows = [head]
+    for r in figures:
+        for name, words in (("before", "consensus"), ("after", "`--domain`")):
+            curve = r[f"fsc_{name}"]
+            first = lambda level, c=curve: str(next((k for k, v in enumerate(c) if v < level), f"> {len(c) - 1}"))
+            turns = ["", "", ""]
+            if name == "after":
+                degrees = [", ".join(f"{v:.0f}" for v in r[k]) for k in ("rotations_degrees", "true_rotations_degrees")]
+                turns = [f"{one}°" for one in degrees] + [f"{r['cpu_seconds']:.0f}"]
+            rows.append([r["set"], words, first(0.9), first(0.5), first(0.143), f"{mean(curve):.3f}", *turns])
     return rows
 
 

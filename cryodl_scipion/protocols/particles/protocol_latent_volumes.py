@@ -138,4 +138,12 @@ class CryodlProtLatentVolumes(ParticlesBase):
             f"{contract.counted(len(result.outputs.volumes), 'map')} of the latent space were reconstructed "
             f"with cryodl {versionIn([result])} from the particles near to them, by Gaussian weights of their "
             "latent coordinates."
+            + (
+                " A moving domain and the rest were reconstructed in turn (Nakane et al. 2018)."
+                if result.outputs.domain
+                else ""
+            )
         ]
+
+    def _citations(self) -> List[str]:
+        return ["cryodl"] + (["Nakane2018"] if self.domainMask.get() is not None else [])

@@ -11,6 +11,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
+from cryodl.tomograms.features.vesicles import told_apart
 
 PIXEL, THICK = 10.0, 4.0  # Å/px; voxels
 
@@ -70,6 +71,33 @@ def test_spheres_have_their_area_thickness_and_curvature(spheres):
         assert row["mean_curvature_per_nm"] == pytest.approx(1 / radius, rel=0.12)
         assert row["gaussian_curvature_per_nm2"] == pytest.approx(1 / radius**2, rel=0.25)
         assert row["distance_angstrom"] == pytest.approx(90, abs=12) and row["nearest_membrane"] in (1, 2)
+
+
+def test_two_spheres_that_touch_are_two_membranes(tmp_path):
+    shape, radii = (48, 48, 84), (18.0, 14.0)
+    one, two = shell(shape, (24, 24, 22), radii[0]), shell(shape, (24, 24, 57), radii[1])
+    mask = one | two
+    mask[24, 24, 41:43] = True  # a bridge of two voxels
+    mask[:10], mask[38:] = False, False  # the missing wedge takes the top and the bottom
+    rows, _, result = measure(tmp_path, mask)
+    assert result.outputs["counts"] == {"t1": 2}
+    numbers = Tomogram(result.outputs["instances"]["t1"]).raw()
+    assert (numbers > 0).sum() == mask.sum() == sum(row["voxels"] for row in rows)
+    for sphere, row in zip((one, two), rows):
+        own = numbers == row["membrane"]
+        assert (own & sphere & mask).sum() > 0.99 * own.sum()
+        assert row["nearest_membrane"] == 3 - row["membrane"] and row["distance_angstrom"] < 80
+    assert rows[0]["mean_curvature_per_nm"] == pytest.approx(1 / radii[0], rel=0.25)
+
+
+def test_what_lies_in_each_other_or_has_a_septum_is_one():
+    shape = (44, 44, 44)
+    middle = shell(shape, (22, 22, 22), 17)
+    nested = middle | shell(shape, (22, 22, 28), 8)  # touches the outer one
+    septum = middle | ((np.indices(shape)[2] // 4 == 5) & (sum((g - 22) ** 2 for g in np.indices(shape)) < 17**2))
+    assert told_apart(nested, THICK) is None and told_apart(septum, THICK) is None
+    beside = shell((44, 44, 80), (22, 22, 20), 16) | shell((44, 44, 80), (22, 22, 57), 17)
+    assert told_apart(beside, THICK).max() == 2
 
 
 def test_meshes_lie_on_the_middle_surface_with_normals_outwards(spheres):

@@ -82,8 +82,8 @@ class LatentVolumesConfig:
     )
     domain: typing.Optional[str] = param(
         "Mask of a domain that moves as a rigid body, as it lies in the middle map. Particles are written whose "
-        "orientations and shifts are those of the domain, for a refinement or reconstruction of it. Rotations come out "
-        "too small: on the one set measured coarse detail of the domain gained and fine detail lost.",
+        "orientations and shifts are those of the domain, for a refinement of it, and a map of the molecule in its "
+        "middle state: the domain is reconstructed at these, the rest at its own orientations.",
         default=None,
         label="Domain's mask",
         path="file",
@@ -126,5 +126,8 @@ class LatentVolumesOutputs(Outputs):
         becomes="outputParticles: SetOfParticles",
     )
     domain: typing.Optional[str] = output(
-        "Map of the domain at these orientations.", path="file", default=None, becomes="outputDomain: Volume"
+        "Map of the molecule in its middle state, the domain at these orientations.",
+        path="file",
+        default=None,
+        becomes="outputDomain: Volume",
     )

@@ -83,8 +83,8 @@ class TrainSegmenterConfig:
     network: str = network_field(
         "unet: small U-net of this project that sees some slices at once (2.5-D) and answers for several; fast on "
         "CPUs. unet2d: the same on single slices; for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: "
-        "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs. unet16: as unet, with "
-        "sixteen slices; that of the shipped models, to continue from one of them.",
+        "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs. unet16, unet32: as "
+        "unet, with sixteen or thirty-two slices; unet32 is that of the shipped models, to continue from one of them.",
         "unet",
         choices=SEGMENTER_NETWORKS,
     )

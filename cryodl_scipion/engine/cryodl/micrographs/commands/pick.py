@@ -131,6 +131,7 @@ def _pick_new(
         _pick_nothing(todo, picks, skipped, notes)
         return device_name(device), settings
     picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
+    settings.tell(picker)
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")
@@ -215,7 +216,7 @@ def _pick_nothing(
     if len(skipped) < len(todo):
         notes.append(
             f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size: nowhere do "
-            "several places look surely like particles, as on empty ice, on carbon, or where contrast is too low. "
+            "several positions score as particles, as on empty ice, on carbon, or where contrast is too low. "
             "They got no picks. Give --particle-diameter to see the candidates all the same."
         )
         print(notes[-1])

@@ -6,12 +6,17 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import minimize
+from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
-MOST_VOXELS = 4000  # of the domain that are compared
+EDGE = 0.1  # of the mask, where its surroundings begin
+REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
+MOST_VOXELS = 4000  # that are compared
+MOST_STEPS = 10  # of the fit of one map in each round
+ROUNDS, PARTS = 6, 3  # of places, and of rest and domain within each
+OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
 BLUR = 1.0  # px, of the maps when they are compared
 FEWEST_VOXELS = 30
 
@@ -31,7 +36,11 @@ class DomainMotion:
 
 
 def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
-    """Fit the domain of the middle map, as a rigid body, to each of the maps, from the middle outwards.
+    """Fit the domain of the middle map, as a rigid body, to each of the maps, beside a rest that stays.
+
+    Each map is a rest that all maps share plus the domain, which lies within the mask in the middle map. In turn the
+    domain's place in each map, and rest and domain by least squares, are found: density beside the domain that stays
+    comes into the rest, although it lies within the mask.
 
     Parameters
     ----------
@@ -55,33 +64,73 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
             f"The mask of the domain has {len(places)} voxels above {MASKED:g}; at least {FEWEST_VOXELS} are needed. "
             "Give a mask that is 1 in the domain."
         )
-    places = places[:: -(-len(places) // MOST_VOXELS)]
     xyz = (places - mask.shape[0] // 2)[:, ::-1].astype(float)
-    smooth, centre, middle = [gaussian_filter(m, BLUR) for m in maps], xyz.mean(0), len(maps) // 2
+    centre = xyz.mean(0)
     radius = max(1.0, float(np.sqrt(((xyz - centre) ** 2).sum(1).mean())))
-    wanted = smooth[middle][tuple(places.T)]
-    found = np.zeros((len(maps), 6))
-    alike = np.ones(len(maps))
-    for way in (range(middle + 1, len(maps)), range(middle - 1, -1, -1)):
-        last = np.zeros(6)
-        for number in way:
-            last, alike[number] = _fit(smooth[number], xyz - centre, centre, wanted, radius, last)
-            found[number] = last
+    smooth, middle = np.stack([gaussian_filter(m.astype(float), BLUR) for m in maps]), len(maps) // 2
+    rest = smooth.mean(0) * (1 - mask) + np.maximum(smooth.min(0), 0) * mask
+    body = _Body(mask * (smooth[middle] - rest), centre, radius, mask)
+    found, alike = np.zeros((len(maps), 6)), np.ones(len(maps))
+    for _ in range(ROUNDS):
+        for way in (range(middle + 1, len(maps)), range(middle - 1, -1, -1)):
+            last = np.zeros(6)
+            for number in way:
+                start = found[number] if found[number].any() else last
+                last, alike[number] = body.fit(smooth[number] - rest, start)
+                found[number] = last
+        rest = _separate(smooth, rest, body, found)
     return DomainMotion(found[:, :3] / radius, found[:, 3:], centre, alike)
 
 
-def _fit(
-    volume: np.ndarray, offsets: np.ndarray, centre: np.ndarray, wanted: np.ndarray, radius: float, start: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Rotation vector times radius and shift, (6,) px, at which a volume is most like the wanted values."""
+class _Body:
+    """The domain's density, and where it may come to lie.
 
-    def unlike(values: np.ndarray) -> float:
-        xyz = offsets @ Rotation.from_rotvec(values[:3] / radius).as_matrix().T + centre + values[3:]
-        seen = map_coordinates(volume, (xyz[:, ::-1] + volume.shape[0] // 2).T, order=1)
-        return -float(np.corrcoef(seen, wanted)[0, 1]) if np.ptp(seen) > 0 else 1.0
+    density : (box, box, box), within the mask. centre : (3,) px, xyz. radius : px. places: of voxels, (v, 3).
+    """
 
-    best = minimize(unlike, start, method="Powell", options=dict(xtol=0.01, ftol=1e-5, maxiter=20))
-    return best.x, -float(best.fun)
+    def __init__(self, density: np.ndarray, centre: np.ndarray, radius: float, mask: np.ndarray) -> None:
+        self.density, self.centre, self.radius, self.mask = density, centre, radius, mask
+        near = binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius)))
+        self.places = np.argwhere(near)
+        self.xyz = (self.places - mask.shape[0] // 2)[:, ::-1].astype(float)
+        self.step = -(-len(self.places) // MOST_VOXELS)
+
+    def shown(self, values: np.ndarray, step: int = 1) -> np.ndarray:
+        """(v,) the density at the places, once it was moved. values : (6,) rotation vector times radius, and shift."""
+        turn = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
+        return _sampled(self.density, (self.xyz[::step] - self.centre - values[3:]) @ turn + self.centre)
+
+    def brought_back(self, volume: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """(v,) a volume at the places, moved the other way."""
+        turn = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
+        return _sampled(volume, (self.xyz - self.centre) @ turn.T + self.centre + values[3:])
+
+    def fit(self, volume: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
+        """Rotation vector times radius and shift, (6,) px, at which the density is most like a volume; correlation."""
+        wanted = volume[tuple(self.places[:: self.step].T)]
+        found = least_squares(
+            lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MOST_STEPS
+        )
+        seen = self.shown(found.x, self.step)
+        alike = np.corrcoef(seen, wanted)[0, 1] if np.ptp(seen) > 0 and np.ptp(wanted) > 0 else 0.0
+        return found.x, float(alike)
+
+
+def _sampled(volume: np.ndarray, xyz: np.ndarray) -> np.ndarray:
+    """(v,) values of a volume at (v, 3) px from its middle."""
+    return map_coordinates(volume, (xyz[:, ::-1] + volume.shape[0] // 2).T, order=1)
+
+
+def _separate(maps: np.ndarray, rest: np.ndarray, body: _Body, found: np.ndarray) -> np.ndarray:
+    """The rest (box, box, box), once it and the body's density were fitted in turn to the maps."""
+    index, rest = tuple(body.places.T), rest.copy()
+    for _ in range(PARTS):
+        rest[index] = np.mean([m[index] - body.shown(values) for m, values in zip(maps, found)], axis=0)
+        rest *= 1 - OWN * body.mask
+        density = np.zeros_like(rest)
+        density[index] = np.mean([body.brought_back(m - rest, values) for m, values in zip(maps, found)], axis=0)
+        body.density = density * body.mask
+    return rest
 
 
 def domain_poses(

@@ -8,14 +8,13 @@ import typing
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ...core.frc import fsc, resolution_at
+from ...core.frc import resolution_at
 from ...io.maps import write_map
 from ...io.particle_sets import write_particles_star
+from .bodies import TwoBodies
 from .domain import domain_poses, follow_domain
 from .masks import read_mask
-from .paths import weighted_maps
 from .views import ParticleViews
 
 if typing.TYPE_CHECKING:
@@ -33,7 +32,7 @@ def focus_on_domain(
     contrast: str,
     folder: Path,
 ) -> dict[str, typing.Any]:
-    """Write particles.star with the orientations of the domain, and domain.mrc with half-maps.
+    """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps.
 
     Parameters
     ----------
@@ -59,18 +58,18 @@ def focus_on_domain(
     values = read_mask(mask, size, box)
     motion = follow_domain(maps, values)
     views = ParticleViews.of(particles)
+    bodies = TwoBodies(particles, views, halves, values, contrast)
+    consensus = bodies.made(views)
+    rest = consensus.damped().times(1 - values)
     angles, shifts_yx = domain_poses(motion, weights, views.matrices, views.shifts_yx)
+    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
     changes = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T))
     changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
     write_particles_star(str(folder / PARTICLES), particles, changes)
-    focused = ParticleViews.of(dataclasses.replace(particles, angles=angles, shifts_yx=shifts_yx))
-    every, resolutions, curves = np.ones((len(particles), 1), np.float32), [], []
-    for seen in (views, focused):
-        found, _ = next(iter(weighted_maps(particles, seen, halves, every, 0.9 * box, contrast)))
-        first, second = (torch.from_numpy(half * values) for half in found[1:])
-        curves.append(fsc(first, second).numpy())
-        resolutions.append(resolution_at(curves[-1], 0.143, size, box))
-    for ending, volume in zip(("", "_half1", "_half2"), found):
+    middle = bodies.middle(focused, rest)
+    curves = [made.times(values).curve() for made in (consensus, middle)]
+    resolutions = [resolution_at(curve, 0.143, size, box) for curve in curves]
+    for ending, volume in zip(("", "_half1", "_half2"), dataclasses.astuple(middle)):
         write_map(folder / DOMAIN.replace(".mrc", f"{ending}.mrc"), volume, size)
     return dict(
         rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.turns, axis=1))],

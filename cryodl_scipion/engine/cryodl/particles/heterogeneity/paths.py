@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import numpy as np
@@ -23,6 +24,23 @@ if typing.TYPE_CHECKING:
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
+
+
+@dataclasses.dataclass
+class ShownPart:
+    """A part of the molecule that images show. volume : (box, box, box). views : of all particles."""
+
+    volume: np.ndarray
+    views: ParticleViews
+    _table: np.ndarray | None = dataclasses.field(default=None, init=False)
+
+    def slices(self, cube: Cube, rows: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        """(m, d) coefficients of some particles' images without their CTF. plane: (2, d), x and y, waves per box."""
+        if self._table is None:
+            self._table = cube.table(self.volume)
+        matrix = cube.interpolation(self.views.matrices[rows], plane)
+        turns = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
+        return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * turns)
 
 
 def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +74,7 @@ def weighted_maps(
     diameter_px: float,
     contrast: str,
     progress: typing.Callable[[int], typing.Any] | None = None,
+    without: tuple[ShownPart, ShownPart] | None = None,
 ) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
 
@@ -74,6 +93,8 @@ def weighted_maps(
         'bright' or 'dark'.
     progress : callable, optional
         Called with the number of particles of each batch.
+    without : pair of ShownPart, optional
+        What is subtracted from the images of half 1, and of half 2.
 
     Yields
     ------
@@ -84,8 +105,8 @@ def weighted_maps(
     for start in range(0, weights.shape[1], at_once):
         part = weights[:, start : start + at_once]
         sums = [
-            _sums(particles, views, np.nonzero(halves == half)[0], part, cube, diameter_px, contrast, progress)
-            for half in (1, 2)
+            _sums(particles, views, np.nonzero(halves == half)[0], part, cube, diameter_px, contrast, progress, less)
+            for half, less in zip((1, 2), without or (None, None))
         ]
         for number in range(part.shape[1]):
             yield _maps([(match[:, number], weight[:, number]) for match, weight in sums], cube, diameter_px)
@@ -100,6 +121,7 @@ def _sums(
     diameter_px: float,
     contrast: str,
     progress: typing.Callable[[int], typing.Any] | None,
+    without: ShownPart | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
     disc = sorted_disc(particles.box, particles.box / 2 - 1)
@@ -111,7 +133,10 @@ def _sums(
         turns = (views.shifts_yx[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
-        data = disc.of_images(images).numpy() * np.exp(1j * turns)
+        data = disc.of_images(images).numpy()
+        if without is not None:
+            data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
+        data = data * np.exp(1j * turns)
         # images that were multiplied by their CTF hold it already
         data = data if particles.ctf_state == "multiplied" else data * transfer
         matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))

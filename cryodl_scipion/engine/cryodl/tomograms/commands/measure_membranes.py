@@ -103,7 +103,7 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     piece = membranes.kept[membranes.number - 1]
-    volumes = membranes.pieces.voxels[piece] * (size / 10) ** 3
+    volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3
     scores = membranes.pieces.scores[piece]
     points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(piece)))
     points = points_inside(points, shape, config.border / size)

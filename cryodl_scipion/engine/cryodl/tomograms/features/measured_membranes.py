@@ -16,6 +16,7 @@ from .membrane_shapes import bending, local_thickness, nearest_others
 from .membranes import on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
 from .segmentation import Segmentation, isolated
+from .vesicles import Vesicles, vesicles_of
 
 if typing.TYPE_CHECKING:
     from ...contract.tomograms.membranes import MeasureMembranesConfig
@@ -57,7 +58,11 @@ class Membranes:
     pieces : Components
         All connected components, also those that are too small.
     kept : array (k,) int
-        Components that are membranes 1, 2, ...
+        Components that membranes 1, 2, ... are, or are a part of.
+    voxels : array (k,) int
+        Of each membrane.
+    vesicles : dict
+        {component: Vesicles} of those that are several membranes, with numbers one after the other.
     meshes : dict
         {membrane: Mesh}.
     segmentation : Segmentation
@@ -72,6 +77,8 @@ class Membranes:
     other: np.ndarray
     pieces: Components
     kept: np.ndarray
+    voxels: np.ndarray
+    vesicles: dict[int, Vesicles]
     meshes: dict[int, Mesh]
     segmentation: Segmentation
 
@@ -87,7 +94,7 @@ class Membranes:
                 name,
                 number,
                 int(own.sum()),
-                int(self.pieces.voxels[piece]),
+                int(self.voxels[number - 1]),
                 _short(self.pieces.scores[piece]),
                 _short(mesh.area * (pixel_size * NM) ** 2),
                 "yes" if mesh.closed else "no",
@@ -102,13 +109,16 @@ class Membranes:
     def instances(self) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) int16) of a volume in which every membrane has its number, slab by slab."""
         number_of = np.zeros(len(self.pieces) + 1, np.int16)
-        number_of[self.kept + 1] = np.arange(1, len(self.kept) + 1)
+        number_of[self.kept[::-1] + 1] = np.arange(len(self.kept), 0, -1)  # the first of several
         shape = self.segmentation.shape
         for start, stop in slabs(shape, components_module.BYTES, MEMORY):
             slab = np.zeros((stop - start, *shape[1:]), np.int16)
             for offset, numbers in numbered_slabs(self.segmentation, self.pieces, [(start, stop)]):
                 place = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
                 slab[place] = number_of[numbers]
+                for piece, vesicles in self.vesicles.items():
+                    own = np.nonzero(numbers == piece + 1)
+                    slab[place][own] += vesicles.at(np.stack(own, 1) + offset) - 1
             yield start, slab
 
 
@@ -120,13 +130,17 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
     kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.minimum_size)
     voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
     wanted = np.isin(piece_of, kept)
-    voxels, number_of = voxels[wanted], np.searchsorted(kept, piece_of[wanted]) + 1
+    voxels, piece_of = voxels[wanted], piece_of[wanted]
+    kept, counts, vesicles, number_of = _told_apart(segmentation, pieces, kept, voxels, piece_of, thickness)
     spacing = config.spacing / segmentation.pixel_size
     zyx, normals, number = on_membranes(voxels, number_of, thickness, spacing, config.seed)
     curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
     for n, piece in enumerate(kept, 1):
         own = np.flatnonzero(number == n)
-        meshes[n], reach[own] = _one(segmentation, pieces, int(piece), zyx[own], normals[own], thickness)
+        part = n - int(np.searchsorted(kept, piece))
+        meshes[n], reach[own] = _one(
+            segmentation, pieces, int(piece), vesicles.get(int(piece)), part, zyx[own], normals[own], thickness
+        )
         curvatures[:, own] = _bending(voxels[number_of == n], zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
     size = segmentation.pixel_size
@@ -140,25 +154,56 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
         other,
         pieces,
         kept,
+        counts,
+        vesicles,
         meshes,
         segmentation,
     )
+
+
+def _told_apart(
+    segmentation: Segmentation,
+    pieces: Components,
+    kept: np.ndarray,
+    voxels: np.ndarray,
+    piece_of: np.ndarray,
+    thickness: float,
+) -> tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]:
+    """Component and voxels (k,) of each membrane, Vesicles of components that are several, and the numbers (n,) of
+    membranes of the voxels. kept: components, sorted."""
+    owners, counts, vesicles, number_of = list[int](), list[int](), dict[int, Vesicles](), np.zeros(len(voxels), int)
+    for piece in map(int, kept):
+        found = vesicles_of(segmentation, pieces, piece, thickness)
+        own = piece_of == piece
+        number_of[own] = len(owners) + 1
+        if found is None:
+            owners, counts = [*owners, piece], [*counts, int(pieces.voxels[piece])]
+            continue
+        vesicles[piece] = found
+        number_of[own] += found.at(voxels[own]) - 1
+        bins = np.bincount(found.numbers.ravel())[1:]
+        owners += [piece] * len(bins)
+        counts += [int(round(n)) for n in bins * (pieces.voxels[piece] / bins.sum())]
+    return np.array(owners, int), np.array(counts, int), vesicles, number_of
 
 
 def _one(
     segmentation: Segmentation,
     pieces: Components,
     piece: int,
+    vesicles: Vesicles | None,
+    part: int,
     places: np.ndarray,
     normals: np.ndarray,
     thickness: float,
 ) -> tuple[Mesh, np.ndarray]:
-    """Mesh of one membrane, and its thickness (voxels) at the points."""
+    """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: of a component that is several,
+    which."""
     from scipy.ndimage import map_coordinates
 
     box = pieces.boxes[piece]
     mask, step = segmentation.crop(box)
-    mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step)
+    mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step) if vesicles is None else vesicles.numbers == part
     mesh = middle_surface(mask, box[:, 0], places, normals, step)
     soft = mask.astype(np.float32)
     where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T

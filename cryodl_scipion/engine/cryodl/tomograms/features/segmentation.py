@@ -76,7 +76,7 @@ class Segmentation:
         parts = []
         for start in range(int(box[0][0]), int(box[0][1]), slices * step):
             part = (start, min(start + slices * step, int(box[0][1])))
-            parts.append(_any_bins(self.read(part, *map(tuple, box[1:]))[0], step))
+            parts.append(any_bins(self.read(part, *map(tuple, box[1:]))[0], step))
         return np.concatenate(parts), step
 
 
@@ -87,7 +87,8 @@ def says_scores(path: str) -> bool:
         return SCORES_STAMP in file.read(LABELS_BYTES)
 
 
-def _any_bins(mask: np.ndarray, step: int) -> np.ndarray:
+def any_bins(mask: np.ndarray, step: int) -> np.ndarray:
+    """A mask (z, y, x) on bins of `step` voxels along each axis; a bin is in it if any of its voxels is."""
     for axis in range(3):
         mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], step), axis)
     return mask
