@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrections by hand are worth: EMPIAR-10947, three micrographs corrected, two to test, no label before.
 
-    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--folder FOLDER]
-                                     [--write benchmarks/figures/corrections.json]
+    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--by auto-pick] [--folder DIR]
+                                     [--write FILE]
 
 The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
 no mark, half add marks that have no pick, drawn at random from the three micrographs. Of wrong corrections, half
 remove a pick that is on a mark and half add a place without a mark. `train-picker` learns from the folder, beginning
-with the general model. F1 is judged on the two other micrographs at the default threshold, and at the best one.
-PYTHON is the engine's; data as in picking.py. Finished parts in FOLDER are not done again.
+with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the
+two other micrographs at the default threshold, and at the best one. PYTHON is the engine's; data as in picking.py.
+Finished parts in DIR are not done again. FILE of --write keeps the figures of the other command.
 """
 
 import argparse
@@ -109,7 +110,8 @@ def run(options, data, folder):
     """Print the table; returns {name: figures}."""
     from cryodl.io.coordinates import read_coordinates
 
-    name, pixel_size, diameter, _, training = SETS[SET]
+    name, _, diameter, _, training = SETS[SET]
+    learned = {"train-picker": by_training, "auto-pick": by_auto_pick}
     micrographs = sorted((data / name / "micrographs").glob("*.mrc"))
     learn, test = micrographs[:training], micrographs[training:]
     machine = pick(micrographs, "general", folder / "general")
@@ -123,25 +125,27 @@ def run(options, data, folder):
             work, rng = folder / case.replace(" ", "_").replace(",", ""), np.random.default_rng(seed)
             added, removed = simulated(truth, picks, diameter / 2, options.corrections, wrong, rng)
             correct(work / "labels", machine, added, removed)
-            if not (work / "model").exists():
-                cryodl(
-                    "train-picker",
-                    "--micrographs",
-                    *learn,
-                    "--coordinates",
-                    work / "labels",
-                    "--pixel-size",
-                    pixel_size,
-                    "--particle-diameter",
-                    DIAMETER,
-                    "--start-from",
-                    "general",
-                    "--output",
-                    work / "model",
-                )
-            figures[case] = measured(pick(test, work / "model", work / "picks"), data, test)
+            found = learned[options.by](learn, test, work)
+            case = case if options.by == "train-picker" else f"{options.by}, {case}"
+            figures[case] = measured(found, data, test)
             print(case, figures[case], flush=True)
     return figures
+
+
+def by_training(learn, test, work):
+    """Folder of picks of the test micrographs, by a picker that learned from the corrections."""
+    if not (work / "model").exists():
+        common = ("--pixel-size", SETS[SET][1], "--particle-diameter", DIAMETER, "--start-from", "general")
+        given = ("--micrographs", *learn, "--coordinates", work / "labels")
+        cryodl("train-picker", *given, *common, "--output", work / "model")
+    return pick(test, work / "model", work / "picks")
+
+
+def by_auto_pick(learn, test, work):
+    """Folder of picks of all micrographs, by rounds that learn from the corrections and from their own picks."""
+    given = ("--micrographs", *learn, *test, "--pixel-size", SETS[SET][1], "--corrections", work / "labels")
+    cryodl("auto-pick", *given, "--output", work / "auto", "--device", "cpu", "--threads", 1)
+    return work / "auto"
 
 
 def table(figures, options):
@@ -150,7 +154,8 @@ def table(figures, options):
     rows = {"none": [figures["before"]]}
     for wrong in options.wrong:
         label = f"{options.corrections}, {100 * wrong:g} % of them wrong" if wrong else f"{options.corrections}"
-        rows[label] = [figures[f"{wrong:g} wrong, seed {seed}"] for seed in options.seeds]
+        by = "" if options.by == "train-picker" else f"{options.by}, "
+        rows[label] = [figures[f"{by}{wrong:g} wrong, seed {seed}"] for seed in options.seeds]
     for label, found in rows.items():
         cells = []
         for key in ("f1", "best_f1"):
@@ -166,6 +171,7 @@ def main():
     parser.add_argument("--corrections", type=int, default=50)
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--wrong", type=lambda text: [float(word) for word in text.split(",")], default=[0.0, 0.2])
+    parser.add_argument("--by", choices=["train-picker", "auto-pick"], default="train-picker")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
@@ -175,8 +181,12 @@ def main():
         figures = run(options, data, options.folder or Path(temporary))
     print(table(figures, options))
     if options.write:
-        command = f"PYTHON benchmarks/corrections.py --write {options.write}"
-        options.write.write_text(json.dumps(dict(command=command, set=SET, figures=figures), indent=1) + "\n")
+        seeds = ",".join(map(str, options.seeds))
+        command = f"PYTHON benchmarks/corrections.py --by {options.by} --seeds {seeds} --write {options.write}"
+        kept = json.loads(options.write.read_text()) if options.write.exists() else {}
+        kept = dict(kept, set=SET, figures={**kept.get("figures", {}), **figures})
+        kept["commands"] = sorted({*kept.get("commands", []), command})
+        options.write.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

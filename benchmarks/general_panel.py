@@ -83,16 +83,18 @@ def measure(model, images):
     from cryodl.io.model import find_model, read_model
     from cryodl.micrographs.pickers import load_network, picker_method
     from cryodl.micrographs.pickers.adapt import adapt
+    from cryodl.micrographs.pickers.narrow import Narrow
     from cryodl.micrographs.pickers.pick_files import TRUSTED_F1
     from cryodl.micrographs.pickers.predict import Picker
     from cryodl.micrographs.pickers.train import judge_candidates
 
     card, weights = read_model(find_model(model, "picker"), "picker")
     method = picker_method(card["network"])
-    picker = Picker(method, load_network(method, weights, model), torch.device("cpu"))
+    narrow = Narrow(*card["narrow"]) if "narrow" in card else None
+    picker = Picker(method, load_network(method, weights, model), torch.device("cpu"), narrow=narrow)
     hit, raw, reference = [], [], 0
     for image in images:
-        own = method.working_diameter * image.size
+        own, picker.usual_size = method.working_diameter * image.size, image.size
         yx, scores = picker.candidates_prepared(image, card["minimum_distance"] * own)
         matched, judged = judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)

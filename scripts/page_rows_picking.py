@@ -29,8 +29,10 @@ def filaments_without(figures: typing.Any) -> Rows:
 def corrections(figures: typing.Any) -> Rows:
     """What corrections by hand are worth."""
     rows = [["corrections", "F1 at the default threshold", "best F1"]]
-    for name, word in (("before", "none"), ("0 wrong", "50"), ("0.2 wrong", "50, 20 % of them wrong")):
-        draws = [scores for key, scores in figures["figures"].items() if key.split(",")[0] == name]
+    words = {"before": "none", "0 wrong": "50", "0.2 wrong": "50, 20 % of them wrong"}
+    words["auto-pick, 0 wrong"] = "50, learnt by `auto-pick`"
+    for name, word in words.items():
+        draws = [scores for key, scores in figures["figures"].items() if key.split(", seed")[0] == name]
         cells = []
         for key in ("f1", "best_f1"):
             values = sorted(scores[key] for scores in draws)
@@ -69,6 +71,16 @@ def general_panel(figures: typing.Any) -> Rows:
             cells.append(best_and_default({k: mean(r[model][v] for r in part) for k, v in keys.items()}))
         rows.append([title, str(len(part)), *cells])
     return rows
+
+
+def general_widths(figures: typing.Any) -> Rows:
+    """Scores with and without the candidates' widths, on plain simulated micrographs."""
+    words = ("F1", "average precision", "calibration error")
+    keys = ("f1", "average_precision", "calibration_error")
+    return [["scores", *words]] + [
+        [word, *(f"{figures['simulated'][key][k]:.3f}" for k in keys)]
+        for key, word in (("without", "of the network alone"), ("now", "lower for narrow candidates"))
+    ]
 
 
 def windows(figures: typing.Any) -> Rows:

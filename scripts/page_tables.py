@@ -37,6 +37,7 @@ TABLES = {
     "foreign-particles": ("foreign_particles", particles.foreign_particles),
     "gan-training": ("gan_training", particles.gan_training),
     "general-panel": ("general_panel", picking.general_panel),
+    "general-widths": ("general_widths", picking.general_widths),
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),

@@ -72,7 +72,7 @@ def features(runs: Runs) -> None:
     models = {"inputModels": [(f"model of a {name}", "outputModel") for name in STEPS]}
     runs.run("scores", ours.CryodlProtSegment, cell, models, streamingSleepOnWait=1)
     scores = {"inputScores": [("scores", "scores_" + name) for name in STEPS]}
-    runs.run("merged", ours.CryodlProtMergeFeatures, None, scores, surfaces=True, minimumSize=500)
+    runs.run("merged", ours.CryodlProtMergeFeatures, None, scores, surfaces=True, minimum_size=500)
     runs.run(
         "judged",
         ours.CryodlProtEvaluateSegmentation,
@@ -94,7 +94,7 @@ def found(runs: Runs) -> None:
         boxSize=BOX,
         shape=shape,
         diameter=220,
-        minimumSize=500,
+        minimum_size=500,
     )
     runs.run(
         "detections",

@@ -20,6 +20,8 @@ from .denoiser_words import integrityInWords, integrityLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
+_SUBSET = "outputParticles_%s"  # the name of a composition
+
 
 class CryodlProtIntegrity(ParticlesBase):
     """Tell for each particle of a complex whether it is whole or lacks a part.
@@ -104,7 +106,7 @@ class CryodlProtIntegrity(ParticlesBase):
             subset = self._newSet(f"composition_{number}")
             if appendLikely(subset, particles, path, number, leastProbability):
                 subset.setObjLabel(name)
-                outputs[f"outputParticles_{outputWord(name, number)}"] = subset
+                outputs[_SUBSET % outputWord(name, number)] = subset
         self._defineOutputs(**outputs)
         for made in outputs.values():
             for pointer in [self.inputParticles, self.inputModel] + list(self.inputStructures):
@@ -189,7 +191,7 @@ class CryodlProtIntegrity(ParticlesBase):
         if result is None or getattr(self, "outputParticles", None) is None:
             return ["No probabilities yet."]
         subsets = {
-            name: getattr(self, f"outputParticles_{outputWord(name, number)}", None)
+            name: getattr(self, _SUBSET % outputWord(name, number), None)
             for number, name in enumerate(result.outputs.names, 1)
         }
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}

@@ -132,7 +132,7 @@ def mergingInWords(count: int, features: Sequence[str], competitive: bool, resul
 
 _SHAPES = {
     "centres": "the centres of the connected components",
-    "particles": "the centres of the particles, parted where they touch",
+    "particles": "the centres of the particles, split where they touch",
     "filaments": "points along the centre lines of filaments, %g Å apart, with their directions",
     "membranes": "points on membranes, %g Å apart, with their normals",
 }
@@ -178,7 +178,7 @@ def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutp
         f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
         f"{made.pixel_size:g} Å/px",
         "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)),
-        "Labels, places and angles are the true ones.",
+        "Labels, positions and angles are the true ones.",
     ]
 
 

@@ -107,7 +107,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertIn("are resampled", " ".join(self.segmentation(makeTomograms(self, pixelSize=14.0)).warnings()))
 
     def test_features_compete_and_the_table_is_told(self):
-        protocol = self.finished(self.launch(self.merging(self.segmented, threshold="0.4", minimum_size=3.0)))
+        protocol = self.finished(self.launch(self.merging(self.segmented, threshold="0.4", minimumSize=3.0)))
         labels = protocol.outputLabels
         self.assertEqual(
             (featuresOf(labels), labels.getSize(), labels.getSamplingRate()), (["membrane", "ribosome"], 2, PIXEL_SIZE)

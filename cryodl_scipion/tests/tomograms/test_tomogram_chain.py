@@ -132,7 +132,7 @@ class TestCryodlTomogramChain(Chain):
                 boxSize=BOX,
                 shape=contract.FEATURE_SHAPES.index("particles"),
                 diameter=220,
-                minimum_size=500,
+                minimumSize=500,
             )
         )
         cls.judged = cls.good(

@@ -73,7 +73,11 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
 # Entries that are lengths (Å, px), or lists of them.
 _POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "working_pixel_size", "diameters")
 # Entries by the names that version 0.1.0 gave them.
-_FORMER = {"map_improver": {"grid": "working_pixel_size"}}
+_FORMER = {
+    "map_improver": {"grid": "working_pixel_size"},
+    "segmenter": {"parted": "split"},
+    "detector": {"parted": "split"},
+}
 _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 

@@ -183,15 +183,19 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
     (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
     right -= 0.03 * (right - left)  # of the part that is seen, which may be zoomed
     place = low + 0.05 * (top - low)
-    axes.plot([right - length / voxel, right], [place] * 2, color="white", linewidth=2)
+    from matplotlib.patheffects import withStroke
+
+    edge = [withStroke(linewidth=3, foreground="black")]  # seen on any grey
+    axes.plot([right - length / voxel, right], [place] * 2, color="white", linewidth=2, path_effects=edge)
     axes.text(
         right - length / voxel / 2,
         place + 0.02 * (top - low),
         f"{length:g} Å",
         color="white",
-        fontsize=8,
+        fontsize=9,
         ha="center",
         va="bottom",
+        path_effects=edge,
     )
 
 

@@ -44,7 +44,7 @@ def test_addresses_and_pairs_of_emdbs_own_table(tmp_path):
             ["emd_30342.map.gz", "7cec.cif.gz", "3.9"],
             ["emd_0393.map.gz", "6nbb.cif.gz", "4.4"],
         ]
-    assert (result.outputs["listed"], result.outputs["outside"]) == (2, 1)
+    assert (result.outputs["count"], result.outputs["excluded"]) == (2, 1)
     words = " ".join(result.warnings)
     for word in (
         "line 3: EMD-0393 has 2 models; 6nbb",
@@ -57,12 +57,12 @@ def test_addresses_and_pairs_of_emdbs_own_table(tmp_path):
 def test_one_file_is_downloaded_once_however_many_pairs_it_is_in(tmp_path):
     result = listed(tmp_path, "emdb_id,pdb_id,resolution\n1234,1abc,4\n1234,1abd,4\n5678,1abc,4\n")
     assert len((tmp_path / "out" / "addresses.txt").read_text().splitlines()) == 4
-    assert (result.outputs["listed"], result.outputs["maps"], result.outputs["models"]) == (3, 2, 2)
+    assert (result.outputs["count"], result.outputs["maps"], result.outputs["models"]) == (3, 2, 2)
 
 
 def test_resolutions_are_chosen_with_their_limits(tmp_path):
     text = "emdb_id,pdb_id,resolution\n1111,1aaa,3\n2222,2aaa,6\n3333,3aaa,2.99\n4444,4aaa,6.01\n"
-    assert listed(tmp_path, text).outputs["listed"] == 2
+    assert listed(tmp_path, text).outputs["count"] == 2
     with pytest.raises(ValueError, match="none of them of 7 to 8 Å"):
         listed(tmp_path, text, output=str(tmp_path / "other"), resolution_min=7.0, resolution_max=8.0)
     assert not (tmp_path / "other").exists()

@@ -10,7 +10,7 @@ from synthetic import blob_project, write_untrained_model
 
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.adapt import FEWEST, adapt, two_heaps
+from cryodl.micrographs.pickers.adapt import FEWEST, adapt, two_components
 
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
 
@@ -24,7 +24,7 @@ def heaps(particles, rest, apart=4.0, seed=0):
 
 
 @pytest.mark.parametrize("particles, rest", [(300, 300), (300, 40), (40, 300)])
-def test_two_heaps_of_scores_become_probabilities(particles, rest):
+def test_two_components_of_scores_become_probabilities(particles, rest):
     hit, raw = heaps(particles, rest)
     found = adapt(raw, UNSURE)
     before, after = (expected_calibration_error(hit, calibrate(raw, c)) for c in (UNSURE, found.calibration))
@@ -66,7 +66,7 @@ def test_probabilities_never_fall_as_scores_rise():
     """Even where the rest's distribution is the wider one, which beats the particles' at both ends."""
     rng = np.random.default_rng(1)
     odds = np.sort(np.concatenate([rng.normal(1, 0.2, 200), rng.normal(-2, 1.5, 200)]))
-    upper = two_heaps(odds, 1 / (1 + np.exp(-odds)))
+    upper = two_components(odds, 1 / (1 + np.exp(-odds)))
     assert (np.diff(upper) >= -1e-9).all() and upper[-1] > 0.9
 
 

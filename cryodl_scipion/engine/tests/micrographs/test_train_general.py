@@ -48,8 +48,10 @@ def _run(tmp_path, *options):
 
 
 def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, table):
-    assert _run(tmp_path, "--sets", str(table)) == 0
+    partial = ("--real-marks", "partial", "--real-fraction", "0.4", "--start-from", "general")
+    assert _run(tmp_path, "--sets", str(table), *partial) == 0
     card = check_model(tmp_path / "model", "picker")
+    assert (card["training"]["real_marks"], card["training"]["real_fraction"]) == ("partial", 0.4)
     assert card["general"] is True and card["training"]["real_sets"] == ["noise"]
     assert card["training"]["simulated_micrographs"] == 6 and card["training"]["left_out"] == []
     assert 0 <= card["validation"]["calibration_error"] <= 1 and 0 < card["threshold"] < 1
@@ -68,6 +70,11 @@ def test_what_is_left_out_is_not_learnt_from(tmp_path, table):
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["training"]["real_sets"] == [] and card["training"]["micrographs"] == []
     assert card["training"]["left_out"] == ["noise"]
+
+
+def test_partial_marks_without_a_model_that_looks_at_them_are_an_error(tmp_path, table, capsys):
+    assert _run(tmp_path, "--sets", str(table), "--real-marks", "partial") == 2
+    assert "--start-from" in capsys.readouterr().err and not (tmp_path / "model").exists()
 
 
 def test_a_name_to_leave_out_that_nothing_has_is_an_error(tmp_path, table, capsys):

@@ -180,5 +180,5 @@ def test_without_the_feature_in_validation_there_is_no_dice_and_the_user_is_told
         figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [empty], [known], 10.0)
         assert figures["dice"] is figures["auc"] is figures["average_precision"] is None
     tiles = dict(validation_positive=6)  # of single voxels, whose soft edges leave nothing
-    warnings = list(card_warnings(dict(tiles=tiles, validation=figures, parted="single tiles")))
+    warnings = list(card_warnings(dict(tiles=tiles, validation=figures, split="single tiles")))
     assert len(warnings) == 1 and "No voxel of the validation tiles has the feature" in warnings[0]

@@ -42,7 +42,7 @@ class ListPairsOutputs(Outputs):
 
     addresses: str = output("Addresses for a download, one per line.", path="file")
     pairs: str = output("Table of pairs for train-map-improver.", path="file")
-    listed: int = output("Pairs.")
+    count: int = output("Pairs.", former=("listed",))
     maps: int = output("Maps to download.")
     models: int = output("Atomic models to download.")
-    outside: int = output("Pairs of other resolutions, which were left out.")
+    excluded: int = output("Pairs of other resolutions, which were left out.", former=("outside",))

@@ -10,6 +10,8 @@ from ..params import param
 from ..simulation_fields import cache_field, leave_out_field
 from ..training_fields import batch_size_field, model_folder_field
 
+REAL_MARKS = ("complete", "partial")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainGeneralPickerConfig:
@@ -65,6 +67,13 @@ class TrainGeneralPickerConfig:
         maximum=1,
         former=("real_share",),
     )
+    real_marks: str = param(
+        "complete: what nobody marked in the real sets is background. partial: marks leave particles out; unmarked "
+        "places that Start from model scores like the marked ones teach nothing.",
+        default="complete",
+        label="Marks of real sets",
+        choices=REAL_MARKS,
+    )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
     start_from: typing.Optional[str] = param(
         "General model to continue from, a folder or a shipped one, instead of random weights.",
@@ -93,6 +102,11 @@ class TrainGeneralPickerConfig:
             return [
                 "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "
                 "(--procedural)."
+            ]
+        if self.real_marks == "partial" and not (self.sets and self.start_from):
+            return [
+                "Partial marks (--real-marks partial) need Real sets (--sets), and a general model that looks at them: "
+                "Start from model (--start-from)."
             ]
         return []
 

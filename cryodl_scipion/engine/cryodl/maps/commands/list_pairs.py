@@ -49,10 +49,10 @@ def run(config: ListPairsConfig) -> Result:
         ListPairsOutputs(
             addresses=str(folder / ADDRESSES),
             pairs=str(folder / PAIRS),
-            listed=len(entries),
+            count=len(entries),
             maps=maps,
             models=models,
-            outside=len(every) - len(entries),
+            excluded=len(every) - len(entries),
         ),
         device="CPU",
         warnings=tuple(warnings),

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from ...contract import Result, TrainGeneralPickerConfig
 from ...contract.micrographs.general import TrainGeneralPickerOutputs
-from ...core.calibration import calibrate, expected_calibration_error
+from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...io.files import expand_paths
 
 if typing.TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from ...learning.recipe import TrainingRun
     from ..pickers.crops import LabelledImage
     from ..pickers.general import RealSet
-    from ..pickers.method import PickerMethod
+    from ..pickers.predict import Picker
     from ..pickers.train import Hits, PickerTask
     from ..pickers.unet import UNetPicker
 
@@ -43,7 +44,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     training.take_folder()
     device = training.take_device()
     method = typing.cast("UNetPicker", picker_method(NETWORK))
-    material = _material(config, method)
+    material = _material(config, method, device)
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} made-up assemblies, real sets: "
@@ -91,7 +92,7 @@ class _Material:
         return len(self.training[0])
 
 
-def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Material:
+def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torch.device) -> _Material:
     from itertools import zip_longest
 
     from tqdm import tqdm
@@ -101,6 +102,7 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
     from ..pickers.plain_scenes import plain_images
 
     real = read_sets(config.sets, config.leave_out) if config.sets else []
+    seen = _picker(config, method, device) if real and config.real_marks == "partial" else None
     known, held_before = _check_left_out(config), _held_before(config)
     files = of_files([p for n, p in known if n not in config.leave_out])
     learnt, held = zip(
@@ -124,7 +126,7 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
         plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, config.seed)
     )
     return _Material(
-        [simulated] + [load_set(s, method) for s in real],
+        [simulated] + [load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
         make(held, count, VALIDATION),
         plain[::2],
         plain[1::2],
@@ -132,6 +134,13 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Materi
         [m.name for m in held[0]] if files else [],
         real,
     )
+
+
+def _picker(config: TrainGeneralPickerConfig, method: UNetPicker, device: torch.device) -> Picker:
+    """The model to continue from, which looks at the real sets before it learns from them."""
+    from ..pickers.predict import Picker
+
+    return Picker(method, _network(config, method), device)
 
 
 def _held_before(config: TrainGeneralPickerConfig) -> list[str]:
@@ -168,19 +177,13 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 def _task(
     config: TrainGeneralPickerConfig, method: UNetPicker, material: _Material, device: torch.device
 ) -> PickerTask:
-    from ...io.model import find_model, read_model
-    from ..pickers import load_network
     from ..pickers.general import chances_of
     from ..pickers.train import PickerTask
 
     simulated, *real = material.training
-    network = method.build_general()
-    if config.start_from:
-        weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
-        network = load_network(method, weights, config.start_from)
     task = PickerTask(
         method,
-        network,
+        _network(config, method),
         simulated + [im for images in real for im in images],
         material.validation,
         config.batch_size,
@@ -191,6 +194,17 @@ def _task(
     return task
 
 
+def _network(config: TrainGeneralPickerConfig, method: UNetPicker) -> torch.nn.Module:
+    """With random weights, or those of the model to continue from."""
+    from ...io.model import find_model, read_model
+    from ..pickers import load_network
+
+    if not config.start_from:
+        return method.build_general()
+    weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
+    return load_network(method, weights, config.start_from)
+
+
 def _card(
     config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, run: TrainingRun
 ) -> tuple[dict[str, typing.Any], Hits]:
@@ -198,8 +212,12 @@ def _card(
     micrographs, its figures of the other."""
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
+    from ..pickers.narrow import fit_narrow
 
-    calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
+    plain = task.hits(material.plain)
+    calibration = fit_calibration(plain.hit, plain.raw)
+    task.narrow = fit_narrow(plain.hit, plain.raw, typing.cast("np.ndarray", plain.sizes), calibration)
+    _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
     figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
@@ -219,6 +237,7 @@ def _card(
         made_up=config.procedural,
         faint=config.faint_fraction,
         real_sets=[s.name for s in material.real],
+        **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
         left_out=list(config.leave_out),
         **start,
         **run.record(),
@@ -236,6 +255,7 @@ def _card(
         threshold=threshold,
         threshold_uncertainty=uncertainty,
         calibration=list(calibration),
+        narrow=list(task.narrow),
         minimum_distance=MINIMUM_DISTANCE,
         training=training,
         validation={

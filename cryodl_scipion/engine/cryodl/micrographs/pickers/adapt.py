@@ -3,8 +3,8 @@
 
 A general model is calibrated on simulated micrographs of many kinds; on one data set its scores then are honest on the
 average of such sets, not on this one. But where particles stand out, the scores of one data set tell much by
-themselves: particles and the rest form two heaps. So two normal distributions are fitted to the candidates' log odds
-(expectation maximisation), starting from the model's own calibration and held back by what the two heaps look like
+themselves: particles and the rest form two components. Two normal distributions are fitted to the candidates' log odds
+(expectation maximisation), starting from the model's own calibration and held back by what the two components look like
 elsewhere. If they are far apart, the logistic curve nearest to their posterior takes the place of the model's. If they
 are not, the fit is
 chance, and the model's own calibration stays (docs/general_model.md has the figures of both).
@@ -23,18 +23,18 @@ from .thresholds import expected_counts, threshold_uncertainty
 # Log odds of the general model's candidates on simulated micrographs of structures that it did not see, SNR 0.03 and
 # 0.15: mean and deviation of the particles, and of the rest. They count as so many candidates of each kind.
 PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
-# Distance of the heaps' means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 beyond
-# 4.1 had expected F1 within 0.08 of the truth by their heaps, 9 below 3.7 lost up to 0.5 of F1 by them.
+# Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
+# 4.1 had expected F1 within 0.08 of the truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
-FEWEST = 40  # candidates below which the model's own calibration stays: two heaps cannot be told
+FEWEST = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
 
 
 @dataclasses.dataclass(frozen=True)
 class Adapted:
     """calibration: (slope, offset) for calibrate. threshold, uncertainty: of the scores that it gives. candidates: how
-    many it was fitted to. own: whether it is the model's own calibration, as the scores form no two heaps. separation:
-    of the heaps. expected_f1: of these candidates at the threshold."""
+    many it was fitted to. own: whether it is the model's own calibration, where the scores are one component.
+    separation: of the components. expected_f1: of these candidates at the threshold."""
 
     calibration: tuple[float, ...]
     threshold: float
@@ -52,8 +52,8 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     """
     if len(raw) < FEWEST:
         return None
-    odds, upper = logit(raw), two_heaps(logit(raw), calibrate(raw, calibration))
-    separation = heaps_apart(odds, upper)
+    odds, upper = logit(raw), two_components(logit(raw), calibrate(raw, calibration))
+    separation = components_apart(odds, upper)
     own = separation < APART
     fitted = tuple(calibration) if own else fit_to_probabilities(upper, raw)
     scores = calibrate(raw, fitted)
@@ -69,16 +69,16 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     )
 
 
-def heaps_apart(odds: np.ndarray, upper: np.ndarray) -> float:
-    """How far the two heaps are apart: distance of their means over the root of their mean variance.
+def components_apart(odds: np.ndarray, upper: np.ndarray) -> float:
+    """How far the two components are apart: distance of their means over the root of their mean variance.
 
-    odds, upper: (n,) log odds, and probabilities of the upper heap.
+    odds, upper: (n,) log odds, and probabilities of the upper component.
     """
     particles, rest = _normal(odds, upper, *PARTICLES), _normal(odds, 1 - upper, *REST)
     return float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
 
 
-def two_heaps(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
+def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
     """(n,) probabilities of belonging to the upper of two normal distributions.
 
     odds: (n,). start: (n,) probabilities to begin with.
@@ -92,7 +92,7 @@ def two_heaps(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
             + norm.logpdf(odds, *particles)
             - norm.logpdf(odds, *rest)
         )
-        # the wider of two normal distributions wins at both ends: beyond the heaps' middles nothing turns back
+        # the wider of two normal distributions wins at both ends: beyond the components' middles nothing turns back
         high, low = np.searchsorted(odds, particles[0]), np.searchsorted(odds, rest[0])
         ratio[high:] = np.maximum.accumulate(ratio[high:])
         ratio[:low] = np.minimum.accumulate(ratio[:low][::-1])[::-1]

@@ -139,6 +139,7 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> list[np.ndarray]:
     own, usual = picker.calibration, picker.contrast
+    settings.tell(picker)
     scale = typing.cast("float", settings.scale)  # nobody asks for scores without any size
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
     try:
@@ -146,7 +147,7 @@ def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Pic
             lambda image, _: picker.candidates(image, settings.pixel_size, scale, settings.distance), paths, (contrast,)
         )[contrast]
     finally:
-        picker.calibration, picker.contrast = own, usual
+        picker.calibration, picker.contrast, picker.usual_size = own, usual, None
 
 
 def _say_size(size: Size, stated: float | None, notes: list[str]) -> None:

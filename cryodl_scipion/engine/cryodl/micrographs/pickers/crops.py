@@ -30,7 +30,7 @@ class LabelledImage(Measured):
     that is kept for validation, uncertain places).
     contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
     sparsely labelled image is thought to hold, or None. size: widest extent of its particles over the stated diameter,
-    None where nobody learns it.
+    None where nobody knows it. teaches_size: whether it is known well enough to be learnt.
     """
 
     name: str
@@ -43,6 +43,7 @@ class LabelledImage(Measured):
     contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
     expected: float | None = None
     size: float | None = None
+    teaches_size: bool = True
 
     @property
     def usable(self) -> torch.Tensor:

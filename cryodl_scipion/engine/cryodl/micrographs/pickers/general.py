@@ -18,6 +18,7 @@ from ...simulate.varied import random_scene
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled
+from .partial import spare_unmarked
 from .scene_cache import cache_folder, keep, kept
 
 if typing.TYPE_CHECKING:
@@ -25,6 +26,7 @@ if typing.TYPE_CHECKING:
 
     from ...simulate.pool import PoolMember
     from .method import PickerMethod
+    from .predict import Picker
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
@@ -77,15 +79,23 @@ def _read_set(table: str | os.PathLike[str], line: int, row: typing.Mapping[str,
     return RealSet(row["name"], items, pixel_size, diameter)
 
 
-def load_set(real: RealSet, method: PickerMethod) -> list[LabelledImage]:
-    """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16."""
+def load_set(
+    real: RealSet, method: PickerMethod, picker: Picker | None = None, distance: float = 0.0
+) -> list[LabelledImage]:
+    """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16.
+
+    Published diameters are often wider than what shows, so no size is learnt from them. picker: where marks leave
+    particles out, the one that tells where these may be (partial.py); distance: between its candidates, diameters.
+    """
     images = []
     for stated in STATED_REAL:
         scaled = [
             load_labelled(item, method, real.pixel_size, real.diameter * stated, "complete") for item in real.items
         ]
         scaled = leave_out_unlabelled_edge(scaled, method.working_diameter / stated)
-        images += [dataclasses.replace(im, image=im.image.half(), size=1 / stated) for im in scaled]
+        scaled = [dataclasses.replace(im, size=1 / stated, teaches_size=False) for im in scaled]
+        scaled = spare_unmarked(scaled, picker, distance) if picker else scaled
+        images += [dataclasses.replace(im, image=im.image.half()) for im in scaled]
     return images
 
 

@@ -66,7 +66,8 @@ class HeatmapPicker(PickerMethod):
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
         target = target[None]
         if item.size:
-            target = torch.cat([target, torch.full_like(target, math.log(item.size * view.scale))])
+            size = math.log(item.size * view.scale) if item.teaches_size else math.nan
+            target = torch.cat([target, torch.full_like(target, size)])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], stride)
 
     def target(
@@ -98,17 +99,18 @@ class HeatmapPicker(PickerMethod):
         """Weighted cross-entropy with soft targets, a scalar.
 
         logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
-        is learnt on the spots. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as second. Divided
-        by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was tried: it
-        insists on particles that nobody labelled, and was no better.
+        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as
+        second. Divided by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was
+        tried: it insists on particles that nobody labelled, and was no better.
         """
         known, sizes = weight[:, :1], (logits[:, 1:], target[:, 1:])
         logits, target = logits[:, :1], target[:, :1]
         value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
         value = value / (target * known).sum().clamp(min=1.0)
         if sizes[0].shape[1] and sizes[1].shape[1]:
-            spots = target * known
-            value = value + SIZE_WEIGHT * (spots * (sizes[0] - sizes[1]).abs()).sum() / spots.sum().clamp(min=1.0)
+            spots = target * known * ~sizes[1].isnan()
+            off = (sizes[0] - sizes[1].nan_to_num()).abs()
+            value = value + SIZE_WEIGHT * (spots * off).sum() / spots.sum().clamp(min=1.0)
         if self.unlabelled_loss is None:
             return value
         return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])

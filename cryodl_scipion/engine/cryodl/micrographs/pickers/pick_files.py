@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
 
     from .pick_record import PickSettings
 
-# Where the scores form no two heaps, expected figures are given from this expected F1 on. Of 20 simulated sets those
+# Where the scores are one component, expected figures are given from this expected F1 on. Of 20 simulated sets those
 # below had promises up to 0.20 off, those above within 0.10; EMPIAR-10947, left out, expects 0.66 and has less.
 TRUSTED_F1 = 0.75
 UNTOLD = (

@@ -14,10 +14,23 @@ from ...contract import PickConfig
 from ...contract.result import write_json
 from ...io.stamps import stamp
 
+if typing.TYPE_CHECKING:
+    from .predict import Picker
+
 RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
 # What runs on one folder find, and what follows from the model.
-_NO_DIFFERENCE = ("weights_sha256", "contrast", "assumed", "general", "adapted", "size", "distance_part", "tells_size")
+_NO_DIFFERENCE = (
+    "weights_sha256",
+    "contrast",
+    "assumed",
+    "general",
+    "adapted",
+    "size",
+    "distance_part",
+    "tells_size",
+    "narrow",
+)
 _BEFORE = {"avoid": "nothing"}  # of records that older versions wrote
 
 
@@ -30,7 +43,8 @@ class PickSettings:
     its scores are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was
     not possible. particle_diameter, minimum_distance: None where they follow from the size that is found.
     distance_part: of the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or
-    None as long as none was found. avoid: one of contract.AVOIDABLE.
+    None as long as none was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in
+    folders that were begun without it.
     """
 
     weights_sha256: str
@@ -46,6 +60,18 @@ class PickSettings:
     tells_size: bool = False
     size: dict | None = None
     avoid: str = "nothing"
+    narrow: tuple | None = None
+
+    def tell(self, picker: Picker) -> None:
+        """Let a picker take the candidates' widths into account, if the particles' size is known."""
+        from .narrow import Narrow
+
+        picker.narrow, picker.usual_size = Narrow(*self.narrow) if self.narrow else None, self.usual_size
+
+    @property
+    def usual_size(self) -> float | None:
+        """Widest extent of the particles over `scale`; None where no size was found."""
+        return None if self.size is None or self.scale is None else self.size["diameter"] / self.scale
 
     @property
     def scale(self) -> float | None:
@@ -89,6 +115,7 @@ class PickSettings:
             assumed=found.get("assumed", False),
             adapted=found.get("adapted"),
             size=found.get("size"),
+            narrow=found.get("narrow"),
         )
 
 
@@ -145,6 +172,7 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
         distance_part=card["minimum_distance"],
         tells_size=tells_size,
         avoid=config.avoid,
+        narrow=card.get("narrow"),
     )
 
 

@@ -17,6 +17,7 @@ from .predict import MINIMUM_DISTANCE, Picker
 if typing.TYPE_CHECKING:
     from .crops import LabelledImage
     from .method import PickerMethod
+    from .narrow import Narrow
 
 FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
@@ -27,10 +28,11 @@ class PickerTask(NetworkTask):
 
     training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
     factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
-    minimum_distance: between two picks, in particle diameters.
+    minimum_distance: between two picks, in particle diameters. narrow: for lower_narrow, once it is fitted.
     """
 
     example_name = "crops"
+    narrow: Narrow | None = None
 
     def __init__(
         self,
@@ -96,17 +98,19 @@ class PickerTask(NetworkTask):
 
     def hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Candidates on labelled images, and which of them are particles."""
-        picker = Picker(self.method, self.networks["picker"], self.device)
+        picker = Picker(self.method, self.networks["picker"], self.device, narrow=self.narrow)
         diameter = self.method.working_diameter
-        hit, raw, reference = [], [], 0
+        hit, raw, sizes, reference = [], [], [], 0
         for item in items:
             own = diameter * (item.size or 1.0)
-            yx, scores = picker.candidates_prepared(item, self.minimum_distance * own)
+            picker.usual_size = item.size
+            yx, scores, wide = picker.sized_candidates(item, self.minimum_distance * own)
             matched, judged = judge_candidates(yx, item, own)
             hit.append(matched[judged])
             raw.append(scores[judged])
+            sizes.append(wide[judged] / (item.size or 1.0))
             reference += int(_usable_at(item.positives, item).sum())
-        return Hits(np.concatenate(hit), np.concatenate(raw), reference)
+        return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(sizes))
 
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
@@ -126,11 +130,13 @@ class PickerTask(NetworkTask):
 
 @dataclasses.dataclass(frozen=True)
 class Hits:
-    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles."""
+    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles. sizes: (n,) widths
+    over that of the particles, NaN from a network that tells none; None where nobody asked."""
 
     hit: np.ndarray
     raw: np.ndarray
     reference: int
+    sizes: np.ndarray | None = None
 
 
 def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One class becomes two: its aligned members are parted along their largest principal component."""
+"""One class becomes two: its aligned members are split along their largest principal component."""
 
 import numpy as np
 import torch

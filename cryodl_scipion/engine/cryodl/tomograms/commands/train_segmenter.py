@@ -126,14 +126,14 @@ def _say_start(
         print(sentence)
     for sentence in gathered.warnings:
         warn(sentence)
-    training, validation, parted = split
+    training, validation, split_in_words = split
     count = lambda part, positive: sum(e.positive is positive for e in part)
     by = "" if gathered.annotator == "unknown" else f" by {gathered.annotator}"
     print(
         f"Training the {config.network} segmenter of {gathered.feature}{by} on {device}: "
         f"{counted(count(training, True), 'tile')} with and {count(training, False)} without it at "
         f"{gathered.pixel_size:.4g} Å/px; for validation {count(validation, True)} and {count(validation, False)} "
-        f"({parted})."
+        f"({split_in_words})."
     )
     say_weakness(config.network, method)
 

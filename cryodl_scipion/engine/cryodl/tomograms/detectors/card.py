@@ -18,7 +18,7 @@ FEW = 10  # held-out particles below which a threshold is uncertain
 
 
 def model_card(
-    config: typing.Any, gathered: GatheredLabels, task: DetectorTask, parted: str, run: TrainingRun
+    config: typing.Any, gathered: GatheredLabels, task: DetectorTask, split_in_words: str, run: TrainingRun
 ) -> dict[str, typing.Any]:
     """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]
@@ -39,7 +39,7 @@ def model_card(
         validation={name: one.figures for name, one in zip(gathered.species, found)},
         training_tomograms=sorted({one.name for one in task.training}),
         validation_tomograms=sorted({one.name for one in task.validation}),
-        parted=parted,
+        split=split_in_words,
         training=run.record(),
     )
 

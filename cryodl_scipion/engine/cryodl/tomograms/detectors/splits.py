@@ -13,7 +13,7 @@ from .labels import Labelled
 def split_tomograms(
     tomograms: typing.Sequence[Labelled], fraction: float, rng: np.random.Generator
 ) -> tuple[list[Labelled], list[Labelled], str]:
-    """Labelled to learn from, those held out, and how they were parted, in words.
+    """Labelled to learn from, those held out, and how they were split, in words.
 
     Whole tomograms are held out if each species then has particles on both sides; of a single one, and else of all, the
     last part along y.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles that touch are parted where they are thin: watershed of the distance to the outside."""
+"""Particles that touch are split where they are thin: watershed of the distance to the outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     from .components import Components
     from .segmentation import Segmentation
 
-LARGEST_BOX = 2**24  # voxels; components in larger boxes are parted block by block
+LARGEST_BOX = 2**24  # voxels; components in larger boxes are split block by block
 HALO = 1.5  # particle diameters around a block
 FARTHEST = 96  # voxels of it, at most
 NO_NECK = 0.9  # of the depth of the shallower of two summits that is left between those of one particle
@@ -22,7 +22,7 @@ NEAR = 1.5  # particle diameters, within which summits may be of one particle
 FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat components have none
 
 
-def parted(
+def split_particles(
     segmentation: Segmentation,
     components: Components,
     numbers: np.ndarray,

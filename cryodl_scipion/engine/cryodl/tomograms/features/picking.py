@@ -32,7 +32,7 @@ def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Poin
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
     components, thickness = components_of(segmentation, ranges, measure=config.shape == "membranes")
     volumes = components.voxels * (segmentation.pixel_size / 10) ** 3
-    whole = config.shape != "particles"  # size limits of particles are those of the parted ones
+    whole = config.shape != "particles"  # size limits of particles are those of the split ones
     numbers = np.flatnonzero(_fits(volumes, config)) if whole else np.arange(len(components))
     points = _points(segmentation, components, numbers, ranges, thickness, config)
     if not whole:
@@ -81,10 +81,10 @@ def _points(
         voxels, component_of = voxels_of(segmentation, components, ranges, config.seed)
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
-        from .particles import parted
+        from .particles import split_particles
 
         locate = lambda places: _numbers_at(places, segmentation, components, ranges)
-        return parted(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
+        return split_particles(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
     volumes = components.voxels[numbers] * (segmentation.pixel_size / 10) ** 3
     return together([Points(components.centres[numbers], numbers + 1, volumes, components.scores[numbers])])
 

@@ -16,7 +16,7 @@ class Points:
     """n places in a volume.
 
     zyx: (n, 3) voxels. components: (n,) number of the connected component that each lies in, from 1. volumes: (n,) nm³
-    of the component or the parted particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,)
+    of the component or the split particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,)
     number of the filament, from 1, or None.
     """
 

@@ -91,7 +91,7 @@ def _card(config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun
         context=task.method.context,
         raw_scale=1.0,
         trained_on=f"{config.cells} simulated cells (cryodl train-general-segmenter)",
-        parted=f"{config.validation_cells} further simulated cells",
+        split=f"{config.validation_cells} further simulated cells",
         training=dict(
             **run.record(), cells=config.cells, structures=structure_names([*config.ribosomes, *config.others])
         ),

@@ -36,7 +36,7 @@ def model_card(
     gathered: sources.Gathered. split: training and validation examples, and how they were divided. task and run: after
     training. begun: the model that the training began with.
     """
-    training, validation, parted = split
+    training, validation, split_in_words = split
     old = begun if begun and begun.calibrates(task) else None
     scale = old.raw_scale if old else raw_scale(task)
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
@@ -68,7 +68,7 @@ def model_card(
         validation=_rounded(figures),
         training_tomograms=names(training),
         validation_tomograms=names(validation),
-        parted=parted,
+        split=split_in_words,
         training=run.record(),
         **(dict(start=dict(name=begun.name, kept=begun.kept, validation=_rounded(begun.figures))) if begun else {}),
     )
@@ -105,5 +105,5 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             f"The Dice coefficient on the validation tiles is only {figures['dice']:.2f}: the feature was not "
             "learnt. Check that the drawings belong to these tomograms, and look at samples/validation.png."
         )
-    if "only" in card["parted"]:
-        yield f"Validation used {card['parted']}; its figures are too high."
+    if "only" in card["split"]:
+        yield f"Validation used {card['split']}; its figures are too high."

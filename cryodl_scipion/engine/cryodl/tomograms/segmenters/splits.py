@@ -19,7 +19,7 @@ NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show th
 def split_examples(
     examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example], str]:
-    """Training and validation examples, two lists, and how they were parted, in words.
+    """Training and validation examples, two lists, and how they were split, in words.
 
     examples: list of Example, some of which have the feature. fraction: for validation. rng: numpy Generator.
     Examples that overlap with one of the other part are left out. If there is only one with the feature it is in both
