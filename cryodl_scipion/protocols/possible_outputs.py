@@ -11,28 +11,28 @@ from ..engine.cryodl import contract
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
 
 
-def possibleOutputs(configClass: type) -> Dict[str, Any]:
+def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
     """{name: class} of all outputs that a protocol makes of its command's results, as `_possibleOutputs` holds them.
 
     Parameters
     ----------
     configClass : type
         Config of the command.
+    several : bool
+        Instead those whose names hold a *, one output for each feature, species or composition.
 
     Returns
     -------
     dict
         Empty if nothing of Scipion is made.
     """
-    return {name: _classOf(word) for name, word in _declared(configClass).items()}
+    return {name: _classOf(word) for name, word in _declared(configClass).items() if ("*" in name) is several}
 
 
 def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
-    """Raises KeyError for outputs that the contract does not declare. A declared set may be split: outputParticles_whole."""
+    """Raises KeyError for outputs that the contract does not declare."""
     declared = _declared(protocol._CONFIG)
-    unknown = sorted(
-        name for name in names if not any(fnmatch(name, one) or name.startswith(one + "_") for one in declared)
-    )
+    unknown = sorted(name for name in names if not any(fnmatch(name, one) for one in declared))
     if unknown:
         raise KeyError(f"{protocol.getClassName()} defines {', '.join(unknown)}, which the contract does not declare")
 

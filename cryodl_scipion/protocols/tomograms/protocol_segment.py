@@ -92,7 +92,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     def _possibleOutputs(self) -> Dict[str, type]:
         """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
         coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
-        [masks] = possibleOutputs(self._CONFIG).values()
+        [masks] = possibleOutputs(self._CONFIG, several=True).values()
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
     # ----- steps

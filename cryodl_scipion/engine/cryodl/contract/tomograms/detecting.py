@@ -159,7 +159,9 @@ class DetectParticlesOutputs(Outputs):
 
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
-        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+        "One STAR file of all tomograms of the folder.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates3D, coordinates_*: SetOfCoordinates3D",
     )
     method: str = output("template or network.")
     species: typing.List[str] = output("Names of the species.")
