@@ -77,6 +77,14 @@ def network_and_input(kind: str, name: str) -> tuple[torch.nn.Module, tuple[torc
         if weights:
             network.load_state_dict(weights)
         return network, (torch.randn(2, 1, 48, 48, 48),), "cube of 48 px"
+    if kind == "detector":
+        return method.build(3), (torch.randn(2, 1, 48, 48, 48),), "cube of 48 px"
+    if kind == "tomogram_denoiser":
+        network = method.build()
+        torch.nn.init.normal_(network.head.weight, std=0.1)  # an untrained one adds nothing
+        return network, (torch.randn(2, 2, 48, 48, 48),), "cube of 48 px"
+    if kind == "filament_picker":
+        return method.build(), (torch.randn(2, 1, 512, 512),), "tile of 512 px"
     raise ValueError(f"There is no example input for networks of the kind {kind!r}; give it one in {__file__}.")
 
 

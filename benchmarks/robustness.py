@@ -71,7 +71,8 @@ def kills(rows: list) -> str:
         f"`python benchmarks/kills.py --commands {row['name']} --count {row['trials']}` |"
         for row in rows
     ]
-    return "\n".join(lines) + "\n"
+    notes = [f"{row['name']}: {row['note']}" for row in rows if row.get("note")]
+    return "\n".join(lines + [""] * bool(notes) + notes) + "\n"
 
 
 def fuzz(rows: list) -> str:

@@ -94,6 +94,6 @@ def tomogram_wedge(figures: typing.Any) -> Rows:
 
 def subtomograms_elsewhere(figures: typing.Any) -> Rows:
     """Accuracy on subtomograms of another simulator."""
-    rows = [["SNR (whole box)", "seed", "accuracy", "tested", "CPU s to learn"]]
-    keys = ("snr", "seed", "accuracy", "tested", "training_cpu")
+    rows = [["SNR (whole box)", "seed", "accuracy", "known called unknown", "strangers", "noise", "CPU s to learn"]]
+    keys = ("snr", "seed", "accuracy", "unknown", "strangers", "noise", "training_cpu")
     return rows + [[str(one[key]) for key in keys] for one in figures]

@@ -9,7 +9,7 @@ from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
 from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words
 
-_LABELS = {"complete": "complete labels", "boxes": "labelled places only", "sparse": "sparse labels"}
+_LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 
 
 def citationsOf(network: Optional[str]) -> List[str]:

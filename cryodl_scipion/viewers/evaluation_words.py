@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from ..engine.cryodl.contract import resolution_in_words
 
-TITLES = ("Images", "Mean FRC with the truth", "FRC 0.5", "FRC 0.143")
+TITLES = ("Images", "Mean FRC with the ground truth", "FRC 0.5", "FRC 0.143")
 _IMAGES = (("raw", "raw"), ("wiener", "Wiener filter (best linear one)"), ("denoised", "denoised"))
 _CONTROLS = (
     ("noise", "denoised pure noise, truths at random"),
@@ -14,7 +14,7 @@ _CONTROLS = (
 )
 # File names of the engine's pictures, in the order of reading.
 PICTURES = {
-    "frc": "FRC with the truth",
+    "frc": "FRC with the ground truth",
     "fsc": "FSC of maps",
     "control": "Control",
     "triplets": "Triplets",

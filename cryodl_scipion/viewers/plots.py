@@ -46,7 +46,7 @@ def _number(text: str) -> Any:
 _FIGURES = {
     "validation_f1": ("F1", _FIGURE),
     "validation_average_precision": ("average precision", _VALIDATION),
-    "validation_frc": ("mean FRC with the truth", _FIGURE),
+    "validation_frc": ("mean FRC with the ground truth", _FIGURE),
     "validation_frc_raw": ("that of the raw images", _VALIDATION),
     "validation_correlation": ("correlation with the targets", _FIGURE),
     "validation_wiener_correlation": ("that of the Wiener filter", None),

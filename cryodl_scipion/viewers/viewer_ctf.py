@@ -30,7 +30,7 @@ class CryodlCTFViewer(PanelsViewer):
             "Defocus",
             "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution.",
         ),
-        Panel("showTable", "Table", "All figures of all micrographs."),
+        Panel("showTable", "Table", "All values of all micrographs."),
     )
     _WAIT = "No CTF is estimated yet. Wait until the first batch is done."
 

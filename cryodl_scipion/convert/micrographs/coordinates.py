@@ -23,10 +23,14 @@ def positionsByMicrograph(coordinates: SetOfCoordinates) -> Any:
     return positions
 
 
-def picksByMicrograph(coordinates: SetOfCoordinates) -> Any:
-    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none."""
+def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) -> Any:
+    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none.
+
+    ids: of micrographs of which some are wanted; of all if it is empty.
+    """
     picks = {}
-    for item in coordinates.iterItems():
+    # the file has an index of micrographs; Scipion's sets know no IN
+    for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}" if ids else None):
         picks.setdefault(item.getMicId(), []).append(item.getPosition() + (scoreOf(item),))
     return picks
 

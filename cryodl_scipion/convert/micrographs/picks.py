@@ -89,7 +89,7 @@ def scoredPicks(
     if hasCandidates(coordinates):
         files = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
         return [(m, readPicks(path) if os.path.exists(path) else []) for m, path in files]
-    picks = picksByMicrograph(coordinates)
+    picks = picksByMicrograph(coordinates, [m.getObjId() for m in micrographs]) if micrographs else {}
     return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
 
 

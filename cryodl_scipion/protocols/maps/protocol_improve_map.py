@@ -262,7 +262,7 @@ class CryodlProtImproveMap(MapsBase):
         warnings = self._voxelWarnings(self._volumes())
         if self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()):
             warnings.append(
-                "The map has no half-maps, so there will be no half-map test: nothing will tell what the "
+                "The map has no half-maps, so there will be no half-map test: it will not be known what the "
                 "improved map gains and what the network invents."
             )
         return warnings

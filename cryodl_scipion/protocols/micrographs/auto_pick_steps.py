@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The steps of auto-pick: its first batch of micrographs teaches a model, which picks the others as they arrive."""
 
+import dataclasses
 import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
@@ -16,7 +17,7 @@ from ...objects import CryodlModel
 from ..batches import ArrivingBatches
 from ..growing_outputs import appendPicks
 from ..model_field import boxSizeOf
-from ..protocol_base import RESULT_FILE
+from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from ..waiting import Waiting
 
 OUTPUT = "outputCoordinates"
@@ -83,15 +84,24 @@ class AutoPickSteps(ArrivingBatches):
             micrographs, files = self._batchItems(names)
         if list(names) == self._firstNames():
             config = self._config(**dict(self._engineValues(), **files))
-            # more rounds and another threshold cost only what is new
-            self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
-            self._runEngine(config, self._getExtraPath())
+            if not self._isMade(config):
+                # more rounds and another threshold cost only what is new
+                self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
+                pwutils.cleanPath(self._getExtraPath(RESULT_FILE))
+                self._runEngine(config, self._getExtraPath())
             return
         config = self._laterConfig(files)
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
             self._noteAllSkipped(config, self._batchFolder(micrographs), error, coordinates={}, counts={})
+
+    def _isMade(self, config: contract.AutoPickConfig) -> bool:
+        """Whether an earlier start has ended with the same parameters."""
+        request, result = self._getExtraPath(REQUEST_FILE), self._getExtraPath(RESULT_FILE)
+        if not os.path.exists(request) or not os.path.exists(result):
+            return False
+        return dataclasses.replace(contract.Request.read(request).config, threads=config.threads) == config
 
     def _laterConfig(self, files: Dict[str, Any]) -> contract.PickConfig:
         """Picking with the model of the best round, as the first batch was picked. files: of the batch."""

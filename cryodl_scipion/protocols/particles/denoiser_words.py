@@ -28,7 +28,7 @@ def denoiserLines(card: Dict[str, Any]) -> List[str]:
         )
     if validation:
         lines.append(
-            f"On the particles kept for validation: mean FRC with the truth {validation['frc']:.3f}, of the raw "
+            f"On the particles kept for validation: mean FRC with the ground truth {validation['frc']:.3f}, of the raw "
             f"images {validation['frc_raw']:.3f}."
         )
     return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
@@ -130,7 +130,7 @@ def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results:
         f"{counted(evaluation['count'], 'particle')}"
     )
     text += (
-        f": the mean Fourier ring correlation with the truth was {mean['denoised']:.3f}, for raw images "
+        f": the mean Fourier ring correlation with the ground truth was {mean['denoised']:.3f}, for raw images "
         f"{mean['raw']:.3f} and for Wiener-filtered ones {mean['wiener']:.3f}"
     )
     return text + (

@@ -142,7 +142,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             "Raw particles",
             "The particles that were denoised, for sets whose items have lost the place of their raw "
             "images or whose images were rescaled: items are then found by their ids, and shifts are "
-            "rescaled.\n\nEmpty: the places that the items know.",
+            "rescaled.\n\nEmpty: the files named by the items.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
         )

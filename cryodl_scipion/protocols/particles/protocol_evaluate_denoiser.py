@@ -19,7 +19,7 @@ from .particles_base import WHAT_FOR, ParticlesBase
 
 
 class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
-    """Measure what a denoiser gains and what it invents, against the truth and against controls.
+    """Measure what a denoiser gains and what it invents, against the ground truth and against controls.
 
     In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure.
     Out: Fourier ring correlations of raw, Wiener-filtered and denoised images with the truth, Fourier shell
@@ -52,7 +52,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         self._addParticlesParam(
             form,
             "Particles with CTF of a molecule that the denoiser never saw. What it makes of "
-            "them should not look like what it learned from.\n\nEmpty: one is made up: random "
+            "them should not look like what it learned from.\n\nEmpty: one is simulated: random "
             "blobs of the same size, CTF and noise.",
             name="unseenParticles",
             allowsNull=True,

@@ -72,7 +72,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         if made.counts.get(UNKNOWN):
             unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
             unknown.copyInfo(self.inputSubtomograms.get())
-            unknown.setObjComment("Of these the model is least sure.")
+            unknown.setObjComment("Rejected: the highest out-of-distribution scores.")
             appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
             self._defineOutputs(**{UNKNOWN_SET: unknown})
             self._defineSourceRelation(self.inputSubtomograms, unknown)

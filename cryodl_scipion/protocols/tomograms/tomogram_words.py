@@ -178,7 +178,7 @@ def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutp
         f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
         f"{made.pixel_size:g} Å/px",
         "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)),
-        "Labels, places and angles are the true ones.",
+        "Labels, positions and angles are the true ones.",
     ]
 
 

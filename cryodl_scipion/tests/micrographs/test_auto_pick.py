@@ -189,6 +189,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.proj.stopProtocol(protocol)
         mark = os.path.join(protocol.getPicksFolder(), "rounds", "1", "mark")
         open(mark, "w").close()
+        stamp = os.stat(protocol._getExtraPath("result.json")).st_mtime_ns
         for path in paths[2:]:
             moveBoth(path, folder)
         endImport(self, imported, 5)
@@ -198,6 +199,7 @@ class TestCryodlAutoPick(CryodlTest):
         wanted = {f"mic_{number:03d}.mrc": sorted(ABOVE_04) for number in range(1, 6)}
         self.assertEqual(picksOf(protocol.outputCoordinates), wanted)
         self.assertTrue(os.path.exists(mark))
+        self.assertEqual(os.stat(protocol._getExtraPath("result.json")).st_mtime_ns, stamp)
         with open(os.path.join(protocol.getPicksFolder(), "picked.log")) as log:
             self.assertEqual(sorted(log.read().split()), [f"mic_{number:03d}" for number in range(1, 6)])
         self.assertEqual(

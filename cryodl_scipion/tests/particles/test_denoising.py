@@ -41,7 +41,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
             "network swinconv",
             "4 Å/px",
             "12 particles, 1 more for validation; 3 steps",
-            "mean FRC with the truth 0.300, of the raw images 0.100",
+            "mean FRC with the ground truth 0.300, of the raw images 0.100",
             "no raw data",
         ):
             self.assertIn(words, text)

@@ -276,7 +276,7 @@ class TestCryodlEvaluationWords(FolderTest):
             Figure().savefig(self.path(name))
         self.assertEqual(
             evaluation_words.picturesIn(self.folder),
-            {"FRC with the truth": self.path("frc.png"), "Control": self.path("control.png")},
+            {"FRC with the ground truth": self.path("frc.png"), "Control": self.path("control.png")},
         )
 
 

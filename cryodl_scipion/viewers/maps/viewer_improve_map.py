@@ -151,7 +151,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         Panel(
             "showSlices",
             "Maps and truth, slice by slice",
-            "The whole map, one half-map and the truth, at the same place across all three axes.",
+            "The whole map, one half-map and the ground truth, at the same position across all three axes.",
         ),
         Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion has it."),
     )

@@ -26,7 +26,7 @@ class CryodlAssessViewer(PanelsViewer):
         Panel(
             "showMicrographs",
             "Micrographs and verdicts",
-            "Each micrograph with picks, contaminated and carbon areas, figures, and why it is bad.",
+            "Each micrograph with picks, contaminated and carbon areas, metrics, and why it is bad.",
         ),
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."

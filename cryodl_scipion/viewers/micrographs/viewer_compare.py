@@ -24,7 +24,7 @@ class CryodlCompareViewer(PanelsViewer):
         Panel(
             "showFigures",
             "Figures, curves and agreement",
-            "The table of figures, how far each pair of sets agrees, and with a reference the curves.",
+            "The table of metrics, how far each pair of sets agrees, and with a reference the curves.",
         ),
         Panel("showPicks", "Picks on the micrographs", "All sets on the micrographs, each in its colour."),
     )

@@ -26,7 +26,7 @@ class CryodlEvaluateViewer(PanelsViewer):
         Panel(
             "showCurves",
             "FRC and FSC curves",
-            "Correlation with the truth, ring by ring: raw, filtered by the best linear filter, and denoised "
+            "Correlation with the ground truth, ring by ring: raw, filtered by the best linear filter, and denoised "
             "images; and of maps of raw and denoised particles.",
         ),
         Panel("showParticles", "Triplets and gallery", "Particles raw, denoised and as they truly are."),

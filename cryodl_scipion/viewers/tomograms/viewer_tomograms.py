@@ -211,7 +211,7 @@ class CryodlSimulateTomogramsViewer(PanelsViewer):
     _PANELS = (
         Panel(
             "showTomograms",
-            "Tomograms and the truth",
+            "Tomograms and the ground truth",
             "Slices of each tomogram, its labels over it, and circles around the particles.",
         ),
     )

@@ -84,5 +84,5 @@ class TrainingOutputs(Outputs):
     """What every training makes."""
 
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
-    validation: Details = output("Measures on the validation data, by name.")
+    validation: Details = output("Metrics on the validation data, by name.")
     stop_reason: str = output("Why the training ended.")

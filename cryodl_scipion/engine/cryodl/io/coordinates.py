@@ -15,6 +15,7 @@ from .star_columns import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".txt")
 _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
+DECIMALS = 6  # of scores in files
 
 
 def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -118,7 +119,7 @@ def write_coordinates(
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
     lines += [f"_{name} #{place}" for place, name in enumerate(numbers, 4)]
     lines += [
-        f"{x:12.3f} {y:12.3f} {s:10.6f}" + "".join(f" {n:4d}" for n in more)
+        f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more)
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
     ]
     with whole_file(path) as temporary:

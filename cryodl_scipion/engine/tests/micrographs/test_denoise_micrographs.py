@@ -148,7 +148,7 @@ def test_what_comes_out_is_nearer_to_the_truth_than_any_linear_filter(tmp_path, 
 
 
 def oracle(raw, truth):
-    """Correlation with the truth of the best radial filter of the raw image, which only the truth tells."""
+    """Correlation with the ground truth of the best radial filter of the raw image, which only the truth tells."""
     spectra = [np.fft.rfft2(image - image.mean()) for image in (raw, truth)]
     ring = np.rint(64 * np.hypot(np.fft.fftfreq(raw.shape[0])[:, None], np.fft.rfftfreq(raw.shape[1]))).astype(int)
     sums = [

@@ -104,11 +104,11 @@ class ImproveMapOutputs(Outputs):
         becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
-    half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")
+    half2: typing.Optional[str] = output("Second improved half-map; null without half-maps.", path="file")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
     working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
-    resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be told.", unit="Å")
+    resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be estimated.", unit="Å")
     unchanged: typing.Optional[str] = output(
         "Why the map was given back as it is; null if it was improved.", former=("left_alone",)
     )

@@ -89,7 +89,7 @@ class AssessMicrographsOutputs(Outputs):
     folder: str = output("Folder of the measurements.", path="folder")
     table: str = output("micrographs.csv of all that the folder holds.", path="file")
     metrics: typing.Dict[str, Details] = output(
-        "Measures of each micrograph, its verdict and the reason.", former=("figures",)
+        "Metrics of each micrograph, its verdict and the reason.", former=("figures",)
     )
     good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
-    bad: typing.List[str] = output("Names of the others.", becomes="badMicrographs: SetOfMicrographs")
+    bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")

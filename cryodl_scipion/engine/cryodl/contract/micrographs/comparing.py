@@ -29,7 +29,7 @@ class EvaluatePicksConfig:
         help="Diameter of the particle; a pick is right within `tolerance` times the radius of a reference."
     )
     tolerance: float = tolerance_field(
-        "Largest distance of a matched pair, in particle radii. At 1 even mirrored picks score on dense micrographs; "
+        "Maximum distance of a matched pair, in particle radii. At 1 even mirrored picks score on dense micrographs; "
         "0.5 is the strict rule."
     )
     micrographs: Paths = scored_micrographs_field(
@@ -67,7 +67,7 @@ class ComparePicksConfig:
         path="folder",
         none_means="the sets are only compared with each other",
     )
-    tolerance: float = tolerance_field("Largest distance of a matched pair, in particle radii.")
+    tolerance: float = tolerance_field("Maximum distance of a matched pair, in particle radii.")
     micrographs: Paths = scored_micrographs_field(
         "Micrographs to compare on (glob, files or list file); their sizes are needed for a border. Without them, all "
         "that have a reference (or any pick) count."
@@ -113,7 +113,7 @@ class ComparePicksOutputs(Outputs):
     agreement: typing.List[typing.List[float]] = output("F1 of each set against each other one.")
     micrographs: int = output("Micrographs that were compared.")
     reference: typing.Optional[str] = output("Reference coordinates, as they were given.")
-    tolerance: float = output("Part of the particle radius within which two picks are the same.")
+    tolerance: float = output("Maximum distance of a matched pair, in particle radii.")
     match_distance_px: float = output("The same distance.", unit="px")
     notes: typing.List[str] = output("Sentences for the user.")
     folder: typing.Optional[str] = output("Folder of the files below; null if nothing was written.", path="folder")

@@ -44,7 +44,7 @@ class ConsensusPicksConfig:
         maximum=1,
         former=("least_score",),
     )
-    tolerance: float = tolerance_field("Largest distance of picks of the same particle, in particle radii.")
+    tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
         """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
@@ -69,7 +69,7 @@ class ConsensusPicksOutputs(Outputs):
     counts: Counts = output("Particles of each micrograph.")
     picks: int = output("Particles of all micrographs.")
     sets: typing.List[str] = output("Names of the sets of picks.")
-    groups: Counts = output("Particles that just these sets found, kept or not; names as a + b.")
+    groups: Counts = output("Particles found by exactly these sets, kept or not; names as a + b.")
     pixel_size: typing.Optional[float] = output(
         "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
     )

@@ -103,7 +103,7 @@ class PickFilamentsOutputs(Outputs):
     filaments: Counts = output("Filaments of each micrograph.")
     lengths: Numbers = output("Length of all filaments of each micrograph.", unit="Å")
     segments: int = output("Segments of all micrographs.")
-    threshold: float = output("Mean score of a filament at least.")
+    threshold: float = output("Minimum mean score of a filament.")
     filament_diameter: float = output("Diameter that was picked at.", unit="Å")
     segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
     model: str = output("Model folder.", path="folder")

@@ -83,7 +83,7 @@ class PickOutputs(Outputs):
     candidates: Texts = output("STAR file of each micrograph: all candidates, down to a low score.", path="file")
     counts: Counts = output("Picks of each micrograph.")
     picks: int = output("Picks of all micrographs.")
-    threshold: float = output("Score of the picks at least; the median, where each micrograph has its own.")
+    threshold: float = output("Minimum score of the picks; the median where each micrograph has its own.")
     threshold_uncertainty: typing.Optional[float] = output(
         "Standard deviation of the model's threshold; null for another one, or if the model does not know it."
     )
@@ -94,7 +94,7 @@ class PickOutputs(Outputs):
         "Expected number of particles among all candidates (number) and its deviation."
     )
     expected: typing.Optional[typing.Dict[str, typing.Optional[float]]] = output(
-        "Expected precision, recall and f1 of the picks; null where the scores do not tell."
+        "Expected precision, recall and f1 of the picks; null where the scores do not suffice for an estimate."
     )
     model: str = output("Model folder.", path="folder")
     pictures: Texts = output("Picture of each of the first micrographs.", path="file")
@@ -136,7 +136,7 @@ class ProposeBoxesOutputs(Outputs):
 
     folder: str = output("Folder of both.", path="folder")
     background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
-    contamination: str = output("Folder of the contamination boxes, likewise.", path="folder")
+    contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
     background_boxes: Counts = output("Background boxes of each micrograph.")
     contamination_boxes: Counts = output("Contamination boxes of each micrograph.")
     pixel_size: typing.Optional[float] = output(

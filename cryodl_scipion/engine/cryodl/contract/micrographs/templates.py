@@ -123,7 +123,7 @@ class PickTemplatesOutputs(Outputs):
     )
     counts: Counts = output("Picks of each micrograph.")
     picks: int = output("Picks of all micrographs.")
-    threshold: float = output("Correlation coefficient of the picks at least.")
+    threshold: float = output("Minimum correlation coefficient of the picks.")
     expected_false_picks: int = output(
         "Picks at this threshold in the micrographs with inverted contrast, which hold no particles.",
         former=("in_negative",),

@@ -36,7 +36,7 @@ class Classify2DConfig:
         "Diameter of the circle that the particles are compared in: a tenth more than the particle's longest side."
     )
     max_shift: typing.Optional[float] = max_shift_field(
-        "Largest distance of a particle from its box's centre.", none_means="a twelfth of the box"
+        "Maximum distance of a particle from its box's centre.", none_means="a twelfth of the box"
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison. The averages have all detail.",

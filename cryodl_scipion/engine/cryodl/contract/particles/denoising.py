@@ -49,7 +49,7 @@ class DenoiseOutputs(Outputs):
     box: int = output("Side of the images.", unit="px")
     contrast: str = output("'dark' or 'bright' protein of the raw images.")
     model: str = output("Name of the model.")
-    empty: int = output("Particles in which the model found next to nothing.")
+    empty: int = output("Particles in which the model found almost no signal.")
     explained: typing.Optional[float] = output(
         "Evidence of a sample of the particles for the model's structure, as a fraction of what genuine ones give.",
         default=None,
@@ -58,7 +58,7 @@ class DenoiseOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateDenoiserConfig:
-    """Measure what a denoiser gains and what it invents, against the truth and against controls."""
+    """Measure what a denoiser gains and what it invents, against the ground truth and against controls."""
 
     particles: str = particles_field("Raw particles with angles, shifts and CTF that the denoiser did not learn from.")
     model: str = model_field("Folder of a denoiser.")
@@ -99,7 +99,7 @@ class EvaluateDenoiserOutputs(Outputs):
     folder: str = output("Folder of all files.", path="folder")
     table: str = output("frc.csv, a line for each particle.", path="file")
     mean_frc: typing.Dict[str, typing.Any] = output(
-        "Mean Fourier ring correlation with the truth: raw, wiener, denoised."
+        "Mean Fourier ring correlation with the ground truth: raw, wiener, denoised."
     )
     resolution: typing.Dict[str, typing.Any] = output("Resolution of each at the thresholds 0.5 and 0.143.", unit="Å")
     verdict: str = output("'ok' or 'warning': of the controls.")

@@ -24,7 +24,7 @@ class AssessIntegrityConfig:
 
     particles: str = particles_field("Particles with CTF. Angles are used if they are there.")
     structures: Paths = param(
-        "The compositions to tell apart: maps or atomic models in one common coordinate frame, "
+        "The compositions to distinguish: maps or atomic models in one common coordinate frame, "
         "with and without the partner.",
         label="Compositions",
         path="file",
@@ -78,6 +78,6 @@ class AssessIntegrityOutputs(Outputs):
     integrity: str = output("integrity.json.", path="file")
     counts: Counts = output("Particles of which each composition is the likeliest.")
     names: typing.List[str] = output("Names of the compositions.")
-    separation: typing.Optional[float] = output("Part of the classes that should be right.")
+    separation: typing.Optional[float] = output("Expected fraction of particles with the right class.")
     pictures: typing.List[str] = output("Pictures.", path="file")
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)

@@ -49,10 +49,10 @@ class AssignOrientationsConfig:
         expert=True,
     )
     max_shift: typing.Optional[float] = max_shift_field(
-        "Largest distance of a particle from its box's centre.", none_means="a tenth of the box"
+        "Maximum distance of a particle from its box's centre.", none_means="a tenth of the box"
     )
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the comparison.", "what the angular step can tell apart"
+        "Resolution limit of the comparison.", "the finest that the angular step resolves"
     )
     symmetry: str = symmetry_field()
     contrast: str = particle_contrast_field()

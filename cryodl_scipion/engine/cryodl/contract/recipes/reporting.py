@@ -78,7 +78,7 @@ class ReportOutputs(Outputs):
     """What `report` wrote."""
 
     page: str = output("The HTML file.", path="file", becomes="outputReport: String")
-    runs: int = output("Runs that the page tells of.")
-    alarms: typing.List[str] = output("What needs somebody's attention.")
+    runs: int = output("Runs on the page.")
+    alarms: typing.List[str] = output("Problems to look at.")
     malformed: typing.List[str] = output("Results that could not be read, each with the reason.")
     working: bool = output("Whether a run of Scipion's still works or waits.")

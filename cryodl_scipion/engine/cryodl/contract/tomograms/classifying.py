@@ -83,7 +83,7 @@ class TrainClassifierOutputs(TrainingOutputs):
 
 @dataclasses.dataclass(frozen=True)
 class ClassifySubtomogramsConfig:
-    """Tell which class each subtomogram belongs to, or that it is unknown (class 0)."""
+    """Assign a class to each subtomogram; class 0 where it is of no known class."""
 
     subtomograms: str = subtomograms_field("Subtomograms to classify.")
     model: str = model_field("Folder of a classifier.")
@@ -131,8 +131,10 @@ class ClassifySubtomogramsOutputs(Outputs):
     )
     counts: Counts = output("Subtomograms of each class, and unknown.")
     averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
-    accuracy: typing.Optional[float] = output("Part that has the class of the file; null if it was not asked for.")
-    confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
+    accuracy: typing.Optional[float] = output("Fraction with the class of the input; null if it was not asked for.")
+    confusion: typing.Optional[Details] = output(
+        "rows, columns, matrix, table, picture and accuracy; null if it was not asked for."
+    )
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
     model: str = output("Name of the model.")
     pixel_size: typing.Optional[float] = output("Of the subtomograms and the averages.", unit="Å/px", default=None)

@@ -14,7 +14,7 @@ from .tilt_fields import tilt_problems
 
 @dataclasses.dataclass(frozen=True)
 class ClusterSubtomogramsConfig:
-    """Group subtomograms by what they show, without labels, comparing only what both of a pair have measured."""
+    """Group subtomograms without labels. Pairs are compared where the missing wedge of neither hides the signal."""
 
     subtomograms: str = subtomograms_field("Subtomograms to group.")
     output: str = output_file_field(

@@ -132,7 +132,7 @@ class DetectParticlesConfig:
         choices=TOMOGRAM_CONTRASTS,
     )
     control: float = param(
-        "Part of each tomogram in which the same search is repeated in noise of the same spectrum (phases drawn at "
+        "Fraction of each tomogram in which the same search is repeated in noise of the same spectrum (phases drawn at "
         "random), to estimate how many detections are false. 0: no control, for a model alone; a template needs one.",
         default=0.25,
         label="Control",
@@ -164,7 +164,7 @@ class DetectParticlesOutputs(Outputs):
     method: str = output("template or network.")
     species: typing.List[str] = output("Names of the species.")
     counts: typing.Dict[str, Counts] = output("Detections of each tomogram and species.")
-    thresholds: typing.Dict[str, Numbers] = output("Least score of each tomogram and species.")
+    thresholds: typing.Dict[str, Numbers] = output("Minimum score of each tomogram and species.")
     expected_false_detections: typing.Dict[str, Numbers] = output(
         "Detections that noise of the tomogram's spectrum gives at the threshold, scaled to the whole tomogram; empty "
         "where no control was made.",

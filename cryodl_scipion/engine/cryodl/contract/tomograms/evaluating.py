@@ -35,5 +35,5 @@ class EvaluateSegmentationOutputs(Outputs):
 
     evaluation: str = output("evaluation.json.", path="file")
     folder: str = output("Folder of all files.", path="folder")
-    features: typing.Dict[str, Details] = output("Measures of each feature, all tomograms together.")
+    features: typing.Dict[str, Details] = output("Metrics of each feature, all tomograms together.")
     pictures: Texts = output("Pictures by name.", path="file")

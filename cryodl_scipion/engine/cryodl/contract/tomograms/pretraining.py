@@ -78,6 +78,6 @@ class TrainGeneralSegmenterOutputs(Outputs):
     """What `train-general-segmenter` made."""
 
     models: Texts = output("Model folder of each feature.", path="folder")
-    validation: typing.Dict[str, Details] = output("Measures on the validation cells of each feature, by name.")
+    validation: typing.Dict[str, Details] = output("Metrics on the validation cells of each feature, by name.")
     stop_reason: str = output("Why the training ended.")
     pixel_size: float = output("Pixel size that the models work at.", unit="Å/px")

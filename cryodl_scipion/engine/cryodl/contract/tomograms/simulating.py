@@ -14,7 +14,7 @@ from .tilt_fields import tilt_problems, tilt_series_field
 
 @dataclasses.dataclass(frozen=True)
 class SimulateTomogramsConfig:
-    """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, places and angles."""
+    """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, positions and angles."""
 
     output: str = output_folder_field(
         "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, tilt_series/*.mrc and "

@@ -38,7 +38,7 @@ class SimulateSubtomogramsConfig:
         default=0.1,
     )
     max_shift: float = max_shift_field(
-        "Largest distance of a particle from its box's centre, along each axis.", default=20.0
+        "Maximum distance of a particle from its box's centre, along each axis.", default=20.0
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")

@@ -79,6 +79,6 @@ class TrainDetectorOutputs(TrainingOutputs):
     """What `train-detector` made."""
 
     species: typing.List[str] = output("What it finds.")
-    thresholds: Numbers = output("Least score of a particle of each species.")
-    validation: typing.Dict[str, Details] = output("Measures of each species on the held-out data.")
+    thresholds: Numbers = output("Minimum score of a particle of each species.")
+    validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")
     pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")

@@ -91,7 +91,7 @@ def _read_records(folder: Path) -> dict[str, typing.Any]:
 
 
 def _check_same_run(folder: Path, records: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> None:
-    """Raises ValueError if the folder holds figures measured with other parameters."""
+    """Raises ValueError if the folder holds metrics measured with other parameters."""
     for record in records.values():
         other = [
             f"{k.replace('_', ' ')} {record[k]:g} (now {getattr(config, k):g})"
@@ -100,7 +100,7 @@ def _check_same_run(folder: Path, records: typing.Mapping[str, typing.Any], conf
         ]
         if other:
             raise ValueError(
-                f"{folder} holds figures measured with other parameters: {'; '.join(other)}. Choose another --output."
+                f"{folder} holds metrics measured with other parameters: {'; '.join(other)}. Choose another --output."
             )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...contract import AllSkipped, PickConfig, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...contract.micrographs.picking import PickOutputs
-from ...io.coordinates import read_coordinates, write_coordinates
+from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
@@ -154,7 +154,8 @@ def _pick_new(
             scores[keep],
             f"cryodl: every candidate of {name}, whatever its score; {input_words(path)}",
         )
-        picks.write(name, yx[keep], scores[keep])
+        # as they are read back by a run that is continued: what is expected of them must not differ
+        picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
     notes += picker.notes
     return device_name(device), settings
 
@@ -215,7 +216,7 @@ def _pick_nothing(
     if len(skipped) < len(todo):
         notes.append(
             f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size: nowhere do "
-            "several places look surely like particles, as on empty ice, on carbon, or where contrast is too low. "
+            "several positions score as particles, as on empty ice, on carbon, or where contrast is too low. "
             "They got no picks. Give --particle-diameter to see the candidates all the same."
         )
         print(notes[-1])

@@ -185,7 +185,7 @@ def _write(
     write_json(folder / "evaluation.json", record)
     mean = record["mean_frc"]
     print(
-        f"Mean FRC with the truth: raw {mean['raw']:.3f}, Wiener filter {mean['wiener']:.3f}, denoised "
+        f"Mean FRC with the ground truth: raw {mean['raw']:.3f}, Wiener filter {mean['wiener']:.3f}, denoised "
         f"{mean['denoised']:.3f}."
     )
     print(f"Control: {record['control']['verdict']}.", *record["control"]["sentences"], sep="\n  ")
@@ -205,7 +205,7 @@ def _draw(
         frequency,
         {k: record["frc"][k] for k in ("raw", "wiener", "denoised")},
         folder / "frc.png",
-        f"Fourier ring correlation with the truth, mean of {record['count']} particles",
+        f"Fourier ring correlation with the ground truth, mean of {record['count']} particles",
     )
     plot_curves(
         frequency,

@@ -33,7 +33,7 @@ def plot_curves(
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(
         xlabel="frequency (1/Å)",
-        ylabel="correlation with the truth",
+        ylabel="correlation with the ground truth",
         title=title,
         xlim=(0, frequency[-1]),
         ylim=(min(-0.1, min(np.min(c[1:]) for c in curves.values()) - 0.02), 1.02),
@@ -65,7 +65,9 @@ def plot_control(
         left.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
     left.set_yticks(places, list(bars), fontsize=8)
     left.invert_yaxis()
-    left.set(xlabel="mean FRC with the truth", xlim=(min(0, *bars.values()) - 0.01, max(0.02, *bars.values()) * 1.25))
+    left.set(
+        xlabel="mean FRC with the ground truth", xlim=(min(0, *bars.values()) - 0.01, max(0.02, *bars.values()) * 1.25)
+    )
     edges = np.linspace(min(map(np.min, similarities.values())), max(map(np.max, similarities.values())) + 1e-6, 25)
     for name, values in similarities.items():
         right.hist(
