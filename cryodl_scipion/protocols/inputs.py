@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 from pwem.protocols import EMProtocol
-from pyworkflow.object import Pointer, PointerList
+from pyworkflow.object import Pointer, PointerList, Set
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -55,7 +55,7 @@ class PluginProtocol(ProtocolMixin):
         still wrong when all inputs are there and whole stays wrong: the run is started, and fails with the sentences,
         instead of waiting for ever in silence.
         """
-        errors = self._unresolvedInputs()
+        errors = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
         if errors:
             return errors
         errors = super().validate()
@@ -67,6 +67,16 @@ class PluginProtocol(ProtocolMixin):
             getattr(pointer.get(), "isStreamOpen", bool)() or getattr(pointer.getObjValue(), "isActive", bool)()
             for _, pointer in chosenInputs(self)
         )
+
+    def _stoppedInputs(self) -> List[str]:
+        """A sentence for each set whose run died or was stopped; pyworkflow closes it as if it were whole."""
+        return [
+            f"{self.getParam(name).label.get()}: the run '{pointer.getObjValue().getObjLabel()}' stopped before its "
+            "end. Continue it: this run waits for it."
+            for name, pointer in chosenInputs(self)
+            if isinstance(pointer.get(), Set)
+            and any(getattr(pointer.getObjValue(), state, bool)() for state in ("isFailed", "isAborted"))
+        ]
 
     def _unresolvedInputs(self) -> List[str]:
         """A sentence for each pointer that names an output which the other run does not have (yet)."""

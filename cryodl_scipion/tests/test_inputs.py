@@ -9,15 +9,16 @@ import os
 import re
 import unittest
 
+from pwem.objects import SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList
-from pyworkflow.protocol import params
+from pyworkflow.protocol import STATUS_SCHEDULED, params
 from pyworkflow.tests import BaseTest, setupTestProject
 
 import cryodl_scipion
 
 from ..convert.names import inputName
-from ..protocols import CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
+from ..protocols import CryodlProtClassify2D, CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
 from .particle_sets import ParticlesTest
 from .test_forms import ourProtocols
 
@@ -45,6 +46,21 @@ class TestCryodlPointers(BaseTest):
                     self.assertIn(sentence, " ".join(protocol.validate()), f"{protocolClass.__name__} {name}")
                     seen += 1
         self.assertGreater(seen, 60)
+
+    def test_a_scheduled_run_waits_for_one_that_died_whose_set_pyworkflow_has_closed(self):
+        source = self.newProtocol(EMProtocol)
+        self.proj.saveProtocol(source)
+        source.makePathsAndClean()
+        particles = SetOfParticles.create(source._getPath())
+        source._defineOutputs(outputParticles=particles)
+        protocol = self.newProtocol(CryodlProtClassify2D)
+        protocol.inputParticles.set(source)
+        protocol.inputParticles.setExtended("outputParticles")
+        source.setFailed("killed")
+        protocol.setStatus(STATUS_SCHEDULED)
+        self.assertIn("stopped before its end", " ".join(protocol.validate()))
+        source.setFinished()
+        self.assertNotIn("stopped before its end", " ".join(protocol.validate()))
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")
