@@ -72,7 +72,7 @@ class AssessIntegrityOutputs(Outputs):
     particles: str = output(
         "STAR file with the class of each particle, in the order of the structures, and the probabilities.",
         path="file",
-        becomes="outputParticles: SetOfParticles, outputParticles_*: SetOfParticles, outputParticles_*: SetOfParticles, outputClasses: SetOfClasses3D",
+        becomes="outputParticles: SetOfParticles, outputParticles_*: SetOfParticles, outputClasses: SetOfClasses3D",
     )
     table: str = output("probabilities.csv.", path="file")
     integrity: str = output("integrity.json.", path="file")
