@@ -10,6 +10,7 @@ from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, Se
 from .growing import ColumnOnce, ReadOnce, opened
 from .micrograph_names import NamesOnce
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
+from .stream_end import StreamEnd
 
 
 class ArrivingItems:
@@ -57,7 +58,7 @@ class ArrivingMicrographs(ArrivingItems):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates]) -> None:
         super().__init__(micrographs)
         self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
-        self._pickedIds = ColumnOnce("_micId")
+        self._pickedIds, self._picksEnd = ColumnOnce("_micId"), StreamEnd()
         if coordinates is not None:
             self._theirs = ReadOnce(coordinates.getMicrographs(), lambda micrograph: micrograph.getMicName())
 
@@ -73,7 +74,7 @@ class ArrivingMicrographs(ArrivingItems):
 
     def _updatePicks(self) -> None:
         coordinates = opened(SetOfCoordinates, self._picks)
-        self._picksClosed = coordinates.isStreamClosed()
+        self._picksClosed = self._picksEnd.of(coordinates)
         ids = self._pickedIds.update(coordinates)
         self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 

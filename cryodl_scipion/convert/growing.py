@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict, Optional, Set
 
 from pwem.objects import EMSet
 
+from .stream_end import StreamEnd
+
 ID = "id"
 
 
@@ -20,17 +22,18 @@ class ReadOnce:
         self.byName: Dict[str, Any] = {}
         self.ids: Dict[str, int] = {}
         self._source, self._nameOf, self._last = source, nameOf, -1
+        self._end = StreamEnd()
 
     def update(self) -> bool:
         """Read what is new. Returns whether no more can come."""
         current = opened(type(self._source), self._source)
+        closed = self._end.of(current)
         size = current.getSize()
         if size != len(self.byName):
             self._read(current, f"id>{self._last}")
         if size != len(self.byName):  # items were added with lower ids, or others stand there now
             self.byName, self.ids = {}, {}
             self._read(current, "1")
-        closed = bool(current.isStreamClosed())
         current.close()
         return closed
 

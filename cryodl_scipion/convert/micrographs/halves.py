@@ -8,6 +8,7 @@ from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 
 from ..growing import opened
+from ..stream_end import StreamEnd
 
 
 def halvesOf(micrographs: Pointer) -> Any:
@@ -50,6 +51,7 @@ class ArrivingHalves:
 
     def __init__(self, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]) -> None:
         self._sets, self.closed = (even, odd), True
+        self._ends = StreamEnd(), StreamEnd()
         self._files: Tuple[Dict[str, str], ...] = ({}, {})
 
     def update(self) -> None:
@@ -58,7 +60,7 @@ class ArrivingHalves:
             return
         growing = [opened(SetOfMicrographs, half) for half in self._sets]
         # Closed first: what arrives between the two looks is then seen by the next one.
-        self.closed = all(half.isStreamClosed() for half in growing)
+        self.closed = all([end.of(half) for end, half in zip(self._ends, growing)])
         self._files = tuple({m.getMicName(): m.getFileName() for m in half} for half in growing)
         for half in growing:
             half.close()

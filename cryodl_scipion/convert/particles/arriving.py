@@ -8,6 +8,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import SetOfParticles
 
 from ..growing import ID, ColumnOnce, opened
+from ..stream_end import StreamEnd
 
 
 class ArrivingParticles:
@@ -18,12 +19,12 @@ class ArrivingParticles:
 
     def __init__(self, source: SetOfParticles) -> None:
         self._source, self._ids, self.closed = source, set(), False  # type: SetOfParticles, Set[int], bool
-        self._column = ColumnOnce(ID)
+        self._column, self._end = ColumnOnce(ID), StreamEnd()
 
     def update(self) -> None:
         """Read which particles there are now, and whether more can come."""
         source = opened(SetOfParticles, self._source)
-        self.closed = source.isStreamClosed()
+        self.closed = self._end.of(source)
         self._ids = self._column.update(source)
 
     def ready(self, known: Set[int]) -> List[int]:

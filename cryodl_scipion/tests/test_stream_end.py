@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set whose run died is not taken for whole by a run that works on it while it arrives."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from pwem.objects import Micrograph, SetOfMicrographs
+from pyworkflow.object import Set
+
+from ..convert.arriving import ArrivingMicrographs
+from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Folder of run 5 in a project; its status is set with setStatus."""
+    monkeypatch.chdir(tmp_path)
+    folder = "Runs/000005_ProtImportMicrographs"
+    os.makedirs(f"{folder}/logs")
+    with sqlite3.connect(f"{folder}/logs/run.db") as database:
+        database.execute("CREATE TABLE Objects (id INTEGER, name TEXT, value TEXT)")
+        # rows of an input's run are there too
+        database.executemany("INSERT INTO Objects VALUES (?, ?, ?)", [(1, "2.status", "finished"), (2, "2._pid", "0")])
+    return folder
+
+
+def setStatus(run, status, pid=0):
+    with sqlite3.connect(f"{run}/logs/run.db") as database:
+        database.execute("DELETE FROM Objects WHERE name LIKE '5.%'")
+        database.executemany("INSERT INTO Objects VALUES (?, ?, ?)", [(3, "5.status", status), (4, "5._pid", str(pid))])
+
+
+def deadProcess():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def micrographs(run, count, closed):
+    """The run's output with so many micrographs, as the run writes it."""
+    path = f"{run}/micrographs.sqlite"
+    if os.path.exists(path):
+        os.remove(path)
+    found = SetOfMicrographs(filename=path)
+    found.setSamplingRate(2.0)
+    found.setStreamState(Set.STREAM_CLOSED if closed else Set.STREAM_OPEN)
+    for number in range(1, count + 1):
+        item = Micrograph(location=f"m{number}.mrc")
+        item.setMicName(f"m{number}")
+        found.append(item)
+    found.write()
+    found.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    "status, dead, state",
+    [
+        ("finished", False, None),
+        ("aborted", False, None),
+        ("saved", False, None),
+        ("running", False, ALIVE),
+        ("scheduled", False, ALIVE),
+        ("running", True, STOPPED),
+        ("failed", False, STOPPED),
+    ],
+)
+def test_the_state_of_a_run_is_that_of_its_database_and_its_process(run, status, dead, state):
+    setStatus(run, status, deadProcess() if dead else os.getpid())
+    assert stateOfRun(f"{run}/micrographs.sqlite") == state
+
+
+def test_a_run_in_a_queue_has_no_process_here(run):
+    setStatus(run, "running", 0)
+    assert stateOfRun(f"{run}/micrographs.sqlite") == ALIVE
+
+
+def test_sets_outside_of_runs_and_runs_without_a_database_have_ended(tmp_path):
+    assert stateOfRun(str(tmp_path / "micrographs.sqlite")) is None
+    assert stateOfRun("Runs/000007_Gone/micrographs.sqlite") is None
+
+
+def test_a_run_that_dies_while_its_output_is_worked_on_is_waited_for(run, capsys):
+    setStatus(run, "running", os.getpid())
+    arriving = ArrivingMicrographs(micrographs(run, 2, closed=False), None)
+    arriving.update()
+    assert not arriving.closed
+    setStatus(run, "running", deadProcess())
+    micrographs(run, 2, closed=True)  # pyworkflow closes the output of a run that died
+    for _ in range(2):
+        arriving.update()
+        assert not arriving.closed
+    assert capsys.readouterr().out.count("stopped before its end") == 1
+    setStatus(run, "running", os.getpid())  # continued: still closed in the file until the first output
+    arriving.update()
+    assert not arriving.closed
+    setStatus(run, "finished")
+    micrographs(run, 3, closed=True)
+    arriving.update()
+    assert arriving.closed and len(arriving.ready(set())) == 3
+
+
+def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):
+    setStatus(run, "failed")
+    arriving = ArrivingMicrographs(micrographs(run, 2, closed=True), None)
+    arriving.update()
+    assert arriving.closed
