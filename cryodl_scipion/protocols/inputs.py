@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList, Set
 
+from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
 else:
@@ -69,14 +71,21 @@ class PluginProtocol(ProtocolMixin):
         )
 
     def _stoppedInputs(self) -> List[str]:
-        """A sentence for each set whose run died or was stopped; pyworkflow closes it as if it were whole."""
+        """A sentence for each set that is not whole though pyworkflow has closed it: its run died, was stopped, or was
+        continued and has not written since. What Scipion knows of a run that was killed a moment ago is not up to date.
+        """
         return [
             f"{self.getParam(name).label.get()}: the run '{pointer.getObjValue().getObjLabel()}' stopped before its "
             "end. Continue it: this run waits for it."
             for name, pointer in chosenInputs(self)
-            if isinstance(pointer.get(), Set)
-            and any(getattr(pointer.getObjValue(), state, bool)() for state in ("isFailed", "isAborted"))
+            if isinstance(pointer.get(), Set) and self._isUnfinished(pointer)
         ]
+
+    def _isUnfinished(self, pointer: Pointer) -> bool:
+        if any(getattr(pointer.getObjValue(), state, bool)() for state in ("isFailed", "isAborted")):
+            return True
+        state = stateOfRun(pointer.get().getFileName())
+        return state == STOPPED or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
 
     def _unresolvedInputs(self) -> List[str]:
         """A sentence for each pointer that names an output which the other run does not have (yet)."""

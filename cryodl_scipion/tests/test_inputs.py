@@ -20,6 +20,7 @@ import cryodl_scipion
 from ..convert.names import inputName
 from ..protocols import CryodlProtClassify2D, CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
 from .particle_sets import ParticlesTest
+from .run_states import deadProcess, writeRunState
 from .test_forms import ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
@@ -61,6 +62,14 @@ class TestCryodlPointers(BaseTest):
         self.assertIn("stopped before its end", " ".join(protocol.validate()))
         source.setFinished()
         self.assertNotIn("stopped before its end", " ".join(protocol.validate()))
+        # killed a moment ago: closed by another process, and Scipion's own record is not up to date here
+        for pid, status, waits in (
+            (deadProcess(), "running", True),
+            (os.getpid(), "running", True),
+            (0, "finished", False),
+        ):
+            writeRunState(source.getDbPath(), source.getObjId(), status, pid)
+            self.assertEqual("stopped before its end" in " ".join(protocol.validate()), waits, (status, pid))
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")

@@ -2,9 +2,6 @@
 """A set whose run died is not taken for whole by a run that works on it while it arrives."""
 
 import os
-import sqlite3
-import subprocess
-import sys
 
 import pytest
 from pwem.objects import Micrograph, SetOfMicrographs
@@ -12,6 +9,7 @@ from pyworkflow.object import Set
 
 from ..convert.arriving import ArrivingMicrographs
 from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+from .run_states import deadProcess, writeRunState
 
 
 @pytest.fixture
@@ -19,25 +17,12 @@ def run(tmp_path, monkeypatch):
     """Folder of run 5 in a project; its status is set with setStatus."""
     monkeypatch.chdir(tmp_path)
     folder = "Runs/000005_ProtImportMicrographs"
-    os.makedirs(f"{folder}/logs")
-    with sqlite3.connect(f"{folder}/logs/run.db") as database:
-        database.execute("CREATE TABLE Objects (id INTEGER, name TEXT, value TEXT)")
-        # rows of an input's run are there too
-        database.executemany("INSERT INTO Objects VALUES (?, ?, ?)", [(1, "2.status", "finished"), (2, "2._pid", "0")])
+    writeRunState(f"{folder}/logs/run.db", 2, "finished")  # an input's run stands there too
     return folder
 
 
 def setStatus(run, status, pid=0):
-    with sqlite3.connect(f"{run}/logs/run.db") as database:
-        database.execute("DELETE FROM Objects WHERE name LIKE '5.%'")
-        database.executemany("INSERT INTO Objects VALUES (?, ?, ?)", [(3, "5.status", status), (4, "5._pid", str(pid))])
-
-
-def deadProcess():
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+    writeRunState(f"{run}/logs/run.db", 5, status, pid)
 
 
 def micrographs(run, count, closed):
