@@ -94,7 +94,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         self._storeSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
         self._halves = ArrivingHalves(*self._halfSets())
-        known, last, first = self._doneNames(), [], []
+        known, last, first = set(self._doneNames()), [], []
         while True:
             with self._lock:
                 self._halves.update()

@@ -11,7 +11,7 @@ from ...convert.micrographs.assessments import METRICS, metricsOf
 from ...protocols import CryodlProtAssess
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import startImport, waitFor
+from ..streams import endImport, startImport, waitFor
 
 PICKS = [(40, 50), (120, 60)]
 
@@ -101,7 +101,7 @@ class TestCryodlAssess(CryodlTest):
         for path in paths[1:]:
             os.utime(path)
             shutil.move(path, folder)
-        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        endImport(self, imported, len(paths))
         self.start(protocol)
         self.check(protocol, (1, 2), (3, 4, 5))
         self.assertEqual(before, ["mic_001"])

@@ -21,7 +21,7 @@ from ...viewers.preview import loadPreview
 from .. import synthetic
 from ..base import CryodlTest
 from ..simulated import missingEngine
-from ..streams import startImport, waitFor
+from ..streams import endImport, startImport, waitFor
 
 
 class TestCryodlDenoiseMicrographs(CryodlTest):
@@ -155,7 +155,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         for path in paths[2:]:
             os.utime(path)
             shutil.move(path, folder)
-        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        endImport(self, imported, len(paths))
         self.start(protocol)
         self.check(protocol, (1, 2, 3, 4, 5))
         self.assertEqual(before, ["train 2", "mic_001", "mic_002"])

@@ -14,7 +14,7 @@ from ...viewers.micrographs.spectrum_window import powerSpectrum
 from ...viewers.viewer_ctf import CryodlCTFViewer
 from .. import synthetic
 from ..base import CryodlTest
-from ..streams import startImport, waitFor
+from ..streams import endImport, startImport, waitFor
 
 
 class TestCryodlEstimateCTF(CryodlTest):
@@ -84,7 +84,7 @@ class TestCryodlEstimateCTF(CryodlTest):
         for path in paths[1:]:
             os.utime(path)
             shutil.move(path, folder)
-        open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
+        endImport(self, imported, len(paths))
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(sorted(self.ctfsOf(protocol)), [f"mic_00{n}.mrc" for n in (1, 2, 3)])
         with open(protocol._getExtraPath("batches", "estimated.log")) as file:
