@@ -57,6 +57,7 @@ TABLES = {
     "tomogram-detection": ("tomogram_detection", volumes.tomogram_detection),
     "tomogram-wedge": ("tomogram_denoising", volumes.tomogram_wedge),
     "unattended": ("unattended", particles.unattended),
+    "unattended-500": ("unattended_500", particles.unattended),
     "windows": ("windows", picking.windows),
 }
 PLACE = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
