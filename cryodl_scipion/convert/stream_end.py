@@ -47,9 +47,9 @@ class StreamEnd:
         return False
 
 
-def stateOfRun(path: str) -> Optional[str]:
+def stateOfRun(path: Optional[str]) -> Optional[str]:
     """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
-    found = RUN.match(path)
+    found = RUN.match(path or "")
     if not found:
         return None
     status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1))

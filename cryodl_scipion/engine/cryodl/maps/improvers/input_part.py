@@ -23,7 +23,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
     Parameters
     ----------
     improved : ndarray, (z, y, x) float32
-        The network's answer, not negative.
+        The network's answer. Resampled, it has small negative ripples; cut off, they would cost FSC at all frequencies.
     data : ndarray, (z, y, x) float32
         The map that was improved, on the same grid.
     voxels_zyx : ndarray, (3,)
@@ -35,7 +35,6 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
     Returns
     -------
     ndarray, (z, y, x) float32
-        Not negative.
     """
     if not share or not improved.any():
         return improved
@@ -47,7 +46,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
     filtered = scipy.fft.irfftn(spectrum, s=data.shape)
     weight = share * seen(improved, voxels_zyx)
-    return np.maximum((1 - weight) * improved + weight * filtered, 0).astype(np.float32)
+    return ((1 - weight) * improved + weight * filtered).astype(np.float32)
 
 
 def seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
@@ -56,7 +55,7 @@ def seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     improved : ndarray, (z, y, x)
-        Its answer, not negative and not 0 everywhere.
+        Its answer, not 0 everywhere.
     voxels_zyx : ndarray, (3,)
         Å.
 
@@ -66,6 +65,6 @@ def seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    density = gaussian_filter(improved, REACH / np.asarray(voxels_zyx, float), mode="constant")
+    density = gaussian_filter(np.maximum(improved, 0), REACH / np.asarray(voxels_zyx, float), mode="constant")
     mean = float((density.astype(float) ** 2).sum() / density.sum(dtype=float))  # weighted by itself: solvent counts 0
     return np.clip(density / (LEVEL * mean), 0, 1)

@@ -100,9 +100,8 @@ class Improver:
         back = lambda x, order: from_grid(
             x, self.card["working_pixel_size"], volume.data.shape, volume.voxels_zyx, order
         )
-        improved = with_input(
-            np.maximum(back(np.maximum(output[0], 0), 3) * scale, 0), volume.data, volume.voxels_zyx, input_share
-        )
+        answer = back(np.maximum(output[0], 0), 3) * scale
+        improved = with_input(answer, volume.data, volume.voxels_zyx, input_share)
         return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
 
     @torch.inference_mode()
