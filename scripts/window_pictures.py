@@ -5,9 +5,9 @@
     xvfb-run -a -s "-screen 0 1600x1200x24" python -m scipion python scripts/window_pictures.py FOLDER WORK [WING ...]
 
 FOLDER: docs/images/windows. WORK: for a project with small runs (window_runs.py), which is used again. WING:
-micrographs, particles, tomograms, maps; all without any. protocol_pick_scores.png is the line "Histogram of the scores"
-of what Analyze Results opens, protocol_simulate.png a result without such lines, protocol_pick_wizard_threshold.png a
-wizard.
+micrographs, particles, tomograms, maps, all without any; or how names of pictures begin, as protocol_pick.
+protocol_pick_scores.png is the tab "Histogram of the scores" of what Analyze Results opens, protocol_simulate.png a
+result without tabs, protocol_pick_wizard_threshold.png a wizard.
 """
 
 import os
@@ -94,7 +94,7 @@ def openersOf(screens: Any, runs: Dict[str, Any], names: Any) -> Dict[str, Opene
     for protocol in runs.values():
         if protocol.getClassName().startswith("CryodlProt"):
             for name, opener in [*results(screens, protocol), *wizards(screens, protocol)]:
-                if not names or name in names:
+                if not names or name.startswith(tuple(names)):
                     openers.setdefault(name, opener)
     return openers
 
@@ -126,13 +126,13 @@ def main(folder: str, work: str, *wings: str) -> None:
     project = make("windows")
     os.chdir(project.path)
     runs = window_runs.Runs(project, work)
+    chosen, chosenWings = ({w for w in wings if (w in makers) is wing} for wing in (False, True))
     for wing, maker in makers.items():
-        if not wings or wing in wings:
+        if not chosenWings or wing in chosenWings:
             maker(runs)
     taken = os.path.join(work, "taken")
     os.makedirs(taken, exist_ok=True)
     screens, failed = Screens(project, taken), list(runs.failed)
-    chosen = {w for w in wings if w.startswith("protocol_")}
     for name, opener in openersOf(
         screens, {label: runs.made[label] for label in runs.asked if label in runs.made}, chosen
     ).items():

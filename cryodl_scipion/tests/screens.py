@@ -8,7 +8,6 @@ of the pictures. Exit code 1, and the traceback, when a window fails.
 
 import os
 import sys
-import tkinter
 import traceback
 from tkinter import ttk
 
@@ -18,7 +17,6 @@ pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
 
 import pyworkflow.gui.project  # noqa: E402  before gui.form, which needs it half loaded otherwise
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg  # noqa: E402
 from PIL import ImageGrab  # noqa: E402
 from pyworkflow.gui import Window  # noqa: E402
 from pyworkflow.gui.form import FormWindow  # noqa: E402
@@ -123,23 +121,11 @@ class Screens:
             viewer.visualize(protocol)
 
     def openPanel(self, protocol, panel):
-        """The button of one line of `Analyze results`."""
+        """One tab of `Analyze results`."""
         viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](
             project=self.project, protocol=protocol, parent=self.window
         )
-        viewer.setProtocol(protocol)
-        viewer._tkRoot = self.window.getRoot()  # as visualize() sets it; that one waits until its window is closed
-        for view in viewer._getVisualizeDict()[panel](panel):
-            if hasattr(view, "getFigure"):  # a drawing, which matplotlib would show in a window of its own
-                self.showFigure(view.getFigure())
-            else:
-                view.show()
-
-    def showFigure(self, figure):
-        window = tkinter.Toplevel(self.window.getRoot())
-        canvas = FigureCanvasTkAgg(figure, window)
-        canvas.get_tk_widget().pack(fill=tkinter.BOTH, expand=True)
-        canvas.draw()
+        viewer.visualize(protocol, windows=self.window, panel=panel)
 
     def click(self, protocol, output):
         """A double click on an output: viewprotocols_extra.py, getObjectActions and _visualizeObject."""

@@ -179,6 +179,27 @@ class TestCryodlScreens(CryodlTest):
             )
         self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
 
+    def test_the_main_picture_is_seen_at_once_and_the_rest_in_tabs(self):
+        run = subprocess.run(
+            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.results_tabs"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertEqual(
+            run.stdout.splitlines(),
+            [
+                "opened ['showFirst']",
+                "!tab2 hears h",  # the tab that is seen, and no other
+                "!tab hears h",
+                "after all were seen ['showFirst', 'showPlot', 'showLater']",
+                "['What is not there yet.', 'Wait.']",  # a message is read in its tab
+                "looked again ['showLater']",
+                "['Results']",  # no other window
+            ],
+        )
+
     def test_all_windows_open(self):
         folder = os.path.join(self.data, "screens")
         os.makedirs(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `Analyze results` opens: a list of things to look at, each with its button."""
+"""What `Analyze results` opens: a window with a tab for each thing to look at."""
 
 import collections
 from typing import Any, Callable, Dict, List, Tuple
@@ -8,7 +8,10 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
-# name: of the method that shows it, with a leading underscore; label, help: on the list
+from .results_window import ResultsWindow
+from .window import PlotView, Tab
+
+# name: of the method that shows it, with a leading underscore; label: of the tab; help: above the picture
 Panel = collections.namedtuple("Panel", "name label help")
 
 
@@ -28,6 +31,31 @@ class PanelsViewer(ProtocolViewer):
         form.addSection(label=self._SECTION)
         for panel in self._PANELS:
             form.addParam(panel.name, params.LabelParam, default=True, label=panel.label, help=panel.help)
+
+    def visualize(self, obj: Any, **args: Any) -> None:
+        """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another one to
+        begin with."""
+        self.setProtocol(obj)
+        scipion = args.get("windows")
+        window = ResultsWindow(
+            scipion.getRoot() if scipion else None,
+            f"{self._SECTION}: {obj.getRunName()}",
+            self._PANELS,
+            self._viewsIn,
+            lambda: obj.isActive(),
+        )
+        if args.get("panel"):
+            window.select(args["panel"])
+        window.show()
+
+    def _viewsIn(self, name: str, tab: Tab) -> List[Any]:
+        """What a panel shows, in a tab."""
+        self._tkRoot = tab
+        return self._getVisualizeDict()[name](name)
+
+    def _plot(self, what: str, size: Any = (8, 5)) -> PlotView:
+        """An empty drawing. size: (width, height), inches."""
+        return PlotView(self.getTkRoot(), f"{what}: {self.protocol.getRunName()}", size)
 
     def _getVisualizeDict(self) -> Dict[str, Callable[..., Any]]:
         return {panel.name: self._show for panel in self._PANELS}

@@ -3,8 +3,6 @@
 
 from typing import Any, List
 
-from pwem.viewers.plotter import EmPlotter
-
 from ..protocols import CryodlProtEstimateCTF
 from ..protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from .ctf_plots import drawDefocus
@@ -42,7 +40,7 @@ class CryodlCTFViewer(PanelsViewer):
         return [WindowView(CtfWindow, self.getTkRoot(), data, "Power spectra")]
 
     def _showDefocus(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle="Estimated CTFs", figsize=(12, 7))
+        plotter = self._plot("Estimated CTFs", (12, 7))
         drawDefocus(plotter.getFigure(), data.rows)
         return [plotter]
 

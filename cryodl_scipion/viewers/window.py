@@ -5,7 +5,7 @@ import tkinter as tk
 from tkinter import font, ttk
 from typing import Any, Callable
 
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
+from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 from matplotlib.figure import Figure
 from pyworkflow.viewer import View
 
@@ -13,12 +13,31 @@ REFRESH = 3000  # ms between two looks at a run that goes on
 _CELL_MARGIN = 24  # px beside the words of a table
 
 
+class Tab(ttk.Frame):
+    """A page of a window with tabs, which a CanvasWindow takes as its own window."""
+
+    def title(self, text: str) -> None:
+        """The tab has its name already."""
+
+    def bind(self, sequence: Any = None, func: Any = None, add: Any = None) -> Any:
+        """Keys are pressed anywhere in the window; they are for the tab that is seen."""
+        if not str(sequence).startswith("<KeyPress"):
+            return ttk.Frame.bind(self, sequence, func, add)
+        return self.winfo_toplevel().bind(
+            sequence, lambda event: func(event) if self.winfo_exists() and self.winfo_ismapped() else None, "+"
+        )
+
+
 class CanvasWindow:
-    """A window that may hold one drawing. parent: tk widget, or None for a window of its own."""
+    """A window that may hold one drawing. parent: tk widget; a Tab, which is filled; or None for a window of its
+    own."""
 
     def __init__(self, parent: Any, title: str) -> None:
         self._own = parent is None
-        self.root: Any = tk.Tk() if self._own else tk.Toplevel(parent)
+        if isinstance(parent, Tab):
+            self.root: Any = parent
+        else:
+            self.root = tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
 
     def addFigure(self, size: Any, master: Any = None, **packing: Any) -> None:
@@ -49,6 +68,32 @@ class FollowingWindow(CanvasWindow):
         self._canvas.draw_idle()
         if not finished:
             self.root.after(REFRESH, self.refresh)
+
+
+class PlotWindow(CanvasWindow):
+    """A drawing with matplotlib's buttons: zoom, move, save. figure: matplotlib's."""
+
+    def __init__(self, parent: Any, title: str, figure: Figure) -> None:
+        CanvasWindow.__init__(self, parent, title)
+        self._figure, self._canvas = figure, FigureCanvasTkAgg(figure, self.root)
+        NavigationToolbar2Tk(self._canvas, self.root).pack(side=tk.BOTTOM, fill=tk.X)
+        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+
+
+class PlotView(View):
+    """A drawing that Scipion shows in a window, and a test or a script can save. size: (width, height), inches."""
+
+    def __init__(self, parent: Any, title: str, size: Any = (8, 5)) -> None:
+        self._parent, self._title, self._figure = parent, title, Figure(figsize=size, facecolor="white", layout="tight")
+
+    def getFigure(self) -> Figure:
+        return self._figure
+
+    def savefig(self, path: str) -> None:
+        self._figure.savefig(path)
+
+    def show(self) -> None:
+        PlotWindow(self._parent, self._title, self._figure).show()
 
 
 class WindowView(View):

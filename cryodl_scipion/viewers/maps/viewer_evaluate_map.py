@@ -5,8 +5,6 @@ import csv
 import os
 from typing import Any, Dict, List, Optional
 
-from pwem.viewers.plotter import EmPlotter
-
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtCompareModels, CryodlProtEvaluateMap
@@ -77,7 +75,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
 
     def _showFsc(self, evaluation: Dict[str, Any]) -> List[Any]:
         frequencies, curves = self.protocol.getCurves()
-        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
+        plotter = self._plot("FSC")
         drawFscAt(plotter.getFigure().add_subplot(), frequencies, curves)
         return [plotter]
 
@@ -100,7 +98,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
                     "No local resolution",
                 )
             ]
-        plotter = EmPlotter(windowTitle=f"Local resolution: {self.protocol.getRunName()}", figsize=(7, 4))
+        plotter = self._plot("Local resolution", (7, 4))
         drawLocalResolution(plotter.getFigure().add_subplot(), values)
         return [plotter]
 

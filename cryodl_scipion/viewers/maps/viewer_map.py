@@ -4,7 +4,6 @@
 from typing import Any, Dict, List
 
 from pwem.objects import Volume
-from pwem.viewers.plotter import EmPlotter
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...protocols import CryodlProtBackProject
@@ -52,7 +51,7 @@ class CryodlBackProjectViewer(PanelsViewer):
 
     def _showFsc(self, volume: Volume) -> List[str]:
         made, comment = self.protocol._result().outputs, volume.getObjComment()
-        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
+        plotter = self._plot("FSC")
         axes = plotter.getFigure().add_subplot()
         drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
         axes.set_title(comment or f"{made.count} particles", fontsize=10)

@@ -3,11 +3,12 @@
 
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
 from ..plots import drawRounds
 from ..window import FollowingWindow
+from .picks_window import PicksWindow
 
 
 def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
@@ -41,3 +42,31 @@ class RoundsWindow(FollowingWindow):
             drawRounds(self._figure.subplots(), rounds)
             self._figure.tight_layout()
         self._text.config(text="\n".join(roundLines(rounds)))
+
+
+class RoundPicksWindow(PicksWindow):
+    """picksOf: function that gives the PicksData of a round. rounds: their numbers. best: the one to begin with."""
+
+    def __init__(
+        self, parent: Any, picksOf: Callable[[int], Any], rounds: Sequence[int], best: int, title: str = "Rounds"
+    ) -> None:
+        self._picksOf, self._rounds, self._best = picksOf, rounds, best
+        PicksWindow.__init__(self, parent, picksOf(best), title)
+
+    def _addControls(self, slider: Any) -> None:
+        PicksWindow._addControls(self, slider)
+        row = ttk.Frame(self._list.master)
+        row.pack(fill=tk.X, pady=(2, 4), before=self._list)
+        ttk.Label(row, text="Round").pack(side=tk.LEFT)
+        names = [f"{number} (best)" if number == self._best else str(number) for number in self._rounds]
+        self.chooser = ttk.Combobox(row, values=names, state="readonly", width=10)
+        self.chooser.current(list(self._rounds).index(self._best))
+        self.chooser.pack(side=tk.LEFT, padx=6)
+        self.chooser.bind("<<ComboboxSelected>>", lambda event: self.showRound())
+
+    def showRound(self) -> None:
+        """Show the picks of the chosen round."""
+        self._data = self._picksOf(self._rounds[self.chooser.current()])
+        self._names, self._paths = self._data.names, self._data.paths
+        self.value.set(self._data.threshold)
+        self.refresh()

@@ -3,8 +3,6 @@
 
 from typing import Any, Dict, List
 
-from pwem.viewers.plotter import EmPlotter
-
 from ...convert.micrographs.assessments import METRICS
 from ...form import formName
 from ...protocols import CryodlProtAssess
@@ -22,12 +20,12 @@ class CryodlAssessViewer(PanelsViewer):
     _targets = [CryodlProtAssess]
     _SECTION = "Assessment"
     _PANELS = (
-        Panel("showMetrics", "Metrics and limits", "Histograms of what was measured, with the limits of this run."),
         Panel(
             "showMicrographs",
             "Micrographs and verdicts",
             "Each micrograph with picks, contaminated and carbon areas, metrics, and why it is bad.",
         ),
+        Panel("showMetrics", "Metrics and limits", "Histograms of what was measured, with the limits of this run."),
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
 
@@ -50,7 +48,7 @@ class CryodlAssessViewer(PanelsViewer):
         }
 
     def _showMetrics(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle="Assessed micrographs", figsize=(12, 7))
+        plotter = self._plot("Assessed micrographs", (12, 7))
         drawMetrics(plotter.getFigure(), data.metrics, self._limits())
         return [plotter]
 

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of coordinates that we picked."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Tuple
 
 from pwem.objects import SetOfCoordinates
-from pwem.viewers.plotter import EmPlotter
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
-from ...convert.micrographs.rounds import picksOfRound, readRounds
+from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
 from ...protocols import (
     CryodlProtAutoPick,
     CryodlProtPick,
@@ -24,7 +21,7 @@ from ..plots import drawHistogram, drawPerMicrograph
 from ..window import WindowView
 from .picks_data import PicksData, isOurs
 from .picks_window import PicksWindow
-from .rounds_window import RoundsWindow
+from .rounds_window import RoundPicksWindow, RoundsWindow
 
 _NAME = "cryodl picks with scores"
 
@@ -83,7 +80,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
         CryodlProtThresholdPicks,
     ]
     _SECTION = "Picks"
-    _PANELS = (
+    _PANELS: Tuple[Panel, ...] = (
         Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
         Panel("showScores", "Histogram of the scores", "Scores of the picks and of the weaker candidates."),
         Panel(
@@ -102,18 +99,18 @@ class CryodlPickProtocolViewer(PanelsViewer):
         return [picksView(self, data, self.protocol.outputCoordinates)]
 
     def _showScores(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle="Scores")
+        plotter = self._plot("Scores")
         drawHistogram(
-            plotter.createSubPlot(f"Scores of {len(data.scores())} candidates", "Score", "Number"),
+            plotter.getFigure().add_subplot(title=f"Scores of {len(data.scores())} candidates"),
             data.scores(),
             data.threshold,
         )
         return [plotter]
 
     def _showCounts(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle="Picks of each micrograph")
+        plotter = self._plot("Picks of each micrograph")
         counts = data.counts(data.threshold)
-        drawPerMicrograph(plotter.createSubPlot(f"{counts.sum()} picks", "Micrograph", "Picks"), counts)
+        drawPerMicrograph(plotter.getFigure().add_subplot(title=f"{counts.sum()} picks"), counts)
         return [plotter]
 
 
@@ -123,41 +120,30 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     _label = "auto-picking viewer"
     _targets = [CryodlProtAutoPick]
 
-    def _defineParams(self, form: Form) -> None:
-        CryodlPickProtocolViewer._defineParams(self, form)
-        form.addSection(label="Rounds")
-        form.addParam(
+    _PANELS = (
+        *CryodlPickProtocolViewer._PANELS,
+        Panel(
             "showRounds",
-            params.LabelParam,
-            default=True,
-            label="Metrics of the rounds",
-            help="How far picks and background of held-out micrographs are apart, in standard deviations, "
-            "judged by an observer that does not know the network. The best round picks all "
-            "micrographs.",
-        )
-        form.addParam(
-            "round",
-            params.IntParam,
-            default=0,
-            label="Round",
-            help="Round to show the picks of. 0 is the first model, before any training.",
-        )
-        form.addParam(
+            "Rounds",
+            "How far picks and background of held-out micrographs are apart, in standard deviations, judged by an "
+            "observer that does not know the network. The best round picks all micrographs.",
+        ),
+        Panel(
             "showRoundPicks",
-            params.LabelParam,
-            default=True,
-            label="Picks of this round",
-            help="Micrographs that the rounds learn from, with the picks of the chosen round.",
-        )
+            "Picks of each round",
+            "Micrographs that the rounds learn from. Round 0 is the first model, before any training.",
+        ),
+    )
 
     def _getVisualizeDict(self) -> Dict[str, Any]:
+        # rounds can be seen before there are coordinates
         return dict(
             CryodlPickProtocolViewer._getVisualizeDict(self),
             showRounds=self._showRounds,
             showRoundPicks=self._showRoundPicks,
         )
 
-    def _showRounds(self, paramName: Optional[str] = None) -> List[str]:
+    def _showRounds(self, name: str) -> List[Any]:
         protocol = self.protocol
         return [
             WindowView(
@@ -169,24 +155,24 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             )
         ]
 
-    def _showRoundPicks(self, paramName: Optional[str] = None) -> List[str]:
-        protocol, number = self.protocol, self.round.get()
-        known = [int(r["round"]) for r in readRounds(protocol.getPicksFolder())]
-        if not known:
+    def _showRoundPicks(self, name: str) -> List[Any]:
+        rounds = readRounds(self.protocol.getPicksFolder())
+        if not rounds:
             return [
                 self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
             ]
-        if number not in known:
-            return [
-                self.errorMessage(f"Round is {number}; the rounds are {min(known)} to {max(known)}.", "No such round")
-            ]
+        known = [int(r["round"]) for r in rounds]
+        title = f"Picks of each round: {self.protocol.getRunName()}"
+        return [WindowView(RoundPicksWindow, self.getTkRoot(), self._picksOfRound, known, bestRound(rounds), title)]
+
+    def _picksOfRound(self, number: int) -> PicksData:
+        protocol = self.protocol
         micrographs = protocol.getInputMicrographs()
-        data = PicksData.ofFolder(
+        return PicksData.ofFolder(
             [m.clone() for m in micrographs],
             picksOfRound(protocol.getPicksFolder(), number),
             self._pickedDiameter() / micrographs.getSamplingRate(),
         )
-        return [WindowView(PicksWindow, self.getTkRoot(), data, f"Picks of round {number}")]
 
     def _pickedDiameter(self) -> Any:
         """Å: the form's, else what the first round found; 0 if it found nothing."""

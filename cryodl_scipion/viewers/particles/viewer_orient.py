@@ -3,8 +3,6 @@
 
 from typing import Any, List
 
-from pwem.viewers.plotter import EmPlotter
-
 from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIntegrity
 from ..gallery_data import Gallery
@@ -43,12 +41,12 @@ class CryodlOrientationsViewer(PanelsViewer):
         return Orientations(*[result.outputs.particles for result in results]) if results else None
 
     def _showDirections(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle=f"Directions: {self.protocol.getRunName()}", figsize=(9, 5))
+        plotter = self._plot("Directions", (9, 5))
         drawDirections(plotter.getFigure().add_subplot(projection="mollweide"), data.rot, data.tilt)
         return [plotter]
 
     def _showScores(self, data: Any) -> List[str]:
-        plotter = EmPlotter(windowTitle=f"Scores: {self.protocol.getRunName()}", figsize=(12, 4.4))
+        plotter = self._plot("Scores", (12, 4.4))
         drawDistributions(plotter.getFigure(), data.scores)
         return [plotter]
 
@@ -85,7 +83,7 @@ class CryodlIntegrityViewer(PanelsViewer):
         return self.protocol._result()
 
     def _showProbabilities(self, result: Result) -> List[str]:
-        made, plotter = result.outputs, EmPlotter(windowTitle="Compositions", figsize=(12, 4.4))
+        made, plotter = result.outputs, self._plot("Compositions", (12, 4.4))
         drawProbabilities(
             plotter.getFigure(), probabilitiesOf(made.particles, len(made.names)), made.names, made.counts
         )

@@ -5,7 +5,6 @@ import os
 from typing import Any, List
 
 from pwem.protocols import EMProtocol
-from pwem.viewers.plotter import EmPlotter
 
 from ...convert.tomograms.tomograms import engineNames
 from ...protocols import CryodlProtDenoiseTomograms
@@ -59,9 +58,9 @@ class CryodlDenoiseTomogramsViewer(PanelsViewer):
         if not controls:
             return [self.infoMessage("No tomogram with halves is denoised yet.", "Nothing yet")]
         names = {name: tsId for tsId, name in engineNames(protocol.inputTomograms.get()).items()}
-        plotter = EmPlotter(windowTitle=f"Controls: {protocol.getRunName()}", figsize=(8, 5))
+        plotter = self._plot("Controls")
         shown = sorted(controls)[len(controls) // 2]  # one stands for all; denoise.json has them all
-        drawControls(plotter.createSubPlot("", "", ""), names.get(shown, shown), controls[shown])
+        drawControls(plotter.getFigure().add_subplot(), names.get(shown, shown), controls[shown])
         return [plotter]
 
     def _showModel(self, protocol: EMProtocol) -> List[str]:

@@ -4,7 +4,6 @@
 from typing import Any, List, Optional, Tuple
 
 from pwem.objects import EMSet
-from pwem.viewers.plotter import EmPlotter
 from tomo.objects import SetOfClassesSubTomograms
 
 from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms
@@ -37,18 +36,15 @@ class _ClassesPanels(PanelsViewer):
     def _averages(self, classes: SetOfClassesSubTomograms) -> List[Tuple[str, int, Optional[str]]]:
         return averagesOf(classes, getattr(self.protocol, AVERAGES, None))
 
-    def _plotter(self, what: str, size: Tuple[float, float]) -> Any:
-        return EmPlotter(windowTitle=f"{what}: {self.protocol.getRunName()}", figsize=size)
-
     def _showCounts(self, classes: SetOfClassesSubTomograms) -> List[Any]:
-        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs.counts
+        plotter, counts = self._plot("Classes"), self.protocol._result().outputs.counts
         drawCounts(plotter.getFigure().add_subplot(), counts)
         plotter.getFigure().tight_layout()
         return [plotter]
 
     def _showAverages(self, classes: SetOfClassesSubTomograms) -> List[Any]:
         averages = self._averages(classes)
-        plotter = self._plotter("Averages", (6.4, min(10, 0.4 + 1.75 * len(averages))))
+        plotter = self._plot("Averages", (6.4, min(10, 0.4 + 1.75 * len(averages))))
         drawAverages(plotter.getFigure(), averages)
         return [plotter]
 
@@ -83,7 +79,7 @@ class CryodlClassifyViewer(_ClassesPanels):
                     "No confusion matrix",
                 )
             ]
-        plotter = self._plotter("Confusion", (7, 6))
+        plotter = self._plot("Confusion", (7, 6))
         axes = plotter.getFigure().add_subplot()
         drawConfusion(axes, found["matrix"], found["rows"], found["columns"])
         axes.set_title(f"Accuracy {made.accuracy:.3f}")
@@ -111,7 +107,7 @@ class CryodlClusterViewer(_ClassesPanels):
         places, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
-        plotter = self._plotter("Embedding", (13, 7))
+        plotter = self._plot("Embedding", (13, 7))
         drawEmbeddingAndAverages(plotter.getFigure(), places, numbers, averages, names)
         return [plotter]
 
