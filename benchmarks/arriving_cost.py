@@ -142,8 +142,8 @@ class Stream:
             ctf.setMicrograph(micrograph)
             self._sets["ctfs"].append(ctf)
             for name in "ab":
-                for place in range(PICKS):
-                    item = Coordinate(x=20 + 4 * place, y=30)
+                for position in range(PICKS):
+                    item = Coordinate(x=20 + 4 * position, y=30)
                     item.setMicrograph(micrograph)
                     setattr(item, SCORE, Float(0.9))
                     self._sets[name].append(item)
@@ -221,7 +221,7 @@ def picked(config):
     os.makedirs(os.path.join(config.output, "candidates"), exist_ok=True)
     files = {name: os.path.join(config.output, name + ".star") for name in names}
     for name, path in files.items():
-        writePicks(path, [(20 + 4 * place, 30, 0.9) for place in range(PICKS)])
+        writePicks(path, [(20 + 4 * position, 30, 0.9) for position in range(PICKS)])
     counts = dict.fromkeys(names, PICKS)
     found = dict(coordinates=files, counts=counts, picks=PICKS * len(names), folder=config.output)
     if hasattr(config, "picks"):

@@ -31,7 +31,7 @@ class RealSet:
         return round(self.pixel_size * self.diameter_px, 2)
 
     @property
-    def truth(self):
+    def ground_truth(self):
         return self.data / self.folder / "coords"
 
     @property
@@ -136,11 +136,11 @@ def run_parts(bench, parts):
 
 
 def link_coordinates(real, micrographs, folder):
-    """A folder with the truth of these micrographs only."""
+    """A folder with the ground truth of these micrographs only."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in micrographs:
         name = f"{Path(path).stem}.star"
-        (folder / name).symlink_to((real.truth / name).resolve())
+        (folder / name).symlink_to((real.ground_truth / name).resolve())
     return folder
 
 
@@ -192,7 +192,7 @@ def pick(micrographs, pixel_size, diameter, model, folder, *options):
 
 def score(real, picks, threshold=0):
     """best_f1 and ap of all candidates; f1, precision and recall at the threshold. On the set's test micrographs."""
-    figures = evaluate(picks, real.truth, real.pixel_size, real.diameter, real.border, real.test, threshold)
+    figures = evaluate(picks, real.ground_truth, real.pixel_size, real.diameter, real.border, real.test, threshold)
     every = figures.get("all_candidates", figures)
     return dict(
         best_f1=every["best_f1"],
@@ -213,13 +213,13 @@ def draw_labels(real, count, seed, folder):
     engine_path()
     from cryodl.io.coordinates import read_coordinates, write_coordinates
 
-    truth = {k: v[0] for k, v in read_coordinates(real.truth).items()}
-    rows = [(Path(p).stem, i) for p in real.train for i in range(len(truth[Path(p).stem]))]
+    ground_truth = {k: v[0] for k, v in read_coordinates(real.ground_truth).items()}
+    rows = [(Path(p).stem, i) for p in real.train for i in range(len(ground_truth[Path(p).stem]))]
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
     chosen = [rows[i] for i in sorted(order)]
     folder.mkdir(parents=True, exist_ok=True)
     for name in {name for name, _ in chosen}:
-        yx = truth[name][[i for n, i in chosen if n == name]]
+        yx = ground_truth[name][[i for n, i in chosen if n == name]]
         write_coordinates(folder / f"{name}.star", yx, np.ones(len(yx)))
     return len(chosen), len(rows)
 
@@ -229,8 +229,8 @@ def expected_particles(real):
     engine_path()
     from cryodl.io.coordinates import read_coordinates
 
-    truth = read_coordinates(real.truth)
-    return round(sum(len(truth[Path(p).stem][0]) for p in real.train) / real.training)
+    ground_truth = read_coordinates(real.ground_truth)
+    return round(sum(len(ground_truth[Path(p).stem][0]) for p in real.train) / real.training)
 
 
 def engine_path():

@@ -60,9 +60,9 @@ def _measure(bench, name):
     diameter = float(out.split(" particles of ")[1].split()[0])
     micrographs = sorted(Path(data, "micrographs").glob("*.mrc"))
     pick(micrographs, pixel_size, diameter, bench.general(name), picks)
-    truth, every = read_coordinates(data / "coordinates"), read_coordinates(picks / "candidates")
+    ground_truth, every = read_coordinates(data / "coordinates"), read_coordinates(picks / "candidates")
     hit = np.concatenate(
-        [match_picks(every[p.stem][0], truth[p.stem][0], diameter / pixel_size / 4) for p in micrographs]
+        [match_picks(every[p.stem][0], ground_truth[p.stem][0], diameter / pixel_size / 4) for p in micrographs]
     )
     scores = np.concatenate([every[p.stem][1] for p in micrographs])
     curve = reliability(hit, scores)

@@ -6,7 +6,7 @@
 The sets of class_sets.py, with few and many particles for each class and few and many bad ones. The value of a choice
 is g²/(g + b) for g good and b bad particles, over that of all good ones alone: the signal of a map from them. Choices:
 all classes; those with a score of 0.5 (fixed); the one of `select-classes` without a threshold (adapted); the best of
-whole classes, with the truth known; a score of 0.5 by a former ranker (former). error: of the scores, mean.
+whole classes, with the ground truth known; a score of 0.5 by a former ranker (former). error: of the scores, mean.
 """
 
 import argparse

@@ -78,8 +78,8 @@ def real_set(use):
         rows = [row for row in csv.DictReader(file) if row["use"] == use and row["label"] in ("good", "bad")]
     if not rows:
         return torch.zeros(0, 1, 40, 40), torch.zeros(0, 2), torch.zeros(0)
-    files, places = [str(REAL / row["stack"]) for row in rows], [int(row["image"]) - 1 for row in rows]
-    images = torch.from_numpy(read_images(files, places))[:, None]
+    files, positions = [str(REAL / row["stack"]) for row in rows], [int(row["image"]) - 1 for row in rows]
+    images = torch.from_numpy(read_images(files, positions))[:, None]
     numbers = torch.tensor([[float(row["mean_frc"]), float(row["frc_half"])] for row in rows])
     return images, numbers, torch.tensor([float(row["label"] == "good") for row in rows])
 

@@ -100,7 +100,7 @@ def quality(options):
     rows = []
     for snr in options.snr:
         star = make_mixture(options.output / f"snr{snr:g}_{options.count}", MOLECULES, options.count, snr)
-        truth = dict(np.load(star.parent / "truth.npz"))
+        ground_truth = dict(np.load(star.parent / "truth.npz"))
         programs = {"cryodl": ours} | ({"RELION": relion} if options.relion else {})
         for name, program in programs.items():
             folder = star.parent / f"{name}_{options.classes}"
@@ -113,7 +113,7 @@ def quality(options):
                     particles=options.count,
                     classes=options.classes,
                     molecules=list(MOLECULES),
-                    **measures(*read_answer(answer), truth),
+                    **measures(*read_answer(answer), ground_truth),
                     cpu_seconds=cpu,
                     wall_seconds=wall,
                     megabytes=memory,
@@ -153,9 +153,9 @@ def speed(options):
     record = star.parent / "speed.json"
     if not record.exists():
         answer, cpu, wall, memory = ours(star, options.many_classes, star.parent / "cryodl")
-        truth = dict(np.load(star.parent / "truth.npz"))
+        ground_truth = dict(np.load(star.parent / "truth.npz"))
         labels = read_answer(answer)[0]
-        right = sum(np.bincount(truth["molecule"][labels == k]).max() for k in np.unique(labels))
+        right = sum(np.bincount(ground_truth["molecule"][labels == k]).max() for k in np.unique(labels))
         record.write_text(
             json.dumps(
                 dict(

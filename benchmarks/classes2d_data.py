@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated mixtures of molecules for the benchmark of 2-D classification, with the truth of every particle."""
+"""Simulated mixtures of molecules for the benchmark of 2-D classification, with the ground truth of every particle."""
 
 import sys
 from pathlib import Path

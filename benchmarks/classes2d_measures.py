@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures of a 2-D classification of particles of which the truth is known.
+"""Measures of a 2-D classification of particles of which the ground truth is known.
 
 *Purity* is the fraction of the particles whose molecule is the commonest of
 their class. *Explained* is the fraction of the power of the noise-free images that the mean noise-free image of their
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 LEAST, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
 
 
-def clean_aligned(truth, psi, shifts_yx):
+def clean_aligned(ground_truth, psi, shifts_yx):
     """(n, box, box) noise-free projections as a program would average them: shift and angle in the plane taken back.
 
     psi: (n,) degrees, RELION's. shifts_yx: (n, 2) px, where each particle was found.
@@ -30,23 +30,23 @@ def clean_aligned(truth, psi, shifts_yx):
 
     images = torch.zeros(len(psi), BOX, BOX)
     for number, name in enumerate(MOLECULES):
-        mine = np.nonzero(truth["molecule"] == number)[0]
+        mine = np.nonzero(ground_truth["molecule"] == number)[0]
         projector = load_projector(structure_file(name), PIXEL_SIZE, BOX)[0]
-        views = projector.project(truth["angles"][mine], truth["shifts_yx"][mine] - shifts_yx[mine])
+        views = projector.project(ground_truth["angles"][mine], ground_truth["shifts_yx"][mine] - shifts_yx[mine])
         views = views - views.mean((1, 2), keepdim=True)
         images[mine] = views / views.square().sum((1, 2), keepdim=True).sqrt()
     return rotated_averages(images, torch.from_numpy(-np.radians(psi)).float())
 
 
-def measures(labels, psi, shifts_yx, truth):
+def measures(labels, psi, shifts_yx, ground_truth):
     """{measure: value} of a classification; see the head of this file."""
     import torch
 
-    images, used = clean_aligned(truth, psi, shifts_yx), labels > 0
+    images, used = clean_aligned(ground_truth, psi, shifts_yx), labels > 0
     right, power, means = 0, 0.0, []
     for number in np.unique(labels[used]):
         members = np.nonzero(labels == number)[0]
-        counts = np.bincount(truth["molecule"][members])
+        counts = np.bincount(ground_truth["molecule"][members])
         mean = images[members].mean(0)
         explained = float(mean.square().sum())
         right, power = right + counts.max(), power + explained * len(members)

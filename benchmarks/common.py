@@ -52,7 +52,7 @@ def cryodl(*arguments):
     return measure([sys.executable, "-m", "cryodl", *arguments], environment)
 
 
-def evaluate(picks, truth, pixel_size, diameter, border, micrographs, threshold=0):
+def evaluate(picks, ground_truth, pixel_size, diameter, border, micrographs, threshold=0):
     """The figures of `cryodl evaluate-picks`."""
     return json.loads(
         cryodl(
@@ -60,7 +60,7 @@ def evaluate(picks, truth, pixel_size, diameter, border, micrographs, threshold=
             "--coordinates",
             picks,
             "--reference",
-            truth,
+            ground_truth,
             "--pixel-size",
             pixel_size,
             "--particle-diameter",

@@ -7,7 +7,7 @@
 
 The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
 no mark, half add marks that have no pick, drawn at random from the three micrographs. Of wrong corrections, half
-remove a pick that is on a mark and half add a place without a mark. `train-picker` learns from the folder, beginning
+remove a pick that is on a mark and half add a position without a mark. `train-picker` learns from the folder, beginning
 with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the
 two other micrographs at the default threshold, and at the best one. PYTHON is the engine's; data as in picking.py.
 Finished parts in DIR are not done again. FILE of --write keeps the figures of the other command.
@@ -26,12 +26,12 @@ SET = "empiar10947"
 DIAMETER = 220  # Å, the published one, as on the form after the first picking
 
 
-def simulated(truth, picks, reach, number, wrong, rng):
+def simulated(ground_truth, picks, reach, number, wrong, rng):
     """Corrections of some micrographs by one who knows the truth.
 
     Parameters
     ----------
-    truth, picks : dict
+    ground_truth, picks : dict
         {name: (n, 2) yx px} of the marks and of the machine's picks.
     reach : float
         Px within which a pick is on a mark.
@@ -46,23 +46,23 @@ def simulated(truth, picks, reach, number, wrong, rng):
     """
     from cryodl.core.matching import match_picks
 
-    def drawn(places, count):
-        return [places[i] for i in rng.permutation(len(places))[:count]]
+    def drawn(positions, count):
+        return [positions[i] for i in rng.permutation(len(positions))[:count]]
 
     def listed(select):
-        return [(name, *place) for name in truth for place in select(name)]
+        return [(name, *position) for name in ground_truth for position in select(name)]
 
-    hits = {name: match_picks(picks[name], truth[name], reach) for name in truth}
-    missed = listed(lambda n: truth[n][~match_picks(truth[n], picks[n], reach)])
+    hits = {name: match_picks(picks[name], ground_truth[name], reach) for name in ground_truth}
+    missed = listed(lambda n: ground_truth[n][~match_picks(ground_truth[n], picks[n], reach)])
     half = number // 2
     bad = int(round(wrong * half))
     removed = drawn(listed(lambda n: picks[n][~hits[n]]), half - bad) + drawn(listed(lambda n: picks[n][hits[n]]), bad)
     added = drawn(missed, number - half - bad)
     while bad:
-        name = list(truth)[rng.integers(len(truth))]
-        place = rng.uniform(truth[name].min(0), truth[name].max(0))
-        if np.linalg.norm(truth[name] - place, axis=1).min() > 1.5 * reach:
-            added.append((name, *place))
+        name = list(ground_truth)[rng.integers(len(ground_truth))]
+        position = rng.uniform(ground_truth[name].min(0), ground_truth[name].max(0))
+        if np.linalg.norm(ground_truth[name] - position, axis=1).min() > 1.5 * reach:
+            added.append((name, *position))
             bad -= 1
     return added, removed
 
@@ -75,7 +75,7 @@ def correct(folder, machine, added, removed):
     store = HandPicks(str(folder), names, str(machine))
     for name in names:
         picks, _ = store.read(name)
-        gone = [p for p in picks if any((name, p.y, p.x) == tuple(place) for place in removed)]
+        gone = [p for p in picks if any((name, p.y, p.x) == tuple(position) for position in removed)]
         new = [Pick(float(y), float(x)) for n, y, x in added if n == name]
         store.write(name, [p for p in picks if p not in gone] + new, gone)
 
@@ -115,7 +115,7 @@ def run(options, data, folder):
     micrographs = sorted((data / name / "micrographs").glob("*.mrc"))
     learn, test = micrographs[:training], micrographs[training:]
     machine = pick(micrographs, "general", folder / "general")
-    truth, picks = (
+    ground_truth, picks = (
         {p.stem: read_coordinates(source)[p.stem][0] for p in learn} for source in (data / name / "coords", machine)
     )
     figures = {"before": measured(machine, data, test)}
@@ -123,7 +123,7 @@ def run(options, data, folder):
         for seed in options.seeds:
             case = f"{wrong:g} wrong, seed {seed}"
             work, rng = folder / case.replace(" ", "_").replace(",", ""), np.random.default_rng(seed)
-            added, removed = simulated(truth, picks, diameter / 2, options.corrections, wrong, rng)
+            added, removed = simulated(ground_truth, picks, diameter / 2, options.corrections, wrong, rng)
             correct(work / "labels", machine, added, removed)
             found = learned[options.by](learn, test, work)
             case = case if options.by == "train-picker" else f"{options.by}, {case}"

@@ -79,7 +79,7 @@ def known_ctf(shape, pixel_size, defocus_u, defocus_v, angle, microscope):
     return -(np.sqrt(1 - amplitude**2) * np.sin(phase) + amplitude * np.cos(phase)), np.sqrt(squared)
 
 
-def micrograph(side, pixel_size, truth, microscope, random):
+def micrograph(side, pixel_size, ground_truth, microscope, random):
     """A micrograph with a known CTF.
 
     Parameters
@@ -88,7 +88,7 @@ def micrograph(side, pixel_size, truth, microscope, random):
         px.
     pixel_size : float
         Å/px.
-    truth : dict
+    ground_truth : dict
         defocus (mean) and astigmatism (U - V), Å; angle, degrees; strength_10A, the signal's power over the noise's
         at 10 Å where the CTF is 1 (0: blank); b_factor, Å^2.
     microscope : (float, float, float)
@@ -99,35 +99,40 @@ def micrograph(side, pixel_size, truth, microscope, random):
     -------
     (side, side) float32 array
     """
-    half = truth["astigmatism"] / 2
+    half = ground_truth["astigmatism"] / 2
     ctf, frequency = known_ctf(
-        (side, side), pixel_size, truth["defocus"] + half, truth["defocus"] - half, truth["angle"], microscope
+        (side, side),
+        pixel_size,
+        ground_truth["defocus"] + half,
+        ground_truth["defocus"] - half,
+        ground_truth["angle"],
+        microscope,
     )
     white = lambda: np.fft.rfft2(random.standard_normal((side, side)).astype(np.float32))
     nyquist, ice = 0.5 / pixel_size, random.uniform(0.1, 0.9)
     detector = (1 - random.uniform(0, 0.8) * np.minimum(frequency / nyquist, 1.4) ** 2 / 2) ** 2
     noise = detector + random.uniform(0, 60) * np.exp(-0.5 * (60 * frequency) ** 2)
     protein = (1 - ice) / (1 + (15 * frequency) ** 4) * (1 + 1.5**4)
-    specimen = (ice + protein) * np.exp(-0.5 * truth["b_factor"] * (frequency**2 - 0.01))
+    specimen = (ice + protein) * np.exp(-0.5 * ground_truth["b_factor"] * (frequency**2 - 0.01))
     image = np.fft.irfft2(
-        white() * np.sqrt(noise) + white() * ctf * np.sqrt(truth["strength_10A"] * specimen), s=(side, side)
+        white() * np.sqrt(noise) + white() * ctf * np.sqrt(ground_truth["strength_10A"] * specimen), s=(side, side)
     ).astype(np.float32)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     return image + 0.5 * image.std() * (random.normal() * ramp[:, None] + random.normal() * ramp)
 
 
 def cases(count, seed, blank):
-    """(pixel size, truth, microscope, seed) of each micrograph."""
+    """(pixel size, ground truth, microscope, seed) of each micrograph."""
     random = np.random.default_rng(seed)
     for number in range(count):
-        truth = dict(
+        ground_truth = dict(
             defocus=random.uniform(5000, 40000),
             astigmatism=random.uniform(0, 1000),
             angle=random.uniform(0, 180),
             b_factor=random.uniform(50, 200),
             strength_10A=0.0 if blank else float(np.exp(random.uniform(np.log(0.03), np.log(0.6)))),
         )
-        yield PIXELS[number % len(PIXELS)], truth, MICROSCOPES[random.integers(len(MICROSCOPES))], seed + number
+        yield PIXELS[number % len(PIXELS)], ground_truth, MICROSCOPES[random.integers(len(MICROSCOPES))], seed + number
 
 
 def ours(image, pixel_size, microscope):
@@ -186,13 +191,13 @@ def measure(arguments):
     with open(arguments.output, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
-        for pixel_size, truth, microscope, seed in cases(arguments.count, arguments.seed, arguments.blank):
-            image = micrograph(arguments.side, pixel_size, truth, microscope, np.random.default_rng(seed))
+        for pixel_size, ground_truth, microscope, seed in cases(arguments.count, arguments.seed, arguments.blank):
+            image = micrograph(arguments.side, pixel_size, ground_truth, microscope, np.random.default_rng(seed))
             start = time.process_time()
             found = estimate(image, pixel_size, microscope)
             writer.writerow(
                 dict(
-                    truth,
+                    ground_truth,
                     pixel_size=pixel_size,
                     voltage=microscope[0],
                     **found,

@@ -99,7 +99,7 @@ def _rows(bench):
         (number, "complex", "with and without partner", pair)
         for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:]))
     ]
-    for place, network in enumerate(bench.options.networks):
+    for position, network in enumerate(bench.options.networks):
         usual = network in _networks(bench)
         for number, name in enumerate(ALONE, 1):
             for snr in SNRS if network == first and name == ALONE[0] else (SNR,):
@@ -108,7 +108,7 @@ def _rows(bench):
         for number, what, learnt, names in many:
             for name in names:
                 yield key(what, network, name), SNR, f"({number}) {learnt}", name, network, usual
-        yield key(NOISE, network, SNR), SNR, "(4) pure noise", ALONE[0], network, place < 2
+        yield key(NOISE, network, SNR), SNR, "(4) pure noise", ALONE[0], network, position < 2
 
 
 def cells(figures):

@@ -124,23 +124,23 @@ def radial_profile(images):
     return np.stack([np.bincount(radius, image.ravel()) / count for image in images])[:, : box // 2]
 
 
-def cross_validated(values, truth, seed=0):
+def cross_validated(values, ground_truth, seed=0):
     """(n,) scores of a logistic regression of (n, f) values, each of a fold that it was not trained on."""
-    fold = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
-    scores = np.zeros(len(truth))
+    fold = np.random.default_rng(seed).permutation(len(ground_truth)) % FOLDS
+    scores = np.zeros(len(ground_truth))
     for number in range(FOLDS):
         train = fold != number
         mean, spread = values[train].mean(0), values[train].std(0) + 1e-12
-        weight = logistic((values[train] - mean) / spread, truth[train])
+        weight = logistic((values[train] - mean) / spread, ground_truth[train])
         scores[~train] = ((values[~train] - mean) / spread) @ weight[1:] + weight[0]
     return scores
 
 
-def logistic(values, truth):
+def logistic(values, ground_truth):
     """(1 + f,) constant and weights of the logistic regression of (n,) bool on (n, f) values, L2 penalty DECAY."""
     from scipy.optimize import minimize
 
-    sign, inputs = np.where(truth, 1.0, -1.0), np.column_stack([np.ones(len(truth)), values])
+    sign, inputs = np.where(ground_truth, 1.0, -1.0), np.column_stack([np.ones(len(ground_truth)), values])
 
     def loss(weight):
         margin = sign * (inputs @ weight)
@@ -151,13 +151,13 @@ def logistic(values, truth):
     return minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B").x
 
 
-def rates(scores, truth):
-    """dict(auc: area under the ROC curve, accuracy: part with a score above 0 exactly where truth is)."""
+def rates(scores, ground_truth):
+    """dict(auc: area under the ROC curve, accuracy: part with a score above 0 exactly where ground truth is)."""
     from scipy.stats import rankdata
 
-    ones, zeros = int(truth.sum()), int((~truth).sum())
-    auc = (rankdata(scores)[truth].sum() - ones * (ones + 1) / 2) / (ones * zeros)
-    return dict(auc=float(auc), accuracy=float(((scores > 0) == truth).mean()))
+    ones, zeros = int(ground_truth.sum()), int((~ground_truth).sum())
+    auc = (rankdata(scores)[ground_truth].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+    return dict(auc=float(auc), accuracy=float(((scores > 0) == ground_truth).mean()))
 
 
 HEAD = [

@@ -63,7 +63,7 @@ def simulated(count: int) -> list:
             for stated in STATED if snr == 0.1 else (1.0,):
                 total, seconds = TraceAgreement(), 0.0
                 with tempfile.TemporaryDirectory() as folder:
-                    truths = [
+                    ground_truths = [
                         write_micrograph(Path(folder), f"m{i}", atoms, diameter, pixel_size, snr, (len(name), i))
                         for i in range(count)
                     ]
@@ -72,7 +72,7 @@ def simulated(count: int) -> list:
                         "--filament-diameter", diameter * stated, "--output", f"{folder}/picks", "--pictures", 0,
                         "--segment-distance", diameter / 4, "--minimum-length", 3 * diameter,
                     )  # fmt: skip
-                    for i, lines in enumerate(truths):
+                    for i, lines in enumerate(ground_truths):
                         total += judged(Path(folder) / "picks" / f"m{i}.star", lines, diameter / pixel_size)
                 figures = total.figures()
                 rows.append(dict(filament=name, snr=snr, stated=stated, seconds=seconds / count, **figures))
@@ -176,7 +176,7 @@ def write_micrograph(folder, name, atoms, diameter, pixel_size, snr, seed) -> li
 
 
 def _line(rng):
-    """A gently bent line through the micrograph, places STEP px apart."""
+    """A gently bent line through the micrograph, positions STEP px apart."""
     along = np.linspace(-1, 1, int(1.5 * SIDE / STEP))
     angle = rng.uniform(0, np.pi) + rng.normal(0, 0.15) * along + rng.normal(0, 0.05) * np.sin(4 * along)
     line = np.cumsum(STEP * np.stack([np.sin(angle), np.cos(angle)], 1), 0)
@@ -187,10 +187,10 @@ def _project(atoms, line, pixel_size, rng):
     """(SIDE, SIDE) number of atoms of a filament bent along a line, turned about its axis."""
     turn = rng.uniform(0, 2 * np.pi)
     across = (atoms[:, 0] * np.cos(turn) - atoms[:, 1] * np.sin(turn)) / pixel_size
-    place = (atoms[:, 2] - atoms[:, 2].min()) / pixel_size / STEP
-    keep = place < len(line) - 1
+    position = (atoms[:, 2] - atoms[:, 2].min()) / pixel_size / STEP
+    keep = position < len(line) - 1
     tangent = np.gradient(line, axis=0) / STEP
-    at = lambda values: np.interp(place[keep], np.arange(len(line)), values)
+    at = lambda values: np.interp(position[keep], np.arange(len(line)), values)
     y = at(line[:, 0]) + across[keep] * at(tangent[:, 1])
     x = at(line[:, 1]) - across[keep] * at(tangent[:, 0])
     edges = np.arange(SIDE + 1) - 0.5
@@ -213,9 +213,9 @@ def judged(path, lines, width) -> TraceAgreement:
     rows = np.array([columns[f"rln{c}"] for c in ("CoordinateY", "CoordinateX", "HelicalTubeID")], float).T
     traces = []
     for _, tube in itertools.groupby(rows, key=lambda row: row[2]):
-        places = np.array(list(tube))[:, :2]
-        gaps = np.flatnonzero(np.linalg.norm(np.diff(places, axis=0), axis=1) > 0.6 * width) + 1
-        traces += [part for part in np.split(places, gaps) if len(part) > 1]
+        positions = np.array(list(tube))[:, :2]
+        gaps = np.flatnonzero(np.linalg.norm(np.diff(positions, axis=0), axis=1) > 0.6 * width) + 1
+        traces += [part for part in np.split(positions, gaps) if len(part) > 1]
     crossed = crossings(lines, width)
     apart = [
         np.linalg.norm(line[:, None] - crossed[None], axis=2).min(1) > 1.5 * width

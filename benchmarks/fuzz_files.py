@@ -221,7 +221,7 @@ def _annotations(folder):
 
     _volume(folder)
     store = open_annotations(str(folder / "annotated"))
-    store.place("a", str(folder / "a.mrc"), (SIDE,) * 3)
+    store.set_path("a", str(folder / "a.mrc"), (SIDE,) * 3)
     drawing = np.zeros((8, 8), np.int16)
     drawing[2:5, 2:5] = 1
     store.add("a", 3.0, (12, 12, 12), 8, "membrane", "anna", drawing, _values(8, 8))

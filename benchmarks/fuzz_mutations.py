@@ -52,34 +52,34 @@ def mutated(whole: bytes, kind: str, seed: int) -> bytes:
     return whole
 
 
-def _place(whole, rng):
+def _position(whole, rng):
     return int(rng.integers(max(1, len(whole))))
 
 
 def _flip(whole, rng):
     values = bytearray(whole)
     for _ in range(int(rng.integers(1, 9)) if values else 0):
-        values[_place(whole, rng)] = int(rng.integers(256))
+        values[_position(whole, rng)] = int(rng.integers(256))
     return bytes(values)
 
 
 def _cut(whole, rng):
-    return whole[: _place(whole, rng)]
+    return whole[: _position(whole, rng)]
 
 
 def _remove(whole, rng):
-    start = _place(whole, rng)
+    start = _position(whole, rng)
     return whole[:start] + whole[start + int(rng.integers(1, 64)) :]
 
 
 def _repeat(whole, rng):
-    start = _place(whole, rng)
+    start = _position(whole, rng)
     part = whole[start : start + int(rng.integers(1, 512))]
     return whole[:start] + part * int(rng.integers(2, 20)) + whole[start:]
 
 
 def _insert(whole, rng):
-    start = _place(whole, rng)
+    start = _position(whole, rng)
     return whole[:start] + rng.bytes(int(rng.integers(1, 64))) + whole[start:]
 
 

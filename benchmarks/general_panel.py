@@ -66,10 +66,10 @@ def simulated(member, snr, index, count):
             around,
         )
         prepared = prepare_micrograph(made.image.numpy(), 32 / (EXTENT_PX * stated), 32)
-        places = map_positions(made.centres_yx, (SIDE, SIDE), prepared.image.shape)
-        places = places[inside(places, prepared.image.shape)]
+        positions = map_positions(made.centres_yx, (SIDE, SIDE), prepared.image.shape)
+        positions = positions[inside(positions, prepared.image.shape)]
         images.append(
-            LabelledImage(member.name, prepared.image, prepared.valid, places, np.zeros((0, 2)), size=1 / stated)
+            LabelledImage(member.name, prepared.image, prepared.valid, positions, np.zeros((0, 2)), size=1 / stated)
         )
     return images
 

@@ -29,7 +29,7 @@ def _measure(bench, real, factor):
         record,
     )
     outputs = json.loads(record.read_text())["outputs"]
-    figures = evaluate(folder, real.truth, real.pixel_size, real.diameter, real.border, real.micrographs, 0)
+    figures = evaluate(folder, real.ground_truth, real.pixel_size, real.diameter, real.border, real.micrographs, 0)
     every = figures["all_candidates"]
     return dict(
         best_f1=every["best_f1"],

@@ -59,12 +59,12 @@ def sphere(side):
     return 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - 0.45 * side) / (0.05 * side), 0, 1))
 
 
-def figures(half1, half2, truth):
+def figures(half1, half2, ground_truth):
     """Mean FSCs of two half-maps, see above."""
     mask = sphere(len(half1))
     return dict(
         halves=float(curve(half1, half2).mean()),
-        truth=float(curve(half1 + half2, truth).mean()),
+        truth=float(curve(half1 + half2, ground_truth).mean()),
         halves_masked=float(curve(half1 * mask, half2 * mask).mean()),
     )
 
@@ -88,18 +88,20 @@ def compared(name, box, pixel_size, options):
     star = subsets(star)
     xyz, weight = atoms_of(source)
     density = map_of(xyz, weight, 2 * pixel_size, pixel_size, "smooth", None)
-    truth = np.zeros((box,) * 3)
+    ground_truth = np.zeros((box,) * 3)
     start = [len(density) // 2 - box // 2, box // 2 - len(density) // 2]
     if start[0] >= 0:
-        truth = density[(slice(start[0], start[0] + box),) * 3].astype(float)
+        ground_truth = density[(slice(start[0], start[0] + box),) * 3].astype(float)
     else:
-        truth[(slice(start[1], start[1] + len(density)),) * 3] = density
+        ground_truth[(slice(start[1], start[1] + len(density)),) * 3] = density
     for old in folder.glob("ours*.mrc"):
         old.unlink()
     _, seconds, _, memory = cryodl("reconstruct", "--particles", star, "--output", folder / "ours.mrc")
     rows = {
         "cryodl": dict(
-            figures(*(read(folder / f"ours_half{half}.mrc") for half in (1, 2)), truth), cpu=seconds, megabytes=memory
+            figures(*(read(folder / f"ours_half{half}.mrc") for half in (1, 2)), ground_truth),
+            cpu=seconds,
+            megabytes=memory,
         )
     }
     seconds = 0.0
@@ -107,7 +109,7 @@ def compared(name, box, pixel_size, options):
         command = [relion(), "--i", star.name, "--o", f"relion_half{half}.mrc", "--ctf", "--pad", 2, "--subset", half]
         seconds += measure(["env", "-C", folder, *command])[1]
     rows["relion_reconstruct"] = dict(
-        figures(*(read(folder / f"relion_half{half}.mrc") for half in (1, 2)), truth), cpu=seconds
+        figures(*(read(folder / f"relion_half{half}.mrc") for half in (1, 2)), ground_truth), cpu=seconds
     )
     return rows
 

@@ -132,12 +132,12 @@ def _domain_shells(path, made, true, columns):
         rank = np.argsort(np.argsort(latent)) / len(latent)
         near = rank < 0.2 if end == 0 else rank >= 0.8
         state = int(np.argmin(np.abs(np.unique(true) - np.median(true[near]))))
-        truth, rest = mrcfile.read(states[state]), np.mean([mrcfile.read(s) for s in states], axis=0)
-        moved = gaussian_filter(np.abs(truth - rest), 1) * (truth > 0.05 * truth.max())
+        ground_truth, rest = mrcfile.read(states[state]), np.mean([mrcfile.read(s) for s in states], axis=0)
+        moved = gaussian_filter(np.abs(ground_truth - rest), 1) * (ground_truth > 0.05 * ground_truth.max())
         wide = binary_dilation(moved > 0.2 * moved.max(), iterations=2)
         mask = torch.from_numpy(gaussian_filter(wide.astype(np.float32), 1))
         for volume in (mrcfile.read(made["paths"][0][end]), mrcfile.read(made["mean"])):
-            curve = fsc(torch.from_numpy(volume.copy()) * mask, torch.from_numpy(truth.copy()) * mask)
+            curve = fsc(torch.from_numpy(volume.copy()) * mask, torch.from_numpy(ground_truth.copy()) * mask)
             shells.append(int(np.argmax(np.append(curve.numpy() < 0.5, True))))
     return dict(shell_path=(shells[0] + shells[2]) / 2, shell_mean=(shells[1] + shells[3]) / 2)
 

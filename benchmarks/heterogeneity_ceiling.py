@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 DEGREE = 8  # of the polynomials through the true maps
 
 
-def places(star, folder):
+def positions(star, folder):
     """(n,) expected places of the particles along the true maps, and the true angles."""
     import mrcfile
 
@@ -71,8 +71,8 @@ def main():
     parser.add_argument("--latent", type=Path, help="particles.star of fit-heterogeneity")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place, true = places(options.particles, Path(folder))
-    print(f"true maps known: Spearman {abs(spearmanr(place, true)[0]):.4f}")
+        position, true = positions(options.particles, Path(folder))
+    print(f"true maps known: Spearman {abs(spearmanr(position, true)[0]):.4f}")
     if options.latent:
         from cryodl.io.particle_sets import read_particles
 

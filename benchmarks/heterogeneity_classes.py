@@ -94,7 +94,7 @@ def main():
     ).outputs
     seconds = time.process_time() - start
     columns = read_particles(made["particles"]).columns
-    truth, labels = (np.array(columns[name], float) for name in ("cryodlTrueState", "rlnClassNumber"))
+    ground_truth, labels = (np.array(columns[name], float) for name in ("cryodlTrueState", "rlnClassNumber"))
     latent = np.stack([np.array(columns[f"cryodlLatent{k + 1}"], float) for k in range(options.latent)], axis=1)
     found = find_classes(latent, 0, 0)[0]
     row = dict(
@@ -103,9 +103,9 @@ def main():
         box=BOX,
         snr=options.snr,
         latent=options.latent,
-        adjusted_rand=float(adjusted_rand_score(truth, labels)),
+        adjusted_rand=float(adjusted_rand_score(ground_truth, labels)),
         found_classes=int(found.max()),
-        found_adjusted_rand=float(adjusted_rand_score(truth, found)),
+        found_adjusted_rand=float(adjusted_rand_score(ground_truth, found)),
         p_value=made["p_value"],
         cpu_seconds=seconds,
     )

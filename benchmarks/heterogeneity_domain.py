@@ -78,9 +78,9 @@ def main():
     )  # fmt: skip
     cryodl("reconstruct", "--particles", options.particles, "--threads", 1, "--output", before)
     states = sorted(options.particles.parent.glob(options.particles.stem + "_state*.mrc"))
-    truth = mrcfile.read(states[len(states) // 2]) * mask
+    ground_truth = mrcfile.read(states[len(states) // 2]) * mask
     curves = {
-        name: fsc(torch.tensor(mrcfile.read(path) * mask), torch.tensor(truth)).numpy()
+        name: fsc(torch.tensor(mrcfile.read(path) * mask), torch.tensor(ground_truth)).numpy()
         for name, path in (("before", before), ("after", made / "domain.mrc"))
     }
     row = dict(

@@ -35,10 +35,10 @@ def simulated(folder, number, kind):
     from cryodl.io.particle_sets import read_particles
     from cryodl.particles.commands import simulate_particles
 
-    place = KINDS.index(kind)
-    molecule, snr = MOLECULES[(number + place) % len(MOLECULES)], SNRS[number % len(SNRS)]
+    position = KINDS.index(kind)
+    molecule, snr = MOLECULES[(number + position) % len(MOLECULES)], SNRS[number % len(SNRS)]
     structure = next((data_folder() / "structures" / "complexes").glob(f"{molecule}.*"))
-    path = folder / f"{number}_{place}.star"
+    path = folder / f"{number}_{position}.star"
     simulate_particles.run(
         SimulateParticlesConfig(
             structure=str(structure),
@@ -47,7 +47,7 @@ def simulated(folder, number, kind):
             count=COUNT,
             snr=snr,
             output=str(path),
-            seed=len(KINDS) * number + place,
+            seed=len(KINDS) * number + position,
             device="cpu",
             threads=1,
         )

@@ -5,7 +5,7 @@
     PYTHON benchmarks/imperfect_labels.py [--networks unet,topaz] [--labels complete,sparse] [--steps 0] [--threads 2]
                                           [--seed 0]
 
-missing: so many per cent of the particles are not labelled. wrong: all particles are labelled, and so many places
+missing: so many per cent of the particles are not labelled. wrong: all particles are labelled, and so many positions
 without any (at least 0.75 diameters from every particle) that they make up that part of the labels. Prints one table.
 PYTHON is the engine's; data as in picking.py.
 """
@@ -29,22 +29,22 @@ CASES = {
 FIGURES = ("best_f1", "average_precision", "f1")
 
 
-def spoil(truth_yx, shape, diameter, missing, wrong, rng):
+def spoil(ground_truth_yx, shape, diameter, missing, wrong, rng):
     """Labels (n, 2) of one micrograph in px, of which parts are missing or wrong.
 
-    truth_yx: (m, 2). shape: (h, w). missing: part of the truth left out. wrong: part of the labels that are on no
-    particle.
+    ground_truth_yx: (m, 2). shape: (h, w). missing: fraction of it left out. wrong: fraction of the labels that are on
+    no particle.
     """
-    kept = truth_yx[rng.random(len(truth_yx)) >= missing]
+    kept = ground_truth_yx[rng.random(len(ground_truth_yx)) >= missing]
     number, empty = int(round(len(kept) * wrong / (1 - wrong))), []
     while len(empty) < number:
-        place = rng.uniform(diameter, np.array(shape) - diameter)
-        if np.linalg.norm(truth_yx - place, axis=1).min() > 0.75 * diameter:
-            empty.append(place)
+        position = rng.uniform(diameter, np.array(shape) - diameter)
+        if np.linalg.norm(ground_truth_yx - position, axis=1).min() > 0.75 * diameter:
+            empty.append(position)
     return np.vstack([kept, *empty]) if empty else kept
 
 
-def write_labels(folder, micrographs, truth, diameter, case, seed):
+def write_labels(folder, micrographs, ground_truth, diameter, case, seed):
     """A folder of spoiled coordinates for these micrographs."""
     from cryodl.io.coordinates import write_coordinates
     from cryodl.io.micrographs import micrograph_shape
@@ -53,15 +53,15 @@ def write_labels(folder, micrographs, truth, diameter, case, seed):
     rng = np.random.default_rng(seed)
     for path in micrographs:
         name = Path(path).stem
-        yx = spoil(truth[name][0], micrograph_shape(path), diameter, *CASES[case], rng)
+        yx = spoil(ground_truth[name][0], micrograph_shape(path), diameter, *CASES[case], rng)
         write_coordinates(folder / f"{name}.star", yx, np.ones(len(yx)))
 
 
-def run(data, truth, network, labels, case, options, folder):
+def run(data, ground_truth, network, labels, case, options, folder):
     """Figures on the test micrographs, and CPU seconds of the training, of one network, kind of labels and case."""
     subfolder, pixel_size, diameter, border, first = SETS["empiar10017"]
     micrographs = sorted(glob.glob(str(data / subfolder / "micrographs" / "*.mrc")))
-    write_labels(folder / "labels", micrographs[:first], truth, diameter, case, options.seed)
+    write_labels(folder / "labels", micrographs[:first], ground_truth, diameter, case, options.seed)
     common = ("--pixel-size", pixel_size, "--device", "cpu", "--threads", options.threads)
     steps = ("--steps", options.steps) if options.steps else ()
     _, cpu, _, _ = cryodl(
@@ -113,7 +113,7 @@ def main():
     from cryodl.io.coordinates import read_coordinates
 
     data = data_folder()
-    truth = read_coordinates(data / SETS["empiar10017"][0] / "coords")
+    ground_truth = read_coordinates(data / SETS["empiar10017"][0] / "coords")
     print(
         "| network | labels taken for | labels given | best F1 | AP | F1 at default threshold | training CPU s |\n"
         "|---|---|---|---|---|---|---|",
@@ -123,7 +123,7 @@ def main():
         for labels in options.labels.split(","):
             for case in options.cases.split(","):
                 with tempfile.TemporaryDirectory() as temporary:
-                    row = run(data, truth, network, labels, case, options, Path(temporary) / "run")
+                    row = run(data, ground_truth, network, labels, case, options, Path(temporary) / "run")
                 print(
                     f"| {network} | {labels} | {case} | "
                     + " | ".join(f"{row[k]:.3f}" for k in FIGURES)

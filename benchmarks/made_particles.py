@@ -50,8 +50,8 @@ def projections(xyz, weight, rotations, shifts, box, pixel_size):
     for turn, shift in zip(rotations, shifts):
         x, y = (turn.apply(xyz)[:, :2] + shift).T
         # pixel box // 2 is the centre of the coarse image: the mean of FINE x FINE fine pixels
-        place = [v / pixel_size * FINE + FINE * (box // 2) + (FINE - 1) / 2 for v in (y, x)]
-        grid, *_ = np.histogram2d(*place, bins=[np.arange(fine + 1) - 0.5] * 2, weights=weight)
+        position = [v / pixel_size * FINE + FINE * (box // 2) + (FINE - 1) / 2 for v in (y, x)]
+        grid, *_ = np.histogram2d(*position, bins=[np.arange(fine + 1) - 0.5] * 2, weights=weight)
         grid = gaussian_filter(grid, BLUR / pixel_size * FINE)
         images.append(grid.reshape(box, FINE, box, FINE).mean((1, 3)))
     return np.array(images, np.float32)

@@ -10,7 +10,7 @@ def tables(found, nucleic, sure):
     the confidence above which voxels were counted."""
     protein = found["protein"]
     unit = protein["protein"]["contrast"] if protein else None
-    places = [
+    positions = [
         ("protein", protein, "protein"),
         ("solvent of the same map", protein, "solvent"),
         ("noise alone", found["noise"], "noise"),
@@ -20,7 +20,7 @@ def tables(found, nucleic, sure):
     ]
     first = table(
         ["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {sure:g}"],
-        [[name, *_place_cells(f.get(place), unit)] for name, f, place in places],
+        [[name, *_position_cells(f.get(position), unit)] for name, f, position in positions],
     )
     whole = [
         ("right hand", protein),
@@ -30,18 +30,18 @@ def tables(found, nucleic, sure):
     ]
     second = table(
         ["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after", "Q-score: before", "after"],
-        [[name, *_truth_cells(f)] for name, f in whole],
+        [[name, *_ground_truth_cells(f)] for name, f in whole],
     )
     return "\n\n".join([first, second, *_sentences(protein, found["half-maps"], nucleic)])
 
 
-def _place_cells(place, unit):
-    if not place or unit is None:
+def _position_cells(position, unit):
+    if not position or unit is None:
         return [None] * 3
-    return [place["contrast"] / unit, place["confidence"], f"{place['sure']:.1%}"]
+    return [position["contrast"] / unit, position["confidence"], f"{position['sure']:.1%}"]
 
 
-def _truth_cells(figures):
+def _ground_truth_cells(figures):
     if not figures:
         return [None] * 6
     both = (figures["before"], figures["after"])

@@ -2,7 +2,7 @@
 """What the model makes of what it should not invent: noise, nucleic acid, detergent, a map of the wrong hand.
 
 All maps are simulated at RESOLUTION. Contrast: standard deviation of the improved map over that of the map before,
-in the named place, in units of that of the protein. FSC, correlation and Q-score are with the density that is truly
+in the named position, in units of that of the protein. FSC, correlation and Q-score are with the density that is truly
 there: of the wrong hand, with the mirrored model.
 """
 
@@ -50,8 +50,8 @@ def _improved(bench, path):
     return (read_volume(p).data for p in (output, output.with_name("improved_confidence.mrc")))
 
 
-def _place(before, after, confidence, where):
-    """Figures of a place: where is a (z, y, x) bool array."""
+def _position(before, after, confidence, where):
+    """Figures of a position: where is a (z, y, x) bool array."""
     return dict(
         contrast=float(after[where].std() / before[where].std()),
         confidence=float(confidence[where].mean()),
@@ -60,13 +60,13 @@ def _place(before, after, confidence, where):
     )
 
 
-def _against_truth(case, before, after):
+def _against_ground_truth(case, before, after):
     """Measures of both maps, and their correlations with the model's density in the mask."""
     inside = case.reference.mask > 0.5
-    truth = case.reference.density[inside]
+    ground_truth = case.reference.density[inside]
     return dict(
-        before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], truth)[0, 1])),
-        after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], truth)[0, 1])),
+        before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], ground_truth)[0, 1])),
+        after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], ground_truth)[0, 1])),
     )
 
 
@@ -94,15 +94,15 @@ def _protein(bench):
     after, confidence = _improved(bench, work / "map_full.mrc")
     atoms, before = case.reference.atoms, case.volume.data
     scores = q_scores(dataclasses.replace(case.volume, data=after), atoms)
-    at_atoms = map_coordinates(confidence, case.volume.places(atoms.xyz).T, order=1)
+    at_atoms = map_coordinates(confidence, case.volume.positions(atoms.xyz).T, order=1)
     order = np.argsort(scores)
     tenth = len(order) // 10
     mean = lambda rows: dict(q=float(scores[rows].mean()), confidence=float(at_atoms[rows].mean()))
     removed(work)
     return dict(
-        protein=_place(before, after, confidence, _near(case.reference.atoms.xyz, case)),
-        solvent=_place(before, after, confidence, _solvent(case)),
-        **_against_truth(case, before, after),
+        protein=_position(before, after, confidence, _near(case.reference.atoms.xyz, case)),
+        solvent=_position(before, after, confidence, _solvent(case)),
+        **_against_ground_truth(case, before, after),
         worst_atoms=mean(order[:tenth]),
         best_atoms=mean(order[-tenth:]),
     )
@@ -124,7 +124,7 @@ def _noise(bench):
     write_volume(work / "noise.mrc", noise, dataclasses.replace(half1, data=noise, header=None))
     after, confidence = _improved(bench, work / "noise.mrc")
     removed(work)
-    return dict(noise=_place(noise, after, confidence, np.ones(noise.shape, bool)))
+    return dict(noise=_position(noise, after, confidence, np.ones(noise.shape, bool)))
 
 
 def _mirror(bench):
@@ -138,8 +138,8 @@ def _mirror(bench):
     after, confidence = _improved(bench, work / "mirror.mrc")
     removed(work)
     return dict(
-        protein=_place(case.volume.data, after, confidence, _near(case.reference.atoms.xyz, case)),
-        **_against_truth(case, case.volume.data, after),
+        protein=_position(case.volume.data, after, confidence, _near(case.reference.atoms.xyz, case)),
+        **_against_ground_truth(case, case.volume.data, after),
     )
 
 
@@ -167,10 +167,10 @@ def _detergent(bench):
     dense = dense_mask(raw, case.volume.voxels_zyx) > 0.99
     after, confidence = _improved(bench, work / "map_full.mrc")
     removed(work)
-    places = {"protein": _near(case.reference.atoms.xyz, case), "detergent": dense & _solvent(case)}
+    positions = {"protein": _near(case.reference.atoms.xyz, case), "detergent": dense & _solvent(case)}
     return dict(
-        {name: _place(case.volume.data, after, confidence, where) for name, where in places.items()},
-        **_against_truth(case, case.volume.data, after),
+        {name: _position(case.volume.data, after, confidence, where) for name, where in positions.items()},
+        **_against_ground_truth(case, case.volume.data, after),
     )
 
 
@@ -186,8 +186,8 @@ def _nucleic(bench, molecule):
     score = lambda data: float(q_scores(dataclasses.replace(volume, data=data), atoms)[nucleic].mean())
     removed(work)
     return dict(
-        nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
-        **_against_truth(case, volume.data, after),
+        nucleic=_position(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
+        **_against_ground_truth(case, volume.data, after),
         q_before=score(volume.data),
         q_after=score(after),
         atoms=int(nucleic.sum()),

@@ -65,7 +65,7 @@ def _slices(row, title, maps, case, titles):
     """Four grey pictures of one plane of z, SHOWN Å of it about the densest place of the model."""
     voxel, atoms = case.volume.pixel_size, case.reference.atoms
     shape = np.array(case.volume.data.shape)
-    centre = np.rint(case.volume.places(atoms.xyz).mean(axis=0)).astype(int)
+    centre = np.rint(case.volume.positions(atoms.xyz).mean(axis=0)).astype(int)
     half = int(SHOWN / 2 / voxel)
     window = tuple(slice(max(0, c - half), min(n, c + half)) for c, n in zip(centre[1:], shape[1:]))
     z = int(np.argmax(case.reference.density[(slice(None), *window)].sum(axis=(1, 2))))

@@ -108,7 +108,7 @@ def _squares(side, voxel):
 
 
 def measure(path, resolution, folder):
-    """[{variant, truth, found}] of one structure's maps, Å."""
+    """[{variant, ground truth, found}] of one structure's maps, Å."""
     import mrcfile
 
     from cryodl.simulate.micrographs import particle_diameter

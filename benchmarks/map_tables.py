@@ -31,7 +31,7 @@ def cells(found):
     """The cells of HEAD for the mean of comparisons; 'not measured' if there are none."""
     if not found:
         return [None] * len(HEAD)
-    places = [
+    positions = [
         ("input", "fsc05"),
         ("sharpened", "fsc05"),
         ("improved", "fsc05"),
@@ -39,7 +39,7 @@ def cells(found):
         ("input", "times_mask"),
         ("improved", "unmasked"),
     ]
-    return [f"{mean(found, *place):.2f}" for place in places] + [
+    return [f"{mean(found, *position):.2f}" for position in positions] + [
         mean(found, kind, "q") for kind in ("input", "sharpened", "improved")
     ]
 

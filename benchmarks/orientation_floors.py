@@ -105,9 +105,9 @@ def measure(name, snr, count, folder, correlation=True):
             make_of(body_of(name), star.parent, snr, count, seed, pixel_size=pixel_size)
         else:
             make(whole, star.parent, snr, count, seed)
-    structure, truth = star.with_name("map.mrc"), read_particles(star).angles
+    structure, ground_truth = star.with_name("map.mrc"), read_particles(star).angles
     angles, probability, seconds, _ = searched(star, structure, star.with_name("found.star"), symmetry)
-    error = angular_distance(truth, angles, symmetry)
+    error = angular_distance(ground_truth, angles, symmetry)
     right = error < RIGHT
     row = dict(
         complex=name[:4],
@@ -120,7 +120,7 @@ def measure(name, snr, count, folder, correlation=True):
     )
     if correlation:
         found = plain_correlation(star, load_density(structure, pixel_size), symmetry)
-        row["correlation"] = 100 * float((angular_distance(truth, found, symmetry) < RIGHT).mean())
+        row["correlation"] = 100 * float((angular_distance(ground_truth, found, symmetry) < RIGHT).mean())
     if name in SYMMETRIC:
         row.update(symmetry=symmetry, median=float(np.median(error)))
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)

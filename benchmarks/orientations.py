@@ -100,10 +100,10 @@ def plain_correlation(star, weighted):
         for first in range(0, len(rows), 100):
             part = slice(first, first + 100)
             shifted = side_by_side(images[part, None] * ramp)
-            value, place = (shifted @ slices.T).amax(1).max(1)
+            value, position = (shifted @ slices.T).amax(1).max(1)
             better = value > best[part]
             best[part] = torch.where(better, value, best[part])
-            numbers[part] = torch.where(better, place + start, numbers[part])
+            numbers[part] = torch.where(better, position + start, numbers[part])
     return grid.angles(numbers.numpy())
 
 
@@ -182,10 +182,10 @@ def _reconstructed(star, name):
             "--result",
             record,
         )
-    return _against_truth([star.with_name(f"{name}_half{half}.mrc") for half in (1, 2)])
+    return _against_ground_truth([star.with_name(f"{name}_half{half}.mrc") for half in (1, 2)])
 
 
-def _against_truth(halves):
+def _against_ground_truth(halves):
     """Å at which the FSC of two half-maps' mean with the true map falls below 0.5. (Not the FSC of the halves: RELION
     cuts both by the same sphere, whose edge correlates up to the finest detail.)"""
     import mrcfile
@@ -199,8 +199,8 @@ def _against_truth(halves):
             return torch.from_numpy(np.array(mrc.data))
 
     mask = soft_sphere(BOX, DIAMETER / PIXEL_SIZE)
-    found, truth = read(halves[0]) + read(halves[1]), read(halves[0].with_name("particles_map.mrc"))
-    return round(resolution_at(fsc(found * mask, truth * mask), 0.5, PIXEL_SIZE, BOX), 2)
+    found, ground_truth = read(halves[0]) + read(halves[1]), read(halves[0].with_name("particles_map.mrc"))
+    return round(resolution_at(fsc(found * mask, ground_truth * mask), 0.5, PIXEL_SIZE, BOX), 2)
 
 
 def _refined(star, name, iterations):
@@ -257,7 +257,7 @@ def _refined(star, name, iterations):
                 1,
             )
         maps.append(result)
-    return _against_truth(maps)
+    return _against_ground_truth(maps)
 
 
 def main():

@@ -28,7 +28,7 @@ def run(bench):
 
 
 def _scenes(bench):
-    """(title, micrograph, pixel size, diameter in Å, truth or None, name of what the networks learnt from)."""
+    """(title, micrograph, pixel size, diameter in Å, ground truth or None, name of what the networks learnt from)."""
     engine_path()
     from cryodl.io.coordinates import read_coordinates
 
@@ -37,7 +37,7 @@ def _scenes(bench):
     yield ("simulated", path, PIXEL_SIZE, diameter, read_coordinates(simulated / "coordinates")[path.stem][0], "scene")
     real = bench.real("empiar10947")
     path = next(p for p in real.micrographs if Path(p).stem == EDGE)
-    yield ("EMPIAR-10947", path, real.pixel_size, real.diameter, read_coordinates(real.truth)[EDGE][0], "real")
+    yield ("EMPIAR-10947", path, real.pixel_size, real.diameter, read_coordinates(real.ground_truth)[EDGE][0], "real")
     yield ("ice crystal", bench.data / ICE, 1.0, ICE_DIAMETER, None, "real")
 
 
@@ -164,13 +164,13 @@ def _panel(axis, scene, yx):
 
     from cryodl.core.matching import match_picks
 
-    title, path, pixel_size, diameter, truth, _ = scene
+    title, path, pixel_size, diameter, ground_truth, _ = scene
     px = diameter / pixel_size
     image = gaussian_filter(mrcfile.read(path).astype(np.float32), px / 25)
     axis.imshow(
         image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99), interpolation="antialiased"
     )
-    hit = match_picks(yx, truth, px / 4) if truth is not None else np.ones(len(yx), bool)
+    hit = match_picks(yx, ground_truth, px / 4) if ground_truth is not None else np.ones(len(yx), bool)
     axis.add_collection(
         EllipseCollection(
             np.full(len(yx), px),
@@ -184,9 +184,11 @@ def _panel(axis, scene, yx):
             edgecolors=np.where(hit, "#30d030", "#ff9020"),
         )
     )
-    text = f"{len(yx)} picks" + (f", {int(hit.sum())} of {len(truth)} marked particles" if truth is not None else "")
+    text = f"{len(yx)} picks" + (
+        f", {int(hit.sum())} of {len(ground_truth)} marked particles" if ground_truth is not None else ""
+    )
     axis.set_title(f"{title}: {text}", fontsize=9)
-    return dict(picks=len(yx), found=int(hit.sum()), marked=None if truth is None else len(truth))
+    return dict(picks=len(yx), found=int(hit.sum()), marked=None if ground_truth is None else len(ground_truth))
 
 
 def _fewer_colours(path):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the picks are worth: the same RELION steps on each picker's particles, and the resolution of the maps.
 
-The micrographs are simulated (ribosomes with ice, clumps and a gradient), so that truth and CTF are known. With
+The micrographs are simulated (ribosomes with ice, clumps and a gradient), so that ground truth and CTF are known. With
 --reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's
 texts, one for each micrograph), or without CTF correction.
 """
@@ -21,7 +21,7 @@ NO_CTF = (0, 0, 0, 300, 2.7, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Micrographs to reconstruct from. diameter: Å. box: px. truth: {name: yx}. ctf: {name: values of OPTICS} or
+    """Micrographs to reconstruct from. diameter: Å. box: px. ground_truth: {name: yx}. ctf: {name: values of OPTICS} or
     None."""
 
     name: str
@@ -29,7 +29,7 @@ class Case:
     pixel_size: float
     diameter: float
     box: int
-    truth: dict
+    ground_truth: dict
     ctf: dict | None
     symmetry: str
 
@@ -80,12 +80,14 @@ def _simulated_case(bench):
     from cryodl.io.coordinates import read_coordinates, read_star_column
 
     data = _simulate(bench, "simulated", 4, 1)
-    truth = {k: v[0] for k, v in read_coordinates(data / "coordinates").items()}
+    ground_truth = {k: v[0] for k, v in read_coordinates(data / "coordinates").items()}
     ctf = {
         name: tuple(read_star_column(data / "coordinates" / f"{name}.star", f"_rln{c}")[0] for c in OPTICS)
-        for name in truth
+        for name in ground_truth
     }
-    return Case("simulated", sorted((data / "micrographs").glob("*.mrc")), PIXEL_SIZE, DIAMETER, BOX, truth, ctf, "C1")
+    return Case(
+        "simulated", sorted((data / "micrographs").glob("*.mrc")), PIXEL_SIZE, DIAMETER, BOX, ground_truth, ctf, "C1"
+    )
 
 
 def _real_case(bench):
@@ -93,7 +95,7 @@ def _real_case(bench):
     from cryodl.io.coordinates import read_coordinates
 
     real = bench.real(bench.options.reconstruct_real)
-    truth = {k: v[0] for k, v in read_coordinates(real.truth).items()}
+    ground_truth = {k: v[0] for k, v in read_coordinates(real.ground_truth).items()}
     ctf = None
     if bench.options.ctf:
         ctf = {Path(p).stem: _ctffind(Path(bench.options.ctf) / f"{Path(p).stem}.txt") for p in real.test}
@@ -103,7 +105,7 @@ def _real_case(bench):
         real.pixel_size,
         real.diameter,
         2 * round(0.75 * real.diameter_px),
-        truth,
+        ground_truth,
         ctf,
         SYMMETRY.get(real.name, "C1"),
     )
@@ -123,11 +125,11 @@ def _measure(bench, case, picker):
 
     from cryodl.core.matching import match_picks
 
-    picks = case.truth if picker == "truth" else PICKERS.get(picker, _network)(bench, case, picker)
+    picks = case.ground_truth if picker == "truth" else PICKERS.get(picker, _network)(bench, case, picker)
     names = [p.stem for p in case.micrographs]
     distance = case.diameter / case.pixel_size / 4
-    hits = sum(match_picks(picks[n], case.truth[n], distance).sum() for n in names)
-    picked, total = (sum(len(which[n]) for n in names) for which in (picks, case.truth))
+    hits = sum(match_picks(picks[n], case.ground_truth[n], distance).sum() for n in names)
+    picked, total = (sum(len(which[n]) for n in names) for which in (picks, case.ground_truth))
     ctf = case.ctf or {n: NO_CTF for n in names}
     figures = reconstruct(bench.folder(f"relion {case.name} {picker}"), case.micrographs, picks, ctf, case)
     return dict(figures, precision=float(hits / max(1, picked)), recall=float(hits / total))

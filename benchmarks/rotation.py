@@ -56,7 +56,7 @@ def _score(real, picks, angle, part):
     from cryodl.io.coordinates import read_coordinates
     from cryodl.io.micrographs import micrograph_shape
 
-    truth, found = read_coordinates(real.truth), read_coordinates(picks)
+    ground_truth, found = read_coordinates(real.ground_truth), read_coordinates(picks)
     every = read_coordinates(Path(picks) / "candidates")
     figures = {}
     for name, source in (("f1", found), ("best_f1", every)):
@@ -66,7 +66,7 @@ def _score(real, picks, angle, part):
             yx, score = source[key]
             yx = _turn_back(yx, angle, shape)
             inside = lambda points: _inside(points, shape, part, real)
-            reference = truth[key][0][inside(truth[key][0])]
+            reference = ground_truth[key][0][inside(ground_truth[key][0])]
             keep = inside(yx)
             hits.append(match_picks(yx[keep], reference, real.diameter_px / 4))
             scores.append(score[keep])

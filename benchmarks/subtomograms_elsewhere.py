@@ -109,17 +109,17 @@ def measure(output, densities, strangers, snr, options):
     strange = write_set(folder / "strange", strangers, options.test, snr, rng, len(strangers))
     shared = ("--device", "cpu", "--threads", 1)
     _, cpu, _, _ = cryodl("train-classifier", "--subtomograms", learnt, "--output", folder / "model", *shared)
-    truth, told = classified(folder, tested, shared)
+    ground_truth, told = classified(folder, tested, shared)
     kind, called = classified(folder, strange, shared)
     return dict(
         snr=snr,
         seed=options.seed,
-        accuracy=float((told == truth).mean()),
+        accuracy=float((told == ground_truth).mean()),
         unknown=float((told == 0).mean()),
-        confused=float(((told != truth) & (told != 0)).mean()),
+        confused=float(((told != ground_truth) & (told != 0)).mean()),
         strangers=float((called[kind < len(strangers)] == 0).mean()),
         noise=float((called[kind == len(strangers)] == 0).mean()),
-        tested=len(truth),
+        tested=len(ground_truth),
         training_cpu=round(cpu),
     )
 
@@ -132,8 +132,8 @@ def classified(folder, star, shared):
     options = ("--model", folder / "model", "--output", found, "--no-averages", *shared)
     cryodl("classify-subtomograms", "--subtomograms", star, *options)
     told = read_tables(found)["particles"]
-    truth = [int(name.split("/")[-1].split("_")[0]) for name in told["rlnImageName"]]
-    return np.array(truth), np.array([int(number) for number in told["rlnClassNumber"]])
+    ground_truth = [int(name.split("/")[-1].split("_")[0]) for name in told["rlnImageName"]]
+    return np.array(ground_truth), np.array([int(number) for number in told["rlnClassNumber"]])
 
 
 def main():

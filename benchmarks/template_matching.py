@@ -26,10 +26,10 @@ def matched(images, transfer, reference, grid):
         for first in range(0, len(images), 64):
             part = slice(first, first + 64)
             value = (side_by_side(images[part, None] * ramp) @ flat.T).amax(1)
-            value, place = (value / (transfer[part].square() @ power.T).sqrt()).max(1)
+            value, position = (value / (transfer[part].square() @ power.T).sqrt()).max(1)
             better = value > best[part]
             best[part] = torch.where(better, value, best[part])
-            numbers[part] = torch.where(better, place + start, numbers[part])
+            numbers[part] = torch.where(better, position + start, numbers[part])
     return best, numbers
 
 

@@ -35,7 +35,7 @@ def run(work):
             else:
                 options = ("--pixel-size", pixel_size, "--output", picks, "--threads", 1, "--pictures", 0)
                 cpu = cryodl("pick-templates", "--micrographs", *real.test, *source, *options)[1]
-            figures = evaluate(picks, real.truth, pixel_size, real.diameter, border, real.test)
+            figures = evaluate(picks, real.ground_truth, pixel_size, real.diameter, border, real.test)
             every = figures["all_candidates"]
             rows.append(
                 dict(

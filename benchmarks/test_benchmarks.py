@@ -83,8 +83,8 @@ def test_labels_are_drawn_from_the_training_micrographs_alone(real, tmp_path):
     used, available = draw_labels(real, 5, 0, tmp_path / "labels")
     chosen = read_coordinates(tmp_path / "labels")
     assert (used, available, list(chosen)) == (5, 12, ["m0"]) and expected_particles(real) == 12
-    truth = read_coordinates(real.truth)["m0"][0].tolist()
-    assert len(chosen["m0"][0]) == 5 and all(place in truth for place in chosen["m0"][0].tolist())
+    ground_truth = read_coordinates(real.ground_truth)["m0"][0].tolist()
+    assert len(chosen["m0"][0]) == 5 and all(place in ground_truth for place in chosen["m0"][0].tolist())
 
 
 def test_a_figure_is_measured_once_and_a_failure_is_kept_apart(bench, capsys):

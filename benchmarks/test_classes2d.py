@@ -8,10 +8,10 @@ import torch
 from classes2d_data import BOX
 
 
-def blobs(*places):
+def blobs(*positions):
     """An image of balls at (y, x) from the middle."""
     axis = torch.arange(BOX).float() - BOX // 2
-    return sum(torch.exp(-((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2) / 20) for y, x in places)
+    return sum(torch.exp(-((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2) / 20) for y, x in positions)
 
 
 def test_a_turned_copy_is_the_same_view_and_another_shape_is_not():
@@ -22,8 +22,8 @@ def test_a_turned_copy_is_the_same_view_and_another_shape_is_not():
 def test_purity_counts_the_commonest_molecule_and_explained_falls_with_mixed_views(monkeypatch):
     images = torch.stack([blobs((0, 10)), blobs((0, 10)), blobs((0, -10)), blobs((10, 0))])
     images = images / images.square().sum((1, 2), keepdim=True).sqrt()
-    monkeypatch.setattr(classes2d_measures, "clean_aligned", lambda truth, psi, shifts: images)
-    truth = dict(molecule=np.array([0, 0, 0, 1]))
-    found = classes2d_measures.measures(np.array([1, 1, 2, 2]), np.zeros(4), np.zeros((4, 2)), truth)
+    monkeypatch.setattr(classes2d_measures, "clean_aligned", lambda ground_truth, psi, shifts: images)
+    ground_truth = dict(molecule=np.array([0, 0, 0, 1]))
+    found = classes2d_measures.measures(np.array([1, 1, 2, 2]), np.zeros(4), np.zeros((4, 2)), ground_truth)
     assert found["purity"] == 0.75 and found["filled"] == 2
     assert found["explained"] == pytest.approx(0.75, abs=0.02)  # 1 of like images, 0.5 of two that do not overlap

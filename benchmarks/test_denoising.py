@@ -144,17 +144,26 @@ def test_models_are_written_without_the_partner(tmp_path):
 
 
 def test_rates_of_scores_are_the_hand_computed_ones():
-    truth = np.array([True, True, False, False])
-    assert denoising_integrity.rates(np.array([2.0, 0.5, 1.0, -1.0]), truth) == dict(auc=0.75, accuracy=0.75)
+    ground_truth = np.array([True, True, False, False])
+    assert denoising_integrity.rates(np.array([2.0, 0.5, 1.0, -1.0]), ground_truth) == dict(auc=0.75, accuracy=0.75)
 
 
 def test_a_regression_finds_what_is_there_and_nothing_in_noise():
     rng = np.random.default_rng(1)
-    truth = rng.random(400) < 0.5
+    ground_truth = rng.random(400) < 0.5
     values = rng.standard_normal((400, 6))
-    assert abs(denoising_integrity.rates(denoising_integrity.cross_validated(values, truth), truth)["auc"] - 0.5) < 0.1
-    values[:, 2] += 4 * truth
-    assert denoising_integrity.rates(denoising_integrity.cross_validated(values, truth), truth)["accuracy"] > 0.95
+    assert (
+        abs(
+            denoising_integrity.rates(denoising_integrity.cross_validated(values, ground_truth), ground_truth)["auc"]
+            - 0.5
+        )
+        < 0.1
+    )
+    values[:, 2] += 4 * ground_truth
+    assert (
+        denoising_integrity.rates(denoising_integrity.cross_validated(values, ground_truth), ground_truth)["accuracy"]
+        > 0.95
+    )
 
 
 def test_radial_profiles_of_rings_are_their_values():
@@ -208,8 +217,8 @@ def test_a_template_is_found_again_in_its_own_projection():
 
     rng = np.random.default_rng(3)
     density = torch.zeros(32, 32, 32)
-    for place in rng.integers(9, 23, (12, 3)):
-        density[tuple(place)] = 1
+    for position in rng.integers(9, 23, (12, 3)):
+        density[tuple(position)] = 1
     projector = Projector(torch.nn.functional.avg_pool3d(density[None, None], 3, 1, 1)[0, 0])
     views = projector.project(random_angles(3, rng), rng.integers(-2, 3, (3, 2)).astype(float))
     shown = TemplateProjection([projector], 32, 6.0).denoise(views, torch.ones(3, 32, 17), 6.0)

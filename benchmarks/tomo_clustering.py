@@ -60,8 +60,10 @@ def measure(bench, snr, tilt, embedding, compensated):
         "--threads",
         1,
     )
-    truth, found = (read_tables(path)["particles"] for path in (star, folder / "found.star"))
-    classes = {Path(name).name: number for name, number in zip(truth["rlnImageName"], truth["rlnClassNumber"])}
+    ground_truth, found = (read_tables(path)["particles"] for path in (star, folder / "found.star"))
+    classes = {
+        Path(name).name: number for name, number in zip(ground_truth["rlnImageName"], ground_truth["rlnClassNumber"])
+    }
     embedded = next(folder.glob("*_embedding.csv"))
     with open(embedded, newline="") as file:
         count = sum(1 for _ in csv.DictReader(file))

@@ -99,21 +99,21 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
 
     rng = np.random.default_rng(seed)
     paths = sorted((folder / "labels").glob("*.mrc"))
-    truth = [Tomogram(path).raw() for path in paths]
-    drawn = [np.full(volume.shape, 255, np.int16) for volume in truth]
+    ground_truth = [Tomogram(path).raw() for path in paths]
+    drawn = [np.full(volume.shape, 255, np.int16) for volume in ground_truth]
     chosen = {True: 0, False: 0}
     for _ in range(200000):
-        number = rng.integers(len(truth))
-        corner = [int(rng.integers(n - size + 1)) for n, size in zip(truth[number].shape, (1, TILE, TILE))]
-        place = tuple(slice(c, c + size) for c, size in zip(corner, (1, TILE, TILE)))
-        tile = truth[number][place][0] == label
+        number = rng.integers(len(ground_truth))
+        corner = [int(rng.integers(n - size + 1)) for n, size in zip(ground_truth[number].shape, (1, TILE, TILE))]
+        position = tuple(slice(c, c + size) for c, size in zip(corner, (1, TILE, TILE)))
+        tile = ground_truth[number][position][0] == label
         positive = bool(tile.mean() > LEAST)
         if (tile.any() and not positive) or chosen[positive] >= (POSITIVE if positive else NEGATIVE):
             continue
-        if positive and not (drawn[number][place] == 255).all():
+        if positive and not (drawn[number][position] == 255).all():
             continue
         drawing = _with_wrong_strokes(tile, wrong, rng) if positive else tile
-        drawn[number][place] = np.where(drawing, label, np.where(drawn[number][place] == label, label, 0))
+        drawn[number][position] = np.where(drawing, label, np.where(drawn[number][position] == label, label, 0))
         chosen[positive] += 1
         if chosen == {True: POSITIVE, False: NEGATIVE}:
             break

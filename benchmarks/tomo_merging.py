@@ -65,7 +65,7 @@ def measure(bench, network):
 
 
 def _renumbered(test, wanted, folder):
-    """Glob of label volumes whose values are the places in `wanted`; other features are nothing."""
+    """Glob of label volumes whose values are the positions in `wanted`; other features are nothing."""
     from cryodl.io.tomograms import Tomogram, VolumeWriter
 
     known = features(test)
@@ -73,8 +73,8 @@ def _renumbered(test, wanted, folder):
     for path in sorted((test / "labels").glob("*.mrc")):
         volume = Tomogram(path).raw()
         result = np.zeros(volume.shape, np.int8)
-        for place, name in enumerate(wanted, 1):
-            result[volume == known[name]] = place
+        for position, name in enumerate(wanted, 1):
+            result[volume == known[name]] = position
         with VolumeWriter(folder / path.name, volume.shape, PIXEL_SIZE, np.int8) as writer:
             writer.write(0, result)
     return folder / "*.mrc"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoising of simulated tomograms with known truth, beside filters and Topaz's 3-D denoiser.
+"""Denoising of simulated tomograms with known ground truth, beside filters and Topaz's 3-D denoiser.
 
     python benchmarks/tomogram_denoising.py --output FOLDER [--topaz FOLDER] [--parts denoise topaz wedge segment speed]
 
@@ -71,10 +71,12 @@ class Cell:
         self.output = output
         self.noisy = simulate(output, "noisy", "--snr", 0.1, "--halves")
         clean = simulate(output, "clean", "--snr", 1e6)
-        self.average, self.truth = (volume(folder / "tomograms" / f"{NAME}.mrc") for folder in (self.noisy, clean))
+        self.average, self.ground_truth = (
+            volume(folder / "tomograms" / f"{NAME}.mrc") for folder in (self.noisy, clean)
+        )
 
     def whole(self) -> np.ndarray:
-        """The truth without missing wedge."""
+        """The ground truth without missing wedge."""
         full = simulate(self.output, "full", "--snr", 1e6, "--tilt-min", -90, "--tilt-max", 87)
         return volume(full / "tomograms" / f"{NAME}.mrc")
 
@@ -110,24 +112,24 @@ def denoise(cell: Cell, options: argparse.Namespace) -> dict:
     half = volume(cell.noisy / "halves" / f"{NAME}_even.mrc")
     folder, cost = cell.denoised("denoised", "--steps", options.steps)
     found, rows = volume(folder / f"{NAME}.mrc"), round(0.85 * half.shape[1])
-    gaussians = {width: correlation(low_passed(cell.average, width), cell.truth) for width in GAUSSIANS}
+    gaussians = {width: correlation(low_passed(cell.average, width), cell.ground_truth) for width in GAUSSIANS}
     best = max(gaussians, key=gaussians.get)
     controls = json.loads((folder / "denoise.json").read_text())["tomograms"][NAME]["controls"]
     return dict(
         steps=options.steps,
-        half=correlation(half, cell.truth),
-        average=correlation(cell.average, cell.truth),
+        half=correlation(half, cell.ground_truth),
+        average=correlation(cell.average, cell.ground_truth),
         gaussian=gaussians[best],
         gaussian_width=best,
-        denoised=correlation(found, cell.truth),
-        denoised_rows_not_learned=correlation(found[:, rows:], cell.truth[:, rows:]),
+        denoised=correlation(found, cell.ground_truth),
+        denoised_rows_not_learned=correlation(found[:, rows:], cell.ground_truth[:, rows:]),
         controls={key: value for key, value in controls.items() if not isinstance(value, list)},
         training_and_denoising=cost,
     )
 
 
 def topaz(cell: Cell, options: argparse.Namespace) -> dict:
-    """Correlation with the truth of what Topaz's pretrained 3-D denoisers make of the mean of the halves."""
+    """Correlation with the ground truth of what Topaz's pretrained 3-D denoisers make of the mean of the halves."""
     import contextlib
     import time
 
@@ -147,7 +149,7 @@ def topaz(cell: Cell, options: argparse.Namespace) -> dict:
     for model in ("unet-3d-10a", "unet-3d-20a"):
         denoiser, start = Denoise3D(model, dims=3), time.process_time()
         found = denoiser.denoise(cell.average, patch_size=-1)  # at once, which its tiles only approximate
-        figures[model] = correlation(found, cell.truth)
+        figures[model] = correlation(found, cell.ground_truth)
         figures[f"{model}_cpu_s"] = round(time.process_time() - start, 1)
         np.save(cell.output / f"topaz_{model}.npy", found)
     return figures
@@ -212,8 +214,8 @@ def speed(cell: Cell, options: argparse.Namespace) -> dict:
     """Time and memory of denoising both halves of a larger volume with a trained network."""
     rng, folder = np.random.default_rng(0), cell.output / "large"
     folder.mkdir(exist_ok=True)
-    times = [-(-n // m) for n, m in zip(LARGE, cell.truth.shape)]
-    base = 0.3 * np.tile(cell.truth, times)[tuple(slice(n) for n in LARGE)]
+    times = [-(-n // m) for n, m in zip(LARGE, cell.ground_truth.shape)]
+    base = 0.3 * np.tile(cell.ground_truth, times)[tuple(slice(n) for n in LARGE)]
     halves = [write(folder / f"{h}.mrc", base + rng.standard_normal(LARGE, np.float32)) for h in ("even", "odd")]
     model, _ = cell.denoised("denoised", "--steps", options.steps)
     files = ("--even", halves[0], "--odd", halves[1], "--names", "large", "--model", model / "model")
@@ -230,9 +232,9 @@ def picture(path: Path, images: dict) -> None:
     axes = figure.subplots(2, len(images), gridspec_kw=dict(height_ratios=(3, 1), hspace=0.02, wspace=0.02))
     for column, (title, image) in zip(axes.T, images.items()):
         low, high = np.percentile(image, (0.5, 99.5))
-        for place, part in zip(column, (image[image.shape[0] // 2], image[:, image.shape[1] // 2])):
-            place.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower")
-            place.set_axis_off()
+        for position, part in zip(column, (image[image.shape[0] // 2], image[:, image.shape[1] // 2])):
+            position.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower")
+            position.set_axis_off()
         column[0].set_title(title)
     figure.savefig(path, dpi=100, bbox_inches="tight")
 

@@ -73,8 +73,8 @@ def structure(output, name):
     return path
 
 
-def cells(output, structures, name, cell, values, place):
-    """Folder of simulated tomograms, made if it is not there. place: of the copies in SPECIES."""
+def cells(output, structures, name, cell, values, position):
+    """Folder of simulated tomograms, made if it is not there. position: of the copies in SPECIES."""
     folder = output / "cells" / name
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def cells(output, structures, name, cell, values, place):
         tilt = values.pop("tilt")
         given = dict(values, tilt_min=-tilt, tilt_max=tilt, microtubules=0, fiducials=0, pixel_size=PIXEL_SIZE)
         words = [w for key, value in given.items() for w in ("--" + key.replace("_", "-"), value)]
-        copies = [SPECIES[species][place] for species in SPECIES]
+        copies = [SPECIES[species][position] for species in SPECIES]
         cryodl(
             "simulate-tomograms",
             "--structures",
@@ -115,7 +115,7 @@ def labelled(output, folders):
     return tomograms, stars
 
 
-def truth(folder, name, species):
+def ground_truth(folder, name, species):
     """(n, 3) zyx px and (n, 3) angles of a species in a simulated tomogram."""
     from cryodl.io.star import read_tables
 
@@ -183,10 +183,10 @@ def contest(folder, made, species):
 
     hit = picks = there = 0
     for name, path in made["files"].items():
-        true, _ = truth(folder, name, species)
-        places, _ = found_in(path, species)
-        hit += int(match_picks(places, true, SPECIES[species][1] / 2 / PIXEL_SIZE).sum())
-        picks, there = picks + len(places), there + len(true)
+        true, _ = ground_truth(folder, name, species)
+        positions, _ = found_in(path, species)
+        hit += int(match_picks(positions, true, SPECIES[species][1] / 2 / PIXEL_SIZE).sum())
+        picks, there = picks + len(positions), there + len(true)
     return dict(
         particles=there,
         found=hit,
@@ -216,11 +216,11 @@ def template(options, structures, species):
     hits, turns = [], []
     there = 0
     for name, path in made["files"].items():
-        (true, angles), (places, turned) = truth(test, name, species), found_in(path, species)
-        hit = match_picks(places, true, SPECIES[species][1] / 2 / PIXEL_SIZE)
+        (true, angles), (positions, turned) = ground_truth(test, name, species), found_in(path, species)
+        hit = match_picks(positions, true, SPECIES[species][1] / 2 / PIXEL_SIZE)
         hits, there = hits + hit.tolist(), there + len(true)
         for row in np.flatnonzero(hit):
-            own = int(np.linalg.norm(true - places[row], axis=1).argmin())
+            own = int(np.linalg.norm(true - positions[row], axis=1).argmin())
             a, b = rotation_matrices(turned[[row]])[0], rotation_matrices(angles[[own]])[0]
             turns.append(np.degrees(Rotation.from_matrix(a.T @ b).magnitude()))
     voxels = len(tomograms) * TEST_CELL["size"] ** 2 * TEST_CELL["thickness"] / 1e6

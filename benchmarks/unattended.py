@@ -111,7 +111,7 @@ def engine(*words) -> None:
 
 
 def simulate(options, folder) -> str:
-    """The folder of simulated micrographs and their truth; none of them is there for the import yet."""
+    """The folder of simulated micrographs and their ground truth; none of them is there for the import yet."""
     target = os.path.join(folder, "simulated")
     values = dict(structure=options.structure, count=options.micrographs, size=options.size, snr=options.snr)
     values.update({"particles": options.particles, "output": target, "defocus-min": options.defocus_min})
@@ -240,9 +240,9 @@ class Trial:
         ctfs = collections.Counter(
             c.getMicrograph().getMicName()[:-4] for c in self._named("CryodlProtEstimateCTF").outputCTF.iterItems()
         )
-        picks = collections.Counter(self._placesOf(self._named(PICK).outputCoordinates.iterItems()))
+        picks = collections.Counter(self._positionsOf(self._named(PICK).outputCoordinates.iterItems()))
         particles = collections.Counter(
-            self._placesOf(p.getCoordinate() for p in self._named(CUT).outputParticles.iterItems())
+            self._positionsOf(p.getCoordinate() for p in self._named(CUT).outputParticles.iterItems())
         )
         found = self._missing("CTF", "CryodlProtEstimateCTF", ctfs)
         found += self._missing("picks", PICK, {name for name, _, _ in picks})
@@ -255,7 +255,7 @@ class Trial:
             found.append(f"{len(lost)} picks gave no particle, of which {edge} lie at the edge")
         return found
 
-    def _placesOf(self, coordinates):
+    def _positionsOf(self, coordinates):
         return [(c.getMicName()[:-4],) + c.getPosition() for c in coordinates]
 
     def _missing(self, what, run, there):
@@ -279,9 +279,9 @@ class Trial:
 
 def fromTruth(options, folder, simulated):
     """The same commands on the true positions, without classes: particles and resolution."""
-    place = os.path.join(folder, "truth")
-    os.makedirs(place, exist_ok=True)
-    at = lambda name: os.path.join(place, name)
+    position = os.path.join(folder, "truth")
+    os.makedirs(position, exist_ok=True)
+    at = lambda name: os.path.join(position, name)
     make = lambda output, *words: os.path.exists(at(output)) or engine(*words, "--output", at(output))
     micrographs = ["--micrographs", simulated + "/micrographs/*.mrc", "--pixel-size", options.pixel_size]
     make("ctf.star", "estimate-ctf", *micrographs, "--voltage", 300, "--spherical-aberration", 2.7)

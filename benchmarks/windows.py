@@ -104,8 +104,8 @@ def slicesWindow(folder):
     from cryodl_scipion.viewers.tomograms.slices_window import SlicesWindow
 
     path = noise(os.path.join(folder, "tomogram.mrc"), (256, 1024, 1024), np.int8)
-    places = RNG.uniform(0, 1, (1000, 3)) * (1024, 1024, 256)
-    window = SlicesWindow(None, TomogramSlices({"tomogram": path}, (), {"tomogram": places}, 10.0, 30), "Tomogram")
+    positions = RNG.uniform(0, 1, (1000, 3)) * (1024, 1024, 256)
+    window = SlicesWindow(None, TomogramSlices({"tomogram": path}, (), {"tomogram": positions}, 10.0, 30), "Tomogram")
 
     def move(number):
         window._number.set(number)

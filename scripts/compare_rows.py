@@ -32,10 +32,10 @@ def run(checkout: Path, folder: Path, *arguments: object) -> dict:
 def columns(path: Path, *names: str) -> np.ndarray:
     """(rows, names) numbers of a STAR file's particle table."""
     words = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    places = {line[0][1:]: int(line[1][1:]) - 1 for line in words if len(line) == 2 and line[0].startswith("_rln")}
+    positions = {line[0][1:]: int(line[1][1:]) - 1 for line in words if len(line) == 2 and line[0].startswith("_rln")}
     last = max(i for i, line in enumerate(words) if line and line[0] == "loop_")
     rows = [line for line in words[last:] if len(line) > 2]
-    return np.array([[float(row[places[name]]) for name in names] for row in rows])
+    return np.array([[float(row[positions[name]]) for name in names] for row in rows])
 
 
 def picks(checkout: Path, folder: Path, inputs: Path, models: Path) -> np.ndarray:

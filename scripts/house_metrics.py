@@ -90,15 +90,15 @@ def cycles(arrows: typing.Dict[str, typing.Set[str]]) -> int:
 
 def copies(modules: typing.Iterable[Module]) -> int:
     """Number of blocks of six lines with text that stand in more than one place."""
-    places: typing.Counter[str] = collections.Counter()
+    positions: typing.Counter[str] = collections.Counter()
     for module in modules:
         lines = [
             line.strip()
             for line in module.lines
             if line.strip() and not line.strip().startswith(("#", "import", "from"))
         ]
-        places.update("\n".join(lines[i : i + 6]) for i in range(len(lines) - 5))
-    return sum(count > 1 for block, count in places.items() if len(block) > 120)
+        positions.update("\n".join(lines[i : i + 6]) for i in range(len(lines) - 5))
+    return sum(count > 1 for block, count in positions.items() if len(block) > 120)
 
 
 def annotated(function: ast.FunctionDef) -> bool:
@@ -146,8 +146,8 @@ def draw(modules: typing.Dict[str, Module], path: str) -> None:
     centre = {}
     for level, layer in enumerate(LAYERS):
         here = [name for name in layer if size[name]]
-        for place, name in enumerate(here):
-            centre[name] = ((place + 0.5) / len(here), -level)
+        for position, name in enumerate(here):
+            centre[name] = ((position + 0.5) / len(here), -level)
             axes.text(
                 *centre[name], f"{name}\n{size[name]} modules", ha="center", va="center", bbox=dict(fc="w"), zorder=3
             )

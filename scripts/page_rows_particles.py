@@ -126,7 +126,7 @@ def foreign_particles(figures: typing.Any) -> Rows:
 
 def unattended(figures: typing.Any) -> Rows:
     """The trial of the unattended template."""
-    truth, noise = figures["from_true_positions"], figures["noise_resolution"]
+    ground_truth, noise = figures["from_true_positions"], figures["noise_resolution"]
     arrived, there = figures["micrographs"], figures["micrographs"] * figures["particles"]
     found = {
         "micrographs that arrived": f"{arrived}, {there} particles",
@@ -137,7 +137,7 @@ def unattended(figures: typing.Any) -> Rows:
         "particles of the chosen classes": str(figures["chosen"]),
         "FSC of the half-maps 0.143": f"{figures['resolution']:.1f} Å",
         "the same of as many images of noise, oriented likewise": "nowhere" if noise is None else f"{noise:.1f} Å",
-        "the same of the true positions": f"{truth['resolution']:.1f} Å ({truth['particles']} particles)",
+        "the same of the true positions": f"{ground_truth['resolution']:.1f} Å ({ground_truth['particles']} particles)",
         "time of the whole trial": f"{figures['seconds']} s",
     }
     return [["", ""], *([name, value] for name, value in found.items())]

@@ -80,7 +80,7 @@ def tomogram_denoising(figures: typing.Any) -> Rows:
 
 
 def tomogram_wedge(figures: typing.Any) -> Rows:
-    """Correlation with the truth where the missing wedge was filled."""
+    """Correlation with the ground truth where the missing wedge was filled."""
     steps, wedge = figures["denoise"]["steps"], figures["wedge"]
     names = {
         "average": "mean of the halves",

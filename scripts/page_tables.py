@@ -60,7 +60,7 @@ TABLES = {
     "unattended-500": ("unattended_500", particles.unattended),
     "windows": ("windows", picking.windows),
 }
-PLACE = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
+POSITION = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
 FIGURE = re.compile(r"<!-- figure (.+?) -->.*?<!-- -->", re.DOTALL)
 
 
@@ -76,16 +76,16 @@ def kept(name: str) -> Rows:
     return [made["head"], *([figure(c[2:]) if c.startswith("= ") else c for c in row] for row in made["rows"])]
 
 
-def figure(place: str) -> str:
-    """A single figure, without stars. Raises KeyError unless its place, as above, is a single one."""
-    name, row, *column = place.split(" | ")
+def figure(position: str) -> str:
+    """A single figure, without stars. Raises KeyError unless its position, as above, is a single one."""
+    name, row, *column = position.split(" | ")
     if not column:
         return best_and_default(functools.reduce(lambda part, key: part[key], row.split("/"), read(name)))
     head, *rows = kept(name)
     columns = [i for i, title in enumerate(head) if title.startswith(column[0]) or str(i + 1) == column[0]]
     found = [r for r in rows if r[0].replace("*", "").startswith(row)]
     if len(columns) != 1 or len(found) != 1:
-        raise KeyError(f"{place}: {len(found)} rows, {len(columns)} columns")
+        raise KeyError(f"{position}: {len(found)} rows, {len(columns)} columns")
     return found[0][columns[0]].replace("*", "")
 
 
@@ -98,7 +98,7 @@ def table(name: str) -> str:
 
 def written(page: str) -> str:
     """The text of a page with its tables and single figures as those of the benchmarks are."""
-    page = PLACE.sub(lambda m: f"<!-- table {m[1]} -->\n\n{table(m[1])}\n\n<!-- end of table -->", page)
+    page = POSITION.sub(lambda m: f"<!-- table {m[1]} -->\n\n{table(m[1])}\n\n<!-- end of table -->", page)
     return FIGURE.sub(lambda m: f"<!-- figure {m[1]} -->{figure(m[1])}<!-- -->", page)
 
 

@@ -108,12 +108,12 @@ def micrographs(runs: Runs) -> None:
         runs.store("micrographs", runs.importMicrographs(os.path.join(DEMO, "micrographs"), pixelSize=PIXEL_SIZE))
     if "expert" not in runs.made:
         imported = runs.made["micrographs"]
-        places = {}
+        positions = {}
         for micrograph in imported.outputMicrographs:
             name = os.path.splitext(micrograph.getMicName())[0]
             (path,) = glob.glob(os.path.join(DEMO, "coordinates", name + "*"))
-            places[micrograph.getObjId()] = simulated.readPositions(path)
-        runs.store("expert", runs.makeCoordinates(imported, places, boxSize=84))
+            positions[micrograph.getObjId()] = simulated.readPositions(path)
+        runs.store("expert", runs.makeCoordinates(imported, positions, boxSize=84))
     mics, picked = {"inputMicrographs": ("micrographs", "outputMicrographs")}, ("picks", "outputCoordinates")
     expert = ("expert", "outputCoordinates")
     runs.run("picks", ours.CryodlProtPick, mics, modelFrom=SHIPPED, shippedModel="ribosome")
@@ -142,10 +142,10 @@ def filaments(folder: str) -> None:
     y, x = np.mgrid[:side, :side]
     for number in (1, 2):
         image = rng.normal(size=(side, side)) * 1.5
-        for angle, place in ((20, -120), (75, 60), (130, 190)):
+        for angle, position in ((20, -120), (75, 60), (130, 190)):
             turn = np.radians(angle + 9 * number)
             along = (x - side / 2) * np.cos(turn) + (y - side / 2) * np.sin(turn)
-            across = abs((y - side / 2) * np.cos(turn) - (x - side / 2) * np.sin(turn) - place - along**2 / 2500)
+            across = abs((y - side / 2) * np.cos(turn) - (x - side / 2) * np.sin(turn) - position - along**2 / 2500)
             image -= np.sqrt(np.clip(25**2 - across**2, 0, None)) / 15
         with mrcfile.new(os.path.join(folder, f"tubes_{number}.mrc"), overwrite=True) as mrc:
             mrc.set_data(image.astype(np.float32))

@@ -142,7 +142,7 @@ def _learned(card: Dict[str, Any]) -> str:
     )
 
 
-_NO_TRUTH = {
+_NO_GROUND_TRUTH = {
     "even-odd": "from averages of even and odd frames (noise2noise)",
     "added-noise": "from these alone, with noise of their own spectra added (recorrupted-to-recorrupted)",
 }
@@ -153,6 +153,6 @@ def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Resul
     return (
         f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "
         f"{versionIn(results)} to {card['resolution']:.3g} Å by a U-Net that was trained on "
-        f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_TRUTH[card['method']]}; "
+        f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_GROUND_TRUTH[card['method']]}; "
         "particles were extracted from the micrographs as they were before."
     )

@@ -18,7 +18,7 @@ def annotate(config):
     store = open_annotations(config.annotations)
     for path in config.tomograms:
         name = micrograph_key(path)
-        store.place(name, path)
+        store.set_path(name, path)
         if not os.environ.get("FAKE_ENGINE_CLOSES"):
             addTiles(store, config, name, 1, 2)
     store.save()
@@ -32,7 +32,7 @@ def importAnnotations(config):
     store = open_annotations(config.annotations)
     name = micrograph_key((config.tomograms or [config.tiles])[0])
     if config.tomograms:
-        store.place(name, config.tomograms[0])
+        store.set_path(name, config.tomograms[0])
     addTiles(
         store,
         config,

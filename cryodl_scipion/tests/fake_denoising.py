@@ -107,11 +107,14 @@ def denoise(config):
     stack = os.path.splitext(config.output)[0] + ".mrcs"
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
     writeMrc(stack, np.arange(len(rows), dtype=np.float32)[:, None, None] * np.ones((1, box, box), np.float32), size)
-    place = columns.index("rlnImageName")
+    position = columns.index("rlnImageName")
     with open(os.path.join(config.model, "card.json")) as file:
         name = json.load(file)["name"]
     made = [
-        row[:place] + [f"{i:06d}@{os.path.relpath(stack)}"] + row[place + 1 :] + [row[place], name, 0.5 + i / 100]
+        row[:position]
+        + [f"{i:06d}@{os.path.relpath(stack)}"]
+        + row[position + 1 :]
+        + [row[position], name, 0.5 + i / 100]
         for i, row in enumerate(rows, 1)
     ]
     columns = columns + ["rlnImageOriginalName", "cryodlDenoiser", "cryodlDenoisedStrength"]

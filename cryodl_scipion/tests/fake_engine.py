@@ -112,8 +112,8 @@ def pick(config):
                 continue
             with open(os.path.join(config.output, "picked.log"), "a") as log:
                 log.write(name + "\n")
-            writeStar(stored, [p for p in truth(path) if p[2] >= LOW_SCORE])
-        picks = [p for p in truth(path) if p[2] >= max(threshold, LOW_SCORE)]
+            writeStar(stored, [p for p in ground_truth(path) if p[2] >= LOW_SCORE])
+        picks = [p for p in ground_truth(path) if p[2] >= max(threshold, LOW_SCORE)]
         writeStar(paths[name], picks)
         counts[name] = len(picks)
     if not counts:
@@ -145,7 +145,7 @@ def damaged(path):
     return os.path.getsize(path) < 4096
 
 
-def truth(path):
+def ground_truth(path):
     with open(os.path.realpath(path) + ".truth.json") as file:
         return json.load(file)
 
@@ -179,7 +179,7 @@ def autoPick(config):
             continue
         dieSometimes(config.output, number)
         os.makedirs(os.path.join(folder, "picks"), exist_ok=True)
-        found = {name: [p for p in truth(path) if p[2] >= 0.8 - 0.2 * number] for name, path in shown}
+        found = {name: [p for p in ground_truth(path) if p[2] >= 0.8 - 0.2 * number] for name, path in shown}
         for name, picks in found.items():
             writeStar(os.path.join(folder, "picks", name + ".star"), picks)
         writeModel(os.path.join(folder, "model"), dict(particle_diameter=config.particle_diameter))

@@ -27,9 +27,9 @@ def pickFilaments(config):
             continue
         number = int(name.rsplit("_", 1)[1])
         rows = [
-            (20.4 + 10 * place, 30.0 * tube, tube, 90, -45.0, 40.0 * place, 0.5, 0.9)
+            (20.4 + 10 * position, 30.0 * tube, tube, 90, -45.0, 40.0 * position, 0.5, 0.9)
             for tube in range(1, (number % 9) + 1)
-            for place in range(3)
+            for position in range(3)
         ]
         coordinates[name] = os.path.join(config.output, name + ".star")
         with open(coordinates[name], "w") as file:

@@ -132,7 +132,7 @@ def evaluate(config):
     _writeTable(
         config.output + "/fsc.csv",
         ["frequency_per_angstrom"] + curves,
-        [[k / 48] + [1 - k / 8 - place / 100 for place in range(len(curves))] for k in range(9)],
+        [[k / 48] + [1 - k / 8 - position / 100 for position in range(len(curves))] for k in range(9)],
     )
     names = ["q_score", "local_correlation"] + (["q_score_before", "local_correlation_before"] if config.before else [])
     _writeTable(
@@ -191,7 +191,8 @@ def compare(config):
 def simulate(config):
     """Unlike in every direction; it begins at (10, 20, 30) Å."""
     dieSometimes(os.path.dirname(config.output), 0)
-    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
+    endings = {"half1": "half1", "half2": "half2", "full": "full", "ground_truth": "truth"}
+    files = {name: f"{config.output}_{ending}.mrc" for name, ending in endings.items()}
     for number, path in enumerate(files.values()):
         with mrcfile.new(path, overwrite=True) as mrc:
             mrc.set_data(np.random.RandomState(number).normal(size=(SIDE, SIDE, SIDE)).astype(np.float32))

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Subtomograms of the fake engine: files as the real commands write them; tests know the answers (fake_truth.py)."""
+"""Subtomograms of the fake engine: files as the commands write them; tests know the answers (fake_ground_truth.py)."""
 
 import os
 
 import numpy as np
 from fake_denoising import readTables, writeStar
+from fake_ground_truth import classOf, poseOf
 from fake_model import classifierCard, writeModel
 from fake_simulator import writeTable
 from fake_stops import dieSometimes
 from fake_tomograms import writeVolume
-from fake_truth import classOf, poseOf
 
 from cryodl import contract
 

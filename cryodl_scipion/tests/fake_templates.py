@@ -24,7 +24,7 @@ def pickTemplates(config):
             columns = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
             with open(ofKind[name], "w") as file:
                 file.write("data_\n\nloop_\n" + "".join(f"_{column} #{n}\n" for n, column in enumerate(columns, 1)))
-                file.writelines(" ".join(map(str, place)) + "\n" for place in PLACES if place[2] >= least)
+                file.writelines(" ".join(map(str, position)) + "\n" for position in PLACES if position[2] >= least)
         counts[name] = sum(score >= threshold for _, _, score in PLACES)
     return dict(
         folder=config.output,

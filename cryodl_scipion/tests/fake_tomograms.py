@@ -11,14 +11,14 @@ import os
 
 import mrcfile
 import numpy as np
+from fake_ground_truth import SHAPE, positionsOf
 from fake_model import TOMOGRAM_CONTROLS, detectorCard, segmenterCard, tomogramDenoiserCard, writeModel
 from fake_simulator import writeTable
 from fake_stops import dieSometimes, trainSteps
-from fake_truth import SHAPE, placesOf
 
 from cryodl import contract
 
-PLACE = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 
 
@@ -32,7 +32,7 @@ def simulateTomograms(config):
     for number, name in enumerate(names):
         labels = np.zeros(SHAPE, np.int8)
         labels[:, :2] = len(features)
-        rows = [row + (stem,) for stem in stems for row in placesOf(number)]
+        rows = [row + (stem,) for stem in stems for row in positionsOf(number)]
         for x, y, z, *_, stem in rows:
             labels[int(round(z)), int(round(y)), int(round(x))] = 1 + stems.index(stem)
         noise = np.random.RandomState(number).normal(size=SHAPE).astype(np.float32)
@@ -41,7 +41,7 @@ def simulateTomograms(config):
         writeTable(
             os.path.join(config.output, "coordinates", name + ".star"),
             "particles",
-            ("rlnTomoName",) + PLACE + ANGLES + ("cryodlStructure",),
+            ("rlnTomoName",) + POSITION + ANGLES + ("cryodlStructure",),
             [(name,) + row for row in rows],
         )
     files = {
@@ -196,7 +196,7 @@ def pickFeatures(config):
         writeTable(
             files[name],
             "particles",
-            ("rlnTomoName",) + PLACE + ANGLES + ("cryodlScore", "cryodlPiece", "cryodlVolume"),
+            ("rlnTomoName",) + POSITION + ANGLES + ("cryodlScore", "cryodlPiece", "cryodlVolume"),
             [(name, x, y, z, 0.0, 5.0 * n, 10.0 * n, 0.75, n, 1.5) for n, (z, y, x) in enumerate(found, 1)],
         )
         counts[name] = len(found)
@@ -257,8 +257,12 @@ def detectParticles(config):
         writeTable(
             files[name],
             "particles",
-            ("rlnTomoName",) + PLACE + (ANGLES if config.template else ()) + ("cryodlSpecies", "cryodlScore"),
-            [(name,) + row[: 6 if config.template else 3] + (one, 0.75) for one in species for row in placesOf(number)],
+            ("rlnTomoName",) + POSITION + (ANGLES if config.template else ()) + ("cryodlSpecies", "cryodlScore"),
+            [
+                (name,) + row[: 6 if config.template else 3] + (one, 0.75)
+                for one in species
+                for row in positionsOf(number)
+            ],
         )
     each = lambda value: {name: {one: value for one in species} for name in config.names}
     return dict(

@@ -34,16 +34,16 @@ def writeMap(path, origin=(0, 0, 0), pixelSize=PIXEL_SIZE, starts=(0, 0, 0), ord
 
 def writeModelOf(path, origin, pixelSize=PIXEL_SIZE, cif=False):
     """The atoms' model, in a frame where the map begins at `origin` (x, y, z Å)."""
-    places = ATOMS * pixelSize + np.array(origin)
+    positions = ATOMS * pixelSize + np.array(origin)
     with open(path, "w") as file:
         if cif:
             names = ["group_PDB", "id", "type_symbol", "label_atom_id", "Cartn_x", "Cartn_y", "Cartn_z"]
             file.write("data_x\nloop_\n" + "".join(f"_atom_site.{name}\n" for name in names))
-            file.writelines(f"ATOM {i} C CA {x:.3f} {y:.3f} {z:.3f}\n" for i, (x, y, z) in enumerate(places, 1))
+            file.writelines(f"ATOM {i} C CA {x:.3f} {y:.3f} {z:.3f}\n" for i, (x, y, z) in enumerate(positions, 1))
         else:
             file.writelines(
                 f"ATOM  {i:5d}  CA  ALA A{i:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C\n"
-                for i, (x, y, z) in enumerate(places, 1)
+                for i, (x, y, z) in enumerate(positions, 1)
             )
             file.write("END\n")
     return path

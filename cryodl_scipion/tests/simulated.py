@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs with known truth, made by the real engine, and whether the real chain can run here."""
+"""Simulated micrographs with known ground truth, made by the real engine, and whether the real chain can run here."""
 
 import os
 import subprocess

@@ -17,11 +17,11 @@ class TestDeclaredOutputs(unittest.TestCase):
     def test_every_output_says_what_it_is(self):
         for command in contract.COMMANDS.values():
             for info in contract.describe_outputs(command.outputs) if command.outputs else ():
-                place = f"{command.name}.{info.name}"
-                self.assertRegex(info.help, r"^[A-Z0-9'a-z].*\.", place)
-                self.assertIn(info.path, ("", "file", "folder"), place)
+                position = f"{command.name}.{info.name}"
+                self.assertRegex(info.help, r"^[A-Z0-9'a-z].*\.", position)
+                self.assertIn(info.path, ("", "file", "folder"), position)
                 numbers = any(word in info.name for word in ("pixel_size", "angstrom", "diameter"))
-                self.assertTrue(info.unit or not numbers, f"{place} has no unit")
+                self.assertTrue(info.unit or not numbers, f"{position} has no unit")
 
     def test_pictures_and_coordinates_come_with_their_pixel_size(self):
         for name in ("denoise", "reconstruct", "simulate-particles", "improve-map", "segment", "pick-features"):

@@ -112,8 +112,8 @@ class TestCryodlForms(BaseTest):
         for protocolClass, config in ENGINE_PROTOCOLS:
             form = self.newProtocol(protocolClass).getDefinition()
             for info in contract.describe_all(config):
-                places = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
-                self.assertEqual(sum(places), 1, f"{info.name} of {protocolClass.__name__}")
+                positions = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
+                self.assertEqual(sum(positions), 1, f"{info.name} of {protocolClass.__name__}")
 
     def test_excuses_name_real_fields_and_give_reasons(self):
         for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:

@@ -162,7 +162,12 @@ class TestCryodlObjectIds(unittest.TestCase):
 def namedByObjectIds(tree):
     """Lines where a text or a step is made of the object id of something else than the run or an item of a set, whose
     ids stay. Looking an item up by its id is no name."""
-    keys = {id(node) for place in ast.walk(tree) if isinstance(place, ast.Subscript) for node in ast.walk(place.slice)}
+    keys = {
+        id(node)
+        for position in ast.walk(tree)
+        if isinstance(position, ast.Subscript)
+        for node in ast.walk(position.slice)
+    }
     return {
         node.lineno
         for text in ast.walk(tree)

@@ -23,7 +23,7 @@ def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     figure.clear()
     across, (defocus, astigmatism, resolution) = (
         figure.add_subplot(2, 1, 1),
-        [figure.add_subplot(2, 3, place) for place in (4, 5, 6)],
+        [figure.add_subplot(2, 3, position) for position in (4, 5, 6)],
     )
     numbers = range(1, len(rows) + 1)
     across.vlines(numbers, [row[2] / 1e4 for row in rows], [row[1] / 1e4 for row in rows], color=_DEFOCUS, alpha=0.5)

@@ -11,7 +11,7 @@ from ..convert.particles.denoised import RAW_IMAGE
 from .particle_images import lowPass, readParticle, shrunk
 from .particles.orientation_data import SCORES
 
-RAW, DENOISED, TRUTH = "raw", "denoised", "truth"
+RAW, DENOISED, GROUND_TRUTH = "raw", "denoised", "truth"
 # Attributes of items that a gallery is sorted by, the largest value first.
 _LABELS = dict(
     {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
@@ -28,7 +28,11 @@ class Gallery:
 
     # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
     ITEM, GROUP, FILTER = "Particle", "Composition", "Filter raw images to (Å, 0: not)"
-    WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
+    WORDS = {
+        RAW: "raw (the data)",
+        DENOISED: "denoised (the denoiser's guess)",
+        GROUND_TRUTH: "truth (no noise, no CTF)",
+    }
 
     # Whether the first row is at the bottom, as of tomograms and maps (engine/cryodl/contract/frames.py).
     UPWARDS = False
@@ -49,11 +53,11 @@ class Gallery:
         return len(self.ids)
 
     @classmethod
-    def ofSet(cls, particles: SetOfParticles, groupNames: Any = (), truth: Any = None) -> Any:
+    def ofSet(cls, particles: SetOfParticles, groupNames: Any = (), ground_truth: Any = None) -> Any:
         """Of a SetOfParticles; its items are asked in one query, since a set may have a million.
 
-        groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. truth: SetOfParticles with
-        the same ids, clean images to stand beside. Raises ValueError for an empty set.
+        groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. ground_truth: SetOfParticles
+        with the same ids, clean images to stand beside. Raises ValueError for an empty set.
         """
         first = particles.getFirstItem()
         if first is None:
@@ -66,8 +70,8 @@ class Gallery:
         rows = _rows(particles, wanted)
         images = _imageNames(rows)
         names = {RAW: [row[RAW_IMAGE] for row in rows], DENOISED: images} if RAW_IMAGE in known else {RAW: images}
-        if truth is not None:
-            names[TRUTH] = _imageNames(_rows(truth, ["id", "_filename"]))
+        if ground_truth is not None:
+            names[GROUND_TRUTH] = _imageNames(_rows(ground_truth, ["id", "_filename"]))
         return cls(
             names,
             [row["id"] for row in rows],
@@ -98,13 +102,13 @@ class Gallery:
     def lines(self, position: int) -> List[str]:
         """What is known of one particle, one line each."""
         lines = [f"{self.ITEM} {self.ids[position]}"]
-        lines += self._places(position)
+        lines += self._positions(position)
         lines += [f"{label}: {values[position]:.4g}" for label, values in self.figures.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
             lines.append(f"{self.GROUP}: {self.groupNames[self.groups[position] - 1]}")
         return lines
 
-    def _places(self, position: int) -> List[str]:
+    def _positions(self, position: int) -> List[str]:
         return [f"{kind} image: {names[position]}" for kind, names in self.names.items()]
 
     def caption(self, position: Any, figure: Any) -> str:

@@ -30,8 +30,8 @@ def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> 
     tile = width + gap, height + int(height * _STRIP) + gap
     rows = -(-len(pictures) // columns)
     page = np.ones((rows * tile[1], columns * tile[0]))
-    for place, (picture, caption) in enumerate(zip(pictures, captions)):
-        x, y = place % columns * tile[0], place // columns * tile[1]
+    for position, (picture, caption) in enumerate(zip(pictures, captions)):
+        x, y = position % columns * tile[0], position // columns * tile[1]
         page[y : y + height, x : x + width] = picture
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
@@ -43,8 +43,8 @@ def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> 
 def tileAt(x: float, y: float, tile: Any, columns: Any, count: Any) -> Any:
     """Number of the tile (0, 1, ...) at a place of drawTiles' axes; None beside the tiles."""
     column, row = int(x // tile[0]), int(y // tile[1])
-    place = row * columns + column
-    return place if 0 <= column < columns and 0 <= place < count else None
+    position = row * columns + column
+    return position if 0 <= column < columns and 0 <= position < count else None
 
 
 def drawParticle(figure: Figure, images: EMSet, titles: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class GalleryWindow(CanvasWindow):
         self._columns, self._rows = _GRID[len(data.names)]
         self._sortedBy = tk.StringVar(self.root, figure or _AS_THEY_ARE)
         self._group = tk.StringVar(self.root, _ALL)
-        self._filter, self._place = tk.StringVar(self.root, "0"), tk.StringVar(self.root)
+        self._filter, self._position = tk.StringVar(self.root, "0"), tk.StringVar(self.root)
         self._addControls()
         self.addFigure((12, 7.6))
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
@@ -47,7 +47,7 @@ class GalleryWindow(CanvasWindow):
                 entry.bind(event, lambda event: self.refresh())
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
-        ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
+        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
         text += f"A click shows a {self._data.ITEM.lower()} large."
@@ -86,7 +86,7 @@ class GalleryWindow(CanvasWindow):
         order = self.order()
         self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
+        self._position.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
         try:
             tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
         except (ValueError, OSError) as error:
@@ -115,7 +115,7 @@ class ParticleWindow(CanvasWindow):
     def __init__(self, parent: Any, data: Any, position: int, resolution: float) -> None:
         CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
         text = tk.Text(self.root, height=len(data.lines(position)), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
-        text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the place can be copied
+        text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the position can be copied
         text.config(state=tk.DISABLED)
         text.pack(side=tk.BOTTOM, fill=tk.X)
         self.addFigure((4.6 * len(data.names), 4.6))

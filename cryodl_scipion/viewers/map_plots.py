@@ -37,11 +37,11 @@ def readMap(path: str, stack: bool = False) -> Any:
 
 def slicesOf(density: np.ndarray, part: float) -> List[np.ndarray]:
     """Slices across z, y and x. density: (d, h, w). part: 0 to 1, how far along each axis. List of three (h, w)."""
-    places = [min(length - 1, int(part * length)) for length in density.shape]
+    positions = [min(length - 1, int(part * length)) for length in density.shape]
     return [
-        np.array(density[places[0]], float),
-        np.array(density[:, places[1]], float),
-        np.array(density[:, :, places[2]], float),
+        np.array(density[positions[0]], float),
+        np.array(density[:, positions[1]], float),
+        np.array(density[:, :, positions[2]], float),
     ]
 
 
@@ -90,7 +90,7 @@ def drawFscAt(
     axes.set_xlim(0, frequencies[-1])
     axes.set_xlabel("Resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
-    axes.xaxis.set_major_formatter(lambda frequency, place: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
+    axes.xaxis.set_major_formatter(lambda frequency, position: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()

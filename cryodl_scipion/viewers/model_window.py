@@ -41,16 +41,16 @@ def samplesIn(folder: str) -> Dict[str, Any]:
     'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
     """
     steps, others = [], {}
-    for place in (folder, folder + ".partial"):
-        pictures = os.path.join(place, SAMPLES)
+    for position in (folder, folder + ".partial"):
+        pictures = os.path.join(position, SAMPLES)
         for name in sorted(os.listdir(pictures), reverse=True) if os.path.isdir(pictures) else []:
             step = _STEP.match(name)
             if step:
                 steps.append((int(step.group(1)), os.path.join(pictures, name)))
             elif name.endswith(".png"):
                 others[f"{name[:-4]} tiles"] = os.path.join(pictures, name)
-        if os.path.exists(os.path.join(place, CONFUSION)):
-            others["confusion matrix"] = os.path.join(place, CONFUSION)
+        if os.path.exists(os.path.join(position, CONFUSION)):
+            others["confusion matrix"] = os.path.join(position, CONFUSION)
     steps.sort(reverse=True)
     newest = {NEWEST: steps[0][1]} if steps else {}
     return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))

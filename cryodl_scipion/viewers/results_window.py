@@ -68,10 +68,10 @@ class ResultsWindow:
             old.destroy()
         ttk.Label(tab, text=panel.help, wraplength=_WRAP, foreground="#444444").pack(anchor=tk.W, padx=8, pady=(6, 0))
         for view in self._views(panel.name, tab):
-            _place(view, tab, panel.label)
+            _position(view, tab, panel.label)
 
 
-def _place(view: Any, tab: Tab, label: str) -> None:
+def _position(view: Any, tab: Tab, label: str) -> None:
     """Show a view of pyworkflow in a tab: a window or a drawing of ours fills it, a message is read in it, and another
     program has a button."""
     if isinstance(view, MessageView):

@@ -14,10 +14,10 @@ def positionsOf(path: str, most: Optional[int] = None) -> np.ndarray:
     """
     with gzip.open(path, "rt", errors="replace") if path.endswith(".gz") else open(path, errors="replace") as file:
         name = path[:-3] if path.endswith(".gz") else path
-        places = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
-    if not places:
+        positions = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
+    if not positions:
         raise ValueError(f"{path} holds no atoms. Import the atomic model again.")
-    return np.array(places[:: max(1, -(-len(places) // most))] if most else places)
+    return np.array(positions[:: max(1, -(-len(positions) // most))] if most else positions)
 
 
 def _ofPdb(lines: TextIO) -> Iterator[List[float]]:

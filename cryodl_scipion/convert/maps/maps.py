@@ -72,7 +72,7 @@ def unequalVoxels(path: str) -> Optional[Tuple[float, ...]]:
 
 
 def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
-    """Frame in which a map and an atomic model (its file) belong together. choice: place in FRAMES.
+    """Frame in which a map and an atomic model (its file) belong together. choice: position in FRAMES.
 
     Where Scipion's origin and the header differ, and the choice is automatic, it is the one by which the map is denser
     at the atoms.
@@ -94,8 +94,8 @@ def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
 def _densityAt(volume: Volume, origin: Any, atoms: np.ndarray) -> float:
     """Mean density at atoms (n, 3) Å, x, y, z; outside of the map it counts as the map's median."""
     with mrcfile.mmap(structureFileOf(volume), permissive=True) as mrc:
-        # array axes are sections, rows, columns; with x, y, z behind each other a place is an index
-        data = np.transpose(mrc.data, [2 - int(place) for place in np.argsort(_axes(mrc.header))])
+        # array axes are sections, rows, columns; with x, y, z behind each other a position is an index
+        data = np.transpose(mrc.data, [2 - int(position) for position in np.argsort(_axes(mrc.header))])
         voxels = np.rint((atoms - np.array(origin)) / volume.getSamplingRate()).astype(int)
         inside = ((voxels >= 0) & (voxels < data.shape)).all(axis=1)
         values = np.full(len(atoms), np.median(data[::4, ::4, ::4]), float)
@@ -141,8 +141,8 @@ def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
     else:
         ImageHandler().convert(volume, temporary)
     with mrcfile.open(temporary, "r+", permissive=True) as mrc:
-        for name, place in zip(("mx", "my", "mz"), np.argsort(_axes(mrc.header))):
-            mrc.header[name] = mrc.data.shape[::-1][place]
+        for name, position in zip(("mx", "my", "mz"), np.argsort(_axes(mrc.header))):
+            mrc.header[name] = mrc.data.shape[::-1][position]
         mrc.header.ispg = max(1, int(mrc.header.ispg))
         mrc.voxel_size = volume.getSamplingRate()
         mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0

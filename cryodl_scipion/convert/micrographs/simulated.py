@@ -21,7 +21,7 @@ from pyworkflow.object import Float
 from ..alignment import matrixOf
 from ..star import readColumns
 
-_PLACE = ("rlnCoordinateX", "rlnCoordinateY")
+_POSITION = ("rlnCoordinateX", "rlnCoordinateY")
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 _CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -55,7 +55,7 @@ def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrograp
     micrographs: of appendMicrographs. folder: of the STAR files.
     """
     for name, micrograph in micrographs.items():
-        for row in readColumns(os.path.join(folder, name + ".star"), _PLACE + _ANGLES, (float,) * 5):
+        for row in readColumns(os.path.join(folder, name + ".star"), _POSITION + _ANGLES, (float,) * 5):
             item = _coordinate(row[:2], micrograph)
             for angle, value in zip(_ANGLES, row[2:]):
                 setattr(item, "_" + angle, Float(value))
@@ -76,7 +76,7 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
     Raises KeyError for a particle of an unknown micrograph.
     """
     pixelSize, folder = particles.getSamplingRate(), os.path.dirname(path)
-    columns = _FILES + _PLACE + _ANGLES + _ORIGIN + _CTF
+    columns = _FILES + _POSITION + _ANGLES + _ORIGIN + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):
         index, stack = row[0].split("@")
         micrograph = micrographs[os.path.splitext(os.path.basename(row[1]))[0]]
@@ -91,9 +91,9 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
         particles.append(item)
 
 
-def _coordinate(place: Any, micrograph: Micrograph) -> Any:
+def _coordinate(position: Any, micrograph: Micrograph) -> Any:
     # Scipion's coordinates are integers and truncate.
-    item = Coordinate(x=int(round(place[0])), y=int(round(place[1])))
+    item = Coordinate(x=int(round(position[0])), y=int(round(position[1])))
     item.setMicrograph(micrograph)
     return item
 

@@ -45,15 +45,15 @@ def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[S
     """Append copies of denoised items with their raw images.
 
     output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are
-    found, and to whose pixels shifts are rescaled; None: the places that the items know.
+    found, and to whose pixels shifts are rescaled; None: the positions that the items know.
     """
-    places = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
+    positions = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
     ratio = 1.0 if raw is None else particles.getSamplingRate() / raw.getSamplingRate()
     if raw is not None:
         output.setSamplingRate(raw.getSamplingRate())
     for item in particles.iterItems():
         copy = item.clone()
-        copy.setLocation(*(locationOf(rawImageOf(item)) if places is None else places[item.getObjId()]))
+        copy.setLocation(*(locationOf(rawImageOf(item)) if positions is None else positions[item.getObjId()]))
         copy.setSamplingRate(output.getSamplingRate())
         if copy.hasAttribute(RAW_IMAGE):
             delattr(copy, RAW_IMAGE)

@@ -41,7 +41,7 @@ def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, c
 
 
 def appendFlex(output: SetOfParticlesFlex, particles: SetOfParticles, path: str, count: int) -> None:
-    """Append all items as ParticleFlex, whose place in the latent space other plugins read (getZFlex, getZRed)."""
+    """Append all items as ParticleFlex, whose position in the latent space other plugins read (getZFlex, getZRed)."""
     output.getFlexInfo().setProgName(PROGRAM)
     for item, row in pairedRows(particles, path, *_columns(count)):
         flex = ParticleFlex(progName=PROGRAM)

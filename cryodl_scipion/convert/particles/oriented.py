@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine found of particles - angles, probabilities, simulated truth - as items of sets."""
+"""What the engine found of particles - angles, probabilities, simulated ground truth - as items of sets."""
 
 import os
 from typing import Any, Collection

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STAR files of places in tomograms as SetOfCoordinates3D.
+"""STAR files of positions in tomograms as SetOfCoordinates3D.
 
 The engine counts x, y, z in px from the first voxel's centre, as an index into the array [z, y, x] does: in tomo's
 words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix of a Coordinate3D is the one of
@@ -17,40 +17,40 @@ from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
 from .tomograms import byId
 
-PLACE = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
 SPECIES = "cryodlSpecies"
 
 
-def readPlaces(path: Any) -> List[Dict[str, Any]]:
+def readCoordinates3D(path: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the rows of a STAR file; columns that the file lacks are absent."""
-    table = tableWith(path, PLACE[0])
+    table = tableWith(path, POSITION[0])
     kinds = dict(
-        {name: float for name in PLACE + ANGLES + (SCORE, VOLUME)},
+        {name: float for name in POSITION + ANGLES + (SCORE, VOLUME)},
         **{PIECE: lambda text: int(float(text)), STRUCTURE: str, SPECIES: str},
     )
     there = [name for name in columnsOf(path, table) if name in kinds]
     return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], table)]
 
 
-def appendPlaces(
+def appendCoordinates3D(
     coordinates: SetOfCoordinates3D,
     tomogram: Tomogram,
     rows: Sequence[Dict[str, Any]],
     groups: Any = None,
     scale: float = 1.0,
 ) -> None:
-    """Append rows of readPlaces to a SetOfCoordinates3D, or a SetOfMeshes.
+    """Append rows of readCoordinates3D to a SetOfCoordinates3D, or a SetOfMeshes.
 
-    tomogram: the one that the places lie in, of the set's precedents. groups: {structure or species: group number};
+    tomogram: the one that the positions lie in, of the set's precedents. groups: {structure or species: group number};
     None: the number of the piece is the group. scale: px of this tomogram per px of the volume of the rows; the two
     cover the same space, as binning keeps it.
     """
     for row in rows:
         item = coordinates.ITEM_TYPE()
         item.setVolume(tomogram)  # before the position, which needs the origin
-        item.setPosition(*[(row[name] + 0.5) * scale - 0.5 for name in PLACE], BOTTOM_LEFT_CORNER)
+        item.setPosition(*[(row[name] + 0.5) * scale - 0.5 for name in POSITION], BOTTOM_LEFT_CORNER)
         item.setTomoId(tomogram.getTsId())
         item.setGroupId(row.get(PIECE, 0) if groups is None else groups.get(speciesOfRow(row), 0))
         item.setScore(row.get(SCORE, 0.0))
@@ -63,7 +63,7 @@ def appendPlaces(
 
 
 def speciesOfRow(row: Dict[str, Any]) -> Any:
-    """What a row of readPlaces is of; None if it does not say."""
+    """What a row of readCoordinates3D is of; None if it does not say."""
     return row.get(SPECIES, row.get(STRUCTURE))
 
 
@@ -82,7 +82,7 @@ def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]
     return counts
 
 
-def writePlaces(
+def writeCoordinates3D(
     path: str, sets: Sequence[Tuple[SetOfCoordinates3D, str]], tomograms: Any, names: Dict[str, str]
 ) -> int:
     """STAR file of coordinates for the engine, in px of the tomograms.
@@ -91,7 +91,7 @@ def writePlaces(
     names: {tsId: name for the engine}. Coordinates of other tomograms are left out. Returns how many were written.
     """
     known, count = byId(tomograms), 0
-    columns = ("rlnTomoName",) + PLACE + (SPECIES,)
+    columns = ("rlnTomoName",) + POSITION + (SPECIES,)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write("\ndata_particles\n\nloop_\n")
         file.writelines(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
@@ -103,8 +103,8 @@ def writePlaces(
                 if tsId not in known or tsId not in own:
                     continue
                 item.setVolume(own[tsId])
-                place = [(value + 0.5) * scale - 0.5 for value in item.getPosition(BOTTOM_LEFT_CORNER)]
-                x, y, z = place
+                position = [(value + 0.5) * scale - 0.5 for value in item.getPosition(BOTTOM_LEFT_CORNER)]
+                x, y, z = position
                 file.write(f"{names[tsId]} {x:.4f} {y:.4f} {z:.4f} {speciesOf(item, otherwise)}\n")
                 count += 1
     os.replace(path + ".tmp", path)

@@ -23,7 +23,7 @@ def write_volume(path, data, pixel_size=PIXEL):
 
 
 def numbered_tomogram(path, shape=SHAPE):
-    """A tomogram whose voxels know their place: 10000 z + 100 y + x."""
+    """A tomogram whose voxels know their position: 10000 z + 100 y + x."""
     z, y, x = np.indices(shape)
     return write_volume(path, (10000 * z + 100 * y + x).astype(np.float32))
 
@@ -39,5 +39,5 @@ def store_with_tomogram(folder, name="tomo"):
     """An empty store in folder/annotations beside folder/tomo.mrc."""
     path = numbered_tomogram(folder / f"{name}.mrc")
     store = open_annotations(folder / "annotations")
-    store.place(name, path, SHAPE)
+    store.set_path(name, path, SHAPE)
     return store

@@ -16,9 +16,10 @@ def shape(number):
     axis = torch.arange(BOX).float() - BOX // 2
     y, x = axis[:, None], axis[None]
     if number == 0:
-        places = [(-5.0, -3.0, 3.0, 1.5), (0.0, 4.0, 3.0, 1.0), (6.0, 0.0, 2.0, 1.2)]
+        positions = [(-5.0, -3.0, 3.0, 1.5), (0.0, 4.0, 3.0, 1.0), (6.0, 0.0, 2.0, 1.2)]
         return sum(
-            weight * torch.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * size**2) * 2) for cy, cx, size, weight in places
+            weight * torch.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * size**2) * 2)
+            for cy, cx, size, weight in positions
         )
     ring = torch.exp(-((y**2 + x**2).sqrt() - 6).square() / 3)
     return ring + torch.exp(-((y - 1) ** 2 + (x - 9) ** 2) / 4)
@@ -29,8 +30,8 @@ def turned(image, phi, shift_yx):
     axis = torch.arange(BOX).float() - BOX // 2
     y, x = axis[:, None] - shift_yx[0], axis[None] - shift_yx[1]
     c, s = np.cos(phi), np.sin(phi)
-    places = torch.stack([x * c + y * s, y * c - x * s], -1) + BOX // 2
-    grid = (2 * places / (BOX - 1) - 1)[None]
+    positions = torch.stack([x * c + y * s, y * c - x * s], -1) + BOX // 2
+    grid = (2 * positions / (BOX - 1) - 1)[None]
     return torch.nn.functional.grid_sample(image[None, None], grid, mode="bicubic", align_corners=True)[0, 0]
 
 
@@ -71,6 +72,6 @@ def classify(code=0, flags=(), **options):
     return run_command("classify-2d", code, flags, **dict(dict(particles="p.star", output="out", classes=4), **options))
 
 
-def purity(labels, truth):
+def purity(labels, ground_truth):
     """Fraction of the particles that are in a class whose largest part has their truth."""
-    return sum(np.bincount(truth[labels == k]).max() for k in np.unique(labels)) / len(labels)
+    return sum(np.bincount(ground_truth[labels == k]).max() for k in np.unique(labels)) / len(labels)

@@ -13,7 +13,7 @@ NAMES = ("bar", "ring", "ball")
 
 
 def small_network(self, classes, box):
-    """A network that learns in seconds: three convolutions and the mean over all places."""
+    """A network that learns in seconds: three convolutions and the mean over all positions."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv3d(1, 8, 3, 2, 1),

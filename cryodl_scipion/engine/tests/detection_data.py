@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small made-up tomograms with particles of which places and orientations are known."""
+"""Small made-up tomograms with particles of which positions and orientations are known."""
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ def template_tomogram(path, density, noise=0.3, seed=0, sign=-1.0):
     angles = random_angles(len(PLACES), rng)
     volume = np.zeros((64, 64, 64), np.float32)
     side = density.shape[0]
-    for place, copy in zip(PLACES, rotated(torch.as_tensor(density), angles)):
-        volume[tuple(slice(p - side // 2, p - side // 2 + side) for p in place)] += copy.numpy()
+    for position, copy in zip(PLACES, rotated(torch.as_tensor(density), angles)):
+        volume[tuple(slice(p - side // 2, p - side // 2 + side) for p in position)] += copy.numpy()
     volume /= volume.max()
     volume += noise * rng.standard_normal(volume.shape)
     seen = torch.fft.irfftn(torch.fft.rfftn(torch.from_numpy(volume)) * wedge(64, -60.0, 60.0), s=volume.shape)
@@ -34,19 +34,19 @@ def template_tomogram(path, density, noise=0.3, seed=0, sign=-1.0):
 def blob_tomogram(path, seed, count=10, shape=(40, 64, 64)):
     """A tomogram of dark blobs of two sizes in noise, and a STAR file beside it. Returns {species: (n, 3) zyx}."""
     rng = np.random.default_rng(seed)
-    volume, truth, taken = rng.standard_normal(shape), {"large": [], "small": []}, []
+    volume, ground_truth, taken = rng.standard_normal(shape), {"large": [], "small": []}, []
     axes = [np.arange(n) for n in shape]
     while len(taken) < 2 * count:
-        place = rng.uniform(6, np.array(shape) - 7)
-        if taken and np.linalg.norm(np.array(taken) - place, axis=1).min() < 9:
+        position = rng.uniform(6, np.array(shape) - 7)
+        if taken and np.linalg.norm(np.array(taken) - position, axis=1).min() < 9:
             continue
         species, width = (("large", 3.0), ("small", 1.5))[len(taken) % 2]
-        taken.append(place)
-        truth[species].append(place)
-        spots = [np.exp(-((a - p) ** 2) / (2 * width**2)) for a, p in zip(axes, place)]
+        taken.append(position)
+        ground_truth[species].append(position)
+        spots = [np.exp(-((a - p) ** 2) / (2 * width**2)) for a, p in zip(axes, position)]
         volume -= 5 * spots[0][:, None, None] * spots[1][:, None] * spots[2]
     write_mrc(path, volume.astype(np.float32), PIXEL)
-    rows = [(name, *place) for name, places in truth.items() for place in places]
+    rows = [(name, *position) for name, positions in ground_truth.items() for position in positions]
     write_tables(
         path.with_suffix(".star"),
         {
@@ -59,4 +59,4 @@ def blob_tomogram(path, seed, count=10, shape=(40, 64, 64)):
             )
         },
     )
-    return {name: np.array(places) for name, places in truth.items()}
+    return {name: np.array(positions) for name, positions in ground_truth.items()}

@@ -55,7 +55,7 @@ def table(path):
     return {k: v if k == "rlnTomoName" else np.array(v, float) for k, v in columns.items()}
 
 
-def places(columns):
+def positions(columns):
     return np.stack([columns[f"rlnCoordinate{axis}"] for axis in "ZYX"], axis=1)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small sets of simulated particles of which the truth is known."""
+"""Small sets of simulated particles of which the ground truth is known."""
 
 from synthetic import lopsided_density, write_mrc
 

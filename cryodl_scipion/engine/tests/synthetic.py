@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small made-up data of which the truth is known, and the command line as a user calls it."""
+"""Small made-up data of which the ground truth is known, and the command line as a user calls it."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def write_mrc(path, data, pixel_size=PIXEL_SIZE):
 
 
 def gaussian_blobs(shape, centres_yx, sigma):
-    """(h, w) float32 sum of unit Gaussians at sub-pixel places."""
+    """(h, w) float32 sum of unit Gaussians at sub-pixel positions."""
     along_y, along_x = (
         np.exp(-((np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2) / (2 * sigma**2))
         for axis, side in enumerate(shape)
@@ -82,13 +82,13 @@ def blob_project(folder, count=2, shape=(256, 320)):
     """mics/*.mrc and coordinates/*.star of blob micrographs in a folder. Returns [(name, centres yx)]."""
     for part in ("mics", "coordinates"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    truth = []
+    ground_truth = []
     for index in range(count):
         image, centres = blob_micrograph(shape, seed=10 * index)
         write_mrc(folder / "mics" / f"mic{index}.mrc", image)
         write_star(folder / "coordinates" / f"mic{index}.star", centres)
-        truth.append((f"mic{index}", centres))
-    return truth
+        ground_truth.append((f"mic{index}", centres))
+    return ground_truth
 
 
 def write_untrained_model(folder, diameter=DIAMETER, **card):

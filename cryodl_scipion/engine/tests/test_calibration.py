@@ -57,12 +57,12 @@ def test_few_or_one_sided_samples_stay_finite_and_keep_the_order(hit, raw):
 
 
 def test_a_given_share_of_particles_stands_for_that_of_the_sample():
-    """One labelled place in four is a particle; asked about places of which half are."""
+    """One labelled position in four is a particle; asked about places of which half are."""
     rng = np.random.default_rng(0)
-    places = lambda particle: 1 / (1 + np.exp(-rng.normal(np.where(particle, 1.5, -1.5), 1.0)))
+    positions = lambda particle: 1 / (1 + np.exp(-rng.normal(np.where(particle, 1.5, -1.5), 1.0)))
     sample, even = rng.random(6000) < 0.25, rng.random(6000) < 0.5
-    plain, shared = (fit_calibration(sample, raw, share) for raw in [places(sample)] for share in (None, 0.5))
-    even_raw = places(even)
+    plain, shared = (fit_calibration(sample, raw, share) for raw in [positions(sample)] for share in (None, 0.5))
+    even_raw = positions(even)
     assert calibrate(even_raw, plain).mean() < 0.48
     assert abs(calibrate(even_raw, shared).mean() - 0.5) < 0.01
     assert abs(shared[1] - plain[1] - logit(0.75)) < 0.1  # from 1 : 3 to even odds
@@ -102,11 +102,11 @@ def test_bins_hold_their_upper_edge_and_the_ends_belong_to_them():
 @pytest.mark.parametrize("bins", [10, 15])
 def test_scores_that_are_frequencies_have_no_error_and_confident_ones_have(bins):
     rng = np.random.default_rng(0)
-    truth = rng.uniform(0, 1, 40000)
-    hit = rng.random(40000) < truth
-    assert expected_calibration_error(hit, truth, bins) < 0.015
+    ground_truth = rng.uniform(0, 1, 40000)
+    hit = rng.random(40000) < ground_truth
+    assert expected_calibration_error(hit, ground_truth, bins) < 0.015
     # 0 and 1 instead of p: above 1/2 the mean of p is 3/4, below 1/4
-    assert abs(expected_calibration_error(hit, np.round(truth), bins) - 0.25) < 0.01
+    assert abs(expected_calibration_error(hit, np.round(ground_truth), bins) - 0.25) < 0.01
 
 
 def test_nothing_to_judge_has_no_error_and_wrong_input_is_named():

@@ -97,17 +97,17 @@ def test_equals_the_reference_program(seed):
     peer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(peer)
     rng = np.random.default_rng(seed)
-    truth, picks, hits, scores, total = {}, {}, [], [], 0
+    ground_truth, picks, hits, scores, total = {}, {}, [], [], 0
     for name in "abc":
         reference = rng.uniform(0, 400, (40, 2))
         found = np.vstack([reference[:30] + rng.normal(0, 6, (30, 2)), rng.uniform(0, 400, (25, 2))])
         score = np.round(rng.random(55), 1)
-        truth[name], picks[name] = reference, np.column_stack([found, score])
+        ground_truth[name], picks[name] = reference, np.column_stack([found, score])
         hits.append(match_picks(found, reference, 10.0))
         scores.append(score)
         total += len(reference)
     ours = score_matched(np.concatenate(hits), np.concatenate(scores), total, threshold=0.4)
-    theirs = peer.score_set(truth, picks, radius=20.0, tol=0.5, threshold=0.4)
+    theirs = peer.score_set(ground_truth, picks, radius=20.0, tol=0.5, threshold=0.4)
     assert ours.average_precision == pytest.approx(theirs["auprc"], abs=1e-9)
     for mine, other in (("f1", "default"), ("precision", "default"), ("recall", "default")):
         assert getattr(ours, mine) == pytest.approx(theirs[other][mine], abs=1e-9)

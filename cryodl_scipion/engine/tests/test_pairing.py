@@ -11,7 +11,7 @@ def paired(names, others):
 
 
 @pytest.mark.parametrize(
-    "names, others, places, words",
+    "names, others, positions, words",
     [
         (("b", "a"), ("b_labels", "a_labels"), [0, 1], ""),
         (("b",), ("other",), [0], ""),
@@ -21,9 +21,9 @@ def paired(names, others):
         (("ts_2", "ts_1_rec"), ("ts_1_seg", "ts_2_seg"), [1, 0], "sorted order: ts_1_rec with ts_1_seg."),
     ],
 )
-def test_names_that_are_like_none_are_paired_in_sorted_order_and_said(names, others, places, words):
+def test_names_that_are_like_none_are_paired_in_sorted_order_and_said(names, others, positions, words):
     found, warning = paired(names, others)
-    assert found == places and words in warning and bool(words) == bool(warning)
+    assert found == positions and words in warning and bool(words) == bool(warning)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ def peaks(score_map, distance=3, threshold=0.5, valid=None):
 
 
 def test_sub_pixel_positions_of_smooth_spots():
-    truth = np.array([[10.3, 30.7], [25.0, 8.5], [31.8, 44.1]])
-    yx, scores = peaks(gaussian_blobs((40, 50), truth, 2.5), distance=5)
+    ground_truth = np.array([[10.3, 30.7], [25.0, 8.5], [31.8, 44.1]])
+    yx, scores = peaks(gaussian_blobs((40, 50), ground_truth, 2.5), distance=5)
     found = yx[np.argsort(yx[:, 0])]
-    assert np.abs(found - truth).max() < 0.05 and (scores > 0.9).all()
+    assert np.abs(found - ground_truth).max() < 0.05 and (scores > 0.9).all()
 
 
 def test_best_first():

@@ -16,9 +16,9 @@ from cryodl.core.projections import Projector, project, random_angles
 def test_unturned_projection_is_the_sum_along_z():
     density = torch.from_numpy(lopsided_density())
     image = project(density, [[0, 0, 0]])[0].numpy()
-    truth = density.sum(0).numpy()
-    assert correlation(image, truth) > 0.999
-    for wrong in (truth[::-1], truth[:, ::-1], truth.T):
+    ground_truth = density.sum(0).numpy()
+    assert correlation(image, ground_truth) > 0.999
+    for wrong in (ground_truth[::-1], ground_truth[:, ::-1], ground_truth.T):
         assert correlation(image, wrong) < 0.9
 
 

@@ -194,10 +194,10 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     os.makedirs("project")
     open("project/project.sqlite", "w").close()
     for number, status in ((2, "finished"), (77, "running")):
-        place = f"project/Runs/{number:06d}_ProtPick"
-        os.makedirs(place + "/logs")
-        os.makedirs(place + "/extra")
-        with sqlite3.connect(place + "/logs/run.db") as db:
+        position = f"project/Runs/{number:06d}_ProtPick"
+        os.makedirs(position + "/logs")
+        os.makedirs(position + "/extra")
+        with sqlite3.connect(position + "/logs/run.db") as db:
             db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
             db.execute("INSERT INTO Objects VALUES (?, NULL, '', NULL, ?)", (number, f"my <b>picks</b> {number}"))
             db.execute("INSERT INTO Objects VALUES (?, ?, ?, ?, '')", (number + 1, number, f"{number}.status", status))

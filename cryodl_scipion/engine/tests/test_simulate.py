@@ -61,8 +61,8 @@ def test_signal_to_noise_is_what_was_asked_for(snr):
 
 def test_protein_is_dark_and_the_seed_repeats():
     micrograph, _ = simulated(snr=5)
-    places = np.rint(micrograph.centres_yx).astype(int)
-    assert float(micrograph.image[places[:, 0], places[:, 1]].mean()) < float(micrograph.image.mean()) - 0.5
+    positions = np.rint(micrograph.centres_yx).astype(int)
+    assert float(micrograph.image[positions[:, 0], positions[:, 1]].mean()) < float(micrograph.image.mean()) - 0.5
     assert torch.equal(micrograph.image, simulated(snr=5)[0].image)
     assert not torch.equal(micrograph.image, simulated(snr=5, seed=1)[0].image)
 
@@ -139,9 +139,9 @@ def test_particles_of_an_aggregate_are_drawn_but_not_listed():
     micrograph, diameter = simulated(snr=100, count=0, aggregates=3)
     assert len(micrograph.centres_yx) == 0
     assert float(micrograph.image[micrograph.spoiled].mean()) < float(micrograph.image[~micrograph.spoiled].mean()) - 3
-    places = random_clumps((1000, 1000), 5, 40, np.random.default_rng(0))
-    gaps = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(len(places))
-    assert len(places) > 20 and gaps.min(1).max() <= 0.8 * 40
+    positions = random_clumps((1000, 1000), 5, 40, np.random.default_rng(0))
+    gaps = np.linalg.norm(positions[:, None] - positions[None], axis=2) + 1e9 * np.eye(len(positions))
+    assert len(positions) > 20 and gaps.min(1).max() <= 0.8 * 40
 
 
 def test_crowded_particles_overlap():
@@ -184,8 +184,8 @@ def test_a_projector_gives_the_same_micrograph_as_its_density():
 def test_cut_particles_are_white_on_a_background_of_mean_0_and_deviation_1(dark):
     image = torch.randn((200, 200), generator=torch.Generator().manual_seed(0)) * 3 + 100
     image[90:110, 40:60] += -20 if dark else 20
-    images, places, whole = cut_particles(image, np.array([[99.6, 50.2], [100.0, 10.0]]), 40, 15, dark)
-    assert images.shape == (1, 40, 40) and places.tolist() == [[100, 50]] and whole.tolist() == [True, False]
+    images, positions, whole = cut_particles(image, np.array([[99.6, 50.2], [100.0, 10.0]]), 40, 15, dark)
+    assert images.shape == (1, 40, 40) and positions.tolist() == [[100, 50]] and whole.tolist() == [True, False]
     outside = np.add.outer(*[(np.arange(40) - 20) ** 2] * 2) > 15**2
     assert abs(images[0][outside].mean()) < 1e-4 and images[0][outside].std() == pytest.approx(1, abs=0.01)
     assert images[0][15:25, 15:25].mean() > 4

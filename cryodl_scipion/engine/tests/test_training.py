@@ -13,11 +13,11 @@ from cryodl.learning.schedule import Schedule
 from cryodl.learning.task import Task
 from cryodl.learning.training import NonFiniteLoss, fit
 
-TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
+GROUND_TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
 
 class Line(Task):
-    """Learns y = truth . x. `figures`: scripted validation figures, else minus the error. `stop_at`: a kill."""
+    """Learns y = ground truth . x. `figures`: scripted validation figures, else minus the error. `stop_at`: a kill."""
 
     def __init__(self, figures=None, stop_at=None, loss_of=None):
         torch.manual_seed(0)
@@ -34,7 +34,7 @@ class Line(Task):
             raise KeyboardInterrupt
         self.steps += 1
         self.optimizers["line"].zero_grad()
-        loss = ((self.networks["line"](batch) - batch @ TRUTH.T) ** 2).mean()
+        loss = ((self.networks["line"](batch) - batch @ GROUND_TRUTH.T) ** 2).mean()
         accelerator.backward(loss)
         self.optimizers["line"].step()
         return {"loss": loss.detach() if self.loss_of is None else self.loss_of(self.steps)}
@@ -42,7 +42,7 @@ class Line(Task):
     def validate(self):
         self.validations += 1
         weight = self.networks["line"][0].weight
-        error = float((weight / weight.norm() - TRUTH / TRUTH.norm()).norm())
+        error = float((weight / weight.norm() - GROUND_TRUTH / GROUND_TRUTH.norm()).norm())
         figure = self.figures[self.validations - 1] if self.figures else 1 / (1 + error)
         return {"metric": figure, "loss": error, "f1": figure, "average_precision": figure}
 

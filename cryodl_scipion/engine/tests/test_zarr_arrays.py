@@ -17,10 +17,10 @@ CODECS = dict(blosc=imagecodecs.blosc_encode, zstd=imagecodecs.zstd_encode, zlib
 
 
 def chunks_of(volume):
-    """Yields the place and the values of each chunk, those at the end padded, as Zarr keeps them."""
-    for place in np.ndindex(*(-(-n // c) for n, c in zip(volume.shape, CHUNKS))):
-        part = volume[tuple(slice(k * c, (k + 1) * c) for k, c in zip(place, CHUNKS))]
-        yield place, np.pad(part, [(0, c - n) for c, n in zip(CHUNKS, part.shape)])
+    """Yields the position and the values of each chunk, those at the end padded, as Zarr keeps them."""
+    for position in np.ndindex(*(-(-n // c) for n, c in zip(volume.shape, CHUNKS))):
+        part = volume[tuple(slice(k * c, (k + 1) * c) for k, c in zip(position, CHUNKS))]
+        yield position, np.pad(part, [(0, c - n) for c, n in zip(CHUNKS, part.shape)])
 
 
 def write_v2(folder, volume, compressor=None, between="/"):
@@ -34,8 +34,8 @@ def write_v2(folder, volume, compressor=None, between="/"):
     found = dict(shape=volume.shape, chunks=CHUNKS, dtype=volume.dtype.str, fill_value=0, order="C", filters=None)
     found.update(compressor=compressor and dict(id=compressor), zarr_format=2, dimension_separator=between)
     (level / ".zarray").write_text(json.dumps(found))
-    for place, values in chunks_of(volume):
-        path = level / between.join(map(str, place))
+    for position, values in chunks_of(volume):
+        path = level / between.join(map(str, position))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CODECS[compressor](values.tobytes()) if compressor else values.tobytes())
 
@@ -64,9 +64,9 @@ def test_version_3_is_read_and_missing_chunks_have_the_fill_value(tmp_path):
     )
     folder.mkdir()
     (folder / "zarr.json").write_text(json.dumps(found))
-    for place, values in chunks_of(labels):
-        if place != (0, 0, 0):
-            path = folder / "c" / "/".join(map(str, place))
+    for position, values in chunks_of(labels):
+        if position != (0, 0, 0):
+            path = folder / "c" / "/".join(map(str, position))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(imagecodecs.zstd_encode(values.tobytes()))
     expected = labels.copy()

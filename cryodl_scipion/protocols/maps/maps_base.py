@@ -57,7 +57,7 @@ class MapsBase(OneRunBase):
         )
 
     # ----- files for the engine
-    def _place(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
+    def _position(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
         """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
         frame = frameOf(volume, structureFileOf(structure), self.frame.get())
         os.makedirs(self._inputFolder(), exist_ok=True)

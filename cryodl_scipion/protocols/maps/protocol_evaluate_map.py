@@ -107,7 +107,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
 
     def evaluateStep(self, settings: Dict[str, Any]) -> None:
         volume, before, mask = self.inputVolume.get(), self.inputBefore.get(), self.inputMask.get()
-        origin = self._place(volume, self.inputStructure.get())
+        origin = self._position(volume, self.inputStructure.get())
         files = dict(
             map=self._mapFor(volume, origin),
             half_maps=tuple(halfForEngine(path, volume, self._inputFolder(), origin) for path in self._halfFiles()),

@@ -120,7 +120,7 @@ class CryodlProtImproveMap(MapsBase):
         volume = self._namedVolumes()[name]
         mask, origin = self.inputMask.get(), None
         if isinstance(mask, AtomStruct):
-            origin = self._place(volume, mask, self._frameFile(name))
+            origin = self._position(volume, mask, self._frameFile(name))
         values = dict(
             self._engineValues(name),
             half_maps=self._halves(volume, origin),
@@ -193,7 +193,7 @@ class CryodlProtImproveMap(MapsBase):
 
     def _namedVolumes(self) -> Dict[str, Volume]:
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
-        return {f"{stemOf(structureFileOf(v))}_{place}": v for place, v in enumerate(self._volumes(), 1)}
+        return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
     def _frameFile(self, name: str) -> str:
         return f"frame_{name}.json"

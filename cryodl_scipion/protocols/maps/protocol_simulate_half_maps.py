@@ -66,11 +66,15 @@ class CryodlProtSimulateHalfMaps(MapsBase):
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made = self._result().outputs
-        full, truth, structure = self._volume(made, "full"), self._volume(made, "truth"), AtomStruct(made.structure)
+        full, ground_truth, structure = (
+            self._volume(made, "full"),
+            self._volume(made, "ground_truth"),
+            AtomStruct(made.structure),
+        )
         full.setHalfMaps([made.half1, made.half2])
-        truth.setObjComment("Density of the model without noise and blur.")
-        self._defineOutputs(outputVolume=full, outputTruth=truth, outputStructure=structure)
-        for output in (full, truth, structure):
+        ground_truth.setObjComment("Density of the model without noise and blur.")
+        self._defineOutputs(outputVolume=full, outputTruth=ground_truth, outputStructure=structure)
+        for output in (full, ground_truth, structure):
             self._defineSourceRelation(self.inputStructure, output)
 
     def _volume(self, made: SimulateHalfMapsOutputs, name: str) -> Volume:

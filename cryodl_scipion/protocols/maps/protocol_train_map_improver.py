@@ -157,7 +157,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         relative = lambda path: os.path.relpath(path, os.path.dirname(table))
         rows: List[List[Any]] = [["map", "structure", "resolution"]]
         for number, ((volume, structure), resolution) in enumerate(zip(self._pairs(), self._resolutions())):
-            origin = self._place(volume, structure, f"frame_{number}.json")
+            origin = self._position(volume, structure, f"frame_{number}.json")
             rows.append(
                 [
                     relative(self._mapFor(volume, origin, pixelSize=True)),

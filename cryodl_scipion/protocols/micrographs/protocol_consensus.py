@@ -111,7 +111,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             sets = [os.path.join(folder, f"{number:02d}") for number in range(1, len(self._labelledSets()) + 1)]
             self._arriving.writePicks(sets, micrographs)
         if not os.path.exists(os.path.join(folder, RESULT_FILE)):
-            picks = tuple(f"{label}={place}" for (label, _), place in zip(self._labelledSets(), sets))
+            picks = tuple(f"{label}={position}" for (label, _), position in zip(self._labelledSets(), sets))
             made = os.path.join(folder, self._OUTPUT)
             pwutils.cleanPath(made)  # without its result it tells too little
             self._runEngine(self._config(**dict(self._engineValues(), picks=picks, output=made)), folder)

@@ -172,9 +172,9 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             return []  # pyworkflow names it
         if particles.getSize() == 0:
             return ["The set of denoised particles is empty. Choose another."]
-        return self._checkOwnPlaces(particles) if raw is None else self._checkRaw(particles, raw)
+        return self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
 
-    def _checkOwnPlaces(self, particles: SetOfParticles) -> List[str]:
+    def _checkOwnPositions(self, particles: SetOfParticles) -> List[str]:
         if not rawImageOf(particles.getFirstItem()):
             return [
                 "The particles do not know the place of raw images: they are no denoised particles, or a later "

@@ -86,12 +86,12 @@ class CryodlProtLatentVolumes(ParticlesBase):
         volume = kind(location=name)
         volume.setSamplingRate(made.pixel_size)
         volume.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
-        place = made.coordinates[number]
-        volume.setObjComment(f"at latent coordinates {', '.join(f'{value:.3g}' for value in place)}")
+        position = made.coordinates[number]
+        volume.setObjComment(f"at latent coordinates {', '.join(f'{value:.3g}' for value in position)}")
         if kind is VolumeFlex:
             volume.getFlexInfo().setProgName(PROGRAM)
-            volume.setZFlex(place)
-            volume.setZRed(place[:2])
+            volume.setZFlex(position)
+            volume.setZRed(position[:2])
         return volume
 
     # ----- what the steps share

@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.structures import structureFileOf
-from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces, speciesOfRow
+from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D, speciesOfRow
 from ...convert.tomograms.tomograms import byId, clonesOf, engineNames, filesOf, idOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
@@ -122,7 +122,7 @@ class CryodlProtDetectParticles(TomogramsBase):
     def createOutputStep(self, settings: Dict[str, Any], boxSize: Optional[int]) -> None:
         made = self._result().outputs
         species = made["species"]
-        rows = {name: readPlaces(path) for name, path in made["files"].items()}
+        rows = {name: readCoordinates3D(path) for name, path in made["files"].items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, species, boxSize, ""))
         for number, one in enumerate(species if len(species) > 1 else (), 1):
             outputs[OF_SPECIES.format(re.sub(r"\W", "_", one))] = self._coordinates(
@@ -136,7 +136,7 @@ class CryodlProtDetectParticles(TomogramsBase):
     def _coordinates(
         self, made: Any, rows: Dict[str, Any], species: List[str], boxSize: Optional[int], suffix: str
     ) -> SetOfCoordinates3D:
-        """SetOfCoordinates3D of some species. rows: {tomogram's name for the engine: of readPlaces}."""
+        """SetOfCoordinates3D of some species. rows: {tomogram's name for the engine: of readCoordinates3D}."""
         source = self.inputTomograms.get()
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite", suffix=suffix)
         coordinates.setPrecedents(self.inputTomograms)
@@ -147,7 +147,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         tomograms, names = byId(source), engineNames(source)
         for key in sorted(names):
             mine = [row for row in rows.get(names[key], ()) if speciesOfRow(row) in species]
-            appendPlaces(coordinates, tomograms[key], mine, groups)
+            appendCoordinates3D(coordinates, tomograms[key], mine, groups)
         return coordinates
 
     # ----- what the steps share

@@ -73,15 +73,15 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
     def _pairs(self) -> Tuple[List[TomoMask], List[TomoMask]]:
         """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
         common = set(byId(self.inputMasks.get())) & set(byId(self.inputTruth.get()))
-        truth = [mask for key, mask in byId(self.inputTruth.get()).items() if key in common]
+        ground_truth = [mask for key, mask in byId(self.inputTruth.get()).items() if key in common]
         masks = [mask for key, mask in byId(self.inputMasks.get()).items() if key in common]
-        return self._inOrder(masks), self._inOrder(truth)
+        return self._inOrder(masks), self._inOrder(ground_truth)
 
     def _engineValues(self) -> Any:
-        masks, truth = self._pairs()
+        masks, ground_truth = self._pairs()
         return dict(
             segmentations=self._linkPaths("segmentations", masks),
-            labels=self._linkPaths("labels", truth),
+            labels=self._linkPaths("labels", ground_truth),
             tomograms=self._linkPaths("tomograms", masks) if masks and tomogramsBehind(masks) else (),
             output=self.getEvaluationFolder(),
             pixel_size=self.inputMasks.get().getSamplingRate(),
@@ -90,35 +90,39 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        masks, truth = self.inputMasks.get(), self.inputTruth.get()
-        errors = checkTomograms(masks, "segmentations") or checkTomograms(truth, "true labels")
-        if not errors and not set(byId(masks)) & set(byId(truth)):
+        masks, ground_truth = self.inputMasks.get(), self.inputTruth.get()
+        errors = checkTomograms(masks, "segmentations") or checkTomograms(ground_truth, "true labels")
+        if not errors and not set(byId(masks)) & set(byId(ground_truth)):
             errors = [
                 "The segmentations and the true labels have no tomogram in common: "
-                f"{listed(sorted(byId(masks)))}, and {listed(sorted(byId(truth)))}. They are matched by their "
+                f"{listed(sorted(byId(masks)))}, and {listed(sorted(byId(ground_truth)))}. They are matched by their "
                 "names (tsId)."
             ]
         if errors:
             return errors
         if featureOf(masks) and self.label.get() is None:
-            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
+            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(ground_truth), 1))
             return [
                 f"The segmentations are scores of {featureOf(masks)}: Label must say which value of the true "
                 f"labels that is{f' ({known})' if known else ''}."
             ]
-        return self._checkCommon(masks, truth)
+        return self._checkCommon(masks, ground_truth)
 
-    def _checkCommon(self, masks: SetOfTomoMasks, truth: SetOfTomoMasks) -> List[str]:
+    def _checkCommon(self, masks: SetOfTomoMasks, ground_truth: SetOfTomoMasks) -> List[str]:
         """A sentence about the first pair of unlike size."""
-        if set(byId(masks)) <= set(byId(truth)):
-            return checkPaired(truth, masks, "segmentations", "true labels")
-        return checkPaired(masks, truth, "true labels", "segmentations") if set(byId(truth)) < set(byId(masks)) else []
+        if set(byId(masks)) <= set(byId(ground_truth)):
+            return checkPaired(ground_truth, masks, "segmentations", "true labels")
+        return (
+            checkPaired(masks, ground_truth, "true labels", "segmentations")
+            if set(byId(ground_truth)) < set(byId(masks))
+            else []
+        )
 
     def _warnings(self) -> List[str]:
-        masks, truth = self.inputMasks.get(), self.inputTruth.get()
-        if masks is None or truth is None:
+        masks, ground_truth = self.inputMasks.get(), self.inputTruth.get()
+        if masks is None or ground_truth is None:
             return []
-        alone = sorted(set(byId(masks)) ^ set(byId(truth)))
+        alone = sorted(set(byId(masks)) ^ set(byId(ground_truth)))
         return (
             [f"Only tomograms that both sets have are compared; these are left out: {listed(alone)}."] if alone else []
         )

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks
 
-from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
+from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, engineNames, featureOf, featuresOf, filesOf, idOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
@@ -98,7 +98,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         tomograms, names = byId(precedents.get()), engineNames(self.inputMasks.get())
         for key in sorted(names):
             if names[key] in made.files:
-                appendPlaces(coordinates, tomograms[key], readPlaces(made.files[names[key]]), scale=scale)
+                appendCoordinates3D(coordinates, tomograms[key], readCoordinates3D(made.files[names[key]]), scale=scale)
 
     def _relate(self, coordinates: SetOfCoordinates3D) -> None:
         for pointer in (self.inputMasks, self.inputTomograms):

@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
 from ...convert.structures import structureFileOf
-from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
+from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.simulated_tomograms import appendLabels, appendTomograms
 from ...convert.tomograms.tomograms import markLabels
 from ...engine.cryodl import contract
@@ -117,7 +117,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         coordinates.setBoxSize(self.boxSize.get())
         groups = {name: label for label, name in enumerate(made.features, 1)}
         for name, path in sorted(made.coordinates.items()):
-            appendPlaces(coordinates, byName[name], readPlaces(path), groups)
+            appendCoordinates3D(coordinates, byName[name], readCoordinates3D(path), groups)
         return coordinates
 
     # ----- what the steps share

@@ -8,7 +8,7 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
-from ...convert.tomograms.coordinates3d import speciesIn, writePlaces
+from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
 from ...convert.tomograms.tomograms import byId, clonesOf, engineNames
 from ...engine.cryodl import contract
 from ...form import addConfigParams
@@ -101,7 +101,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         tomograms = self.inputTomograms.get()
         self._linkVolumes("tomograms", self._inOrder(clonesOf(tomograms)))
         pwutils.makePath(self._inputFolder())
-        writePlaces(self._starFile(), self._namedSets(), tomograms, engineNames(tomograms))
+        writeCoordinates3D(self._starFile(), self._namedSets(), tomograms, engineNames(tomograms))
 
     def trainStep(self, settings: Dict[str, Any]) -> None:
         self._train(self._config(**self._engineValues()), self._getExtraPath())

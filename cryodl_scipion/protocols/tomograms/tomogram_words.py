@@ -140,10 +140,10 @@ _SHAPES = {
 
 def pickedInWords(count: int, shape: str, spacing: float, what: str, results: Sequence[Result]) -> str:
     """Methods of a picking in segmentations. what: the feature in words."""
-    places = _SHAPES[shape] % spacing if "%" in _SHAPES[shape] else _SHAPES[shape]
+    positions = _SHAPES[shape] % spacing if "%" in _SHAPES[shape] else _SHAPES[shape]
     return (
         f"In the segmentation of {what}, {counted(count, 'place')} were taken with cryodl {versionIn(results)}: "
-        f"{places}."
+        f"{positions}."
     )
 
 

@@ -32,12 +32,12 @@ CENTRED = tuple(-PIXEL_SIZE * n / 2 for n in SHAPE[::-1])
 
 
 def densityAtAtoms(path, model):
-    """Values of an MRC file at the atoms, by its header alone, as the engine and ChimeraX place it; 0 outside."""
+    """Values of an MRC file at the atoms, by its header alone, as the engine and ChimeraX position it; 0 outside."""
     with mrcfile.open(path) as mrc:
         origin = np.array([float(mrc.header.origin[axis]) for axis in "xyz"])
-        places = np.rint((positionsOf(model) - origin) / mrc.voxel_size.x).astype(int)
-        inside = ((places >= 0) & (places < mrc.data.shape[::-1])).all(axis=1)
-        return np.array([mrc.data[z, y, x] if there else 0 for (x, y, z), there in zip(places, inside)])
+        positions = np.rint((positionsOf(model) - origin) / mrc.voxel_size.x).astype(int)
+        inside = ((positions >= 0) & (positions < mrc.data.shape[::-1])).all(axis=1)
+        return np.array([mrc.data[z, y, x] if there else 0 for (x, y, z), there in zip(positions, inside)])
 
 
 class TestMapFrames(unittest.TestCase):

@@ -81,10 +81,10 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         slices = LinkedSlices(Figure(), {"map": self.data + "/map.mrc"})
         axes = [slices._images["map", axis].axes for axis in range(3)]
         slices.move((1, 2, 3))
-        self.assertEqual([slices.placeOf(a, 7.2, 5.9) for a in axes], [(1, 6, 7), (6, 2, 7), (6, 7, 3)])
-        self.assertIsNone(slices.placeOf(object(), 1, 1))
+        self.assertEqual([slices.positionOf(a, 7.2, 5.9) for a in axes], [(1, 6, 7), (6, 2, 7), (6, 7, 3)])
+        self.assertIsNone(slices.positionOf(object(), 1, 1))
         slices.move((99, -3, 5))
-        self.assertEqual(slices.place, (SHAPE[0] - 1, 0, 5))
+        self.assertEqual(slices.position, (SHAPE[0] - 1, 0, 5))
 
     def test_maps_of_unlike_size_are_refused_with_their_sizes(self):
         other = writeMap(self.data + "/turned.mrc", order=(2, 1, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps with the real engine, where the truth is known: simulate, train some steps, improve, measure, compare.
+"""Maps with the real engine, where the ground truth is known: simulate, train some steps, improve, measure, compare.
 
 About a minute; skipped with a sentence where the engine's environment is missing.
 """
@@ -43,10 +43,10 @@ def writeBundle(path, residues=("ALA", "GLY", "SER")):
             number += 1
             for name, (radius, angle, height) in _RESIDUE.items():
                 turn = np.radians(angle + 100.0 * k)
-                place = (80 + x + radius * np.cos(turn), -30 + y + radius * np.sin(turn), 55 + z + 1.5 * k + height)
+                position = (80 + x + radius * np.cos(turn), -30 + y + radius * np.sin(turn), 55 + z + 1.5 * k + height)
                 lines.append(
                     f"ATOM  {len(lines) + 1:5d}  {name:<3} {residues[k % len(residues)]:>3} A{number:4d}    "
-                    f"{place[0]:8.3f}{place[1]:8.3f}{place[2]:8.3f}  1.00 20.00          {name[0]:>2}\n"
+                    f"{position[0]:8.3f}{position[1]:8.3f}{position[2]:8.3f}  1.00 20.00          {name[0]:>2}\n"
                 )
     with open(path, "w") as file:
         file.writelines(lines + ["END\n"])

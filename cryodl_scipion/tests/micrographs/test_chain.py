@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole chain with the real engine and RELION on simulated micrographs whose truth is known.
+"""The whole chain with the real engine and RELION on simulated micrographs whose ground truth is known.
 
 Import, import of CTF, training, picking, extraction, 2-D classification. Minutes; skipped with a sentence where RELION
 or the engine's environment is missing.
@@ -34,7 +34,9 @@ class TestCryodlChain(CryodlTest):
         from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles
 
         simulated = simulate(cls.data)
-        cls.truth = {os.path.basename(p)[:-5]: readPositions(p) for p in glob.glob(simulated + "/coordinates/*.star")}
+        cls.ground_truth = {
+            os.path.basename(p)[:-5]: readPositions(p) for p in glob.glob(simulated + "/coordinates/*.star")
+        }
         cls.ctfFolder = os.path.join(simulated, "ctf")
         cls.imported = cls.importMicrographs(os.path.join(simulated, "micrographs"), pixelSize=PIXEL_SIZE)
         cls.ctf = cls.good(
@@ -46,7 +48,9 @@ class TestCryodlChain(CryodlTest):
         )
         cls.names = {m.getObjId(): m.getMicName()[:-4] for m in cls.imported.outputMicrographs}
         ids = sorted(cls.names)
-        labels = cls.makeCoordinates(cls.imported, {i: np.rint(cls.truth[cls.names[i]]) for i in ids[:TRAINED_ON]})
+        labels = cls.makeCoordinates(
+            cls.imported, {i: np.rint(cls.ground_truth[cls.names[i]]) for i in ids[:TRAINED_ON]}
+        )
         cls.tested = [cls.names[i] for i in ids[TRAINED_ON:]]
         cls.trained = cls.good(
             CryodlProtTrainPicker,
@@ -106,9 +110,9 @@ class TestCryodlChain(CryodlTest):
         picks, radius = self.picks(), DIAMETER / PIXEL_SIZE / 2
         found = total = made = 0
         for name in self.tested:
-            distance = np.linalg.norm(self.truth[name][:, None] - picks[name][None], axis=2)
+            distance = np.linalg.norm(self.ground_truth[name][:, None] - picks[name][None], axis=2)
             found += int((distance.min(axis=1) < 0.5 * radius).sum())
-            total, made = total + len(self.truth[name]), made + len(picks[name])
+            total, made = total + len(self.ground_truth[name]), made + len(picks[name])
         self.assertGreater(found / total, 0.85)
         self.assertGreater(found / made, 0.85)
 

@@ -206,7 +206,7 @@ class TestCryodlDenoiseMicrographsReally(CryodlTest):
             self.assertEqual(after.shape, (synthetic.SIDE_Y, synthetic.SIDE_X))
             self.assertAlmostEqual(after.mean(), before.mean(), delta=0.1)
             inside = [after[int(round(y)), int(round(x))] for x, y, _ in synthetic.PARTICLES]
-            self.assertLess(max(inside), after.mean() - after.std())  # each disc, at its own place
+            self.assertLess(max(inside), after.mean() - after.std())  # each disc, at its own position
             self.assertLess(after[100:120, 20:60].std(), 0.4 * before[100:120, 20:60].std())  # no particle is here
         self.assertIn("(added-noise, to 8 Å)", "\n".join(protocol.summary()))
         self.assertEqual(protocol.outputModel.getNetwork(), "unet")

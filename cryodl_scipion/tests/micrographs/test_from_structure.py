@@ -64,22 +64,25 @@ class TestCryodlFromStructure(CryodlTest):
 
     def found(self, picked):
         """Parts of the true particles that were found, and of the picks that are particles."""
-        truth, picks = ({}, {})
-        for places, coordinates in ((truth, self.simulated.outputCoordinates), (picks, picked.outputCoordinates)):
+        ground_truth, picks = ({}, {})
+        for positions, coordinates in (
+            (ground_truth, self.simulated.outputCoordinates),
+            (picks, picked.outputCoordinates),
+        ):
             for item in coordinates.iterItems():
-                places.setdefault(item.getMicId(), []).append(item.getPosition())
+                positions.setdefault(item.getMicId(), []).append(item.getPosition())
         near = sum(
             int(
                 (
                     np.linalg.norm(
-                        np.array(truth[i])[:, None] - np.array(picks.get(i, [(-999, -999)]))[None], axis=2
+                        np.array(ground_truth[i])[:, None] - np.array(picks.get(i, [(-999, -999)]))[None], axis=2
                     ).min(axis=1)
                     < DIAMETER / PIXEL_SIZE / 4
                 ).sum()
             )
-            for i in truth
+            for i in ground_truth
         )
-        return near / sum(map(len, truth.values())), near / max(1, sum(map(len, picks.values())))
+        return near / sum(map(len, ground_truth.values())), near / max(1, sum(map(len, picks.values())))
 
     def test_particles_that_nobody_picked_are_found(self):
         recall, precision = self.found(self.picked)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoising with the real engine and RELION on simulated particles whose truth is known.
+"""Denoising with the real engine and RELION on simulated particles whose ground truth is known.
 
 Simulation, training, denoising, first orientations, back-projection, and the same map by relion_reconstruct. Minutes;
 skipped with a sentence where RELION or the engine's environment is missing.
@@ -85,8 +85,8 @@ class TestCryodlDenoisingChain(ParticlesTest):
         clean = [readParticle(nameOf(item)) for item in self.simulated.outputClean]
         gallery = Gallery.ofSet(self.denoised.outputParticles)
         gain = []
-        for position, truth in enumerate(clean):
-            raw, denoised = (correlation(image, truth) for image in gallery.images(position))
+        for position, ground_truth in enumerate(clean):
+            raw, denoised = (correlation(image, ground_truth) for image in gallery.images(position))
             gain.append(denoised - raw)
         self.assertGreater(np.mean(gain), 0.15)
         self.assertGreater(np.mean(np.array(gain) > 0), 0.95)
@@ -128,10 +128,10 @@ class TestCryodlDenoisingChain(ParticlesTest):
     def test_the_map_is_that_of_the_particles(self):
         volume = self.map.outputVolume
         self.assertEqual((volume.getSamplingRate(), volume.getDim()), (PIXEL_SIZE, (BOX, BOX, BOX)))
-        truth = self.density(self.simulated.outputVolume)
-        found = correlation(self.density(volume), truth)
+        ground_truth = self.density(self.simulated.outputVolume)
+        found = correlation(self.density(volume), ground_truth)
         self.assertGreater(found, 0.8)
-        for mirrored in (truth[::-1], truth[:, ::-1], truth[:, :, ::-1]):
+        for mirrored in (ground_truth[::-1], ground_truth[:, ::-1], ground_truth[:, :, ::-1]):
             self.assertLess(correlation(self.density(volume), mirrored), found - 0.05)
 
     def test_half_maps_and_their_correlation_are_there(self):

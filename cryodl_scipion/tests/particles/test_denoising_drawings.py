@@ -170,12 +170,12 @@ class TestCryodlOrientationPlots(FolderTest):
         self.assertLess(abs(counts / counts.mean() - 1).max(), 0.35)
 
     def test_one_direction_has_one_place_however_its_angles_are_written(self):
-        places = [
+        positions = [
             np.argwhere(orientation_plots.directionCounts([rot], [tilt])).tolist()
             for rot, tilt in ((30, 40), (390, 40), (-330, 40), (210, -40), (210, 320))
         ]
-        self.assertEqual(len({str(place) for place in places}), 1)
-        self.assertNotEqual(places[0], np.argwhere(orientation_plots.directionCounts([30], [140])).tolist())
+        self.assertEqual(len({str(position) for position in positions}), 1)
+        self.assertNotEqual(positions[0], np.argwhere(orientation_plots.directionCounts([30], [140])).tolist())
 
     def test_the_pole_is_on_top_and_the_figures_are_told(self):
         figure = Figure()

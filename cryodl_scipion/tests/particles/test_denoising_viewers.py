@@ -22,7 +22,7 @@ from ...protocols import (
     CryodlProtTrainDenoiser,
 )
 from ...viewers import chimera, particles_to_measure
-from ...viewers.gallery_data import RAW, TRUTH, Gallery
+from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery
 from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from ...viewers.particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
@@ -89,8 +89,8 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         )
 
     def test_simulated_particles_have_their_truth_beside(self):
-        gallery = Gallery.ofSet(self.simulated.outputParticles, truth=self.simulated.outputClean)
-        self.assertEqual(list(gallery.names), [RAW, TRUTH])
+        gallery = Gallery.ofSet(self.simulated.outputParticles, ground_truth=self.simulated.outputClean)
+        self.assertEqual(list(gallery.names), [RAW, GROUND_TRUTH])
         noisy, clean = gallery.images(3)
         np.testing.assert_allclose(np.abs(noisy), clean)
 

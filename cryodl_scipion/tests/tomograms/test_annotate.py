@@ -47,7 +47,7 @@ class AnnotateTest(CryodlTest):
     def folderOfAFriend(self):
         """Annotations of the tomogram TS_01 that lay elsewhere when they were made."""
         store = AnnotationStore(os.path.join(self.data, "friend"))
-        store.place("TS_01", os.path.join(self.data, "gone", "TS_01.mrc"), SHAPE)
+        store.set_path("TS_01", os.path.join(self.data, "gone", "TS_01.mrc"), SHAPE)
         store.add("TS_01", PIXEL_SIZE, (4, 8, 8), 16, "actin", "berta", np.ones((16, 16)))
         store.save()
         self.addCleanup(shutil.rmtree, store.folder)

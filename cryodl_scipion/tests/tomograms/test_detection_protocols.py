@@ -12,25 +12,25 @@ from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK
 from ...viewers.tomograms.slices_data import TomogramSlices
+from ..fake_ground_truth import positionsOf
 from ..fake_model import detectorCard, writeModel
-from ..fake_truth import placesOf
 from ..particle_sets import addTo, finishedWith
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import makeTomograms
 
 
-def makeCoordinates(test, tomograms, places, tsId="TS_01"):
-    """A finished protocol with `outputCoordinates`. places: [(x, y, z)] px from the first voxel of a tomogram."""
+def makeCoordinates(test, tomograms, positions, tsId="TS_01"):
+    """A finished protocol with `outputCoordinates`. positions: [(x, y, z)] px from the first voxel of a tomogram."""
 
     def make(protocol):
         coordinates = SetOfCoordinates3D.create(protocol._getPath())
         coordinates.setPrecedents(tomograms.outputTomograms)
         coordinates.setSamplingRate(tomograms.outputTomograms.getSamplingRate())
         coordinates.setBoxSize(12)
-        for place in places:
+        for position in positions:
             item = Coordinate3D()
             item.setVolume([t.clone() for t in tomograms.outputTomograms if t.getTsId() == tsId][0])
-            item.setPosition(*place, BOTTOM_LEFT_CORNER)
+            item.setPosition(*position, BOTTOM_LEFT_CORNER)
             item.setTomoId(tsId)
             coordinates.append(item)
         coordinates.write()
@@ -55,8 +55,8 @@ class TestCryodlDetection(ViewersTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.places = [(3.0, 4.5, 5.0), (12.0, 20.0, 7.0)]
-        cls.coordinates = makeCoordinates(cls, cls.tomograms, cls.places)
+        cls.positions = [(3.0, 4.5, 5.0), (12.0, 20.0, 7.0)]
+        cls.coordinates = makeCoordinates(cls, cls.tomograms, cls.positions)
         cls.trained = cls.finished(cls.launch(cls.training()))
         cls.detector = makeDetector(cls, ["apo-ferritin", "ribosome"])
         cls.byNetwork = cls.finished(
@@ -92,7 +92,7 @@ class TestCryodlDetection(ViewersTest):
         with open(os.path.join(model.getFolder(), "coordinates.log")) as file:
             rows = [line.split() for line in file]
         self.assertEqual([row[0] for row in rows], ["TS_01", "TS_01"])
-        np.testing.assert_allclose([[float(v) for v in row[1:4]] for row in rows], self.places, atol=1e-3)
+        np.testing.assert_allclose([[float(v) for v in row[1:4]] for row in rows], self.positions, atol=1e-3)
         self.assertEqual(self.request(self.trained).diameter, ("120",))
         self.assertIn("9 of 10 held-out particles found", "\n".join(self.trained._summary()))
         self.assertIn("Moebel2021", self.trained._citations())
@@ -118,7 +118,7 @@ class TestCryodlDetection(ViewersTest):
         first = [item.clone() for item in found.iterItems()][0]
         tomogram = [t.clone() for t in self.tomograms.outputTomograms][0]
         first.setVolume(tomogram)
-        x, y, z, *angles = placesOf(0)[0]
+        x, y, z, *angles = positionsOf(0)[0]
         np.testing.assert_allclose(first.getPosition(BOTTOM_LEFT_CORNER), (x, y, z), atol=0.51)
         np.testing.assert_allclose(anglesOf(first.getMatrix()), angles, atol=1e-3)
         request = self.request(self.byTemplate)

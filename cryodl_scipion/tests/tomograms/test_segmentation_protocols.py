@@ -147,8 +147,8 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
 class TestCryodlPickAndEvaluate(TomogramsTest):
     def test_places_are_those_of_the_label_with_score_group_and_direction(self):
         volumes = {name: np.zeros(SHAPE, np.int8) for name in ("TS_01", "TS_02")}
-        places = {"TS_01": [(3, 5, 7), (18, 22, 8)], "TS_02": [(0, 23, 9)]}  # x, y, z in the order of the volume
-        for name, found in places.items():
+        positions = {"TS_01": [(3, 5, 7), (18, 22, 8)], "TS_02": [(0, 23, 9)]}  # x, y, z in the order of the volume
+        for name, found in positions.items():
             for x, y, z in found:
                 volumes[name][z, y, x] = 2
         masks = makeMasks(self, self.tomograms, volumes)
@@ -175,7 +175,7 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         for tomogram in [t.clone() for t in self.tomograms.outputTomograms]:
             items = [c.clone() for c in coordinates.iterCoordinates(volume=tomogram)]
             self.assertEqual(
-                [tuple(map(round, c.getPosition(BOTTOM_LEFT_CORNER))) for c in items], places[tomogram.getTsId()]
+                [tuple(map(round, c.getPosition(BOTTOM_LEFT_CORNER))) for c in items], positions[tomogram.getTsId()]
             )
             self.assertEqual(
                 [(c.getGroupId(), c.getScore()) for c in items], [(n, 0.75) for n in range(1, len(items) + 1)]

@@ -15,7 +15,7 @@ from ...protocols import (
     CryodlProtSimulateSubtomograms,
     CryodlProtTrainClassifier,
 )
-from .. import fake_truth
+from .. import fake_ground_truth
 from ..particle_sets import ParticlesTest, addTo
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClasses, makeClassifier, makeSubtomograms, makeTomograms, poseOf
 
@@ -130,7 +130,7 @@ class TestCryodlSimulateSubtomograms(SubtomogramsTest):
                 (1 + row % 2, 1 + row % 2, "tomo_0"),
             )
             self.assertEqual(item.getAcquisition().getAngleMin(), -44)
-            matrix, pose = item.getTransform().getMatrix(), fake_truth.poseOf(row)
+            matrix, pose = item.getTransform().getMatrix(), fake_ground_truth.poseOf(row)
             self.assertTrue(np.allclose(anglesOf(matrix), pose[:3]))
             self.assertTrue(np.allclose(originOf(matrix, 3), np.array(pose[3:]) / 10.0))
         self.assertEqual(classNames(subtomograms, [1, 2]), ["proteasome", "ribosome"])
@@ -151,7 +151,7 @@ class TestCryodlSimulateSubtomograms(SubtomogramsTest):
         self.assertEqual(trained.outputModel.getClasses(), ["proteasome", "ribosome"])
         path = self.request(trained).subtomograms
         written = tableOf(path, *POSE + ("rlnRandomSubset",))
-        self.assertTrue(np.allclose(written[3], fake_truth.poseOf(3) + (2,), atol=1e-4))
+        self.assertTrue(np.allclose(written[3], fake_ground_truth.poseOf(3) + (2,), atol=1e-4))
 
 
 class TestCryodlTrainClassifier(SubtomogramsTest):
@@ -222,11 +222,15 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
             for item in group.iterItems():
                 row = (item.getObjId() - 10) // 2
                 found[row] = number
-                self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), fake_truth.poseOf(row)[:3]))
+                self.assertTrue(
+                    np.allclose(anglesOf(item.getTransform().getMatrix()), fake_ground_truth.poseOf(row)[:3])
+                )
                 self.assertEqual(
                     (item._cryodlConfidence.get(), getattr(item, f"_cryodlProbability{number}").get()), (0.9, 0.8)
                 )
-        self.assertEqual(found, {row: fake_truth.classOf(row, 2) for row in range(10) if fake_truth.classOf(row, 2)})
+        self.assertEqual(
+            found, {row: fake_ground_truth.classOf(row, 2) for row in range(10) if fake_ground_truth.classOf(row, 2)}
+        )
 
     def test_the_unknown_have_a_set_of_their_own(self):
         unknown = self.classified.outputUnknown

@@ -4,7 +4,7 @@
 from ... import wizards_tomograms
 from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms, CryodlProtTrainClassifier
 from ...viewers.tomograms.subtomogram_data import CONFIDENCE, SubtomogramGallery
-from ..fake_truth import classOf
+from ..fake_ground_truth import classOf
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClassifier, makeSubtomograms
 

@@ -35,7 +35,7 @@ PIXEL_SIZE, STRUCTURE_PIXEL = 16.0, 8.0  # Å/px
 SIZE, THICKNESS, COPIES, BOX = 96, 48, 14, 24  # px
 BODY = "import_body"  # as the import protocol calls the structure; features of one name are compared
 STEPS = {BODY: 50, "membrane": 30}
-NEAR = 100  # Å between a particle and the place picked for it
+NEAR = 100  # Å between a particle and the position picked for it
 # x, y, z, width (Å) and weight of blobs; both are lopsided, unlike their mirror images
 BODIES = {
     "body": [
@@ -169,9 +169,9 @@ class TestCryodlTomogramChain(Chain):
         self.assertEqual(set(made.surfaces["tomo_001"]), {BODY, "membrane"})
         self.assertTrue(all(os.path.exists(path) for path in made.surfaces["tomo_001"].values()))
 
-    # ----- places
+    # ----- positions
     def recall(self, picked, true):
-        """Part of the true places near which one was picked. (n, 3) px each."""
+        """Part of the true positions near which one was picked. (n, 3) px each."""
         distances = np.linalg.norm(true[:, None] - picked[None], axis=2) * PIXEL_SIZE
         return np.mean(distances.min(axis=1) < NEAR)
 

@@ -23,7 +23,7 @@ from ...viewers.tomograms.slices_data import LABELS, SCORES, Layer, TomogramSlic
 from ..tomogram_sets import writeVolume
 
 SHAPE = (10, 24, 20)  # z, y, x: no two are equal, so that no axis can be taken for another
-PLACE = (3, 17, 5)  # z, y, x of the one voxel that is not like the others
+POSITION = (3, 17, 5)  # z, y, x of the one voxel that is not like the others
 
 
 class Volumes(unittest.TestCase):
@@ -34,9 +34,9 @@ class Volumes(unittest.TestCase):
     def write(self, name, data):
         return writeVolume(os.path.join(self._folder.name, name + ".mrc"), data)
 
-    def voxel(self, value, dtype=np.float32, shape=SHAPE, place=PLACE):
+    def voxel(self, value, dtype=np.float32, shape=SHAPE, position=POSITION):
         volume = np.zeros(shape, dtype)
-        volume[place] = value
+        volume[position] = value
         return volume
 
 
@@ -52,26 +52,26 @@ class TestCryodlSlices(Volumes):
 
     def test_a_voxel_is_where_it_is_in_each_plane(self):
         data, volume = self.slices(), self.voxel(1)
-        for axis, place in enumerate(((17, 5), (3, 5), (3, 17))):
-            image, step = slices_data.sliceOf(volume, axis, PLACE[axis], average=True)
-            self.assertEqual(([tuple(found) for found in np.argwhere(image)], step), ([place], 1))
-            preview = data.slice("a", axis, PLACE[axis])
-            self.assertEqual(preview.pixels[place], 1)
+        for axis, position in enumerate(((17, 5), (3, 5), (3, 17))):
+            image, step = slices_data.sliceOf(volume, axis, POSITION[axis], average=True)
+            self.assertEqual(([tuple(found) for found in np.argwhere(image)], step), ([position], 1))
+            preview = data.slice("a", axis, POSITION[axis])
+            self.assertEqual(preview.pixels[position], 1)
             self.assertEqual((preview.height, preview.width), tuple(np.delete(SHAPE, axis)))
 
     def test_labels_lie_over_their_voxels(self):
         data = self.slices(labels=self.voxel(2, np.int8))
-        for axis, place in enumerate(((17, 5), (3, 5), (3, 17))):
-            found = data.overlay("a", data.layer("labels"), axis, PLACE[axis])
-            self.assertEqual([tuple(place) for place in np.argwhere(found)], [place])
+        for axis, position in enumerate(((17, 5), (3, 5), (3, 17))):
+            found = data.overlay("a", data.layer("labels"), axis, POSITION[axis])
+            self.assertEqual([tuple(position) for position in np.argwhere(found)], [position])
         self.assertFalse(data.overlay("a", data.layer("labels"), 0, 4).any())
 
     def test_scores_of_whole_numbers_go_to_a_hundred(self):
         for scores in (self.voxel(80, np.int8), self.voxel(0.8)):
             data = self.slices(scores=scores)
-            self.assertAlmostEqual(data.overlay("a", data.layer("scores"), 0, 3).max(), 0.8, places=6)
+            self.assertAlmostEqual(data.overlay("a", data.layer("scores"), 0, 3).max(), 0.8, positions=6)
         faint = self.slices(scores=self.voxel(1, np.int8))
-        self.assertAlmostEqual(faint.overlay("a", faint.layer("scores"), 0, 3).max(), 0.01, places=6)
+        self.assertAlmostEqual(faint.overlay("a", faint.layer("scores"), 0, 3).max(), 0.01, positions=6)
 
     def test_a_mask_that_is_binned_by_two_shows_the_same_place(self):
         data = self.slices(labels=self.voxel(1, np.int8, (5, 12, 10), (1, 8, 2)))
@@ -142,10 +142,10 @@ class TestCryodlSurfaces(Volumes):
     def sphere(self, rings=100, radius=100.0):
         """(n, 3, 3) triangles of a sphere."""
         theta, phi = np.linspace(1e-3, np.pi - 1e-3, rings), np.linspace(0, 2 * np.pi, 2 * rings)
-        place = lambda t, p: radius * np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), np.cos(t)], -1)
+        position = lambda t, p: radius * np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), np.cos(t)], -1)
         t, p = np.meshgrid(theta, phi, indexing="ij")
         a, b, c, d = (
-            place(t[rows, columns], p[rows, columns])
+            position(t[rows, columns], p[rows, columns])
             for rows in (np.s_[:-1], np.s_[1:])
             for columns in (np.s_[:-1], np.s_[1:])
         )
@@ -185,7 +185,7 @@ class TestCryodlSurfaces(Volumes):
         axes = Figure().add_subplot(projection="3d")
         surfaces_plots.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
         self.assertEqual(len(axes.collections), 1)
-        self.assertAlmostEqual(axes.get_xlim()[1], 10, places=0)  # nm
+        self.assertAlmostEqual(axes.get_xlim()[1], 10, positions=0)  # nm
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
             [patch.get_facecolor()[:3] for patch in colours],
@@ -225,11 +225,11 @@ class TestCryodlClassDrawings(Volumes):
         path = os.path.join(self._folder.name, "embedding.csv")
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\na.mrc,1,0.5,1.5\nb.mrc,2,-1,2\nc.mrc,1,0.6,1.4\n")
-        places, numbers = subtomogram_data.readEmbedding(path)
-        self.assertEqual((places.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
+        positions, numbers = subtomogram_data.readEmbedding(path)
+        self.assertEqual((positions.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
         figure = Figure(figsize=(12, 6))
         averages = [("group 1", 2, self.write("one", self.blob(0, 0, 0))), ("group 2", 1, None)]
-        class_plots.drawEmbeddingAndAverages(figure, places, numbers, averages, {1: "group 1", 2: "group 2"})
+        class_plots.drawEmbeddingAndAverages(figure, positions, numbers, averages, {1: "group 1", 2: "group 2"})
         self.assertEqual(
             [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["group 1 (2)", "group 2 (1)"]
         )

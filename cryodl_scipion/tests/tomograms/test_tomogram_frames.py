@@ -81,8 +81,8 @@ class TestCryodlTomogramFrames(CryodlTest):
         turned, _ = self.turn()
         # f'(r) = f(M r): what lies at p in the reference lies at M^-1 p in the subtomogram
         inverse = np.linalg.inv(matrixOf(ANGLES, -SHIFT))
-        places = BLOBS @ inverse[:3, :3].T + inverse[:3, 3]
-        self.assertGreater(likeness(turned, density(places)), 0.97)
+        positions = BLOBS @ inverse[:3, :3].T + inverse[:3, 3]
+        self.assertGreater(likeness(turned, density(positions)), 0.97)
         mirrored = BLOBS * (1, 1, -1) @ inverse[:3, :3].T + inverse[:3, 3]
         self.assertLess(likeness(turned, density(mirrored)), 0.8)
 
@@ -125,9 +125,9 @@ class TestCryodlTomogramFrames(CryodlTest):
             )
             self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
             found[name] = [c.getPosition(BOTTOM_LEFT_CORNER) for c in protocol.outputCoordinates.iterCoordinates()]
-        for name, places in found.items():
-            self.assertEqual(len(places), 1, name)
-            self.assertTrue(np.allclose(places[0], (7, 31, 12), atol=0.01), (name, places))
+        for name, positions in found.items():
+            self.assertEqual(len(positions), 1, name)
+            self.assertTrue(np.allclose(positions[0], (7, 31, 12), atol=0.01), (name, positions))
 
     def test_the_z_axis_of_a_picked_place_lies_along_the_normal_of_its_membrane(self):
         normal = np.array((2.0, 1.0, 3.0)) / 14**0.5  # x, y, z

@@ -16,7 +16,7 @@ from ...protocols import (
     CryodlProtTrainSegmenter,
 )
 from ...protocols.tomograms.protocol_train_segmenter import LABELLED
-from .. import fake_truth
+from .. import fake_ground_truth
 from ..particle_sets import addTo
 from ..tomogram_runs import TomogramsTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations, makeMasks, makeTomograms
@@ -43,7 +43,7 @@ class TestCryodlSimulateTomograms(TomogramsTest):
         tomograms, labels = self.simulated.outputTomograms, self.simulated.outputLabels
         self.assertEqual((tomograms.getSize(), labels.getSize(), tomograms.getSamplingRate()), (2, 2, 13.0))
         self.assertEqual([t.getTsId() for t in labels], ["tomo_001", "tomo_002"])
-        self.assertEqual(tomograms.getFirstItem().getDim(), fake_truth.SHAPE[::-1])
+        self.assertEqual(tomograms.getFirstItem().getDim(), fake_ground_truth.SHAPE[::-1])
         acquisition = tomograms.getFirstItem().getAcquisition()
         self.assertEqual((acquisition.getAngleMin(), acquisition.getAngleMax()), (-48, 52))
         self.assertEqual(labels.getFirstItem().getVolName(), tomograms.getFirstItem().getFileName())
@@ -57,11 +57,11 @@ class TestCryodlSimulateTomograms(TomogramsTest):
         labels = {m.getTsId(): mrcfile.read(m.getFileName()) for m in self.simulated.outputLabels}
         for number, tomogram in enumerate([t.clone() for t in tomograms]):
             found = [c.clone() for c in coordinates.iterCoordinates(volume=tomogram)]
-            for item, (x, y, z, *angles) in zip(found, fake_truth.placesOf(number)):
-                place = item.getPosition(BOTTOM_LEFT_CORNER)
-                self.assertTrue(np.allclose(place, (x, y, z)), place)
+            for item, (x, y, z, *angles) in zip(found, fake_ground_truth.positionsOf(number)):
+                position = item.getPosition(BOTTOM_LEFT_CORNER)
+                self.assertTrue(np.allclose(position, (x, y, z)), position)
                 self.assertTrue(np.allclose(anglesOf(item.getMatrix()), angles))
-                column, row, section = (int(round(v)) for v in place)
+                column, row, section = (int(round(v)) for v in position)
                 self.assertEqual((labels[tomogram.getTsId()][section, row, column], item.getGroupId()), (1, 1))
 
     def test_summary_and_methods(self):

@@ -102,7 +102,8 @@ class TestCryodlTomogramViewers(ViewersTest):
     def test_places_lie_in_their_tomograms(self):
         data = self.slices(self.picked, "showPlaces")
         self.assertEqual(
-            {name: len(places) for name, places in data.points.items()}, dict.fromkeys(data.ids, SHAPE[1] * SHAPE[2])
+            {name: len(positions) for name, positions in data.points.items()},
+            dict.fromkeys(data.ids, SHAPE[1] * SHAPE[2]),
         )  # all of slice 1 has the label 2
         self.assertEqual((data.diameter, set(data.points["TS_01"][:, 2])), (12, {1.0}))
         self.assertEqual(sorted(map(tuple, data.points["TS_01"]))[-1], (SHAPE[2] - 1, SHAPE[1] - 1, 1))
@@ -153,10 +154,10 @@ class TestCryodlTomogramViewers(ViewersTest):
             self.assertEqual(found(self.newProtocol(protocolClass)), [viewerClass])
         for protocolClass in (CryodlProtTrainSegmenter, CryodlProtTrainClassifier):
             self.assertEqual(found(self.newProtocol(protocolClass)), [CryodlTrainViewer])
-        masks, places = viewer_tomograms.CryodlMasksViewer, viewer_tomograms.CryodlCoordinates3DViewer
+        masks, positions = viewer_tomograms.CryodlMasksViewer, viewer_tomograms.CryodlCoordinates3DViewer
         for output in (self.merged.outputLabels, self.segmented.scores_membrane):
             self.assertIs(found(output)[0], masks)
-        self.assertIs(found(self.picked.outputCoordinates)[0], places)
+        self.assertIs(found(self.picked.outputCoordinates)[0], positions)
         self.assertNotIn(masks, found(self.tomograms.outputTomograms))
         (view,) = masks(project=self.proj, protocol=self.merged)._visualize(self.merged.outputLabels)
         self.assertEqual([layer.name for layer in view._arguments[1].layers], ["labels"])

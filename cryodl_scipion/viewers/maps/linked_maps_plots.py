@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several maps on one grid, a row of three slices each, all at the same place."""
+"""Several maps on one grid, a row of three slices each, all at the same position."""
 
 from typing import Any, Dict, Optional, Tuple, Union
 
@@ -11,7 +11,7 @@ from ..map_plots import AXES, MARK, readMap
 from ..preview import percentilesOf, stretchedTo
 
 _SAMPLED = 64  # voxels along an axis that decide the contrast
-# What runs right and up on each slice, as places in (z, y, x).
+# What runs right and up on each slice, as positions in (z, y, x).
 _RIGHT_UP = ((2, 1), (2, 0), (1, 0))
 
 
@@ -32,7 +32,7 @@ class LinkedSlices:
                     f"{' x '.join(map(str, self.shape[::-1]))}: they cannot be shown at the same place."
                 )
         self._limits = {name: (fixed or {}).get(name) or _limitsOf(data) for name, data in self._maps.items()}
-        self.place = tuple(length // 2 for length in self.shape)
+        self.position = tuple(length // 2 for length in self.shape)
         self._figure, self._images, self._lines = figure, {}, []
         self._draw()
 
@@ -46,8 +46,8 @@ class LinkedSlices:
                     self._slice(name, axis), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear"
                 )
                 line = dict(color=MARK, linewidth=0.6, alpha=0.8)
-                self._lines.append((axes.axvline(self.place[first], **line), first, 0))
-                self._lines.append((axes.axhline(self.place[second], **line), second, 1))
+                self._lines.append((axes.axvline(self.position[first], **line), first, 0))
+                self._lines.append((axes.axhline(self.position[second], **line), second, 1))
                 axes.set_xticks([])
                 axes.set_yticks([])
                 axes.set_xlabel(f"{right} to the right, {up} up", fontsize=8)
@@ -57,24 +57,26 @@ class LinkedSlices:
         self._figure.tight_layout()
 
     def _slice(self, name: str, axis: int) -> np.ndarray:
-        return stretchedTo(np.array(np.take(self._maps[name], self.place[axis], axis=axis), float), self._limits[name])
+        return stretchedTo(
+            np.array(np.take(self._maps[name], self.position[axis], axis=axis), float), self._limits[name]
+        )
 
-    def move(self, place: Tuple[int, int, int]) -> None:
-        """Show another place, (z, y, x) px; what lies outside is moved inside."""
-        self.place = tuple(int(min(max(p, 0), n - 1)) for p, n in zip(place, self.shape))
+    def move(self, position: Tuple[int, int, int]) -> None:
+        """Show another position, (z, y, x) px; what lies outside is moved inside."""
+        self.position = tuple(int(min(max(p, 0), n - 1)) for p, n in zip(position, self.shape))
         for (name, axis), image in self._images.items():
             image.set_data(self._slice(name, axis))
         for line, axis, vertical in self._lines:
-            (line.set_ydata if vertical else line.set_xdata)([self.place[axis]] * 2)
+            (line.set_ydata if vertical else line.set_xdata)([self.position[axis]] * 2)
 
-    def placeOf(self, axes: Union[Axes, object], x: float, y: float) -> Optional[Tuple[int, ...]]:
+    def positionOf(self, axes: Union[Axes, object], x: float, y: float) -> Optional[Tuple[int, ...]]:
         """(z, y, x) of a point of the drawing, or None outside of the slices. x, y: of a click."""
         for (_, axis), image in self._images.items():
             if image.axes is axes:
-                place = list(self.place)
+                position = list(self.position)
                 right, up = _RIGHT_UP[axis]
-                place[right], place[up] = round(x), round(y)
-                return tuple(place)
+                position[right], position[up] = round(x), round(y)
+                return tuple(position)
         return None
 
 

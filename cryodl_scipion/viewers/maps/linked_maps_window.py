@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps before and after, at the same place: three planes each, moved by sliders or by a click."""
+"""Maps before and after, at the same position: three planes each, moved by sliders or by a click."""
 
 import tkinter as tk
 from tkinter import ttk
@@ -51,21 +51,21 @@ class LinkedMapsWindow(CanvasWindow):
         self._slices = LinkedSlices(self._figure, self._groups[self._name.get()], self._fixed)
         for scale, length in zip(self._scales, self._slices.shape):
             scale.config(to=length - 1)
-        self._set(self._slices.place)
+        self._set(self._slices.position)
 
     def move(self) -> None:
-        place = tuple(scale.get() for scale in self._scales)
-        if place != self._slices.place:
-            self._slices.move(place)
+        position = tuple(scale.get() for scale in self._scales)
+        if position != self._slices.position:
+            self._slices.move(position)
             self._canvas.draw_idle()
 
-    def _set(self, place: Any) -> None:
-        self._slices.move(place)
-        for scale, value in zip(self._scales, self._slices.place):
+    def _set(self, position: Any) -> None:
+        self._slices.move(position)
+        for scale, value in zip(self._scales, self._slices.position):
             scale.set(value)
         self._canvas.draw_idle()
 
     def _click(self, event: Any) -> None:
-        place = self._slices.placeOf(event.inaxes, event.xdata, event.ydata) if event.inaxes else None
-        if place is not None:
-            self._set(place)
+        position = self._slices.positionOf(event.inaxes, event.xdata, event.ydata) if event.inaxes else None
+        if position is not None:
+            self._set(position)

@@ -53,16 +53,16 @@ def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
 def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
     """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
     column, names = MEASURES[measure], chain["names"]
-    place = np.arange(len(names))
+    position = np.arange(len(names))
     if column + _BEFORE in chain:
         axes.plot(
-            place,
+            position,
             chain[column + _BEFORE],
             color=_THEN,
             linewidth=1,
             label=f"before: mean {chain[column + _BEFORE].mean():.3f}",
         )
-    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
+    axes.plot(position, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(

@@ -125,7 +125,7 @@ def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
     """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
     of each."""
     lines, number = [], 0
-    for place, outputs in enumerate(made):
+    for position, outputs in enumerate(made):
         number += 1
         shown = number
         lines.append(f'open "{os.path.abspath(outputs.map)}"')
@@ -136,7 +136,7 @@ def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
                 f"volume #{number} hide",
                 f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
             ]
-        if place:
+        if position:
             lines.append(f"volume #{shown} hide")
     return "\n".join(lines) + "\n"
 
@@ -164,7 +164,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         )
 
     def _showSlices(self, made: Any) -> List[str]:
-        group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.truth}
+        group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.ground_truth}
         return [
             WindowView(
                 LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"

@@ -36,7 +36,7 @@ def radialPower(image: np.ndarray, pixelSize: float) -> Any:
 
 
 def drawPair(figure: Figure, before: Optional[str], after: Any) -> Any:
-    """The two pictures beside each other and an empty place for spectra below. before, after: Previews.
+    """The two pictures beside each other and an empty position for spectra below. before, after: Previews.
 
     Returns three axes.
     """

@@ -31,11 +31,13 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
     """
     side = min(_TILE, *image.shape) // 2 * 2
     window = np.outer(np.hanning(side), np.hanning(side))
-    places = [
+    positions = [
         np.linspace(0, length - side, min(int(_MOST_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
         for length in image.shape
     ]
-    tiles = (np.nan_to_num(np.asarray(image[y : y + side, x : x + side], float)) for y in places[0] for x in places[1])
+    tiles = (
+        np.nan_to_num(np.asarray(image[y : y + side, x : x + side], float)) for y in positions[0] for x in positions[1]
+    )
     power = sum(np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles)
     values = ndimage.gaussian_filter(np.log(np.fft.fftshift(power) + 1e-30), 1)
     axis = np.arange(side) - side // 2

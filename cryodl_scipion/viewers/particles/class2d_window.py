@@ -35,7 +35,7 @@ class Classes2DWindow(CanvasWindow):
         self._data, self._accept, self._fewest, self._page = data, accept, fewest, 0
         self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
         self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
-        self.message, self._place = tk.StringVar(self.root), tk.StringVar(self.root)
+        self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
         self._addControls()
         self.addFigure((13, 8.2))
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
@@ -81,7 +81,7 @@ class Classes2DWindow(CanvasWindow):
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
-        ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
+        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     # ----- what happens
@@ -99,7 +99,7 @@ class Classes2DWindow(CanvasWindow):
         order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
         shown, pages = pageOf(order, self._page, _COLUMNS * _ROWS)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set(f"Page {self._page + 1} of {pages}")
+        self._position.set(f"Page {self._page + 1} of {pages}")
         self.message.set(self._text(kept))
         try:
             tiles = [[self._tile(position, kept[position])] for position in shown]

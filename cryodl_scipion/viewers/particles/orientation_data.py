@@ -26,7 +26,7 @@ class Orientations:
         read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
         rows = np.array(read).reshape(-1, len(columns))
         self.rot, self.tilt = rows[:, 0], rows[:, 1]
-        self.scores = {SCORES[name]: rows[:, 2 + place] for place, name in enumerate(scores)}
+        self.scores = {SCORES[name]: rows[:, 2 + position] for position, name in enumerate(scores)}
 
 
 def probabilitiesOf(path: str, count: int) -> Any:

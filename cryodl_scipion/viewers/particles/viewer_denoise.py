@@ -44,5 +44,5 @@ class CryodlParticlesViewer(Viewer):
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]
-        data = Gallery.ofSet(particles, truth=getattr(obj, "outputClean", None))
+        data = Gallery.ofSet(particles, ground_truth=getattr(obj, "outputClean", None))
         return [WindowView(GalleryWindow, self.getTkRoot(), data, obj.getRunName())]

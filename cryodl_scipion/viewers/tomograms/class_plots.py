@@ -50,13 +50,13 @@ def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     axes.set_ylabel("True")
 
 
-def drawEmbedding(axes: Axes, places: np.ndarray, classes: np.ndarray, names: Dict[int, str]) -> None:
+def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names: Dict[int, str]) -> None:
     """The first two components of an embedding, coloured by class. names: {class number: name}."""
     for number in sorted(set(classes)):
         chosen = classes == number
-        down = places[chosen, 1] if places.shape[1] > 1 else np.zeros(chosen.sum())
+        down = positions[chosen, 1] if positions.shape[1] > 1 else np.zeros(chosen.sum())
         axes.scatter(
-            places[chosen, 0],
+            positions[chosen, 0],
             down,
             s=14,
             alpha=0.75,
@@ -65,7 +65,7 @@ def drawEmbedding(axes: Axes, places: np.ndarray, classes: np.ndarray, names: Di
             label=f"{names.get(number, f'class {number}')} ({chosen.sum()})",
         )
     axes.set_xlabel("Component 1")
-    axes.set_ylabel("Component 2" if places.shape[1] > 1 else "")
+    axes.set_ylabel("Component 2" if positions.shape[1] > 1 else "")
     axes.grid(alpha=0.3)
     axes.legend()
 
@@ -93,13 +93,13 @@ def drawAverages(figure: Union[Figure, SubFigure], averages: Sequence[Tuple[str,
 
 def drawEmbeddingAndAverages(
     figure: Any,
-    places: np.ndarray,
+    positions: np.ndarray,
     classes: np.ndarray,
     averages: Sequence[Tuple[str, int, Optional[str]]],
     names: Dict[int, str],
 ) -> None:
     """The embedding on the left and the averages of its classes on the right."""
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
-    drawEmbedding(left.add_subplot(), places, classes, names)
+    drawEmbedding(left.add_subplot(), positions, classes, names)
     left.subplots_adjust(left=0.11, right=0.98, bottom=0.1, top=0.97)
     drawAverages(right, averages[:_MOST_ROWS])

@@ -28,7 +28,7 @@ class DenoisedSlicesWindow(SlicesWindow):
         if self.index() is not None:
             try:
                 self._preview = self._load(self.index())
-                after = self._denoised.slice(self._names[self.index()], self._axis(), self._place)
+                after = self._denoised.slice(self._names[self.index()], self._axis(), self._position)
                 self._axes, self._other = drawSlices(self._figure, self._preview, after)
                 self._look()
             except (ValueError, OSError) as error:

@@ -89,14 +89,14 @@ class TomogramSlices:
             return None
         own, volume = self.shape(tsId), readMap(layer.files[tsId])
         # masks of other packages may be binned otherwise than the tomogram; the two cover the same space
-        place = min(volume.shape[axis] - 1, int((index + 0.5) * volume.shape[axis] / own[axis]))
-        image, _ = sliceOf(volume, axis, place, average=False)
+        position = min(volume.shape[axis] - 1, int((index + 0.5) * volume.shape[axis] / own[axis]))
+        image, _ = sliceOf(volume, axis, position, average=False)
         if layer.kind == LABELS:
             return image.astype(int)
         return image / 100 if np.issubdtype(volume.dtype, np.integer) else image  # int8 scores go from 0 to 100
 
     def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
-        """(n, 3): place from left to right and from top to bottom (px), and radius of each point's circle here."""
+        """(n, 3): position from left to right and from top to bottom (px), and radius of each point's circle here."""
         points = self._pointsOf(tsId)
         beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
         near = self._near(tsId, axis, index)
@@ -128,8 +128,8 @@ class TomogramSlices:
         """Black and white value of a tomogram, from some of its slices: one slice alone would flicker."""
         if tsId not in self._contrasts:
             volume = self._volume(tsId)
-            places = np.linspace(0, len(volume) - 1, _SAMPLED + 2).astype(int)[1:-1]
-            self._contrasts[tsId] = percentilesOf(np.array([sliceOf(volume, 0, p, average=True)[0] for p in places]))
+            positions = np.linspace(0, len(volume) - 1, _SAMPLED + 2).astype(int)[1:-1]
+            self._contrasts[tsId] = percentilesOf(np.array([sliceOf(volume, 0, p, average=True)[0] for p in positions]))
         return self._contrasts[tsId]
 
 
@@ -160,7 +160,7 @@ def pointsOf(coordinates: SetOfCoordinates3D) -> Dict[str, np.ndarray]:
         if item.getTomoId() in tomograms:
             item.setVolume(tomograms[item.getTomoId()])
             points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
-    return {name: np.array(places, float) for name, places in points.items()}
+    return {name: np.array(positions, float) for name, positions in points.items()}
 
 
 def speciesAt(coordinates: SetOfCoordinates3D) -> Dict[str, List[str]]:

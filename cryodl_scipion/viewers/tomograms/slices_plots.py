@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drawings of what lies over a slice of a tomogram: labels, scores, places."""
+"""Drawings of what lies over a slice of a tomogram: labels, scores, positions."""
 
 from typing import Any, Dict, Sequence, Tuple
 
@@ -81,9 +81,9 @@ def drawScores(
 
 
 def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Sequence[str] = ()) -> None:
-    """Places near a slice, in a colour for each species, with a legend where there are several.
+    """Positions near a slice, in a colour for each species, with a legend where there are several.
 
-    circles: (n, 3) x, y, radius in px. species: (n,) places in names. names: of all species of the tomograms.
+    circles: (n, 3) x, y, radius in px. species: (n,) positions in names. names: of all species of the tomograms.
     """
     several = len(names) > 1
     colours = [colourOf(number + 1) for number in species] if several else PICK_COLOUR

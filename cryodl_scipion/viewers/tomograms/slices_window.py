@@ -22,7 +22,7 @@ class SlicesWindow(MicrographWindow):
     show first, default the last one."""
 
     _number: Any
-    _place: Any
+    _position: Any
     _problem: Any
     _shownId: Any
     _view: Any
@@ -34,7 +34,7 @@ class SlicesWindow(MicrographWindow):
     def __init__(
         self, parent: Any, data: Any, title: str, accept: Optional[Callable[..., Any]] = None, first: Any = None
     ) -> None:
-        self._data, self._plane, self._place, self._view = data, "z", None, None
+        self._data, self._plane, self._position, self._view = data, "z", None, None
         self._pixelSize = data.pixelSize
         self._shownId = self._problem = None
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
@@ -78,13 +78,13 @@ class SlicesWindow(MicrographWindow):
     # ----- what happens
     def turn(self) -> None:
         """Show slices across the axis that was chosen, beginning in the middle."""
-        self._plane, self._place, self._view = self._across.get(), None, None
+        self._plane, self._position, self._view = self._across.get(), None, None
         self.showMicrograph()
 
     def move(self) -> None:
         """Show the slice that was chosen; what part of it is seen stays."""
-        if self._number.get() != self._place and self._axes is not None:
-            self._place, self._view = self._number.get(), (self._axes.get_xlim(), self._axes.get_ylim())
+        if self._number.get() != self._position and self._axes is not None:
+            self._position, self._view = self._number.get(), (self._axes.get_xlim(), self._axes.get_ylim())
             self.showMicrograph()
 
     def choose(self) -> None:
@@ -115,10 +115,10 @@ class SlicesWindow(MicrographWindow):
         if tsId != self._shownId:
             self._shownId, self._view = tsId, None
         slices = self._data.shape(tsId)[self._axis()]
-        self._place = slices // 2 if self._place is None else min(self._place, slices - 1)
+        self._position = slices // 2 if self._position is None else min(self._position, slices - 1)
         self._scale.config(to=slices - 1)
-        self._number.set(self._place)
-        return self._data.slice(tsId, self._axis(), self._place)
+        self._number.set(self._position)
+        return self._data.slice(tsId, self._axis(), self._position)
 
     def _upwards(self) -> bool:
         return True
@@ -133,7 +133,7 @@ class SlicesWindow(MicrographWindow):
         tsId, layer = self._names[self.index()], self._data.layer(self._layer)
         extent = (-0.5, self._preview.width - 0.5, self._preview.height - 0.5, -0.5)
         try:
-            image, self._problem = self._data.overlay(tsId, layer, self._axis(), self._place), None
+            image, self._problem = self._data.overlay(tsId, layer, self._axis(), self._position), None
         except (ValueError, OSError) as error:
             image, self._problem = None, str(error)
         limits = axes.get_xlim(), axes.get_ylim()
@@ -141,7 +141,7 @@ class SlicesWindow(MicrographWindow):
             drawScores(axes, image, layer.name, extent, self._opacity.get(), self.value.get())
         elif image is not None:
             drawLabels(axes, image, layer.names, extent, self._opacity.get())
-        here = (tsId, self._axis(), self._place)
+        here = (tsId, self._axis(), self._position)
         drawPoints(axes, self._data.pointsNear(*here), self._data.speciesNear(*here), self._data.speciesNames)
         axes.set_xlim(*limits[0])  # imshow shows all of it again
         axes.set_ylim(*limits[1])
@@ -151,11 +151,11 @@ class SlicesWindow(MicrographWindow):
             return "There are no tomograms." if self.index() is None else ""
         tsId = self._names[self.index()]
         parts = [
-            f"{self._plane} = {self._place} of {self._data.shape(tsId)[self._axis()]} (px of "
+            f"{self._plane} = {self._position} of {self._data.shape(tsId)[self._axis()]} (px of "
             f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"
         ]
         if self._data.points:
-            near = len(self._data.pointsNear(tsId, self._axis(), self._place))
+            near = len(self._data.pointsNear(tsId, self._axis(), self._position))
             parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'place')} here")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:

@@ -55,7 +55,7 @@ class SubtomogramGallery(Gallery):
             groupNames=[groups[number] for number in sorted(groups)],
         )
 
-    def _places(self, position: int) -> List[str]:
+    def _positions(self, position: int) -> List[str]:
         how = "turned like the average of its class" if self._transforms is not None else "as it is in the file"
         return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
 
@@ -106,7 +106,7 @@ def _middle(volume: np.ndarray, axis: int, half: int) -> Tuple[slice, ...]:
 
 
 def turnedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
-    """As middleSlices, of the volume as a transform of Scipion turns it: its places into those of the average.
+    """As middleSlices, of the volume as a transform of Scipion turns it: its positions into those of the average.
 
     volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.
     """
@@ -115,18 +115,18 @@ def turnedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
     back, found = np.linalg.inv(matrix), []
     for axis in range(3):
         zyx = np.meshgrid(*[depth if n == axis else grid for n in range(3)], indexing="ij")
-        places = np.tensordot(back[:3, :3], np.stack(zyx[::-1]), 1) + back[:3, 3][:, None, None, None] + side // 2
-        found.append(_valuesAt(volume, places[::-1]).mean(axis))
+        positions = np.tensordot(back[:3, :3], np.stack(zyx[::-1]), 1) + back[:3, 3][:, None, None, None] + side // 2
+        found.append(_valuesAt(volume, positions[::-1]).mean(axis))
     return found
 
 
-def _valuesAt(volume: np.ndarray, places: np.ndarray) -> Any:
-    """Values at places (3, ...) z, y, x between voxels, by the eight around; the mean of the volume outside."""
+def _valuesAt(volume: np.ndarray, positions: np.ndarray) -> Any:
+    """Values at positions (3, ...) z, y, x between voxels, by the eight around; the mean of the volume outside."""
     volume = np.asarray(volume, np.float32)
-    low = np.floor(places).astype(int)
-    part, total, mean = places - low, 0.0, volume.mean()
+    low = np.floor(positions).astype(int)
+    part, total, mean = positions - low, 0.0, volume.mean()
     for corner in np.ndindex(2, 2, 2):
-        step = np.array(corner).reshape((3,) + (1,) * (places.ndim - 1))
+        step = np.array(corner).reshape((3,) + (1,) * (positions.ndim - 1))
         at, weight = low + step, np.prod(np.where(step == 1, part, 1 - part), axis=0)
         inside = np.all([(a >= 0) & (a < n) for a, n in zip(at, volume.shape)], axis=0)
         value = volume[tuple(np.clip(a, 0, n - 1) for a, n in zip(at, volume.shape))]

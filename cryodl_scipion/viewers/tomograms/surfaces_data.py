@@ -74,9 +74,9 @@ def _joined(corners: np.ndarray, low: np.ndarray, cell: float) -> np.ndarray:
         cells = np.floor((part - low) / cell).astype(np.int64)
         named = (cells[..., 0] * size + cells[..., 1]) * size + cells[..., 2]
         found, where = np.unique(named, return_inverse=True)
-        places = part.reshape(-1, 3)
+        positions = part.reshape(-1, 3)
         keys.append(found)
-        sums.append(np.column_stack([np.bincount(where.ravel(), weights) for weights in (*places.T, None)]))
+        sums.append(np.column_stack([np.bincount(where.ravel(), weights) for weights in (*positions.T, None)]))
         real = (named[:, 0] != named[:, 1]) & (named[:, 1] != named[:, 2]) & (named[:, 0] != named[:, 2])
         triangles.append(_different(named[real]))
     known, where = np.unique(np.concatenate(keys), return_inverse=True)

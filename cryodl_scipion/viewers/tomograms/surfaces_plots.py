@@ -21,7 +21,7 @@ def drawSurfaces(axes: Any, surfaces: Dict[str, np.ndarray], features: Sequence[
     colours. shown: names of those to draw.
     """
     axes.clear()
-    places = [triangles.reshape(-1, 3) for triangles in surfaces.values() if len(triangles)]
+    positions = [triangles.reshape(-1, 3) for triangles in surfaces.values() if len(triangles)]
     for feature in shown:
         triangles = surfaces.get(feature, np.zeros((0, 3, 3)))
         if len(triangles):
@@ -33,8 +33,8 @@ def drawSurfaces(axes: Any, surfaces: Dict[str, np.ndarray], features: Sequence[
                     zsort="average",
                 )
             )
-    if places:
-        low, high = np.concatenate(places).min(axis=0), np.concatenate(places).max(axis=0)
+    if positions:
+        low, high = np.concatenate(positions).min(axis=0), np.concatenate(positions).max(axis=0)
         for setLimits, first, last in zip((axes.set_xlim, axes.set_ylim, axes.set_zlim), low, high):
             setLimits(first - 1e-3, last + 1e-3)
         axes.set_box_aspect(np.maximum(high - low, 0.05 * (high - low).max() + 1e-6))

@@ -48,7 +48,7 @@ class TileGallery(Gallery):
         more = self._side - len(image)
         return np.pad(np.asarray(image, np.float32), (more // 2, more - more // 2), mode="edge") if more else image
 
-    def _places(self, position: int) -> List[str]:
+    def _positions(self, position: int) -> List[str]:
         tile = self._tiles[position]
         return [
             f"{tile.feature} by {tile.annotator}",

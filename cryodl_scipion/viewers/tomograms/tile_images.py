@@ -38,8 +38,8 @@ def _stack(folder: str, name: str) -> Any:
     return data if data.ndim == 3 else data[None]
 
 
-def _reflected(places: Any, count: int) -> Any:
-    """Places beyond the border of an axis with `count` values, thrown back at its first and last value."""
+def _reflected(positions: Any, count: int) -> Any:
+    """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
     period = max(2 * (count - 1), 1)
-    places = np.abs(places) % period
-    return np.minimum(places, period - places)
+    positions = np.abs(positions) % period
+    return np.minimum(positions, period - positions)

@@ -43,7 +43,7 @@ class CryodlAnnotateViewer(PanelsViewer):
     def _showTiles(self, annotations: Any) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(annotations.getFolder()), str(annotations))]
 
-    def _showPlaces(self, annotations: Any) -> List[str]:
+    def _showCoordinates(self, annotations: Any) -> List[str]:
         data = tilesInTomograms(annotations.getFolder())
         if data is None:
             return [

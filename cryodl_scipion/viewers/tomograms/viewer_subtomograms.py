@@ -104,11 +104,11 @@ class CryodlClusterViewer(_ClassesPanels):
     )
 
     def _showEmbedding(self, classes: SetOfClassesSubTomograms) -> List[Any]:
-        places, numbers = readEmbedding(self.protocol._result().outputs.embedding)
+        positions, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
         plotter = self._plot("Embedding", (13, 7))
-        drawEmbeddingAndAverages(plotter.getFigure(), places, numbers, averages, names)
+        drawEmbeddingAndAverages(plotter.getFigure(), positions, numbers, averages, names)
         return [plotter]
 
 

@@ -62,7 +62,7 @@ class CryodlCoordinates3DViewer(Viewer):
         return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [slicesView(self.getTkRoot(), placesOf(obj), str(obj))]
+        return [slicesView(self.getTkRoot(), slicesWithCoordinates(obj), str(obj))]
 
 
 class CryodlSegmentViewer(PanelsViewer):
@@ -170,11 +170,11 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     def _data(self) -> Any:
         return getattr(self.protocol, "outputCoordinates", None)
 
-    def _showPlaces(self, coordinates: SetOfCoordinates) -> List[str]:
+    def _showCoordinates(self, coordinates: SetOfCoordinates) -> List[str]:
         return [
             slicesView(
                 self.getTkRoot(),
-                placesOf(coordinates, [self.protocol.inputMasks.get()]),
+                slicesWithCoordinates(coordinates, [self.protocol.inputMasks.get()]),
                 f"Places: {self.protocol.getRunName()}",
             )
         ]
@@ -199,7 +199,11 @@ class CryodlDetectParticlesViewer(PanelsViewer):
         return getattr(self.protocol, "outputCoordinates", None)
 
     def _showDetections(self, coordinates: SetOfCoordinates3D) -> List[Any]:
-        return [slicesView(self.getTkRoot(), placesOf(coordinates), f"Detections: {self.protocol.getRunName()}")]
+        return [
+            slicesView(
+                self.getTkRoot(), slicesWithCoordinates(coordinates), f"Detections: {self.protocol.getRunName()}"
+            )
+        ]
 
 
 class CryodlSimulateTomogramsViewer(PanelsViewer):
@@ -259,8 +263,8 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
         ]
 
     def _showSlices(self, result: Result) -> List[str]:
-        found, truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
-        data = TomogramSlices.ofMasks(found, [layerOf(truth, "truth"), layerOf(found, "segmentation")])
+        found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
+        data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "truth"), layerOf(found, "segmentation")])
         return [slicesView(self.getTkRoot(), data, "Segmentation and truth")]
 
 
@@ -268,6 +272,6 @@ def slicesView(root: Any, data: Any, title: str) -> Any:
     return WindowView(SlicesWindow, root, data, title)
 
 
-def placesOf(coordinates: SetOfCoordinates, masks: EMSet = ()) -> Any:
+def slicesWithCoordinates(coordinates: SetOfCoordinates, masks: EMSet = ()) -> Any:
     """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
     return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)

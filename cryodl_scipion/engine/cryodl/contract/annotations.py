@@ -73,9 +73,11 @@ class TomogramPaths:
         """Where the tomogram is: beside the folder as when it was annotated, or else where it was then; or None."""
         if name not in self._table:
             return None
-        place = self._table[name]
-        beside = os.path.normpath(os.path.join(self.folder, place["path"]))
-        return beside if os.path.isfile(beside) or not os.path.isfile(place["absolute"]) else str(place["absolute"])
+        position = self._table[name]
+        beside = os.path.normpath(os.path.join(self.folder, position["path"]))
+        return (
+            beside if os.path.isfile(beside) or not os.path.isfile(position["absolute"]) else str(position["absolute"])
+        )
 
     def shape(self, name: str) -> typing.Optional[typing.List[int]]:
         """(z, y, x) of the tomogram when it was annotated, None if that is not known."""
@@ -139,14 +141,14 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     return dict(table)
 
 
-def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPaths) -> Tile:
+def tile_of(values: typing.Mapping[str, typing.Any], positions: TomogramPaths) -> Tile:
     """The Tile of an entry of the JSON.
 
     Parameters
     ----------
     values : dict
         The entry.
-    places : TomogramPaths
+    positions : TomogramPaths
 
     Returns
     -------
@@ -157,7 +159,7 @@ def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPaths) -> T
     KeyError, TypeError, ValueError
         For one that is none.
     """
-    path = None if values["image"] is not None else places.path(values["tomogram"])
+    path = None if values["image"] is not None else positions.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
 
 
@@ -168,13 +170,13 @@ def read_tiles(folder: str) -> typing.List[Tile]:
     """
     table = read_table(folder)
     try:
-        places = TomogramPaths(folder, table["tomograms"])
-        tiles = [tile_of(values, places) for values in table["tiles"]]
+        positions = TomogramPaths(folder, table["tomograms"])
+        tiles = [tile_of(values, positions) for values in table["tiles"]]
     except (KeyError, TypeError, ValueError) as error:
         path = os.path.join(folder, TABLE)
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
     for name, found in ((DRAWINGS, [t.drawing for t in tiles]), (IMAGES, [t.image for t in tiles])):
-        _check_stack(os.path.join(folder, name), [place for place in found if place is not None])
+        _check_stack(os.path.join(folder, name), [position for position in found if position is not None])
     return tiles
 
 
@@ -186,8 +188,8 @@ def tile_counts(tiles: typing.Iterable[Tile]) -> typing.Dict[str, typing.Dict[st
     return counts
 
 
-def _check_stack(path: str, places: typing.Sequence[int]) -> None:
-    if not places:
+def _check_stack(path: str, positions: typing.Sequence[int]) -> None:
+    if not positions:
         return
     try:
         with open(path, "rb") as file:
@@ -196,7 +198,7 @@ def _check_stack(path: str, places: typing.Sequence[int]) -> None:
         raise ValueError(
             f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
         ) from None
-    if max(places) >= images:
+    if max(positions) >= images:
         raise ValueError(
             f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the whole folder "
             "again."

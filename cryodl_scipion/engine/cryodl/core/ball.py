@@ -47,8 +47,8 @@ class HalfBall:
 
     def ramp(self, shifts_zyx: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 factors that move volumes by (n, 3) px."""
-        places = torch.stack([self.z, self.y, self.x]).float()
-        turns = shifts_zyx.float() @ places * (-2 * torch.pi / self.box)
+        positions = torch.stack([self.z, self.y, self.x]).float()
+        turns = shifts_zyx.float() @ positions * (-2 * torch.pi / self.box)
         return torch.polar(torch.ones_like(turns), turns)
 
     def within(self, radius: float) -> tuple[torch.Tensor, "HalfBall"]:

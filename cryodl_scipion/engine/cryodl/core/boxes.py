@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boxes cut out of images around places, and their normalisation."""
+"""Boxes cut out of images around positions, and their normalisation."""
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarra
     corners, centres : ndarray, (n, 2) each
         Whole px.
     """
-    places = np.rint(centres_yx).astype(int).reshape(-1, 2)
-    return places - box // 2, places
+    positions = np.rint(centres_yx).astype(int).reshape(-1, 2)
+    return positions - box // 2, positions
 
 
 def boxes_inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:

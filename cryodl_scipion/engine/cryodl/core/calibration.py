@@ -56,7 +56,7 @@ def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
 @dataclasses.dataclass(frozen=True)
 class Reliability:
     """What scores say and what is true, in bins of equal width: confidence (b,) mean score, frequency (b,) share of
-    particles, count (b,) places. Empty bins have confidence and frequency 0."""
+    particles, count (b,) positions. Empty bins have confidence and frequency 0."""
 
     confidence: np.ndarray
     frequency: np.ndarray
@@ -103,12 +103,12 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
 
 
 def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
-    """Mean distance between score and frequency of particles, over bins weighted by their places.
+    """Mean distance between score and frequency of particles, over bins weighted by their positions.
 
     Parameters
     ----------
     hit : ndarray, (n,) bool
-        Whether each place is a particle.
+        Whether each position is a particle.
     scores : ndarray, (n,)
         In [0, 1].
     bins : int
@@ -128,23 +128,23 @@ def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 
 
 
 def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None) -> tuple[float, float]:
-    """(slope, offset) for `calibrate`, from places that are known to be particles or not.
+    """(slope, offset) for `calibrate`, from positions that are known to be particles or not.
 
     Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples finite.
 
     Parameters
     ----------
     hit : ndarray, (n,) bool
-        Whether each place is a particle.
+        Whether each position is a particle.
     raw : ndarray, (n,)
         Raw scores in [0, 1].
     share : float, fraction, optional
-        Part of particles among the places that will be asked about, if it is not that of the sample.
+        Part of particles among the positions that will be asked about, if it is not that of the sample.
 
     Returns
     -------
     slope, offset : float
-        (1, 0) if there are no places.
+        (1, 0) if there are no positions.
 
     References
     ----------
@@ -163,7 +163,7 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None
 def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from places of which another model gave the probability.
 
-    Labels that were made of the sure ones alone would teach that everything is sure; all places, with their doubts,
+    Labels that were made of the sure ones alone would teach that everything is sure; all positions, with their doubts,
     keep the new scores as honest as the old ones: the expected number of particles stays.
 
     Parameters
@@ -176,7 +176,7 @@ def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[floa
     Returns
     -------
     slope, offset : float
-        (1, 0) if there are no places.
+        (1, 0) if there are no positions.
     """
     if not len(raw):
         return 1.0, 0.0

@@ -8,7 +8,7 @@ import torch
 from .fourier import plane_weights
 
 FAINTEST = 1e-30  # single precision ends at 1e-38
-THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (Rosenthal and Henderson 2003)
+THRESHOLDS = (0.5, 0.143)  # against a known ground truth; between independent halves (Rosenthal and Henderson 2003)
 
 
 def frc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -96,8 +96,8 @@ def healpix(nside: int) -> np.ndarray:
     )
     offset = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0)
     z = np.repeat(height, count)
-    place = np.concatenate([np.arange(n) + o for n, o in zip(count, offset)])
-    angle = 2 * np.pi * place / np.repeat(count, count)
+    position = np.concatenate([np.arange(n) + o for n, o in zip(count, offset)])
+    angle = 2 * np.pi * position / np.repeat(count, count)
     across = np.sqrt(1 - z**2)
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
 

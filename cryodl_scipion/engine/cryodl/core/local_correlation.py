@@ -17,8 +17,8 @@ class LocalCorrelation:
     image : (h, w) tensor
     disc : (k, k) bool tensor, k odd
     quiet : float
-        Places whose variance is less than this part of the image's median are compared as if they had that much, so
-        that empty places are not blown up.
+        Positions whose variance is less than this part of the image's median are compared as if they had that much, so
+        that empty positions are not blown up.
     """
 
     def __init__(self, image: torch.Tensor, disc: torch.Tensor, quiet: float = 1e-6) -> None:
@@ -44,7 +44,7 @@ class LocalCorrelation:
         return transform.conj()
 
     def _correlated(self, transform: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Sums under the small image centred at each place."""
+        """Sums under the small image centred at each position."""
         found: torch.Tensor = torch.fft.irfft2(transform * other, s=self.padded)
         return found.roll((self.half, self.half), (-2, -1))[..., : self.shape[0], : self.shape[1]]
 

@@ -6,7 +6,7 @@ import torch
 
 
 def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A copy of a volume with its amplitudes and random phases: nothing that has a place is left.
+    """A copy of a volume with its amplitudes and random phases: nothing that has a position is left.
 
     The phases are those of white noise, so that the copy is real; the mean stays.
 

@@ -194,10 +194,10 @@ def _centred_transform(density: torch.Tensor, padded: int) -> torch.Tensor:
     with zeros appended by the FFT, which spares most of the work of transforming a padded cube.
     """
     side, middle = density.shape[-1], density.shape[-1] // 2
-    place = torch.arange(side, device=density.device) - middle
+    position = torch.arange(side, device=density.device) - middle
     # linear interpolation in the transform damps by sinc^2 along each axis
-    undamp = 1 / torch.sinc(place / padded) ** 2
-    alternate = 1.0 - 2.0 * (place % 2)  # moves frequency 0 to the middle
+    undamp = 1 / torch.sinc(position / padded) ** 2
+    alternate = 1.0 - 2.0 * (position % 2)  # moves frequency 0 to the middle
     transform: torch.Tensor = density * undamp * (undamp * alternate)[:, None] * (undamp * alternate)[:, None, None]
     transform = torch.fft.rfft(transform, n=padded, dim=2)
     transform *= _origin(torch.fft.rfftfreq(padded), middle, density.device)

@@ -54,7 +54,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
 def write_dynamo_table(
     path: str | os.PathLike[str], xyz: np.ndarray, tomogram: int, scores: np.ndarray, species: typing.Sequence[str] = ()
 ) -> None:
-    """A Dynamo table (.tbl) of places (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all.
+    """A Dynamo table (.tbl) of positions (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all.
     species: (n,) names, which become classes 1, 2, ... in their order."""
     from .files import whole_file
 
@@ -81,25 +81,25 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path} is no binary IMOD model (it does not begin with IMODV1.2). Save it with 3dmod.")
     points: list[np.ndarray] = []
     species: list[str] = []
-    name, place = "", _HEADER
-    while place + 8 <= len(data):
-        kind, size = data[place : place + 4], struct.unpack(">i", data[place + 4 : place + 8])[0]
+    name, position = "", _HEADER
+    while position + 8 <= len(data):
+        kind, size = data[position : position + 4], struct.unpack(">i", data[position + 4 : position + 8])[0]
         if kind == b"IEOF":
             break
         if kind == b"OBJT":
-            name = data[place + 4 : place + 68].split(b"\0")[0].decode("latin1").strip()
+            name = data[position + 4 : position + 68].split(b"\0")[0].decode("latin1").strip()
             name = name or f"object_{len(set(species)) + 1}"
-            place += _OBJECT
+            position += _OBJECT
         elif kind == b"CONT":
-            stop = place + _CONTOUR + 12 * size
+            stop = position + _CONTOUR + 12 * size
             if size < 0 or stop > len(data):
                 raise ValueError(f"{path} is cut short: a contour promises {size} points. Save it again.")
-            found = np.frombuffer(data, ">f4", 3 * size, place + _CONTOUR).reshape(-1, 3)
+            found = np.frombuffer(data, ">f4", 3 * size, position + _CONTOUR).reshape(-1, 3)
             points.append(found.astype(float) - _MIDDLE)
             species += [name] * size
-            place = stop
+            position = stop
         else:
-            place += 8 + size
+            position += 8 + size
     key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
     return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
@@ -159,7 +159,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
     path : path
     found : dict
         What it holds: boxes_3d has rows x, y, z, method, score, class; class_list has the names. With apix_unbin (Å/px)
-        places are in px of the unbinned tomogram from its middle, else in px of the tomogram.
+        positions are in px of the unbinned tomogram from its middle, else in px of the tomogram.
 
     Returns
     -------
@@ -204,12 +204,12 @@ def write_eman2(
     species : sequence of str
         (n,) names.
     pixel_size : float
-        Å/px that the places are written in.
+        Å/px that the positions are written in.
     """
     from .files import whole_file
 
     names = sorted(set(species))
-    rows = [[*(place / pixel_size).tolist(), "manual", 0.0, names.index(s)] for place, s in zip(xyz, species)]
+    rows = [[*(position / pixel_size).tolist(), "manual", 0.0, names.index(s)] for position, s in zip(xyz, species)]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
     with whole_file(path) as temporary:
         Path(temporary).write_text(json.dumps(dict(apix_unbin=pixel_size, boxes_3d=rows, class_list=classes), indent=1))
@@ -252,12 +252,12 @@ def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: 
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species"])
-        for number, (place, name) in enumerate(zip(np.asarray(zyx, float).reshape(-1, 3), species)):
-            writer.writerow([float(number), *place.tolist(), name])
+        for number, (position, name) in enumerate(zip(np.asarray(zyx, float).reshape(-1, 3), species)):
+            writer.writerow([float(number), *position.tolist(), name])
 
 
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
-    """Picks of copick (.json): places in Å. The tomogram is run_name, the species pickable_object_name."""
+    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name."""
     try:
         found: typing.Any = json.loads(read_text(path))
         points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]

@@ -117,7 +117,7 @@ def write_coordinates(
     """
     lines = [f"# {comment}"] if comment else []
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
-    lines += [f"_{name} #{place}" for place, name in enumerate(numbers, 4)]
+    lines += [f"_{name} #{position}" for position, name in enumerate(numbers, 4)]
     lines += [
         f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more)
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles' places in tomograms, as any file holds them."""
+"""Particles' positions in tomograms, as any file holds them."""
 
 import dataclasses
 

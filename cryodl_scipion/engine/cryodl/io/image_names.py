@@ -103,8 +103,8 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
         If it is in none of them.
     """
     here = Path(path).absolute().parent
-    places = [here, *here.parents, Path.cwd()]
-    hit = next((place / stack for place in places if (place / stack).is_file()), None)
+    positions = [here, *here.parents, Path.cwd()]
+    hit = next((position / stack for position in positions if (position / stack).is_file()), None)
     if hit is None:
         raise FileNotFoundError(
             f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above "
@@ -131,7 +131,7 @@ def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | N
 def names_of(
     files: typing.Sequence[str] | np.ndarray, numbers: typing.Sequence[int] | np.ndarray, base: Path | None
 ) -> Texts:
-    """'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
+    """'number@stack' of images. files: (n,) stacks. numbers: (n,) positions in them, 0-based. base: see
     names_base."""
     stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}
     return Texts.of(f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files))

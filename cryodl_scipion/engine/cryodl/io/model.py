@@ -153,9 +153,11 @@ def save_tensors(
     seen, own = set(), {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
-        place = tensor.untyped_storage().data_ptr()
-        own[name] = tensor.clone() if place in seen else tensor  # the format wants each tensor's memory to be its own
-        seen.add(place)
+        position = tensor.untyped_storage().data_ptr()
+        own[name] = (
+            tensor.clone() if position in seen else tensor
+        )  # the format wants each tensor's memory to be its own
+        seen.add(position)
     with whole_file(path) as temporary:
         try:
             save_file(own, temporary, metadata)

@@ -31,7 +31,7 @@ def pair_by_name(
 
     Returns
     -------
-    places : list of int
+    positions : list of int
         Of the others that belong to each of the names.
     warning : str
         Or "".
@@ -44,23 +44,23 @@ def pair_by_name(
     if len(names) == len(others) == 1:
         return [0], ""
     found: dict[str, list[int]] = {}
-    for place, other in enumerate(others):
+    for position, other in enumerate(others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):
-            found.setdefault(name, []).append(place)
-    taken = {name: others[places[0]] for name, places in found.items() if len(places) == 1}
+            found.setdefault(name, []).append(position)
+    taken = {name: others[positions[0]] for name, positions in found.items() if len(positions) == 1}
     if len(taken) == len(names):
         return [found[name][0] for name in names], ""
     in_order = dict(zip(sorted(names, key=_natural), sorted(others, key=_natural)))
-    places = [others.index(in_order[name]) for name in names]
+    positions = [others.index(in_order[name]) for name in names]
     if not found:
-        return places, (
+        return positions, (
             f"No name of the {what[0]} ({what[1]}) is like one of the {of_others[0]} ({of_others[1]}); they were "
             f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names."
         )
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
     if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
-        return places, (
+        return positions, (
             f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) are not alike; they "
             f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names."
         )

@@ -125,7 +125,7 @@ def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: fl
 def particle_rows(
     stack: str,
     micrograph: str,
-    places_yx: np.ndarray,
+    positions_yx: np.ndarray,
     centres_yx: np.ndarray,
     angles: np.ndarray,
     optics: typing.Any,
@@ -139,7 +139,7 @@ def particle_rows(
         Its path as the STAR file shall have it.
     micrograph : str
         Its path as the STAR file shall have it.
-    places_yx : ndarray, (n, 2)
+    positions_yx : ndarray, (n, 2)
         Whole px, the boxes' centres.
     centres_yx : ndarray, (n, 2)
         px, where the particles are.
@@ -154,9 +154,11 @@ def particle_rows(
     str
     """
     lines = []
-    for number, (place, centre, view) in enumerate(zip(places_yx, centres_yx, angles), 1):
-        origin = (place - centre)[::-1] * pixel_size  # RELION: the shift that brings the particle to its box's centre
-        numbers = [*place[::-1], *view, *origin, optics.defocus_u, optics.defocus_v, optics.defocus_angle]
+    for number, (position, centre, view) in enumerate(zip(positions_yx, centres_yx, angles), 1):
+        origin = (position - centre)[
+            ::-1
+        ] * pixel_size  # RELION: the shift that brings the particle to its box's centre
+        numbers = [*position[::-1], *view, *origin, optics.defocus_u, optics.defocus_v, optics.defocus_angle]
         lines.append(f"{number:06d}@{stack}  {micrograph}  " + "  ".join(f"{v:.4f}" for v in numbers) + "  1\n")
     return "".join(lines)
 

@@ -93,7 +93,7 @@ def plot_agreement(
 
 
 def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLike[str], bins: int = 10) -> None:
-    """The reliability curve of scores as a PNG: share of particles over score, and how many places have each score.
+    """The reliability curve of scores as a PNG: share of particles over score, and how many positions have each score.
 
     Parameters
     ----------
@@ -182,14 +182,14 @@ def scale_bar(axes: typing.Any, voxel: float) -> None:
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
     (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
     right -= 0.03 * (right - left)  # of the part that is seen, which may be zoomed
-    place = low + 0.05 * (top - low)
+    position = low + 0.05 * (top - low)
     from matplotlib.patheffects import withStroke
 
     edge = [withStroke(linewidth=3, foreground="black")]  # seen on any grey
-    axes.plot([right - length / voxel, right], [place] * 2, color="white", linewidth=2, path_effects=edge)
+    axes.plot([right - length / voxel, right], [position] * 2, color="white", linewidth=2, path_effects=edge)
     axes.text(
         right - length / voxel / 2,
-        place + 0.02 * (top - low),
+        position + 0.02 * (top - low),
         f"{length:g} Å",
         color="white",
         fontsize=9,

@@ -112,7 +112,7 @@ def pick_tables(
     tables: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     picks: typing.Sequence[tuple[str, str | int, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, typing.Any]]:
-    """RELION's tables of picked places without images, as cryoSPARC imports them: {table: {column: values}}.
+    """RELION's tables of picked positions without images, as cryoSPARC imports them: {table: {column: values}}.
 
     Parameters
     ----------

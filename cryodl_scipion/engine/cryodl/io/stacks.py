@@ -191,10 +191,10 @@ class StackWriter:
 
     def _complete_header(self) -> None:
         mean, square = self._sums / (self.count * self.box**2)
-        for place, form, values in (
+        for position, form, values in (
             (8, "<i", (self.count,)),
             (76, "<fff", (*self._range, mean)),
             (216, "<f", (max(square - mean**2, 0.0) ** 0.5,)),
         ):
-            self._file.seek(place)
+            self._file.seek(position)
             self._file.write(struct.pack(form, *values))

@@ -72,7 +72,7 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
-            file.writelines(f"_{name} #{place}\n" for place, name in enumerate(columns, 1))
+            file.writelines(f"_{name} #{position}\n" for position, name in enumerate(columns, 1))
             texts = [map(star_text, values) for values in columns.values()]
             file.writelines("  ".join(row) + "\n" for row in zip(*texts, strict=True))
             file.write("\n")

@@ -101,8 +101,8 @@ def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """As read_weights, of any size. Raises ValueError for a file of zeros."""
     values = np.abs(opened(path).part((0, box)))
     if values.shape[2] == box:
-        places = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
-        values = values[np.ix_(places, places, places[: box // 2 + 1])]
+        positions = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
+        values = values[np.ix_(positions, positions, positions[: box // 2 + 1])]
     if not np.quantile(values, _MEASURED) > 0:
         raise ValueError(
             f"The weights {path} are zero all but everywhere: nothing was measured. Extract the subtomogram again."

@@ -66,9 +66,9 @@ class SubtomogramSet:
 
         rows = np.arange(len(self))[indices].reshape(-1)
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             start = self.numbers[row] * self.box
-            found[place] = opened(self.files[row]).part((start, start + self.box))
+            found[position] = opened(self.files[row]).part((start, start + self.box))
         volumes = torch.from_numpy(found)
         return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 
@@ -88,8 +88,8 @@ class SubtomogramSet:
         rows = np.arange(len(self))[indices].reshape(-1)
         found = torch.empty((len(rows), self.box, self.box, self.box // 2 + 1))
         if self.weight_files is not None:
-            for place, row in enumerate(rows):
-                found[place] = torch.from_numpy(read_weights(self.weight_files[row], self.box))
+            for position, row in enumerate(rows):
+                found[position] = torch.from_numpy(read_weights(self.weight_files[row], self.box))
             return found
         ranges, inverse = np.unique(self.tilts[rows], axis=0, return_inverse=True)
         kinds = torch.from_numpy(inverse.reshape(-1))
@@ -169,8 +169,8 @@ def read_subtomograms(
             f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the least."
         )
     groups = groups_of_particles(optics, columns, path, dimensions=3)
-    places, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
-    numbers = np.array(places)
+    positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
+    numbers = np.array(positions)
     files, box = find_volumes(path, volumes, numbers)
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}

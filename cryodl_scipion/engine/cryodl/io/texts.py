@@ -19,7 +19,7 @@ class Texts(typing.Sequence[str]):
 
     Parameters
     ----------
-    places : ndarray of uint32, (n,), or None
+    positions : ndarray of uint32, (n,), or None
         Which of `values` each row has; None: row i has value i.
     values : ndarray of bytes, (m,)
         Texts in UTF-8.
@@ -27,8 +27,8 @@ class Texts(typing.Sequence[str]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, places: np.ndarray | None, values: np.ndarray) -> None:
-        self._places, self._values = places, values
+    def __init__(self, positions: np.ndarray | None, values: np.ndarray) -> None:
+        self._positions, self._values = positions, values
 
     @classmethod
     def of(cls, words: typing.Iterable[str]) -> Texts:
@@ -39,21 +39,21 @@ class Texts(typing.Sequence[str]):
         return maker.made()
 
     def __len__(self) -> int:
-        return len(self._values if self._places is None else self._places)
+        return len(self._values if self._positions is None else self._positions)
 
     def __getitem__(self, rows: typing.Any) -> typing.Any:
         """The str of a row; of a slice, or an array of rows or of bool, Texts."""
         if isinstance(rows, (int, np.integer)):
-            return self._values[rows if self._places is None else self._places[rows]].decode()
-        if self._places is None:
+            return self._values[rows if self._positions is None else self._positions[rows]].decode()
+        if self._positions is None:
             return Texts(None, self._values[rows])
-        return Texts(self._places[rows], self._values)
+        return Texts(self._positions[rows], self._values)
 
     def __iter__(self) -> typing.Iterator[str]:
-        if self._places is not None:
+        if self._positions is not None:
             words = [value.decode() for value in self._values.tolist()]
             for start in range(0, len(self), CHUNK):
-                yield from [words[place] for place in self._places[start : start + CHUNK].tolist()]
+                yield from [words[position] for position in self._positions[start : start + CHUNK].tolist()]
             return
         for start in range(0, len(self), CHUNK):
             yield from [value.decode() for value in self._values[start : start + CHUNK].tolist()]
@@ -75,7 +75,7 @@ class Texts(typing.Sequence[str]):
             numbers = self._values.astype(dtype)
         except ValueError:
             return np.array(list(self), dtype)  # the same error, with the text as the user knows it
-        return numbers if self._places is None else numbers[self._places]
+        return numbers if self._positions is None else numbers[self._positions]
 
 
 class TextsMaker:
@@ -103,8 +103,8 @@ class TextsMaker:
     def made(self) -> Texts:
         """The Texts of all that came; nothing can be added after it."""
         if self._known is not None:
-            places = np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint32)
-            return Texts(places, _bytes(list(self._known)))
+            positions = np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint32)
+            return Texts(positions, _bytes(list(self._known)))
         values = np.zeros(self._count, max(part.dtype for part in self._parts))
         start = 0
         while self._parts:  # each is let go once it is copied

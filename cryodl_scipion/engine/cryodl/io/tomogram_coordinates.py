@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles' places in tomograms, read from the files of several programs and written as RELION 5 has them.
+"""Particles' positions in tomograms, read from the files of several programs and written as RELION 5 has them.
 
 RELION 5 counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where.
 """
@@ -97,7 +97,7 @@ def _numbers(
 def coordinate_columns(
     name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, typing.Sequence[typing.Any]]:
-    """Columns of a STAR file for places in a tomogram: its name, px, and RELION 5's centred Å.
+    """Columns of a STAR file for positions in a tomogram: its name, px, and RELION 5's centred Å.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class Tomogram:
         return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
 
     def part(self, *ranges: tuple[int, int]) -> np.ndarray:
-        """(z, y, x) float32 array, a copy, of the places [start, stop) given for the first axes; the rest is whole.
+        """(z, y, x) float32 array, a copy, of the positions [start, stop) given for the first axes; the rest is whole.
 
         Raises ValueError for values that are not finite numbers.
         """

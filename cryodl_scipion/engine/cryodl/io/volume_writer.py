@@ -54,10 +54,10 @@ class VolumeWriter:
         self._volume.write(z, slab)
         self._written[z : z + len(slab)] = self._voxels
 
-    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
-        """Write a (z, y, x) block whose first voxel is at the place; blocks may not overlap."""
-        self._volume.write_block(place, block)
-        self._written[place[0] : place[0] + len(block)] += block[0].size
+    def write_block(self, position: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the position; blocks may not overlap."""
+        self._volume.write_block(position, block)
+        self._written[position[0] : position[0] + len(block)] += block[0].size
 
     def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> None:
         whole = self._written == self._voxels
@@ -93,12 +93,12 @@ class OpenVolume:
         self._file.write(slab.data)
         self._count(slab)
 
-    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
-        """Write a (z, y, x) block whose first voxel is at the place, row by row."""
+    def write_block(self, position: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the position, row by row."""
         block = np.ascontiguousarray(block, self._dtype)
-        if any(not 0 <= a <= n - m for a, n, m in zip(place, self.shape, block.shape)):
-            raise ValueError(f"A block of shape {block.shape} at {place} is not part of a volume of {self.shape}.")
-        z, y, x = place
+        if any(not 0 <= a <= n - m for a, n, m in zip(position, self.shape, block.shape)):
+            raise ValueError(f"A block of shape {block.shape} at {position} is not part of a volume of {self.shape}.")
+        z, y, x = position
         for number, values in enumerate(block, z):
             if block.shape[2] == self.shape[2]:
                 self._seek(number, y, 0)
@@ -132,8 +132,8 @@ class OpenVolume:
             low, high, total, squares = self.known
             count = float(np.prod(self.shape, dtype=np.int64))
             mean = total / count
-            for place, values in ((76, (low, high, mean)), (216, (max(0.0, squares / count - mean**2) ** 0.5,))):
-                self._file.seek(place)
+            for position, values in ((76, (low, high, mean)), (216, (max(0.0, squares / count - mean**2) ** 0.5,))):
+                self._file.seek(position)
                 self._file.write(np.array(values, "<f4").data)
         self._file.close()
 

@@ -74,7 +74,7 @@ def show_until_closed(figure: typing.Any) -> None:
 
 
 def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float, y: float) -> None:
-    """Enlarge a picture around a place, out to the whole picture at most.
+    """Enlarge a picture around a position, out to the whole picture at most.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float,
         Of the picture in px, whose first pixel's centre is 0.
     factor : float, no unit
     x, y : float, px
-        The place stays where it is in the window.
+        The position stays where it is in the window.
     """
-    for get, put, place, count in _sides(axes, shape, x, y):
+    for get, put, position, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
         span = min((high - low) / factor, count)
-        start = float(np.clip(place - (place - low) * span / (high - low), -0.5, count - 0.5 - span))
+        start = float(np.clip(position - (position - low) * span / (high - low), -0.5, count - 0.5 - span))
         _put(get, put, start, start + span)
 
 

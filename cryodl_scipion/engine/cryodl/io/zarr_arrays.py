@@ -62,24 +62,24 @@ class ZarrVolume:
         spans = [s.indices(n)[:2] for s, n in zip(ranges, self.shape)]
         result = np.full([max(0, b - a) for a, b in spans], self._fill, self.dtype)
         sides = self._chunks[self._extra :]
-        for place in itertools.product(
+        for position in itertools.product(
             *(range(a // n, -(-b // n)) if b > a else () for (a, b), n in zip(spans, sides))
         ):
-            chunk = self._chunk((0,) * self._extra + place)
+            chunk = self._chunk((0,) * self._extra + position)
             if chunk is None:
                 continue
             chunk = chunk.reshape(sides)
             here, there = [], []
-            for k, n, (a, b) in zip(place, sides, spans):
+            for k, n, (a, b) in zip(position, sides, spans):
                 low, high = max(a, k * n), min(b, (k + 1) * n)
                 here.append(slice(low - a, high - a))
                 there.append(slice(low - k * n, high - k * n))
             result[tuple(here)] = chunk[tuple(there)]
         return result
 
-    def _chunk(self, place: tuple[int, ...]) -> np.ndarray | None:
+    def _chunk(self, position: tuple[int, ...]) -> np.ndarray | None:
         """A chunk; None if it is not stored, which means that it is all of the fill value."""
-        path = self._folder / self._key(place)
+        path = self._folder / self._key(position)
         if not path.is_file():
             return None
         try:
@@ -118,7 +118,7 @@ def _described(folder: Path) -> tuple[typing.Any, ...]:
         if found.get("filters") or found.get("order", "C") != "C":
             raise ValueError(f"{folder} has filters or Fortran's order, which are not read. Write it plainly.")
         between = found.get("dimension_separator", ".")
-        key = lambda place: between.join(map(str, place))
+        key = lambda position: between.join(map(str, position))
         decode = _decoder((found.get("compressor") or {}).get("id"), folder)
         return found["shape"], found["chunks"], np.dtype(found["dtype"]), key, decode, found.get("fill_value") or 0
     if (folder / "zarr.json").is_file():
@@ -131,7 +131,7 @@ def _described(folder: Path) -> tuple[typing.Any, ...]:
             raise ValueError(f"{folder} is stored with {', '.join(names)}, which is not read. Write it plainly.")
         order = "<" if (codecs[0].get("configuration") or {}).get("endian", "little") == "little" else ">"
         between = found["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
-        key = lambda place: between.join(["c", *map(str, place)])
+        key = lambda position: between.join(["c", *map(str, position)])
         decode = _decoder(names[1] if len(names) > 1 else None, folder)
         chunks = found["chunk_grid"]["configuration"]["chunk_shape"]
         dtype = np.dtype(found["data_type"]).newbyteorder(order)

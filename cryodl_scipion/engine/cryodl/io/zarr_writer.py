@@ -81,12 +81,12 @@ def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: ty
         filters=None,
         dimension_separator="/",
     )
-    for place in itertools.product(*(range(-(-n // c)) for n, c in zip(shape, chunks))):
-        spans = [(k * c, min((k + 1) * c, n)) for k, c, n in zip(place, chunks, shape)]
+    for position in itertools.product(*(range(-(-n // c)) for n, c in zip(shape, chunks))):
+        spans = [(k * c, min((k + 1) * c, n)) for k, c, n in zip(position, chunks, shape)]
         chunk = np.zeros(chunks, described["dtype"])
         values = read(spans)
         chunk[tuple(slice(0, n) for n in values.shape)] = values
-        path = folder.joinpath(*map(str, place))
+        path = folder.joinpath(*map(str, position))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
             imagecodecs.blosc_encode(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answers among a grid's likelihoods: places in orientation space that hold the most probability, well apart."""
+"""The answers among a grid's likelihoods: positions in orientation space that hold the most probability, well apart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 32  # particles at a time: the table of distances takes 4 BATCH TOP² by
 @dataclasses.dataclass(frozen=True)
 class Modes:
     """numbers: (n, m) int64 orientations of the grid, best first. mass: (n, m) probability in the neighbourhood of
-    each; 0 for places that are filled up because there were no more."""
+    each; 0 for positions that are filled up because there were no more."""
 
     numbers: torch.Tensor
     mass: torch.Tensor

@@ -105,8 +105,8 @@ class Reference:
         core.projections.rotation_matrices gives them."""
         shape = matrices.shape[:-2]
         plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
-        places = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
-        values = F.grid_sample(self.cube, places.reshape(1, 1, len(places), -1, 3), align_corners=True)[0, :, 0]
+        positions = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
+        values = F.grid_sample(self.cube, positions.reshape(1, 1, len(positions), -1, 3), align_corners=True)[0, :, 0]
         values = torch.complex(values[0], values[1]) * self.gain[self.disc.ring]
         return values.reshape(*shape, -1)
 

@@ -181,7 +181,7 @@ def _margin(profile: torch.Tensor) -> int:
 
 
 def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
-    """(h, w) bool: places where nothing changes over 5 px (masked or zero-filled)."""
+    """(h, w) bool: positions where nothing changes over 5 px (masked or zero-filled)."""
     still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
     if not still.any():
         return still

@@ -56,7 +56,7 @@ def _write_stack(
     # as RELION by default: the background is what lies outside of three eighths of the box, or of the particle
     box = typing.cast("int", config.box_size)  # nothing is cut out without one
     radius = min(max(0.375 * box, 0.55 * diameter / config.pixel_size), box / 2 - 1)
-    images, places, whole = cut_particles(
+    images, positions, whole = cut_particles(
         micrograph.image, micrograph.centres_yx, box, radius, config.contrast == "dark"
     )
     if len(images):
@@ -64,7 +64,7 @@ def _write_stack(
     rows = particle_rows(
         f"particles/{name}.mrcs",
         f"micrographs/{name}.mrc",
-        places,
+        positions,
         micrograph.centres_yx[whole],
         micrograph.angles[whole],
         micrograph.optics,

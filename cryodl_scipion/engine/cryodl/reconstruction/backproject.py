@@ -37,7 +37,7 @@ class Slices:
         # of the pairs of conjugates in column 0, one each; but frequency 0 is its own
         self.kept &= (grid[1] > 0) | (grid[0] >= 0)
         self.plane = torch.stack([grid[1][self.kept], grid[0][self.kept]])  # x, y
-        # slices lie the denser the nearer to frequency 0: without this, each place would take after its inner
+        # slices lie the denser the nearer to frequency 0: without this, each position would take after its inner
         # neighbours
         self.sparsity = self.plane.norm(dim=0).clamp(min=0.5)
 
@@ -64,22 +64,22 @@ class Slices:
         values = (transform if match is None else transform * match.to(device))[:, self.kept]
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
         matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
-        places = matrices[:, :, :2] @ self.plane  # m, xyz, d
-        for place, value, one in zip(places, values * self.sparsity, weights * self.sparsity):
-            self._insert(place, value, one)
+        positions = matrices[:, :, :2] @ self.plane  # m, xyz, d
+        for position, value, one in zip(positions, values * self.sparsity, weights * self.sparsity):
+            self._insert(position, value, one)
 
-    def _insert(self, place: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        """Spread one slice over the neighbours of its places (3, d), xyz."""
-        below = place[0] < 0
-        place = torch.where(below, -place, place)
+    def _insert(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
+        """Spread one slice over the neighbours of its positions (3, d), xyz."""
+        below = position[0] < 0
+        position = torch.where(below, -position, position)
         value = torch.where(below, value.conj(), value)
-        self._spread(place, value, weight)
-        near = place[0] < 1  # their conjugates touch column 0, too
-        self._spread(-place[:, near], value[near].conj(), weight[near])
+        self._spread(position, value, weight)
+        near = position[0] < 1  # their conjugates touch column 0, too
+        self._spread(-position[:, near], value[near].conj(), weight[near])
 
-    def _spread(self, place: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
-        low = place.floor()
-        part = place - low
+    def _spread(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
+        low = position.floor()
+        part = position - low
         low = low.long()
         for corner in itertools.product((0, 1), repeat=3):
             share = torch.ones_like(weight)
@@ -101,7 +101,7 @@ class Slices:
 
 
 def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between places by
+    """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between positions by
     straight lines."""
     from torch.nn.functional import grid_sample
 
@@ -113,11 +113,15 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
     y, x = torch.meshgrid(axis, torch.arange(half + 1, device=device, dtype=torch.float32), indexing="ij")
     total, weights = torch.zeros_like(value), torch.zeros_like(weight)
     for z, turn in itertools.product(range(size), torch.as_tensor(group, dtype=torch.float32, device=device)):
-        place = torch.einsum("ij,jyx->iyx", turn, torch.stack([x, y, axis[z].expand_as(x)]))
-        below = place[0] < 0
-        place = torch.where(below, -place, place)
+        position = torch.einsum("ij,jyx->iyx", turn, torch.stack([x, y, axis[z].expand_as(x)]))
+        below = position[0] < 0
+        position = torch.where(below, -position, position)
         grid = torch.stack(
-            [place[0] / half * 2 - 1, (place[1] + half) / (size - 1) * 2 - 1, (place[2] + half) / (size - 1) * 2 - 1],
+            [
+                position[0] / half * 2 - 1,
+                (position[1] + half) / (size - 1) * 2 - 1,
+                (position[2] + half) / (size - 1) * 2 - 1,
+            ],
             -1,
         )
         found = grid_sample(source, grid[None, None], align_corners=True)[0, :, 0]
@@ -129,7 +133,7 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
 def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None = None) -> torch.Tensor:
     """The map of summed slices and weights.
 
-    The damping that the insertion between places means is made up for.
+    The damping that the insertion between positions means is made up for.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ def _without_corners(volume: torch.Tensor) -> torch.Tensor:
 
 
 def _shells(padded: int, device: torch.device) -> torch.Tensor:
-    """(padded, padded, padded // 2 + 1) nearest whole frequency of each place."""
+    """(padded, padded, padded // 2 + 1) nearest whole frequency of each position."""
     full, half = (f(padded, 1 / padded, device=device) for f in (torch.fft.fftfreq, torch.fft.rfftfreq))
     return (full[:, None, None] ** 2 + full[:, None] ** 2 + half**2).sqrt().round().long()
 

@@ -13,10 +13,10 @@ BYTES_PER_VOXEL = 40  # of memory that a simulated tomogram takes at its peak
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Something to put into a cell. Places are (n, 3) zyx voxels; those outside of the cell are left out.
+    """Something to put into a cell. Positions are (n, 3) zyx voxels; those outside of the cell are left out.
 
     claimed: where nothing else may be labelled. labelled: those of them that get its label. density: function that
-    gives places (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
+    gives positions (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
     """
 
     claimed: np.ndarray
@@ -32,36 +32,36 @@ class Cell:
         self.density = np.zeros(self.shape, np.float32)
         self.labels = np.zeros(self.shape, np.int8)
 
-    def is_free(self, places: np.ndarray) -> bool:
-        """True if none of the places (n, 3) is labelled."""
-        return not self.labels.ravel()[self._flat(places)[0]].any()
+    def is_free(self, positions: np.ndarray) -> bool:
+        """True if none of the positions (n, 3) is labelled."""
+        return not self.labels.ravel()[self._flat(positions)[0]].any()
 
-    def labelled(self, places: np.ndarray) -> np.ndarray:
-        """(...,) bool for places (..., 3): within the cell, and labelled."""
-        inside = self.inside(places)
+    def labelled(self, positions: np.ndarray) -> np.ndarray:
+        """(...,) bool for positions (..., 3): within the cell, and labelled."""
+        inside = self.inside(positions)
         result = np.zeros(inside.shape, bool)
-        result[inside] = self.labels[tuple(places[inside].T)] > 0
+        result[inside] = self.labels[tuple(positions[inside].T)] > 0
         return result
 
-    def inside(self, places: np.ndarray) -> np.ndarray:
-        """(...,) bool for places (..., 3)."""
-        return np.all((places >= 0) & (places < self.shape), axis=-1)
+    def inside(self, positions: np.ndarray) -> np.ndarray:
+        """(...,) bool for positions (..., 3)."""
+        return np.all((positions >= 0) & (positions < self.shape), axis=-1)
 
     def put(self, part: Part, label: int) -> bool:
         """True if the part was put in: all of it that lies in the cell was free, and there is some."""
         labelled, _ = self._flat(part.labelled)
         if not len(labelled) or not self.is_free(part.claimed):
             return False
-        places, values = part.density()
-        flat, inside = self._flat(places)
+        positions, values = part.density()
+        flat, inside = self._flat(positions)
         np.add.at(self.density.ravel(), flat, values[inside].astype(np.float32))
         self.labels.ravel()[labelled] = label
         return True
 
-    def _flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _flat(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flat places of those inside, and which (n,) bool these are."""
-        inside = self.inside(places)
-        return np.ravel_multi_index(tuple(places[inside].T), self.shape), inside
+        inside = self.inside(positions)
+        return np.ravel_multi_index(tuple(positions[inside].T), self.shape), inside
 
 
 def put_many(cell: Cell, make: typing.Callable[[], Part | None], count: int, label: int, tries: int = 60) -> int:
@@ -88,15 +88,15 @@ def balls(centres: np.ndarray, radius: float) -> np.ndarray:
     low = whole.min(0) + offsets.min(0)
     block = np.zeros(whole.max(0) + offsets.max(0) - low + 1, bool)
     for centre, voxel in zip(centres, whole):
-        places = voxel + offsets
-        block[tuple((places[np.square(places - centre).sum(1) <= radius**2] - low).T)] = True
+        positions = voxel + offsets
+        block[tuple((positions[np.square(positions - centre).sum(1) <= radius**2] - low).T)] = True
     return np.argwhere(block) + low
 
 
 def blobs(centres: np.ndarray, sigma: float, mass: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of Gaussians: places (n, 3) and densities (n,). centres: (m, 3) px. sigma: px. mass: sum of each one."""
+    """Sum of Gaussians: positions (n, 3) and densities (n,). centres: (m, 3) px. sigma: px. mass: sum of each one."""
     offsets = ball_offsets(3 * sigma)
     whole = np.rint(centres).astype(int)
-    places = (whole[:, None] + offsets).reshape(-1, 3)
+    positions = (whole[:, None] + offsets).reshape(-1, 3)
     square = np.square((whole - centres)[:, None] + offsets).sum(-1)
-    return places, (mass / (2 * np.pi * sigma**2) ** 1.5 * np.exp(-square / (2 * sigma**2))).ravel()
+    return positions, (mass / (2 * np.pi * sigma**2) ** 1.5 * np.exp(-square / (2 * sigma**2))).ravel()

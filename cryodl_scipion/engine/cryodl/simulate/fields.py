@@ -32,23 +32,23 @@ def particle_positions(
     return centres, np.vstack(clumped)
 
 
-def _apart(places: np.ndarray, distance: float, most: int) -> np.ndarray:
-    """The first `most` of the places (n, 2) that keep the distance from all before them."""
+def _apart(positions: np.ndarray, distance: float, most: int) -> np.ndarray:
+    """The first `most` of the positions (n, 2) that keep the distance from all before them."""
     from scipy.spatial import cKDTree
 
-    taken = np.ones(len(places), bool)
-    for first, second in sorted(cKDTree(places).query_pairs(distance)):
+    taken = np.ones(len(positions), bool)
+    for first, second in sorted(cKDTree(positions).query_pairs(distance)):
         if taken[first]:
             taken[second] = False
-    return places[taken][:most]
+    return positions[taken][:most]
 
 
-def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """Which places keep a distance from all others.
+def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
+    """Which positions keep a distance from all others.
 
     Parameters
     ----------
-    places : array, (n, 2)
+    positions : array, (n, 2)
     others : array, (m, 2)
     distance : float, px
 
@@ -59,4 +59,4 @@ def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
     """
     from scipy.spatial import cKDTree
 
-    return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)
+    return cKDTree(others).query(positions)[0] > distance if len(positions) else np.zeros(0, bool)

@@ -156,20 +156,20 @@ def draw_filament(
     across = (section.radius[None] * np.cos(phase.reshape(len(repeats), -1))).ravel() * width
     weight = np.tile(section.weight, len(repeats)) * section.rise
     keep = along <= length
-    place = along[keep] / STEP
+    position = along[keep] / STEP
     tangent = np.gradient(line, axis=0) / STEP
-    at = lambda table: np.stack([np.interp(place, np.arange(len(line)), table[:, axis]) for axis in (0, 1)], 1)
+    at = lambda table: np.stack([np.interp(position, np.arange(len(line)), table[:, axis]) for axis in (0, 1)], 1)
     middle, direction = at(line), at(tangent)
-    places = middle + across[keep, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)
+    positions = middle + across[keep, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)
     reach = int(4 * section.sigma * width) + 2
-    canvas = _splat(places + reach, weight[keep], (shape[0] + 2 * reach, shape[1] + 2 * reach))
+    canvas = _splat(positions + reach, weight[keep], (shape[0] + 2 * reach, shape[1] + 2 * reach))
     sigma = max(0.5, section.sigma * width)
     strength = math.exp(rng.uniform(-0.25, 0.25))
     return strength * torch.from_numpy(gaussian_filter(canvas, sigma)[reach:-reach, reach:-reach].astype(np.float32))
 
 
 def crossings(lines: list, width: float) -> np.ndarray:
-    """Places at which two filaments cross or overlap: their centre lines come within 0.75 of a width.
+    """Positions at which two filaments cross or overlap: their centre lines come within 0.75 of a width.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def crossings(lines: list, width: float) -> np.ndarray:
 
 
 def _curve(shape: tuple[int, ...], heading: float, bend: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) places STEP apart on a smooth curve through the whole micrograph and beyond."""
+    """(n, 2) positions STEP apart on a smooth curve through the whole micrograph and beyond."""
     number = int(2 * math.hypot(*shape) / STEP)
     along = np.linspace(-1, 1, number)
     waves = sum(rng.normal(0, 1 / k) * np.sin(np.pi * k * along + rng.uniform(0, 6.3)) for k in (1, 2, 3, 5))
@@ -219,11 +219,11 @@ def _cut(line: np.ndarray, shape: tuple[int, ...], width: float, rng: np.random.
     return line[start:stop] if stop - start > fewest else None
 
 
-def _splat(places: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(h, w) sum of weights at places (n, 2), shared out to the four nearest pixels."""
+def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) sum of weights at positions (n, 2), shared out to the four nearest pixels."""
     canvas = np.zeros(shape)
-    low = np.floor(places).astype(int)
-    part = places - low
+    low = np.floor(positions).astype(int)
+    part = positions - low
     for dy in (0, 1):
         for dx in (0, 1):
             at = low + (dy, dx)
@@ -260,8 +260,10 @@ def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) ->
     blobs = int(rng.integers(1, 9))
     centres = rng.uniform(0, 1, (count, 1, 2)) * shape
     offsets = rng.normal(0, 0.25 * extent, (count, blobs, 2)) if blobs > 1 else np.zeros((count, 1, 2))
-    places = (centres + offsets).reshape(-1, 2)
-    canvas = gaussian_filter(_splat(places, np.ones(len(places)), shape), max(0.6, extent * rng.uniform(0.1, 0.2)))
+    positions = (centres + offsets).reshape(-1, 2)
+    canvas = gaussian_filter(
+        _splat(positions, np.ones(len(positions)), shape), max(0.6, extent * rng.uniform(0.1, 0.2))
+    )
     strength = float(np.exp(rng.uniform(math.log(0.5), math.log(5.0))))
     return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength
 

@@ -47,7 +47,7 @@ def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator
     """A Part: the longest free piece of a curve through the cell, or None if that is too short."""
     line = _line(cell.shape, kind.bend, rng)
     radius = kind.radius / pixel_size
-    # far from borders and other things: the ball around each place must be free
+    # far from borders and other things: the ball around each position must be free
     step = max(1, int(radius / 4))
     some = line[::step]
     claimed = np.rint(some).astype(int)[:, None] + ball_offsets(radius)
@@ -71,7 +71,7 @@ def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator
 
 
 def _line(shape: tuple[int, ...], bend: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, 3) zyx places 1 px apart along a smooth curve through the cell, long enough to cross it."""
+    """(n, 3) zyx positions 1 px apart along a smooth curve through the cell, long enough to cross it."""
     number = 2 * int(np.linalg.norm(shape))
     along = np.linspace(-0.5, 0.5, number)
     azimuth = rng.uniform(0, 2 * np.pi) + bend * (
@@ -94,7 +94,7 @@ def _longest(free: np.ndarray) -> tuple[int, int]:
 
 
 def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """(n, 3) zyx middles of the subunits along a line (m, 3) of places in Å."""
+    """(n, 3) zyx middles of the subunits along a line (m, 3) of positions in Å."""
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     rings = np.arange(0, lengths[-1], kind.rise)
     number = np.arange(kind.strands)
@@ -102,11 +102,11 @@ def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndar
     angle = (np.radians(kind.turn) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
     angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)
     along = along[along <= lengths[-1]]
-    place, tangent = (
+    position, tangent = (
         np.stack([np.interp(along, lengths, values) for values in table.T], 1)
         for table in (line, np.gradient(line, axis=0))
     )
     tangent /= np.linalg.norm(tangent, axis=1)[:, None]
     side = np.cross(tangent, [1.0, 0, 0])  # curves lie in the plane more than along z
     side /= np.linalg.norm(side, axis=1)[:, None]
-    return place + kind.at * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(tangent, side))
+    return position + kind.at * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(tangent, side))

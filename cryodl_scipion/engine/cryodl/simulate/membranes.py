@@ -51,11 +51,11 @@ def vesicle(
     axes, centre = radius * rng.uniform(0.75, 1.25, 3), rng.uniform(0, 1, 3) * np.array(shape)
     waves, phases, heights = rng.normal(0, 1.5, (4, 3)), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.01, 0.05, 4)
 
-    def level(places: np.ndarray) -> np.ndarray:
+    def level(positions: np.ndarray) -> np.ndarray:
         """0 on the surface, negative within."""
-        place = places - centre
-        length = np.maximum(np.linalg.norm(place, axis=-1), 1e-6)
-        direction = place / length[:, None]
+        position = positions - centre
+        length = np.maximum(np.linalg.norm(position, axis=-1), 1e-6)
+        direction = position / length[:, None]
         bumps = 1 + (heights * np.cos(direction @ waves.T + phases)).sum(-1)
         return length * np.linalg.norm(direction / axes, axis=-1) / bumps - 1
 
@@ -75,8 +75,8 @@ def sheet(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator, b
     phases, heights = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.01, 0.06, 3) * size
     through = rng.uniform(0.2, 0.8, 3) * np.array(shape)
 
-    def level(places: np.ndarray) -> np.ndarray:
-        return (places - through) @ normal - (heights * np.cos(places @ waves.T + phases)).sum(-1)
+    def level(positions: np.ndarray) -> np.ndarray:
+        return (positions - through) @ normal - (heights * np.cos(positions @ waves.T + phases)).sum(-1)
 
     near = 2.5 * (1.5 * _seen_width(bilayer) / pixel_size + 2)
     return _part(level, near, (np.array(shape) / 2, size), shape, pixel_size, bilayer, rng)
@@ -96,7 +96,7 @@ def _part(
     bilayer: Bilayer,
     rng: np.random.Generator,
 ) -> Part:
-    """Part of the surface where `level`, a function of places (n, 3), is 0. near: values of it to look at. ball:
+    """Part of the surface where `level`, a function of positions (n, 3), is 0. near: values of it to look at. ball:
     centre and radius of what holds all of it, px."""
     centre, reach = ball
     low = np.maximum(np.floor(centre - reach), 0).astype(int)
@@ -104,41 +104,41 @@ def _part(
     plane = np.stack(np.meshgrid(np.arange(low[1], high[1]), np.arange(low[2], high[2]), indexing="ij"), -1)
     plane, found = plane.reshape(-1, 2), [np.zeros((0, 3), int)]
     for z in range(low[0], high[0]):
-        slice_places = np.column_stack([np.full(len(plane), z), plane])
-        found.append(slice_places[np.abs(level(slice_places)) < near])
-    places = np.concatenate(found)
-    slope = np.stack([level(places + step) - level(places - step) for step in 0.5 * np.eye(3)])
-    distance = level(places) / np.maximum(np.linalg.norm(slope, axis=0), 1e-9) * pixel_size
+        slice_positions = np.column_stack([np.full(len(plane), z), plane])
+        found.append(slice_positions[np.abs(level(slice_positions)) < near])
+    positions = np.concatenate(found)
+    slope = np.stack([level(positions + step) - level(positions - step) for step in 0.5 * np.eye(3)])
+    distance = level(positions) / np.maximum(np.linalg.norm(slope, axis=0), 1e-9) * pixel_size
     labelled = np.abs(distance) <= bilayer.thickness / 2
     claimed = np.abs(distance) <= bilayer.thickness / 2 + pixel_size
 
     def density() -> tuple[np.ndarray, np.ndarray]:
         middle = np.abs(distance) <= pixel_size / 2
-        more, values = _proteins(places[middle], slope[:, middle].T, pixel_size, bilayer, rng)
-        return np.concatenate([places, more]), np.concatenate([profile(distance, pixel_size, bilayer), values])
+        more, values = _proteins(positions[middle], slope[:, middle].T, pixel_size, bilayer, rng)
+        return np.concatenate([positions, more]), np.concatenate([profile(distance, pixel_size, bilayer), values])
 
-    return Part(places[claimed], places[labelled], density)
+    return Part(positions[claimed], positions[labelled], density)
 
 
 def profile(distance: np.ndarray, pixel_size: float, bilayer: Bilayer = Bilayer()) -> np.ndarray:
     """Density of a bilayer at a distance in Å from its middle, blurred by the voxels."""
     sigma = np.hypot(bilayer.head_sigma, BLUR_PX * pixel_size)
     core_sigma = np.hypot(0.6 * bilayer.head_sigma, BLUR_PX * pixel_size)
-    bell = lambda place, width: np.exp(-((distance - place) ** 2) / (2 * width**2))
+    bell = lambda position, width: np.exp(-((distance - position) ** 2) / (2 * width**2))
     half = bilayer.leaflets / 2
     heads = bilayer.head_sigma / sigma * (bell(-half, sigma) + bell(half, sigma))
     result = bilayer.heads * heads + bilayer.core * 0.6 * bilayer.head_sigma / core_sigma * bell(0, core_sigma)
     if bilayer.coat:
-        place, width, value = bilayer.coat
+        position, width, value = bilayer.coat
         blurred = np.hypot(width, BLUR_PX * pixel_size)
-        result = result + value * width / blurred * bell(place, blurred)
+        result = result + value * width / blurred * bell(position, blurred)
     return result
 
 
 def _proteins(
     middles: np.ndarray, normals: np.ndarray, pixel_size: float, bilayer: Bilayer, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 3) and densities (n,) of the proteins of a membrane.
+    """Positions (n, 3) and densities (n,) of the proteins of a membrane.
 
     middles: (m, 3) voxels in its middle, about one for each voxel's face. normals: (m, 3) of any length, outwards.
     """

@@ -94,9 +94,9 @@ class MeasuredNoise:
     def _on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
         """(h, w // 2 + 1) power between the bins, straight in its logarithm: filtered files fall steeply."""
         logs = torch.as_tensor(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), dtype=torch.float32, device=device)
-        place = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
-        low = place.long().clamp(max=BINS - 2)
-        return torch.lerp(logs[low], logs[low + 1], place - low).exp()
+        position = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+        low = position.long().clamp(max=BINS - 2)
+        return torch.lerp(logs[low], logs[low + 1], position - low).exp()
 
 
 def shaped_noise(

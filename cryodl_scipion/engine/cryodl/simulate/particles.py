@@ -53,16 +53,16 @@ def random_centres(
     return centres[others:]
 
 
-def _apart(places: np.ndarray, distance: float) -> np.ndarray:
-    """Places (n, 2) without those that are too near to one before them that stays."""
+def _apart(positions: np.ndarray, distance: float) -> np.ndarray:
+    """Positions (n, 2) without those that are too near to one before them that stays."""
     from scipy.spatial import cKDTree
 
-    stays = np.ones(len(places), bool)
-    if len(places):
-        for first, second in sorted(cKDTree(places).query_pairs(distance * (1 - 1e-9))):
+    stays = np.ones(len(positions), bool)
+    if len(positions):
+        for first, second in sorted(cKDTree(positions).query_pairs(distance * (1 - 1e-9))):
             if stays[first]:
                 stays[second] = False
-    return places[stays]
+    return positions[stays]
 
 
 def random_clumps(shape: tuple[int, ...], count: int, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
@@ -75,8 +75,8 @@ def random_clumps(shape: tuple[int, ...], count: int, diameter_px: float, rng: n
             angle, step = rng.uniform(0, 2 * np.pi), rng.uniform(*CLUMP_DISTANCES) * diameter_px
             clump.append(clump[rng.integers(len(clump))] + step * np.array([np.sin(angle), np.cos(angle)]))
         clumps.append(np.array(clump))
-    places = np.vstack(clumps)
-    return places[((places >= 0) & (places <= np.array(shape) - 1)).all(axis=1)]
+    positions = np.vstack(clumps)
+    return positions[((positions >= 0) & (positions <= np.array(shape) - 1)).all(axis=1)]
 
 
 def draw_particles(
@@ -133,9 +133,9 @@ def cut_particles(
     whole : ndarray, (n,) bool
         Particles whose box lies inside of the micrograph; of the others there is none.
     """
-    corners, places = box_corners(centres, box)
+    corners, positions = box_corners(centres, box)
     whole = boxes_inside(corners, box, tuple(image.shape))
     if not whole.any():
-        return np.zeros((0, box, box), np.float32), places[whole], whole
+        return np.zeros((0, box, box), np.float32), positions[whole], whole
     images, _ = normalised(cut_boxes(image, corners[whole], box), radius, dark_protein)
-    return images.numpy(), places[whole], whole
+    return images.numpy(), positions[whole], whole

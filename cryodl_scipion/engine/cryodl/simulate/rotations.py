@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from ..core.projections import rotation_matrices  # noqa: F401, for those who turn densities
 
-CHUNK_VOXELS = 2**24  # results computed at a time: their sampling places take 12 bytes each
+CHUNK_VOXELS = 2**24  # results computed at a time: their sampling positions take 12 bytes each
 
 
 def rotated(
@@ -21,7 +21,7 @@ def rotated(
 ) -> torch.Tensor:
     """A density turned and moved, by trilinear interpolation.
 
-    Summed over z the result is Projector.project(angles): place r of it holds the density at M (r - shift), M of
+    Summed over z the result is Projector.project(angles): position r of it holds the density at M (r - shift), M of
     rotation_matrices(angles), all counted from the middle voxels (side // 2).
 
     Parameters

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The truth of a simulated mixture in files: maps of its states, and columns of its particles."""
+"""The ground truth of a simulated mixture in files: maps of its states, and columns of its particles."""
 
 from __future__ import annotations
 

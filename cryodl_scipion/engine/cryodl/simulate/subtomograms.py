@@ -24,7 +24,7 @@ FINER = 2  # densities are sampled so much finer before they are turned
 SAMPLE = 16  # subtomograms that strengths of signal and noise are measured on
 PER_TOMOGRAM = 10  # subtomograms of each structure that share the defocus of one tomogram
 CHUNK_VALUES = 2**23  # pixels of tilt images made at a time
-TRUTH_OF, SAMPLE_OF, NOISE_OF, OPTICS_OF = range(4)  # each has random numbers of its own
+GROUND_TRUTH_OF, SAMPLE_OF, NOISE_OF, OPTICS_OF = range(4)  # each has random numbers of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Structure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """Of n subtomograms: angles (n, 3) degrees, shifts_zyx (n, 3) px from voxel box // 2, optics: n, or None."""
 
     angles: np.ndarray
@@ -100,18 +100,18 @@ class SubtomogramSimulator:
         """Subtomograms that are made in one piece."""
         return max(1, CHUNK_VALUES // (len(self.tilts) * self.rows * self.width))
 
-    def truth(self, indices: range) -> Truth:
+    def ground_truth(self, indices: range) -> GroundTruth:
         """Truth of subtomograms; the same whatever their number and order."""
         reach, angles, shifts = self.config.max_shift / self.config.pixel_size, [], []
         for index in indices:
-            rng = self._rng(TRUTH_OF, index)
+            rng = self._rng(GROUND_TRUTH_OF, index)
             angles.append(random_angles(1, rng)[0])
             shifts.append(rng.uniform(-reach, reach, 3))
-        return Truth(np.array(angles), np.array(shifts), self._optics(indices))
+        return GroundTruth(np.array(angles), np.array(shifts), self._optics(indices))
 
     def volumes(self, indices: range) -> torch.Tensor:
         """(n, box, box, box) float32 tensor; noise of variance 1, protein bright or dark as the config says."""
-        images = self.signal * self._clean(self.truth(indices))
+        images = self.signal * self._clean(self.ground_truth(indices))
         for image, index in zip(images, indices):
             image += self.noise * noise(image.shape, self._rng(NOISE_OF, index), self.device)
         volumes = self._reconstructed(images)
@@ -120,22 +120,22 @@ class SubtomogramSimulator:
     def _strengths(self) -> tuple[float, float]:
         """Factors of the projections and of the tilt images' white noise."""
         rng = self._rng(SAMPLE_OF, 0)
-        truth = Truth(random_angles(SAMPLE, rng), np.zeros((SAMPLE, 3)), self._optics(range(SAMPLE)))
+        ground_truth = GroundTruth(random_angles(SAMPLE, rng), np.zeros((SAMPLE, 3)), self._optics(range(SAMPLE)))
         inside = ball(self.config.box, self.structure.diameter_px, self.device)
-        signal = self._reconstructed(self._clean(truth))[:, inside].var(dim=1).mean()
+        signal = self._reconstructed(self._clean(ground_truth))[:, inside].var(dim=1).mean()
         empty = self._reconstructed(noise((SAMPLE, len(self.tilts), self.rows, self.width), rng, self.device)).var()
         return float((self.config.snr / signal).sqrt()), float(1 / empty.sqrt())
 
-    def _clean(self, truth: Truth) -> torch.Tensor:
+    def _clean(self, ground_truth: GroundTruth) -> torch.Tensor:
         """(n, tilts, rows, width) projections as the microscope shows them, without noise."""
-        cubes = rotated(self.structure.density, truth.angles, truth.shifts_zyx, self.side, FINER)
+        cubes = rotated(self.structure.density, ground_truth.angles, ground_truth.shifts_zyx, self.side, FINER)
         count, side = cubes.shape[:2]
         # cubes one behind the other along y, whose rows are independent of each other
         images = tilt_images(cubes.transpose(0, 1).reshape(side, -1, side), self.tilts, self.width)
         images = images.reshape(len(self.tilts), count, side, self.width).transpose(0, 1)
         before = self.rows // 2 - side // 2
         images = F.pad(images, (0, 0, before, self.rows - side - before))
-        return seen(images, self.config.pixel_size, truth.optics)
+        return seen(images, self.config.pixel_size, ground_truth.optics)
 
     def _reconstructed(self, images: torch.Tensor) -> torch.Tensor:
         """(n, box, box, box) back-projections of (n, tilts, rows, width)."""

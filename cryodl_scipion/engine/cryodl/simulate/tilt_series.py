@@ -47,19 +47,19 @@ def tilt_images(volume: torch.Tensor, tilts: typing.Sequence[float], width: int 
     width = width or volume.shape[2]
     images = torch.empty((len(tilts), volume.shape[1], width), device=volume.device)
     rows = volume.float().transpose(0, 1)
-    for place, tilt in enumerate(map(math.radians, tilts)):
+    for position, tilt in enumerate(map(math.radians, tilts)):
         grid = _rays(volume.shape, tilt, width, volume.device)
         step = max(1, CHUNK_VALUES // grid[..., 0].numel())
         for start in range(0, len(rows), step):
             part = rows[start : start + step][None]
-            images[place, start : start + step] = F.grid_sample(part, grid, align_corners=True)[0].sum(1)
+            images[position, start : start + step] = F.grid_sample(part, grid, align_corners=True)[0].sum(1)
         if abs(math.sin(tilt)) * min(volume.shape[0], volume.shape[2]) > 1:  # else the rays hit the voxels' middles
-            images[place] = _undamped(images[place], tilt)
+            images[position] = _undamped(images[position], tilt)
     return images
 
 
 def _rays(shape: tuple[int, ...], tilt: float, width: int, device: torch.device) -> torch.Tensor:
-    """(1, steps, width, 2) places x, z of grid_sample, one voxel apart along the ray of each column."""
+    """(1, steps, width, 2) positions x, z of grid_sample, one voxel apart along the ray of each column."""
     depth, _, across = shape
     column = torch.arange(width, device=device) - width // 2
     diagonal, through = math.hypot(depth, across), depth / max(abs(math.cos(tilt)), 1e-9)
@@ -72,8 +72,8 @@ def _rays(shape: tuple[int, ...], tilt: float, width: int, device: torch.device)
     return torch.stack([_normal(x, across), _normal(z, depth)], -1)[None]
 
 
-def _normal(place: torch.Tensor, side: int) -> torch.Tensor:
-    return place * (2 / max(side - 1, 1)) - 1
+def _normal(position: torch.Tensor, side: int) -> torch.Tensor:
+    return position * (2 / max(side - 1, 1)) - 1
 
 
 def _undamped(image: torch.Tensor, tilt: float) -> torch.Tensor:
@@ -100,8 +100,8 @@ def back_projected(
     x = torch.arange(across, device=images.device) - across // 2
     z = (torch.arange(thickness, device=images.device) - thickness // 2)[:, None]
     for image, tilt in zip(fine, map(math.radians, tilts)):
-        place = 2 * (x * math.cos(tilt) + z * math.sin(tilt) + images.shape[2] // 2)
-        grid = torch.stack([_normal(place, image.shape[1]), torch.zeros_like(place)], -1)[None]
+        position = 2 * (x * math.cos(tilt) + z * math.sin(tilt) + images.shape[2] // 2)
+        grid = torch.stack([_normal(position, image.shape[1]), torch.zeros_like(position)], -1)[None]
         for start in range(0, rows, chunk):
             part = image[None, start : start + chunk, None]
             volume[start : start + chunk] += F.grid_sample(part, grid, align_corners=True)[0]
@@ -113,9 +113,11 @@ def _ramped(images: torch.Tensor) -> torch.Tensor:
     width = images.shape[-1]
     padded = 2 * width
     # the ramp's kernel (Ramachandran and Lakshminarayanan 1971) is cut in real space: so its zero frequency is right
-    place = torch.fft.fftfreq(padded, 1 / padded, device=images.device).round()
+    position = torch.fft.fftfreq(padded, 1 / padded, device=images.device).round()
     kernel = torch.where(
-        place % 2 != 0, -1 / (torch.pi * place.where(place != 0, torch.ones_like(place))) ** 2, torch.zeros_like(place)
+        position % 2 != 0,
+        -1 / (torch.pi * position.where(position != 0, torch.ones_like(position))) ** 2,
+        torch.zeros_like(position),
     )
     kernel[0] = 0.25
     ramp = torch.fft.rfft(kernel).real

@@ -23,7 +23,7 @@ from .tilt_microscope import exposures, moved, noise, seen, seen_on_slope
 from .tilt_series import back_projected, image_width, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
-TRIES = 300  # places that are tried for each copy of a structure
+TRIES = 300  # positions that are tried for each copy of a structure
 HOPELESS = 5  # copies, one after the other, without room: there is none left
 EMPTY = 0.02  # densities below are left out
 CROWD_RADII = (22.0, 32.0)  # Å, of proteins of 37 and 110 kDa
@@ -33,7 +33,7 @@ OTHERS = ("membrane", "microtubule", "filament", "fiducial")
 
 @dataclasses.dataclass(frozen=True)
 class Particle:
-    """A structure to place: density (d, d, d), FINER times sampled, about 1 inside; threshold of its own volume."""
+    """A structure to position: density (d, d, d), FINER times sampled, about 1 inside; threshold of its own volume."""
 
     name: str
     density: torch.Tensor
@@ -95,8 +95,8 @@ def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> 
     if not is_model(path):
         return 0.9 * float(density.square().sum() / density.sum())
     voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size**3
-    place = min(max(round(voxels), 1), density.numel() - 1)
-    return float(density.flatten().sort(descending=True).values[place])
+    position = min(max(round(voxels), 1), density.numel() - 1)
+    return float(density.flatten().sort(descending=True).values[position])
 
 
 def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Particle]) -> list[str]:
@@ -176,7 +176,7 @@ def fill_cell(
             counts[name] = (before[0] + fitting, before[1] + wanted)
     found = {}
     for particle, wanted in sorted(zip(particles, copies), key=lambda pair: -pair[0].side):  # large ones first
-        found[particle.name] = _place(cell, particle, wanted, labels[particle.name], rng)
+        found[particle.name] = _position(cell, particle, wanted, labels[particle.name], rng)
         counts[particle.name] = (len(found[particle.name]), wanted)
     if config.crowding:
         add_crowd(cell, config.crowding, pixel, rng)
@@ -189,7 +189,7 @@ def fill_cell(
     return cell, placed, {name: counts[name] for name in labels}
 
 
-def _place(
+def _position(
     cell: Cell, particle: Particle, wanted: int, label: int, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Centres and angles of the copies of a structure that found room; whole ones only."""
@@ -208,7 +208,7 @@ def _place(
 
 
 def _room(cell: Cell, density: np.ndarray, threshold: float, label: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Put a turned structure, whole, into a free place. Returns the place of its voxel 0, or None without room."""
+    """Put a turned structure, whole, into a free position. Returns the place of its voxel 0, or None without room."""
     around, body, all_of_it = (np.argwhere(density > level) for level in (ENVELOPE * threshold, threshold, EMPTY))
     low, high = -body.min(0), np.array(cell.shape) - body.max(0)
     if (high <= low).any():
@@ -227,7 +227,7 @@ def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generat
         volume = 4 / 3 * np.pi * (radius / pixel_size) ** 3
         number = rng.poisson(part / len(CROWD_RADII) / volume, cell.shape).astype(np.float32)
         number[cell.labels > 0] = 0
-        spread = radius / pixel_size / np.sqrt(5)  # of a ball's places, along an axis
+        spread = radius / pixel_size / np.sqrt(5)  # of a ball's positions, along an axis
         sigma = float(np.hypot(spread, membranes.BLUR_PX))
         cell.density += volume * gaussian_filter(number, sigma)
 

@@ -259,10 +259,10 @@ def _spoiled(
     return image, good, uncertain
 
 
-def _around(places: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:
-    """(h, w) bool: within `radius` px of any of the places."""
+def _around(positions: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:
+    """(h, w) bool: within `radius` px of any of the positions."""
     mask = torch.zeros(shape, dtype=torch.bool)
     reach = int(radius) + 1
-    for y, x in np.rint(places).astype(int):
+    for y, x in np.rint(positions).astype(int):
         mask[max(y - reach, 0) : max(y + reach + 1, 0), max(x - reach, 0) : max(x + reach + 1, 0)] = True
     return mask

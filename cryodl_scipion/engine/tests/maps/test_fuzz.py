@@ -124,8 +124,8 @@ def test_a_stray_atom_far_from_all_others_is_named(tmp_path, fuzzing):
     path, _ = fuzzing[0].valid_file("pdb", tmp_path)
     load_density(path, 6.0)
     lines = path.read_text().splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("ATOM"))
-    lines[place] = lines[place][:30] + "2900.000" + lines[place][38:]
+    position = next(number for number, line in enumerate(lines) if line.startswith("ATOM"))
+    lines[position] = lines[position][:30] + "2900.000" + lines[position][38:]
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(ValueError, match=r"a.pdb has an atom 2.8\de\+03 Å from the middle"):
         load_density(path, 6.0)

@@ -13,7 +13,7 @@ from cryodl.contract import TrainMapImproverConfig
 from cryodl.io.model import write_model
 from cryodl.maps.commands import train_map_improver
 from cryodl.maps.improvers import improver_method
-from cryodl.maps.improvers.boxes import BOX, WANTED, Box, rotated_box, score_places
+from cryodl.maps.improvers.boxes import BOX, WANTED, Box, rotated_box, score_positions
 from cryodl.maps.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled_map, target_width, to_grid
 from cryodl.maps.improvers.losses import atom_scores
 from cryodl.maps.improvers.pairs import _held_out
@@ -158,13 +158,13 @@ def test_scores_of_atoms_while_training_are_those_of_the_measure(tmp_path):
 
     atoms = read_atoms(helix(tmp_path / "a.pdb", 18))
     grid = empty_grid((BOX,) * 3, 1.0, (-10.0, -24.0, -24.0))
-    places, weights = score_places(grid.places(atoms.xyz), 1.0, np.random.default_rng(0))
+    positions, weights = score_positions(grid.positions(atoms.xyz), 1.0, np.random.default_rng(0))
     for width, noise in ((0.6, 0.0), (1.2, 0.0), (0.8, 0.05)):
         data = model_density(atoms, grid, width)
         data += noise * data.max() * np.random.default_rng(1).standard_normal(data.shape).astype(np.float32)
         found = atom_scores(
             torch.from_numpy(data)[None, None],
-            torch.from_numpy(places)[None],
+            torch.from_numpy(positions)[None],
             torch.from_numpy(weights)[None],
             torch.from_numpy(WANTED).float(),
         )
@@ -174,8 +174,8 @@ def test_scores_of_atoms_while_training_are_those_of_the_measure(tmp_path):
 
 def test_a_place_nearer_to_another_atom_does_not_count():
     pair = np.array([[24.0, 24, 24], [24, 24, 25.5]])
-    places, weights = score_places(pair, 1.0, np.random.default_rng(0))
-    far = np.linalg.norm(places[:2, :, None] - pair, axis=3)
+    positions, weights = score_positions(pair, 1.0, np.random.default_rng(0))
+    far = np.linalg.norm(positions[:2, :, None] - pair, axis=3)
     own = np.where(np.arange(2)[:, None] == 0, far[..., 0], far[..., 1])
     other = np.where(np.arange(2)[:, None] == 0, far[..., 1], far[..., 0])
     assert not (weights[:2] * (other < 0.89 * own)).any() and (weights[:2].sum(axis=1) > 24).all()
@@ -223,9 +223,9 @@ def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
     assert agreement(pair.target) > 0.25  # nearly all of the box is noise
     moved = [agreement(np.roll(pair.target, k, axis)) for axis in range(3) for k in (-1, 1)]
     assert agreement(pair.target) > max(moved)
-    places = np.rint(pair.atoms).astype(int)
-    places = places[((places >= 0) & (places < pair.target.shape)).all(axis=1)]
-    assert len(places) > 50 and pair.target[tuple(places.T)].min() > 0.1
+    positions = np.rint(pair.atoms).astype(int)
+    positions = positions[((positions >= 0) & (positions < pair.target.shape)).all(axis=1)]
+    assert len(positions) > 50 and pair.target[tuple(positions.T)].min() > 0.1
 
 
 def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
@@ -244,8 +244,8 @@ def test_targets_at_local_resolution_are_more_blurred_where_atoms_are_flexible(t
     atoms, grid = read_atoms(helix(tmp_path / "a.pdb", 30)), empty_grid((72, 40, 40))
     flexible = np.where(atoms.residue < 15, 40.0, 160.0)
     plain, local = target_for(atoms, grid, 4.0), target_for(atoms, grid, 4.0, flexible)
-    places = tuple(np.rint(grid.places(atoms.xyz)).astype(int).T)
-    gain = local[places] / plain[places]
+    positions = tuple(np.rint(grid.positions(atoms.xyz)).astype(int).T)
+    gain = local[positions] / plain[positions]
     assert gain[atoms.residue < 14].min() > 1.2 * gain[atoms.residue > 16].max()
 
 

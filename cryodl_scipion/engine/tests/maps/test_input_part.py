@@ -14,16 +14,16 @@ VOXELS = np.array([1.0, 1.0, 1.0])
 def molecule():
     """(40, 40, 40): spots within a ball of 10 px, nothing beyond."""
     rng = np.random.default_rng(0)
-    places = rng.normal(size=(200, 3))
-    places *= (10 * rng.random((200, 1)) ** (1 / 3)) / np.linalg.norm(places, axis=1, keepdims=True)
+    positions = rng.normal(size=(200, 3))
+    positions *= (10 * rng.random((200, 1)) ** (1 / 3)) / np.linalg.norm(positions, axis=1, keepdims=True)
     data = np.zeros((40, 40, 40), np.float32)
-    data[tuple(np.rint(places + 20).astype(int).T)] = 1
+    data[tuple(np.rint(positions + 20).astype(int).T)] = 1
     return gaussian_filter(data, 1.2)
 
 
-def error(found, truth):
-    """Part of the truth's variance that the best multiple of a map does not explain."""
-    return 1 - np.corrcoef(found.ravel(), truth.ravel())[0, 1] ** 2
+def error(found, ground_truth):
+    """Part of the ground truth's variance that the best multiple of a map does not explain."""
+    return 1 - np.corrcoef(found.ravel(), ground_truth.ravel())[0, 1] ** 2
 
 
 def test_two_answers_that_err_apart_are_better_together(molecule):

@@ -102,9 +102,9 @@ def test_emptied_solvent_is_no_gain_in_the_half_map_test(files, tmp_path, monkey
 def test_a_mask_without_a_model_holds_the_molecule_and_not_the_solvent(files):
     atoms, volume = read_atoms(files["structure"]), read_volume(files["half1"])
     mask = dense_mask(volume.data, volume.voxels_zyx)
-    places = np.rint(volume.places(atoms.xyz)).astype(int)
-    inside = ((places >= 0) & (places < volume.data.shape)).all(axis=1)
-    assert mask[tuple(places[inside].T)].mean() > 0.95 and 0.05 < mask.mean() < 0.5
+    positions = np.rint(volume.positions(atoms.xyz)).astype(int)
+    inside = ((positions >= 0) & (positions < volume.data.shape)).all(axis=1)
+    assert mask[tuple(positions[inside].T)].mean() > 0.95 and 0.05 < mask.mean() < 0.5
 
 
 def test_a_half_map_is_not_taken_for_the_whole_map(files, tmp_path):
@@ -236,7 +236,7 @@ def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
             structure=files["structure"], resolution=5.0, output=str(tmp_path / "sim" / "helix"), pixel_size=1.5, box=32
         )
     ).outputs
-    result = evaluate_map.run(EvaluateMapConfig(map=outputs["truth"], structure=outputs["structure"]))
+    result = evaluate_map.run(EvaluateMapConfig(map=outputs["ground_truth"], structure=outputs["structure"]))
     assert result.outputs["local_correlation"] > 0.9
     with mrcfile.open(outputs["full"]) as mrc:
         assert mrc.data.shape == (32, 32, 32) and mrc.voxel_size.x == pytest.approx(1.5)

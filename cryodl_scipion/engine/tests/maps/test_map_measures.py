@@ -86,8 +86,8 @@ def test_q_score_knows_no_scale_and_offset_of_the_map(atoms):
 def test_atoms_outside_of_the_map_score_nothing(atoms):
     volume = with_b(atoms, 50)
     cut = dataclasses.replace(volume, data=volume.data[:40])
-    scores, inside = q_scores(cut, atoms), volume.places(atoms.xyz)[:, 0] < 34
-    assert (scores[volume.places(atoms.xyz)[:, 0] > 40] == 0).all() and scores[inside].mean() > 0.5
+    scores, inside = q_scores(cut, atoms), volume.positions(atoms.xyz)[:, 0] < 34
+    assert (scores[volume.positions(atoms.xyz)[:, 0] > 40] == 0).all() and scores[inside].mean() > 0.5
 
 
 def test_density_integrates_to_the_electrons(atoms):
@@ -161,7 +161,7 @@ def test_a_given_resolution_sets_the_windows_of_local_resolution():
 def test_a_soft_mask_is_one_near_atoms_and_zero_far_away(atoms):
     grid = empty_grid((40, 44, 48), 1.0, (-10.0, -22.0, -24.0))
     mask = soft_mask(atoms.xyz, grid, 3.0)
-    inside = np.rint(grid.places(atoms.xyz)).astype(int)
+    inside = np.rint(grid.positions(atoms.xyz)).astype(int)
     assert (mask[tuple(inside.T)] == 1).all() and mask[0, 0, 0] == 0 and 0 < (mask > 0).mean() < 0.5
 
 
@@ -233,11 +233,11 @@ def test_as_many_residues_match_as_can_even_in_long_chains():
 
 
 def test_of_an_atom_in_two_places_the_first_is_taken(tmp_path):
-    place = "ATOM  {:5d}  {:3s}{}GLY A   1    {:8.3f}  10.000  10.000  {:4.2f} 20.00           {}"
+    position = "ATOM  {:5d}  {:3s}{}GLY A   1    {:8.3f}  10.000  10.000  {:4.2f} 20.00           {}"
     path = tmp_path / "two.pdb"
     path.write_text(
         "\n".join(
-            place.format(k, *row)
+            position.format(k, *row)
             for k, row in enumerate(
                 (
                     ("N", " ", 9.0, 1.0, "N"),

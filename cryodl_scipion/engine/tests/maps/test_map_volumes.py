@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps keep their place in space: axes, origin, grid."""
+"""Maps keep their position in space: axes, origin, grid."""
 
 import mrcfile
 import numpy as np
@@ -28,7 +28,7 @@ def data():
 
 def test_an_atom_at_a_voxel_is_found_there(tmp_path, data):
     volume = read_volume(write_mrc(tmp_path / "a.mrc", data, 2.0, origin=(10, 20, 30)))
-    np.testing.assert_allclose(volume.places([[10 + 4 * 2, 20 + 1 * 2, 30 + 2 * 2]]), [[2, 1, 4]])
+    np.testing.assert_allclose(volume.positions([[10 + 4 * 2, 20 + 1 * 2, 30 + 2 * 2]]), [[2, 1, 4]])
 
 
 def test_the_start_of_the_grid_is_the_origin_where_there_is_no_other(tmp_path, data):

@@ -88,11 +88,11 @@ def general(tmp_path, monkeypatch):
     blob_project(tmp_path, count=3)
     write_untrained_model(tmp_path / "model", general=True)
     _, raw = heaps(40, 40)
-    places = np.stack(np.meshgrid(np.arange(60.0, 160.0, 10), np.arange(60.0, 140.0, 10)), -1).reshape(-1, 2)
+    positions = np.stack(np.meshgrid(np.arange(60.0, 160.0, 10), np.arange(60.0, 140.0, 10)), -1).reshape(-1, 2)
     monkeypatch.setattr(
         Picker,
         "candidates",
-        lambda self, *a: (places, calibrate(raw if self.contrast == "dark" else raw / 10, self.calibration)),
+        lambda self, *a: (positions, calibrate(raw if self.contrast == "dark" else raw / 10, self.calibration)),
     )
     return tmp_path
 

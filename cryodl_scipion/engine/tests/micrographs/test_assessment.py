@@ -32,17 +32,17 @@ def at_working_size(mask, assessment):
     return mask[0, 0].numpy() > 0.5
 
 
-def overlap(found, truth):
-    return (found & truth).sum() / max(1, (found | truth).sum())
+def overlap(found, ground_truth):
+    return (found & ground_truth).sum() / max(1, (found | ground_truth).sum())
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_carbon_is_found_where_it_is(seed):
     image, mask = add_carbon(field(seed, contrast=(0.0, 0.5, 1.5)[seed % 3]), DIAMETER_PX, np.random.default_rng(seed))
     found = measured(image)
-    truth = at_working_size(mask, found)
-    assert overlap(found.carbon, truth) > 0.85
-    assert found.carbon_percent == pytest.approx(100 * truth.mean(), abs=4)
+    ground_truth = at_working_size(mask, found)
+    assert overlap(found.carbon, ground_truth) > 0.85
+    assert found.carbon_percent == pytest.approx(100 * ground_truth.mean(), abs=4)
     assert found.contaminated_percent < 0.5
 
 
@@ -57,9 +57,9 @@ def test_a_clean_micrograph_is_clean_however_its_ice_slopes(contrast, gradient):
 def test_ice_is_found_where_it_is(seed):
     image, mask = add_ice(field(seed, contrast=(0.0, 0.4)[seed % 2]), 5, DIAMETER_PX, np.random.default_rng(seed + 20))
     found = measured(image)
-    truth = at_working_size(mask, found)
-    assert found.carbon_percent == 0 and overlap(found.contaminated, truth) > 0.5
-    assert 0.7 * 100 * truth.mean() < found.contaminated_percent < 1.8 * 100 * truth.mean() + 0.2
+    ground_truth = at_working_size(mask, found)
+    assert found.carbon_percent == 0 and overlap(found.contaminated, ground_truth) > 0.5
+    assert 0.7 * 100 * ground_truth.mean() < found.contaminated_percent < 1.8 * 100 * ground_truth.mean() + 0.2
 
 
 def disc(shape, centre, radius):
@@ -110,9 +110,9 @@ def test_margins_with_contrast_are_left_out_of_the_area():
     image, mask = add_carbon(field(4), DIAMETER_PX, np.random.default_rng(3), share=0.4)
     image[:, :40] = image[:, [40]] * 3
     found = measured(image)
-    truth = at_working_size(mask, found)
+    ground_truth = at_working_size(mask, found)
     assert not found.valid[:, :15].any()
-    assert found.carbon_percent == pytest.approx(100 * truth[found.valid].mean(), abs=4)
+    assert found.carbon_percent == pytest.approx(100 * ground_truth[found.valid].mean(), abs=4)
 
 
 @pytest.mark.parametrize("strength", [1.0, 3.0])

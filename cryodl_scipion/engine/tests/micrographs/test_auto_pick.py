@@ -101,11 +101,11 @@ def copied(finished, tmp_path):
 def test_all_micrographs_are_picked_and_every_round_is_kept(finished):
     outputs = result_of(finished).outputs
     assert set(outputs["coordinates"]) == {f"mic{i}" for i in range(5)} and outputs["contrast"] == "dark"
-    truth = read_coordinates(finished / "coordinates")
+    ground_truth = read_coordinates(finished / "coordinates")
     for name, path in outputs["coordinates"].items():
         yx, _ = read_coordinates(path)[name]
-        number = len(truth[name][0])
-        assert match_picks(yx, truth[name][0], 7).sum() >= 0.9 * number and len(yx) <= 1.1 * number
+        number = len(ground_truth[name][0])
+        assert match_picks(yx, ground_truth[name][0], 7).sum() >= 0.9 * number and len(yx) <= 1.1 * number
     for number in (0, 1):
         folder = finished / "out/rounds" / str(number)
         assert sorted(p.name for p in folder.iterdir()) == ["model", "picks", "round.json"]

@@ -84,9 +84,9 @@ def test_a_tiff_that_promises_more_than_it_holds_is_refused(tmp_path):
     tifffile.imwrite(path, IMAGE)
     data = path.read_bytes()
     (start,) = struct.unpack_from("<I", data, 4)
-    for place in range(start + 2, start + 40, 12):
-        if struct.unpack_from("<H", data, place)[0] in (256, 257):  # width and length
-            patched(path, place, "<HHII", struct.unpack_from("<H", data, place)[0], 4, 1, 200_000)
+    for position in range(start + 2, start + 40, 12):
+        if struct.unpack_from("<H", data, position)[0] in (256, 257):  # width and length
+            patched(path, position, "<HHII", struct.unpack_from("<H", data, position)[0], 4, 1, 200_000)
     with pytest.raises(ValueError, match="a.tif is damaged: its tags promise 200000 x 200000 values"):
         read_micrograph(path)
 

@@ -68,9 +68,9 @@ def found_by(monkeypatch, dark, bright):
     """Every micrograph gets ten candidates, whose score depends on the contrast that the picker is told."""
     from cryodl.micrographs.pickers.predict import Picker
 
-    places = np.stack([np.full(10, 100.0), np.arange(100.0, 200.0, 10)], 1)
+    positions = np.stack([np.full(10, 100.0), np.arange(100.0, 200.0, 10)], 1)
     scores = dict(dark=np.full(10, dark), bright=np.full(10, bright))
-    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, scores[self.contrast]))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (positions, scores[self.contrast]))
 
 
 def general(folder, *more, **named):

@@ -30,8 +30,8 @@ def project(tmp_path):
         write_coordinates(tmp_path / f"machine/{name}.star", MACHINE, [0.9, 0.4, 0.6])
     named = [(name, str(tmp_path / f"{name}.mrc")) for name in "abc"]
     session = HandSession(named, HandPicks(str(tmp_path / "hand"), list("abc"), str(tmp_path / "machine")), 2.0, 40.0)
-    for place in ADDED:
-        session.press(*place)
+    for position in ADDED:
+        session.press(*position)
         session.release()
     session.remove(50, 60)
     session.toggle_painting()

@@ -31,7 +31,7 @@ def scene(dense=True, **changes):
 
 
 def value_at(image, point):
-    """Bilinear value of an image at a sub-pixel place."""
+    """Bilinear value of an image at a sub-pixel position."""
     y, x = int(point[0]), int(point[1])
     fy, fx = float(point[0]) - y, float(point[1]) - x
     patch = image[y : y + 2, x : x + 2]

@@ -29,15 +29,15 @@ def perfect(target, sure=9.0):
 
 
 def test_a_centre_falls_in_its_cell_and_comes_back():
-    """Example -> output -> peaks: the labels' places, within a hundredth of a pixel."""
+    """Example -> output -> peaks: the labels' positions, within a hundredth of a pixel."""
     method, seen = picker_method("cryolo"), 0
     for seed in range(10):
         image, target, weight = method.example(scene(), np.random.default_rng(seed))
         cells = torch.ones(target.shape[1:], dtype=torch.bool)
         yx, raw = method.peaks(perfect(target), 0.1, 0.5, cells)
         assert weight.shape == (1, 10, 10) and len(yx) == int(target[0].sum()) and (raw > 0.99).all()
-        for place in (yx + 0.5) * 16 - 0.5:
-            y, x = np.rint(place).astype(int)
+        for position in (yx + 0.5) * 16 - 0.5:
+            y, x = np.rint(position).astype(int)
             if 2 < y < image.shape[0] - 3 and 2 < x < image.shape[1] - 3:
                 assert float(image[y - 2 : y + 3, x - 2 : x + 3].max()) > 0.95
                 assert float(image[y, x]) > 0.9

@@ -136,23 +136,25 @@ def test_halves_of_another_size_are_no_halves(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["even-odd", "added-noise"])
 def test_what_comes_out_is_nearer_to_the_truth_than_any_linear_filter(tmp_path, method):
-    """The best filter is told the truth's spectrum; the network learnt from noise alone."""
-    clean = write_micrographs(tmp_path, 4, contrast=0.7, shape=(400, 420), spacing=85)  # with quiet places between
+    """The best filter is told the ground truth's spectrum; the network learnt from noise alone."""
+    clean = write_micrographs(tmp_path, 4, contrast=0.7, shape=(400, 420), spacing=85)  # with quiet positions between
     assert denoise(tmp_path, *(halves(tmp_path) if method == "even-odd" else []), steps=60) == 0
     card = json.loads((tmp_path / "out/model/card.json").read_text())
     assert card["method"] == method and card["validation"]["correlation"] > card["validation"]["wiener_correlation"]
-    for name, truth in clean.items():
+    for name, ground_truth in clean.items():
         raw, denoised = (mrcfile.read(tmp_path / part / f"{name}.mrc") for part in ("mics", "out"))
-        assert correlation(denoised, truth) > max(oracle(raw, truth), 1.5 * correlation(raw, truth))
-        assert denoised[truth < 0.5 * truth.min()].mean() < denoised.mean()  # protein stays dark
+        assert correlation(denoised, ground_truth) > max(
+            oracle(raw, ground_truth), 1.5 * correlation(raw, ground_truth)
+        )
+        assert denoised[ground_truth < 0.5 * ground_truth.min()].mean() < denoised.mean()  # protein stays dark
 
 
-def oracle(raw, truth):
+def oracle(raw, ground_truth):
     """Correlation with the ground truth of the best radial filter of the raw image, which only the truth tells."""
-    spectra = [np.fft.rfft2(image - image.mean()) for image in (raw, truth)]
+    spectra = [np.fft.rfft2(image - image.mean()) for image in (raw, ground_truth)]
     ring = np.rint(64 * np.hypot(np.fft.fftfreq(raw.shape[0])[:, None], np.fft.rfftfreq(raw.shape[1]))).astype(int)
     sums = [
         np.bincount(ring.ravel(), values.ravel())
         for values in ((spectra[0] * spectra[1].conj()).real, abs(spectra[0]) ** 2)
     ]
-    return correlation(np.fft.irfft2(spectra[0] * (sums[0] / sums[1])[ring], s=raw.shape), truth)
+    return correlation(np.fft.irfft2(spectra[0] * (sums[0] / sums[1])[ring], s=raw.shape), ground_truth)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A patch classifier in one pass gives the scores of the window at every place, with the same weights."""
+"""A patch classifier in one pass gives the scores of the window at every position, with the same weights."""
 
 import pytest
 import torch

@@ -133,11 +133,11 @@ def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
     for part in ("picks", "truth", "mics"):
         (tmp_path / part).mkdir()
     for name in "abc":
-        truth = rng.uniform(0, 1, (25, 2)) * (259, 299)
+        ground_truth = rng.uniform(0, 1, (25, 2)) * (259, 299)
         found = np.clip(
-            np.vstack([truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]), 0, 259
+            np.vstack([ground_truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]), 0, 259
         )
-        write_star(tmp_path / f"truth/{name}.star", truth)
+        write_star(tmp_path / f"truth/{name}.star", ground_truth)
         write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
         write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
     ours = pick_metrics(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))

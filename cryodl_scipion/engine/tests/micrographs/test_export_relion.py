@@ -26,17 +26,19 @@ PLACES = {"day1/a": [(40, 60), (90, 30)], "day2/b.part": [(70, 100)], "day2/none
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """RELION's project folder: micrographs in subfolders with a dark spot at each place, and picks/ of them."""
+    """RELION's project folder: micrographs in subfolders with a dark spot at each position, and picks/ of them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "picks").mkdir()
-    for seed, (name, places) in enumerate(PLACES.items()):
+    for seed, (name, positions) in enumerate(PLACES.items()):
         image = np.random.default_rng(seed).normal(0, 1, (128, 160)).astype(np.float32)
-        for y, x in places:
+        for y, x in positions:
             image[y - 2 : y + 3, x - 2 : x + 3] -= 40
         path = tmp_path / "mics" / f"{name}.mrc"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mrc(path, image, 2.0)
-        write_coordinates(tmp_path / "picks" / f"{path.stem}.star", np.reshape(places, (-1, 2)), np.ones(len(places)))
+        write_coordinates(
+            tmp_path / "picks" / f"{path.stem}.star", np.reshape(positions, (-1, 2)), np.ones(len(positions))
+        )
     return tmp_path
 
 
@@ -130,7 +132,7 @@ def test_one_file_of_all_places_is_written_for_cryosparc(project):
     tables = read_tables("cryodl/picks/picked_particles.star")
     rows = set(zip(*(tables["particles"][c] for c in ("rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY"))))
     assert {(n, float(x), float(y)) for n, x, y in rows} == {
-        (f"mics/{name}.mrc", float(x), float(y)) for name, places in PLACES.items() for y, x in places
+        (f"mics/{name}.mrc", float(x), float(y)) for name, positions in PLACES.items() for y, x in positions
     }
     assert float(tables["optics"]["rlnVoltage"][0]) == 200
 

@@ -25,15 +25,15 @@ OPTICS = dict(rlnVoltage=300.0, rlnSphericalAberration=2.7, rlnAmplitudeContrast
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Two micrographs with a slope and a dark blob at each place, their picks and their CTF."""
+    """Two micrographs with a slope and a dark blob at each position, their picks and their CTF."""
     monkeypatch.chdir(tmp_path)
     os.makedirs("mics")
     os.makedirs("picks")
     y, x = np.mgrid[:140, :160]
     for number in (1, 2):
         image = np.random.default_rng(number).standard_normal((140, 160)).astype(np.float32) + 0.05 * x - 0.02 * y
-        for place in PLACES:
-            image -= 3 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 60.0)
+        for position in PLACES:
+            image -= 3 * np.exp(-((y - position[0]) ** 2 + (x - position[1]) ** 2) / 60.0)
         write_mrc(f"mics/m{number}.mrc", image.astype(np.float32))
         write_coordinates(f"picks/m{number}.star", PLACES, np.linspace(0.9, 0.6, 4))
     write_ctf([1, 2])

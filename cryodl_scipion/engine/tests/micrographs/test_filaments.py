@@ -28,7 +28,7 @@ from cryodl.simulate.filament_scenes import (
 
 
 def straight(start, stop, step=0.5):
-    """(n, 2) yx places `step` apart."""
+    """(n, 2) yx positions `step` apart."""
     start, stop = np.array(start, float), np.array(stop, float)
     length = np.linalg.norm(stop - start)
     return start + np.arange(0, length, step)[:, None] * (stop - start) / length
@@ -38,10 +38,10 @@ def painted(lines, shape, sigma=1.2):
     """Score and direction maps as a perfect network paints them."""
     from scipy.spatial import cKDTree
 
-    places = np.vstack(lines)
+    positions = np.vstack(lines)
     angle = np.concatenate([np.full(len(x), np.arctan2(*(x[-1] - x[0]))) for x in lines])
     cells = np.stack(np.indices(shape), -1).reshape(-1, 2)
-    distance, nearest = cKDTree(places).query(cells)
+    distance, nearest = cKDTree(positions).query(cells)
     return np.exp(-0.5 * (distance / sigma) ** 2).reshape(shape), angle[nearest].reshape(shape)
 
 
@@ -69,8 +69,8 @@ def test_a_line_is_traced_to_a_fraction_of_a_cell(angle):
     score, direction = painted([line], (128, 128))
     (trace,) = trace_lines(score, direction, 0.5, 20, 10, np.ones((128, 128), bool))
     normal = np.array([-turn[1], turn[0]])
-    assert np.abs((trace.places - 64) @ normal).max() < 0.3
-    assert abs(np.linalg.norm(trace.places[-1] - trace.places[0]) - 90) < 6
+    assert np.abs((trace.positions - 64) @ normal).max() < 0.3
+    assert abs(np.linalg.norm(trace.positions[-1] - trace.positions[0]) - 90) < 6
 
 
 def test_pieces_on_both_sides_of_a_gap_are_one_filament_and_the_gap_has_no_segment():

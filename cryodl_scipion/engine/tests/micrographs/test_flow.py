@@ -134,10 +134,10 @@ def test_particles_of_unseen_micrographs_are_found(flow, capsys):
 def test_positions_have_no_shift(flow):
     """The mean offset of matched picks tells half a pixel."""
     folder, simulated = flow
-    picks, truth = read_coordinates(folder / "picks"), read_coordinates(folder / "sim/coordinates")
+    picks, ground_truth = read_coordinates(folder / "picks"), read_coordinates(folder / "sim/coordinates")
     offsets = []
     for name, (yx, _) in picks.items():
-        gaps = yx[:, None] - truth[name][0][None]
+        gaps = yx[:, None] - ground_truth[name][0][None]
         nearest = np.linalg.norm(gaps, axis=2).argmin(1)
         offset = gaps[np.arange(len(yx)), nearest]
         offsets.append(offset[np.linalg.norm(offset, axis=1) < 4])

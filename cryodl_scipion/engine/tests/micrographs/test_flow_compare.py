@@ -20,11 +20,11 @@ def run(folder, command, *arguments):
     return Result.read(result)
 
 
-def noisy_set(folder, truth, seed):
+def noisy_set(folder, ground_truth, seed):
     """Four of five particles, moved by about 3 px, and as many false picks as a quarter; false ones score less."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
-    for name, centres in truth:
+    for name, centres in ground_truth:
         found = centres[rng.random(len(centres)) < 0.8]
         found = found + rng.normal(0, 2, found.shape)
         false = rng.uniform(20, 220, (len(centres) // 4, 2))
@@ -33,10 +33,10 @@ def noisy_set(folder, truth, seed):
 
 
 def test_what_two_sets_agree_on_is_more_precise_than_each(tmp_path):
-    truth = blob_project(tmp_path)
+    ground_truth = blob_project(tmp_path)
     names = ("one", "two")
     for seed, name in enumerate(names):
-        noisy_set(tmp_path / name, truth, seed)
+        noisy_set(tmp_path / name, ground_truth, seed)
     given = ["--picks", *(f"{name}={tmp_path / name}" for name in names), *SAME]
     common = ["--micrographs", tmp_path / "mics/*.mrc"]
     combined = run(tmp_path, "consensus-picks", *given, "--minimum-sets", 2, "--output", tmp_path / "consensus")

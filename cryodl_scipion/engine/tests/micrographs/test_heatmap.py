@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the network learns: the spot of a label lies where the label is, and only known places count."""
+"""What the network learns: the spot of a label lies where the label is, and only known positions count."""
 
 import numpy as np
 import pytest

@@ -29,11 +29,11 @@ def config(folder, **values):
 
 
 def test_labels_find_their_micrographs(tmp_path):
-    truth = dict(blob_project(tmp_path))
+    ground_truth = dict(blob_project(tmp_path))
     items = match_labels(config(tmp_path))
     assert [i[0] for i in items] == ["mic0", "mic1"]
     for name, path, positives, negatives, *_ in items:
-        assert path.endswith(f"{name}.mrc") and np.allclose(positives, truth[name], atol=1e-3)
+        assert path.endswith(f"{name}.mrc") and np.allclose(positives, ground_truth[name], atol=1e-3)
         assert negatives.shape == (0, 2)
 
 
@@ -61,8 +61,8 @@ def test_labels_lie_on_the_particles_of_the_prepared_micrograph(tmp_path):
         ("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, "complete"
     )
     smooth = torch.nn.functional.avg_pool2d(item.image[None, None], 7, stride=1, padding=3)[0, 0]
-    places = np.rint(item.positives).astype(int)
-    assert (smooth[places[:, 0], places[:, 1]] > 2).all()
+    positions = np.rint(item.positives).astype(int)
+    assert (smooth[positions[:, 0], positions[:, 1]] > 2).all()
     expected = method.working_diameter * PIXEL_SIZE / DIAMETER
     assert abs(item.image.shape[0] / shape[0] - expected) < 0.01 and len(item.negatives) == 1
 
@@ -111,8 +111,8 @@ def test_a_single_micrograph_is_cut_in_two_with_a_gap():
     gap = int((~(training.allowed | validation.allowed))[0].sum())
     assert 29 <= gap <= 31
     for part in (training, validation):
-        places = np.rint(part.positives).astype(int)
-        assert part.usable[places[:, 0], places[:, 1]].all()
+        positions = np.rint(part.positives).astype(int)
+        assert part.usable[positions[:, 0], positions[:, 1]].all()
     assert training.positives[:, 1].max() < validation.positives[:, 1].min()
     assert 10 <= len(validation.positives) <= 20 < len(training.positives)
 

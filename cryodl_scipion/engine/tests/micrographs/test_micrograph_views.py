@@ -18,7 +18,7 @@ CARD = dict(resolution=8.0)
 
 
 def wave(shape, rows, columns):
-    """A cosine of so many periods over an image's height and width; its value depends on the place only."""
+    """A cosine of so many periods over an image's height and width; its value depends on the position only."""
     y, x = (torch.arange(n) / n for n in shape)
     return torch.cos(2 * torch.pi * (rows * y[:, None] + columns * x[None] + 0.1))
 

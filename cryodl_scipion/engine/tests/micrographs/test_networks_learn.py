@@ -42,10 +42,14 @@ each_network = pytest.mark.parametrize(
 
 
 def labelled(method, seed, shape=(384, 320)):
-    image, truth = blob_micrograph(shape, seed=seed, spacing=SPACING)
+    image, ground_truth = blob_micrograph(shape, seed=seed, spacing=SPACING)
     prepared = prepare_micrograph(image, working_factor(method, PIXEL_SIZE, DIAMETER), method.working_diameter)
     return LabelledImage(
-        f"m{seed}", prepared.image, prepared.valid, map_positions(truth, shape, prepared.image.shape), np.zeros((0, 2))
+        f"m{seed}",
+        prepared.image,
+        prepared.valid,
+        map_positions(ground_truth, shape, prepared.image.shape),
+        np.zeros((0, 2)),
     )
 
 
@@ -77,29 +81,34 @@ def folder(tmp_path_factory):
     return functools.lru_cache(None)(lambda name: tmp_path_factory.mktemp(name))
 
 
-def best_f1(picker, image, truth):
+def best_f1(picker, image, ground_truth):
     """Best F1 over thresholds, of candidates within a quarter of a diameter."""
     yx, scores = picker.candidates(image, PIXEL_SIZE, DIAMETER, 0.5 * DIAMETER)
-    hit = match_picks(yx, truth, 0.25 * DIAMETER / PIXEL_SIZE)
+    hit = match_picks(yx, ground_truth, 0.25 * DIAMETER / PIXEL_SIZE)
     found = np.cumsum(hit)
-    return float((2 * found / (np.arange(1, len(hit) + 1) + len(truth))).max()) if len(hit) else 0.0
+    return float((2 * found / (np.arange(1, len(hit) + 1) + len(ground_truth))).max()) if len(hit) else 0.0
 
 
 @each_network
 def test_it_finds_blobs_in_noise_whatever_the_shape_and_orientation(name, folder):
     picker = trained(name, folder(name))
-    image, truth = blob_micrograph((333, 517), seed=7, spacing=SPACING)
-    turned = np.stack([image.shape[1] - 1 - truth[:, 1], truth[:, 0]], 1)  # as numpy's rot90 turns the picture
-    plain, rotated = best_f1(picker, image, truth), best_f1(picker, np.ascontiguousarray(np.rot90(image)), turned)
+    image, ground_truth = blob_micrograph((333, 517), seed=7, spacing=SPACING)
+    turned = np.stack(
+        [image.shape[1] - 1 - ground_truth[:, 1], ground_truth[:, 0]], 1
+    )  # as numpy's rot90 turns the picture
+    plain, rotated = (
+        best_f1(picker, image, ground_truth),
+        best_f1(picker, np.ascontiguousarray(np.rot90(image)), turned),
+    )
     assert plain > 0.85 and rotated > 0.85 and abs(plain - rotated) < 0.1
 
 
 @each_network
 def test_positions_are_not_shifted(name, folder):
     """On average over many particles, in a shape that no grid divides."""
-    image, truth = blob_micrograph((401, 383), seed=8, spacing=SPACING)
+    image, ground_truth = blob_micrograph((401, 383), seed=8, spacing=SPACING)
     yx, scores = trained(name, folder(name)).candidates(image, PIXEL_SIZE, DIAMETER, 0.5 * DIAMETER)
-    gaps = np.linalg.norm(yx[:, None] - truth[None], axis=2)
+    gaps = np.linalg.norm(yx[:, None] - ground_truth[None], axis=2)
     near = gaps.min(1) < 0.25 * DIAMETER / PIXEL_SIZE
-    offset = (yx[near] - truth[gaps.argmin(1)[near]]).mean(0)
-    assert near.sum() > 0.7 * len(truth) and np.abs(offset).max() < SHIFT.get(name, 1.0)
+    offset = (yx[near] - ground_truth[gaps.argmin(1)[near]]).mean(0)
+    assert near.sum() > 0.7 * len(ground_truth) and np.abs(offset).max() < SHIFT.get(name, 1.0)

@@ -50,10 +50,10 @@ def test_deeppicker_learns_as_published():
 
 
 def test_the_loss_of_deeppicker_is_the_cross_entropy_of_a_softmax_over_two_outputs():
-    output, truth = torch.randn(16, 2, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 2
+    output, ground_truth = torch.randn(16, 2, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 2
     known = torch.stack([torch.ones(16), torch.zeros(16)], 1)
-    loss = picker_method("deeppicker").loss(output, truth[:, None].float(), known)
-    assert torch.allclose(loss, nn.functional.cross_entropy(output, truth), atol=1e-6)
+    loss = picker_method("deeppicker").loss(output, ground_truth[:, None].float(), known)
+    assert torch.allclose(loss, nn.functional.cross_entropy(output, ground_truth), atol=1e-6)
     scores = picker_method("deeppicker").scores(output[..., None, None])
     assert torch.allclose(scores.flatten(), output.softmax(1)[:, 1], atol=1e-6)
 

@@ -82,9 +82,9 @@ def test_sure_scores_change_nothing_but_fewer_picks_lose(parts):
 
 
 def test_agreement_is_that_of_the_best_picks():
-    places = np.array([[10.0, 10.0], [50.0, 50.0], [90.0, 90.0], [10.0, 90.0]])
-    first = {"a": Picked("a", "", (100, 100), places, np.array([0.9, 0.8, 0.7, 0.1]))}
-    second = {"a": Picked("a", "", (100, 100), places + 1, np.array([0.1, 0.8, 0.7, 0.9]))}
+    positions = np.array([[10.0, 10.0], [50.0, 50.0], [90.0, 90.0], [10.0, 90.0]])
+    first = {"a": Picked("a", "", (100, 100), positions, np.array([0.9, 0.8, 0.7, 0.1]))}
+    second = {"a": Picked("a", "", (100, 100), positions + 1, np.array([0.1, 0.8, 0.7, 0.9]))}
     assert best_picks(second["a"], 2).tolist() == [[11.0, 91.0], [51.0, 51.0]]
     assert round_agreement(first, second, {"a": 3}, ["a"], 5.0) == pytest.approx(2 / 3)
     assert (

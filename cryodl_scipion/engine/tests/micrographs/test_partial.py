@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real sets whose marks leave particles out: which places teach nothing, and that no size is learnt from them."""
+"""Real sets whose marks leave particles out: which positions teach nothing, and that no size is learnt from them."""
 
 import types
 
@@ -11,7 +11,7 @@ from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.partial import spare_unmarked
 
 MARKS = np.array([[50.0, 50.0], [50.0, 150.0], [150.0, 50.0], [150.0, 150.0]])
-BRIGHT, WEAK = [100.0, 100.0], [30.0, 100.0]  # unmarked places that the model scores like marks, and far below
+BRIGHT, WEAK = [100.0, 100.0], [30.0, 100.0]  # unmarked positions that the model scores like marks, and far below
 
 
 def _image(**more):
@@ -20,7 +20,7 @@ def _image(**more):
 
 
 def _spared(image):
-    """With a model that sees three of four marks, each 3 px beside its mark, and two unmarked places."""
+    """With a model that sees three of four marks, each 3 px beside its mark, and two unmarked positions."""
     yx = np.array([*(MARKS[:3] + 3.0), BRIGHT, WEAK])
     picker = types.SimpleNamespace(
         method=picker_method("unet"), candidates_prepared=lambda *_: (yx, np.array([0.9, 0.8, 0.7, 0.75, 0.1]))

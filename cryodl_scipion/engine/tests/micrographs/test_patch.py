@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Windows that patch classifiers learn from: which places, at which distance, with which weight."""
+"""Windows that patch classifiers learn from: which positions, at which distance, with which weight."""
 
 import numpy as np
 import pytest
@@ -58,10 +58,10 @@ def test_positive_windows_show_particles_and_negative_ones_show_none(name):
 @each_method
 def test_background_keeps_the_published_distance_from_every_particle(name):
     method, rng = picker_method(name), np.random.default_rng(0)
-    places = np.array([method._background(scene(), rng) for _ in range(300)])
-    nearest = np.linalg.norm(places[:, None] - POSITIVES[None], axis=2).min(1)
+    positions = np.array([method._background(scene(), rng) for _ in range(300)])
+    nearest = np.linalg.norm(positions[:, None] - POSITIVES[None], axis=2).min(1)
     assert nearest.min() >= method.far and nearest.min() < method.far + 12
-    assert (places >= 0).all() and (places < SHAPE).all() and places[:, 1].max() > 270
+    assert (positions >= 0).all() and (positions < SHAPE).all() and positions[:, 1].max() > 270
 
 
 def test_deeppicker_keeps_six_tenths_of_a_window():
@@ -71,8 +71,8 @@ def test_deeppicker_keeps_six_tenths_of_a_window():
 def test_in_a_crowd_the_farthest_place_is_taken():
     lattice = np.stack(np.meshgrid(np.arange(0, 240.0, 30), np.arange(0, 300.0, 30), indexing="ij"), -1).reshape(-1, 2)
     method, item = picker_method("deeppicker"), scene(positives=lattice)
-    places = np.array([method._background(item, np.random.default_rng(seed)) for seed in range(50)])
-    nearest = np.linalg.norm(places[:, None] - lattice[None], axis=2).min(1)
+    positions = np.array([method._background(item, np.random.default_rng(seed)) for seed in range(50)])
+    nearest = np.linalg.norm(positions[:, None] - lattice[None], axis=2).min(1)
     assert nearest.max() < method.far and nearest.min() > 10  # the middle of four is 21 px from them
 
 
@@ -122,15 +122,15 @@ def test_deepem_turns_by_quarters_only():
 
 @each_method
 def test_peaks_lie_where_the_window_was(name):
-    """A network whose answer is its window's middle pixel: a bright pixel is found at its own place."""
+    """A network whose answer is its window's middle pixel: a bright pixel is found at its own position."""
     method = picker_method(name)
     before = (method.window - method.stride) // 2
-    for place in ((45, 61), (46, 62)):
+    for position in ((45, 61), (46, 62)):
         scores = torch.full((1, 25, 40), -9.0)
-        starts = [(p - (method.window - 1) / 2 + before) / method.stride for p in place]  # cells, not whole
+        starts = [(p - (method.window - 1) / 2 + before) / method.stride for p in position]  # cells, not whole
         rows, columns = torch.arange(25.0), torch.arange(40.0)
         scores[0] = 6 - 0.5 * ((rows[:, None] - starts[0]) ** 2 + (columns[None] - starts[1]) ** 2)
         output = torch.cat([-scores / 2, scores / 2]) if name == "deeppicker" else scores
         yx, raw = method.peaks(output, 2.0, 0.03, torch.ones(25, 40, dtype=torch.bool))
         found = (yx[0] + 0.5) * method.stride - 0.5  # as Picker maps cells to working px
-        assert len(raw) == 1 and np.abs(found - place).max() < 0.3
+        assert len(raw) == 1 and np.abs(found - position).max() < 0.3

@@ -42,11 +42,11 @@ def test_border_and_minimum_distance_are_in_angstrom(project):
 
 
 def test_every_pick_has_a_pixel_of_the_micrograph_when_it_is_rounded(project, monkeypatch):
-    places = np.array([[0.0, 0.0], [255.4, 319.4], [255.6, 100.0], [100.0, 319.6], [-0.4, 100.0]])
-    monkeypatch.setattr("cryodl.micrographs.pickers.predict.Picker.candidates", lambda *a: (places, np.full(5, 0.9)))
+    positions = np.array([[0.0, 0.0], [255.4, 319.4], [255.6, 100.0], [100.0, 319.6], [-0.4, 100.0]])
+    monkeypatch.setattr("cryodl.micrographs.pickers.predict.Picker.candidates", lambda *a: (positions, np.full(5, 0.9)))
     pick(project)
     for yx, _ in read_coordinates(project / "out").values():
-        assert yx.tolist() == places[:2].tolist()
+        assert yx.tolist() == positions[:2].tolist()
 
 
 def test_micrographs_of_different_sizes_and_formats_in_one_run(project):

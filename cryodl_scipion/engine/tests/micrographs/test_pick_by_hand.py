@@ -42,10 +42,10 @@ def opened(folder):
     return HandSession(named, HandPicks(str(folder / "hand"), ["a", "b"], str(folder / "machine")), 2.0, 40.0)
 
 
-def click(session, *places, erase=False):
-    session.press(*places[0], erase=erase)
-    for place in places[1:]:
-        session.drag(*place)
+def click(session, *positions, erase=False):
+    session.press(*positions[0], erase=erase)
+    for position in positions[1:]:
+        session.drag(*position)
     session.release()
 
 
@@ -151,7 +151,7 @@ class Canvas(FigureCanvasAgg):
 
 
 class Hand:
-    """Mouse and keyboard of a window. Places are (x, y) px of the micrograph."""
+    """Mouse and keyboard of a window. Positions are (x, y) px of the micrograph."""
 
     def __init__(self, session):
         figure = Figure(figsize=(8, 5.5), dpi=60)
@@ -164,15 +164,15 @@ class Hand:
         event = MouseEvent(kind, self.canvas, *self.axes.transData.transform((x, y)), **more)
         self.canvas.callbacks.process(kind, event)
 
-    def drag(self, *places, button=1):
-        self.mouse("button_press_event", *places[0], button=button)
-        for place in places[1:]:
-            self.mouse("motion_notify_event", *place)
-        self.mouse("button_release_event", *places[-1], button=button)
+    def drag(self, *positions, button=1):
+        self.mouse("button_press_event", *positions[0], button=button)
+        for position in positions[1:]:
+            self.mouse("motion_notify_event", *position)
+        self.mouse("button_release_event", *positions[-1], button=button)
 
     def press(self, key, x=150, y=100):
-        place = self.axes.transData.transform((x, y))
-        self.canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", self.canvas, key, *place))
+        position = self.axes.transData.transform((x, y))
+        self.canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", self.canvas, key, *position))
 
 
 def test_mouse_and_keys_do_what_the_help_says(session, tmp_path):
@@ -225,16 +225,16 @@ def test_an_action_on_a_4k_micrograph_takes_less_than_200_ms(tmp_path):
     write_mrc(tmp_path / "a.mrc", image, 1.0)
     store = HandPicks(str(tmp_path / "hand"), ["a"])
     session = HandSession([("a", str(tmp_path / "a.mrc"))], store, 1.0, 180.0)
-    for place in np.random.default_rng(1).uniform(0, 4095, (300, 2)):
-        session.picks.append(Pick(*place, 0.5, False))
+    for position in np.random.default_rng(1).uniform(0, 4095, (300, 2)):
+        session.picks.append(Pick(*position, 0.5, False))
     figure = Figure(figsize=windows.SIZE, dpi=100)
     canvas = Canvas(figure)
     window = HandWindow(figure, session)
     canvas.draw()
     spent = []
-    for place in ((1000, 1000), (2000, 3000), (500, 2500)):
+    for position in ((1000, 1000), (2000, 3000), (500, 2500)):
         begin = time.process_time()
-        click(session, place)
+        click(session, position)
         window.refresh()
         canvas.draw()
         spent.append(time.process_time() - begin)

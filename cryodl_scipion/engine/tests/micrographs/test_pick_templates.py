@@ -32,22 +32,22 @@ def project(tmp_path_factory):
     with mrcfile.new(folder / "rod.mrc") as file:
         file.set_data(rod())
         file.voxel_size = PIXEL
-    rng, truth = np.random.default_rng(3), {}
+    rng, ground_truth = np.random.default_rng(3), {}
     (folder / "mics").mkdir()
     for number in range(3):
         image = rng.normal(0, 1.0, (400, 400)).astype(np.float32)
         y, x = np.indices(image.shape)
-        places = np.stack(np.meshgrid(np.arange(50, 380, 75), np.arange(60, 380, 90)), -1).reshape(-1, 2) + 0.0
-        for centre in places:
+        positions = np.stack(np.meshgrid(np.arange(50, 380, 75), np.arange(60, 380, 90)), -1).reshape(-1, 2) + 0.0
+        for centre in positions:
             turn = rng.uniform(0, np.pi)
             along = (y - centre[0]) * np.sin(turn) + (x - centre[1]) * np.cos(turn)
             across = (x - centre[1]) * np.sin(turn) - (y - centre[0]) * np.cos(turn)
             image -= 1.2 * ((np.abs(along) < 15) & (np.abs(across) < 6))
-        truth[f"mic{number}"] = places
+        ground_truth[f"mic{number}"] = positions
         with mrcfile.new(folder / f"mics/mic{number}.mrc") as file:
             file.set_data(image)
             file.voxel_size = PIXEL
-    return folder, truth
+    return folder, ground_truth
 
 
 def pick(folder, output, **values):
@@ -58,13 +58,13 @@ def pick(folder, output, **values):
     return pick_templates.run(config)
 
 
-def found(result, truth, reach):
+def found(result, ground_truth, reach):
     """Precision and recall of all micrographs, within so many px."""
     hits = picks = 0
     for name, path in result.outputs["coordinates"].items():
         ((yx, _),) = read_coordinates(path).values()
-        hits, picks = hits + match_picks(yx, truth[name], reach).sum(), picks + len(yx)
-    return hits / max(picks, 1), hits / sum(map(len, truth.values()))
+        hits, picks = hits + match_picks(yx, ground_truth[name], reach).sum(), picks + len(yx)
+    return hits / max(picks, 1), hits / sum(map(len, ground_truth.values()))
 
 
 def test_the_coefficient_is_that_of_the_pixels_under_the_disc_also_at_the_edge():

@@ -60,13 +60,13 @@ def candidates(made, image, pixel_size, diameter, distance=None):
 def test_particles_are_found_where_they_are(shape, pixel_size, diameter):
     size = diameter / pixel_size
     contrast = 4.0 * min(1.0, Method.working_diameter / size)  # binning takes noise away
-    image, truth = blob_micrograph(shape, spacing=1.6 * size, diameter_px=size, contrast=contrast)
+    image, ground_truth = blob_micrograph(shape, spacing=1.6 * size, diameter_px=size, contrast=contrast)
     yx, scores = candidates(picker(), image, pixel_size, diameter)
     yx = yx[scores > 0.5]
-    gaps = np.linalg.norm(yx[:, None] - truth[None], axis=2)
+    gaps = np.linalg.norm(yx[:, None] - ground_truth[None], axis=2)
     assert gaps.min(0).max() < 0.12 * size  # each particle is found
     assert np.median(gaps.min(0)) < 0.04 * size
-    nearest = truth[gaps.argmin(1)][gaps.min(1) < 0.12 * size]
+    nearest = ground_truth[gaps.argmin(1)][gaps.min(1) < 0.12 * size]
     offset = (yx[gaps.min(1) < 0.12 * size] - nearest).mean(0)
     assert np.abs(offset).max() < 0.012 * size  # no shift, however odd the shape: half a working px is 0.02
 
@@ -185,11 +185,11 @@ def test_the_working_size_follows_from_pixel_size_and_diameter():
 
 
 def test_the_same_scene_at_two_pixel_sizes_gives_the_same_places():
-    image, truth = blob_micrograph((512, 640), spacing=90, diameter_px=60)
+    image, ground_truth = blob_micrograph((512, 640), spacing=90, diameter_px=60)
     binned = image.reshape(256, 2, 320, 2).mean((1, 3))
     fine, coarse = candidates(picker(), image, 2.0, 120.0), candidates(picker(), binned, 4.0, 120.0)
     fine, coarse = fine[0][fine[1] > 0.5], coarse[0][coarse[1] > 0.5]
-    assert len(fine) == len(coarse) >= len(truth)
+    assert len(fine) == len(coarse) >= len(ground_truth)
     gaps = np.linalg.norm(fine[:, None] - ((coarse + 0.5) * 2 - 0.5)[None], axis=2)
     assert gaps.min(1).max() < 2.0
 

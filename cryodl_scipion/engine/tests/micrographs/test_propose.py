@@ -25,19 +25,19 @@ def scene(labelled=1.0, ice=ICE, edge=False, seed=0):
     labels."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(np.arange(30.0, 280, 45), np.arange(30.0, 360, 45), indexing="ij"), -1).reshape(-1, 2)
-    truth = grid + rng.uniform(-8, 8, grid.shape)
-    truth = truth[cKDTree(ICE).query(truth)[0] > 45]
-    image = rng.standard_normal(SHAPE) + 2.5 * gaussian_blobs(SHAPE, truth, PX / 5)
+    ground_truth = grid + rng.uniform(-8, 8, grid.shape)
+    ground_truth = ground_truth[cKDTree(ICE).query(ground_truth)[0] > 45]
+    image = rng.standard_normal(SHAPE) + 2.5 * gaussian_blobs(SHAPE, ground_truth, PX / 5)
     if len(ice):
         image += 7 * gaussian_blobs(SHAPE, ice, PX * 0.5)
     if edge:
         image[:, :40] += 5
-        truth = truth[truth[:, 1] > 60]
+        ground_truth = ground_truth[ground_truth[:, 1] > 60]
     image = np.clip(image, -5, 5).astype(np.float32)
-    known = truth[rng.random(len(truth)) < labelled]
+    known = ground_truth[rng.random(len(ground_truth)) < labelled]
     return SimpleNamespace(
         image=torch.from_numpy(image), valid=torch.ones(SHAPE, dtype=torch.bool), positives=known
-    ), truth
+    ), ground_truth
 
 
 def nearest(points, others):
@@ -45,16 +45,16 @@ def nearest(points, others):
 
 
 def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
-    item, truth = scene(labelled=0.5)
+    item, ground_truth = scene(labelled=0.5)
     found = propose_boxes(item, look_of([item], PX), 15).background
-    assert len(found) == 15 and len(item.positives) < 0.7 * len(truth)
+    assert len(found) == 15 and len(item.positives) < 0.7 * len(ground_truth)
     assert (nearest(found, item.positives) >= 0.9 * PX - 1).all()
-    assert (nearest(found, truth) > 0.4 * PX).mean() > 0.9 and (nearest(found, ICE) > PX).all()
+    assert (nearest(found, ground_truth) > 0.4 * PX).mean() > 0.9 and (nearest(found, ICE) > PX).all()
     assert (found >= PX / 2).all() and (found <= np.array(SHAPE) - 1 - PX / 2).all()
 
 
 def test_ice_is_proposed_as_contamination_and_nothing_else():
-    item, truth = scene()
+    item, ground_truth = scene()
     found = propose_boxes(item, look_of([item], PX), 15).contamination
     assert len(found) and (nearest(found, ICE) < 1.5 * PX).all() and (nearest(ICE, found) < PX).all()
 
@@ -66,11 +66,11 @@ def test_an_edge_of_carbon_is_contamination_all_along():
 
 
 def test_a_clean_micrograph_has_no_contamination_unless_it_is_needed():
-    item, truth = scene(ice=ICE[:0])
+    item, ground_truth = scene(ice=ICE[:0])
     look = look_of([item], PX)
     assert len(propose_boxes(item, look, 15).contamination) == 0
     needed = propose_boxes(item, look, 15, always=True).contamination
-    assert 5 < len(needed) <= 15 and (nearest(needed, truth) >= 0.9 * PX - 1).all()
+    assert 5 < len(needed) <= 15 and (nearest(needed, ground_truth) >= 0.9 * PX - 1).all()
 
 
 def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
@@ -97,7 +97,7 @@ def test_no_room_for_background_gives_none():
 
 
 def test_the_look_of_particles_is_round_and_correlates_with_itself():
-    item, truth = scene(ice=ICE[:0])
+    item, ground_truth = scene(ice=ICE[:0])
     look = look_of([item], PX)
     template = look.template
     assert template.shape[0] % 2 == 1 and abs(template.sum()) < 1e-6 and np.linalg.norm(template) == pytest.approx(1)
@@ -124,9 +124,9 @@ def test_nothing_labelled_is_said():
 
 
 def test_labelled_particles_are_not_outstanding():
-    item, truth = scene()
+    item, ground_truth = scene()
     values = outstanding(item.image.numpy(), look_of([item], PX))
-    at = np.rint(truth).astype(int)
+    at = np.rint(ground_truth).astype(int)
     assert (values[at[:, 0], at[:, 1]] < 1).all() and values[60, 320] > 2
 
 
@@ -154,11 +154,11 @@ def propose(folder, *more):
 
 
 def test_the_command_writes_boxes_in_pixels_of_the_micrographs(tmp_path):
-    truth = dict(blob_project(tmp_path))
+    ground_truth = dict(blob_project(tmp_path))
     assert propose(tmp_path, "--count", "6") == 0
     outputs = Result.read(tmp_path / "result.json").outputs
     assert not (tmp_path / "boxes.partial").exists()
-    for name, centres in truth.items():
+    for name, centres in ground_truth.items():
         yx = read_coordinates(outputs["background"])[name][0]
         assert len(yx) == outputs["background_boxes"][name] == 6
         assert (nearest(yx, centres) > 0.8 * DIAMETER / PIXEL_SIZE).all() and (yx < (256, 320)).all()

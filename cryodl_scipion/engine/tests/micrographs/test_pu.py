@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Learning from positive and unlabelled places, against values computed by hand."""
+"""Learning from positive and unlabelled positions, against values computed by hand."""
 
 import math
 

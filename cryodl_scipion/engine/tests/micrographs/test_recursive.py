@@ -20,15 +20,15 @@ STEPS = 10
 
 
 class Candidates:
-    """Stands for a Picker: the same places, best first, in every image."""
+    """Stands for a Picker: the same positions, best first, in every image."""
 
-    places, scores = np.array([[50.0, 50.0], [50.0, 120.0], [120.0, 50.0], [60.0, 64.0], [150.0, 150.0]]), None
+    positions, scores = np.array([[50.0, 50.0], [50.0, 120.0], [120.0, 50.0], [60.0, 64.0], [150.0, 150.0]]), None
 
     def __init__(self, *_):
         pass
 
     def candidates_prepared(self, *_):
-        return self.places, np.array([0.95, 0.9, 0.85, 0.8, 0.1])
+        return self.positions, np.array([0.95, 0.9, 0.85, 0.8, 0.1])
 
 
 def test_wrong_picks_are_those_above_the_threshold_clear_of_every_label_and_known_negative(monkeypatch):

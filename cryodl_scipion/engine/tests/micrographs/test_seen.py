@@ -28,8 +28,8 @@ def config(tmp_path):
     )
 
 
-def _decide(config, monkeypatch, places, score=0.95):
-    found = lambda images, diameter: [(np.zeros((places, 2)), np.full(places, score)) for _ in images]
+def _decide(config, monkeypatch, positions, score=0.95):
+    found = lambda images, diameter: [(np.zeros((positions, 2)), np.full(positions, score)) for _ in images]
     monkeypatch.setattr(seen, "general_candidates", found)
     method = picker_method("unet")
     return seen.decide_labels(config, match_labels(config), method)
@@ -57,8 +57,8 @@ def test_proposed_boxes_keep_off_what_another_picker_sees(config):
     method = picker_method("unet")
     item = load_labels(match_labels(config), method, config)[1][0]
     look = look_of([item], 32.0)
-    places = propose_boxes(item, look, 15, always=True)
-    first = places.contamination[0]
+    positions = propose_boxes(item, look, 15, always=True)
+    first = positions.contamination[0]
     found = propose_boxes(item, look, 15, always=True, seen=np.array([first]))
     for boxes in (found.background, found.contamination):
         assert np.linalg.norm(boxes - first, axis=1).min() >= 0.85 * 32

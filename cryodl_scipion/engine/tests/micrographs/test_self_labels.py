@@ -74,18 +74,22 @@ def test_a_confident_pick_on_a_crystal_teaches_as_contamination(tmp_path):
 
     image = read_micrograph(tmp_path / "mics/mic0.mrc")
     y, x = np.mgrid[:256, :320]
-    place = np.array([130.0, 160.0])
-    centres = centres[np.linalg.norm(centres - place, axis=1) > 70]
-    write_mrc(tmp_path / "mics/mic0.mrc", image - 10 * (np.hypot(y - place[0], x - place[1]) < 28).astype(np.float32))
+    position = np.array([130.0, 160.0])
+    centres = centres[np.linalg.norm(centres - position, axis=1) > 70]
+    write_mrc(
+        tmp_path / "mics/mic0.mrc", image - 10 * (np.hypot(y - position[0], x - position[1]) < 28).astype(np.float32)
+    )
     labels, _ = labels_of(
-        Picked("mic0", str(tmp_path / "mics/mic0.mrc"), SHAPE, np.r_[centres, [place]], np.full(len(centres) + 1, 0.9)),
+        Picked(
+            "mic0", str(tmp_path / "mics/mic0.mrc"), SHAPE, np.r_[centres, [position]], np.full(len(centres) + 1, 0.9)
+        ),
         0.8,
         centres[:0],
         5.0,
     )
     (found,) = load_images([labels], picker_method("unet"), config(tmp_path), "dark")
     assert len(found.positives) == len(centres) and len(found.contamination) == 1
-    assert np.linalg.norm((found.contamination[0] + 0.5) * 30 / 32 - 0.5 - place) < 1
+    assert np.linalg.norm((found.contamination[0] + 0.5) * 30 / 32 - 0.5 - position) < 1
 
 
 def test_a_teachers_score_is_that_of_its_nearest_candidate():
@@ -102,7 +106,7 @@ def test_a_teachers_score_is_that_of_its_nearest_candidate():
 
 def test_a_student_stays_as_honest_as_its_teacher():
     """It is surer than it should be; calibrated by the teacher's doubts it expects as many particles. By the teacher's
-    sure places alone it would not."""
+    sure positions alone it would not."""
     rng = np.random.default_rng(0)
     teacher = rng.uniform(0, 1, 4000)
     raw = calibrate(teacher, (3.0, 1.0))

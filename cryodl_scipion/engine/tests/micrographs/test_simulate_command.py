@@ -60,8 +60,8 @@ def test_particles_are_cut_out_with_all_that_relion_wants(folder):
     table = particles(outputs["particle_stack"])
     optics = gemmi.cif.read_file(outputs["particle_stack"]).find_block("optics")
     assert [float(optics.find_loop(f"_rln{k}")[0]) for k in ("ImagePixelSize", "ImageSize", "Voltage")] == [4, 40, 300]
-    truth = read_coordinates("sim/coordinates")
-    index = {name: 0 for name in truth}
+    ground_truth = read_coordinates("sim/coordinates")
+    index = {name: 0 for name in ground_truth}
     for image, micrograph, *numbers in zip(
         *(
             table[k]
@@ -80,7 +80,7 @@ def test_particles_are_cut_out_with_all_that_relion_wants(folder):
         name = micrograph[len("micrographs/") : -len(".mrc")]
         index[name] += 1
         assert int(number) == index[name] and path == f"particles/{name}.mrcs"
-        gaps = np.abs(truth[name][0] - [y - dy / 4, x - dx / 4]).max(1)
+        gaps = np.abs(ground_truth[name][0] - [y - dy / 4, x - dx / 4]).max(1)
         assert gaps.min() < 1e-3 and abs(dx) <= 2 and abs(dy) <= 2
         stack, mic = mrcfile.read("sim/" + path), mrcfile.read("sim/" + micrograph)
         cut = mic[int(y) - 20 : int(y) + 20, int(x) - 20 : int(x) + 20]
@@ -103,12 +103,12 @@ def test_relion_reconstructs_the_input_map_from_the_particles(folder):
         capture_output=True,
     )
     found = mrcfile.read("sim/map.mrc")[8:40, 8:40, 8:40]
-    truth = lopsided_density()
+    ground_truth = lopsided_density()
     ball = (np.stack(np.mgrid[:32, :32, :32]) - 16.0).__pow__(2).sum(0) < 14**2
-    right = correlation(found[ball], truth[ball])
+    right = correlation(found[ball], ground_truth[ball])
     assert right > 0.95
     for wrong in (found[::-1], found[:, ::-1], found.transpose(2, 1, 0)):
-        assert correlation(wrong[ball], truth[ball]) < right - 0.1
+        assert correlation(wrong[ball], ground_truth[ball]) < right - 0.1
 
 
 def test_all_that_spoils_micrographs_at_once(folder):

@@ -82,10 +82,10 @@ def boxes(folder, name, **groups):
 
 def sparse_project(folder, keep):
     """Two micrographs with the first `keep` particles labelled. Returns the whole truth."""
-    truth = dict(blob_project(folder))
-    for name, centres in truth.items():
+    ground_truth = dict(blob_project(folder))
+    for name, centres in ground_truth.items():
         write_star(folder / f"coordinates/{name}.star", centres[:keep])
-    return truth
+    return ground_truth
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_what_the_labels_mean(tmp_path, values, kind):
 
 
 def test_good_boxes_alone_get_background_away_from_all_particles(tmp_path):
-    truth = sparse_project(tmp_path, 6)
+    ground_truth = sparse_project(tmp_path, 6)
     found = filled(tmp_path, labels="boxes")
     assert any("boxes on background and" in s and "propose-boxes" in s for s in found.said)
     for image in found.images:
-        whole = truth[image.name] * image.image.shape[0] / 256
+        whole = ground_truth[image.name] * image.image.shape[0] / 256
         assert image.labels == "boxes" and len(image.positives) == 6 and len(image.negatives) >= 10
         assert (cKDTree(whole).query(image.negatives)[0] > 10).mean() > 0.9
 
@@ -131,9 +131,9 @@ def test_two_networks_get_contamination_where_none_is_given(tmp_path):
 
 
 def test_expected_particles_are_estimated_from_what_looks_alike(tmp_path):
-    truth = sparse_project(tmp_path, 8)
+    ground_truth = sparse_project(tmp_path, 8)
     found = filled(tmp_path, labels="sparse")
-    expected, real = sum(im.expected for im in found.images), sum(map(len, truth.values()))
+    expected, real = sum(im.expected for im in found.images), sum(map(len, ground_truth.values()))
     assert 0.6 * real < expected < 1.7 * real and not found.warnings
     assert any("are expected per micrograph, 8 of them labelled (estimated" in s for s in found.said)
 

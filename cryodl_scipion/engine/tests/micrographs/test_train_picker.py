@@ -159,16 +159,19 @@ def test_a_single_micrograph_is_cut_for_validation_and_the_user_is_told(tmp_path
     assert card["training"]["micrographs"] == card["training"]["validation_micrographs"] == ["mic0"]
 
 
-def boxes(folder, truth, positives, negatives):
-    """Folders good and bad with some of the particles, and places between them, as boxes; spread over the
+def boxes(folder, ground_truth, positives, negatives):
+    """Folders good and bad with some of the particles, and positions between them, as boxes; spread over the
     micrographs."""
     rng = np.random.default_rng(0)
     for part in ("good", "bad"):
         (folder / part).mkdir()
-    for name, centres in truth:
-        places = grid_centres((256, 320), 20, seed=3)
-        far = places[np.linalg.norm(places[:, None] - centres[None], axis=2).min(1) > 24]
-        chosen = [rng.permutation(centres)[: positives // len(truth)], rng.permutation(far)[: negatives // len(truth)]]
+    for name, centres in ground_truth:
+        positions = grid_centres((256, 320), 20, seed=3)
+        far = positions[np.linalg.norm(positions[:, None] - centres[None], axis=2).min(1) > 24]
+        chosen = [
+            rng.permutation(centres)[: positives // len(ground_truth)],
+            rng.permutation(far)[: negatives // len(ground_truth)],
+        ]
         for part, yx in zip(("good", "bad"), chosen):
             write_star(folder / part / f"{name}.star", yx)
     return sum(len(p) for p in chosen)
@@ -177,8 +180,8 @@ def boxes(folder, truth, positives, negatives):
 @pytest.mark.slow
 def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
     """Maximum number of particles of the micrographs are unlabelled and must not be taught as background."""
-    truth = blob_project(tmp_path, count=4)
-    boxes(tmp_path, truth, 20, 60)
+    ground_truth = blob_project(tmp_path, count=4)
+    boxes(tmp_path, ground_truth, 20, 60)
     assert train(tmp_path, steps=30, coordinates="good", more=["--background", str(tmp_path / "bad")]) == 0
     card = json.loads((tmp_path / "model/card.json").read_text())
     training = card["training"]
@@ -209,7 +212,7 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
 
 
 def test_boxes_on_one_micrograph_and_background_on_others_train(tmp_path):
-    truth = blob_project(tmp_path, count=2, shape=(256, 480))
+    ground_truth = blob_project(tmp_path, count=2, shape=(256, 480))
     write_star(tmp_path / "coordinates/mic1.star", np.zeros((0, 2)))
     (tmp_path / "bad").mkdir()
     write_star(tmp_path / "bad/mic1.star", np.array([[20.0, 20.0], [200.0, 300.0]]))
@@ -217,7 +220,7 @@ def test_boxes_on_one_micrograph_and_background_on_others_train(tmp_path):
     training = json.loads((tmp_path / "model/card.json").read_text())["training"]
     assert training["micrographs"] == ["mic0", "mic1"] and training["validation_micrographs"] == ["mic0"]
     assert training["particles"] > 3 * training["validation_particles"] > 0
-    assert training["particles"] + training["validation_particles"] <= len(truth[0][1])
+    assert training["particles"] + training["validation_particles"] <= len(ground_truth[0][1])
     assert training["background_boxes"] == 2
 
 
@@ -235,8 +238,8 @@ def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):
 
 
 def test_few_held_out_particles_are_warned_of(tmp_path):
-    truth = blob_project(tmp_path)
-    for name, centres in truth:
+    ground_truth = blob_project(tmp_path)
+    for name, centres in ground_truth:
         write_star(tmp_path / f"coordinates/{name}.star", centres[:4])
     assert train(tmp_path) == 0
     assert any("held out for validation" in w for w in Result.read(tmp_path / "result.json").warnings)

@@ -38,9 +38,9 @@ def load(folder, **values):
 @pytest.fixture
 def marked(tmp_path):
     """Two labelled micrographs of 256 x 320 px and an empty folder `uncertain`."""
-    truth = dict(blob_project(tmp_path))
+    ground_truth = dict(blob_project(tmp_path))
     (tmp_path / "uncertain").mkdir()
-    return tmp_path, truth
+    return tmp_path, ground_truth
 
 
 def test_circles_are_one_diameter_wide_at_the_networks_scale():
@@ -59,8 +59,8 @@ def test_every_working_pixel_that_a_mask_touches_is_uncertain(tmp_path):
 
 
 def test_uncertain_places_reach_the_labels(marked):
-    folder, truth = marked
-    write_star(folder / "uncertain/mic0.star", truth["mic0"][:1])
+    folder, ground_truth = marked
+    write_star(folder / "uncertain/mic0.star", ground_truth["mic0"][:1])
     mask = np.zeros((256, 320), np.float32)
     mask[:128] = 1
     write_mrc(folder / "uncertain/mic1.mrc", mask)
@@ -74,17 +74,19 @@ def test_uncertain_places_reach_the_labels(marked):
 
 def test_labels_there_are_kept_only_where_the_rest_is_background(marked):
     """A particle that is half inside must not be taught as background on its other half."""
-    folder, truth = marked
-    write_star(folder / "uncertain/mic0.star", truth["mic0"][:3])
-    assert len(load(folder)["mic0"].positives) == len(truth["mic0"])
+    folder, ground_truth = marked
+    write_star(folder / "uncertain/mic0.star", ground_truth["mic0"][:3])
+    assert len(load(folder)["mic0"].positives) == len(ground_truth["mic0"])
     for kind in ("boxes", "sparse"):
-        assert len(load(folder, labels=kind)["mic0"].positives) == len(truth["mic0"]) - 3
+        assert len(load(folder, labels=kind)["mic0"].positives) == len(ground_truth["mic0"]) - 3
 
 
 def test_the_unlabelled_edge_and_uncertain_places_are_both_left_out(marked):
-    folder, truth = marked
-    for name in truth:
-        write_star(folder / f"coordinates/{name}.star", [c for c in truth[name] if 20 < c[0] < 230 and 20 < c[1] < 290])
+    folder, ground_truth = marked
+    for name in ground_truth:
+        write_star(
+            folder / f"coordinates/{name}.star", [c for c in ground_truth[name] if 20 < c[0] < 230 and 20 < c[1] < 290]
+        )
     write_star(folder / "uncertain/mic0.star", [[128.0, 160.0]])
     images = load(folder)
     image = leave_out_unlabelled_edge(list(images.values()), 32.0)[0]

@@ -31,10 +31,12 @@ def orient(code=0, flags=(), **options):
     return run_command("assign-orientations", code, flags, **dict(usual, **options))
 
 
-def errors(truth="p.star", found="o.star"):
+def errors(ground_truth="p.star", found="o.star"):
     """Degrees and px between true and found orientations and shifts."""
-    truth, found = read_particles(truth), read_particles(found)
-    return angular_distance(truth.angles, found.angles), np.linalg.norm(truth.shifts_yx - found.shifts_yx, axis=1)
+    ground_truth, found = read_particles(ground_truth), read_particles(found)
+    return angular_distance(ground_truth.angles, found.angles), np.linalg.norm(
+        ground_truth.shifts_yx - found.shifts_yx, axis=1
+    )
 
 
 def changed_stack(change, name="x"):
@@ -106,9 +108,9 @@ def test_equivalent_directions_are_searched_once(project):
     write_mrc("twofold.mrc", density + density[:, ::-1, ::-1], PIXEL)  # half a turn about z, through voxel 16
     simulate_particles(output="t.star", structure="twofold.mrc", box=36, snr=1.0)
     result = orient(particles="t.star", structure="twofold.mrc", symmetry="C2")
-    truth, found = read_particles("t.star"), read_particles("o.star")
+    ground_truth, found = read_particles("t.star"), read_particles("o.star")
     assert result.outputs["directions"] < 0.75 * 192
-    assert np.median(angular_distance(truth.angles, found.angles, "C2")) < 4
+    assert np.median(angular_distance(ground_truth.angles, found.angles, "C2")) < 4
 
 
 def test_a_symmetry_that_the_structure_has_not_is_refused(project):

@@ -16,13 +16,13 @@ PARTNER = CHAIN[:20] * 0.5 + [40, 0, 0]
 def write_model(path, chains, turn=None, shift=(0, 0, 0)):
     """A model of C alpha atoms. chains: {name: (n, 3) xyz}."""
     structure, model = gemmi.Structure(), gemmi.Model(1)
-    for name, places in chains.items():
+    for name, positions in chains.items():
         chain = gemmi.Chain(name)
-        for number, place in enumerate(places, 1):
+        for number, position in enumerate(positions, 1):
             residue, atom = gemmi.Residue(), gemmi.Atom()
             residue.name, residue.seqid = "ALA", gemmi.SeqId(number, " ")
             atom.name, atom.element = "CA", gemmi.Element("C")
-            atom.pos = gemmi.Position(*((place if turn is None else turn @ place) + shift))
+            atom.pos = gemmi.Position(*((position if turn is None else turn @ position) + shift))
             residue.add_atom(atom)
             chain.add_residue(residue)
         model.add_chain(chain)

@@ -65,8 +65,8 @@ def test_empty_images_are_counted_and_every_particles_strength_is_told(project, 
     result = denoise()
     assert result.outputs["empty"] == 3 and "3 of 20 images are empty" in result.warnings[-1]
     written = read_particles("out/d.star")
-    place = np.arange(BOX) - BOX // 2
-    inside = place[:, None] ** 2 + place**2 <= (80.0 / PIXEL / 2) ** 2
+    position = np.arange(BOX) - BOX // 2
+    inside = position[:, None] ** 2 + position**2 <= (80.0 / PIXEL / 2) ** 2
     expected = written.images(slice(None)).numpy()[:, inside].std(axis=1, ddof=1)
     assert np.allclose(np.array(written.columns["cryodlDenoisedStrength"], float), expected, atol=1e-4)
 

@@ -41,8 +41,10 @@ def test_images_of_any_box_and_pixel_size_come_back_as_they_were(model, box, pix
     """With a network that changes nothing, all that is lost is what the model's box and pixels cannot hold."""
     denoiser = load_denoiser(model, torch.device("cpu"))
     denoiser.network, denoiser.dtype = Identity(), torch.float32
-    place = (torch.arange(box) - box // 2) * pixel_size
-    image = torch.exp(-((place[:, None] - 10) ** 2 + (place - 6) ** 2) / (2 * 10**2))  # inside of all boxes, smooth
+    position = (torch.arange(box) - box // 2) * pixel_size
+    image = torch.exp(
+        -((position[:, None] - 10) ** 2 + (position - 6) ** 2) / (2 * 10**2)
+    )  # inside of all boxes, smooth
     torch.manual_seed(0)
     images = prepare(image + 1e-3 * torch.randn(2, box, box), 80.0 / pixel_size)
     back = denoiser.denoise(images, None, pixel_size)

@@ -21,8 +21,8 @@ class DotPairs:
 
     def draw(self, rng, count, train=True):
         y, x = np.mgrid[:BOX, :BOX] - BOX // 2
-        places = rng.uniform(-3, 3, (count, 2))
-        dots = 10 * np.exp(-((y - places[:, :1, None]) ** 2 + (x - places[:, 1:, None]) ** 2) / 8)
+        positions = rng.uniform(-3, 3, (count, 2))
+        dots = 10 * np.exp(-((y - positions[:, :1, None]) ** 2 + (x - positions[:, 1:, None]) ** 2) / 8)
         target = torch.from_numpy(dots).float()[:, None]
         noise = torch.from_numpy(rng.standard_normal(target.shape)).float()
         return noise - 0.3 * target, torch.full((count, 1, BOX, BOX // 2 + 1), -1.0), target

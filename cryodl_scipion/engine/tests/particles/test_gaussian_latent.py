@@ -64,9 +64,9 @@ def test_projected_gaussians_are_slices_of_the_rendered_volume():
     gaussians, angles = some_gaussians(), random_angles(4, np.random.default_rng(0))
     y, x = (part.ravel() for part in np.meshgrid(np.arange(-8, 9), np.arange(0, 9), indexing="ij"))
     matrices = rotation_matrices(angles)
-    places = [torch.as_tensor(v) for v in (matrices.astype(np.float32), y, x)]
+    positions = [torch.as_tensor(v) for v in (matrices.astype(np.float32), y, x)]
     many = Gaussians(*(v.expand(4, *v.shape) for v in (gaussians.centres, gaussians.amplitudes, gaussians.widths)))
-    found = many.project(*places, 32).numpy()
+    found = many.project(*positions, 32).numpy()
     cube = Cube(32, 12)
     matrix = cube.interpolation(matrices, np.stack([x, y]).astype(np.float32))
     expected = as_complex(matrix @ cube.table(gaussians.render(32).numpy())).reshape(4, -1)

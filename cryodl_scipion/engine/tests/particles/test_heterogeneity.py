@@ -144,8 +144,8 @@ def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
 
 
 def test_weights_of_a_path_rest_on_equally_many_particles():
-    places, weights = path_weights(np.random.default_rng(0).exponential(size=1000), 5)
-    assert np.all(np.diff(places) > 0)
+    positions, weights = path_weights(np.random.default_rng(0).exponential(size=1000), 5)
+    assert np.all(np.diff(positions) > 0)
     assert weights.sum(0)[1:4] == pytest.approx(weights.sum(0)[2], rel=0.2)
 
 

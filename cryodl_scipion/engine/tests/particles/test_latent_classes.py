@@ -19,13 +19,13 @@ FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, a
 def test_the_number_of_groups_is_found_and_the_largest_is_class_1():
     rng = np.random.default_rng(0)
     middles, sizes = [(0, 0), (6, 1), (-1, 7), (8, 8)], (60, 200, 100, 40)
-    places = np.concatenate([rng.normal(m, 1, (n, 2)) for m, n in zip(middles, sizes)])
-    truth = np.repeat([3, 1, 2, 4], sizes)
-    labels, probabilities, criteria = find_classes(places, 0, 0)
-    assert adjusted_rand_score(labels, truth) > 0.97 and (labels == truth).mean() > 0.97
+    positions = np.concatenate([rng.normal(m, 1, (n, 2)) for m, n in zip(middles, sizes)])
+    ground_truth = np.repeat([3, 1, 2, 4], sizes)
+    labels, probabilities, criteria = find_classes(positions, 0, 0)
+    assert adjusted_rand_score(labels, ground_truth) > 0.97 and (labels == ground_truth).mean() > 0.97
     assert int(np.argmin(criteria)) == 3 and probabilities.min() >= 0.25
     assert find_classes(rng.normal(size=(300, 3)), 0, 0)[0].max() == 1
-    assert find_classes(places, 2, 0)[0].max() == 2
+    assert find_classes(positions, 2, 0)[0].max() == 2
     assert (find_classes(np.zeros((50, 2)), 0, 0)[0] == 1).all()
 
 
@@ -36,9 +36,9 @@ def test_two_compositions_are_two_classes_with_maps_and_half_maps(tmp_path, monk
     )
     made = command("fit-heterogeneity", **FIT, classes=0, output="fit").outputs
     found = read_particles("fit/particles.star").columns
-    truth = np.array(found["cryodlTrueState"], float)
+    ground_truth = np.array(found["cryodlTrueState"], float)
     labels = np.array(found["rlnClassNumber"], int)
-    assert len(made["classes"]) == 2 and adjusted_rand_score(truth, labels) > 0.9
+    assert len(made["classes"]) == 2 and adjusted_rand_score(ground_truth, labels) > 0.9
     assert (labels == 1).sum() > (labels == 2).sum() and set(found["rlnClassNumber"]) == {"1", "2"}
     said = json.loads(Path("fit/heterogeneity.json").read_text())
     assert [one["particles"] for one in said["classes"]] == [(labels == 1).sum(), (labels == 2).sum()]

@@ -69,8 +69,8 @@ def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):
 
 
 def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
-    """The domain rotates by 60 degrees in all; its truth is that of the middle state."""
-    truth, zyx = mrcfile.read("p_state004.mrc").copy(), np.indices((32,) * 3) - 16.0
+    """The domain rotates by 60 degrees in all; its ground truth is that of the middle state."""
+    ground_truth, zyx = mrcfile.read("p_state004.mrc").copy(), np.indices((32,) * 3) - 16.0
     inside = (abs(zyx[2] - 4.2) < 2.8) & (abs(zyx[1] - 1.2) < 3.0) & (abs(zyx[0] - 3.3) < 5)
     mask = np.clip(1.3 * gaussian_filter(inside.astype(np.float32), 0.7), 0, 1)
     write_mrc(tmp_path / "mask.mrc", mask, 5.0)
@@ -87,7 +87,7 @@ def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
     assert rotations[2] == 0 and 15 < rotations[0] < 36 and 15 < rotations[4] < 36 and min(said["correlations"]) > 0.9
 
     def shells(path):
-        return fsc(*(torch.tensor(v * mask) for v in (mrcfile.read(path), truth)))[6:12]
+        return fsc(*(torch.tensor(v * mask) for v in (mrcfile.read(path), ground_truth)))[6:12]
 
     consensus = command("reconstruct", particles="latent.star", threads=1, output=tmp_path / "before.mrc").outputs
     before, after = shells(consensus["map"]), shells(made["domain"])

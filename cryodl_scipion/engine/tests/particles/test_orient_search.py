@@ -52,7 +52,7 @@ def test_shifts_are_summed_over_with_their_prior(projector):
     observed, _, _ = simulated(projector, angles, shifts, 20.0)
     bank = Bank(Reference(projector, observed.disc), Grid(60))
     yx, prior = torch.tensor([[2.0, 0], [0, -2.0]]), torch.tensor([0.25, 0.75])
-    one = [log_likelihoods(observed, bank, Shifts(place[None], torch.zeros(1))) for place in yx]
+    one = [log_likelihoods(observed, bank, Shifts(position[None], torch.zeros(1))) for position in yx]
     both = log_likelihoods(observed, bank, Shifts(yx, torch.log(prior)))
     expected = torch.logsumexp(torch.stack([one[0] + np.log(0.25), one[1] + np.log(0.75)]), 0)
     assert torch.allclose(both, expected, rtol=1e-4, atol=1e-2)
@@ -100,17 +100,17 @@ def test_answers_are_farther_apart_than_asked_also_by_symmetry():
 def test_refinement_brings_an_orientation_nearer_to_the_truth(projector):
     angles, shifts = random_angles(6, np.random.default_rng(4)), np.full((6, 2), 0.8)
     observed, _, _ = simulated(projector, angles, shifts, 5.0)
-    truth = Rotation.from_matrix(rotation_matrices(angles))
-    start = truth * Rotation.from_rotvec(np.tile([3.0, -4.0, 5.0], (6, 1)), degrees=True)
+    ground_truth = Rotation.from_matrix(rotation_matrices(angles))
+    start = ground_truth * Rotation.from_rotvec(np.tile([3.0, -4.0, 5.0], (6, 1)), degrees=True)
     matrices = torch.from_numpy(start.as_matrix()).float()
-    place = torch.zeros((6, 2))
+    position = torch.zeros((6, 2))
     for turn, shift in ((4, 0.5), (2, 0.25), (1, 0.12)):
         near = Neighbourhood.of(turn, shift)
-        pose = refine(observed, Reference(projector, observed.disc), matrices, place, near)
-        matrices, place = pose.matrices, pose.shifts_yx
-    left = np.degrees((truth.inv() * Rotation.from_matrix(matrices.double().numpy())).magnitude())
-    assert np.median(left) < 1.5 and left.max() < np.degrees((truth.inv() * start).magnitude()).min()
-    assert np.abs(place.numpy() - shifts).max() < 0.2
+        pose = refine(observed, Reference(projector, observed.disc), matrices, position, near)
+        matrices, position = pose.matrices, pose.shifts_yx
+    left = np.degrees((ground_truth.inv() * Rotation.from_matrix(matrices.double().numpy())).magnitude())
+    assert np.median(left) < 1.5 and left.max() < np.degrees((ground_truth.inv() * start).magnitude()).min()
+    assert np.abs(position.numpy() - shifts).max() < 0.2
 
 
 def test_the_spread_of_shifts_is_that_of_the_particles_that_show_it():
@@ -118,9 +118,9 @@ def test_the_spread_of_shifts_is_that_of_the_particles_that_show_it():
     yx = Shifts.within(6, 0.8).yx
     # where each particle seems to lie: 0.9 px from the middle, and 0.7 px from where it is
     seen = torch.from_numpy(rng.normal(scale=0.9, size=(400, 2)) + rng.normal(scale=0.7, size=(400, 2)))
-    places = -(seen[:, None] - yx).square().sum(2) / (2 * 0.7**2)
-    places[100:] = 0.0  # three of four tell nothing
-    assert likeliest_sigma(places, yx) == pytest.approx(0.9, rel=0.2)
+    positions = -(seen[:, None] - yx).square().sum(2) / (2 * 0.7**2)
+    positions[100:] = 0.0  # three of four tell nothing
+    assert likeliest_sigma(positions, yx) == pytest.approx(0.9, rel=0.2)
     assert likeliest_sigma(torch.zeros(1, 1), torch.zeros(1, 2)) > 0
 
 

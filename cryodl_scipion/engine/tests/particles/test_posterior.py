@@ -14,11 +14,11 @@ BOX, PIXEL_SIZE, DIAMETER = 32, 6.0, 120.0
 SHIFT = 0.7  # px
 
 
-def blobs(*places):
-    """A density of Gaussian blobs at zyx places in px from the middle."""
+def blobs(*positions):
+    """A density of Gaussian blobs at zyx positions in px from the middle."""
     axis = torch.arange(BOX, dtype=torch.float32) - BOX // 2
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
-    return sum(torch.exp(-(grid - torch.tensor(place)).square().sum(-1) / (2 * 1.5**2)) for place in places)
+    return sum(torch.exp(-(grid - torch.tensor(position)).square().sum(-1) / (2 * 1.5**2)) for position in positions)
 
 
 ONE = blobs((0.0, 0.0, 0.0), (6.0, 0.0, 0.0), (0.0, 5.0, 2.0), (-3.0, -2.0, 6.0))
@@ -35,10 +35,10 @@ def ctf_like(count):
 def seen(density, count, strength, seed=0):
     """Noisy images (noise of variance 1), CTFs, and true projections."""
     rng = np.random.default_rng(seed)
-    truth = strength * Projector(density).project(random_angles(count, rng), rng.normal(0, SHIFT, (count, 2)))
+    ground_truth = strength * Projector(density).project(random_angles(count, rng), rng.normal(0, SHIFT, (count, 2)))
     ctf = ctf_like(count)
     noise = torch.from_numpy(rng.standard_normal((count, BOX, BOX), dtype=np.float32))
-    return filtered(truth, ctf) + noise, ctf, truth
+    return filtered(ground_truth, ctf) + noise, ctf, ground_truth
 
 
 def network(*densities, strength):
@@ -56,31 +56,33 @@ def denoised(net, noisy, ctf):
 @pytest.fixture(scope="module")
 def clear():
     """A network and eight images in which the particle is clearly seen."""
-    noisy, ctf, truth = seen(ONE, 8, 0.8)
-    return network(ONE, strength=0.8), noisy, ctf, truth
+    noisy, ctf, ground_truth = seen(ONE, 8, 0.8)
+    return network(ONE, strength=0.8), noisy, ctf, ground_truth
 
 
 def test_the_true_projection_comes_out_of_noise(clear):
-    net, noisy, ctf, truth = clear
+    net, noisy, ctf, ground_truth = clear
     found = denoised(net, noisy, ctf)
-    before, after = (float(mean_frc(frc(images, truth)).mean()) for images in (noisy, found))
+    before, after = (float(mean_frc(frc(images, ground_truth)).mean()) for images in (noisy, found))
     assert after > 0.65 and after > 1.5 * before
-    assert float((found * truth).sum() / truth.square().sum()) == pytest.approx(1.0, abs=0.1)  # on the same scale
+    assert float((found * ground_truth).sum() / ground_truth.square().sum()) == pytest.approx(
+        1.0, abs=0.1
+    )  # on the same scale
 
 
 def test_noise_becomes_an_empty_image(clear):
-    net, noisy, ctf, truth = clear
+    net, noisy, ctf, ground_truth = clear
     noise = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1))
-    assert float(denoised(net, noise, ctf).std()) < 0.1 * float(truth.std())
+    assert float(denoised(net, noise, ctf).std()) < 0.1 * float(ground_truth.std())
 
 
 def test_the_fainter_the_particle_the_less_is_claimed():
     """The posterior mean shrinks to the mean of all projections as the image tells less."""
     powers = []
     for strength in (0.8, 0.3):
-        noisy, ctf, truth = seen(ONE, 4, strength)
+        noisy, ctf, ground_truth = seen(ONE, 4, strength)
         powers.append(
-            float(denoised(network(ONE, strength=strength), noisy, ctf).square().sum() / truth.square().sum())
+            float(denoised(network(ONE, strength=strength), noisy, ctf).square().sum() / ground_truth.square().sum())
         )
     assert powers[1] < powers[0] < 1.1
 
@@ -88,8 +90,8 @@ def test_the_fainter_the_particle_the_less_is_claimed():
 def test_of_two_structures_the_right_one_is_shown():
     net = network(ONE, OTHER, strength=0.8)
     for density in (ONE, OTHER):
-        noisy, ctf, truth = seen(density, 4, 0.8, seed=3)
-        assert float(mean_frc(frc(denoised(net, noisy, ctf), truth)).mean()) > 0.65
+        noisy, ctf, ground_truth = seen(density, 4, 0.8, seed=3)
+        assert float(mean_frc(frc(denoised(net, noisy, ctf), ground_truth)).mean()) > 0.65
 
 
 def test_its_weights_hold_all_that_it_knows(clear):

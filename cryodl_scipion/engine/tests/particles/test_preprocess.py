@@ -78,12 +78,12 @@ def test_resampled_images_keep_the_centre_and_are_cut_or_padded():
 
 
 def test_the_noise_spectrum_is_that_of_the_noise_around_the_particles():
-    truth = 0.3 + 2 * torch.exp(-torch.arange(33.0) / 6)
-    noise = noise_images(300, 64, np.random.default_rng(0), truth)
+    ground_truth = 0.3 + 2 * torch.exp(-torch.arange(33.0) / 6)
+    noise = noise_images(300, 64, np.random.default_rng(0), ground_truth)
     noise[:, 20:44, 20:44] += 50
     found = noise_spectrum(noise, 36)
-    mean = float(truth[(on_grid(torch.arange(33.0), 64)).long()].mean())
-    assert torch.allclose(found[4:] * mean, truth[4:], rtol=0.15)
+    mean = float(ground_truth[(on_grid(torch.arange(33.0), 64)).long()].mean())
+    assert torch.allclose(found[4:] * mean, ground_truth[4:], rtol=0.15)
     white = noise_spectrum(torch.randn(300, 64, 64, generator=torch.Generator().manual_seed(1)), 36)
     assert torch.allclose(white, torch.ones(33), atol=0.12)
 

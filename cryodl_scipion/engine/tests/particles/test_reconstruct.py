@@ -57,9 +57,9 @@ def test_clean_projections_give_the_density_with_its_values():
 
 def test_the_map_and_its_halves_are_the_simulated_structure(project):
     result = reconstruct()
-    truth = torch.from_numpy(lopsided_density(BOX))
-    assert masked_correlation(read("m.mrc"), truth) > 0.95
-    assert masked_correlation(read("m_half1.mrc"), truth) > 0.8
+    ground_truth = torch.from_numpy(lopsided_density(BOX))
+    assert masked_correlation(read("m.mrc"), ground_truth) > 0.95
+    assert masked_correlation(read("m_half1.mrc"), ground_truth) > 0.8
     assert result.outputs["count"] == 150 and result.outputs["box"] == BOX and result.outputs["pixel_size"] == PIXEL
     assert len(result.outputs["fsc"]) == BOX // 2 + 1 and result.warnings == ()
 

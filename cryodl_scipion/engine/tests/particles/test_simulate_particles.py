@@ -160,9 +160,9 @@ def test_relion_reconstructs_the_map_from_the_star_file():
     subprocess.run(
         ["relion_reconstruct", "--i", "p.star", "--o", "found.mrc", "--ctf"], check=True, capture_output=True
     )
-    found, truth = mrcfile.read("found.mrc"), mrcfile.read("p_map.mrc")
+    found, ground_truth = mrcfile.read("found.mrc"), mrcfile.read("p_map.mrc")
     ball = (np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2).__pow__(2).sum(0) < 14**2
-    assert correlation(found[ball], truth[ball]) > 0.95
+    assert correlation(found[ball], ground_truth[ball]) > 0.95
 
 
 @needs_relion

@@ -22,8 +22,8 @@ def transfer(count):
     return torch.cos(radius * 40).expand(count, -1, -1)
 
 
-def seen(truth, ctf):
-    return torch.fft.irfft2(torch.fft.rfft2(truth) * ctf, s=(BOX, BOX))
+def seen(ground_truth, ctf):
+    return torch.fft.irfft2(torch.fft.rfft2(ground_truth) * ctf, s=(BOX, BOX))
 
 
 def test_white_noise_of_variance_1_has_power_1_at_every_ring():
@@ -31,28 +31,28 @@ def test_white_noise_of_variance_1_has_power_1_at_every_ring():
 
 
 def test_without_noise_the_truth_comes_back():
-    truth, _ = smooth(3)
-    back = wiener_filter(truth, torch.ones(3, BOX, BOX // 2 + 1), torch.ones(17), torch.zeros(17))
-    torch.testing.assert_close(back, truth, atol=1e-5, rtol=0)
+    ground_truth, _ = smooth(3)
+    back = wiener_filter(ground_truth, torch.ones(3, BOX, BOX // 2 + 1), torch.ones(17), torch.zeros(17))
+    torch.testing.assert_close(back, ground_truth, atol=1e-5, rtol=0)
 
 
 def test_no_other_gain_has_a_smaller_mean_square_error():
-    truth, noise = smooth(200)
+    ground_truth, noise = smooth(200)
     ctf = transfer(200)
-    image, signal = seen(truth, ctf) + noise, ring_power(truth)
-    error = lambda s, n: float((wiener_filter(image, ctf, s, n) - truth).square().mean())
+    image, signal = seen(ground_truth, ctf) + noise, ring_power(ground_truth)
+    error = lambda s, n: float((wiener_filter(image, ctf, s, n) - ground_truth).square().mean())
     best = error(signal, torch.ones(17))
-    assert best < 0.6 * float(truth.square().mean())
+    assert best < 0.6 * float(ground_truth.square().mean())
     for worse in (error(2.5 * signal, torch.ones(17)), error(signal, 2.5 * torch.ones(17))):
         assert best < worse
 
 
 def test_the_signs_of_the_ctf_are_mended():
-    truth, noise = smooth(100)
+    ground_truth, noise = smooth(100)
     ctf = transfer(100)
-    image = seen(truth, ctf) + 0.3 * noise
-    better = wiener_filter(image, ctf, ring_power(truth), 0.09 * torch.ones(17))
-    assert float(mean_frc(frc(better, truth)).mean()) > 0.3 + float(mean_frc(frc(image, truth)).mean())
+    image = seen(ground_truth, ctf) + 0.3 * noise
+    better = wiener_filter(image, ctf, ring_power(ground_truth), 0.09 * torch.ones(17))
+    assert float(mean_frc(frc(better, ground_truth)).mean()) > 0.3 + float(mean_frc(frc(image, ground_truth)).mean())
 
 
 def test_noise_may_differ_from_image_to_image():

@@ -30,10 +30,10 @@ def session_of(folder, data):
     return Session(open_annotations(folder / "a"), [("t", tomogram, PIXEL)], "membrane", "anna", SIZE)
 
 
-def stroke(session, *places, erase=False):
-    session.begin(*places[0], erase=erase)
-    for place in places[1:]:
-        session.move(*place)
+def stroke(session, *positions, erase=False):
+    session.begin(*positions[0], erase=erase)
+    for position in positions[1:]:
+        session.move(*position)
     session.end()
 
 
@@ -82,8 +82,8 @@ def test_uncertain_strokes_and_the_eraser_write_their_values(session):
 
 def test_each_click_marks_a_tile_without_the_feature(session):
     session.marking = True
-    for place in ((10, 10), (10, 40), (50, 60)):
-        session.click(*place)
+    for position in ((10, 10), (10, 40), (50, 60)):
+        session.click(*position)
     assert kinds(session) == ["negative"] * 3 and session.counts() == {"membrane": (0, 3)}
     session.click(12, 12)  # on the first one
     assert len(saved(session).entries) == 3 and session.active.centre_zyx == (4, 10, 10)

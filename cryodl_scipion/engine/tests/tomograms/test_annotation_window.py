@@ -39,12 +39,12 @@ class Hand:
     def click(self, axes, x, y, button=1):
         self.drag(axes, (x, y), button=button)
 
-    def drag(self, axes, *places, button=1):
-        self.mouse("motion_notify_event", axes, *places[0])
-        self.mouse("button_press_event", axes, *places[0], button=button)
-        for place in places[1:]:
-            self.mouse("motion_notify_event", axes, *place)
-        self.mouse("button_release_event", axes, *places[-1], button=button)
+    def drag(self, axes, *positions, button=1):
+        self.mouse("motion_notify_event", axes, *positions[0])
+        self.mouse("button_press_event", axes, *positions[0], button=button)
+        for position in positions[1:]:
+            self.mouse("motion_notify_event", axes, *position)
+        self.mouse("button_release_event", axes, *positions[-1], button=button)
 
     def press(self, *keys):
         for key in keys:

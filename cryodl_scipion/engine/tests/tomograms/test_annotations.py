@@ -216,7 +216,7 @@ def test_folders_that_are_none_of_annotations_or_damaged_are_refused(tmp_path):
 def test_annotations_are_joined_and_tiles_that_are_there_are_not_added_again(tmp_path):
     mine, theirs = store_with_tomogram(tmp_path), open_annotations(tmp_path / "elsewhere" / "theirs")
     add(mine, drawing=square())
-    theirs.place("tomo", tmp_path / "tomo.mrc", SHAPE)
+    theirs.set_path("tomo", tmp_path / "tomo.mrc", SHAPE)
     add(theirs, (2, 20, 20), square(), annotator="berta")
     theirs.add("stack", PIXEL, (0, 8, 8), SIZE, "membrane", "berta", image=np.full((SIZE, SIZE), 3))
     theirs.save()

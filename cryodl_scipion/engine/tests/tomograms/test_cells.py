@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies in simulated cells: places, thickness and labels."""
+"""What lies in simulated cells: positions, thickness and labels."""
 
 import numpy as np
 import pytest

@@ -25,8 +25,8 @@ def test_resizing_keeps_values_and_the_middle(old, new):
 def test_cropping_keeps_the_middle_voxel(old, new):
     volume = torch.zeros(1, old, old, old)
     volume[0, old // 2, old // 2, old // 2 - 1] = 1.0
-    place = torch.nonzero(cube_crop(volume, new)[0]).tolist()
-    assert place == [[new // 2, new // 2, new // 2 - 1]]
+    position = torch.nonzero(cube_crop(volume, new)[0]).tolist()
+    assert position == [[new // 2, new // 2, new // 2 - 1]]
 
 
 def test_prepared_volumes_have_bright_protein_mean_zero_and_deviation_one():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cryodl.tomograms.classifiers.card import validated
-from cryodl.tomograms.classifiers.confusion import against_truth
+from cryodl.tomograms.classifiers.confusion import against_ground_truth
 from cryodl.tomograms.classifiers.feature_statistics import fit_feature_statistics, typicality
 from cryodl.tomograms.classifiers.method import Prediction
 from cryodl.tomograms.classifiers.rejection import MOST, fit_temperature, kept_confidences, threshold, usual_fraction
@@ -79,12 +79,12 @@ def test_the_confusion_matrix_has_a_row_for_others_and_a_column_for_unknown():
         path, classes = "s.star", np.array([2, 2, 5, 9, 0])
 
     card = dict(classes=["a", "b"], class_numbers=[2, 5])
-    matrix, rows, accuracy = against_truth(Set, card, np.array([2, 0, 2, 0, 5]))
+    matrix, rows, accuracy = against_ground_truth(Set, card, np.array([2, 0, 2, 0, 5]))
     assert matrix.tolist() == [[1, 0, 1], [1, 0, 0], [0, 1, 1]] and rows == ["a", "b", "others"]
     assert accuracy == pytest.approx(1 / 3)
     Set.classes = np.array([1, 1, 1, 1, 1])
     with pytest.raises(ValueError, match="None of the classes of s.star .*: 1. is one of the model's: 2, 5"):
-        against_truth(Set, card, np.array([2, 0, 2, 0, 5]))
+        against_ground_truth(Set, card, np.array([2, 0, 2, 0, 5]))
 
 
 def test_what_lies_off_the_learnt_features_is_far():

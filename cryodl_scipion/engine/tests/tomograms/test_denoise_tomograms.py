@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl denoise-tomograms`: halves in, tomograms nearer to the truth out; what cannot be halves is said."""
+"""`cryodl denoise-tomograms`: halves in, tomograms nearer to the ground truth out; what cannot be halves is said."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def low_pass(volume, highest):
     return np.fft.ifftn(np.fft.fftn(volume) * (radius < highest)).real.astype(np.float32)
 
 
-def truth(seed=0, shape=SHAPE):
+def ground_truth(seed=0, shape=SHAPE):
     """Smooth bodies: the highest tenth of a low-passed field."""
     field = low_pass(np.random.default_rng(seed).normal(size=shape), 0.08)
     return (field > np.quantile(field, 0.9)).astype(np.float32)
@@ -31,7 +31,7 @@ def truth(seed=0, shape=SHAPE):
 
 def halves(name="tomo1", noise=1.0, seed=0, shape=SHAPE, pixel_size=PIXEL, folder="."):
     """Two files with one signal and noise of their own. Returns the signal."""
-    signal, rng = truth(seed, shape), np.random.default_rng(seed + 100)
+    signal, rng = ground_truth(seed, shape), np.random.default_rng(seed + 100)
     for half in ("even", "odd"):
         values = signal + noise * rng.normal(size=shape)
         write_mrc(f"{folder}/{name}_{half}.mrc", values.astype(np.float32), pixel_size)
@@ -130,7 +130,7 @@ def spoil(kind):
     if kind == "denoised":
         for half, seed in (("even", 7), ("odd", 8)):
             noise = 0.01 * np.random.default_rng(seed).normal(size=SHAPE)
-            write_mrc(f"tomo2_{half}.mrc", (truth(1) + noise).astype(np.float32), PIXEL)
+            write_mrc(f"tomo2_{half}.mrc", (ground_truth(1) + noise).astype(np.float32), PIXEL)
         return
     if kind == "strange":
         odd = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
@@ -178,7 +178,7 @@ def test_with_names_halves_are_paired_in_their_order():
     options = dict(even=("b/even/rec.mrc", "a/even/rec.mrc"), odd=("b/odd/rec.mrc", "a/odd/rec.mrc"))
     assert not denoise(**options, names=("TS_2", "TS_1"), steps=1).skipped
     found = mrcfile.read("out/TS_1.mrc")
-    assert correlation(found, truth(ord("a"))) > 0.5 > 0.2 > correlation(found, truth(ord("b")))
+    assert correlation(found, ground_truth(ord("a"))) > 0.5 > 0.2 > correlation(found, ground_truth(ord("b")))
 
 
 def test_one_file_twice_and_half_a_request_are_refused():

@@ -52,14 +52,14 @@ def train(code=0, **options):
 
 def test_a_detector_finds_what_it_learnt_in_a_tomogram_that_it_has_not_seen(folder):
     for seed, name in enumerate("abc"):
-        truth = blob_tomogram(folder / f"{name}.mrc", seed)
+        ground_truth = blob_tomogram(folder / f"{name}.mrc", seed)
     outputs = train().outputs
     assert outputs["species"] == ["large", "small"] and outputs["pixel_size"] == PIXEL
     found = command("detect-particles", tomograms="c.mrc", model="model", output="found", control=1.0).outputs
     table = read_tables(found["files"]["c"])["particles"]
     large = [row for row, name in enumerate(table["cryodlSpecies"]) if name == "large"]
     zyx = np.array([[float(table[f"rlnCoordinate{axis}"][row]) for axis in "ZYX"] for row in large])
-    distances = np.linalg.norm(truth["large"][:, None] - zyx, axis=2).min(axis=1)
+    distances = np.linalg.norm(ground_truth["large"][:, None] - zyx, axis=2).min(axis=1)
     assert (distances < 2.5).mean() >= 0.8
     assert found["expected_false_detections"]["c"]["large"] < 0.3 * found["counts"]["c"]["large"]
     assert read_card("model", "detector")["particles"] == dict(large=10, small=10)

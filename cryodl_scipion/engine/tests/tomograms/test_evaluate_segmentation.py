@@ -34,9 +34,9 @@ def evaluate(folder, *more, output="out"):
     )
 
 
-def write(folder, found, truth, name="a", pixel_size=8.0, ending=""):
+def write(folder, found, ground_truth, name="a", pixel_size=8.0, ending=""):
     """found/<name>.mrc and labels/<name>.mrc."""
-    for part, volume, end in (("found", found, ending), ("labels", truth, "")):
+    for part, volume, end in (("found", found, ending), ("labels", ground_truth, "")):
         (folder / part).mkdir(exist_ok=True)
         write_mrc(folder / part / f"{name}{end}.mrc", volume, pixel_size)
 
@@ -50,12 +50,12 @@ def message(folder):
 
 
 def test_figures_are_those_counted_by_hand(tmp_path):
-    truth, found = np.zeros((2, 6, 10, 12), np.int8)
-    truth[1:3, 2:5, 3:7] = 1  # 24 voxels
+    ground_truth, found = np.zeros((2, 6, 10, 12), np.int8)
+    ground_truth[1:3, 2:5, 3:7] = 1  # 24 voxels
     found[1:3, 3:6, 3:7] = 1  # 24, of which 16 are right
-    truth[4, 0:2, 0:2] = 2  # 4, not found
+    ground_truth[4, 0:2, 0:2] = 2  # 4, not found
     found[4, 7:9, 9:12] = 3  # 6, not there
-    write(tmp_path, found, truth)
+    write(tmp_path, found, ground_truth)
     assert evaluate(tmp_path) == 0
     one, two, three = (features(tmp_path)[k] for k in "123")
     assert one["dice"] == pytest.approx(2 * 16 / 48) and one["iou"] == pytest.approx(16 / 32)
@@ -72,10 +72,10 @@ def test_figures_are_those_counted_by_hand(tmp_path):
 @pytest.mark.parametrize("shift", [0, 1, 5])
 def test_a_plane_that_is_shifted_has_its_shift_as_boundary_error(tmp_path, axis, shift, monkeypatch):
     monkeypatch.setattr(measure, "SIDE", 9)
-    truth = np.zeros((20, 24, 28), bool)
-    truth[tuple(slice(8, 10) if a == axis else slice(None) for a in range(3))] = True
-    found = np.roll(truth, shift, axis)
-    write(tmp_path, found.astype(np.int8), truth.astype(np.int8))
+    ground_truth = np.zeros((20, 24, 28), bool)
+    ground_truth[tuple(slice(8, 10) if a == axis else slice(None) for a in range(3))] = True
+    found = np.roll(ground_truth, shift, axis)
+    write(tmp_path, found.astype(np.int8), ground_truth.astype(np.int8))
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     figures = measure.measure_labelled_pair(pair)[0][1].figures(8.0)
     # of two layers 5 px on, the nearest pairs are 4 and 5 px apart
@@ -84,67 +84,67 @@ def test_a_plane_that_is_shifted_has_its_shift_as_boundary_error(tmp_path, axis,
 
 
 def test_a_single_layer_is_as_far_as_it_was_moved(tmp_path):
-    truth = np.zeros((12, 16, 16), np.int8)
-    truth[3] = 1
-    write(tmp_path, np.roll(truth, 4, 0), truth, pixel_size=7.5)
+    ground_truth = np.zeros((12, 16, 16), np.int8)
+    ground_truth[3] = 1
+    write(tmp_path, np.roll(ground_truth, 4, 0), ground_truth, pixel_size=7.5)
     assert evaluate(tmp_path) == 0
     assert features(tmp_path)["1"]["boundary_error"] == features(tmp_path)["1"]["boundary_error_95"] == 4 * 7.5
 
 
 def test_distances_are_those_of_distance_transforms_however_the_volume_is_cut(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
-    truth, found = (distance_transform_edt(rng.random((24, 30, 34)) < p) < 1.5 for p in (0.98, 0.975))
-    write(tmp_path, found.astype(np.int8), truth.astype(np.int8))
-    edges = [m & ~binary_erosion(m, border_value=1) for m in (found, truth)]
+    ground_truth, found = (distance_transform_edt(rng.random((24, 30, 34)) < p) < 1.5 for p in (0.98, 0.975))
+    write(tmp_path, found.astype(np.int8), ground_truth.astype(np.int8))
+    edges = [m & ~binary_erosion(m, border_value=1) for m in (found, ground_truth)]
     wanted = np.concatenate([distance_transform_edt(~edges[1])[edges[0]], distance_transform_edt(~edges[0])[edges[1]]])
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     for side in (64, 10):
         monkeypatch.setattr(measure, "SIDE", side)
         figures = measure.measure_labelled_pair(pair)[0][1].figures(1.0)
         assert figures["boundary_error"] == pytest.approx(wanted.mean())
-        assert figures["voxels_true"] == truth.sum() and figures["voxels_found"] == found.sum()
+        assert figures["voxels_true"] == ground_truth.sum() and figures["voxels_found"] == found.sum()
 
 
 def test_what_has_nothing_near_counts_with_the_largest_distance(tmp_path):
-    truth = np.zeros((4, 4, 120), np.int8)
-    truth[..., 10] = 1
-    found = truth.copy()
+    ground_truth = np.zeros((4, 4, 120), np.int8)
+    ground_truth[..., 10] = 1
+    found = ground_truth.copy()
     found[..., 110] = 1
-    write(tmp_path, found, truth, pixel_size=2.0)
+    write(tmp_path, found, ground_truth, pixel_size=2.0)
     assert evaluate(tmp_path) == 0
     assert features(tmp_path)["1"]["boundary_error"] == pytest.approx(2 * 48 / 3)
     assert features(tmp_path)["1"]["boundary_alone"] == pytest.approx(1 / 3)
 
 
 def test_what_nobody_annotated_does_not_count(tmp_path):
-    truth, found = np.zeros((2, 8, 12, 20), np.uint16)
-    truth[2:5, 2:5, 2:5] = found[2:5, 2:5, 2:5] = 1
-    truth[:, :, 12:] = 255
+    ground_truth, found = np.zeros((2, 8, 12, 20), np.uint16)
+    ground_truth[2:5, 2:5, 2:5] = found[2:5, 2:5, 2:5] = 1
+    ground_truth[:, :, 12:] = 255
     found[2:6, 3:9, 13:18] = 1  # wrong, if anybody knew
-    write(tmp_path, found, truth)
+    write(tmp_path, found, ground_truth)
     assert evaluate(tmp_path) == 0
     one = features(tmp_path)["1"]
     assert one["dice"] == 1 and one["boundary_error"] == 0 and one["pieces_found"] == 1 and one["piece_precision"] == 1
-    write(tmp_path, found.astype(np.int8), truth.astype(np.uint8).view(np.int8))  # 255 as a signed byte
+    write(tmp_path, found.astype(np.int8), ground_truth.astype(np.uint8).view(np.int8))  # 255 as a signed byte
     assert evaluate(tmp_path, output="bytes") == 0 and features(tmp_path)["1"]["dice"] == 1
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.int8])
 def test_score_volumes_are_judged_at_every_threshold(tmp_path, kind):
     rng = np.random.default_rng(1)
-    truth = rng.random((8, 20, 24)) < 0.2
-    scores = np.round(np.clip(rng.normal(0.3 + 0.3 * truth, 0.2), 0, 1), 2)
+    ground_truth = rng.random((8, 20, 24)) < 0.2
+    scores = np.round(np.clip(rng.normal(0.3 + 0.3 * ground_truth, 0.2), 0, 1), 2)
     stored = (100 * scores).round().astype(kind) if kind is np.int8 else scores.astype(kind)
-    write(tmp_path, stored, 3 * truth.astype(np.int8), ending="__blob")
+    write(tmp_path, stored, 3 * ground_truth.astype(np.int8), ending="__blob")
     assert evaluate(tmp_path, "--label", 3, "--threshold", 0.465) == 0
     figures = features(tmp_path)["blob"]
     above = scores >= 0.465
-    assert figures["dice"] == pytest.approx(2 * (above & truth).sum() / (above.sum() + truth.sum()))
-    flat = truth.ravel(), scores.ravel()
+    assert figures["dice"] == pytest.approx(2 * (above & ground_truth).sum() / (above.sum() + ground_truth.sum()))
+    flat = ground_truth.ravel(), scores.ravel()
     assert figures["average_precision"] == pytest.approx(average_precision_score(*flat), abs=2e-3)
     assert figures["calibration_error"] == pytest.approx(expected_calibration_error(*flat), abs=0.02)
     dice = [
-        2 * (truth & (scores >= t - 1e-6)).sum() / ((scores >= t - 1e-6).sum() + truth.sum())
+        2 * (ground_truth & (scores >= t - 1e-6)).sum() / ((scores >= t - 1e-6).sum() + ground_truth.sum())
         for t in np.arange(0, 1.001, 0.01)
     ]
     assert figures["best_dice"] == pytest.approx(max(dice), abs=5e-3)
@@ -154,15 +154,15 @@ def test_score_volumes_are_judged_at_every_threshold(tmp_path, kind):
 
 
 def test_several_tomograms_are_pooled_and_paired_by_their_names(tmp_path):
-    truth, found = np.zeros((2, 4, 8, 8), np.int8)
-    truth[1, 2:6, 2:6] = 1
+    ground_truth, found = np.zeros((2, 4, 8, 8), np.int8)
+    ground_truth[1, 2:6, 2:6] = 1
     for name, share in (("a", 16), ("b", 4)):
-        found = np.zeros_like(truth)
+        found = np.zeros_like(ground_truth)
         found[1, 2:6, 2:6].flat[:0] = 0
         part = np.zeros(16, np.int8)
         part[:share] = 1
         found[1, 2:6, 2:6] = part.reshape(4, 4)
-        write(tmp_path, found, truth, name)
+        write(tmp_path, found, ground_truth, name)
     (tmp_path / "found/features.json").write_text('{"features": [{"label": 1, "name": "wall"}]}')
     files = [str(tmp_path / f"labels/{n}.mrc") for n in "ba"]
     assert evaluate(tmp_path, "--labels", *files) == 0
@@ -173,10 +173,10 @@ def test_several_tomograms_are_pooled_and_paired_by_their_names(tmp_path):
 
 
 def test_names_that_match_only_partly_are_refused_and_none_is_said(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[1, 2:6, 2:6] = 1
-    write(tmp_path, truth, truth, "tomo_1")
-    write(tmp_path, truth * 2, truth * 2, "tomo_2")
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[1, 2:6, 2:6] = 1
+    write(tmp_path, ground_truth, ground_truth, "tomo_1")
+    write(tmp_path, ground_truth * 2, ground_truth * 2, "tomo_2")
     (tmp_path / "found/tomo_2.mrc").rename(tmp_path / "found/tomo_3.mrc")
     assert evaluate(tmp_path) == 2 and "Left over: tomo_3 of the segmentations, tomo_2 of the" in message(tmp_path)
     assert not (tmp_path / "out").exists()
@@ -189,21 +189,21 @@ def test_names_that_match_only_partly_are_refused_and_none_is_said(tmp_path):
 
 
 def test_what_does_not_fit_is_refused_in_words(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[1, 2:6, 2:6] = 1
-    write(tmp_path, np.zeros((4, 8, 9), np.int8), truth)
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[1, 2:6, 2:6] = 1
+    write(tmp_path, np.zeros((4, 8, 9), np.int8), ground_truth)
     assert evaluate(tmp_path) == 2 and "9 x 8 x 4" in message(tmp_path) and "8 x 8 x 4" in message(tmp_path)
-    write(tmp_path, truth * 0, truth * 0)
+    write(tmp_path, ground_truth * 0, ground_truth * 0)
     assert evaluate(tmp_path) == 2 and "hold any feature" in message(tmp_path)
-    write(tmp_path, truth.astype(np.float32), truth)
+    write(tmp_path, ground_truth.astype(np.float32), ground_truth)
     assert evaluate(tmp_path, "--label", 7) == 2 and "the value 7 (--label)" in message(tmp_path)
-    write(tmp_path, truth.astype(np.float32) * 0.7, truth)
+    write(tmp_path, ground_truth.astype(np.float32) * 0.7, ground_truth)
     assert evaluate(tmp_path) == 2 and "such as 0.7" in message(tmp_path) and "(--label)" in message(tmp_path)
-    write(tmp_path, truth.astype(np.float32) * 5, truth)
+    write(tmp_path, ground_truth.astype(np.float32) * 5, ground_truth)
     assert evaluate(tmp_path, "--label", 1) == 2 and "scores are 0 to 1" in message(tmp_path)
-    write(tmp_path, truth, truth, pixel_size=0)
+    write(tmp_path, ground_truth, ground_truth, pixel_size=0)
     assert evaluate(tmp_path) == 2 and "has no pixel size" in message(tmp_path)
-    write(tmp_path, truth, truth, "b")
+    write(tmp_path, ground_truth, ground_truth, "b")
     (tmp_path / "labels/b.mrc").unlink()
     assert evaluate(tmp_path) == 2 and "2 segmentations" in message(tmp_path)
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
@@ -215,10 +215,10 @@ def name_features(folder, **names):
 
 
 def test_features_with_other_values_are_compared_by_their_names(tmp_path, capsys):
-    truth, found = np.zeros((2, 4, 8, 8), np.int8)
-    truth[0], truth[1, :4], truth[2, :2] = 1, 2, 3
+    ground_truth, found = np.zeros((2, 4, 8, 8), np.int8)
+    ground_truth[0], ground_truth[1, :4], ground_truth[2, :2] = 1, 2, 3
     found[1, :4], found[2, :4], found[3] = 1, 2, 3
-    write(tmp_path, found, truth)
+    write(tmp_path, found, ground_truth)
     name_features(tmp_path / "found", ribo=1, membrane=2, actin=3)
     name_features(tmp_path / "labels", proteasome=1, ribo=2, membrane=3)
     assert evaluate(tmp_path) == 0
@@ -234,9 +234,9 @@ def test_features_with_other_values_are_compared_by_their_names(tmp_path, capsys
 
 
 def test_a_feature_that_is_named_otherwise_is_compared_by_its_value(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[1, 2:6, 2:6], truth[2] = 1, 2
-    write(tmp_path, truth, truth)
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[1, 2:6, 2:6], ground_truth[2] = 1, 2
+    write(tmp_path, ground_truth, ground_truth)
     name_features(tmp_path / "found", particle=1, membrane=2, actin=3)
     name_features(tmp_path / "labels", ribosome=1, membrane=2)
     assert evaluate(tmp_path) == 0
@@ -246,9 +246,9 @@ def test_a_feature_that_is_named_otherwise_is_compared_by_its_value(tmp_path):
 
 
 def test_equal_values_are_compared_where_names_cannot_and_none_is_lost(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[0], truth[1] = 1, 2
-    write(tmp_path, truth, truth)
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[0], ground_truth[1] = 1, 2
+    write(tmp_path, ground_truth, ground_truth)
     name_features(tmp_path / "found", ribosome=1)
     name_features(tmp_path / "labels", rna=1)
     assert evaluate(tmp_path) == 0 and set(features(tmp_path)) == {"ribosome", "2"}
@@ -261,9 +261,9 @@ def test_equal_values_are_compared_where_names_cannot_and_none_is_lost(tmp_path)
 
 
 def test_a_label_for_label_volumes_is_refused(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[1], truth[2] = 1, 2
-    write(tmp_path, truth, truth)
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[1], ground_truth[2] = 1, 2
+    write(tmp_path, ground_truth, ground_truth)
     name_features(tmp_path / "found", ribo=1, membrane=2)
     assert evaluate(tmp_path, "--label", 1) == 2 and "label volumes; leave out --label" in message(tmp_path)
     (tmp_path / "found/features.json").rename(tmp_path / "features.json")  # one folder above, as of simulated ones
@@ -271,15 +271,15 @@ def test_a_label_for_label_volumes_is_refused(tmp_path):
     (tmp_path / "features.json").unlink()
     assert evaluate(tmp_path, "--label", 1) == 0
     assert any("If it is a label volume" in warning for warning in Result.read(tmp_path / "result.json").warnings)
-    write(tmp_path, truth * 30, truth)  # per cent: scores
+    write(tmp_path, ground_truth * 30, ground_truth)  # per cent: scores
     assert evaluate(tmp_path, "--label", 1, output="scores") == 0
     assert not Result.read(tmp_path / "result.json").warnings
 
 
 def test_scores_of_another_feature_than_the_label_are_warned_of(tmp_path):
-    truth = np.zeros((4, 8, 8), np.int8)
-    truth[1] = 1
-    write(tmp_path, truth * 80, truth, ending="__membrane")
+    ground_truth = np.zeros((4, 8, 8), np.int8)
+    ground_truth[1] = 1
+    write(tmp_path, ground_truth * 80, ground_truth, ending="__membrane")
     name_features(tmp_path / "labels", ribosome=1)
     assert evaluate(tmp_path, "--label", 1) == 0
     assert any("are of membrane" in warning for warning in Result.read(tmp_path / "result.json").warnings)

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from feature_shapes import arc, degrees_between, pick, places, tube, z_axes
+from feature_shapes import arc, degrees_between, pick, positions, tube, z_axes
 from scipy.spatial import cKDTree
 
 from cryodl.core.projections import rotation_matrices
@@ -15,16 +15,16 @@ from cryodl.tomograms.features.points import angles_along
 def test_points_of_a_curved_tube_lie_on_its_axis_and_point_along_it(tmp_path, lumen):
     axis = arc()
     found, _ = pick(tmp_path, tube(axis, (40, 64, 70), 4.5, lumen), "--shape", "filaments", "--spacing", "60")
-    distance, nearest = cKDTree(axis).query(places(found))
+    distance, nearest = cKDTree(axis).query(positions(found))
     along = np.gradient(axis, axis=0)[nearest]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     turn = degrees_between(z_axes(found), along)
     assert distance.max() < 1 and np.minimum(turn, 180 - turn).max() < 5
     assert (turn < 90).all() or (turn > 90).all()  # one way along the filament
-    steps = np.linalg.norm(np.diff(places(found), axis=0), axis=1)
+    steps = np.linalg.norm(np.diff(positions(found), axis=0), axis=1)
     assert steps == pytest.approx(6, rel=0.02)
     length = np.linalg.norm(np.diff(axis, axis=0), axis=1).sum()
-    assert len(places(found)) >= length / 6 - 2 and (found["rlnHelicalTubeID"] == 1).all()
+    assert len(positions(found)) >= length / 6 - 2 and (found["rlnHelicalTubeID"] == 1).all()
     assert (found["rlnAngleTiltPrior"] == found["rlnAngleTilt"]).all()
 
 
@@ -36,7 +36,7 @@ def test_filaments_that_cross_stay_two_and_short_spurs_go(tmp_path):
     found, _ = pick(tmp_path, mask, "--shape", "filaments", "--spacing", "50")
     assert set(found["rlnHelicalTubeID"]) == {1, 2} and set(found["cryodlPiece"]) == {1}
     for number in (1, 2):
-        own = places(found)[found["rlnHelicalTubeID"] == number]
+        own = positions(found)[found["rlnHelicalTubeID"] == number]
         assert min(cKDTree(line).query(own)[0].max() for line in lines) < 1.5
         assert len(own) >= 11  # from one end to the other
 
@@ -54,28 +54,28 @@ def test_a_ring_gives_points_all_around(tmp_path):
     turn = np.linspace(0, 2 * np.pi, 400)
     ring = np.stack([10 + 0 * turn, 30 + 20 * np.sin(turn), 30 + 20 * np.cos(turn)], axis=1)
     found, _ = pick(tmp_path, tube(ring, (20, 60, 60), 2), "--shape", "filaments", "--spacing", "50")
-    assert cKDTree(ring).query(places(found))[0].max() < 1.5
-    assert cKDTree(places(found)).query(ring)[0].max() < 5
+    assert cKDTree(ring).query(positions(found))[0].max() < 1.5
+    assert cKDTree(positions(found)).query(ring)[0].max() < 5
 
 
 def test_large_filaments_are_traced_on_bins_and_stay_on_their_axis(tmp_path, monkeypatch):
     monkeypatch.setattr(segmentation, "MOST_VOXELS", 25_000)
     axis = arc()
     found, _ = pick(tmp_path, tube(axis, (40, 64, 70), 4.5), "--shape", "filaments", "--spacing", "60")
-    assert len(places(found)) >= 9 and cKDTree(axis).query(places(found))[0].max() < 2
+    assert len(positions(found)) >= 9 and cKDTree(axis).query(positions(found))[0].max() < 2
 
 
 def test_points_on_a_shell_lie_on_it_with_normals_outwards_and_the_spacing(tmp_path):
     shape, centre = (52, 54, 56), np.array([25, 27, 28])
     radius = np.linalg.norm(np.indices(shape).reshape(3, -1).T - centre, axis=1).reshape(shape)
     found, _ = pick(tmp_path, np.abs(radius - 20) <= 2, "--shape", "membranes", "--spacing", "60")
-    away = places(found) - centre
+    away = positions(found) - centre
     lengths = np.linalg.norm(away, axis=1)
     assert np.abs(lengths - 20).max() < 0.5
     assert degrees_between(z_axes(found), away / lengths[:, None]).max() < 5
-    nearest = cKDTree(places(found)).query(places(found), 2)[0][:, 1]
+    nearest = cKDTree(positions(found)).query(positions(found), 2)[0][:, 1]
     assert nearest.min() > 5.7 and nearest.max() < 12
-    assert cKDTree(places(found)).query(np.argwhere(np.abs(radius - 20) < 0.5))[0].max() < 9  # no holes
+    assert cKDTree(positions(found)).query(np.argwhere(np.abs(radius - 20) < 0.5))[0].max() < 9  # no holes
 
 
 def test_normals_of_an_open_bent_sheet_are_on_one_side(tmp_path):
@@ -106,7 +106,7 @@ def test_a_rod_along_z_turned_by_the_angles_of_a_filament_looks_like_it(tmp_path
     found, _ = pick(tmp_path, tube(line, (48, 48, 48), 2.5), "--shape", "filaments", "--spacing", "80")
     rod = torch.zeros(48, 48, 48)
     rod[8:41, 23:26, 23:26] = 1
-    middle = np.argmin(np.abs(places(found) - 24).sum(axis=1))
+    middle = np.argmin(np.abs(positions(found) - 24).sum(axis=1))
     angles = [[found[f"rlnAngle{a}"][middle] for a in ("Rot", "Tilt", "Psi")]]
     turned = np.argwhere(rotated(rod, angles)[0].numpy() > 0.5)
     assert cKDTree(line).query(turned)[0].max() < 3

@@ -148,18 +148,21 @@ def test_a_piece_that_turns_back_across_slabs_is_one_and_diagonal_touch_counts()
 def test_competition_beats_independent_thresholds(tmp_path):
     """Two features that are alike: each network answers a little to the other's, above the threshold."""
     rng = np.random.default_rng(1)
-    truth = np.zeros(SHAPE, int)
-    truth[ball(SHAPE, (12, 16, 10), 7)], truth[ball(SHAPE, (12, 16, 28), 7)] = 1, 2
+    ground_truth = np.zeros(SHAPE, int)
+    ground_truth[ball(SHAPE, (12, 16, 10), 7)], ground_truth[ball(SHAPE, (12, 16, 28), 7)] = 1, 2
     files = {}
     for label, name in ((1, "a"), (2, "b")):
-        odds = np.select([truth == label, truth > 0], [2.0, 0.5], -3.0) + rng.normal(0, 0.7, SHAPE)
+        odds = np.select([ground_truth == label, ground_truth > 0], [2.0, 0.5], -3.0) + rng.normal(0, 0.7, SHAPE)
         files[f"t__{name}"] = (1 / (1 + np.exp(-odds))).astype(np.float16)
     scores = write_scores(tmp_path / "scores", **files)
 
     def dice(output, *arguments):
         merge(scores, *arguments, output=output)
         found = labels_of(scores, "t", output)
-        return [2 * ((found == n) & (truth == n)).sum() / ((found == n).sum() + (truth == n).sum()) for n in (1, 2)]
+        return [
+            2 * ((found == n) & (ground_truth == n)).sum() / ((found == n).sum() + (ground_truth == n).sum())
+            for n in (1, 2)
+        ]
 
     assert min(dice("yes")) > 0.9 > 0.75 > min(dice("no", "--no-competitive"))
 

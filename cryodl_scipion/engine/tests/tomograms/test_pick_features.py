@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Segmentations become coordinates: shapes of which places and directions are known, and the command."""
+"""Segmentations become coordinates: shapes of which positions and directions are known, and the command."""
 
 import time
 
 import mrcfile
 import numpy as np
 import pytest
-from feature_shapes import PIXEL, ball, pick, places, table, z_axes
+from feature_shapes import PIXEL, ball, pick, positions, table, z_axes
 from synthetic import write_mrc
 
 from cryodl.cli import main
@@ -18,7 +18,7 @@ def test_centres_are_those_of_mass_in_xyz_with_sizes_and_numbers_of_components(t
     mask = np.zeros((10, 20, 30), bool)
     mask[1, 2, 3], mask[4:6, 10:14, 20:26] = True, True
     found, result = pick(tmp_path, mask)
-    assert places(found).tolist() == [[1, 2, 3], [4.5, 11.5, 22.5]]
+    assert positions(found).tolist() == [[1, 2, 3], [4.5, 11.5, 22.5]]
     assert found["cryodlVolume"].tolist() == [1, 48] and found["cryodlPiece"].tolist() == [1, 2]
     assert found["rlnTomoName"] == ["t1", "t1"] and (found["rlnAngleTilt"] == 0).all()
     assert result.outputs["counts"] == {"t1": 2} and result.outputs["pixel_size"] == pytest.approx(PIXEL)
@@ -29,14 +29,14 @@ def test_pieces_too_small_too_large_or_at_the_border_are_left_out(tmp_path):
     mask[5, 5, 5], mask[10:12, 10:12, 10:12], mask[5:15, 15:25, 20:30] = True, True, True
     mask[10:12, 10:12, 36:38] = True
     found, _ = pick(tmp_path, mask, "--minimum-size", "2", "--maximum-size", "500", "--border", "30")
-    assert places(found).tolist() == [[10.5, 10.5, 10.5]] and found["cryodlPiece"].tolist() == [3]
+    assert positions(found).tolist() == [[10.5, 10.5, 10.5]] and found["cryodlPiece"].tolist() == [3]
 
 
 def test_a_piece_across_slabs_is_one(tmp_path, monkeypatch):
     mask = ball((24, 20, 20), (11, 9, 10), 7)
     monkeypatch.setattr(picking, "MEMORY", 1e-9)  # slabs of one slice
     found, _ = pick(tmp_path, mask)
-    assert places(found).round(3).tolist() == [[11, 9, 10]] and found["cryodlVolume"][0] == mask.sum()
+    assert positions(found).round(3).tolist() == [[11, 9, 10]] and found["cryodlVolume"][0] == mask.sum()
 
 
 def test_scores_are_cut_at_the_threshold_and_kept(tmp_path):
@@ -58,13 +58,13 @@ def test_scores_are_cut_at_the_threshold_and_kept(tmp_path):
         == 0
     )
     found = table(tmp_path / "p" / "t1.star")
-    assert places(found).tolist() == [[2, 3, 4]] and found["cryodlScore"].tolist() == [0.75]
+    assert positions(found).tolist() == [[2, 3, 4]] and found["cryodlScore"].tolist() == [0.75]
 
 
 def test_nothing_found_is_an_empty_star_and_a_warning(tmp_path):
     for shape in ("centres", "particles", "filaments", "membranes"):
         found, result = pick(tmp_path, np.zeros((4, 5, 6), bool), "--shape", shape, output=shape)
-        assert len(places(found)) == 0 and result.outputs["counts"] == {"t1": 0}
+        assert len(positions(found)) == 0 and result.outputs["counts"] == {"t1": 0}
         assert any("Nothing was found in 1 of 1 tomograms (t1): no voxel has the value 1" in w for w in result.warnings)
 
 
@@ -73,7 +73,7 @@ def test_single_voxels_and_thin_lines_do_no_harm(tmp_path):
     mask[1, 1, 1], mask[4, 4, 3:18], mask[6, 7, 2:4] = True, True, True
     for shape in ("particles", "filaments", "membranes"):
         found, _ = pick(tmp_path, mask, "--shape", shape, "--spacing", "30", output=shape)
-        assert len(places(found)) >= 3 and np.isfinite(z_axes(found)).all()
+        assert len(positions(found)) >= 3 and np.isfinite(z_axes(found)).all()
 
 
 def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, capsys):
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_volume_is_skipped_and_the_others_are_picked(tmp_path)
 
 def test_float_scores_given_as_labels_are_refused_and_whole_floats_are_not(tmp_path, capsys):
     mask = ball((12, 14, 16), (5, 6, 7), 3)
-    assert len(places(pick(tmp_path, mask.astype(np.float32))[0])) == 1
+    assert len(positions(pick(tmp_path, mask.astype(np.float32))[0])) == 1
     write_mrc(tmp_path / "s1.mrc", np.where(mask, 0.83, 1).astype(np.float32), PIXEL)
     assert (
         main(
@@ -246,7 +246,7 @@ def test_labels_above_127_are_found_in_bytes_of_either_sign(tmp_path):
         )
         == 0
     )
-    assert places(table(tmp_path / "out/t1.star")).round(3).tolist() == [[5, 6, 7]]
+    assert positions(table(tmp_path / "out/t1.star")).round(3).tolist() == [[5, 6, 7]]
 
 
 def test_a_warning_of_several_tomograms_is_given_once(tmp_path, capsys):
@@ -269,15 +269,15 @@ def test_time_of_centre_lines_grows_with_their_number_and_not_with_its_square():
     from cryodl.tomograms.features.skeletons import _joined, _pruned
 
     def tree(spurs):
-        """A long line with a short spur at every third voxel: places, and branches between branch points."""
+        """A long line with a short spur at every third voxel: positions, and branches between branch points."""
         trunk = np.array([(0, 3 * k, 0) for k in range(spurs + 2)])
         tips = np.array([(0, 3 * k, 1) for k in range(1, spurs + 1)])
         branches = [[k, k + 1] for k in range(spurs + 1)] + [[k, spurs + 1 + k] for k in range(1, spurs + 1)]
         return np.concatenate([trunk, tips]), branches
 
-    places, branches = tree(3000)
+    positions, branches = tree(3000)
     start = time.process_time()
-    lines = _joined(_pruned(branches, places, np.ones(len(places))), places, np.ones(len(places)))
+    lines = _joined(_pruned(branches, positions, np.ones(len(positions))), positions, np.ones(len(positions)))
     assert [len(line) for line in lines] == [3002] and time.process_time() - start < 5
 
 

@@ -71,14 +71,14 @@ def test_relion_finds_a_particle_where_we_see_it(tmp_path, ending):
 
 @pytest.mark.skipif(shutil.which("relion_preprocess") is None, reason="RELION is not installed")
 def test_relion_extracts_subtomograms_where_features_were_picked(tmp_path, monkeypatch):
-    """A place unlike in every direction; RELION reads the picked STAR file as it is, and the bright voxel comes into
+    """A position unlike in every direction; RELION reads the picked STAR file as it is, and the bright voxel comes into
     the middle of its box."""
     monkeypatch.chdir(tmp_path)
-    shape, place = (40, 50, 60), (16, 20, 36)
-    near = sum((axis - centre) ** 2 for axis, centre in zip(np.indices(shape), place))
+    shape, position = (40, 50, 60), (16, 20, 36)
+    near = sum((axis - centre) ** 2 for axis, centre in zip(np.indices(shape), position))
     write_mrc("labels.mrc", (near <= 9).astype(np.int8), 10.0)
     tomogram = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    tomogram[place] += 300
+    tomogram[position] += 300
     write_mrc("t1.mrc", tomogram, 10.0)
     assert (
         main(["pick-features", "--segmentations", "labels.mrc", "--names", "t1", "--label", "1", "--output", "picked"])

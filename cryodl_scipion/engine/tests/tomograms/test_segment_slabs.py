@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cutting a tomogram: no seam, every place where it belongs, memory bounded."""
+"""Cutting a tomogram: no seam, every position where it belongs, memory bounded."""
 
 import subprocess
 import sys

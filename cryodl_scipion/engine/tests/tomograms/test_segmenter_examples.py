@@ -27,8 +27,8 @@ def label_volume(labels):
     )
 
 
-def corners(places):
-    return sorted((p.z, *p.corner_yx) for p in places)
+def corners(positions):
+    return sorted((p.z, *p.corner_yx) for p in positions)
 
 
 # ----- finding tiles
@@ -72,11 +72,11 @@ def test_a_rare_feature_of_a_volume_that_is_labelled_throughout_is_in_tiles_wher
     labels = np.zeros((12, 100, 100), np.int8)  # a grid of whole tiles of 64 would hold a third of a slice
     labels[2:8, 70:95, 72:90] = 1
     positive, negative, _ = find_tiles(label_volume(labels), 0, 1, 64, 240, np.random.default_rng(0))
-    covered, slices = np.zeros(labels.shape, bool), {place.z for place in positive}
-    for place in (*positive, *negative):
-        (y, x) = place.corner_yx
+    covered, slices = np.zeros(labels.shape, bool), {position.z for position in positive}
+    for position in (*positive, *negative):
+        (y, x) = position.corner_yx
         assert 0 <= y <= 36 and 0 <= x <= 36
-        covered[place.z, y : y + 64, x : x + 64] = True
+        covered[position.z, y : y + 64, x : x + 64] = True
     assert covered.all() and slices == set(range(2, 8))
     assert len(set(positive)) == len(positive) > len(slices)
 

@@ -46,10 +46,10 @@ def test_nothing_farther_away_than_the_overlap_matters(name):
     centre, reach = side // 2, 0
     for offset in range(0, method.granularity, max(method.stride, 2)):
         x = torch.randn(1, method.slices_in, side, side, requires_grad=True)
-        place = (centre + offset) // method.stride
-        (gradient,) = torch.autograd.grad(network(x)[0, :, place, place].sum(), x)
+        position = (centre + offset) // method.stride
+        (gradient,) = torch.autograd.grad(network(x)[0, :, position, position].sum(), x)
         seen = gradient.abs().sum((0, 1)).nonzero()
-        first, last = place * method.stride, (place + 1) * method.stride - 1
+        first, last = position * method.stride, (position + 1) * method.stride - 1
         reach = max(reach, first - int(seen.min()), int(seen.max()) - last)
     assert method.overlap - method.granularity < reach <= method.overlap
 

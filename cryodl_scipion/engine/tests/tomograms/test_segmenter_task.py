@@ -130,21 +130,21 @@ def test_ranking_figures_of_a_case_worked_out_by_hand():
 
 def test_probabilities_are_true_and_the_boundary_gives_the_best_dice():
     rng = np.random.default_rng(0)
-    truth = 0.5 * rng.standard_normal(200_000) - 2.0  # log odds, of which the network says other ones
-    hit = rng.random(len(truth)) < 1 / (1 + np.exp(-truth))
-    calibration = fit_voxels(hit, 3 * truth + 1)
+    ground_truth = 0.5 * rng.standard_normal(200_000) - 2.0  # log odds, of which the network says other ones
+    hit = rng.random(len(ground_truth)) < 1 / (1 + np.exp(-ground_truth))
+    calibration = fit_voxels(hit, 3 * ground_truth + 1)
     assert calibration.slope == pytest.approx(1 / 3, rel=0.15)
-    assert expected_calibration_error(hit, calibration.probability(3 * truth + 1)) < 0.01
-    scores = calibration.score(3 * truth + 1)
+    assert expected_calibration_error(hit, calibration.probability(3 * ground_truth + 1)) < 0.01
+    scores = calibration.score(3 * ground_truth + 1)
     best = max(dice(scores >= t, hit) for t in np.arange(0.1, 0.9, 0.02))
     assert dice(scores >= 0.5, hit) > best - 0.005 and calibration.boundary < 0.3
 
 
 def test_scores_of_networks_that_say_the_same_on_other_scales_are_equal():
     rng = np.random.default_rng(1)
-    truth = 2 * rng.standard_normal(50_000) - 2.0
-    hit = rng.random(len(truth)) < 1 / (1 + np.exp(-truth))
-    one, other = (fit_voxels(hit, raw).score(raw) for raw in (truth, 0.2 * truth - 1))
+    ground_truth = 2 * rng.standard_normal(50_000) - 2.0
+    hit = rng.random(len(ground_truth)) < 1 / (1 + np.exp(-ground_truth))
+    one, other = (fit_voxels(hit, raw).score(raw) for raw in (ground_truth, 0.2 * ground_truth - 1))
     assert np.abs(one - other).max() < 0.02
 
 

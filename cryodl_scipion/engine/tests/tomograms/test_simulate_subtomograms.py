@@ -72,8 +72,8 @@ def test_the_structure_turned_and_moved_as_the_file_says_is_in_the_volume():
     measured = wedge(BOX, -60, 60)
     for index in (0, 3, 7):
         density = load_density(("one.mrc", "two.mrc")[found.classes[index] - 1], PIXEL)
-        truth = rotated(density, found.angles[index], found.shifts_zyx[index], BOX)[0]
-        seen, mirrored = (torch.fft.irfftn(torch.fft.rfftn(v) * measured) for v in (truth, truth.flip(0)))
+        ground_truth = rotated(density, found.angles[index], found.shifts_zyx[index], BOX)[0]
+        seen, mirrored = (torch.fft.irfftn(torch.fft.rfftn(v) * measured) for v in (ground_truth, ground_truth.flip(0)))
         assert correlation(data[index], seen) > 0.95
         assert correlation(data[index], mirrored) < 0.85
 

@@ -56,8 +56,8 @@ def simulate(output="sim", code=0, **options):
 
 def particles_of(path):
     table = read_tables(path)["particles"]
-    places = np.array([[float(v) for v in table[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T
-    return places, np.array([[float(v) for v in table[f"rlnAngle{a}"]] for a in ("Rot", "Tilt", "Psi")]).T
+    positions = np.array([[float(v) for v in table[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T
+    return positions, np.array([[float(v) for v in table[f"rlnAngle{a}"]] for a in ("Rot", "Tilt", "Psi")]).T
 
 
 def test_files_and_outputs_name_the_same_things():
@@ -86,17 +86,19 @@ def test_files_and_outputs_name_the_same_things():
 
 def test_coordinates_and_angles_say_where_the_labelled_densities_are():
     simulate(vesicles=0, filaments=0, copies=5)
-    places, angles = particles_of("sim/coordinates/tomo_001.star")
+    positions, angles = particles_of("sim/coordinates/tomo_001.star")
     labels = Tomogram("sim/labels/tomo_001.mrc").raw() == 1
     from cryodl.simulate.rotations import rotated
 
     density = load_density("ribo.mrc", PIXEL)
     limit, again = molecular_threshold(density, "ribo.mrc", PIXEL), np.zeros(labels.shape, bool)
-    for place, angle in zip(places, angles):
-        whole = np.rint(place).astype(int)
-        body = np.argwhere(rotated(density, angle, place - whole)[0].numpy() > limit) + whole - density.shape[-1] // 2
+    for position, angle in zip(positions, angles):
+        whole = np.rint(position).astype(int)
+        body = (
+            np.argwhere(rotated(density, angle, position - whole)[0].numpy() > limit) + whole - density.shape[-1] // 2
+        )
         again[tuple(body.T)] = True
-    assert len(places) == 5
+    assert len(positions) == 5
     assert 2 * (again & labels).sum() / (again.sum() + labels.sum()) > 0.95
 
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from feature_shapes import ball, pick, places
+from feature_shapes import ball, pick, positions
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -14,7 +14,7 @@ def test_spheres_that_touch_are_parted(tmp_path):
     centres = [(15, 16, 12), (15, 17, 27), (16, 31, 20)]
     mask = np.any([ball((32, 46, 42), c, 8) for c in centres], axis=0)
     found, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160")
-    distance, nearest = cKDTree(centres).query(places(found))
+    distance, nearest = cKDTree(centres).query(positions(found))
     assert sorted(nearest) == [0, 1, 2] and distance.max() < 1
     assert found["cryodlVolume"] == pytest.approx(ball((32, 46, 42), centres[0], 8).sum(), rel=0.05)
     assert found["cryodlPiece"].tolist() == [1, 1, 1]
@@ -22,7 +22,7 @@ def test_spheres_that_touch_are_parted(tmp_path):
 
 @pytest.mark.parametrize("reach, length", [(0, 1.6), (9, 1)], ids=("ellipsoid", "rod"))
 def test_a_long_particle_without_a_neck_stays_one(reach, length):
-    """Four turns and places on the grid, on which it depends how many summits a rod has."""
+    """Four turns and positions on the grid, on which it depends how many summits a rod has."""
     grid = np.indices((48, 48, 48)).reshape(3, -1).T
     for seed in range(3, 7):
         own = Rotation.random(random_state=seed).apply(grid - 23 - np.random.default_rng(seed).random(3))
@@ -56,7 +56,7 @@ def test_without_a_diameter_that_of_the_median_piece_is_taken(tmp_path):
     centres = [(12, 12, 12), (12, 12, 40), (12, 40, 12), (12, 41, 27)]
     mask = np.any([ball((24, 54, 54), c, 8) for c in centres], axis=0)
     found, _ = pick(tmp_path, mask, "--shape", "particles")
-    assert cKDTree(centres).query(places(found))[0].max() < 1 and len(places(found)) == 4
+    assert cKDTree(centres).query(positions(found))[0].max() < 1 and len(positions(found)) == 4
 
 
 def test_parting_by_blocks_gives_each_particle_once(tmp_path, monkeypatch):
@@ -66,6 +66,6 @@ def test_parting_by_blocks_gives_each_particle_once(tmp_path, monkeypatch):
     whole, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160")
     monkeypatch.setattr(particles, "LARGEST_BOX", 10_000)
     parts, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160", output="blocks")
-    assert len(places(parts)) == len(places(whole)) == 10
-    assert cKDTree(places(whole)).query(places(parts))[0].max() < 0.3
+    assert len(positions(parts)) == len(positions(whole)) == 10
+    assert cKDTree(positions(whole)).query(positions(parts))[0].max() < 0.3
     assert sorted(parts["cryodlPiece"]) == sorted(whole["cryodlPiece"]) == [1] * 9 + [2]

@@ -31,9 +31,9 @@ def correlation(one, other):
 
 def test_a_half_ball_holds_one_of_each_pair_of_conjugates():
     ball = HalfBall(BOX, 5)
-    places = set(zip(ball.z.tolist(), ball.y.tolist(), ball.x.tolist()))
-    assert len(places) == len(ball) == 257  # half of the 515 whole points within 5, but for 0
-    assert not any((-z, -y, -x) in places for z, y, x in places)
+    positions = set(zip(ball.z.tolist(), ball.y.tolist(), ball.x.tolist()))
+    assert len(positions) == len(ball) == 257  # half of the 515 whole points within 5, but for 0
+    assert not any((-z, -y, -x) in positions for z, y, x in positions)
 
 
 def test_coefficients_give_the_volume_back():

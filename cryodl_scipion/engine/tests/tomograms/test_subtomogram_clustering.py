@@ -57,12 +57,12 @@ def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
     _, one, observed = narrow
     score = {}
     for compensate in (True, False):
-        places = (
+        positions = (
             embedded(pairwise_similarities(observed, compensate), 3)
             if embedding == "similarity"
             else principal_components(observed, 3, 0, compensate)
         )
-        score[compensate] = adjusted_rand_score(one.classes, groups(places.numpy(), 3))
+        score[compensate] = adjusted_rand_score(one.classes, groups(positions.numpy(), 3))
     assert score[True] > 0.95 > score[False] + 0.1
 
 
@@ -72,16 +72,16 @@ def test_components_are_found_though_half_of_the_values_is_missing():
 
     generator = torch.Generator().manual_seed(0)
     ball = HalfBall(16, 4)
-    axis, places = torch.randn(len(ball), generator=generator), torch.randn(40, generator=generator)
-    values = torch.complex(places[:, None] * axis, torch.zeros(40, len(ball)))
+    axis, positions = torch.randn(len(ball), generator=generator), torch.randn(40, generator=generator)
+    values = torch.complex(positions[:, None] * axis, torch.zeros(40, len(ball)))
     weights = (torch.rand(values.shape, generator=generator) > 0.5).float()
     found = principal_components(ObservedSubtomograms(values * weights, weights, ball), 2)
-    assert abs(float(torch.corrcoef(torch.stack([found[:, 0], places]))[0, 1])) > 0.99
+    assert abs(float(torch.corrcoef(torch.stack([found[:, 0], positions]))[0, 1])) > 0.99
 
 
 def test_groups_are_numbered_by_size():
-    places = np.concatenate([np.full((3, 2), 5.0), np.full((9, 2), -5.0)])
-    assert groups(places + np.random.default_rng(0).normal(0, 0.1, places.shape), 2).tolist() == [2] * 3 + [1] * 9
+    positions = np.concatenate([np.full((3, 2), 5.0), np.full((9, 2), -5.0)])
+    assert groups(positions + np.random.default_rng(0).normal(0, 0.1, positions.shape), 2).tolist() == [2] * 3 + [1] * 9
 
 
 def test_the_autoencoder_is_not_asked_for_what_was_not_measured(narrow):

@@ -61,8 +61,8 @@ def degrees_apart(matrices, angles):
 
 def test_orientations_and_shifts_are_found_with_the_true_structure(grids, corners):
     one, observed = corners
-    truth = torch.from_numpy(density("corner", 16)) * float(one.volumes(slice(None)).std()) * 0.7
-    poses = find_poses(observed, Estimate(truth, observed.power(), None, None), grids)
+    ground_truth = torch.from_numpy(density("corner", 16)) * float(one.volumes(slice(None)).std()) * 0.7
+    poses = find_poses(observed, Estimate(ground_truth, observed.power(), None, None), grids)
     matrices, shifts = poses.best()
     assert np.median(degrees_apart(matrices.numpy(), one.angles)) < 10  # the steps of the close look are 7.5 degrees
     assert np.median(np.abs(shifts.numpy() - one.shifts_zyx)) < 0.4

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Template matching: correlation coefficients, noise, places and orientations against what was put in."""
+"""Template matching: correlation coefficients, noise, positions and orientations against what was put in."""
 
 import gzip
 from pathlib import Path
@@ -55,11 +55,11 @@ def test_the_coefficient_is_that_of_numpy_at_every_place():
     unit = kernel * mask / (kernel.square() * mask).sum().sqrt()
     scores = tile.scores(transform_of(unit, tile.shape))
     weights = mask.numpy().ravel()
-    for place in ((0, 0, 0), (10, 12, 16), (4, 7, 3)):
-        patch = tile.seen[tuple(slice(p, p + 8) for p in place)].numpy().ravel()
+    for position in ((0, 0, 0), (10, 12, 16), (4, 7, 3)):
+        patch = tile.seen[tuple(slice(p, p + 8) for p in position)].numpy().ravel()
         covariance = np.cov(patch, kernel.numpy().ravel(), aweights=weights)
         expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-        assert float(scores[place]) == pytest.approx(expected, abs=2e-4)
+        assert float(scores[position]) == pytest.approx(expected, abs=2e-4)
 
 
 def test_whitened_noise_has_rings_of_one_power():

@@ -32,8 +32,8 @@ def projection(tilt, width):
     turn, y, x = math.radians(tilt), torch.arange(SIDE)[:, None] - SIDE // 2, torch.arange(width) - width // 2
     total = torch.zeros(SIDE, width)
     for centre, sigma, height in BLOBS:
-        place = centre[2] * math.cos(turn) + centre[0] * math.sin(turn)
-        bell = torch.exp(-((y - centre[1]) ** 2 + (x - place) ** 2) / (2 * sigma**2))
+        position = centre[2] * math.cos(turn) + centre[0] * math.sin(turn)
+        bell = torch.exp(-((y - centre[1]) ** 2 + (x - position) ** 2) / (2 * sigma**2))
         total += height * sigma * math.sqrt(2 * math.pi) * bell
     return total
 
@@ -57,8 +57,8 @@ def test_a_shift_along_the_beam_moves_the_density_by_slices():
 @pytest.mark.parametrize("tilt", [-90, -60, -33, -2, 0, 7, 45, 75])
 def test_tilt_images_of_gaussians_are_the_gaussians_projections(tilt):
     width = image_width(SIDE, SIDE, [tilt])
-    found, truth = tilt_images(volume(), [tilt], width)[0], projection(tilt, width)
-    assert float((found - truth).abs().max() / truth.max()) < 0.03
+    found, ground_truth = tilt_images(volume(), [tilt], width)[0], projection(tilt, width)
+    assert float((found - ground_truth).abs().max() / ground_truth.max()) < 0.03
 
 
 def test_back_projection_of_all_tilts_gives_the_volume_with_its_values():

@@ -34,10 +34,10 @@ def test_relion_5_counts_in_angstrom_from_the_middle_of_the_tomogram(tmp_path):
 
 def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):
     write_coordinates3d(tmp_path / "a.star", [coordinate_columns("tomo", ZYX, SHAPE, 10.0)], [10.0])
-    places = read_coordinates3d(tmp_path / "a.star")
-    assert places.unit == "centred Å" and places.tomograms == ("tomo", "tomo")
-    assert np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), ZYX, atol=1e-3)
-    assert np.allclose(places.zyx_px(np.arange(2), (80, 200, 160), 5.0), 2 * ZYX, atol=1e-3)
+    positions = read_coordinates3d(tmp_path / "a.star")
+    assert positions.unit == "centred Å" and positions.tomograms == ("tomo", "tomo")
+    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), ZYX, atol=1e-3)
+    assert np.allclose(positions.zyx_px(np.arange(2), (80, 200, 160), 5.0), 2 * ZYX, atol=1e-3)
 
 
 def test_tomograms_of_two_pixel_sizes_are_two_optics_groups(tmp_path):
@@ -53,15 +53,15 @@ def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):
     row = np.zeros(41)
     row[[3, 4, 5]], row[19], row[21], row[[23, 24, 25]] = (0.5, 0, -0.5), 7, 1, (31, 21, 11)
     np.savetxt(tmp_path / "ribosome.tbl", row[None])
-    places = read_coordinates3d(tmp_path / "ribosome.tbl")
-    assert places.tomograms == ("7",) and places.species == ("ribosome",)
-    assert np.allclose(places.xyz, [[30.5, 20.0, 9.5]])
+    positions = read_coordinates3d(tmp_path / "ribosome.tbl")
+    assert positions.tomograms == ("7",) and positions.species == ("ribosome",)
+    assert np.allclose(positions.xyz, [[30.5, 20.0, 9.5]])
 
 
 def test_a_dynamo_table_that_was_written_is_read_back(tmp_path):
     write_dynamo_table(tmp_path / "a.tbl", ZYX[:, ::-1], 3, np.ones(2))
-    places = read_coordinates3d(tmp_path / "a.tbl")
-    assert places.tomograms == ("3", "3") and np.allclose(places.xyz[:, ::-1], ZYX)
+    positions = read_coordinates3d(tmp_path / "a.tbl")
+    assert positions.tomograms == ("3", "3") and np.allclose(positions.xyz[:, ::-1], ZYX)
     assert len((tmp_path / "a.tbl").read_text().splitlines()[0].split()) == 41
 
 
@@ -78,18 +78,18 @@ def imod_model(points, name=b"ribosome"):
 
 def test_points_of_an_imod_model_are_places_of_its_objects(tmp_path):
     (tmp_path / "tomo_1.mod").write_bytes(imod_model([(30.5, 20.5, 10.0), (4.0, 3.0, 1.5)]))
-    places = read_coordinates3d(tmp_path / "tomo_1.mod")
-    assert places.tomograms == ("tomo_1",) * 2 and places.species == ("ribosome",) * 2
-    assert np.allclose(places.xyz[:, ::-1], ZYX)  # x and y from the corner of the first pixel, z from its middle
+    positions = read_coordinates3d(tmp_path / "tomo_1.mod")
+    assert positions.tomograms == ("tomo_1",) * 2 and positions.species == ("ribosome",) * 2
+    assert np.allclose(positions.xyz[:, ::-1], ZYX)  # x and y from the corner of the first pixel, z from its middle
 
 
 def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
     points = [{"location": dict(x=300.0, y=200.0, z=100.0)}]
     text = json.dumps(dict(pickable_object_name="apo-ferritin", run_name="TS_1", unit="angstrom", points=points))
     (tmp_path / "picks.json").write_text(text)
-    places = read_coordinates3d(tmp_path / "picks.json")
-    assert places.tomograms == ("TS_1",) and places.species == ("apo-ferritin",)
-    assert np.allclose(places.zyx_px(np.array([0]), SHAPE, 10.0), ZYX[:1])
+    positions = read_coordinates3d(tmp_path / "picks.json")
+    assert positions.tomograms == ("TS_1",) and positions.species == ("apo-ferritin",)
+    assert np.allclose(positions.zyx_px(np.array([0]), SHAPE, 10.0), ZYX[:1])
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_eman2_counts_unbinned_pixels_from_the_middle_and_names_its_classes(tmp_
         boxes_3d=[[-40, -120, -40, "manual", 0.0, 0], [8, 0, 4, "tm", 0.5, 2]],
     )
     (tmp_path / "tomo_info.json").write_text(json.dumps(info))
-    places = read_coordinates3d(tmp_path / "tomo_info.json")
-    assert places.tomograms == ("tomo", "tomo") and places.species == ("ribosome", "ferritin")
-    assert np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), [[10, 20, 30], [21, 50, 42]])
+    positions = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert positions.tomograms == ("tomo", "tomo") and positions.species == ("ribosome", "ferritin")
+    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), [[10, 20, 30], [21, 50, 42]])
     del info["apix_unbin"]
     (tmp_path / "old_info.json").write_text(json.dumps(info))
     assert np.allclose(read_coordinates3d(tmp_path / "old_info.json").xyz[1], [8, 0, 4])
@@ -128,14 +128,14 @@ def test_eman2_counts_unbinned_pixels_from_the_middle_and_names_its_classes(tmp_
 def test_boxes_written_for_eman2_are_read_back(tmp_path):
     centred = np.array([[-100.0, -300.0, 55.0], [1.0, 2.0, 3.0]])
     write_eman2(tmp_path / "tomo_info.json", centred, ["b", "a"], 2.5)
-    places = read_coordinates3d(tmp_path / "tomo_info.json")
-    assert places.unit == "centred Å" and places.species == ("b", "a") and np.allclose(places.xyz, centred)
+    positions = read_coordinates3d(tmp_path / "tomo_info.json")
+    assert positions.unit == "centred Å" and positions.species == ("b", "a") and np.allclose(positions.xyz, centred)
 
 
 def test_points_that_napari_saved_are_z_y_x(tmp_path):
     (tmp_path / "tomo.csv").write_text("index,axis-0,axis-1,axis-2\n0.0,10.0,20.0,30.0\n1.0,1.5,2.5,3.5\n")
-    places = read_coordinates3d(tmp_path / "tomo.csv")
-    assert places.tomograms == ("tomo", "tomo") and np.allclose(places.zyx_px(np.arange(2), SHAPE, 10.0), ZYX)
+    positions = read_coordinates3d(tmp_path / "tomo.csv")
+    assert positions.tomograms == ("tomo", "tomo") and np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), ZYX)
     (tmp_path / "other.csv").write_text("x,y,z\n1,2,3\n")
     with pytest.raises(ValueError, match="axis-0, axis-1, axis-2"):
         read_coordinates3d(tmp_path / "other.csv")

@@ -119,9 +119,9 @@ def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
     for memory in (1.0, 0.006):
         result = np.full(volume.shape, np.nan, np.float32)
         for (z, y, x), (block,) in denoiser.blocks([volume], scale, memory):
-            place = result[z : z + block.shape[0], y : y + block.shape[1], x : x + block.shape[2]]
-            assert np.isnan(place).all()
-            place[:] = block
+            position = result[z : z + block.shape[0], y : y + block.shape[1], x : x + block.shape[2]]
+            assert np.isnan(position).all()
+            position[:] = block
         assert np.isfinite(result).all()
         results.append(result)
     assert np.std(results[0] - results[1]) < 0.03 * results[0].std()

@@ -20,10 +20,10 @@ SHAPE = (4, 40, 60)
 
 def evaluated(folder, tomogram, *more):
     """Picture (h, w, 3) of a command's run: a feature at small y, found and true, and one at large y, not found."""
-    truth, found = np.zeros((2, *SHAPE), np.int8)
-    truth[2, 4:10, 6:20] = found[2, 4:10, 6:20] = 1
-    truth[2, 30:36, 40:54] = 1
-    for part, volume in (("found", found), ("labels", truth), ("tomograms", tomogram)):
+    ground_truth, found = np.zeros((2, *SHAPE), np.int8)
+    ground_truth[2, 4:10, 6:20] = found[2, 4:10, 6:20] = 1
+    ground_truth[2, 30:36, 40:54] = 1
+    for part, volume in (("found", found), ("labels", ground_truth), ("tomograms", tomogram)):
         (folder / part).mkdir(exist_ok=True)
         write_mrc(folder / part / "a.mrc", volume, 8.0)
     code = main(
@@ -43,7 +43,7 @@ def evaluated(folder, tomogram, *more):
     return imread(folder / "out/a.png")[..., :3] if code == 0 else code
 
 
-def places(picture, colour):
+def positions(picture, colour):
     """(n, 2) rows and columns of a colour, without the legend at the bottom."""
     near = np.abs(picture - np.array(colour)).max(axis=2) < 0.02
     return np.argwhere(near[: int(0.85 * len(picture))])
@@ -51,7 +51,7 @@ def places(picture, colour):
 
 def test_the_evaluations_pictures_have_the_first_row_at_the_bottom(tmp_path):
     picture = evaluated(tmp_path, np.zeros(SHAPE, np.float32))
-    right, missed = places(picture, RIGHT).mean(axis=0), places(picture, MISSED).mean(axis=0)
+    right, missed = positions(picture, RIGHT).mean(axis=0), positions(picture, MISSED).mean(axis=0)
     assert right[0] > missed[0] and right[1] < missed[1]
 
 
@@ -61,13 +61,13 @@ def test_the_tomogram_is_seen_behind_the_features(tmp_path):
     colours = picture[int(0.2 * len(picture)) : int(0.85 * len(picture))].reshape(-1, 3)
     greys = colours[np.ptp(colours, axis=1) < 0.01]
     assert len(np.unique(greys[:, 0].round(2))) > 50, "the ramp of the tomogram"
-    assert not len(places(picture, RIGHT)), "colours are mixed with the grey behind them"
+    assert not len(positions(picture, RIGHT)), "colours are mixed with the grey behind them"
 
 
 def test_colours_are_laid_over_the_grey_by_their_opacity():
     yes, no = np.ones((1, 1), bool), np.zeros((1, 1), bool)
-    for found, truth, colour in ((yes, yes, RIGHT), (yes, no, WRONG), (no, yes, MISSED)):
-        mixed = _overlay(found, truth, yes, None, np.full((1, 1, 3), 0.4))
+    for found, ground_truth, colour in ((yes, yes, RIGHT), (yes, no, WRONG), (no, yes, MISSED)):
+        mixed = _overlay(found, ground_truth, yes, None, np.full((1, 1, 3), 0.4))
         np.testing.assert_allclose(mixed[0, 0], (1 - OPACITY) * 0.4 + OPACITY * np.array(colour))
     grey = np.full((1, 1, 3), 0.4)
     assert (_overlay(no, no, yes, np.ones((1, 1)), grey) == grey).all() and (grey == 0.4).all()

@@ -134,8 +134,8 @@ def test_the_network_finds_a_simple_feature_in_another_tomogram(tmp_path):
     segmenter = load_segmenter(tmp_path / "model", torch.device("cpu"))
     tomogram, labels = rods(seed=1, shape=(12, 96, 128), noise=0.3)
     slab = segmenter.normalise(torch.from_numpy(tomogram), (float(np.median(tomogram)), 0.3))
-    found, truth = segmenter.scores(slab).numpy() >= 0.5, labels[2:-2]
-    assert 2 * (found & (truth == 1)).sum() / (found.sum() + (truth == 1).sum()) > 0.5
+    found, ground_truth = segmenter.scores(slab).numpy() >= 0.5, labels[2:-2]
+    assert 2 * (found & (ground_truth == 1)).sum() / (found.sum() + (ground_truth == 1).sum()) > 0.5
 
 
 # ----- annotations
@@ -143,7 +143,7 @@ def test_annotations_are_learnt_from_too(project):
     from cryodl.tomograms.annotations.store import open_annotations
 
     store = open_annotations(project / "annotations")
-    store.place("t0", project / "tomo/t0.mrc", (6, 96, 96))
+    store.set_path("t0", project / "tomo/t0.mrc", (6, 96, 96))
     drawing = np.zeros((64, 64), np.int16)
     drawing[20:30] = 1
     for k in range(6):

@@ -98,7 +98,7 @@ class SimulateHalfMapsOutputs(Outputs):
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     full: str = output("Mean of both.", path="file", becomes="outputVolume: Volume")
-    truth: str = output("Map without noise.", path="file", becomes="outputTruth: Volume")
+    ground_truth: str = output("Map without noise.", path="file", former=("truth",), becomes="outputTruth: Volume")
     structure: str = output(
         "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
     )

@@ -46,8 +46,8 @@ def from_windows(tokens: torch.Tensor, n: int, sides: typing.Sequence[int]) -> t
 
 def relative_positions(n: int, window: int, d: int, device: torch.device | None = None) -> torch.Tensor:
     """(n^d, n^d) numbers of the relative positions of pairs within a window of side n, out of (2 window - 1)^d."""
-    places = torch.cartesian_prod(*[torch.arange(n, device=device)] * d).reshape(-1, d)
-    offset = places[:, None] - places[None] + window - 1
+    positions = torch.cartesian_prod(*[torch.arange(n, device=device)] * d).reshape(-1, d)
+    offset = positions[:, None] - positions[None] + window - 1
     number = offset[..., 0]
     for axis in range(1, d):
         number = number * (2 * window - 1) + offset[..., axis]

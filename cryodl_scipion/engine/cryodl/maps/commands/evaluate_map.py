@@ -72,7 +72,7 @@ def map_figures(
     """
     from ..measures.atoms import check_overlap, read_atoms
     from ..measures.measure import measure_map, reference_for
-    from ..measures.volume import check_positive, check_same_grid, other_place, read_mask, read_volume
+    from ..measures.volume import check_positive, check_same_grid, other_position, read_mask, read_volume
 
     volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
     check_positive(volume)
@@ -94,7 +94,7 @@ def map_figures(
     if config.before:
         before = read_volume(config.before, config.pixel_size)
         check_same_grid(volume, before, "map before")
-        warnings += other_place(volume, before, "map before")
+        warnings += other_position(volume, before, "map before")
         figures["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
     if figures["local_correlation"] < LEAST_AGREEMENT:
@@ -120,13 +120,13 @@ def _halves(
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
     from ..measures.half_map_test import half_map_test
     from ..measures.measure import dependent, measure_halves
-    from ..measures.volume import check_same_grid, other_place, read_volume
+    from ..measures.volume import check_same_grid, other_position, read_volume
 
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     found, sentences = {}, []
     for half in halves:
         check_same_grid(volume, half, "half-map")
-        sentences += other_place(volume, half, "half-map")
+        sentences += other_position(volume, half, "half-map")
         if check_contrast(half, volume) > SAME:
             sentences.append(
                 f"The map {config.map} and the half-map {half.path} are the same: the figures of the map "

@@ -103,7 +103,7 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
     """The Volume to improve, the half-maps' ([] if there are none), and sentences about them."""
     import dataclasses
 
-    from ..measures.volume import check_positive, check_same_grid, other_place, read_volume
+    from ..measures.volume import check_positive, check_same_grid, other_position, read_volume
     from .evaluate_map import SAME, check_contrast, check_halves
 
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
@@ -115,7 +115,7 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
         volume = read_volume(config.map, config.pixel_size)
         for half in halves:
             check_same_grid(volume, half, "half-map")
-            warnings += other_place(volume, half, "half-map")
+            warnings += other_position(volume, half, "half-map")
             if check_contrast(half, volume) > SAME:
                 raise ValueError(
                     f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "

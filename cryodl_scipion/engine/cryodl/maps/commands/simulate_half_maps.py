@@ -35,8 +35,9 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     from ..measures.volume import write_volume
 
     _check_resolution(config)
-    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
-    check_output(files["truth"], "Simulated map")  # it is written last
+    endings = {"half1": "half1", "half2": "half2", "full": "full", "ground_truth": "truth"}
+    files = {name: f"{config.output}_{ending}.mrc" for name, ending in endings.items()}
+    check_output(files["ground_truth"], "Simulated map")  # it is written last
     atoms = read_atoms(config.structure)
     grid = grid_around(atoms, config.pixel_size, config.box)
     _check_memory(grid, config)
@@ -59,7 +60,7 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
     structure = _write_structure(config, maps.b_factors)
-    for name, data in (("half1", maps.half1), ("half2", maps.half2), ("full", full), ("truth", maps.grid.data)):
+    for name, data in zip(files, (maps.half1, maps.half2, full, maps.grid.data)):
         write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
     print(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boxes of training pairs: cut out, turned, and the places where their atoms are looked at."""
+"""Boxes of training pairs: cut out, turned, and the positions where their atoms are looked at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY = 0.1  # part of the boxes that may show no molecule
 PRESENT = 0.1  # of a target's highest density: above it a voxel belongs to the molecule
 ATOMS = 256  # of a box, that are looked at
 RADII = np.arange(0, 2.01, 0.4)  # Å; fewer than those of a Q-score that is reported
-WANTED = np.repeat(np.exp(-0.5 * (RADII / SIGMA) ** 2), POINTS)  # of a well-resolved atom at the places around it
+WANTED = np.repeat(np.exp(-0.5 * (RADII / SIGMA) ** 2), POINTS)  # of a well-resolved atom at the positions around it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,8 @@ def cut_box(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty
             break
     if any(after for _, after in pad):
         data = np.pad(data, [(0, 0)] + [(0, BOX - n) for n in data.shape[1:]])
-    places = np.asarray(atoms) - start
-    return Box(data, places[((places > -4) & (places < BOX + 3)).all(axis=1)])
+    positions = np.asarray(atoms) - start
+    return Box(data, positions[((positions > -4) & (positions < BOX + 3)).all(axis=1)])
 
 
 _TURNS = [
@@ -56,17 +56,17 @@ def rotated_box(box: Box, rng: np.random.Generator) -> Box:
     return Box(np.ascontiguousarray(data), atoms)
 
 
-def score_places(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def score_positions(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore).
 
-    atoms: (n, 3) zyx voxels. grid: Å. Returns places (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
-    place is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
+    atoms: (n, 3) zyx voxels. grid: Å. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
+    position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
     """
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation
 
     reach = RADII[-1] / grid
-    places = np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
+    positions = np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
     weights = np.zeros((ATOMS, len(RADII), POINTS), np.float32)
     inside = np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0]
     chosen = rng.permutation(inside)[:ATOMS]
@@ -75,6 +75,6 @@ def score_places(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tu
         radii = RADII[:, None, None] / grid
         around = atoms[chosen][:, None, None] + radii * directions
         nearest, _ = cKDTree(atoms).query(around.reshape(-1, 3))
-        places[: len(chosen)] = around
+        positions[: len(chosen)] = around
         weights[: len(chosen)] = nearest.reshape(around.shape[:3]) >= NEARER * radii[..., 0] - 1e-6
-    return places.reshape(ATOMS, -1, 3), weights.reshape(ATOMS, -1)
+    return positions.reshape(ATOMS, -1, 3), weights.reshape(ATOMS, -1)

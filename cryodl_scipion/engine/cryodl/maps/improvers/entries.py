@@ -55,8 +55,8 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
         raise FileNotFoundError(f"The list {path} (--ids) does not exist.")
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
-        places = _places(path, next(reader, []))
-        lines = [(reader.line_num, _cells(row, places)) for row in reader if any(map(str.strip, row))]
+        positions = _positions(path, next(reader, []))
+        lines = [(reader.line_num, _cells(row, positions)) for row in reader if any(map(str.strip, row))]
     entries, notes, wrong = [], [], []
     for line, (emdb, pdb, resolution) in lines:
         where = f"{path}, line {line}"
@@ -83,11 +83,11 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
     return entries, notes
 
 
-def _places(path: Path, titles: typing.Sequence[str]) -> typing.Iterable[typing.Any]:
+def _positions(path: Path, titles: typing.Sequence[str]) -> typing.Iterable[typing.Any]:
     """Column numbers of the EMDB ids, the PDB ids and the resolutions."""
     titles = [title.strip().lower() for title in titles]
     found = {kind: next((titles.index(n) for n in names if n in titles), None) for kind, names in COLUMNS.items()}
-    missing = [COLUMNS[kind][0] for kind, place in found.items() if place is None]
+    missing = [COLUMNS[kind][0] for kind, position in found.items() if position is None]
     if missing:
         raise ValueError(
             f"{path} has no column {', '.join(missing)}; its first line must name emdb_id, pdb_id (or "
@@ -97,9 +97,9 @@ def _places(path: Path, titles: typing.Sequence[str]) -> typing.Iterable[typing.
     return found.values()
 
 
-def _cells(row: typing.Sequence[str], places: typing.Iterable[typing.Any]) -> tuple[str, list[str], str]:
+def _cells(row: typing.Sequence[str], positions: typing.Iterable[typing.Any]) -> tuple[str, list[str], str]:
     """(EMDB id, [PDB ids], resolution) as they are written; '' or [] for what is not there."""
-    emdb, pdb, resolution = (row[place].strip() if place < len(row) else "" for place in places)
+    emdb, pdb, resolution = (row[position].strip() if position < len(row) else "" for position in positions)
     return emdb, re.findall(r"[^\s,;]+", pdb), resolution
 
 

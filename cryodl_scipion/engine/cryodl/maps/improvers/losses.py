@@ -49,16 +49,16 @@ def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def atom_scores(
-    output: torch.Tensor, places: torch.Tensor, weights: torch.Tensor, wanted: torch.Tensor
+    output: torch.Tensor, positions: torch.Tensor, weights: torch.Tensor, wanted: torch.Tensor
 ) -> torch.Tensor:
     """(k,) Q-scores of the atoms of a batch that can be judged: correlations of the first channel around each atom with
     those of a well-resolved atom.
 
-    output: (b, c, n, n, n). places: (b, atoms, p, 3) zyx voxels. weights: (b, atoms, p). wanted: (p,).
+    output: (b, c, n, n, n). positions: (b, atoms, p, 3) zyx voxels. weights: (b, atoms, p). wanted: (p,).
     """
-    b, atoms, p, _ = places.shape
+    b, atoms, p, _ = positions.shape
     side = output.shape[-1]
-    where = (places / (side - 1) * 2 - 1).flip(-1).reshape(b, 1, 1, -1, 3)  # grid_sample counts xyz from -1 to 1
+    where = (positions / (side - 1) * 2 - 1).flip(-1).reshape(b, 1, 1, -1, 3)  # grid_sample counts xyz from -1 to 1
     found = F.grid_sample(output[:, :1].float().contiguous(), where, align_corners=True).reshape(b, atoms, p)
     judged = weights.sum(-1) > p / 2
     found, weights = found[judged], weights[judged]

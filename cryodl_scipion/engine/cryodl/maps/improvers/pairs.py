@@ -14,7 +14,7 @@ import torch
 from ...contract import TrainMapImproverConfig
 from ...contract.result import write_json
 from ...io.files import expand_paths, whole_file
-from .boxes import cut_box, rotated_box, score_places
+from .boxes import cut_box, rotated_box, score_positions
 from .similarity import families
 from .simulated import real_pair, simulated_pair
 
@@ -142,11 +142,11 @@ class MapPairs:
         self, boxes: typing.Sequence[Box], rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
-        (b, n, p) as score_places gives them."""
+        (b, n, p) as score_positions gives them."""
         data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
-        looked = [score_places(box.atoms, self.grid, rng) for box in boxes]
-        places, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
-        return data[:, :1], data[:, 1:], places, weights
+        looked = [score_positions(box.atoms, self.grid, rng) for box in boxes]
+        positions, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
+        return data[:, :1], data[:, 1:], positions, weights
 
 
 def _atoms_file(path: Path) -> Path:

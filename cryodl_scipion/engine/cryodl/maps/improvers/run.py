@@ -159,15 +159,15 @@ def apply_boxes(
     total = np.zeros((outputs, *padded.shape), np.float32)
     weight = np.zeros(padded.shape, np.float32)
     fade = _fade(overlap)
-    starts = [tuple(k * step for k in place) for place in np.ndindex(*counts)]
-    places = [tuple(slice(s, s + BOX) for s in start) for start in starts]
-    full = [place for place in places if np.abs(padded[place]).max() > EMPTY]
-    for place in places:
-        weight[place] += fade
+    starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
+    positions = [tuple(slice(s, s + BOX) for s in start) for start in starts]
+    full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
+    for position in positions:
+        weight[position] += fade
     for start in range(0, len(full), batch_size):
         part = full[start : start + batch_size]
-        for place, answer in zip(part, function(np.stack([padded[place] for place in part]))):
-            total[(slice(None), *place)] += answer * fade
+        for position, answer in zip(part, function(np.stack([padded[position] for position in part]))):
+            total[(slice(None), *position)] += answer * fade
         if progress:
             progress(min(start + batch_size, len(full)), len(full))
     inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
@@ -176,6 +176,6 @@ def apply_boxes(
 
 def _fade(overlap: int) -> np.ndarray:
     """(BOX, BOX, BOX) weights: 1 in the middle, falling over the overlap on each side, never 0."""
-    place = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
-    axis = np.clip(place / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)
+    position = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
+    axis = np.clip(position / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)
     return (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)

@@ -77,7 +77,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),
         np.clip(target, 0, None).astype(np.float16),
-        fine.places(atoms.xyz).astype(np.float32),
+        fine.positions(atoms.xyz).astype(np.float32),
         str(path),
         resolution,
     )
@@ -95,7 +95,7 @@ def real_pair(
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),
         target.astype(np.float16),
-        fine.places(atoms.xyz).astype(np.float32),
+        fine.positions(atoms.xyz).astype(np.float32),
         volume.path,
         resolution,
     )

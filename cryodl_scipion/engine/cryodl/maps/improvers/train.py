@@ -114,8 +114,8 @@ class ImproverTask(Task):
         self, output: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
         """(k,) Q-scores of the atoms of a batch."""
-        places, weights = (x.to(output.device) for x in batch[2:])
-        return atom_scores(output, places, weights, self.wanted.to(output.device))
+        positions, weights = (x.to(output.device) for x in batch[2:])
+        return atom_scores(output, positions, weights, self.wanted.to(output.device))
 
     def _output(self, data: torch.Tensor) -> torch.Tensor:
         from ...core.devices import fast_dtype

@@ -21,7 +21,7 @@ BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
 @dataclasses.dataclass(frozen=True)
 class Atoms:
     """Heavy atoms of a model's first conformation, without waters. xyz: (n, 3) Å. number: (n,) atomic numbers. b: (n,)
-    Å². occupancy: (n,). residue: (n,) place in `residues`, a tuple of (chain, number with insertion code, name).
+    Å². occupancy: (n,). residue: (n,) position in `residues`, a tuple of (chain, number with insertion code, name).
     atom_names: tuple of str. protein: (n,) bool, atoms of amino acids. notes: sentences about what was left out."""
 
     path: str
@@ -129,8 +129,8 @@ def _groups(structure: Structure) -> typing.Iterator[tuple[Chain, Residue]]:
 
 def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     """Raises ValueError if most atoms lie outside of the map, or where it has no density; says how far they are off."""
-    places = volume.places(atoms.xyz)
-    inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
+    positions = volume.positions(atoms.xyz)
+    inside = ((positions >= 0) & (positions <= np.array(volume.data.shape) - 1)).all(axis=1)
     centre = atoms.xyz.mean(axis=0)
     middle = (volume.origin_zyx + volume.voxels_zyx * (np.array(volume.data.shape) - 1) / 2)[::-1]
     offset = ", ".join(f"{d:.1f}" for d in centre - middle)
@@ -142,7 +142,7 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
         )
     from scipy.ndimage import map_coordinates
 
-    density = map_coordinates(volume.data, places[inside].T, order=1)
+    density = map_coordinates(volume.data, positions[inside].T, order=1)
     if not density.mean() > volume.data.mean() + 0.05 * volume.data.std():
         raise ValueError(
             f"Map and model do not overlap: {volume.path} is not denser at the atoms of {atoms.path} than "

@@ -31,15 +31,15 @@ def model_density(
         )
     weights = atoms.number * atoms.occupancy if weights is None else np.asarray(weights, float)
     peaks = weights / (2 * np.pi * width**2) ** 1.5
-    result, places = np.zeros(volume.data.shape, np.float32), volume.places(atoms.xyz)
+    result, positions = np.zeros(volume.data.shape, np.float32), volume.positions(atoms.xyz)
     reach = REACH * width[:, None] / volume.voxels_zyx
-    low = np.maximum(np.ceil(places - reach), 0).astype(int)
-    high = np.minimum(np.floor(places + reach) + 1, volume.data.shape).astype(int)
-    for place, start, stop, sigma, peak in zip(places, low, high, width, peaks):
+    low = np.maximum(np.ceil(positions - reach), 0).astype(int)
+    high = np.minimum(np.floor(positions + reach) + 1, volume.data.shape).astype(int)
+    for position, start, stop, sigma, peak in zip(positions, low, high, width, peaks):
         if (start < stop).all():
             z, y, x = (
                 np.exp(-0.5 * ((np.arange(a, b) - p) * v / sigma) ** 2)
-                for a, b, p, v in zip(start, stop, place, volume.voxels_zyx)
+                for a, b, p, v in zip(start, stop, position, volume.voxels_zyx)
             )
             patch = (peak * z)[:, None, None] * (y[:, None] * x)
             result[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] += patch
@@ -51,10 +51,10 @@ def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None
     x) float32."""
     from scipy.ndimage import distance_transform_edt
 
-    places = np.rint(volume.places(xyz)).astype(int)
-    inside = ((places >= 0) & (places < volume.data.shape)).all(axis=1)
+    positions = np.rint(volume.positions(xyz)).astype(int)
+    inside = ((positions >= 0) & (positions < volume.data.shape)).all(axis=1)
     empty = np.ones(volume.data.shape, bool)
-    empty[tuple(places[inside].T)] = False
+    empty[tuple(positions[inside].T)] = False
     distance = distance_transform_edt(empty, sampling=tuple(volume.voxels_zyx))
     part = np.clip((distance - radius) / (edge or radius), 0, 1)
     return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures from place to place: correlation of map and model, resolution by the half-maps."""
+"""Measures from position to position: correlation of map and model, resolution by the half-maps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if typing.TYPE_CHECKING:
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
-STRIDE = 0.25  # of the window: distance of the places that are measured
+STRIDE = 0.25  # of the window: distance of the positions that are measured
 THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardone, Heymann and Steven 2013)
 
 
 def local_correlation(
-    first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray, places: np.ndarray, radius: float = WINDOW
+    first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray, positions: np.ndarray, radius: float = WINDOW
 ) -> np.ndarray:
-    """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each place (n, 3), zyx voxels.
+    """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each position (n, 3), zyx voxels.
 
     Constant surroundings give 0.
     """
@@ -37,7 +37,7 @@ def local_correlation(
     )
     small = 1e-9 * float(first.std()) * float(second.std())
     local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
-    index = np.rint(places).astype(int)
+    index = np.rint(positions).astype(int)
     inside = ((index >= 0) & (index < first.shape)).all(axis=1)
     index = np.clip(index, 0, np.array(first.shape) - 1)
     return np.where(inside, local[tuple(index.T)], 0.0)
@@ -56,7 +56,7 @@ def local_resolution(
     half1, half2: (z, y, x) arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of
     the whole map: the window is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a
     grid of places is compared with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013,
-    J. Struct. Biol. 184). A place whose first shell is below has the window's width.
+    J. Struct. Biol. 184). A position whose first shell is below has the window's width.
     """
     import torch
 
@@ -66,7 +66,7 @@ def local_resolution(
     side = min(side, *[n - n % 2 for n in half1.shape])
     window = torch.from_numpy(_cosine_ball(side))
     step = max(1, int(STRIDE * side))
-    grid = [_places(n, side, step) for n in half1.shape]
+    grid = [_positions(n, side, step) for n in half1.shape]
     measured = np.full([len(g) for g in grid], np.nan, np.float32)
     wanted = [
         (k, j, i)
@@ -79,16 +79,16 @@ def local_resolution(
     batch = max(1, int(4e6) // side**3)
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
-        boxes = [torch.stack([_box(half, grid, place, side) for place in part]) for half in halves]
+        boxes = [torch.stack([_box(half, grid, position, side) for position in part]) for half in halves]
         boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
-        for place, curve in zip(part, fsc(*boxes)):
-            measured[place] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
+        for position, curve in zip(part, fsc(*boxes)):
+            measured[position] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
         if progress:
             progress(len(part))
     return _between(measured, grid, half1.shape) * (mask > 0.5)
 
 
-def _places(length: int, side: int, step: float) -> np.ndarray:
+def _positions(length: int, side: int, step: float) -> np.ndarray:
     """Centres of windows along an axis; every window lies inside."""
     first, last = side // 2, length - side // 2
     return np.unique(np.append(np.arange(first, last, step), last)) if last > first else np.array([length // 2])
@@ -98,8 +98,10 @@ def _around(centre: int, step: float) -> slice:
     return slice(max(0, centre - step), centre + step + 1)
 
 
-def _box(half: torch.Tensor, grid: typing.Sequence[np.ndarray], place: tuple[int, int, int], side: int) -> torch.Tensor:
-    z, y, x = (int(g[p]) - side // 2 for g, p in zip(grid, place))
+def _box(
+    half: torch.Tensor, grid: typing.Sequence[np.ndarray], position: tuple[int, int, int], side: int
+) -> torch.Tensor:
+    z, y, x = (int(g[p]) - side // 2 for g, p in zip(grid, position))
     return half[z : z + side, y : y + side, x : x + side]
 
 

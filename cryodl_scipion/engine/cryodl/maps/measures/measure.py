@@ -41,8 +41,8 @@ def reference_for(
     density = model_density(atoms, volume, width)
     if mask is None:
         mask = soft_mask(atoms.xyz, volume, mask_radius)
-    places = volume.places(atoms.xyz)
-    inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
+    positions = volume.positions(atoms.xyz)
+    inside = ((positions >= 0) & (positions <= np.array(volume.data.shape) - 1)).all(axis=1)
     return MapReference(atoms, density, mask, np.asarray(inside))
 
 
@@ -57,7 +57,7 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
     unmasked = shell_correlation(volume.data, reference.density, voxels)
     scores = q_scores(volume, reference.atoms)
-    near = local_correlation(volume.data, reference.density, voxels, volume.places(reference.atoms.xyz))
+    near = local_correlation(volume.data, reference.density, voxels, volume.positions(reference.atoms.xyz))
     inside = reference.inside
     figures = dict(
         fsc05_angstrom=masked.resolution(0.5),

@@ -40,19 +40,19 @@ def score_points(atoms: Atoms, rows: np.ndarray | None = None) -> ScorePoints:
 
     tree = cKDTree(atoms.xyz)
     centres = atoms.xyz if rows is None else atoms.xyz[rows]
-    places, owners, values = [], [], []
+    positions, owners, values = [], [], []
     for radius in RADII:
         xyz, owner = _points(centres, tree, radius)
-        places.append(xyz)
+        positions.append(xyz)
         owners.append(owner)
         values.append(np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)))
-    return ScorePoints(np.concatenate(places), np.concatenate(owners), np.concatenate(values), len(centres))
+    return ScorePoints(np.concatenate(positions), np.concatenate(owners), np.concatenate(values), len(centres))
 
 
 def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) -> np.ndarray:
     """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect.
 
-    At each radius up to 2 Å the map is read at POINTS places that are not nearer to another atom, by trilinear
+    At each radius up to 2 Å the map is read at POINTS positions that are not nearer to another atom, by trilinear
     interpolation; about the mean, so that scale and offset of the map do not matter. Atoms outside of the map, or in
     constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them.
     points: score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time.
@@ -60,7 +60,7 @@ def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) ->
     from scipy.ndimage import map_coordinates
 
     points = points or score_points(atoms)
-    zyx = volume.places(points.xyz)
+    zyx = volume.positions(points.xyz)
     density = map_coordinates(volume.data, zyx.T, order=1, mode="nearest").astype(float)
     inside = ((zyx >= -0.5) & (zyx <= np.array(volume.data.shape) - 0.5)).all(axis=1)
     scores = _correlations(density, points.wanted, points.owner, points.count)
@@ -80,7 +80,7 @@ def chain_scores(scores: np.ndarray, atoms: Atoms, inside: np.ndarray) -> dict[s
 
 
 def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places (m, 3) at a distance from the atoms that belong to them, and the atoms' numbers (m,)."""
+    """Positions (m, 3) at a distance from the atoms that belong to them, and the atoms' numbers (m,)."""
     if radius == 0:
         return np.repeat(centres, POINTS, axis=0), np.repeat(np.arange(len(centres)), POINTS)
     waiting, found, owners = np.arange(len(centres)), [], []

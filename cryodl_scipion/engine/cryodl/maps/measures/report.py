@@ -118,7 +118,7 @@ def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
     if "before_volume" in details:
         shown.insert(0, ("before", details["before_volume"].data))
     shown.append(("model", details["reference"].density))
-    centre = np.rint(details["volume"].places(details["reference"].atoms.xyz).mean(axis=0)).astype(int)
+    centre = np.rint(details["volume"].positions(details["reference"].atoms.xyz).mean(axis=0)).astype(int)
     centre = np.clip(centre, 0, np.array(details["volume"].data.shape) - 1)
     figure, axes = new_figure(3, len(shown), (2.6 * len(shown), 7.8))
     for column, (name, data) in enumerate(shown):
@@ -152,8 +152,8 @@ def _write_chimerax(
         file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")
         for (chain, number, _), value in zip(atoms.residues, scores):
             file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
-    place = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # where the folder will stand
-    relative = lambda path: os.path.relpath(path, place)
+    position = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # where the folder will stand
+    relative = lambda path: os.path.relpath(path, position)
     lines = [
         f'open "{relative(figures["map"])}"',
         f'open "{relative(figures["structure"])}"',

@@ -102,9 +102,9 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
     spread = _noise_spread(grid, faults.anisotropy, views)
     halves = [_noise(grid, spread, rng).astype(np.float32) for _ in range(2)]
     strength = _strength(blurred, halves[0], mask, grid, faults.resolution)
-    truth = model_density(atoms, grid, finest)
+    ground_truth = model_density(atoms, grid, finest)
     return HalfMaps(
-        dataclasses.replace(grid, data=truth),
+        dataclasses.replace(grid, data=ground_truth),
         blurred + strength * halves[0],
         blurred + strength * halves[1],
         b_factors,
@@ -191,7 +191,7 @@ def _belt(atoms: Atoms, grid: Volume, mask: np.ndarray, rng: np.random.Generator
     """Detergent or lipid: a lumpy ring about the molecule's longest axis, outside of the protein."""
     offset = atoms.xyz - atoms.xyz.mean(axis=0)
     axis = np.linalg.eigh(offset.T @ offset)[1][:, -1]
-    centre = grid.places(atoms.xyz.mean(axis=0)[None])[0]
+    centre = grid.positions(atoms.xyz.mean(axis=0)[None])[0]
     zyx = np.meshgrid(
         *[(np.arange(n) - c) * v for n, c, v in zip(grid.data.shape, centre, grid.voxels_zyx)],
         indexing="ij",

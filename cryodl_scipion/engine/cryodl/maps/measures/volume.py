@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps with their place in space: read and written with the header's grid, origin and order of axes."""
+"""Maps with their position in space: read and written with the header's grid, origin and order of axes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Volume:
         """Whether the voxels are cubes."""
         return float(np.ptp(self.voxels_zyx)) < ISOTROPIC * self.pixel_size
 
-    def places(self, xyz: np.ndarray | typing.Sequence[list[int]]) -> np.ndarray:
+    def positions(self, xyz: np.ndarray | typing.Sequence[list[int]]) -> np.ndarray:
         """(n, 3) positions in Å as (n, 3) fractional zyx voxels."""
         return (np.asarray(xyz)[:, ::-1] - self.origin_zyx) / self.voxels_zyx
 
     def same_grid(self, other: Volume) -> bool:
-        """Whether voxel (k, j, i) of both is the same place."""
+        """Whether voxel (k, j, i) of both is the same position."""
         return (
             self.data.shape == other.data.shape
             and np.allclose(self.voxels_zyx, other.voxels_zyx, rtol=1e-3)
@@ -110,7 +110,7 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
 def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
     """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'.
 
-    Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_place).
+    Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_position).
     """
     if volume.data.shape != other.data.shape:
         raise ValueError(
@@ -124,14 +124,14 @@ def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
         )
 
 
-def other_place(volume: Volume, other: Volume, what: str) -> list[str]:
-    """Sentences, in a list, if two Volumes of one size begin at different places by their headers."""
+def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
+    """Sentences, in a list, if two Volumes of one size begin at different positions by their headers."""
     if volume.same_grid(other):
         return []
-    place = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
+    position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
-        f"The {what} {other.path} begins at ({place(other)}) Å (x, y, z) by its header, the map {volume.path} at "
-        f"({place(volume)}) Å. They were laid on each other voxel by voxel; if the headers are right, resample the "
+        f"The {what} {other.path} begins at ({position(other)}) Å (x, y, z) by its header, the map {volume.path} at "
+        f"({position(volume)}) Å. They were laid on each other voxel by voxel; if the headers are right, resample the "
         f"{what} onto the map."
     ]
 
@@ -143,7 +143,7 @@ def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tup
     """
     given = read_volume(path, pixel_size, "mask")
     check_same_grid(volume, given, "mask")
-    sentences, low, high = other_place(volume, given, "mask"), given.data.min(), given.data.max()
+    sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()
     if low < -0.01 or high > 1.01:
         sentences.append(
             f"The mask {path} has values from {low:.3g} to {high:.3g}; it was cut off at 0 and 1. Check "

@@ -112,7 +112,7 @@ def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diamet
     )
     low, high = np.percentile(background[ice], (5, 95))
     rows, columns = ((np.arange(n) + 0.5) * m // n for n, m in zip(sample.shape, small.shape))
-    place = np.ix_(rows.astype(int), columns.astype(int))
-    rest = (sample - background[place])[ice[place] & np.isfinite(sample)]
+    position = np.ix_(rows.astype(int), columns.astype(int))
+    rest = (sample - background[position])[ice[position] & np.isfinite(sample)]
     noise = 1.4826 * np.median(np.abs(rest - np.median(rest)))
     return float((high - low) / noise) if noise > 0 else None

@@ -24,7 +24,7 @@ _SMALLEST = 0.06  # area of a feature, squared particle diameters
 
 
 def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
-    """(h, w) bool: contaminated places.
+    """(h, w) bool: contaminated positions.
 
     image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon).
     diameter_px: of a particle in these pixels. Areas that a crystal encloses count as contaminated whether they are
@@ -143,12 +143,12 @@ def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:
     throughout."""
     label, count = ndimage.label(~good)
     found = found.copy()
-    for index, place in enumerate(ndimage.find_objects(label), 1):
-        place = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in place)
-        part = label[place] == index
+    for index, position in enumerate(ndimage.find_objects(label), 1):
+        position = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in position)
+        part = label[position] == index
         ring = ndimage.binary_dilation(part, iterations=2) & ~part
-        if ring.any() and found[place][ring].mean() > 0.6:
-            found[place] |= part
+        if ring.any() and found[position][ring].mean() > 0.6:
+            found[position] |= part
     return found
 
 

@@ -17,7 +17,7 @@ from .store import CERTAIN, IGNORED, REMOVED
 
 @dataclasses.dataclass(frozen=True)
 class Corrections:
-    """Labels of a folder of `pick-by-hand`, by micrograph; places are (n, 2) yx in px of the micrographs.
+    """Labels of a folder of `pick-by-hand`, by micrograph; positions are (n, 2) yx in px of the micrographs.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
     for name, (yx, sure) in align_keys(_with_certainty(folder), names).items():
         if name in names:
             certain[name], machine[name] = yx[sure], yx[~sure]
-    removed = _places(folder / REMOVED, names)
+    removed = _positions(folder / REMOVED, names)
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
     return Corrections(certain, machine, removed, masks)
 
@@ -96,11 +96,11 @@ def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _places(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
+def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
     if not any(folder.glob("*.star")):
         return {}
-    places = {key: yx for key, (yx, _) in read_coordinates(folder).items()}
-    return {name: yx for name, yx in align_keys(places, names).items() if name in names}
+    positions = {key: yx for key, (yx, _) in read_coordinates(folder).items()}
+    return {name: yx for name, yx in align_keys(positions, names).items() if name in names}
 
 
 def _has_column(path: Path) -> bool:

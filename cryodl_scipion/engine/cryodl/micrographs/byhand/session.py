@@ -62,7 +62,7 @@ class HandSession(Shown):
 
     # ----- picks
     def near(self, y: float, x: float) -> int | None:
-        """Number of the pick that a click at a place means, None if there is none."""
+        """Number of the pick that a click at a position means, None if there is none."""
         far = [(p.y - y) ** 2 + (p.x - x) ** 2 for p in self.picks]
         if not far:
             return None
@@ -70,7 +70,7 @@ class HandSession(Shown):
         return best if far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
-        """Begin an action at a place: take a pick that is there, put a new one, or paint.
+        """Begin an action at a position: take a pick that is there, put a new one, or paint.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class HandSession(Shown):
                 self.picks[self._held] = dataclasses.replace(self.picks[self._held], certain=True)
 
     def drag(self, y: float, x: float) -> None:
-        """Go on with what `press` began, at another place."""
+        """Go on with what `press` began, at another position."""
         if self._held in ("paint", "erase"):
             self._paint(y, x)
         elif self._held is not None and self.inside(y, x):
@@ -113,7 +113,7 @@ class HandSession(Shown):
         return self._held is not None
 
     def remove(self, y: float, x: float) -> None:
-        """Take away the pick at a place, and save."""
+        """Take away the pick at a position, and save."""
         if self.readable:
             self._save_undo()
             self._remove(y, x)

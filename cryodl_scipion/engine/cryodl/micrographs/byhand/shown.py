@@ -47,7 +47,7 @@ class Shown:
         return self.micrographs[self.number][0]
 
     def inside(self, y: float, x: float) -> bool:
-        """Whether a place lies in the micrograph."""
+        """Whether a position lies in the micrograph."""
         return -0.5 <= y < self.shape[0] - 0.5 and -0.5 <= x < self.shape[1] - 0.5
 
     def picture(
@@ -90,8 +90,8 @@ class Shown:
 
     def change_low_pass(self, step: int) -> None:
         """The next stronger (step 1) or weaker (-1) low-pass filter."""
-        place = LOW_PASS.index(self.low_pass) + step
-        self.low_pass = LOW_PASS[int(np.clip(place, 0, len(LOW_PASS) - 1))]
+        position = LOW_PASS.index(self.low_pass) + step
+        self.low_pass = LOW_PASS[int(np.clip(position, 0, len(LOW_PASS) - 1))]
 
     def _filtered(self, image: np.ndarray, binning: int) -> np.ndarray:
         """Gaussian filter that halves the amplitude at the resolution `low_pass`."""

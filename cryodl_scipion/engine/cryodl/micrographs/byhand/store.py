@@ -25,7 +25,7 @@ REMOVED, IGNORED = "removed", "ignored"
 
 @dataclasses.dataclass(frozen=True)
 class Pick:
-    """A place in px of the micrograph; its score; whether a human is certain of it."""
+    """A position in px of the micrograph; its score; whether a human is certain of it."""
 
     y: float
     x: float

@@ -43,8 +43,8 @@ def match_micrographs(
     matches = {}
     for name in names:
         yx, scores = picks.get(name, NOTHING)
-        truth, _ = reference.get(name, NOTHING)
-        matches[name] = match_picks(yx, truth, distance), scores, len(truth)
+        ground_truth, _ = reference.get(name, NOTHING)
+        matches[name] = match_picks(yx, ground_truth, distance), scores, len(ground_truth)
     return matches
 
 

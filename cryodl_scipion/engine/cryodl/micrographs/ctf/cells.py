@@ -77,14 +77,14 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
         )
     ring = np.rint(radius).astype(int)
     inside = (ring >= first) & (ring <= last) & (np.abs(y) > _AXES) & (np.abs(x) > _AXES)
-    ring, place = ring[inside] - first, np.nonzero(inside)
-    azimuth = np.arctan2(np.broadcast_to(y, power.shape)[place], np.broadcast_to(x, power.shape)[place]) % np.pi
+    ring, position = ring[inside] - first, np.nonzero(inside)
+    azimuth = np.arctan2(np.broadcast_to(y, power.shape)[position], np.broadcast_to(x, power.shape)[position]) % np.pi
     rings = last - first + 1
-    values = _without_spots(power[place], ring, rings, count)
+    values = _without_spots(power[position], ring, rings, count)
     cell = np.minimum((azimuth / np.pi * SECTORS).astype(int), SECTORS - 1) * rings + ring
     weights, sums, squares = (
         np.bincount(cell, w, SECTORS * rings).reshape(SECTORS, rings)
-        for w in (None, values, (radius[place] / tile) ** 2)
+        for w in (None, values, (radius[position] / tile) ** 2)
     )
     filled = np.maximum(weights, 1)
     frequency = (np.arange(rings) + first) / tile
@@ -118,9 +118,9 @@ def background_terms(rings: int) -> np.ndarray:
     -------
     (terms, rings) array
     """
-    place = np.linspace(-1, 1, rings)
+    position = np.linspace(-1, 1, rings)
     inverse = 1 / np.linspace(_START, 1, rings)
-    return np.concatenate([np.polynomial.legendre.legvander(place, _DEGREE).T, [inverse, inverse**3]])
+    return np.concatenate([np.polynomial.legendre.legvander(position, _DEGREE).T, [inverse, inverse**3]])
 
 
 def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -59,10 +59,10 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
     defocus = defocus_at(cells.azimuth, found.defocus, found.astigmatism)
     equal = np.sqrt(cells.squared * np.maximum(defocus[:, None] / found.defocus, 0))
     width = cells.frequency[1] - cells.frequency[0]
-    place = np.rint((equal - cells.frequency[0]) / width).astype(int)
-    inside = (place >= 0) & (place < len(cells.frequency)) & (cells.weights > 0)
+    position = np.rint((equal - cells.frequency[0]) / width).astype(int)
+    inside = (position >= 0) & (position < len(cells.frequency)) & (cells.weights > 0)
     weights, sums = (
-        np.bincount(place[inside], w[inside], len(cells.frequency))
+        np.bincount(position[inside], w[inside], len(cells.frequency))
         for w in (cells.weights, cells.weights * cells.values)
     )
     data = sums / np.maximum(weights, 1)
@@ -109,7 +109,7 @@ def fit_resolution(profile: Profile) -> tuple[float, float]:
 
 
 def _strength(profile: Profile, where: np.ndarray) -> float:
-    """How far the rings at some places stand out, in standard deviations of the noise."""
+    """How far the rings at some positions stand out, in standard deviations of the noise."""
     if where.sum() < 3:
         return 0.0
     weights, model, data = profile.weights[where], profile.model[where], profile.data[where]

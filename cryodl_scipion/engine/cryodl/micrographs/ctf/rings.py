@@ -61,11 +61,11 @@ class Rings:
             phase = np.outer(grid, self._factor[sector]) + self._fixed[sector] + phase_shift
             waves = -np.cos(2 * phase.astype(np.float32)) * loss
             basis = self._bases[sector].astype(np.float32)
-            for place, decay in enumerate(DECAYS):
+            for position, decay in enumerate(DECAYS):
                 root = self._envelopes[decay][sector].astype(np.float32)
-                tables[place, 0, sector] = waves @ (root * data.astype(np.float32))  # data has no background left
+                tables[position, 0, sector] = waves @ (root * data.astype(np.float32))  # data has no background left
                 length = np.square(waves) @ np.square(root)
-                tables[place, 1, sector] = length - np.square(waves @ (root[:, None] * basis)).sum(1)
+                tables[position, 1, sector] = length - np.square(waves @ (root[:, None] * basis)).sum(1)
         return [(products, lengths) for products, lengths in tables]
 
     def _loss(self, defocus: np.ndarray) -> np.ndarray:

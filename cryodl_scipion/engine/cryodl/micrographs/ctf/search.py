@@ -110,7 +110,7 @@ def _defocus_grid(rings: Rings, limits: SearchRange) -> np.ndarray:
 
 
 def _inside(grid: np.ndarray, limits: SearchRange) -> np.ndarray:
-    """Places of the grid's values within the limits; at least two, also of limits closer than its step."""
+    """Positions of the grid's values within the limits; at least two, also of limits closer than its step."""
     step = grid[1] - grid[0]
     middle = 0.5 * (limits.minimum_defocus + limits.maximum_defocus)
     low, high = min(limits.minimum_defocus, middle - 1.5 * step), max(limits.maximum_defocus, middle + 1.5 * step)
@@ -134,24 +134,26 @@ def _best_on_grid(
             astigmatism = half * np.array([np.cos(2 * direction), np.sin(2 * direction)])
             shift = np.rint(defocus_at(rings.cells.azimuth, 0.0, astigmatism) / step).astype(int)
             score = _scores(table, inside, shift) / rings.noise
-            place = int(score.argmax())
-            value = float(score[place]) - _unlikely(astigmatism, float(score[place]))
-            found = FoundRings(float(grid[inside[place]]), astigmatism, float(phase_shift), decay, float(score[place]))
+            position = int(score.argmax())
+            value = float(score[position]) - _unlikely(astigmatism, float(score[position]))
+            found = FoundRings(
+                float(grid[inside[position]]), astigmatism, float(phase_shift), decay, float(score[position])
+            )
             tried.append((value, found))
     return max(tried, key=lambda one: one[0])[1]
 
 
 def _scores(table: tuple[np.ndarray, np.ndarray], inside: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Scores of the defocus values `inside`, each sector's taken `shift` places beside."""
+    """Scores of the defocus values `inside`, each sector's taken `shift` positions beside."""
     product: np.ndarray | float = 0.0
     length: np.ndarray | float = 0.0
     products, lengths = table
     last = products.shape[1] - 1
     for sector, steps in enumerate(shift):
-        place = slice(inside[0] + steps, inside[-1] + steps + 1)
-        if place.start < 0 or place.stop > last + 1:  # at the ends of the grid
-            place = np.clip(inside + steps, 0, last)
-        product, length = product + products[sector, place], length + lengths[sector, place]
+        position = slice(inside[0] + steps, inside[-1] + steps + 1)
+        if position.start < 0 or position.stop > last + 1:  # at the ends of the grid
+            position = np.clip(inside + steps, 0, last)
+        product, length = product + products[sector, position], length + lengths[sector, position]
     return product / np.sqrt(np.maximum(length, 1e-12))
 
 

@@ -133,7 +133,7 @@ def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.T
 
 
 def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(h, w // 2 + 1) amplitude of the noise in the quietest places, about 1 on average."""
+    """(h, w // 2 + 1) amplitude of the noise in the quietest positions, about 1 on average."""
     power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude

@@ -16,9 +16,9 @@ def image_frequencies(shape: tuple[int, ...]) -> torch.Tensor:
 def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
     values = torch.as_tensor(spectrum, dtype=torch.float32)
-    place = (image_frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
-    low = place.long().clamp(max=BINS - 2)
-    return torch.lerp(values[low], values[low + 1], place - low)
+    position = (image_frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+    low = position.long().clamp(max=BINS - 2)
+    return torch.lerp(values[low], values[low + 1], position - low)
 
 
 def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> np.ndarray:

@@ -23,13 +23,13 @@ _CHUNK = 256  # boxes that are worked on at once
 class Cut:
     """Particles of a micrograph.
 
-    images: (m, box, box) float32 array. rows: (m,) int, their places among the picks. places_yx: (m, 2) whole px of the
-    micrograph, the boxes' centres. at_edge, unusable: numbers of picks that were left out.
+    images: (m, box, box) float32 array. rows: (m,) int, their indices among the picks. positions_yx: (m, 2) whole px of
+    the micrograph, the boxes' centres. at_edge, unusable: numbers of picks that were left out.
     """
 
     images: np.ndarray
     rows: np.ndarray
-    places_yx: np.ndarray
+    positions_yx: np.ndarray
     at_edge: int
     unusable: int
 
@@ -54,9 +54,9 @@ def cut_micrograph(
     Cut
     """
     box = config.box_in_pixels()
-    corners, places = box_corners(centres_yx, box)
+    corners, positions = box_corners(centres_yx, box)
     height, width = image.shape
-    on_it = ((places >= 0) & (places < (height, width))).all(axis=1)
+    on_it = ((positions >= 0) & (positions < (height, width))).all(axis=1)
     kept = np.asarray(on_it if config.edge == "fill" else boxes_inside(corners, box, image.shape))
     pixels = torch.from_numpy(image)
     if config.flip_phases and optics is not None:
@@ -66,7 +66,7 @@ def cut_micrograph(
     side = config.scaled_box or box
     images = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, side, side), np.float32)
     usable = np.concatenate([part[1] for part in parts]) if parts else np.zeros(0, bool)
-    return Cut(images[usable], rows[usable], places[rows[usable]], int(len(kept) - kept.sum()), int((~usable).sum()))
+    return Cut(images[usable], rows[usable], positions[rows[usable]], int(len(kept) - kept.sum()), int((~usable).sum()))
 
 
 def _finished(

@@ -58,7 +58,9 @@ def write_record(
     folder: Path, name: str, path: str, source: dict, config: typing.Any, cut: typing.Any, scores: np.ndarray
 ) -> dict:
     """Write and return the record of a micrograph; its stack must be there. scores: (n,) of all picks."""
-    rows = [[int(x), int(y), float(scores[row]), int(row) + 1] for row, (y, x) in zip(cut.rows.tolist(), cut.places_yx)]
+    rows = [
+        [int(x), int(y), float(scores[row]), int(row) + 1] for row, (y, x) in zip(cut.rows.tolist(), cut.positions_yx)
+    ]
     record = dict(
         kind=KIND,
         name=name,
@@ -80,7 +82,7 @@ def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config:
     given = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     groups = {_microscope(record, given): 0 for record in records}
     groups = {constants: number for number, constants in enumerate(groups, 1)}
-    known = [name for place, name in enumerate(MICROSCOPE) if all(c[place] is not None for c in groups)]
+    known = [name for position, name in enumerate(MICROSCOPE) if all(c[position] is not None for c in groups)]
     optics = ["rlnOpticsGroupName", "rlnOpticsGroup", *known, "rlnImagePixelSize", "rlnMicrographOriginalPixelSize"]
     optics += ["rlnImageSize", "rlnImageDimensionality"] + ([_FLIPPED] if config.flip_phases else [])
     phase = any((record["source"]["ctf"] or {}).get("phase_shift") for record in records)
@@ -112,5 +114,5 @@ def _microscope(record: dict, given: tuple[float | None, ...]) -> tuple[float | 
 
 
 def _head(block: str, names: typing.Sequence[str]) -> str:
-    columns = "".join(f"_{name} #{place}\n" for place, name in enumerate(names, 1))
+    columns = "".join(f"_{name} #{position}\n" for position, name in enumerate(names, 1))
     return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{columns}"

@@ -6,12 +6,12 @@ import dataclasses
 import numpy as np
 from scipy.spatial import cKDTree
 
-MATCH = 0.25  # diameters between a traced place and the true centre line
+MATCH = 0.25  # diameters between a traced position and the true centre line
 
 
 @dataclasses.dataclass(frozen=True)
 class TraceAgreement:
-    """Lengths in px, by places one px apart, summed over micrographs.
+    """Lengths in px, by positions one px apart, summed over micrographs.
 
     traced, right: of the traced lines, and of what lies within a quarter of the diameter of a true one. true, found: of
     the true lines where they are to be found, and of what was. angles: (n,) degrees between traced and true direction.
@@ -62,17 +62,17 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     """
     mine = [_every_px(trace) for trace in traces]
     true = [_every_px(line) for line in lines]
-    known = [_sampled(line, flags, places) for line, flags, places in zip(lines, clear, true)]
-    places, other = _stack(mine), _stack(true)
+    known = [_sampled(line, flags, positions) for line, flags, positions in zip(lines, clear, true)]
+    positions, other = _stack(mine), _stack(true)
     wanted = np.concatenate(known) if known else np.zeros(0, bool)
     if not len(other):
-        return TraceAgreement(traced=len(places))
-    if not len(places):
+        return TraceAgreement(traced=len(positions))
+    if not len(positions):
         return TraceAgreement(true=int(wanted.sum()))
-    distance, nearest = cKDTree(other).query(places)
+    distance, nearest = cKDTree(other).query(positions)
     near = distance <= MATCH * width
     judged = ~(~wanted[nearest] & (distance <= width))
-    back, _ = cKDTree(places).query(other)
+    back, _ = cKDTree(positions).query(other)
     turn = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
     turn = np.minimum(turn, 180 - turn)[near & judged]
     return TraceAgreement(
@@ -85,15 +85,15 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
 
 
 def _every_px(line: np.ndarray) -> np.ndarray:
-    """Places one px apart along a line."""
+    """Positions one px apart along a line."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(0, along[-1] + 1e-6, 1.0)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
 
 
-def _sampled(line: np.ndarray, flags: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(m,) bool: the flags of a line's places at the nearest of other places on it."""
-    return flags[cKDTree(line).query(places)[1]]
+def _sampled(line: np.ndarray, flags: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(m,) bool: the flags of a line's positions at the nearest of other positions on it."""
+    return flags[cKDTree(line).query(positions)[1]]
 
 
 def _stack(lines: list) -> np.ndarray:

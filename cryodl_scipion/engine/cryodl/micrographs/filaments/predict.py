@@ -66,8 +66,8 @@ class FilamentPicker(TiledNetwork):
         factor = self.method.working_diameter * pixel_size / diameter
         prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
         traces = self.lines_prepared(prepared, threshold, shortest / pixel_size * factor)
-        back = lambda places: map_positions(places, prepared.image.shape, prepared.shape)
-        return [dataclasses.replace(trace, places=back(trace.places)) for trace in traces]
+        back = lambda positions: map_positions(positions, prepared.image.shape, prepared.shape)
+        return [dataclasses.replace(trace, positions=back(trace.positions)) for trace in traces]
 
     def lines_prepared(self, prepared: Prepared, threshold: float, shortest: float) -> list:
         """The same for a Prepared micrograph; shortest and the places of the Traces in working px."""
@@ -77,7 +77,7 @@ class FilamentPicker(TiledNetwork):
         cells = _valid_cells(prepared.valid, score.shape, stride)
         diameter = self.method.working_diameter / stride
         traces = trace_lines(score, direction, threshold, shortest / stride, GAP * diameter, cells)
-        return [Trace(trace.places * stride + (stride - 1) / 2, trace.score, trace.pieces) for trace in traces]
+        return [Trace(trace.positions * stride + (stride - 1) / 2, trace.score, trace.pieces) for trace in traces]
 
 
 def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np.ndarray:

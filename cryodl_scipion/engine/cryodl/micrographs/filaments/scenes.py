@@ -51,9 +51,9 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     crossed = crossings(scene.lines, scene.width)
     apart = _distance(cells, crossed)
     if scene.lines:
-        places = np.vstack(scene.lines)
+        positions = np.vstack(scene.lines)
         angles = np.concatenate([_directions(line) for line in scene.lines])
-        distance, nearest = cKDTree(places).query(cells)
+        distance, nearest = cKDTree(positions).query(cells)
         target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
         target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
         spoiled = torch.nn.functional.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
@@ -82,9 +82,9 @@ def _directions(line: np.ndarray) -> np.ndarray:
     return np.arctan2(steps[:, 0], steps[:, 1])
 
 
-def _distance(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) distance of places to the nearest of others; infinite without any."""
-    return cKDTree(others).query(places)[0] if len(others) else np.full(len(places), np.inf)
+def _distance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) distance of positions to the nearest of others; infinite without any."""
+    return cKDTree(others).query(positions)[0] if len(others) else np.full(len(positions), np.inf)
 
 
 def _within(line: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:

@@ -88,13 +88,13 @@ def write_segments(path: str, segments: Segments) -> None:
 
 def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray, float]:
     """(n, 4) y, x, psi, track of the segments of one filament, and the length (Å) of what is seen of it."""
-    step = np.linalg.norm(np.diff(trace.places, axis=0), axis=1) * pixel_size
+    step = np.linalg.norm(np.diff(trace.positions, axis=0), axis=1) * pixel_size
     along = np.concatenate([[0], np.cumsum(step)])
     track = np.arange(min(distance, along[-1]) / 2, along[-1], distance)
     seen = [(along[first], along[last]) for first, last in trace.pieces]
     track = track[np.any([(track >= low) & (track <= high) for low, high in seen], axis=0)]
-    place = [np.interp(track, along, trace.places[:, axis]) for axis in (0, 1)]
-    slope = np.gradient(trace.places, axis=0)
+    position = [np.interp(track, along, trace.positions[:, axis]) for axis in (0, 1)]
+    slope = np.gradient(trace.positions, axis=0)
     dy, dx = (np.interp(track, along, slope[:, axis]) for axis in (0, 1))
     psi = -np.degrees(np.arctan2(dy, dx))  # RELION turns against the y axis of the image
-    return np.stack([*place, psi, track], 1), float(sum(high - low for low, high in seen))
+    return np.stack([*position, psi, track], 1), float(sum(high - low for low, high in seen))

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 LOW = 0.4  # of the threshold: ridges are followed down to this
-REACH = 2.7  # cells from one ridge place to the next
+REACH = 2.7  # cells from one ridge position to the next
 TURN = np.radians(35)  # largest angle between a step and the direction that the network tells
 SMOOTHED = 6.0  # cells along which a line is smoothed
 JOIN_TURN = np.radians(20)
@@ -19,10 +19,10 @@ JOIN_TURN = np.radians(20)
 
 @dataclasses.dataclass(frozen=True)
 class Trace:
-    """A filament. places: (n, 2) yx, one cell apart. score: mean of its scores. pieces: list of (first, last) of
-    `places` along which it is seen: what lies between, as a crossing, is not."""
+    """A filament. positions: (n, 2) yx, one cell apart. score: mean of its scores. pieces: list of (first, last) of
+    `positions` along which it is seen: what lies between, as a crossing, is not."""
 
-    places: np.ndarray
+    positions: np.ndarray
     score: float
     pieces: list
 
@@ -52,23 +52,23 @@ def trace_lines(
     list of Trace
         In cells.
     """
-    places, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
-    paths = [_smooth(path) for path in _paths(places, scores, angles, threshold)]
+    positions, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
+    paths = [_smooth(path) for path in _paths(positions, scores, angles, threshold)]
     pieces = [path for path in paths if len(path) >= 3]
     lines = []
     for chain in _joined(pieces, gap):
-        place = np.vstack(chain)
+        position = np.vstack(chain)
         stops = np.cumsum([len(piece) for piece in chain])
         seen = [(int(stop) - len(piece), int(stop) - 1) for piece, stop in zip(chain, stops)]
         length = sum(_length(piece) for piece in chain)
-        mean = float(np.mean(map_coordinates(score, place.T, order=1, mode="nearest")))
+        mean = float(np.mean(map_coordinates(score, position.T, order=1, mode="nearest")))
         if length >= shortest and mean >= threshold:
-            lines.append(Trace(place, mean, seen))
-    return sorted(lines, key=lambda line: -len(line.places))
+            lines.append(Trace(position, mean, seen))
+    return sorted(lines, key=lambda line: -len(line.positions))
 
 
 def _ridges(score: np.ndarray, direction: np.ndarray, lowest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places (n, 2) where the score is largest across the direction, to a fraction of a cell; scores and angles."""
+    """Positions (n, 2) where the score is largest across the direction, to a fraction of a cell; scores and angles."""
     at = np.argwhere(score > lowest)
     if not len(at):
         return np.zeros((0, 2)), np.zeros(0), np.zeros(0)
@@ -83,25 +83,25 @@ def _ridges(score: np.ndarray, direction: np.ndarray, lowest: float) -> tuple[np
     return at[ridge] + np.clip(offset, -0.5, 0.5)[:, None] * normal[ridge], middle, angle[ridge]
 
 
-def _paths(places: np.ndarray, scores: np.ndarray, angles: np.ndarray, threshold: float) -> list:
+def _paths(positions: np.ndarray, scores: np.ndarray, angles: np.ndarray, threshold: float) -> list:
     """Ordered ridge places of each piece: the longest way through each group of neighbours."""
-    if len(places) < 3:
+    if len(positions) < 3:
         return []
-    pairs = cKDTree(places).query_pairs(REACH, output_type="ndarray")
-    step = places[pairs[:, 1]] - places[pairs[:, 0]]
+    pairs = cKDTree(positions).query_pairs(REACH, output_type="ndarray")
+    step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
     length = np.linalg.norm(step, axis=1)
     heading = np.arctan2(step[:, 0], step[:, 1])
     bend = np.maximum(_between(heading, angles[pairs[:, 0]]), _between(heading, angles[pairs[:, 1]]))
-    # places that lie side by side on one ridge are neighbours whatever the angle between them
+    # positions that lie side by side on one ridge are neighbours whatever the angle between them
     keep = (bend < TURN) | (length < 1.3)
     pairs, length = pairs[keep], length[keep]
-    graph = coo_matrix((length + 1e-3, tuple(pairs.T)), shape=(len(places),) * 2).tocsr()
+    graph = coo_matrix((length + 1e-3, tuple(pairs.T)), shape=(len(positions),) * 2).tocsr()
     graph = graph + graph.T
     _, label = connected_components(graph, directed=False)
     order = np.argsort(label, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
     return [
-        places[group[_longest_way(graph[group][:, group])]]
+        positions[group[_longest_way(graph[group][:, group])]]
         for group in groups
         if len(group) >= 3 and scores[group].max() >= threshold
     ]
@@ -124,7 +124,7 @@ def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _smooth(path: np.ndarray) -> np.ndarray:
-    """The path without the jitter of its places, one cell from place to place."""
+    """The path without the jitter of its positions, one cell from position to position."""
     from scipy.ndimage import gaussian_filter1d
 
     even = _evenly(path)
@@ -137,7 +137,7 @@ def _smooth(path: np.ndarray) -> np.ndarray:
 
 
 def _evenly(path: np.ndarray) -> np.ndarray:
-    """Places one cell apart along a path."""
+    """Positions one cell apart along a path."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)
@@ -150,17 +150,17 @@ def _length(path: np.ndarray) -> float:
 def _joined(pieces: list, gap: float) -> list:
     """Lists of pieces that continue each other, nearest ends first, each piece in the direction of the whole."""
     ends = [(index, end) for index in range(len(pieces)) for end in (0, 1)]
-    place = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
+    position = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
     outward = np.array([_outward(pieces[i], end) for i, end in ends]).reshape(-1, 2)
     partner = {}
     pairs = (
-        sorted(cKDTree(place).query_pairs(gap), key=lambda p: np.linalg.norm(place[p[0]] - place[p[1]]))
-        if len(place)
+        sorted(cKDTree(position).query_pairs(gap), key=lambda p: np.linalg.norm(position[p[0]] - position[p[1]]))
+        if len(position)
         else []
     )
     for one, two in pairs:
         if ends[one][0] != ends[two][0] and one not in partner and two not in partner:
-            if _continue_each_other(place[one], outward[one], place[two], outward[two]):
+            if _continue_each_other(position[one], outward[one], position[two], outward[two]):
                 partner[one], partner[two] = two, one
     return _chains(pieces, partner)
 
@@ -172,9 +172,11 @@ def _outward(piece: np.ndarray, end: int) -> np.ndarray:
     return step / max(np.linalg.norm(step), 1e-9)
 
 
-def _continue_each_other(place: np.ndarray, outward: np.ndarray, other: np.ndarray, other_outward: np.ndarray) -> bool:
+def _continue_each_other(
+    position: np.ndarray, outward: np.ndarray, other: np.ndarray, other_outward: np.ndarray
+) -> bool:
     """Whether the ends face each other, and the way from one to the other is straight on."""
-    step = other - place
+    step = other - position
     length = np.linalg.norm(step)
     limit = np.cos(JOIN_TURN)
     straight = -outward @ other_outward > limit

@@ -58,12 +58,12 @@ class FilamentTask(NetworkTask):
         }
 
     def agreement(self, items: list, threshold: float) -> TraceAgreement:
-        """TraceAgreement of the network's traces with the truth of simulated micrographs."""
+        """TraceAgreement of the network's traces with the ground truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
         total = TraceAgreement()
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
-            seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]
+            seen = [trace.positions[first : last + 1] for trace in traces for first, last in trace.pieces]
             total += trace_agreement(seen, item.lines, item.clear, item.width)
         return total
 

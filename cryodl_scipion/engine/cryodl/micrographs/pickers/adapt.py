@@ -24,7 +24,7 @@ from .thresholds import expected_counts, threshold_uncertainty
 # 0.15: mean and deviation of the particles, and of the rest. They count as so many candidates of each kind.
 PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
 # Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
-# 4.1 had expected F1 within 0.08 of the truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
+# 4.1 had expected F1 within 0.08 of the ground truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
 FEWEST = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended

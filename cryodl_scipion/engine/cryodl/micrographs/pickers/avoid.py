@@ -26,6 +26,6 @@ def outside_spoiled(yx: np.ndarray, image: np.ndarray, pixel_size: float, diamet
         return np.ones(len(yx), bool)
     found = assess(image, pixel_size, diameter)
     spoiled = found.contaminated | found.carbon if avoid == "contamination and carbon" else found.contaminated
-    places = np.rint(map_positions(yx, image.shape, spoiled.shape))
-    places = np.clip(places, 0, np.array(spoiled.shape) - 1).astype(int)
-    return ~spoiled[places[:, 0], places[:, 1]]
+    positions = np.rint(map_positions(yx, image.shape, spoiled.shape))
+    positions = np.clip(positions, 0, np.array(spoiled.shape) - 1).astype(int)
+    return ~spoiled[positions[:, 0], positions[:, 1]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training crops of micrographs: chosen places, rotated, mirrored, a little scaled."""
+"""Training crops of micrographs: chosen positions, rotated, mirrored, a little scaled."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class LabelledImage(Measured):
 
     image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives
     are boxes on background.
-    labels: "complete" (what is not a particle is background), "boxes" (only labelled places are known) or "sparse"
+    labels: "complete" (what is not a particle is background), "boxes" (only labelled positions are known) or "sparse"
     (some particles are labelled, the rest is unknown and may hold more).
     allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph
-    that is kept for validation, uncertain places).
+    that is kept for validation, uncertain positions).
     contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
     sparsely labelled image is thought to hold, or None. size: widest extent of its particles over the stated diameter,
     None where nobody knows it. teaches_size: whether it is known well enough to be learnt.
@@ -78,7 +78,7 @@ def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> Vie
 
 
 def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int) -> View:
-    """The View around a place (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
+    """The View around a position (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
     image, usable = cut_image(item, centre, matrix, side)
     to_crop = np.linalg.inv(matrix)
     middle = (side - 1) / 2
@@ -92,7 +92,7 @@ def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: 
 
 
 def _choose_centre(item: LabelledImage, rng: np.random.Generator) -> np.ndarray:
-    """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest tells nothing)."""
+    """A position to look at: near a label mostly, anywhere sometimes (only labels when the rest tells nothing)."""
     labels = [p for p in (item.positives, item.negatives, item.contamination) if len(p)]
     if labels and (item.labels == "boxes" or rng.random() < 0.5):
         group = labels[rng.integers(len(labels))]

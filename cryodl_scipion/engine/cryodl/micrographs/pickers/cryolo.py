@@ -95,10 +95,10 @@ class CrYOLO(PickerMethod):
         view = sample_crop(item, side, rng)
         cells = side // CELL
         target = torch.zeros(5, cells, cells)
-        for place in (view.positives + 0.5) / CELL:
-            row, column = int(place[0].floor()), int(place[1].floor())
+        for position in (view.positives + 0.5) / CELL:
+            row, column = int(position[0].floor()), int(position[1].floor())
             if 0 <= row < cells and 0 <= column < cells:
-                target[:, row, column] = torch.tensor([1.0, place[0] - row, place[1] - column, 0.0, 0.0])
+                target[:, row, column] = torch.tensor([1.0, position[0] - row, position[1] - column, 0.0, 0.0])
         known = self._known(item, torch.cat(view[2:5]), cells, target[0])
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
@@ -153,11 +153,11 @@ class CrYOLO(PickerMethod):
     def peaks(
         self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As PickerMethod's; every cell is a candidate, at the place that it predicts."""
+        """As PickerMethod's; every cell is a candidate, at the position that it predicts."""
         score = self.scores(output[None])[0, 0]
         yx = ((score >= threshold) & cells).nonzero()
         raw, order = score[yx[:, 0], yx[:, 1]].sort(descending=True, stable=True)
         yx = yx[order]
-        places = (yx + output[1:3, yx[:, 0], yx[:, 1]].float().sigmoid().T - 0.5).double().numpy()
-        keep = separate(places, distance)
-        return places[keep], raw.double().numpy()[keep]
+        positions = (yx + output[1:3, yx[:, 0], yx[:, 1]].float().sigmoid().T - 0.5).double().numpy()
+        keep = separate(positions, distance)
+        return positions[keep], raw.double().numpy()[keep]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A patch classifier over a whole micrograph: the scores of the window at every place, in one pass.
+"""A patch classifier over a whole micrograph: the scores of the window at every position, in one pass.
 
 Window by window, neighbouring windows compute nearly the same again. Convolutions and poolings without padding commute
 with the shift of a window, so the same weights can run over the whole image; where a layer would take steps larger than
@@ -49,7 +49,7 @@ class DenseClassifier(nn.Sequential):
 
 
 class DilatedAverage(nn.Module):
-    """Mean of size x size values that lie `dilation` apart, at every place."""
+    """Mean of size x size values that lie `dilation` apart, at every position."""
 
     def __init__(self, size: int, dilation: int) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15, 
 target is a soft blob on the particle's centre, squared error; one network learns particles against background, another
 particles against contamination; weight decay 1e-6; turned copies.
 
-Ours: ReLU between the convolutions; the blob and the weights of places are those of heatmap.py; the squared error is
+Ours: ReLU between the convolutions; the blob and the weights of positions are those of heatmap.py; the squared error is
 divided by the sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002
 (above it, 9,000 weights that act on one output change together and the loss jumps); both networks learn at once, from
 the same crops; the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph
@@ -102,7 +102,7 @@ class EMAN2(HeatmapPicker):
         return view.image, target, weight * nn.functional.avg_pool2d(view.usable[None], self.stride)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """output, target: (b, 2, h, w). weight: the same, or (b, 4, h, w) with the unlabelled places last."""
+        """output, target: (b, 2, h, w). weight: the same, or (b, 4, h, w) with the unlabelled positions last."""
         known = weight[:, :2]
         value = (known * (output - target) ** 2).sum() / (target * known).sum().clamp(min=1.0)
         if self.unlabelled_loss is None:

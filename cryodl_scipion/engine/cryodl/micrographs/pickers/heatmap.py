@@ -55,7 +55,7 @@ class HeatmapPicker(PickerMethod):
         return 2 if labels == "boxes" else 1
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image (side, side), target (1, h, w) and weight: of known places, and of unlabelled ones where labels are
+        """Image (side, side), target (1, h, w) and weight: of known positions, and of unlabelled ones where labels are
         sparse."""
         side, stride = self.crop_side(item.labels), self.stride
         view = sample_crop(item, side, rng)
@@ -99,7 +99,7 @@ class HeatmapPicker(PickerMethod):
         """Weighted cross-entropy with soft targets, a scalar.
 
         logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
-        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as
+        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled positions as
         second. Divided by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was
         tried: it insists on particles that nobody labelled, and was no better.
         """

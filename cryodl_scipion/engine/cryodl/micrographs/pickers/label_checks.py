@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What labelled places show of themselves: whether protein is dark or bright, and whether the labels are upside down.
 
-Both compare a difference of Gaussians of a particle's size at the labels with the same at other places.
+Both compare a difference of Gaussians of a particle's size at the labels with the same at other positions.
 """
 
 from __future__ import annotations

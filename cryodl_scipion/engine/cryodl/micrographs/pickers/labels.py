@@ -54,7 +54,7 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
     """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
 
     Areas to ignore and removed picks are taken from the folder where the config names none. Picks that nobody confirmed
-    make labels of a few places, unless the config says what the labels are.
+    make labels of a few positions, unless the config says what the labels are.
     """
     if not is_corrected(config.coordinates):
         return config, []
@@ -120,13 +120,13 @@ def _certain(
     Where boxes alone teach, nothing need be left out around them, and certain picks beside them would be lost.
     """
     found = read_corrections(config.coordinates, picks)
-    places = dict(uncertain)
+    positions = dict(uncertain)
     for name, yx in found.machine.items():
         if len(yx) and label_kind(config) != "boxes":
             known = uncertain.get(name, Uncertain(_NOWHERE))
-            places[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
+            positions[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
     kept = found.names if found.partial else set(picks)
-    return {name: yx for name, yx in found.certain.items() if name in kept}, places
+    return {name: yx for name, yx in found.certain.items() if name in kept}, positions
 
 
 def match_particles(
@@ -234,7 +234,7 @@ def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) 
 def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
     """LabelledImage of Labels, for dark protein. kind: of label_kind.
 
-    Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no
+    Labels on uncertain positions are left out, except where labels are complete: there a particle half inside is no
     background. Raises ValueError that names the file.
     """
     item = Labels(*item)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simple observer that judges picks without asking the network that made them.
 
-It describes a place by rotationally averaged profiles of density and of detail at three scales, and draws one plane
+It describes a position by rotationally averaged profiles of density and of detail at three scales, and draws one plane
 between picks and background (Fisher's linear discriminant) on some micrographs. The figure is how far picks and
 background lie apart from that plane's view on other micrographs, in standard deviations (d'). Background in the picks,
 and particles among the background, both bring them nearer; how sure the network is of itself does not count, since each
@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-RADIUS = 0.75  # diameters around a place that are looked at
+RADIUS = 0.75  # diameters around a position that are looked at
 RING = 1 / 16  # diameters that a ring of the profiles is wide
 SCALES = (1 / 32, 1 / 16, 1 / 8)  # diameters, sigma of the smoothing
 BACKGROUND_DISTANCE = 0.35  # diameters that background keeps from picks
@@ -48,7 +48,7 @@ def separation(
 def _table(
     part: typing.Sequence[tuple[typing.Any, np.ndarray]], diameter: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptions (n, f) of picks and as many background places, and which are picks (n,)."""
+    """Descriptions (n, f) of picks and as many background positions, and which are picks (n,)."""
     rows, is_pick = [np.zeros((0, 4 * _rings(diameter).shape[1]))], [np.zeros(0, bool)]
     for index, (image, picks) in enumerate(part):
         background = _background(image, picks, diameter, np.random.default_rng((seed, index)))
@@ -58,7 +58,7 @@ def _table(
 
 
 def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) random valid places away from the picks, as many as there are picks where there is room."""
+    """(n, 2) random valid positions away from the picks, as many as there are picks where there is room."""
     tried = rng.uniform(0, 1, (8 * len(picks), 2)) * (np.array(image.image.shape) - 1)
     nearest = np.rint(tried).astype(int)
     usable = image.valid.numpy()[nearest[:, 0], nearest[:, 1]]
@@ -67,17 +67,17 @@ def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.r
     return tried[usable][: len(picks)]
 
 
-def ring_profiles(image: np.ndarray, places: np.ndarray, diameter: float) -> np.ndarray:
+def ring_profiles(image: np.ndarray, positions: np.ndarray, diameter: float) -> np.ndarray:
     """(n, f) ring profiles around places (n, 2) of an image (h, w): density, and detail at three scales (log power)."""
     rings = _rings(diameter)
     side = int(round(len(rings) ** 0.5))
     smooth = [gaussian_filter(image, max(0.5, s * diameter)) for s in SCALES]
     layers = [smooth[0]] + [(fine - coarse) ** 2 for fine, coarse in zip([image] + smooth, smooth)]
-    nearest = np.clip(np.rint(places), 0, np.array(image.shape) - 1).astype(int)
+    nearest = np.clip(np.rint(positions), 0, np.array(image.shape) - 1).astype(int)
     profiles = []
     for number, layer in enumerate(layers):
         windows = sliding_window_view(np.pad(layer, side // 2, mode="reflect"), (side, side))
-        profile = windows[nearest[:, 0], nearest[:, 1]].reshape(len(places), side * side) @ rings
+        profile = windows[nearest[:, 0], nearest[:, 1]].reshape(len(positions), side * side) @ rings
         profiles.append(profile if number == 0 else np.log(profile + 1e-3))
     return np.concatenate(profiles, 1)
 

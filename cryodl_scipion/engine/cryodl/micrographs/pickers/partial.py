@@ -23,11 +23,11 @@ if typing.TYPE_CHECKING:
     from .crops import LabelledImage
     from .predict import Picker
 
-MISSED = 0.4  # of the marked particles score lower than an unmarked place that teaches nothing
+MISSED = 0.4  # of the marked particles score lower than an unmarked position that teaches nothing
 
 
 def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, distance: float) -> list[LabelledImage]:
-    """Images of one real set without the unmarked places that may be particles.
+    """Images of one real set without the unmarked positions that may be particles.
 
     Parameters
     ----------

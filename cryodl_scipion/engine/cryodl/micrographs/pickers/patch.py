@@ -24,7 +24,7 @@ from .method import PickerMethod
 if typing.TYPE_CHECKING:
     from .crops import LabelledImage
 
-TRIES = 30  # places that are looked at for a background window before the farthest from all particles is taken
+TRIES = 30  # positions that are looked at for a background window before the farthest from all particles is taken
 
 
 class PatchPicker(PickerMethod):
@@ -71,14 +71,14 @@ class PatchPicker(PickerMethod):
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (window, window), target (1,), weight (2,): 1 where known, and 1 where unlabelled."""
-        target, place = self._place(item, rng)
-        image, usable = cut_image(item, place, self.turn(rng), self.window)
+        target, position = self._position(item, rng)
+        image, usable = cut_image(item, position, self.turn(rng), self.window)
         middle = usable[self.window // 2, self.window // 2]
-        known = item.labels != "sparse" or target or self._is_box(item, place)
+        known = item.labels != "sparse" or target or self._is_box(item, position)
         return image, torch.tensor([float(target)]), torch.tensor([float(known), float(not known)]) * middle
 
-    def _place(self, item: LabelledImage, rng: np.random.Generator) -> tuple[bool, np.ndarray]:
-        """Whether it is a particle, and its place yx."""
+    def _position(self, item: LabelledImage, rng: np.random.Generator) -> tuple[bool, np.ndarray]:
+        """Whether it is a particle, and its position yx."""
         if len(item.positives) and (rng.random() < self.positive_share or not self._has_negatives(item)):
             angle, radius = rng.uniform(0, 2 * np.pi), self.jitter * rng.random() ** 0.5
             shift = radius * np.array([np.sin(angle), np.cos(angle)])
@@ -91,19 +91,19 @@ class PatchPicker(PickerMethod):
     def _has_negatives(self, item: LabelledImage) -> bool:
         return item.labels != "boxes" or len(item.negatives) + len(item.contamination) > 0
 
-    def _is_box(self, item: LabelledImage, place: np.ndarray) -> bool:
+    def _is_box(self, item: LabelledImage, position: np.ndarray) -> bool:
         boxes = np.concatenate([item.negatives, item.contamination])
-        return bool(len(boxes)) and bool((boxes == place).all(1).any())
+        return bool(len(boxes)) and bool((boxes == position).all(1).any())
 
     def _background(self, item: LabelledImage, rng: np.random.Generator) -> np.ndarray:
-        """A random place at least `far` from every labelled particle, or the farthest of some."""
-        places = rng.uniform(0, 1, (TRIES, 2)) * (np.array(item.image.shape) - 1)
+        """A random position at least `far` from every labelled particle, or the farthest of some."""
+        positions = rng.uniform(0, 1, (TRIES, 2)) * (np.array(item.image.shape) - 1)
         if not len(item.positives):
-            return places[0]
-        distance = np.linalg.norm(places[:, None] - item.positives[None], axis=2).min(1)
+            return positions[0]
+        distance = np.linalg.norm(positions[:, None] - item.positives[None], axis=2).min(1)
         far = self.jitter if item.labels == "sparse" else self.far
         enough = np.flatnonzero(distance >= far)
-        return places[enough[0] if len(enough) else distance.argmax()]
+        return positions[enough[0] if len(enough) else distance.argmax()]
 
     def logit(self, output: torch.Tensor) -> torch.Tensor:
         """(b, 1, ...) logit of being a particle, of the network's output (b, c, ...)."""

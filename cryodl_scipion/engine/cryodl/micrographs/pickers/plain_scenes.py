@@ -44,12 +44,12 @@ def _plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Genera
     stated = float(np.exp(rng.uniform(math.log(STATED[0]), math.log(STATED[1]))))
     wide = method.working_diameter
     prepared = prepare_micrograph(made.image.numpy(), wide / (EXTENT_PX * stated), wide)
-    places = map_positions(made.centres_yx, (SIDE, SIDE), prepared.image.shape)
+    positions = map_positions(made.centres_yx, (SIDE, SIDE), prepared.image.shape)
     return LabelledImage(
         member.name,
         prepared.image,
         prepared.valid,
-        places[inside(places, prepared.image.shape)],
+        positions[inside(positions, prepared.image.shape)],
         np.zeros((0, 2)),
         "complete",
         size=1 / stated,

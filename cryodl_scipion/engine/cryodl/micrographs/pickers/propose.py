@@ -2,7 +2,7 @@
 """Background and contamination boxes proposed from a prepared micrograph and its labelled particles.
 
 Background: places far from every labelled particle around which nothing looks like the average particle. Contamination:
-places that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
+positions that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
 carbon). Nothing here is random: the same micrograph and labels give the same boxes.
 """
 
@@ -81,12 +81,12 @@ def propose_boxes(
     """Proposal for one micrograph.
 
     item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of
-    each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding places),
-    for methods that cannot do without. seen: (n, 2) places that another picker takes for particles; boxes keep away
+    each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding positions),
+    for methods that cannot do without. seen: (n, 2) positions that another picker takes for particles; boxes keep away
     from them as from labelled ones.
     """
     image, diameter = item.image.numpy(), look.diameter
-    free = _free_places(item, diameter) & _far_from(seen, image.shape, FREE_DISTANCE * diameter)
+    free = _free_positions(item, diameter) & _far_from(seen, image.shape, FREE_DISTANCE * diameter)
     strangeness = outstanding(image, look)
     contamination = _strangest(strangeness, free, diameter, count, -np.inf if always else OUTSTANDING)
     # half a diameter wide: in crowded fields a wider one reaches the neighbours and says the same everywhere
@@ -101,7 +101,7 @@ def propose_boxes(
 
 def outstanding(image: np.ndarray, look: Look) -> np.ndarray:
     """(h, w) how much each place exceeds the labelled particles in its most outstanding feature, in standard deviations
-    of the micrograph's places or of the particles, whichever are larger."""
+    of the micrograph's positions or of the particles, whichever are larger."""
     score = np.full(image.shape, -np.inf)
     for feature, strongest, deviation in zip(_features(image, look.diameter), look.strongest, look.deviation):
         ordinary = max(_deviation(feature), 1e-6)
@@ -141,7 +141,7 @@ def _average_particle(items: typing.Sequence[typing.Any], diameter: float) -> np
 
 
 def likeness_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """(h, w) correlation coefficient of every place with a template of zero mean and unit norm (Look)."""
+    """(h, w) correlation coefficient of every position with a template of zero mean and unit norm (Look)."""
     as_tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, float))
     compared = LocalCorrelation(as_tensor(image), as_tensor(template) != 0)
     result: np.ndarray = compared.scores(as_tensor(template)[None])[0].numpy()
@@ -153,7 +153,7 @@ def _deviation(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _free_places(item: typing.Any, diameter: float) -> np.ndarray:
+def _free_positions(item: typing.Any, diameter: float) -> np.ndarray:
     """(h, w) bool: valid pixels that keep a box inside and FREE_DISTANCE from all labelled particles."""
     shape, edge = item.image.shape, int(np.ceil(diameter / 2))
     free = item.valid.numpy().copy()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Learning from positive and unlabelled places: what a network may say about the places that nobody labelled.
+"""Learning from positive and unlabelled positions: what a network may say about the positions that nobody labelled.
 
 Both criteria take the labelled part of a loss and add to it; both need the prior, the part of unlabelled places that is
 particle.
@@ -16,7 +16,7 @@ class GEBinomial:
 
     The number of particles among the N unlabelled places of a batch is, by the network's scores p, nearly normal with
     mean sum(p) and variance sum(p (1 - p)). The penalty is the cross-entropy of that distribution against the binomial
-    one of N places and the prior.
+    one of N positions and the prior.
     """
 
     def __init__(self, prior: float, slack: float = SLACK) -> None:
@@ -35,7 +35,7 @@ class GEBinomial:
         return labelled + self.slack * self.penalty(p) if len(p) else labelled
 
     def penalty(self, p: torch.Tensor) -> torch.Tensor:
-        """Scalar, of the scores (n,) of unlabelled places."""
+        """Scalar, of the scores (n,) of unlabelled positions."""
         counts = torch.arange(len(p) + 1, dtype=torch.float32, device=p.device)
         variance = (p * (1 - p)).sum()
         found = F.softmax(-0.5 * (p.sum() - counts) ** 2 / (variance + 1e-6), dim=0)
@@ -47,7 +47,7 @@ class NonNegative:
     """Non-negative risk (Kiryo et al. 2017), with the cross-entropy as loss.
 
     prior R+(positives) + max(0, R-(unlabelled) - prior R-(positives)). Where the difference is negative the network has
-    begun to learn single places by heart, and the step goes the other way (their gamma is 1, beta 0).
+    begun to learn single positions by heart, and the step goes the other way (their gamma is 1, beta 0).
     """
 
     def __init__(self, prior: float) -> None:

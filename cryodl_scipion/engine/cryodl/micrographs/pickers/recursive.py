@@ -68,7 +68,7 @@ def train_recursively(
     report, rounds = fit_task(task, config, folder, device), list[Recursion]()
     usual = config.learning_rate or task.method.learning_rate
     for number in range(1, config.recursions + 1):
-        images = [add_negatives(image, places) for image, places in zip(task.training, false_positives(task))]
+        images = [add_negatives(image, positions) for image, positions in zip(task.training, false_positives(task))]
         count = sum(len(new.negatives) - len(old.negatives) for new, old in zip(images, task.training))
         if not count:
             print(f"Recursion {number}: no false positives on the training micrographs are left.")
@@ -114,9 +114,9 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     return found
 
 
-def add_negatives(image: typing.Any, places: np.ndarray) -> typing.Any:
+def add_negatives(image: typing.Any, positions: np.ndarray) -> typing.Any:
     """The LabelledImage with further (n, 2) places of background."""
-    return dataclasses.replace(image, negatives=np.concatenate([image.negatives, places]))
+    return dataclasses.replace(image, negatives=np.concatenate([image.negatives, positions]))
 
 
 def _joined(first: FitReport, second: FitReport) -> FitReport:

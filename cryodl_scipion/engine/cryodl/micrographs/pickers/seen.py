@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
     from .method import PickerMethod
 
 MODEL = "general"
-LOOKS_LIKE = 0.3  # score from which a place is left alone when boxes are proposed
+LOOKS_LIKE = 0.3  # score from which a position is left alone when boxes are proposed
 MICROGRAPHS = 3  # looked at to judge the labels
 # Labels that cover this part of a close packing need no look; fewer than this part of the surely seen particles are
 # only some of them, if so many are missing.

@@ -76,7 +76,7 @@ def labels_of(
 ) -> typing.Any:
     """Labels of one micrograph from its candidates.
 
-    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places
+    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) positions
     that the round before was confident of; those that now are background are its false positives. reach: px of the file
     within which two picks are the same. mask: file of an area to ignore.
     Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
@@ -100,7 +100,7 @@ def labels_of(
 def load_images(
     labels: typing.Sequence[typing.Any], method: PickerMethod, config: AutoPickConfig, contrast: str
 ) -> list[LabelledImage]:
-    """LabelledImages with complete labels, but uncertain places and contaminated picks left out of the particles.
+    """LabelledImages with complete labels, but uncertain positions and contaminated picks left out of the particles.
 
     labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
     """
@@ -137,7 +137,7 @@ def teacher_probabilities(
     teachers: typing.Sequence[Picked],
     diameter: float,
 ) -> list[np.ndarray]:
-    """What the round before thought of places that a new network found.
+    """What the round before thought of positions that a new network found.
 
     images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in
     the same order. diameter: working px.

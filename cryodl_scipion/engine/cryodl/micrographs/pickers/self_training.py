@@ -136,15 +136,15 @@ def judge_round(
 
     prepared: {name: LabelledImage or Prepared}. held_out: names that are judged; the plane is drawn on the others.
     picked: {name: Picked}. numbers: {name: how many picks count}, the same in every round; a round that has fewer gets
-    random places for the missing ones, since picking only the easy ones is no merit.
+    random positions for the missing ones, since picking only the easy ones is no merit.
     """
     parts: tuple[list[typing.Any], list[typing.Any]] = ([], [])
     for index, (name, image) in enumerate(prepared.items()):
-        places = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
-        missing = numbers[name] - len(places)
+        positions = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
+        missing = numbers[name] - len(positions)
         last = np.array(image.image.shape) - 1
         anywhere = np.random.default_rng((1, index)).uniform(0, 1, (max(missing, 0), 2)) * last
-        parts[name in held_out].append((image, np.concatenate([places, anywhere])))
+        parts[name in held_out].append((image, np.concatenate([positions, anywhere])))
     return separation(*parts, diameter)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labelled micrographs for training and for validation, never the same place in both."""
+"""Labelled micrographs for training and for validation, never the same position in both."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """Topaz (Bepler et al. 2019): a small patch classifier that learns from some particles among unlabelled ones.
 
 From the paper and the authors' program: 32 kernels of 7x7 with step 2, 64 of 5x5 with step 2, 128 of 5x5, each with
-batch norm and PReLU, one output (their conv31: it sees 31 px); positives are the places within 3 px of a labelled
+batch norm and PReLU, one output (their conv31: it sees 31 px); positives are the positions within 3 px of a labelled
 particle, 1/16 of each batch; all other places are unlabelled; GE-binomial criterion or non-negative risk (pu.py) with
 the expected number of particles; windows turned and mirrored; Adam.
 
@@ -27,7 +27,7 @@ UNITS, KERNELS, STEPS = (32, 64, 128), (7, 5, 5), (2, 2, 1)
 
 
 class Topaz(PatchPicker):
-    """Patch classifier that learns from particles and unlabelled places."""
+    """Patch classifier that learns from particles and unlabelled positions."""
 
     name = "topaz"
     window = 31

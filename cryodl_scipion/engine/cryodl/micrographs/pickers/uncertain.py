@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Places of micrographs that are left out of training and validation: circles around coordinates, or masks."""
+"""Positions of micrographs that are left out of training and validation: circles around coordinates, or masks."""
 
 from __future__ import annotations
 

@@ -13,15 +13,15 @@ from ..normalize import prepare_micrograph
 from ..pickers.predict import check_particle_fits
 from .views import ACROSS, Templates
 
-LOWEST = 0.1  # correlation below which a place is no candidate
-QUIET = 0.3  # of the micrograph's median variance: quieter places are not blown up
+LOWEST = 0.1  # correlation below which a position is no candidate
+QUIET = 0.3  # of the micrograph's median variance: quieter positions are not blown up
 AT_ONCE = 8  # templates that are compared together: more take more memory and no less time
 
 
 def candidates(
     image: np.ndarray, pixel_size: float, templates: Templates, distance: float, dark: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places of a micrograph that look like one of the templates.
+    """Positions of a micrograph that look like one of the templates.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def candidates(
 
 
 def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, torch.Tensor]:
-    """(h, w) highest and lowest correlation coefficient over all templates at each place."""
+    """(h, w) highest and lowest correlation coefficient over all templates at each position."""
     compared = LocalCorrelation(image, templates.disc, QUIET)
     highest, lowest = torch.full(image.shape, -1.0), torch.full(image.shape, 1.0)
     for part in templates.images.split(AT_ONCE):

@@ -55,9 +55,9 @@ def finished_answer(
     state, scale = work.state, particles.box / records.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
     order = np.argsort(-counts, kind="stable")
-    place = np.empty(len(order), int)
-    place[order] = np.arange(len(order))
-    labels, shifts = place[state.labels], state.shifts_yx * scale
+    position = np.empty(len(order), int)
+    position[order] = np.arange(len(order))
+    labels, shifts = position[state.labels], state.shifts_yx * scale
     with tqdm(total=len(records), unit="particle", mininterval=1.0) as bar:
         averages = average_classes(
             settings.particles,

@@ -87,8 +87,8 @@ def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     axis = torch.arange(box, device=images.device, dtype=torch.float32) - box // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     cosine, sine = phi.cos()[:, None, None], phi.sin()[:, None, None]
-    places = torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2
-    grid = 2 * places / (box - 1) - 1
+    positions = torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2
+    grid = 2 * positions / (box - 1) - 1
     return torch.nn.functional.grid_sample(images[:, None], grid, mode="bicubic", align_corners=True)[:, 0]
 
 

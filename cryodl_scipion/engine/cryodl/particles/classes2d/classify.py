@@ -78,7 +78,7 @@ class Classification:
         return numbers
 
     def subset(self, classes: int) -> np.ndarray:
-        """Places of the particles that a level is learnt from, spread over all."""
+        """Positions of the particles that a level is learnt from, spread over all."""
         count = len(self.records)
         if classes == self.wanted:
             return np.arange(count)
@@ -100,7 +100,7 @@ class Classification:
         )
 
     # ----- the start
-    def centre(self, places: np.ndarray) -> None:
+    def centre(self, positions: np.ndarray) -> None:
         """Shift particles towards where the mean of all, which has no angles, fits best.
 
         It tells the centre only roughly, since no view is round: CENTRED of the way is nearest to the truth (measured
@@ -114,39 +114,39 @@ class Classification:
             step=1.0,
             candidates=1,
         )
-        averages = self.bank_of(places, np.zeros(len(self.records), int), 1).averages()
+        averages = self.bank_of(positions, np.zeros(len(self.records), int), 1).averages()
         averages[..., 1:] = 0
         references = References(self.grid, averages, detail)
-        for part, samples, squared in self._batches(places):
+        for part, samples, squared in self._batches(positions):
             found = match(samples, squared, torch.zeros(len(part), 2, device=self.device), references)
             self.state.shifts_yx[part] = CENTRED * found.shifts_yx.cpu().numpy()
 
-    def sort_first(self, places: np.ndarray, classes: int) -> None:
+    def sort_first(self, positions: np.ndarray, classes: int) -> None:
         """First classes by rotational invariants, turned at random: the averages find their angles."""
         features = []
-        for part, samples, _ in self._batches(places):
+        for part, samples, _ in self._batches(positions):
             shifts = torch.from_numpy(self.state.shifts_yx[part]).to(self.device)
             features.append(invariants(self.grid, samples * self.grid.shift_phases(-shifts)).cpu())
-        self.state.labels[places] = first_sorting(torch.cat(features), classes, self.generator).numpy()
-        self.state.phi[places] = self.rng.uniform(0, 2 * np.pi, len(places))
-        self.bank = self.bank_of(places, self.state.labels, classes)
+        self.state.labels[positions] = first_sorting(torch.cat(features), classes, self.generator).numpy()
+        self.state.phi[positions] = self.rng.uniform(0, 2 * np.pi, len(positions))
+        self.bank = self.bank_of(positions, self.state.labels, classes)
 
     # ----- epochs
-    def epoch(self, places: np.ndarray, detail: Detail) -> tuple[float, float]:
+    def epoch(self, positions: np.ndarray, detail: Detail) -> tuple[float, float]:
         """Compare particles with all classes, part by part, and renew each part's sums at once.
 
         Returns the fraction of the particles that changed their class, and the mean score.
         """
         changed = 0
         for fold in range(FOLDS):
-            mine = places[self.folds[places] == fold]
+            mine = positions[self.folds[positions] == fold]
             if not len(mine):
                 continue
             references = References(self.grid, self.bank.averages(without=fold), detail)
             self.bank.clear(fold)
             for part, samples, squared in self._batches(mine):
                 changed += self._assign(part, samples, squared, references, fold)
-        return changed / len(places), float(self.state.scores[places].mean())
+        return changed / len(positions), float(self.state.scores[positions].mean())
 
     def _assign(
         self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References, fold: int
@@ -173,28 +173,28 @@ class Classification:
         self.state.shifts_yx[known] += moved.numpy()
 
     # ----- splitting
-    def split_all(self, places: np.ndarray, classes: int) -> None:
+    def split_all(self, positions: np.ndarray, classes: int) -> None:
         """As many classes as the next level has: the largest are split."""
-        counts = np.bincount(self.state.labels[places], minlength=self.bank.classes)
+        counts = np.bincount(self.state.labels[positions], minlength=self.bank.classes)
         parents = np.argsort(-counts, kind="stable")[: classes - self.bank.classes]
         children = {int(p): (int(p), self.bank.classes + i) for i, p in enumerate(parents)}
         bank = ClassBank(self.grid, classes, self.device)
         for name in ("sums", "weights", "counts"):
             getattr(bank, name)[:, : self.bank.classes] = getattr(self.bank, name)
         self.bank = bank
-        self._split(places, children)
+        self._split(positions, children)
 
-    def refill(self, places: np.ndarray) -> int:
+    def refill(self, positions: np.ndarray) -> int:
         """Give up classes with hardly any members, and split the largest instead. Returns their number."""
-        counts = np.bincount(self.state.labels[places], minlength=self.bank.classes)
+        counts = np.bincount(self.state.labels[positions], minlength=self.bank.classes)
         empty = np.nonzero(counts < EMPTY * counts.mean())[0]
         large = np.argsort(-counts, kind="stable")[: len(empty)]
-        self._split(places, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
+        self._split(positions, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
         return len(empty)
 
-    def _split(self, places: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
+    def _split(self, positions: np.ndarray, children: typing.Mapping[int, tuple[int, int]]) -> None:
         labels = np.full(len(self.records), -1)
-        labels[places] = self.state.labels[places]
+        labels[positions] = self.state.labels[positions]
         for parent, pair in children.items():
             members = members_of(labels, parent, self.rng)
             for number in pair:
@@ -207,16 +207,16 @@ class Classification:
             seed_children(self.bank, pair, folds, onto_averages(self.grid, samples, *poses), squared)
 
     # ----- what they share
-    def _batches(self, places: np.ndarray) -> typing.Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-        for start in range(0, len(places), BATCH):
-            part = places[start : start + BATCH]
+    def _batches(self, positions: np.ndarray) -> typing.Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(positions), BATCH):
+            part = positions[start : start + BATCH]
             yield (part, *self.records.read(part, self.device))
 
-    def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> ClassBank:
-        """The ClassBank of particles (places) with these labels, (n,) of all records, in their present poses."""
+    def bank_of(self, positions: np.ndarray, labels: np.ndarray, classes: int) -> ClassBank:
+        """The ClassBank of particles (positions) with these labels, (n,) of all records, in their present poses."""
         bank = ClassBank(self.grid, classes, self.device)
         for fold in range(FOLDS):
-            for part, samples, squared in self._batches(places[self.folds[places] == fold]):
+            for part, samples, squared in self._batches(positions[self.folds[positions] == fold]):
                 poses = (torch.from_numpy(x[part]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
                 numbers = torch.from_numpy(labels[part]).to(self.device)
                 bank.add(fold, numbers, onto_averages(self.grid, samples, *poses), squared)

@@ -209,9 +209,9 @@ def _fine(
     return BestPoses(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
 
 
-def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+def _vertex(lines: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """(n,) where the parabola through a maximum and its neighbours has its vertex, in steps from the maximum."""
-    inner = place.clamp(1, lines.shape[-1] - 2)
+    inner = position.clamp(1, lines.shape[-1] - 2)
     left, middle, right = (lines.gather(1, (inner + step)[:, None])[:, 0] for step in (-1, 0, 1))
     bend = (2 * middle - left - right).clamp(min=1e-12)
-    return torch.where(inner == place, ((right - left) / (2 * bend)).clamp(-0.5, 0.5), torch.zeros_like(left))
+    return torch.where(inner == position, ((right - left) / (2 * bend)).clamp(-0.5, 0.5), torch.zeros_like(left))

@@ -63,20 +63,20 @@ class PolarGrid:
         return (0.5 + (self.mask_px - distance) / 2).clamp(0, 1)
 
     @functools.cached_property
-    def _places(self) -> torch.Tensor:
+    def _positions(self) -> torch.Tensor:
         return self.mask.flatten().nonzero()[:, 0]
 
     @functools.cached_property
     def _sampling(self) -> torch.Tensor:
         """(pixels, 2 * rings * half) matrix of the exact Fourier transform at the samples, origin at box // 2."""
-        yx = torch.stack([self._places // self.box, self._places % self.box], -1).double() - self.box // 2
+        yx = torch.stack([self._positions // self.box, self._positions % self.box], -1).double() - self.box // 2
         phase = -2 * math.pi * yx @ self.frequencies_yx.double().reshape(-1, 2).T
-        matrix = torch.cat([phase.cos(), phase.sin()], 1) * self.mask.flatten()[self._places, None].double()
+        matrix = torch.cat([phase.cos(), phase.sin()], 1) * self.mask.flatten()[self._positions, None].double()
         return matrix.float()
 
     def sample(self, images: torch.Tensor) -> torch.Tensor:
         """(n, rings, half) complex Fourier samples of (n, box, box) images within the mask."""
-        flat = images.reshape(len(images), -1)[:, self._places.to(images.device)]
+        flat = images.reshape(len(images), -1)[:, self._positions.to(images.device)]
         both = flat @ _to(self, "_sampling", images.device)
         return torch.complex(*both.reshape(len(images), 2, self.rings, self.half).unbind(1))
 
@@ -88,7 +88,7 @@ class PolarGrid:
         weighted = samples * (self.weights / self.half / self.box**2).to(samples.device)[:, None]
         both = torch.cat([weighted.real.flatten(1), weighted.imag.flatten(1)], 1)
         result = both.new_zeros(len(samples), self.box * self.box)
-        result[:, self._places.to(samples.device)] = both @ _to(self, "_sampling", samples.device).T
+        result[:, self._positions.to(samples.device)] = both @ _to(self, "_sampling", samples.device).T
         return result.reshape(-1, self.box, self.box)
 
     @functools.cached_property

@@ -48,13 +48,13 @@ class Records:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def read(self, places: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """(m, rings, half) complex samples and (m, rings) squared CTF of records. places: (m,) int."""
+    def read(self, positions: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """(m, rings, half) complex samples and (m, rings) squared CTF of records. positions: (m,) int."""
         shape = (len(self), self.grid.rings, self.grid.half, 2)
         stored = np.memmap(self.folder / "samples.f16", np.float16, "r", shape=shape)
-        samples = torch.from_numpy(stored[places].astype(np.float32)).to(device)
+        samples = torch.from_numpy(stored[positions].astype(np.float32)).to(device)
         squared = np.memmap(self.folder / "ctf2.f32", np.float32, "r", shape=shape[:2])
-        return torch.view_as_complex(samples), torch.from_numpy(squared[places]).to(device)
+        return torch.view_as_complex(samples), torch.from_numpy(squared[positions]).to(device)
 
 
 def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:

@@ -66,10 +66,10 @@ def classify(
     while not _finished(last, work.levels(), epochs):
         now = _next(last, work.levels())
         _prepare(work, now, last)
-        places = work.subset(now.classes)
+        positions = work.subset(now.classes)
         final = now.level == len(work.levels()) - 1
         detail = work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS)
-        changed, score = work.epoch(places, detail)
+        changed, score = work.epoch(positions, detail)
         before = last
         last = dataclasses.replace(now, changed=changed, score=score)
         last = _with_gain(last, before)
@@ -112,16 +112,16 @@ def _prepare(work: Classification, now: Pass, last: Pass | None) -> None:
     """What is done to the classes before a pass; the same after a stop, since its random numbers are its own."""
     work.rng = np.random.default_rng((work.seed, now.level, now.epoch))
     if last is None:
-        places = work.subset(now.classes)
-        work.centre(places)
-        work.sort_first(places, now.classes)
+        positions = work.subset(now.classes)
+        work.centre(positions)
+        work.sort_first(positions, now.classes)
         return
     work.recentre()
-    places = work.subset(last.classes)
+    positions = work.subset(last.classes)
     if now.level > last.level:
-        work.split_all(places, now.classes)
+        work.split_all(positions, now.classes)
     elif now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
-        work.refill(places)
+        work.refill(positions)
 
 
 def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:

@@ -96,9 +96,9 @@ def write_selection(
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:
     """classes.mrcs and classes.star of some rows of a table; the classes keep their numbers."""
-    places = [split_name(table.images[row]) for row in rows]
-    files = [find_file(table.path, stack, "stack of averages") for _, stack in places]
-    numbers = [number - 1 for number, _ in places]
+    positions = [split_name(table.images[row]) for row in rows]
+    files = [find_file(table.path, stack, "stack of averages") for _, stack in positions]
+    numbers = [number - 1 for number, _ in positions]
     for file, number in zip(files, numbers):
         shape = stack_shape(file)
         if number >= shape[0]:
@@ -110,5 +110,5 @@ def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size
     with StackWriter(str(folder / STACK), len(rows), images.shape[-1], pixel_size) as stack:
         stack.add(images)
     columns: dict[str, typing.Any] = {name: [values[row] for row in rows] for name, values in table.columns.items()}
-    columns["rlnReferenceImage"] = [f"{place + 1:06d}@{STACK}" for place in range(len(rows))]
+    columns["rlnReferenceImage"] = [f"{position + 1:06d}@{STACK}" for position in range(len(rows))]
     write_tables(folder / CLASSES, {"classes": columns})

@@ -35,9 +35,9 @@ def halves(grid: PolarGrid, members: torch.Tensor, squared: torch.Tensor) -> tor
 
 
 def members_of(labels: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of at most MEMBERS members of a class, in order."""
-    places = np.nonzero(labels == number)[0]
-    return places if len(places) <= MEMBERS else np.sort(rng.choice(places, MEMBERS, replace=False))
+    """Positions of at most MEMBERS members of a class, in order."""
+    positions = np.nonzero(labels == number)[0]
+    return positions if len(positions) <= MEMBERS else np.sort(rng.choice(positions, MEMBERS, replace=False))
 
 
 def seed_children(

@@ -28,7 +28,7 @@ OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random number
 
 
 def run(config: SimulateParticlesConfig) -> Result:
-    """Simulate into <output>.partial, chunk by chunk, then put the files in their places, the STAR file last."""
+    """Simulate into <output>.partial, chunk by chunk, then put the files in their positions, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Particles")
@@ -97,10 +97,10 @@ def _make_chunks(
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
             continue
-        truth = _truth(config, start, states, orientations)
-        views = scale * ensemble.of(truth["states"]).project(truth["angles"], truth["shifts_yx"])
+        ground_truth = _ground_truth(config, start, states, orientations)
+        views = scale * ensemble.of(ground_truth["states"]).project(ground_truth["angles"], ground_truth["shifts_yx"])
         rng = np.random.default_rng((config.seed, NOISE_OF, start))
-        images = particle_images(views, truth["optics"], config.pixel_size, rng)
+        images = particle_images(views, ground_truth["optics"], config.pixel_size, rng)
         write_stack(noisy, (images if config.contrast == "bright" else -images).cpu(), config.pixel_size)
         write_stack(clean, views.cpu(), config.pixel_size)  # second: it says that the chunk is whole
     return scale
@@ -109,7 +109,10 @@ def _make_chunks(
 def _sample(config: SimulateParticlesConfig, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
     """What is known of some of the particles, from all over the set, so that all defoci are among them."""
     starts = range(0, config.count, CHUNK)
-    rows = [_truth(config, start, states, orientations) for start in starts[:: max(1, len(starts) // (MEASURED // 16))]]
+    rows = [
+        _ground_truth(config, start, states, orientations)
+        for start in starts[:: max(1, len(starts) // (MEASURED // 16))]
+    ]
     step = max(1, sum(len(row["optics"]) for row in rows) // MEASURED)
     return dict(
         angles=np.concatenate([row["angles"] for row in rows])[::step],
@@ -122,7 +125,7 @@ def _stacks_of(folder: Path, start: int) -> tuple[Path, Path]:
     return folder / f"{start:09d}.mrcs", folder / f"{start:09d}_clean.mrcs"
 
 
-def _truth(
+def _ground_truth(
     config: SimulateParticlesConfig, start: int, states: States, orientations: np.ndarray | None
 ) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
@@ -154,7 +157,7 @@ def _truth(
 def _finish(
     config: SimulateParticlesConfig, folder: Path, states: States, scale: float, orientations: np.ndarray | None
 ) -> list[str]:
-    """The files of all particles in their places, and the working folder removed. Returns the list of true maps."""
+    """The files of all particles in their positions, and the working folder removed. Returns the list of true maps."""
     from ...io.maps import write_map
     from ...io.particle_sets import StackWriter
     from ...io.stacks import read_images
@@ -162,15 +165,15 @@ def _finish(
     from ...simulate.state_files import write_states
 
     paths, starts = files_of(config.output), range(0, config.count, CHUNK)
-    for place, name in enumerate(("stack", "clean")):
+    for position, name in enumerate(("stack", "clean")):
         with StackWriter(paths[name], config.count, config.box, config.pixel_size) as stack:
             for start in starts:
-                part = str(_stacks_of(folder, start)[place])
+                part = str(_stacks_of(folder, start)[position])
                 count = min(CHUNK, config.count - start)
                 stack.add(read_images([part] * count, np.arange(count)))
     write_map(paths["map"], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
-    rows = [_truth(config, start, states, orientations) for start in starts]
+    rows = [_ground_truth(config, start, states, orientations) for start in starts]
     write_tables(config.output, _tables(config, os.path.basename(paths["stack"]), rows, states))
     shutil.rmtree(folder)
     return made

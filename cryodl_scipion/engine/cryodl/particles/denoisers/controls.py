@@ -19,7 +19,7 @@ SIDE = 48  # px: images are compared with targets at this size, at most
 TURN = 15.0  # degrees between the turned copies of a target
 SHIFT = 0.1  # of the box: largest shift between image and target
 MOST_IMAGES, MOST_TARGETS = 48, 48
-ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the truth beyond that of unrelated projections
+ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the ground truth beyond that of unrelated projections
 CLOSE = 0.8  # part of the way from chance to the real particles' similarity from which a control is too close
 FALL = 1e-4  # of the strongest ring: power below which a ring of the targets is not compared
 LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more like the targets than it does
@@ -43,15 +43,15 @@ def made_up_molecule(box: int, diameter_px: float, rng: np.random.Generator, sma
     balls = rng.normal(size=(5, 3))
     balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)
     sizes = radius * rng.uniform(0.3, 0.5, 5)
-    place, places = balls[0], list[np.ndarray]()
-    while len(places) < 40 * len(balls) * max(1, int(radius)):
-        step = place + rng.normal(scale=max(1.0, 0.06 * radius), size=3)
+    position, positions = balls[0], list[np.ndarray]()
+    while len(positions) < 40 * len(balls) * max(1, int(radius)):
+        step = position + rng.normal(scale=max(1.0, 0.06 * radius), size=3)
         if (np.linalg.norm(step - balls, axis=1) < sizes).any():
-            place = step
-            places.append(step)
+            position = step
+            positions.append(step)
         elif rng.random() < 0.05:
-            place = balls[rng.integers(len(balls))]
-    index = np.clip(np.rint(np.array(places)[:, ::-1] + box // 2).astype(int), 0, box - 1)
+            position = balls[rng.integers(len(balls))]
+    index = np.clip(np.rint(np.array(positions)[:, ::-1] + box // 2).astype(int), 0, box - 1)
     density = np.zeros((box,) * 3, np.float32)
     np.add.at(density, tuple(index.T), 1.0)
     return torch.from_numpy(gaussian_filter(density, smallest_px))

@@ -59,7 +59,7 @@ class Bench:
         """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
         return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
 
-    def truth(self, rows: np.ndarray) -> torch.Tensor:
+    def ground_truth(self, rows: np.ndarray) -> torch.Tensor:
         """(m, box, box) projections."""
         return self.known_projector.project(*self.particles.poses(rows), self.particles.box).cpu()
 
@@ -149,12 +149,12 @@ def measure_bench(bench: Bench, progress: typing.Callable[[int], typing.Any] | N
     found, inside = [], circle(bench.particles.box, bench.diameter_px)
     for rows in bench.chunks():
         images, ctf = bench.prepared(rows)
-        denoised, truth = bench.denoised(images, ctf), bench.truth(rows)
+        denoised, ground_truth = bench.denoised(images, ctf), bench.ground_truth(rows)
         found.append(
             Curves(
-                frc(images, truth),
-                frc(bench.filtered(images, ctf), truth),
-                frc(denoised, truth),
+                frc(images, ground_truth),
+                frc(bench.filtered(images, ctf), ground_truth),
+                frc(denoised, ground_truth),
                 denoised[:, inside].std(1),
             )
         )
@@ -164,10 +164,10 @@ def measure_bench(bench: Bench, progress: typing.Callable[[int], typing.Any] | N
 
 
 def means_of(
-    images: torch.Tensor, filtered: torch.Tensor, denoised: torch.Tensor, truth: torch.Tensor
+    images: torch.Tensor, filtered: torch.Tensor, denoised: torch.Tensor, ground_truth: torch.Tensor
 ) -> dict[str, float]:
-    """{kind: mean FRC of some images with their truth}."""
-    return {kind: float(mean_frc(frc(x, truth)).mean()) for kind, x in zip(KINDS, (images, filtered, denoised))}
+    """{kind: mean FRC of some images with their ground truth}."""
+    return {kind: float(mean_frc(frc(x, ground_truth)).mean()) for kind, x in zip(KINDS, (images, filtered, denoised))}
 
 
 def made_up_images(
@@ -183,14 +183,16 @@ def made_up_images(
 
     rows = rng.integers(len(bench.particles), size=count)
     box = bench.particles.box
-    truth = projector.project(random_angles(count, rng), None, box).cpu()
+    ground_truth = projector.project(random_angles(count, rng), None, box).cpu()
     ctf = bench.particles.ctf(rows)
     inside = circle(box, bench.diameter_px)
     seen = lambda views: torch.fft.irfft2(torch.fft.rfft2(views) * ctf, s=(box, box))
     strength = lambda views: seen(views)[:, inside].var(1).mean().sqrt()
-    truth = truth * bench.amplitude * strength(bench.truth(rows)) / strength(truth).clamp(min=1e-12)
-    images = seen(truth) + noise_images(count, box, rng, bench.noise)
-    return prepare(images, bench.diameter_px), ctf, truth
+    ground_truth = (
+        ground_truth * bench.amplitude * strength(bench.ground_truth(rows)) / strength(ground_truth).clamp(min=1e-12)
+    )
+    images = seen(ground_truth) + noise_images(count, box, rng, bench.noise)
+    return prepare(images, bench.diameter_px), ctf, ground_truth
 
 
 def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -> str | None:

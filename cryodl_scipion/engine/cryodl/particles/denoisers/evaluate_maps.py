@@ -43,7 +43,7 @@ def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
     for rows in bench.chunks():
         for part in np.array_split(rows, -(-len(rows) // slices["raw"].chunk())):
             images, ctf = bench.prepared(part)
-            place = bench.particles.poses(part)
-            slices["raw"].add(images, *place, *factors(bench.particles, part, slices["raw"].padded, True))
-            slices["denoised"].add(bench.denoised(images, ctf), *place, None, None)
+            position = bench.particles.poses(part)
+            slices["raw"].add(images, *position, *factors(bench.particles, part, slices["raw"].padded, True))
+            slices["denoised"].add(bench.denoised(images, ctf), *position, None, None)
     return {kind: solve(*one.finished(symmetry), box).cpu() for kind, one in slices.items()}

@@ -17,8 +17,10 @@ PER_ROW = 3  # triplets
 COLUMNS = ("raw", "denoised", "truth")
 
 
-def draw_triplets(raw: torch.Tensor, denoised: torch.Tensor, truth: torch.Tensor, path: str | os.PathLike[str]) -> None:
-    """A PNG of triplets, side by side. raw, denoised, truth: (n, box, box) tensors.
+def draw_triplets(
+    raw: torch.Tensor, denoised: torch.Tensor, ground_truth: torch.Tensor, path: str | os.PathLike[str]
+) -> None:
+    """A PNG of triplets, side by side. raw, denoised, ground_truth: (n, box, box) tensors.
 
     Raw images span +-3 standard deviations of their own. Denoised and truth share one scale for each particle, so that
     what is too faint looks faint.
@@ -27,11 +29,11 @@ def draw_triplets(raw: torch.Tensor, denoised: torch.Tensor, truth: torch.Tensor
     figure, axes = new_figure(rows, 3 * PER_ROW, (1.5 * 3 * PER_ROW, 1.5 * rows + 0.3))
     for axis in axes.flat:
         axis.set_axis_off()
-    for index, images in enumerate(zip(raw.numpy(), denoised.numpy(), truth.numpy())):
-        place = axes[index // PER_ROW, 3 * (index % PER_ROW) :]
+    for index, images in enumerate(zip(raw.numpy(), denoised.numpy(), ground_truth.numpy())):
+        position = axes[index // PER_ROW, 3 * (index % PER_ROW) :]
         noise = float(images[0].std())
         low, high = np.percentile(images[2], (0.5, 99.8))
-        for axis, image, (bottom, top) in zip(place, images, ((-3 * noise, 3 * noise), (low, high), (low, high))):
+        for axis, image, (bottom, top) in zip(position, images, ((-3 * noise, 3 * noise), (low, high), (low, high))):
             axis.imshow(image, cmap="gray", vmin=bottom, vmax=max(top, bottom + 1e-6), interpolation="nearest")
     for axis, title in zip(axes[0], COLUMNS * PER_ROW):
         axis.set_title(title, fontsize=8)

@@ -59,11 +59,11 @@ def plot_control(
     targets}.
     """
     figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
-    places = np.arange(len(bars))
-    left.barh(places, list(bars.values()), color=[_colour(name) for name in bars])
-    for place, value in zip(places, bars.values()):
-        left.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
-    left.set_yticks(places, list(bars), fontsize=8)
+    positions = np.arange(len(bars))
+    left.barh(positions, list(bars.values()), color=[_colour(name) for name in bars])
+    for position, value in zip(positions, bars.values()):
+        left.annotate(f" {value:.3f}", (max(value, 0), position), va="center", fontsize=8)
+    left.set_yticks(positions, list(bars), fontsize=8)
     left.invert_yaxis()
     left.set(
         xlabel="mean FRC with the ground truth", xlim=(min(0, *bars.values()) - 0.01, max(0.02, *bars.values()) * 1.25)
@@ -100,13 +100,13 @@ def draw_rows(
     """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
     columns."""
     figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
-    for place, images in enumerate(rows):
+    for position, images in enumerate(rows):
         for column, image in enumerate(images):
-            _show(axes[place][column], image)
-            if place == 0:
-                axes[place][column].set_title(titles[column], fontsize=9)
+            _show(axes[position][column], image)
+            if position == 0:
+                axes[position][column].set_title(titles[column], fontsize=9)
         if labels:
-            axes[place][0].set_ylabel(labels[place], fontsize=8)
+            axes[position][0].set_ylabel(labels[position], fontsize=8)
     save_figure(figure, path)
 
 
@@ -120,10 +120,10 @@ def draw_gallery(
     """Images with their scores, in the order given, as a PNG. images: (n, h, w)."""
     count = -(-len(images) // columns)
     figure, axes = new_figure(count, columns, (1.1 * columns, 1.25 * count))
-    for place, axis in enumerate(axes.flat):
-        if place < len(images):
-            _show(axis, images[place])
-            axis.set_title(f"{what + ' ' if place == 0 else ''}{scores[place]:.2f}", fontsize=7, pad=2)
+    for position, axis in enumerate(axes.flat):
+        if position < len(images):
+            _show(axis, images[position])
+            axis.set_title(f"{what + ' ' if position == 0 else ''}{scores[position]:.2f}", fontsize=7, pad=2)
         else:
             axis.axis("off")
     save_figure(figure, path)

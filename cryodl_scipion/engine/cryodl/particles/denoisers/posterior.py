@@ -173,10 +173,10 @@ class _Tools:
     def _around(self, observed: Observed, index: int, angles: np.ndarray) -> _Near:
         """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
         centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
-        place = self._best_shift(observed, index, centre)
+        position = self._best_shift(observed, index, centre)
         matrices = centre[:, None] @ self.near.turns
         slices = self.fine[index].at(matrices)
-        shifts = place[:, None] + self.near.shifts
+        shifts = position[:, None] + self.near.shifts
         ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
         fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)  # n, turns, shifts
         energy = slices.abs().square() @ observed.weight[..., None]

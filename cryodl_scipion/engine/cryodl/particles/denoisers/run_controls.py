@@ -24,19 +24,20 @@ if typing.TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class OtherMolecule:
     """Images of a molecule that the network never saw. bench: whose denoiser, filter and pixel size are theirs. images:
-    (n, box, box) prepared. ctf: (n, box, box // 2 + 1). truth: (n, box, box) projections, or None. what: in words."""
+    (n, box, box) prepared. ctf: (n, box, box // 2 + 1). ground_truth: (n, box, box) projections, or None. what:
+    in words."""
 
     bench: Bench
     images: torch.Tensor
     ctf: torch.Tensor
-    truth: torch.Tensor | None
+    ground_truth: torch.Tensor | None
     what: str
 
     @classmethod
     def of(cls, bench: Bench, what: str) -> OtherMolecule:
         """All particles of a Bench, whose projector may be None."""
         rows = np.arange(len(bench.particles))
-        return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.truth(rows), what)
+        return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.ground_truth(rows), what)
 
 
 def made_up_others(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
@@ -64,12 +65,12 @@ def run_controls(
         "pure noise, filtered": looks(noise["filtered"]),
     }
     answer, plain = (work(other.images, other.ctf) for work in (other.bench.denoised, other.bench.filtered))
-    own = plain if other.truth is None else other.truth
+    own = plain if other.ground_truth is None else other.ground_truth
     shown["other molecule, denoised"], own = (
         looks(resample(images, other.bench.particles.pixel_size, bench.particles.pixel_size, bench.particles.box)[0])
         for images in (answer, own)
     )
-    mean = None if other.truth is None else means_of(other.images, plain, answer, other.truth)
+    mean = None if other.ground_truth is None else means_of(other.images, plain, answer, other.ground_truth)
     figures = dict(
         noise=noise["frc"],
         unrelated=noise["unrelated"],
@@ -98,11 +99,11 @@ def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
     first: dict[str, typing.Any] = {}
     for rows in bench.chunks():
         images = prepare(pure_noise(len(rows), box, bench.noise, rng), bench.diameter_px)
-        ctf, truth = bench.particles.ctf(rows), bench.truth(rows)
+        ctf, ground_truth = bench.particles.ctf(rows), bench.ground_truth(rows)
         denoised = bench.denoised(images, ctf)
-        other = bench.truth((rows + 1 + rng.integers(count - 1, size=len(rows))) % count)
-        sums["frc"].append(mean_frc(frc(denoised, truth)))
-        sums["unrelated"].append(mean_frc(frc(other, truth)))
+        other = bench.ground_truth((rows + 1 + rng.integers(count - 1, size=len(rows))) % count)
+        sums["frc"].append(mean_frc(frc(denoised, ground_truth)))
+        sums["unrelated"].append(mean_frc(frc(other, ground_truth)))
         sums["contrast"].append(denoised[:, inside].std(1))
         first = first or dict(denoised=denoised, filtered=bench.filtered(images, ctf))
     return dict({key: float(torch.cat(values).mean()) for key, values in sums.items()}, **first)

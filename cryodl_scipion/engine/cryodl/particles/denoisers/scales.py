@@ -33,7 +33,7 @@ def measure_pairs(pairs: typing.Any, seed: int) -> Statistics:
     sums, box, largest = [], pairs.box, 0.0
     for _ in range(MEASURED // 32):
         noisy, ctf, target = (x[:, 0] for x in pairs.draw(rng, 32))
-        seen, image, truth = torch.fft.rfft2(target) * ctf, torch.fft.rfft2(noisy), torch.fft.rfft2(target)
+        seen, image, ground_truth = torch.fft.rfft2(target) * ctf, torch.fft.rfft2(noisy), torch.fft.rfft2(target)
         power = lambda x: radial_mean((x.abs().square() / box**2).mean(0), box).double()
         sums.append(
             torch.stack(
@@ -41,18 +41,18 @@ def measure_pairs(pairs: typing.Any, seed: int) -> Statistics:
                     radial_mean(((image * seen.conj()).real / box**2).mean(0), box).double(),
                     power(seen),
                     power(image),
-                    power(truth),
+                    power(ground_truth),
                 ]
             )
         )
         largest = max(largest, float(target.abs().max()))
-    match, seen, image, truth = torch.stack(sums).mean(0)
+    match, seen, image, ground_truth = torch.stack(sums).mean(0)
     weight = torch.arange(len(match), dtype=torch.float64)  # coefficients of a ring
     amplitude = float((match * weight).sum() / (seen * weight).sum().clamp(min=1e-30))
     amplitude = max(amplitude, 1e-3)
     noise = (image - 2 * amplitude * match + amplitude**2 * seen).clamp(min=1e-6)
     noise[0] = noise[1]
-    return Statistics(amplitude, truth.float(), noise.float(), largest)
+    return Statistics(amplitude, ground_truth.float(), noise.float(), largest)
 
 
 class FrequencyScale(torch.nn.Module):

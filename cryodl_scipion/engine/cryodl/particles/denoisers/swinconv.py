@@ -32,7 +32,7 @@ def fold_plan(box: int) -> tuple[int, int, int]:
     fold = 4
     while box > fold * LARGEST_GRID:
         fold *= 2
-    levels = max(1, int(math.log2(box / fold / 4)))  # until 4 to 8 places are left along an axis
+    levels = max(1, int(math.log2(box / fold / 4)))  # until 4 to 8 positions are left along an axis
     unit = fold * 2**levels
     return fold, levels, unit * math.ceil(box / unit)
 

@@ -37,24 +37,24 @@ def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray,
     """
     if not np.ptp(latent) > 0:  # noise: all at one place
         return np.ones(len(latent), int), np.ones(len(latent)), []
-    places = latent / latent.std(axis=0).max()
-    numbers = [count] if count else range(1, min(MOST, max(1, len(places) // FEWEST)) + 1)
-    best, criteria = _mixture(places, numbers[0], seed), list[float]()
+    positions = latent / latent.std(axis=0).max()
+    numbers = [count] if count else range(1, min(MOST, max(1, len(positions) // FEWEST)) + 1)
+    best, criteria = _mixture(positions, numbers[0], seed), list[float]()
     for number in numbers:
-        tried = best if number == numbers[0] else _mixture(places, number, seed)
-        criteria.append(float(tried.bic(places)))
+        tried = best if number == numbers[0] else _mixture(positions, number, seed)
+        criteria.append(float(tried.bic(positions)))
         if criteria[-1] <= min(criteria):
             best = tried
         if len(criteria) > 3 and min(criteria[-3:]) > min(criteria):
             break
-    found = best.predict_proba(places)
+    found = best.predict_proba(positions)
     labels = found.argmax(1)
     order = np.argsort(-np.bincount(labels, minlength=found.shape[1]), kind="stable")
     return np.argsort(order)[labels] + 1, found.max(1), criteria
 
 
-def _mixture(places: np.ndarray, number: int, seed: int) -> GaussianMixture:
+def _mixture(positions: np.ndarray, number: int, seed: int) -> GaussianMixture:
     from sklearn.mixture import GaussianMixture
 
     # one shape for all: posterior coordinates of all particles have about the same noise
-    return GaussianMixture(number, covariance_type="tied", n_init=STARTS, random_state=seed).fit(places)
+    return GaussianMixture(number, covariance_type="tied", n_init=STARTS, random_state=seed).fit(positions)

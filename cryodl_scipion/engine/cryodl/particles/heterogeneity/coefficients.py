@@ -31,7 +31,7 @@ class Coefficients:
     Parameters
     ----------
     disc : likelihood.reference.HalfDisc
-        Its places are sorted by frequency.
+        Its positions are sorted by frequency.
     data : ndarray, (n, d) complex64
     sine, cosine : ndarray, (n, d) float32
         The CTF sin(chi), and cos(chi), over the standard deviation of the noise.
@@ -40,7 +40,7 @@ class Coefficients:
     wavelength : ndarray, (n,) float64
         Of each image's electrons, Å.
     azimuth : ndarray, (d,) float64
-        Direction of each place from the x axis, radians.
+        Direction of each position from the x axis, radians.
     scale : ndarray, (rings,)
         Corrections of the noise's standard deviation, ring by ring; data and CTF are divided by it when read.
     """
@@ -58,11 +58,11 @@ class Coefficients:
         return len(self.data)
 
     def count(self, radius: float) -> int:
-        """Number of places up to a frequency in waves per box."""
+        """Number of positions up to a frequency in waves per box."""
         return int(np.searchsorted(self.ring_radius(), radius, side="right"))
 
     def ring_radius(self) -> np.ndarray:
-        """(d,) frequency of each place, waves per box; ascending."""
+        """(d,) frequency of each position, waves per box; ascending."""
         return np.hypot(self.disc.y.numpy(), self.disc.x.numpy())
 
     def read(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,7 +131,7 @@ def _check_contents(particles: ParticleSet, rows: np.ndarray, images: torch.Tens
 
 
 def sorted_disc(box: int, radius: float) -> HalfDisc:
-    """A HalfDisc whose places are sorted by frequency."""
+    """A HalfDisc whose positions are sorted by frequency."""
     disc = HalfDisc(box, radius)
     order = torch.argsort(disc.y.square() + disc.x.square(), stable=True)
     disc.y, disc.x, disc.ring = disc.y[order], disc.x[order], disc.ring[order]

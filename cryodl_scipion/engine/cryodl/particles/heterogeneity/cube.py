@@ -30,7 +30,7 @@ class Cube:
         self.half = int(np.ceil(radius * PADDING)) + 1
         self.side = 2 * self.half + 1
         axis = np.arange(box) - box // 2
-        damp = np.sinc(axis / self.padded) ** 2  # what interpolating between places does to a volume
+        damp = np.sinc(axis / self.padded) ** 2  # what interpolating between positions does to a volume
         self._undamp = (1 / (damp[:, None, None] * damp[:, None] * damp)).astype(np.float32)
         steps = np.arange(-self.half, self.half + 1)
         self.frequency = np.sqrt(steps[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2) / PADDING
@@ -40,14 +40,14 @@ class Cube:
     def table(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 2) real and imaginary part of the coefficients of a (box, box, box) volume, its middle the origin."""
         padded = np.zeros((self.padded,) * 3, np.float32)
-        places = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
-        padded[places] = volume * self._undamp
+        positions = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
+        padded[positions] = volume * self._undamp
         values = scipy.fft.fftn(padded)[self._index].ravel()
         return np.stack([values.real, values.imag], axis=1).astype(np.float32)
 
     def gridded(self, table: np.ndarray) -> np.ndarray:
         """(box, box, box) float32 volume of coefficients (side³, 2) that are weighted means of slices around each
-        place; what such means do to a volume is undone. Coefficients beyond the radius are dropped."""
+        position; what such means do to a volume is undone. Coefficients beyond the radius are dropped."""
         return self._transformed(table) * self._undamp
 
     def volume(self, table: np.ndarray) -> np.ndarray:
@@ -61,8 +61,8 @@ class Cube:
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2
         padded = np.zeros((self.padded,) * 3, np.complex64)
         padded[self._index] = values
-        places = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
-        return scipy.fft.ifftn(padded).real[places].astype(np.float32)
+        positions = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
+        return scipy.fft.ifftn(padded).real[positions].astype(np.float32)
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""
@@ -83,9 +83,9 @@ class Cube:
         plane : ndarray, (2, d)
             x and y frequency of the coefficients, waves per box.
         """
-        places = np.einsum("mij,jd->imd", matrices[:, :, :2], plane * PADDING).reshape(3, -1) + self.half
-        low = np.floor(places).astype(np.int32)
-        part = (places - low).astype(np.float32)
+        positions = np.einsum("mij,jd->imd", matrices[:, :, :2], plane * PADDING).reshape(3, -1) + self.half
+        low = np.floor(positions).astype(np.int32)
+        part = (positions - low).astype(np.float32)
         base = (low[2] * self.side + low[1]) * self.side + low[0]
         count = base.size
         index, weight = np.empty((count, 8), np.int32), np.empty((count, 8), np.float32)

@@ -14,14 +14,14 @@ ROUNDS = 4  # passes at first, and again to the finest detail
 
 def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
     """(n,) place of each image on the curve, with the sign and the standard deviation of the first axis."""
-    place, _ = fit_curve(setting, fit, DEGREE, radius)
-    return scaled_place(place, fit.latent[:, 0])
+    position, _ = fit_curve(setting, fit, DEGREE, radius)
+    return scaled_position(position, fit.latent[:, 0])
 
 
-def scaled_place(place: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
-    """A place along a curve with the sign and the standard deviation of a coordinate, all (n,)."""
-    sign = np.sign(np.corrcoef(place, coordinate)[0, 1]) or 1.0
-    return (place - place.mean()) * sign * coordinate.std() / max(place.std(), 1e-12)
+def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
+    """A position along a curve with the sign and the standard deviation of a coordinate, all (n,)."""
+    sign = np.sign(np.corrcoef(position, coordinate)[0, 1]) or 1.0
+    return (position - position.mean()) * sign * coordinate.std() / max(position.std(), 1e-12)
 
 
 def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:

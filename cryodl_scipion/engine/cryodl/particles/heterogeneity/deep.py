@@ -25,10 +25,10 @@ RATE, NEUTRAL_RATE = 3e-3, 3e-4  # of the optimiser: the network's, and the neut
 
 @dataclasses.dataclass
 class Trained:
-    """place : (n,) expected latent coordinate of each particle. deviation : (n,) of it. gain : logarithm of the
+    """position : (n,) expected latent coordinate of each particle. deviation : (n,) of it. gain : logarithm of the
     likelihood of a held-out particle over that of the mean volume. rounds : until it was best."""
 
-    place: np.ndarray
+    position: np.ndarray
     deviation: np.ndarray
     gain: float
     rounds: int
@@ -38,7 +38,7 @@ class Training:
     """Expectation maximisation of one latent coordinate, uniform between -1 and 1.
 
     Every round draws each particle's coordinate from its posterior, and follows the gradient of the likelihood of the
-    images in batches; then the posteriors are found anew from volumes at NODES places. The likelihood weights each
+    images in batches; then the posteriors are found anew from volumes at NODES positions. The likelihood weights each
     Fourier ring by the noise of the images and integrates errors of orientation, shift, contrast and CTF out.
 
     Parameters
@@ -96,8 +96,8 @@ class Training:
         """(m, 1) coordinates from posteriors (m, NODES)."""
         total = posterior.cumsum(1)
         node = (total < self.rng.random((len(total), 1)) * total[:, -1:]).sum(1)
-        place = -1 + (node + self.rng.uniform(-0.5, 0.5, len(node))) * (2 / (NODES - 1))
-        return torch.as_tensor(np.clip(place, -1, 1), dtype=torch.float32, device=self.nodes.device)[:, None]
+        position = -1 + (node + self.rng.uniform(-0.5, 0.5, len(node))) * (2 / (NODES - 1))
+        return torch.as_tensor(np.clip(position, -1, 1), dtype=torch.float32, device=self.nodes.device)[:, None]
 
 
 def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -> Trained:
@@ -135,9 +135,9 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
     decoder.load_state_dict(best)
     posterior, gain = _posterior(training, posterior.mean(0), without)
     nodes = training.nodes[:, 0].cpu().numpy()
-    place = posterior @ nodes
-    deviation = np.sqrt(np.maximum(posterior @ nodes**2 - place**2, 0))
-    return Trained(place, deviation, gain, state["best"])
+    position = posterior @ nodes
+    deviation = np.sqrt(np.maximum(posterior @ nodes**2 - position**2, 0))
+    return Trained(position, deviation, gain, state["best"])
 
 
 def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, float]:

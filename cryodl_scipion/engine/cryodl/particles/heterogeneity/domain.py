@@ -15,7 +15,7 @@ EDGE = 0.1  # of the mask, where its surroundings begin
 REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
 MOST_VOXELS = 4000  # that are compared
 MOST_STEPS = 10  # of the fit of one map in each round
-ROUNDS, PARTS = 6, 3  # of places, and of rest and domain within each
+ROUNDS, PARTS = 6, 3  # of positions, and of rest and domain within each
 OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
 BLUR = 1.0  # px, of the maps when they are compared
 FEWEST_VOXELS = 30
@@ -39,7 +39,7 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     """Fit the domain of the middle map, as a rigid body, to each of the maps, beside a rest that stays.
 
     Each map is a rest that all maps share plus the domain, which lies within the mask in the middle map. In turn the
-    domain's place in each map, and rest and domain by least squares, are found: density beside the domain that stays
+    domain's position in each map, and rest and domain by least squares, are found: density beside the domain that stays
     comes into the rest, although it lies within the mask.
 
     Parameters
@@ -58,13 +58,13 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     ValueError
         The mask holds hardly any voxels.
     """
-    places = np.argwhere(mask > MASKED)
-    if len(places) < FEWEST_VOXELS:
+    positions = np.argwhere(mask > MASKED)
+    if len(positions) < FEWEST_VOXELS:
         raise ValueError(
-            f"The mask of the domain has {len(places)} voxels above {MASKED:g}; at least {FEWEST_VOXELS} are needed. "
-            "Give a mask that is 1 in the domain."
+            f"The mask of the domain has {len(positions)} voxels above {MASKED:g}; at least {FEWEST_VOXELS} are "
+            "needed. Give a mask that is 1 in the domain."
         )
-    xyz = (places - mask.shape[0] // 2)[:, ::-1].astype(float)
+    xyz = (positions - mask.shape[0] // 2)[:, ::-1].astype(float)
     centre = xyz.mean(0)
     radius = max(1.0, float(np.sqrt(((xyz - centre) ** 2).sum(1).mean())))
     smooth, middle = np.stack([gaussian_filter(m.astype(float), BLUR) for m in maps]), len(maps) // 2
@@ -85,15 +85,15 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
 class _Body:
     """The domain's density, and where it may come to lie.
 
-    density : (box, box, box), within the mask. centre : (3,) px, xyz. radius : px. places: of voxels, (v, 3).
+    density : (box, box, box), within the mask. centre : (3,) px, xyz. radius : px. positions: of voxels, (v, 3).
     """
 
     def __init__(self, density: np.ndarray, centre: np.ndarray, radius: float, mask: np.ndarray) -> None:
         self.density, self.centre, self.radius, self.mask = density, centre, radius, mask
         near = binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius)))
-        self.places = np.argwhere(near)
-        self.xyz = (self.places - mask.shape[0] // 2)[:, ::-1].astype(float)
-        self.step = -(-len(self.places) // MOST_VOXELS)
+        self.positions = np.argwhere(near)
+        self.xyz = (self.positions - mask.shape[0] // 2)[:, ::-1].astype(float)
+        self.step = -(-len(self.positions) // MOST_VOXELS)
 
     def shown(self, values: np.ndarray, step: int = 1) -> np.ndarray:
         """(v,) the density at the places, once it was moved. values : (6,) rotation vector times radius, and shift."""
@@ -101,13 +101,13 @@ class _Body:
         return _sampled(self.density, (self.xyz[::step] - self.centre - values[3:]) @ turn + self.centre)
 
     def brought_back(self, volume: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """(v,) a volume at the places, moved the other way."""
+        """(v,) a volume at the positions, moved the other way."""
         turn = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
         return _sampled(volume, (self.xyz - self.centre) @ turn.T + self.centre + values[3:])
 
     def fit(self, volume: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
         """Rotation vector times radius and shift, (6,) px, at which the density is most like a volume; correlation."""
-        wanted = volume[tuple(self.places[:: self.step].T)]
+        wanted = volume[tuple(self.positions[:: self.step].T)]
         found = least_squares(
             lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MOST_STEPS
         )
@@ -123,7 +123,7 @@ def _sampled(volume: np.ndarray, xyz: np.ndarray) -> np.ndarray:
 
 def _separate(maps: np.ndarray, rest: np.ndarray, body: _Body, found: np.ndarray) -> np.ndarray:
     """The rest (box, box, box), once it and the body's density were fitted in turn to the maps."""
-    index, rest = tuple(body.places.T), rest.copy()
+    index, rest = tuple(body.positions.T), rest.copy()
     for _ in range(PARTS):
         rest[index] = np.mean([m[index] - body.shown(values) for m, values in zip(maps, found)], axis=0)
         rest *= 1 - OWN * body.mask
@@ -157,7 +157,7 @@ def domain_poses(
     """
     total = np.maximum(weights.sum(1), 1e-30)
     along = weights @ np.arange(weights.shape[1]) / total
-    # a map shows the mean of its particles, which lies nearer to the middle than its own place
+    # a map shows the mean of its particles, which lies nearer to the middle than its own position
     maps = np.maximum.accumulate(weights.T @ along / np.maximum(weights.sum(0), 1e-30))
     values = np.concatenate([motion.turns, motion.shifts], axis=1)
     each = np.stack([np.interp(along, maps, column) for column in values.T], axis=1)

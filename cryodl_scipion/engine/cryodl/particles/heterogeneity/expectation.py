@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
     from .cube import Cube
     from .views import ParticleViews, Seen
 
-BATCH_PLACES = 60000  # coefficients of a batch of images
+BATCH_POSITIONS = 60000  # coefficients of a batch of images
 
 
 @dataclasses.dataclass
@@ -49,8 +49,8 @@ class ExpectationSums:
 
 
 def batches(rows: np.ndarray, count: int) -> typing.Iterator[np.ndarray]:
-    """Parts of `rows` whose images have about BATCH_PLACES coefficients."""
-    step = max(1, BATCH_PLACES // count)
+    """Parts of `rows` whose images have about BATCH_POSITIONS coefficients."""
+    step = max(1, BATCH_POSITIONS // count)
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
@@ -87,7 +87,7 @@ def expect(
     done = 0
     for part in batches(rows, count):
         seen = look(coefficients, views, part, cube, mean_table, count)
-        place = slice(done, done + len(part))
+        position = slice(done, done + len(part))
         _batch(
             total,
             seen,
@@ -96,7 +96,7 @@ def expect(
             views.moved[part],
             spread,
             posterior,
-            place,
+            position,
             ring,
             collect,
         )
@@ -132,7 +132,7 @@ def _batch(
     moved: typing.Any,
     spread: np.ndarray,
     posterior: typing.Any,
-    place: slice,
+    position: slice,
     ring: np.ndarray,
     collect: bool,
 ) -> None:
@@ -154,7 +154,7 @@ def _batch(
     total.freedom += m * np.bincount(ring, minlength=len(total.residual)) - np.bincount(
         ring, share, len(total.residual)
     )
-    total.latent[place], total.errors[place] = found.coordinate, found.value[:, q:]
+    total.latent[position], total.errors[position] = found.coordinate, found.value[:, q:]
     total.second += found.both[:, :q, :q].sum(0)
     total.spread += ((moved + found.value[:, q:]) ** 2).sum(0)
     total.known += np.maximum(1 - np.diagonal(found.share, axis1=1, axis2=2)[:, q:] / spread**2, 1e-6).sum(0)

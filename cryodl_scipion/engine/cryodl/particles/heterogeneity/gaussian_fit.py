@@ -12,7 +12,7 @@ import torch
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
 from .components import COARSE, ComponentFit, Setting
-from .curves import scaled_place
+from .curves import scaled_position
 from .decoder import Decoder
 from .deep import Training, train
 from .expectation import expect
@@ -85,8 +85,8 @@ def gaussian_model(
 def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
     """(N,) bool: the Gaussians in a mask (box, box, box)."""
     box = len(mask)
-    place = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
-    return torch.as_tensor(mask)[tuple(place.T)] > 0.5
+    position = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
+    return torch.as_tensor(mask)[tuple(position.T)] > 0.5
 
 
 def motion_of_gaussians(model: GaussianModel, tolerance: float) -> Motion:
@@ -138,6 +138,6 @@ def fit_gaussian_latent(
         decoder = Decoder(basis, first * 3**0.5, model.voxel).to(model.images.device)
         training = Training(model.images, decoder, np.random.default_rng(config.seed))
         trained = train(training, folder, setting.say)
-        latent[:, 0] = scaled_place(trained.place, latent[:, 0])
+        latent[:, 0] = scaled_position(trained.position, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)
     return ComponentFit(mean, axes, deviations, latent, curve, model.images.spread), record

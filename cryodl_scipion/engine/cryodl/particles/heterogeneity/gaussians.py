@@ -79,9 +79,9 @@ class Gaussians:
         values = along_y.transpose(-1, -2) @ self._waves(flat[..., 0], columns, box)
         return values[:, y + high, x]
 
-    def _waves(self, places: torch.Tensor, frequencies: torch.Tensor, box: int) -> torch.Tensor:
+    def _waves(self, positions: torch.Tensor, frequencies: torch.Tensor, box: int) -> torch.Tensor:
         """(m, N, f) factors of one axis of the transform."""
-        angles = places[..., None] * (frequencies * (-2 * torch.pi / box))
+        angles = positions[..., None] * (frequencies * (-2 * torch.pi / box))
         fall = torch.exp(-0.5 * (self.widths[..., None] * (frequencies * (2 * torch.pi / box))).square())
         return torch.polar(fall.expand(angles.shape), angles)
 

@@ -43,10 +43,10 @@ def write_paths(
     """
     names, record = [], []
     for axis in range(config.axes):
-        places, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
+        positions, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
         names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(config.maps)])
         found = _write(names[-1], weights, inputs, outcome, folder, f"maps along axis {axis + 1}")
-        record += [dict(axis=axis + 1, coordinate=float(place), **one) for place, one in zip(places, found)]
+        record += [dict(axis=axis + 1, coordinate=float(position), **one) for position, one in zip(positions, found)]
     return names, record
 
 

@@ -10,7 +10,7 @@ from ...simulate.structures import read_cube
 WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in
 BODY = 0.1  # of the mean volume's highest density that is the molecule
 MARGIN = 12.0  # Å beyond it
-LIVELY = 0.1  # of the largest variance that the halves share, from which a place is taken to change
+LIVELY = 0.1  # of the largest variance that the halves share, from which a position is taken to change
 
 
 def read_mask(path: str, voxel: float, box: int) -> np.ndarray:

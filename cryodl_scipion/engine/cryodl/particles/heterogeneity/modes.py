@@ -103,9 +103,9 @@ def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gra
         errors, base = _flat(batch.errors.transpose(1, 2)), _flat(batch.base[:, None])
         lost = shown @ errors.transpose(1, 2) @ batch.root
         known = (base @ errors.transpose(1, 2) - batch.offset[:, None]) @ batch.root
-        place = slice(done, done + len(batch.rows))
-        match[place] = (shown @ base.transpose(1, 2) - lost @ known.transpose(1, 2))[..., 0].cpu().numpy()
-        gram[place] = (shown @ shown.transpose(1, 2) - lost @ lost.transpose(1, 2)).cpu().numpy()
+        position = slice(done, done + len(batch.rows))
+        match[position] = (shown @ base.transpose(1, 2) - lost @ known.transpose(1, 2))[..., 0].cpu().numpy()
+        gram[position] = (shown @ shown.transpose(1, 2) - lost @ lost.transpose(1, 2)).cpu().numpy()
         done += len(batch.rows)
     return Gradients(rows, match, gram)
 

@@ -55,7 +55,7 @@ def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
 
     Returns
     -------
-    places : ndarray, (count,)
+    positions : ndarray, (count,)
         Coordinates of the maps.
     weights : ndarray, (n, count)
         Between 0 and 1.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image says of its place in the latent space: a Gaussian in a linear space, or a place on a curve."""
+"""What an image says of its position in the latent space: a Gaussian in a linear space, or a position on a curve."""
 
 import dataclasses
 
 import numpy as np
 
-GRID = 41  # places on a curve
+GRID = 41  # positions on a curve
 
 
 @dataclasses.dataclass
@@ -40,17 +40,17 @@ class Linear:
 
 class CurvedCoordinate:
     """A coordinate between -1 and 1 whose maps are the mean plus Legendre polynomials of it times the components: a
-    generative topographic mapping (Bishop et al. 1998) of one dimension. All places are equally likely.
+    generative topographic mapping (Bishop et al. 1998) of one dimension. All positions are equally likely.
 
     degree : of the polynomials, the number of components.
     """
 
     def __init__(self, degree: int) -> None:
         self.count, self.coordinates = degree, 1
-        self.places = np.linspace(-1, 1, GRID)
+        self.positions = np.linspace(-1, 1, GRID)
         self.factors = np.stack(
-            [np.polynomial.legendre.Legendre.basis(k)(self.places) for k in range(1, degree + 1)], axis=1
-        )  # places, q
+            [np.polynomial.legendre.Legendre.basis(k)(self.positions) for k in range(1, degree + 1)], axis=1
+        )  # positions, q
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> LatentPosterior:
         """As Linear's."""
@@ -66,8 +66,8 @@ class CurvedCoordinate:
         return self.given(weight, gram, match, inverse)
 
     def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> LatentPosterior:
-        """The LatentPosterior of probabilities (m, GRID) of the places. inverse: covariance of the errors at a
-        place."""
+        """The LatentPosterior of probabilities (m, GRID) of the positions. inverse: covariance of the errors at a
+        position."""
         q, size = self.count, gram.shape[1]
         first = weight @ self.factors
         second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)
@@ -82,7 +82,7 @@ class CurvedCoordinate:
         share[:, q:, q:] = inverse
         spread = second - first[:, :, None] * first[:, None, :]
         share[:, :q, :q] = spread
-        return LatentPosterior((weight @ self.places)[:, None], np.concatenate([first, errors], axis=1), both, share)
+        return LatentPosterior((weight @ self.positions)[:, None], np.concatenate([first, errors], axis=1), both, share)
 
 
 def precisions(spread: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ if typing.TYPE_CHECKING:
     from .cube import Cube
     from .expectation import ExpectationSums
 
-FLOOR = 1e-3  # of a shell's mean weight: the least that a place's weight is taken to be
-CHUNK = 100000  # places that are solved at a time
+FLOOR = 1e-3  # of a shell's mean weight: the least that a position's weight is taken to be
+CHUNK = 100000  # positions that are solved at a time
 
 
 def solve_components(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:

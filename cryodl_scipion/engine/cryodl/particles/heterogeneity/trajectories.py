@@ -28,37 +28,37 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     scale = np.maximum(latent.std(axis=0), 1e-12)
-    places = (latent / scale)[np.unique(np.linspace(0, len(latent) - 1, SHOWN).round().astype(int))]
-    way = places[_shortest(places, *_ends(places))]
+    positions = (latent / scale)[np.unique(np.linspace(0, len(latent) - 1, SHOWN).round().astype(int))]
+    way = positions[_shortest(positions, *_ends(positions))]
     fine = np.stack([np.interp(np.linspace(0, 1, 200), np.linspace(0, 1, len(way)), column) for column in way.T], 1)
     fine = gaussian_filter1d(fine, 10, axis=0, mode="nearest")
-    nearest = np.sort(cKDTree(fine).query(places)[1])
+    nearest = np.sort(cKDTree(fine).query(positions)[1])
     middle = ((np.arange(count) + 0.5) / count * len(nearest)).astype(int)
     return fine[nearest[middle]] * scale
 
 
-def _ends(places: np.ndarray) -> list[int]:
+def _ends(positions: np.ndarray) -> list[int]:
     """Indices of the particles where the way begins and ends: in the middle of those at either end."""
     found = []
     for quantile in ENDS:
-        value = np.quantile(places[:, 0], quantile)
-        there = places[:, 0] <= value if quantile < 0.5 else places[:, 0] >= value
-        middle = np.median(places[there], axis=0)
-        found.append(int(((places - middle) ** 2).sum(1).argmin()))
+        value = np.quantile(positions[:, 0], quantile)
+        there = positions[:, 0] <= value if quantile < 0.5 else positions[:, 0] >= value
+        middle = np.median(positions[there], axis=0)
+        found.append(int(((positions - middle) ** 2).sum(1).argmin()))
     return found
 
 
-def _shortest(places: np.ndarray, start: int, end: int) -> np.ndarray:
+def _shortest(positions: np.ndarray, start: int, end: int) -> np.ndarray:
     """Indices of the particles on the shortest way from one to another."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import dijkstra
     from scipy.spatial import cKDTree
 
-    neighbours = min(NEIGHBOURS, len(places) - 1)
-    distance, index = cKDTree(places).query(places, neighbours + 1)
-    rows = np.repeat(np.arange(len(places)), neighbours)
+    neighbours = min(NEIGHBOURS, len(positions) - 1)
+    distance, index = cKDTree(positions).query(positions, neighbours + 1)
+    rows = np.repeat(np.arange(len(positions)), neighbours)
     weight = np.maximum(distance[:, 1:].ravel(), 1e-6) ** POWER
-    graph = csr_matrix((weight, (rows, index[:, 1:].ravel())), (len(places), len(places)))
+    graph = csr_matrix((weight, (rows, index[:, 1:].ravel())), (len(positions), len(positions)))
     length, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
     if not np.isfinite(length[end]):  # parts of the space that no neighbours connect: straight across
         return np.array([start, end])

@@ -113,7 +113,7 @@ def look(
     mean_table : ndarray, (side³, 8)
         Table and gradient_tables of the mean volume, side by side.
     count : int
-        Places of the half disc that are used.
+        Positions of the half disc that are used.
     """
     disc, box = coefficients.disc, coefficients.disc.box
     y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)

@@ -157,8 +157,8 @@ def overlaps(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float, np.nda
     side = 2 * bodies[0].shape[-1]
     first, second = (torch.fft.rfftn(b, s=(side,) * 3) for b in bodies)
     common = torch.fft.irfftn(first * second.conj(), s=(side,) * 3) / smaller
-    place = np.array(np.unravel_index(int(common.argmax()), common.shape))
-    return float(common[0, 0, 0]), float(common.max()), (place - side * (place > side // 2)) * factor
+    position = np.array(np.unravel_index(int(common.argmax()), common.shape))
+    return float(common[0, 0, 0]), float(common.max()), (position - side * (position > side // 2)) * factor
 
 
 def _body(density: torch.Tensor) -> torch.Tensor:

@@ -34,12 +34,12 @@ ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
 @dataclasses.dataclass(frozen=True)
 class Level:
     """One refinement step. turns: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc;
-    places: its coefficients among those of the finest disc. references: of the compositions, on this disc."""
+    positions: its coefficients among those of the finest disc. references: of the compositions, on this disc."""
 
     turns: torch.Tensor
     shifts: torch.Tensor
     disc: HalfDisc
-    places: torch.Tensor
+    positions: torch.Tensor
     references: list[Reference]
 
 
@@ -79,8 +79,8 @@ class Comparison:
     ) -> None:
         self.disc, self.kinds = disc, len(projectors)
         self.levels = [
-            Level(turns, shifts, level, places, [Reference(p, level, gain(level.rings)) for p in projectors])
-            for turns, shifts, level, places in _levels(disc, step, diameter_px)
+            Level(turns, shifts, level, positions, [Reference(p, level, gain(level.rings)) for p in projectors])
+            for turns, shifts, level, positions in _levels(disc, step, diameter_px)
         ]
 
     def evidence(
@@ -135,11 +135,11 @@ class Comparison:
         """The KEPT best orientations (m, k', 3, 3), whatever the composition, and the best shift of each."""
         m, k, r = logs.shape[:3]
         score = torch.logsumexp(logs, dim=(3, 4)).reshape(m, -1)
-        place = score.topk(min(KEPT, k * r), dim=1).indices
+        position = score.topk(min(KEPT, k * r), dim=1).indices
         shift = torch.logsumexp(logs, dim=3).argmax(-1).reshape(m, -1)
         moved = shifts[:, :, None] + level.shifts[shift.reshape(m, k, r)]
-        rows = torch.arange(m, device=place.device)[:, None]
-        return matrices.reshape(m, -1, 3, 3)[rows, place], moved.reshape(m, -1, 2)[rows, place]
+        rows = torch.arange(m, device=position.device)[:, None]
+        return matrices.reshape(m, -1, 3, 3)[rows, position], moved.reshape(m, -1, 2)[rows, position]
 
     @staticmethod
     def _summary(
@@ -162,7 +162,7 @@ class Comparison:
 
 
 def _seen(observed: Observed, level: Level) -> Observed:
-    return Observed(observed.match[:, level.places], observed.weight[:, level.places], level.disc)
+    return Observed(observed.match[:, level.positions], observed.weight[:, level.positions], level.disc)
 
 
 def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[typing.Any]:
@@ -176,13 +176,13 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         # last
         radius = FINEST_PART * disc.box / (np.radians(here) * diameter_px / 2)
         level_disc = disc if number == count else HalfDisc(disc.box, min(disc.radius, max(radius, 4)), disc.device)
-        places = (disc.y**2 + disc.x**2 <= level_disc.radius**2).nonzero()[:, 0]
+        positions = (disc.y**2 + disc.x**2 <= level_disc.radius**2).nonzero()[:, 0]
         shift = max(1 / 2**number, FINEST_SHIFT)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=disc.device)
             for a in (ball_of_turns(1.5 * here, here), disc_of_shifts(2 * shift, shift))
         )
-        yield (*tensors, level_disc, places)
+        yield (*tensors, level_disc, positions)
 
 
 def fitted_strength(evidence: Evidence, priors: torch.Tensor) -> float:

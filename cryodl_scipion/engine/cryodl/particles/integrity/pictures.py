@@ -47,8 +47,8 @@ def draw_examples(
         images = _filtered(candidates.source, chosen, evidence["shifts"][chosen])
         angles = Rotation.from_matrix(evidence["matrices"][chosen]).as_euler("ZYZ", degrees=True)
         views = [projector.project(angles).cpu().numpy() for projector in projectors]
-        for place, particle in enumerate(chosen):
-            rows.append([images[place], *(v[place] for v in views)])
+        for position, particle in enumerate(chosen):
+            rows.append([images[position], *(v[position] for v in views)])
             labels.append(f"{name}\n{probability[particle, number]:.3f}")
     draw_rows(rows, ["particle"] + [str(name) for name in names], path, labels)
 

@@ -79,13 +79,13 @@ def improved(
         for row in range(0, len(observed), 16)
     ]
     match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
-    places = torch.cat([part[3] for part in sums])
+    positions = torch.cat([part[3] for part in sums])
     count = len(observed)
     strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
     others = values.scatter(1, top.indices, -torch.inf).logsumexp(1, keepdim=True)
-    new = AmplitudeFit(strength, fall, likeliest_sigma(torch.logaddexp(places, others), shifts.yx), fit.residual)
+    new = AmplitudeFit(strength, fall, likeliest_sigma(torch.logaddexp(positions, others), shifts.yx), fit.residual)
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
@@ -111,7 +111,7 @@ def _sums(
     return match, power, energy, torch.logsumexp(value - shifts.log_prior, 1)
 
 
-def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
+def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     """Standard deviation of shifts, px, under which particles are likeliest.
 
     Where many particles tell little of their shift, expectation maximisation takes dozens of rounds to come down from a
@@ -119,7 +119,7 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
 
     Parameters
     ----------
-    places : Tensor, (n, s)
+    positions : Tensor, (n, s)
         Logarithmic likelihood of each particle at each shift, summed over orientations; a shift that tells nothing has
         what the orientations that were not looked at give it.
     yx : Tensor, (s, 2)
@@ -130,7 +130,7 @@ def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
     widest = max(float(square.max().sqrt()), apart)
     tried = np.geomspace(apart / 2, max(widest, apart), SIGMAS)
     priors = torch.stack([torch.log_softmax(-square / (2 * sigma**2), 0) for sigma in tried])
-    chance = torch.logsumexp(places[:, None] + priors, 2).double().sum(0)
+    chance = torch.logsumexp(positions[:, None] + priors, 2).double().sum(0)
     return float(tried[int(chance.argmax())])
 
 

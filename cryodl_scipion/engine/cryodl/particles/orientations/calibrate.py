@@ -9,7 +9,7 @@ import numpy as np
 from ...core.symmetry import angular_distance
 from .made_up import made_up_particles
 
-RIGHT = 15.0  # degrees: an answer nearer to the truth counts as right
+RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
 COUNT = 256  # made-up particles, at most ...
 FEWEST = 64  # ... and at least
 RIDGE = 0.3  # penalty of the squared weights: few particles cannot say more

@@ -35,9 +35,9 @@ class Substituted(ParticleSet):
         """(m, box, box) images of some rows."""
         rows = np.arange(len(self))[indices].reshape(-1)
         images, noise = super().images(rows), torch.empty((len(rows), self.box, self.box))
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             seed = zlib.crc32(f"{Path(str(self.files[row])).name}:{self.numbers[row]}".encode())
-            noise[place] = torch.randn(self.box, self.box, generator=torch.Generator().manual_seed(seed))
+            noise[position] = torch.randn(self.box, self.box, generator=torch.Generator().manual_seed(seed))
         values, phases = torch.fft.rfft2(images), torch.fft.rfft2(noise)
         phases = phases / phases.abs().clamp(min=1e-12)
         along = torch.fft.fftfreq(self.box, self.pixel_size), torch.fft.rfftfreq(self.box, self.pixel_size)
@@ -132,6 +132,6 @@ def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) 
             writer.add(particles.images(np.arange(start, min(start + CHUNK, count))))
     origins = -found.shifts_yx * particles.pixel_size
     angles = dict(zip(ANGLES, found.angles.T))
-    places = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
-    write_particles_star(path, particles, {**angles, **places, **changes}, stack=stack)
+    positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
+    write_particles_star(path, particles, {**angles, **positions, **changes}, stack=stack)
     return path

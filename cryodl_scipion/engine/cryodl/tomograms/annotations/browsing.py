@@ -35,7 +35,7 @@ class Browser(ShownSlices):
         self.active: Sheet | None = None
         self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
         for name, tomogram, _ in tomograms:
-            store.place(name, tomogram.path, tomogram.shape)
+            store.set_path(name, tomogram.path, tomogram.shape)
         self.choose_feature(feature)
         self.choose_tomogram(0)
 
@@ -109,7 +109,7 @@ class Browser(ShownSlices):
         if not sheets:
             self.message = f"There is no tile of {self.feature} in {self.name}."
             return
-        places = [s.centre_zyx for s in sheets]
+        positions = [s.centre_zyx for s in sheets]
         here = self.active.centre_zyx if self.active else (self.z, -1, -1)
-        after = [i for i, place in enumerate(places) if (place > here if step > 0 else place < here)]
+        after = [i for i, position in enumerate(positions) if (position > here if step > 0 else position < here)]
         self.select(sheets[(after[0] if step > 0 else after[-1]) if after else (0 if step > 0 else -1)])

@@ -2,7 +2,7 @@
 """The files of an annotations folder: annotations.json, drawings.mrc and tiles.mrc.
 
 The stacks are written first, the JSON last, each by rename. A crash in between leaves the earlier JSON with newer
-stacks, which is why a place in a stack that the JSON on the disk still names is never given to another tile.
+stacks, which is why a position in a stack that the JSON on the disk still names is never given to another tile.
 """
 
 import os
@@ -28,7 +28,7 @@ def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None,
     needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
     not, or if the file cannot be read.
     """
-    path, there = os.path.join(folder, name), [(place, side) for place, side in needed if place is not None]
+    path, there = os.path.join(folder, name), [(position, side) for position, side in needed if position is not None]
     if not there and not os.path.exists(path):
         return None
     try:
@@ -40,7 +40,7 @@ def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None,
         raise ValueError(
             f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
         ) from None
-    if any(place >= data.shape[0] or side > min(data.shape[1:]) for place, side in there):
+    if any(position >= data.shape[0] or side > min(data.shape[1:]) for position, side in there):
         raise ValueError(
             f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the "
             "whole folder again."
@@ -65,12 +65,12 @@ def write_tile_stack(
         new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)
         stack, complete = OpenVolume(temporary, (count, side, side), dtype), False
         try:
-            for place in range(count):
+            for position in range(count):
                 page = np.full((1, side, side), fill, dtype)
-                if place in images:
-                    image = images[place]
+                if position in images:
+                    image = images[position]
                     page[0, : image.shape[0], : image.shape[1]] = image
-                stack.write(place, page)
+                stack.write(position, page)
             complete = True
         finally:
             stack.close(complete)

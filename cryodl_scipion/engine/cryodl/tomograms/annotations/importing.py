@@ -12,7 +12,7 @@ from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
-from .label_volumes import LEAST_PART, Place, choose_negative, choose_places, find_places, open_pairs
+from .label_volumes import LEAST_PART, Position, choose_negative, choose_positions, find_positions, open_pairs
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -30,9 +30,9 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
     _check_sizes(tomograms, config.tile)
     rng = np.random.default_rng(config.seed)
     share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
-    with_feature, without, seen = list[Place](), list[Place](), set[int]()
+    with_feature, without, seen = list[Position](), list[Position](), set[int]()
     for number, volume in enumerate(volumes):
-        found = find_places(volume, number, label, config.tile, share, rng)
+        found = find_positions(volume, number, label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
     if not with_feature:
         raise ValueError(_nothing_found(config, seen))
@@ -41,24 +41,24 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
         size, note = working_pixel_size(tomogram, config.pixel_size)
         sizes.append(size)
         warnings += [note] if note else []
-        store.place(name, tomogram.path, tomogram.shape)
+        store.set_path(name, tomogram.path, tomogram.shape)
     taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(config.feature, config.annotator)}
-    for kind, places, wanted in (
-        ("with", choose_places(with_feature, config.positive_tiles, rng), config.positive_tiles),
+    for kind, positions, wanted in (
+        ("with", choose_positions(with_feature, config.positive_tiles, rng), config.positive_tiles),
         ("without", choose_negative(without, config.negative_tiles, rng), config.negative_tiles),
     ):
-        if len(places) < wanted:
+        if len(positions) < wanted:
             warnings.append(
-                f"{wanted} tiles {kind} the feature were asked for; the label volumes have only {len(places)}."
+                f"{wanted} tiles {kind} the feature were asked for; the label volumes have only {len(positions)}."
             )
-        for place in places:
-            y, x = (corner + config.tile // 2 for corner in place.corner_yx)
-            centre = (place.z, y, x)
-            if (names[place.volume], centre, config.tile) not in taken:  # of an earlier import of the same labels
-                drawing = volumes[place.volume].drawing(place, config.tile, label)
+        for position in positions:
+            y, x = (corner + config.tile // 2 for corner in position.corner_yx)
+            centre = (position.z, y, x)
+            if (names[position.volume], centre, config.tile) not in taken:  # of an earlier import of the same labels
+                drawing = volumes[position.volume].drawing(position, config.tile, label)
                 store.add(
-                    names[place.volume],
-                    sizes[place.volume],
+                    names[position.volume],
+                    sizes[position.volume],
                     centre,
                     config.tile,
                     config.feature,

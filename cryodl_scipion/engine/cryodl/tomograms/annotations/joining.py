@@ -19,7 +19,7 @@ def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     there = {_key(store, t) for t in store.entries}
     new = [t for t in other.entries if _key(other, t) not in there]
     for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
-        store.place(name, path, other.shape(name))
+        store.set_path(name, path, other.shape(name))
     for tile in new:
         store.add(
             tile.tomogram,
@@ -35,6 +35,6 @@ def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
 
 
 def _key(store: AnnotationStore, tile: Tile) -> tuple[typing.Any, ...]:
-    """What tells a tile from others. Those with an image of their own have no place: the image does."""
+    """What tells a tile from others. Those with an image of their own have no position: the image does."""
     image = None if tile.image is None else store.image(tile).tobytes()
     return tile.tomogram, tile.centre_zyx, tile.size, tile.feature, tile.annotator, image

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Label volumes beside their tomograms: places with a feature and without it, found slice by slice."""
+"""Label volumes beside their tomograms: positions with a feature and without it, found slice by slice."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ...io.tomograms import Tomogram
 FEWEST_SLICES = 16  # looked at in each volume, so that tiles come from all over it
 LEAST_PART = 0.002  # of a tile that a feature takes, or it is neither with nor without: 8 of 64 x 64 px
 MOST_UNANNOTATED = 0.5  # part of a tile
-PLENTY = 3  # times as many places as are wanted are looked for, to choose from
+PLENTY = 3  # times as many positions as are wanted are looked for, to choose from
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A tile's place. volume: its number. corner_yx: px. hard: there is another feature, too."""
+class Position:
+    """A tile's position. volume: its number. corner_yx: px. hard: there is another feature, too."""
 
     volume: int
     z: int
@@ -51,12 +51,12 @@ class LabelVolume:
             )
 
     def labels(self, *ranges: tuple[int, int]) -> np.ndarray:
-        """Whole numbers at the places given as in Tomogram.labels."""
+        """Whole numbers at the positions given as in Tomogram.labels."""
         return self._volume.labels(*ranges, otherwise=self._otherwise)
 
-    def drawing(self, place: Place, size: int, label: int) -> np.ndarray:
+    def drawing(self, position: Position, size: int, label: int) -> np.ndarray:
         """(size, size) int16 drawing of the tile at a Place."""
-        (y, x), z = place.corner_yx, place.z
+        (y, x), z = position.corner_yx, position.z
         labels = self.labels((z, z + 1), (y, y + size), (x, x + size))[0]
         return np.select([labels == label, labels == UNANNOTATED], [FEATURE, UNCERTAIN], WITHOUT).astype(np.int16)
 
@@ -80,27 +80,27 @@ def open_pairs(
         paths = sorted(paths)
     names = [name for name, _ in name_tomograms(paths, config.names)]
     if not config.names:
-        places, warning = pair_by_name(
+        positions, warning = pair_by_name(
             names,
             [name for name, _ in name_micrographs(labels, what="label volume")],
             ("tomograms", "--tomograms"),
             ("label volumes", "--labels"),
         )
-        labels, warnings = [labels[place] for place in places], [warning] if warning else []
+        labels, warnings = [labels[position] for position in positions], [warning] if warning else []
     tomograms = [Tomogram(path) for path in paths]
     volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
     return names, tomograms, volumes, warnings
 
 
-def find_places(
+def find_positions(
     volume: LabelVolume, number: int, label: int, size: int, wanted: typing.Sequence[int], rng: np.random.Generator
-) -> tuple[list[Place], list[Place], set[int]]:
+) -> tuple[list[Position], list[Position], set[int]]:
     """Positions with the feature and without it, two lists; and the values that were seen before it was, a set.
 
     volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
     as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
     """
-    found, seen = (list[Place](), list[Place]()), set[int]()
+    found, seen = (list[Position](), list[Position]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
         enough = [count >= FEWEST_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
         if all(enough):
@@ -110,8 +110,8 @@ def find_places(
             seen.update(_values(labels))
         if enough[1] and not (labels == label).any():
             continue  # the quick way through hundreds of slices without a rare feature
-        for places, new in zip(found, _places_in(labels, number, int(z), label, size, rng)):
-            places.extend(new)
+        for positions, new in zip(found, _positions_in(labels, number, int(z), label, size, rng)):
+            positions.extend(new)
     return (*found, seen)
 
 
@@ -120,22 +120,24 @@ def _values(labels: np.ndarray) -> list[int]:
     return (np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)).tolist()
 
 
-def _places_in(labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator) -> typing.Any:
+def _positions_in(
+    labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator
+) -> typing.Any:
     """Positions with and without the feature in a (h, w) slice, on tiles that begin anywhere and cover all."""
     corners = [_corners(n, size, rng) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
     annotated, others = unannotated <= MOST_UNANNOTATED, 1 - feature - unannotated - nothing
-    places = []
+    positions = []
     for chosen in (annotated & (feature >= LEAST_PART), annotated & (feature == 0)):
-        places.append(
+        positions.append(
             [
-                Place(
+                Position(
                     number, z, (int(corners[0][row]), int(corners[1][column])), bool(others[row, column] >= LEAST_PART)
                 )
                 for row, column in np.argwhere(chosen)
             ]
         )
-    return places
+    return positions
 
 
 def _corners(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -152,20 +154,20 @@ def _parts(mask: np.ndarray, corners: typing.Sequence[np.ndarray], size: int) ->
     return found / size**2
 
 
-def choose_places(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
-    """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
+def choose_positions(positions: typing.Sequence[Position], number: int, rng: np.random.Generator) -> list[Position]:
+    """At most `number` of the positions, of all volumes alike and of as many slices as possible, in random order."""
     taken, slices = dict[tuple[int, int], list[int]](), dict[int, dict[int, int]]()
     order = list[tuple[int, int, int, int]]()
-    for index in rng.permutation(len(places)):
-        volume, z = places[index].volume, places[index].z
+    for index in rng.permutation(len(positions)):
+        volume, z = positions[index].volume, positions[index].z
         in_slice, of_volume = taken.setdefault((volume, z), []), slices.setdefault(volume, {})
         order.append((len(in_slice), of_volume.setdefault(z, len(of_volume)), len(order), index))
         in_slice.append(index)
-    return [places[index] for *_, index in sorted(order)[:number]]
+    return [positions[index] for *_, index in sorted(order)[:number]]
 
 
-def choose_negative(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
-    """As choose; half of the places, if there are so many, hold another feature: these are the hard ones."""
-    hard, easy = ([p for p in places if p.hard is wanted] for wanted in (True, False))
-    first = choose_places(hard, max(number // 2, number - len(easy)), rng)
-    return first + choose_places(easy, number - len(first), rng)
+def choose_negative(positions: typing.Sequence[Position], number: int, rng: np.random.Generator) -> list[Position]:
+    """As choose; half of the positions, if there are so many, hold another feature: these are the hard ones."""
+    hard, easy = ([p for p in positions if p.hard is wanted] for wanted in (True, False))
+    first = choose_positions(hard, max(number // 2, number - len(easy)), rng)
+    return first + choose_positions(easy, number - len(first), rng)

@@ -81,10 +81,10 @@ class TileList:
             )
         sheets = sorted(session.sheets(), key=lambda s: s.centre_zyx)
         lines.append((f"Tiles of {session.feature} in {session.name}", None, False))
-        places = {}
+        positions = {}
         for sheet in sheets:
             z, y, x = sheet.centre_zyx
-            places[id(sheet)] = len(lines)
+            positions[id(sheet)] = len(lines)
             lines.append(
                 (
                     f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}",
@@ -96,9 +96,9 @@ class TileList:
         followed = session.number, session.feature, session.active, len(sheets)
         if followed != self._followed:
             self._followed = followed
-            place = places.get(id(session.active))
-            if place is not None and not self._first < place < self._first + LINES - 1:
-                self._first = place - LINES // 2
+            position = positions.get(id(session.active))
+            if position is not None and not self._first < position < self._first + LINES - 1:
+                self._first = position - LINES // 2
         self._write()
 
     def scroll(self, lines: int) -> None:

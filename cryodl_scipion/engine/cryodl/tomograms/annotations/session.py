@@ -79,7 +79,7 @@ class Session(Browser):
         return True
 
     def move(self, y: float, x: float) -> None:
-        """Go on with the stroke to a place."""
+        """Go on with the stroke to a position."""
         if self._stroke is not None and self.active is not None:
             before, value = self._stroke
             self.active.paint(before, (y, x), self.brush, value)
@@ -181,7 +181,7 @@ class Session(Browser):
             self.message, self.failed = f"NOT SAVED: {error}", True
 
 
-def _centre(place: float, size: int, count: int) -> int:
-    """Centre of a tile around a place, moved so that the tile lies in the tomogram."""
+def _centre(position: float, size: int, count: int) -> int:
+    """Centre of a tile around a position, moved so that the tile lies in the tomogram."""
     low, high = size // 2, count - size + size // 2
-    return int(np.clip(round(place), low, high)) if high >= low else count // 2
+    return int(np.clip(round(position), low, high)) if high >= low else count // 2

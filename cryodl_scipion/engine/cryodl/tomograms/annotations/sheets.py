@@ -44,8 +44,8 @@ class Sheet:
         return WITHOUT_IT if self.negative else EMPTY
 
     def contains(self, y: float, x: float) -> bool:
-        """Whether a place, px of the tomogram, is on the tile."""
-        return all(-0.5 <= place - corner < self.size - 0.5 for place, corner in zip((y, x), self.corner_yx))
+        """Whether a position, px of the tomogram, is on the tile."""
+        return all(-0.5 <= position - corner < self.size - 0.5 for position, corner in zip((y, x), self.corner_yx))
 
     def paint(self, start_yx: tuple[float, float], stop_yx: tuple[float, float], diameter: float, value: int) -> None:
         """Draw a line with a round brush. start_yx, stop_yx: px of the tomogram. diameter: px."""

@@ -61,8 +61,8 @@ class AnnotationStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder, self.entries = str(folder), list[Tile]()
         self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
-        self._stored_images: typing.Any = None  # by their places in the stacks
-        self._places = OpenTomograms(self.folder)
+        self._stored_images: typing.Any = None  # by their positions in the stacks
+        self._positions = OpenTomograms(self.folder)
         self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
     # ----- looking
@@ -126,18 +126,18 @@ class AnnotationStore:
 
     def tomogram(self, name: str) -> Tomogram:
         """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
-        return self._places.open(name)
+        return self._positions.open(name)
 
     def shape(self, name: str) -> typing.Sequence[int] | None:
         """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
-        return self._places.shape(name)
+        return self._positions.shape(name)
 
     # ----- changing
-    def place(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
+    def set_path(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
-        self._places.set(name, path, shape)
+        self._positions.set(name, path, shape)
         self.entries = [
-            dataclasses.replace(t, path=self._places.path(name)) if t.tomogram == name and t.image is None else t
+            dataclasses.replace(t, path=self._positions.path(name)) if t.tomogram == name and t.image is None else t
             for t in self.entries
         ]
 
@@ -154,28 +154,28 @@ class AnnotationStore:
     ) -> Tile:
         """The new Tile. With a drawing that holds a 1 it is positive, else negative.
 
-        tomogram: name given to place() before, or any name for a tile with an image. image: (size, size) of its own.
+        tomogram: name given to set_path() before, or any name for a tile with an image. image: (size, size) of its own.
         Raises ValueError for names, drawings or images that cannot be taken.
         """
         check_name(feature)
         check_name(annotator, "annotator")
-        if image is None and tomogram not in self._places:
+        if image is None and tomogram not in self._positions:
             raise ValueError(f"The place of the tomogram {tomogram} is not known.")
         if image is not None:
-            place = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
-            self._images[place] = check_image(image, size)
+            position = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
+            self._images[position] = check_image(image, size)
         self._last += 1
         tile = Tile(
             self._last,
             tomogram,
-            None if image is not None else self._places.path(tomogram),
+            None if image is not None else self._positions.path(tomogram),
             float(pixel_size),
             (int(centre_zyx[0]), int(centre_zyx[1]), int(centre_zyx[2])),
             int(size),
             feature,
             annotator,
             NEGATIVE,
-            image=None if image is None else place,
+            image=None if image is None else position,
         )
         self.entries.append(tile)
         return tile if drawing is None else self.redraw(tile, drawing)
@@ -183,13 +183,13 @@ class AnnotationStore:
     def redraw(self, tile: Tile, drawing: np.ndarray) -> Tile:
         """The Tile with another drawing."""
         drawing = check_drawing(drawing, tile.size)
-        place = tile.drawing
-        if place is None:
-            place = self._free.pop() if self._free else self._used
-            self._used = max(self._used, place + 1)
-        self._drawings[place] = drawing
+        position = tile.drawing
+        if position is None:
+            position = self._free.pop() if self._free else self._used
+            self._used = max(self._used, position + 1)
+        self._drawings[position] = drawing
         self._changed.add(DRAWINGS)
-        new = dataclasses.replace(tile, drawing=place, kind=POSITIVE if (drawing == FEATURE).any() else NEGATIVE)
+        new = dataclasses.replace(tile, drawing=position, kind=POSITIVE if (drawing == FEATURE).any() else NEGATIVE)
         self.entries[self._index(tile)] = new
         return new
 
@@ -212,8 +212,8 @@ class AnnotationStore:
         if self._images:
             self._save_images()
         tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
-        places = self._places.table({t.tomogram for t in self.entries})
-        write_table(self.folder, dict(revision=self._revision + 1, tomograms=places, tiles=tiles))
+        positions = self._positions.table({t.tomogram for t in self.entries})
+        write_table(self.folder, dict(revision=self._revision + 1, tomograms=positions, tiles=tiles))
         self._revision += 1
         self._changed.clear()
         self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
@@ -232,11 +232,11 @@ class AnnotationStore:
 
     def _read(self, table: typing.Mapping[str, typing.Any], moved: typing.Mapping[typing.Any, typing.Any]) -> None:
         try:
-            self._revision, self._places = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
+            self._revision, self._positions = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
             for name, path in moved.items():
-                if name in self._places:
-                    self.place(name, path)
-            self.entries = [tile_of(values, self._places) for values in table["tiles"]]
+                if name in self._positions:
+                    self.set_path(name, path)
+            self.entries = [tile_of(values, self._positions) for values in table["tiles"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."

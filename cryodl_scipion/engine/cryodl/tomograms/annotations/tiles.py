@@ -69,13 +69,13 @@ def outside(tile: Tile, shape: typing.Sequence[int] | None) -> np.ndarray:
 
 def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
     """Rows and columns of the tile that the other one covers, None if there are none."""
-    places = []
+    positions = []
     for mine, theirs in zip(tile.corner_yx, other.corner_yx):
         start, stop = max(theirs - mine, 0), min(theirs + other.size - mine, tile.size)
         if start >= stop:
             return None
-        places.append(slice(start, stop))
-    return tuple(places)
+        positions.append(slice(start, stop))
+    return tuple(positions)
 
 
 def cut_tile(
@@ -92,13 +92,13 @@ def cut_tile(
         range(y - half, y - half + size + 2 * margin),
         range(x - half, x - half + size + 2 * margin),
     )
-    places = [_reflected(np.array(r), n) for r, n in zip(ranges, tomogram.shape)]
-    part = tomogram.part(*[(int(p.min()), int(p.max()) + 1) for p in places])
-    return part[np.ix_(*[p - p.min() for p in places])]
+    positions = [_reflected(np.array(r), n) for r, n in zip(ranges, tomogram.shape)]
+    part = tomogram.part(*[(int(p.min()), int(p.max()) + 1) for p in positions])
+    return part[np.ix_(*[p - p.min() for p in positions])]
 
 
-def _reflected(places: np.ndarray, count: int) -> np.ndarray:
+def _reflected(positions: np.ndarray, count: int) -> np.ndarray:
     """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
     period = max(2 * (count - 1), 1)
-    places = np.abs(places) % period
-    return np.minimum(places, period - places) if count > 1 else np.zeros_like(places)
+    positions = np.abs(positions) % period
+    return np.minimum(positions, period - positions) if count > 1 else np.zeros_like(positions)

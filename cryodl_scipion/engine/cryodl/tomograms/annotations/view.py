@@ -69,7 +69,7 @@ class SliceView:
                 )
 
     def zoom(self, factor: float, x: float, y: float) -> None:
-        """Enlarge around a place, out to the whole slice at most."""
+        """Enlarge around a position, out to the whole slice at most."""
         if self._image is None:
             return
         zoom_axes(self.axes, self._image.get_size(), factor, x, y)
@@ -130,7 +130,7 @@ class TileView:
         self._image.set_clim(*limits)
 
     def show_tile(self, sheet: Sheet | None, centre_yx: tuple[float, float], size: int, hidden: bool) -> None:
-        """sheet: the chosen one, or None: then the place where one was is shown without it. hidden: no drawing."""
+        """sheet: the chosen one, or None: then the position where one was is shown without it. hidden: no drawing."""
         half = size * (0.5 + SURROUNDINGS)
         self.axes.set_xlim(centre_yx[1] - half, centre_yx[1] + half)
         self.axes.set_ylim(centre_yx[0] - half, centre_yx[0] + half)

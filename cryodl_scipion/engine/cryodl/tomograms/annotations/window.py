@@ -39,7 +39,7 @@ class AnnotationWindow:
         self.figure, self.session = figure, session
         self._shown: tuple[int, int, int, float] | None = None
         self._pan: tuple[float, float] | None = None
-        self._place = session.shape[1] // 2, session.shape[2] // 2, session.size
+        self._position = session.shape[1] // 2, session.shape[2] // 2, session.size
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
         self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
         self.tiles = TileList(figure.add_axes((0.562, 0.095, 0.425, 0.275)))
@@ -186,9 +186,9 @@ class AnnotationWindow:
         s = self.session
         self._show_slice()
         if s.active is not None:
-            self._place = (*s.active.centre_zyx[1:], s.active.size)
+            self._position = (*s.active.centre_zyx[1:], s.active.size)
         self.slice_view.show_tiles(s)
-        self.tile_view.show_tile(s.active, self._place[:2], self._place[2], self.slice_view.hidden)
+        self.tile_view.show_tile(s.active, self._position[:2], self._position[2], self.slice_view.hidden)
         self.words.show(s)
         self.tiles.show(s)
         self._show_controls()

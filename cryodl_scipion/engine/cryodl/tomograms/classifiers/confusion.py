@@ -18,8 +18,8 @@ def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
     return typing.cast("np.ndarray", subtomograms.classes)
 
 
-def check_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any]) -> None:
-    """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_truth."""
+def check_ground_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any]) -> None:
+    """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_ground_truth."""
     numbers, classes = card["class_numbers"], _classes(subtomograms)
     if not np.isin(classes, numbers).any():
         raise ValueError(
@@ -29,7 +29,7 @@ def check_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.A
         )
 
 
-def against_truth(
+def against_ground_truth(
     subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any], classes: np.ndarray
 ) -> tuple[np.ndarray, list[str], float]:
     """Confusion matrix (r, k + 1), names of its rows, and accuracy.
@@ -37,13 +37,13 @@ def against_truth(
     subtomograms: SubtomogramSet with the true classes. card: of the model. classes: (n,) class numbers that were found,
     0 for unknown, the last column. Rows are the model's classes and, if there are such, all others. The accuracy is
     that of the subtomograms of the model's classes; unknown ones among them count as wrong. Raises ValueError as
-    check_truth does.
+    check_ground_truth does.
     """
-    check_truth(subtomograms, card)
+    check_ground_truth(subtomograms, card)
     numbers = np.array(card["class_numbers"])
-    place = {number: row for row, number in enumerate(numbers.tolist())}
-    true = np.array([place.get(int(number), len(numbers)) for number in _classes(subtomograms)])
-    found = np.array([place.get(int(number), len(numbers)) for number in classes])
+    position = {number: row for row, number in enumerate(numbers.tolist())}
+    true = np.array([position.get(int(number), len(numbers)) for number in _classes(subtomograms)])
+    found = np.array([position.get(int(number), len(numbers)) for number in classes])
     known = true < len(numbers)
     matrix = np.zeros((len(numbers) + (not known.all()), len(numbers) + 1), int)
     np.add.at(matrix, (true, found), 1)

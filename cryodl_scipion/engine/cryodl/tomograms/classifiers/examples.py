@@ -83,13 +83,13 @@ def labelled(
 
 def _refuse_copies(subtomograms: SubtomogramSet) -> None:
     """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
-    places = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
-    copies = {place: number for place, number in Counter(places).items() if number > 1}
+    positions = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
+    copies = {position: number for position, number in Counter(positions).items() if number > 1}
     if copies:
-        place, number = next(iter(copies.items()))
+        position, number = next(iter(copies.items()))
         raise ValueError(
             f"{subtomograms.path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
-            f"{subtomograms.names[places.index(place)]}, {number} times. Their copies would be learnt "
+            f"{subtomograms.names[positions.index(position)]}, {number} times. Their copies would be learnt "
             "from and validated with; leave one row of each."
         )
 

@@ -171,10 +171,10 @@ class AveragesPredictor:
         left = power.double() - best
         usual = self.usual[label]
         if labels is not None:
-            truth = torch.as_tensor(labels)
-            mine = evidence.double().gather(1, truth[:, None])[:, 0]
-            others = usual_without(mine, power.double() - mine, truth)
-            usual = torch.where((label == truth)[:, None], others, usual)
+            ground_truth = torch.as_tensor(labels)
+            mine = evidence.double().gather(1, ground_truth[:, None])[:, 0]
+            others = usual_without(mine, power.double() - mine, ground_truth)
+            usual = torch.where((label == ground_truth)[:, None], others, usual)
         return Prediction(evidence.float(), confidences(best, left, usual), angles, moved)
 
     @torch.no_grad()

@@ -30,12 +30,12 @@ CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
 
 
 def run(config: ClassifySubtomogramsConfig) -> Result:
-    """Classify into <output>.partial, then put all in its place, the STAR file last. A stopped run continues."""
+    """Classify into <output>.partial, then put all in its position, the STAR file last. A stopped run continues."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.model import find_model
     from ...io.subtomograms import read_subtomograms
     from ..classifiers import load_classifier
-    from ..classifiers.confusion import check_truth
+    from ..classifiers.confusion import check_ground_truth
     from ..classifiers.prepare import find_contrast
 
     stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_confusion.*")
@@ -46,7 +46,7 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     set_threads(config.threads)
     classifier = load_classifier(config.model, device)
     if config.ground_truth:
-        check_truth(found, classifier.card)
+        check_ground_truth(found, classifier.card)
     notes = classifier.differences(found)
     contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
     notes += [warning] if warning else []
@@ -150,8 +150,8 @@ def _columns(
     confidence = [f"{v:.6g}" for v in answer.confidence]
     columns: dict[str, typing.Any] = {"rlnClassNumber": classes.tolist(), CONFIDENCE: confidence}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
-    for place, number in enumerate(card["class_numbers"]):
-        columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, place]]
+    for position, number in enumerate(card["class_numbers"]):
+        columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position]]
     if answer.angles is not None and answer.shifts_zyx is not None:
         columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), answer.angles.T.tolist()))
         origins = 0.0 - answer.shifts_zyx * found.pixel_size  # not -0
@@ -206,10 +206,10 @@ def _confusion(
     """What was found against the input's classes, or None if that is not asked for; files lie in the folder first."""
     if not config.ground_truth:
         return None
-    from ..classifiers.confusion import against_truth
+    from ..classifiers.confusion import against_ground_truth
     from ..classifiers.pictures import plot_confusion, write_confusion
 
-    matrix, rows, accuracy = against_truth(found, card, classes)
+    matrix, rows, accuracy = against_ground_truth(found, card, classes)
     columns = [*card["classes"], "unknown"]
     write_confusion(matrix, rows, columns, folder / "final_confusion.csv")
     plot_confusion(matrix, rows, columns, folder / "final_confusion.png", f"{card['name']}: accuracy {accuracy:.3f}")

@@ -33,7 +33,7 @@ MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is lo
 
 
 def run(config: ClusterSubtomogramsConfig) -> Result:
-    """Work in <output>.partial, then put all in its place, the STAR file last."""
+    """Work in <output>.partial, then put all in its position, the STAR file last."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.subtomograms import read_subtomograms
     from ..classifiers.prepare import find_contrast, resolution_notes
@@ -62,9 +62,9 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
         f"{device_name(device)}; alignment: {how}."
     )
     angles, shifts = _poses(config, found, frame, how, contrast, device)
-    places = _places(config, aligned(found, slice(None), frame, angles, shifts, contrast, device), folder, device)
-    classes = groups(places, config.classes, config.seed)
-    outputs = _write(config, found, (places, classes, angles, shifts), how, contrast, folder, stem, device)
+    positions = _positions(config, aligned(found, slice(None), frame, angles, shifts, contrast, device), folder, device)
+    classes = groups(positions, config.classes, config.seed)
+    outputs = _write(config, found, (positions, classes, angles, shifts), how, contrast, folder, stem, device)
     print(
         "Classes: "
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
@@ -161,7 +161,7 @@ def _poses(
     return angles, shifts * frame.pixel_size / found.pixel_size
 
 
-def _places(
+def _positions(
     config: ClusterSubtomogramsConfig, observed: ObservedSubtomograms, folder: Path, device: torch.device
 ) -> np.ndarray:
     """(n, c) places of aligned, ObservedSubtomograms."""
@@ -174,9 +174,9 @@ def _places(
 
         return principal_components(observed, config.components, config.seed, config.compensate).cpu().numpy()
     from ...learning.run_training import accelerator_for
-    from ..subtomograms.autoencoder import learned_places
+    from ..subtomograms.autoencoder import learned_coordinates
 
-    return learned_places(
+    return learned_coordinates(
         observed, config.components, folder, accelerator_for(device), config.seed, config.compensate
     ).numpy()
 
@@ -196,10 +196,10 @@ def _write(
     from ..subtomograms.cluster import chance_of_groups
     from ..subtomograms.pictures import plot_embedding
 
-    places, classes, angles, shifts = answer
+    positions, classes, angles, shifts = answer
     averages, resolutions = _averages(config, found, classes, angles, shifts, contrast, folder, stem, device)
-    plot_embedding(places, classes, folder / "final_embedding.png")
-    _write_embedding(folder / "final_embedding.csv", found, places, classes)
+    plot_embedding(positions, classes, folder / "final_embedding.png")
+    _write_embedding(folder / "final_embedding.csv", found, positions, classes)
     for made in sorted(folder.glob("final_*")):
         os.replace(made, f"{stem}_{made.name[len('final_') :]}")
     columns = {"rlnClassNumber": classes.tolist()}
@@ -216,7 +216,7 @@ def _write(
         counts=counts,
         averages=averages,
         resolutions=dict(resolutions),
-        chance=round(chance_of_groups(places, config.classes, config.seed), 3),
+        chance=round(chance_of_groups(positions, config.classes, config.seed), 3),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
         pixel_size=found.pixel_size,
@@ -253,10 +253,10 @@ def _averages(
 
 
 def _write_embedding(
-    path: str | os.PathLike[str], found: SubtomogramSet, places: np.ndarray, classes: np.ndarray
+    path: str | os.PathLike[str], found: SubtomogramSet, positions: np.ndarray, classes: np.ndarray
 ) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(places.shape[1]))])
-        for name, number, place in zip(found.names, classes, places):
-            writer.writerow([name, number, *(f"{value:.6g}" for value in place)])
+        writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(positions.shape[1]))])
+        for name, number, position in zip(found.names, classes, positions):
+            writer.writerow([name, number, *(f"{value:.6g}" for value in position)])

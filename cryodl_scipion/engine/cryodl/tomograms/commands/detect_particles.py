@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' places out.
+"""`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' positions out.
 
 A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
 Result.outputs are the contract's DetectParticlesOutputs. Tomograms that could not be searched are in Result.skipped.

@@ -59,12 +59,12 @@ def run(config: EvaluateSegmentationConfig) -> Result:
     pictures = _draw(folder, pairs, measured, names, record, tomograms)
     finish_folder(folder, config.output)
     _print(record)
-    place = lambda name: os.path.join(config.output, name)
+    position = lambda name: os.path.join(config.output, name)
     outputs = EvaluateSegmentationOutputs(
-        evaluation=place("evaluation.json"),
+        evaluation=position("evaluation.json"),
         folder=str(config.output),
         features=record["features"],
-        pictures={name: place(f"{name}.png") for name in pictures},
+        pictures={name: position(f"{name}.png") for name in pictures},
     )
     return Result("evaluate-segmentation", outputs, warnings=tuple(notes))
 
@@ -80,14 +80,14 @@ def _paired(config: EvaluateSegmentationConfig) -> tuple[list[tuple[str, str, st
         )
     theirs, names = [name for name, _ in labels], [name for name, _ in found]
     tomograms = [name if name in theirs else name.rsplit("__", 1)[0] for name in names]  # <tomogram>__<feature>
-    places, warning = pair_by_name(
+    positions, warning = pair_by_name(
         tomograms if len(set(tomograms)) == len(names) else names,
         theirs,
         ("segmentations", "--segmentations"),
         ("label volumes", "--labels"),
     )
     return (
-        [(name, path, labels[place][1]) for (name, path), place in zip(found, places)],
+        [(name, path, labels[position][1]) for (name, path), position in zip(found, positions)],
         [warning] if warning else [],
     )
 
@@ -106,13 +106,13 @@ def _tomograms(
             f"There are {len(pairs)} segmentations (--segmentations) and {len(named)} tomograms "
             "(--tomograms). Give one tomogram for each, or none."
         )
-    places, warning = pair_by_name(
+    positions, warning = pair_by_name(
         [pair.name for pair in pairs],
         [name for name, _ in named],
         ("segmentations", "--segmentations"),
         ("tomograms", "--tomograms"),
     )
-    found = {pair.name: Tomogram(named[place][1]) for pair, place in zip(pairs, places)}
+    found = {pair.name: Tomogram(named[position][1]) for pair, position in zip(pairs, positions)}
     for pair in pairs:
         if found[pair.name].shape != pair.shape:
             sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (found[pair.name].shape, pair.shape)]
@@ -143,7 +143,7 @@ def _check_labels(
         raise ValueError(
             f"Neither {pairs[0].segmentation} nor its labels hold any feature: all values are 0 or 255 (not annotated)."
         )
-    if config.label is not None and not any(m[config.label].overlap.truth for m, _, _ in measured):
+    if config.label is not None and not any(m[config.label].overlap.ground_truth for m, _, _ in measured):
         raise ValueError(
             f"No label volume holds the value {config.label} (--label) where it is annotated. Check "
             "the value, and that the labels belong to these tomograms."

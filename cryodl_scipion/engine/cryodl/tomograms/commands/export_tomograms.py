@@ -21,20 +21,22 @@ from ...io.warn import warn
 
 def run(config: ExportTomogramsConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
-    from ..features.places import read_places
+    from ..features.particle_coordinates import read_positions
 
     check_output(config.output)
     tomograms, sizes, skipped, notes = _sources(config)
-    places = read_places(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
+    positions = read_positions(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
     folder = Path(working_folder(config, continues=False))
     volumes, points = {}, {}
     for number, (name, tomogram) in enumerate(tomograms.items(), 1):
         if config.volumes:
             volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
-        if places.get(name):
-            points[name] = _write_points(folder, name, number, places[name], tomogram.shape, sizes[name], config.points)
+        if positions.get(name):
+            points[name] = _write_points(
+                folder, name, number, positions[name], tomogram.shape, sizes[name], config.points
+            )
     finish_folder(folder, config.output)
-    counts = {name: sum(map(len, places[name].values())) for name in points}
+    counts = {name: sum(map(len, positions[name].values())) for name in points}
     notes += said_skipped(skipped, "volume")
     for note in notes:
         warn(note)
@@ -90,7 +92,7 @@ def _write_points(
     folder: Path,
     name: str,
     number: int,
-    places: typing.Mapping[str, np.ndarray],
+    positions: typing.Mapping[str, np.ndarray],
     shape: tuple[int, ...],
     pixel_size: float,
     forms: typing.Sequence[str],
@@ -98,8 +100,8 @@ def _write_points(
     """{format: file} of the coordinates of a tomogram. number: of the tomogram, for Dynamo."""
     from ...io import coordinate_files as files
 
-    zyx = np.concatenate(list(places.values()))
-    species = [one for one, points in places.items() for _ in points]
+    zyx = np.concatenate(list(positions.values()))
+    species = [one for one, points in positions.items() for _ in points]
     xyz, made = zyx[:, ::-1], {}
     for form in forms:
         if form == "napari":

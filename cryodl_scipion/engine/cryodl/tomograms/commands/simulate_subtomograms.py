@@ -20,14 +20,14 @@ from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
-    from ...simulate.subtomograms import SubtomogramSimulator, Truth
+    from ...simulate.subtomograms import GroundTruth, SubtomogramSimulator
 
 VOLUMES = "volumes"  # folder in the working folder
 HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 
 def run(config: SimulateSubtomogramsConfig) -> Result:
-    """Simulate into <output>.partial, a few at a time, then put the volumes in their place, the STAR file last."""
+    """Simulate into <output>.partial, a few at a time, then put the volumes in their position, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Subtomograms")
@@ -50,7 +50,7 @@ def run(config: SimulateSubtomogramsConfig) -> Result:
         SubtomogramSimulator(structure, config, tilts, number, device) for number, structure in enumerate(structures, 1)
     ]
     _make_volumes(config, folder, simulators)
-    _finish(config, folder, names, [s.truth(range(config.count)) for s in simulators], tilts)
+    _finish(config, folder, names, [s.ground_truth(range(config.count)) for s in simulators], tilts)
     total = config.count * len(names)
     print(f"{counted(total, 'subtomogram')} of {counted(len(names), 'structure')}: {config.output}")
     return Result(
@@ -106,21 +106,21 @@ def _finish(
     config: SimulateSubtomogramsConfig,
     folder: Path,
     names: typing.Sequence[str],
-    truths: typing.Sequence[Truth],
+    ground_truths: typing.Sequence[GroundTruth],
     tilts: typing.Sequence[float],
 ) -> None:
-    """Folder and STAR file in their places, and the working folder removed."""
+    """Folder and STAR file in their positions, and the working folder removed."""
     from ...io.star import write_tables
 
     rename_folder(folder / VOLUMES, _volumes_of(config))
-    write_tables(config.output, _tables(config, names, truths, tilts))
+    write_tables(config.output, _tables(config, names, ground_truths, tilts))
     shutil.rmtree(folder)
 
 
 def _tables(
     config: SimulateSubtomogramsConfig,
     names: typing.Sequence[str],
-    truths: typing.Sequence[Truth],
+    ground_truths: typing.Sequence[GroundTruth],
     tilts: typing.Sequence[float],
 ) -> dict[str, typing.Any]:
     """Optics and particle table of the STAR file."""
@@ -129,9 +129,9 @@ def _tables(
 
     total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
     number = np.repeat(np.arange(1, len(names) + 1), config.count)
-    angles, shifts = (np.concatenate([getattr(t, field) for t in truths]) for field in ("angles", "shifts_zyx"))
-    # a made-up place in a tomogram: beside each other along x, one row per structure
-    places = (np.stack([index % PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
+    angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))
+    # a made-up position in a tomogram: beside each other along x, one row per structure
+    positions = (np.stack([index % PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
     halves = np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total)
     tomograms = [f"simulated_{i // PER_TOMOGRAM + 1:04d}" for i in index]
     particles = {
@@ -140,13 +140,16 @@ def _tables(
         ],
         "rlnMicrographName": tomograms,
         "rlnTomoName": tomograms,
-        **{f"rlnCoordinate{axis}": place for axis, place in zip("XYZ", places)},
+        **{f"rlnCoordinate{axis}": position for axis, position in zip("XYZ", positions)},
         **dict(zip(ANGLES, angles.T)),
         # RELION's origin is the shift that brings the particle to the box's centre
-        **{f"rlnOrigin{axis}Angst": -shifts[:, place] * config.pixel_size for axis, place in zip("XYZ", (2, 1, 0))},
+        **{
+            f"rlnOrigin{axis}Angst": -shifts[:, position] * config.pixel_size
+            for axis, position in zip("XYZ", (2, 1, 0))
+        },
         "rlnClassNumber": number,
         "rlnRandomSubset": halves,
-        **_defoci(truths),
+        **_defoci(ground_truths),
         "cryodlTiltMin": np.full(total, float(tilts[0])),
         "cryodlTiltMax": np.full(total, float(tilts[-1])),
         "cryodlStructure": [names[int(n) - 1] for n in number],
@@ -155,10 +158,10 @@ def _tables(
     return {"optics": _optics_table(config), "particles": particles}
 
 
-def _defoci(truths: typing.Sequence[Truth]) -> dict[str, list[float]]:
-    if truths[0].optics is None:
+def _defoci(ground_truths: typing.Sequence[GroundTruth]) -> dict[str, list[float]]:
+    if ground_truths[0].optics is None:
         return {}
-    optics = [o for truth in truths for o in truth.optics or ()]
+    optics = [o for ground_truth in ground_truths for o in ground_truth.optics or ()]
     return {
         "rlnDefocusU": [o.defocus_u for o in optics],
         "rlnDefocusV": [o.defocus_v for o in optics],

@@ -154,7 +154,7 @@ def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
         {
             "particles": {
                 "rlnTomoName": [name] * len(placed.names),
-                **{f"rlnCoordinate{axis}": placed.centres_zyx[:, place] for axis, place in zip("XYZ", (2, 1, 0))},
+                **{f"rlnCoordinate{axis}": placed.centres_zyx[:, position] for axis, position in zip("XYZ", (2, 1, 0))},
                 **dict(zip(ANGLES, placed.angles.T)),
                 "cryodlStructure": placed.names,
             }

@@ -105,7 +105,7 @@ def weighted(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 @dataclasses.dataclass(frozen=True)
 class BrickExample:
     """seen: (2, s, s, s) input. hidden: (1, s, s, s) target, in units of the strength. weight: (1, s, s, s // 2 + 1)
-    of the loss. unseen: the same places: 1 where the target was measured and the input was not given it."""
+    of the loss. unseen: the same positions: 1 where the target was measured and the input was not given it."""
 
     seen: torch.Tensor
     hidden: torch.Tensor

@@ -74,9 +74,11 @@ def bricks_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[t
     """
     start, stop = rows or (0, source.shape[1])
     ranges = [_spans(0, source.shape[0]), _spans(start, stop), _spans(0, source.shape[2])]
-    places = [(z, y, x) for z in ranges[0] for y in ranges[1] for x in ranges[2]]
-    chosen = [places[k] for k in np.unique(np.linspace(0, len(places) - 1, MOST).round().astype(int)) if places]
-    bricks = [tuple(torch.from_numpy(v.part(*place)) for v in source.volumes) for place in chosen]
+    positions = [(z, y, x) for z in ranges[0] for y in ranges[1] for x in ranges[2]]
+    chosen = [
+        positions[k] for k in np.unique(np.linspace(0, len(positions) - 1, MOST).round().astype(int)) if positions
+    ]
+    bricks = [tuple(torch.from_numpy(v.part(*position)) for v in source.volumes) for position in chosen]
     bricks = [brick for brick in bricks if all(float(x.std()) > 0 for x in brick)]
     if not bricks:
         raise ValueError(

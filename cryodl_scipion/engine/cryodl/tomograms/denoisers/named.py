@@ -41,9 +41,9 @@ def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], lis
         named = name_tomograms(even, config.names)
         return [Named(name, pair) for (name, _), pair in zip(named, zip(even, odd))], [], []
     names, others = ([_stem(path, pattern) for path in paths] for paths, pattern in ((even, _EVEN), (odd, _ODD)))
-    places, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
+    positions, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
     named = name_tomograms(even, names)
-    return [Named(name, (e, odd[k])) for (name, e), k in zip(named, places)], [], [note] if note else []
+    return [Named(name, (e, odd[k])) for (name, e), k in zip(named, positions)], [], [note] if note else []
 
 
 def _by_their_names(paths: list[str], names: typing.Sequence[str]) -> tuple[list[Named], list[Skipped], list[str]]:

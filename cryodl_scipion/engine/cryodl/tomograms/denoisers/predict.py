@@ -86,10 +86,10 @@ def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) ->
 
 def _mirrored_part(volume: Tomogram, span: typing.Sequence[tuple[int, int, int, int]]) -> np.ndarray:
     """(z, y, x) float32 part of a tomogram, mirrored beyond its borders. span: of the padded axes."""
-    places = [mirrored(s[0] - MARGIN, s[1] - MARGIN, n) for s, n in zip(span, volume.shape)]
-    part = volume.part(*((int(p.min()), int(p.max()) + 1) for p in places))
-    for axis, place in enumerate(places):
-        index = place - place.min()
+    positions = [mirrored(s[0] - MARGIN, s[1] - MARGIN, n) for s, n in zip(span, volume.shape)]
+    part = volume.part(*((int(p.min()), int(p.max()) + 1) for p in positions))
+    for axis, position in enumerate(positions):
+        index = position - position.min()
         if len(index) != part.shape[axis] or (np.diff(index) != 1).any():
             part = part.take(index, axis)
     return part

@@ -15,7 +15,7 @@ LEAST_POWER = 1e-6  # of the largest: below it a filter has left nothing, and it
 
 
 def brick_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
-    """Frequency of each place on the grid of rfftn of a (z, y, x) shape, cycles per px."""
+    """Frequency of each position on the grid of rfftn of a (z, y, x) shape, cycles per px."""
     z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
     return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
 
@@ -23,9 +23,9 @@ def brick_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
 def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
     """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
     values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    place = (brick_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
-    low = place.long().clamp(max=BINS - 2)
-    return torch.lerp(values[low], values[low + 1], place - low)
+    position = (brick_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    low = position.long().clamp(max=BINS - 2)
+    return torch.lerp(values[low], values[low + 1], position - low)
 
 
 def volume_mean(curve: np.ndarray) -> float:

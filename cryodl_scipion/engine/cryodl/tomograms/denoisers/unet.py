@@ -13,7 +13,7 @@ from ...learning.networks.conv_block import ConvBlock
 from ...learning.networks.folding import folded, unfolded
 
 WIDTHS = (16, 32, 48)
-FOLD = 2  # cubes of 2 x 2 x 2 voxels become channels, so that all is done on an eighth of the places
+FOLD = 2  # cubes of 2 x 2 x 2 voxels become channels, so that all is done on an eighth of the positions
 
 
 class VolumeCorrection(nn.Module):

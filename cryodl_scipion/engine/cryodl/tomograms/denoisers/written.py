@@ -65,10 +65,10 @@ def write_denoised(
             for name in names
         ]
         bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
-        for place, blocks in denoiser.blocks(source.volumes, scale, config.memory):
+        for position, blocks in denoiser.blocks(source.volumes, scale, config.memory):
             mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
-                writer.write_block(place, block)
+                writer.write_block(position, block)
             bar.update(mean.size)
     return names
 

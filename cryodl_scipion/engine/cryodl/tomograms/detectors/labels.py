@@ -13,7 +13,7 @@ from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
 from ...io.tomograms import Tomogram, working_pixel_size
-from ..features.places import read_places
+from ..features.particle_coordinates import read_positions
 from ..segmenters.working import WorkingTomogram, check_volume
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
@@ -60,14 +60,14 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
-    places = read_places(config.coordinates, tomograms, sizes, notes)
-    without = [name for name, each in places.items() if not each]
+    positions = read_positions(config.coordinates, tomograms, sizes, notes)
+    without = [name for name, each in positions.items() if not each]
     if without:
         notes.append(
             f"{', '.join(without[:5])} {'has' if len(without) == 1 else 'have'} no coordinates: all of "
             f"{'it' if len(without) == 1 else 'them'} is learnt as background."
         )
-    species = _species(config, places)
+    species = _species(config, positions)
     diameters = _diameters(config, species)
     working = config.working_pixel_size or max(max(sizes.values()), min(diameters) / SMALLEST_PX)
     labelled, skews = [], []
@@ -75,7 +75,7 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         source = WorkingTomogram(tomogram, sizes[name], working)
         volume = whole_volume(source)
         skews.append(skewness(volume))
-        points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
+        points = tuple((positions[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
         labelled.append(Labelled(name, volume, points))
     return GatheredLabels(
         species,
@@ -88,9 +88,9 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
     )
 
 
-def _species(config: typing.Any, places: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:
+def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:
     counts: dict[str, int] = {}
-    for each in places.values():
+    for each in positions.values():
         for name, points in each.items():
             counts[name] = counts.get(name, 0) + len(points)
     for name in config.species or sorted(counts):

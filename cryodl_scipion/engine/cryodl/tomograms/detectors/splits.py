@@ -35,8 +35,8 @@ def _all_species(part: typing.Sequence[Labelled]) -> bool:
 
 def _cut(one: Labelled, fraction: float) -> tuple[Labelled, Labelled]:
     """The part before a plane across y, and that behind it."""
-    place = one.volume.shape[1] - max(8, round(fraction * one.volume.shape[1]))
-    place = max(8, place)
-    before = tuple(p[p[:, 1] < place] for p in one.points)
-    behind = tuple(p[p[:, 1] >= place] - [0, place, 0] for p in one.points)
-    return Labelled(one.name, one.volume[:, :place], before), Labelled(one.name, one.volume[:, place:], behind)
+    position = one.volume.shape[1] - max(8, round(fraction * one.volume.shape[1]))
+    position = max(8, position)
+    before = tuple(p[p[:, 1] < position] for p in one.points)
+    behind = tuple(p[p[:, 1] >= position] - [0, position, 0] for p in one.points)
+    return Labelled(one.name, one.volume[:, :position], before), Labelled(one.name, one.volume[:, position:], behind)

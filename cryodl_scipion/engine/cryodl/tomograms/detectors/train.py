@@ -71,7 +71,7 @@ class DetectorTask(NetworkTask):
         self.widths = spot_widths(gathered.diameters, gathered.pixel_size)
         self.weights = torch.tensor([POSITIVE * (SHARPEST / w) ** 3 for w in self.widths])[:, None, None, None]
         # (species, tomogram, particle) of all that is learnt
-        self.places = [
+        self.positions = [
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
@@ -82,7 +82,7 @@ class DetectorTask(NetworkTask):
     @property
     def usual_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(sum(map(len, self.places)))
+        return self.method.usual_steps(sum(map(len, self.positions)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         views = [augmented(*self._crop(rng), rng) for _ in range(self.batch_size)]
@@ -94,8 +94,8 @@ class DetectorTask(NetworkTask):
             one = self.training[rng.integers(len(self.training))]
             corner = [int(rng.integers(max(1, n - self.method.crop + 1))) for n in one.volume.shape]
         else:
-            species = int(rng.integers(len(self.places)))
-            tomogram, number = self.places[species][rng.integers(len(self.places[species]))]
+            species = int(rng.integers(len(self.positions)))
+            tomogram, number = self.positions[species][rng.integers(len(self.positions[species]))]
             one = self.training[tomogram]
             reach = self.method.crop // 2 - 8
             corner = np.rint(one.points[species][number] - self.method.crop / 2 + rng.uniform(-reach, reach, 3))
@@ -141,10 +141,10 @@ class DetectorTask(NetworkTask):
         answers, maps = torch.stack(outputs), torch.stack([maps for _, maps in self.crops])
         loss = float(self.loss(answers, answers, maps))
         scores = answers.sigmoid().transpose(0, 1).flatten(1)
-        truth = maps.transpose(0, 1).flatten(1)
-        seen = truth.amax(dim=1) > 0.5
+        ground_truth = maps.transpose(0, 1).flatten(1)
+        seen = ground_truth.amax(dim=1) > 0.5
         alike = torch.nn.functional.cosine_similarity(
-            scores - scores.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)
+            scores - scores.mean(1, keepdim=True), ground_truth - ground_truth.mean(1, keepdim=True)
         )[seen]
         correlation = float(alike.mean()) if len(alike) else 0.0
         return {"metric": correlation, "loss": loss, "correlation": correlation}

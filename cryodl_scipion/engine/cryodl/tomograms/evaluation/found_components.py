@@ -54,19 +54,19 @@ def count_components(
     finders = ComponentFinder(labels), ComponentFinder(labels)
     most: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
     for z in starts:
-        found, truth = _slab(pair, z, slices)
+        found, ground_truth = _slab(pair, z, slices)
         for label in labels:
-            amounts = (truth == label).sum(axis=(1, 2)) + 1e-9 * (found == label).sum(axis=(1, 2))
+            amounts = (ground_truth == label).sum(axis=(1, 2)) + 1e-9 * (found == label).sum(axis=(1, 2))
             most[label] = max(most[label], (float(amounts.max()), z + int(amounts.argmax())))
         finders[0].add(z, found)
-        finders[1].add(z, truth)
+        finders[1].add(z, ground_truth)
     components = [finder.components() for finder in finders]
     covered = [np.zeros(len(p)) for p in components]
     for z in starts:
         slabs = _slab(pair, z, slices)
         for own, other, sums, which in zip(slabs, slabs[::-1], covered, components):
-            for label, place, numbers in which.numbered(z, own, labels):
-                sums += np.bincount(numbers[other[place] == label], minlength=len(sums) + 1)[1:]
+            for label, position, numbers in which.numbered(z, own, labels):
+                sums += np.bincount(numbers[other[position] == label], minlength=len(sums) + 1)[1:]
     good = [c >= HALF * p.voxels for c, p in zip(covered, components)]
 
     def counts(side: int, label: int) -> tuple[int, int]:
@@ -80,7 +80,7 @@ def count_components(
 
 
 def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
-    """(found, truth) labels of slices from z on, 0 where nobody knows."""
-    found, truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
-    sure = known(truth)
-    return found * sure, truth * sure
+    """(found, ground truth) labels of slices from z on, 0 where nobody knows."""
+    found, ground_truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
+    sure = known(ground_truth)
+    return found * sure, ground_truth * sure

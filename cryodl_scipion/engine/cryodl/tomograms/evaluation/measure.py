@@ -67,16 +67,16 @@ def _measure_block(
     """Add a block to {label: FeatureMeasures} and to the ScoreCurve, if there is one. core: three (start, stop)."""
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
-    found, truth, scores = pair.read(*around)
-    sure = known(truth)
+    found, ground_truth, scores = pair.read(*around)
+    sure = known(ground_truth)
     here = sure[inner]
     if curve is not None and scores is not None:
-        curve.add(scores[inner][here], (truth[inner] == pair.label)[here])
-    present = set(np.unique(found[inner]).tolist()) | set(np.unique(truth[inner]).tolist())
+        curve.add(scores[inner][here], (ground_truth[inner] == pair.label)[here])
+    present = set(np.unique(found[inner]).tolist()) | set(np.unique(ground_truth[inner]).tolist())
     if pair.label is not None:
         present &= {pair.label}
     for label in sorted(present - {0, UNANNOTATED}):
         one = measured.setdefault(label, FeatureMeasures())
-        masks = found == label, truth == label
+        masks = found == label, ground_truth == label
         one.overlap.add(masks[0][inner] & here, masks[1][inner])
         one.distances.add(*masks, sure, inner)

@@ -40,10 +40,10 @@ class Distances:
     alone: int = 0
     sides: tuple[int, ...] = (0, 0)
 
-    def add(self, found: np.ndarray, truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
-        """found, truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three
+    def add(self, found: np.ndarray, ground_truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
+        """found, ground_truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three
         slices."""
-        outlines, sure = (outline(found), outline(truth)), eroded(known)
+        outlines, sure = (outline(found), outline(ground_truth)), eroded(known)
         for side, (one, other) in enumerate(((0, 1), (1, 0))):
             own = (outlines[one] & sure)[core]
             self.sides = tuple(n + int(own.sum()) * (k == side) for k, n in enumerate(self.sides))
@@ -57,8 +57,8 @@ class Distances:
             counts[distance] = (own & near).sum()
             own = own & ~near
         if own.any():
-            places = np.argwhere(own) + [part.start for part in core]
-            nearest = _nearest(places, np.argwhere(other))
+            positions = np.argwhere(own) + [part.start for part in core]
+            nearest = _nearest(positions, np.argwhere(other))
             self.alone += int(np.isinf(nearest).sum())
             squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
             counts += np.bincount(squared, minlength=len(counts))
@@ -83,11 +83,11 @@ class Distances:
         )
 
 
-def _nearest(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) distances of (n, 3) places to the nearest of the others; infinite beyond FARTHEST."""
+def _nearest(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) distances of (n, 3) positions to the nearest of the others; infinite beyond FARTHEST."""
     if not len(others):
-        return np.full(len(places), np.inf)
+        return np.full(len(positions), np.inf)
     from scipy.spatial import cKDTree
 
     tree = cKDTree(others, balanced_tree=False, compact_nodes=False)  # built in half the time
-    return tree.query(places, distance_upper_bound=FARTHEST + 1e-6)[0]
+    return tree.query(positions, distance_upper_bound=FARTHEST + 1e-6)[0]

@@ -13,30 +13,30 @@ RELIABILITY_BINS = 10
 
 @dataclasses.dataclass
 class Overlap:
-    """Numbers of voxels: both, in the segmentation (found), in the labels (truth)."""
+    """Numbers of voxels: both, in the segmentation (found), in the labels (ground truth)."""
 
     both: int = 0
     found: int = 0
-    truth: int = 0
+    ground_truth: int = 0
 
-    def add(self, found: np.ndarray, truth: np.ndarray) -> None:
-        """found, truth: bool arrays of one shape."""
-        self.both += int((found & truth).sum())
+    def add(self, found: np.ndarray, ground_truth: np.ndarray) -> None:
+        """found, ground_truth: bool arrays of one shape."""
+        self.both += int((found & ground_truth).sum())
         self.found += int(found.sum())
-        self.truth += int(truth.sum())
+        self.ground_truth += int(ground_truth.sum())
 
     def __add__(self, other: Overlap) -> Overlap:
-        return Overlap(self.both + other.both, self.found + other.found, self.truth + other.truth)
+        return Overlap(self.both + other.both, self.found + other.found, self.ground_truth + other.ground_truth)
 
     def figures(self) -> dict[str, float | None]:
         """dice, iou, precision, recall; None where there is nothing to divide by."""
         return dict(
-            dice=ratio(2 * self.both, self.found + self.truth),
-            iou=ratio(self.both, self.found + self.truth - self.both),
+            dice=ratio(2 * self.both, self.found + self.ground_truth),
+            iou=ratio(self.both, self.found + self.ground_truth - self.both),
             precision=ratio(self.both, self.found),
-            recall=ratio(self.both, self.truth),
+            recall=ratio(self.both, self.ground_truth),
             voxels_found=self.found,
-            voxels_true=self.truth,
+            voxels_true=self.ground_truth,
         )
 
 
@@ -52,12 +52,12 @@ class ScoreCurve:
     def __init__(self) -> None:
         self.yes, self.no, self.sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
 
-    def add(self, scores: np.ndarray, truth: np.ndarray) -> None:
-        """scores: (n,) float32 in [0, 1]. truth: (n,) bool."""
+    def add(self, scores: np.ndarray, ground_truth: np.ndarray) -> None:
+        """scores: (n,) float32 in [0, 1]. ground_truth: (n,) bool."""
         # a hundredth times a thousand may end a little below a whole number
         bins = np.clip((scores * BINS + 1e-3).astype(np.int32), 0, BINS - 1)
-        self.yes += np.bincount(bins[truth], minlength=BINS)
-        self.no += np.bincount(bins[~truth], minlength=BINS)
+        self.yes += np.bincount(bins[ground_truth], minlength=BINS)
+        self.no += np.bincount(bins[~ground_truth], minlength=BINS)
         self.sums += np.bincount(bins, scores, BINS)
 
     def __iadd__(self, other: ScoreCurve) -> ScoreCurve:

@@ -39,35 +39,35 @@ class LabelledPair:
     ) -> None:
         self.name, self.segmentation, self.label, self._threshold = name, segmentation, label, threshold
         self._values = {mine: theirs for mine, theirs in (values or {}).items() if mine != theirs}
-        found, truth = Tomogram(segmentation), Tomogram(labels)
-        if found.shape != truth.shape:
-            sizes = [" x ".join(str(n) for n in reversed(volume.shape)) for volume in (found, truth)]
+        found, ground_truth = Tomogram(segmentation), Tomogram(labels)
+        if found.shape != ground_truth.shape:
+            sizes = [" x ".join(str(n) for n in reversed(volume.shape)) for volume in (found, ground_truth)]
             raise ValueError(
                 f"The segmentation {segmentation} has {sizes[0]} voxels (x, y, z), its labels {labels} "
                 f"have {sizes[1]}. They are paired by their names, or else in sorted order; check both, "
                 "or resample the labels."
             )
         self.shape = found.shape
-        self.pixel_size, self.note = working_pixel_size(found, pixel_size, truth.pixel_size)
+        self.pixel_size, self.note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
         if self.note and found.pixel_size is None:
             self.note = f"The header of {segmentation} has no pixel size; that of its labels was taken."
-        self._truth = LabelVolume(labels, found)
+        self._ground_truth = LabelVolume(labels, found)
         self._found = (
             found
             if label is not None
             else LabelVolume(
-                segmentation, truth, "If it holds scores, give the value of the feature in the labels (--label)."
+                segmentation, ground_truth, "If it holds scores, give the value of the feature in the labels (--label)."
             )
         )
 
     def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """(found, truth, scores) of the places given as in Tomogram.raw: int32 labels, UNANNOTATED in the truth where
         nobody knows; scores are float32, None for label volumes."""
-        truth = self._truth.labels(*ranges)
+        ground_truth = self._ground_truth.labels(*ranges)
         if self.label is None:
-            return self._renumbered(self._found.labels(*ranges)), truth, None
+            return self._renumbered(self._found.labels(*ranges)), ground_truth, None
         scores = as_probabilities(typing.cast("Tomogram", self._found).raw(*ranges), self.segmentation)
-        return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), truth, scores
+        return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), ground_truth, scores
 
     def _renumbered(self, found: np.ndarray) -> np.ndarray:
         result = found.copy()
@@ -81,9 +81,9 @@ def blocks(shape: tuple[int, ...], side: int) -> typing.Iterator[tuple[tuple[int
     return itertools.product(*([(a, min(a + side, n)) for a in range(0, n, side)] for n in shape))
 
 
-def known(truth: np.ndarray) -> np.ndarray:
+def known(ground_truth: np.ndarray) -> np.ndarray:
     """Where somebody knows."""
-    return truth != UNANNOTATED
+    return ground_truth != UNANNOTATED
 
 
 def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:

@@ -48,10 +48,10 @@ def draw_slices(
     for k, label in enumerate(labels):
         z, axis = slices[label], axes[0, k]
         labelled, expected, probabilities = pair.read((z, z + 1))
-        found, truth = _thinned(labelled[0]), _thinned(expected[0])
+        found, ground_truth = _thinned(labelled[0]), _thinned(expected[0])
         scores = None if probabilities is None else _thinned(probabilities[0])
         grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
-        picture = _overlay(found == label, truth == label, known(truth), scores, grey)
+        picture = _overlay(found == label, ground_truth == label, known(ground_truth), scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")
         axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
         if scores is not None:
@@ -78,20 +78,26 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _overlay(
-    found: np.ndarray, truth: np.ndarray, sure: np.ndarray, scores: np.ndarray | None, grey: np.ndarray | None = None
+    found: np.ndarray,
+    ground_truth: np.ndarray,
+    sure: np.ndarray,
+    scores: np.ndarray | None,
+    grey: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(y, x, 3) colours. found, truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through them;
-    without it the ground is white, darker where the scores are high."""
+    """(y, x, 3) colours. found, ground_truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through
+    them; without it the ground is white, darker where the scores are high."""
     opacity = 1 if grey is None else OPACITY
     if grey is not None:
         picture = grey.copy()
     else:
-        picture = np.ones((*truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
+        picture = (
+            np.ones((*ground_truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
+        )
     for colour, where in (
         (NOBODY_KNOWS, ~sure),
-        (RIGHT, found & truth),
-        (WRONG, found & ~truth & sure),
-        (MISSED, truth & ~found),
+        (RIGHT, found & ground_truth),
+        (WRONG, found & ~ground_truth & sure),
+        (MISSED, ground_truth & ~found),
     ):
         picture[where] = (1 - opacity) * picture[where] + opacity * np.array(colour)
     return picture
@@ -101,10 +107,10 @@ def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     """A PNG of bars. features: {name: figures}."""
     figure, axes = new_figure(1, 2, (max(8.0, 4.0 + 2.0 * len(features)), 3.9))
     left, right = axes[0]
-    places, width = np.arange(len(features)), 0.8 / len(BARS)
+    positions, width = np.arange(len(features)), 0.8 / len(BARS)
     for k, key in enumerate(BARS):
         left.bar(
-            places + (k - (len(BARS) - 1) / 2) * width,
+            positions + (k - (len(BARS) - 1) / 2) * width,
             [f[key] or 0 for f in features.values()],
             width,
             label=key.replace("_", " "),
@@ -114,12 +120,12 @@ def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
         *left.get_legend_handles_labels(), loc="outside lower left", fontsize=8, ncols=len(BARS), frameon=False
     )
     for offset, key, words in ((-0.2, "boundary_error", "mean"), (0.2, "boundary_error_95", "95th percentile")):
-        right.bar(places + offset, [f[key] or 0 for f in features.values()], 0.4, label=words)
+        right.bar(positions + offset, [f[key] or 0 for f in features.values()], 0.4, label=words)
     right.set(ylabel="Å", title="Distance of the outlines")
     right.margins(y=0.25)  # room for the legend
     right.legend(fontsize=8, frameon=False)
     for axis in (left, right):
-        axis.set_xticks(places, list(features), rotation=20 if len(features) > 2 else 0)
+        axis.set_xticks(positions, list(features), rotation=20 if len(features) > 2 else 0)
     save_figure(figure, path)
 
 

@@ -52,16 +52,16 @@ def write_script(
     """
     folder = os.path.dirname(os.path.abspath(path))
     beside = lambda p: '"' + os.path.relpath(p, folder) + '"'
-    place = f"voxelSize {pixel_size:.6g} origin " + ",".join(f"{value:.6g}" for value in origin_xyz)
+    position = f"voxelSize {pixel_size:.6g} origin " + ",".join(f"{value:.6g}" for value in origin_xyz)
     lines, number = ["# cryodl: open it in a ChimeraX with nothing open"], 0
     if tomogram:
         number += 1
         lines += [
             f"open {beside(tomogram)}",
-            f"volume #{number} {place} style image region all step 1 planes z,{middle}",
+            f"volume #{number} {position} style image region all step 1 planes z,{middle}",
         ]
     number += 1
-    lines += [f"open {beside(volume)} name labels", f"volume #{number} {place}", f"hide #{number} models"]
+    lines += [f"open {beside(volume)} name labels", f"volume #{number} {position}", f"hide #{number} models"]
     for index, (name, surface) in enumerate(surfaces):
         if surface:
             number += 1

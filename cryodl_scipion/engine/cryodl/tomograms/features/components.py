@@ -39,10 +39,10 @@ class Components:
         """Yields (label, slices, numbers) of the same slab as was added at z: numbers (z, y, x) of the components, 0
         for none, in the part of the slab that `slices` cuts out."""
         for label in wanted:
-            place, parts, count = _parts(slab == label)
+            position, parts, count = _parts(slab == label)
             if count:
                 first = self._offsets[z, label]
-                yield label, place, np.concatenate([[0], self._number_of[first : first + count]])[parts]
+                yield label, position, np.concatenate([[0], self._number_of[first : first + count]])[parts]
 
 
 class ComponentFinder:
@@ -62,18 +62,18 @@ class ComponentFinder:
         """The slices from z on. slab: (n, y, x) whole numbers. scores: of the same shape, or None."""
         top, bottom = np.zeros((2, *slab.shape[1:]), np.int64)
         for label in self._wanted:
-            place, parts, count = _parts(slab == label)
+            position, parts, count = _parts(slab == label)
             if not count:
                 continue
             self._offsets[z, label] = self._count
-            offset = (z + place[0].start, place[1].start, place[2].start)
-            values = None if scores is None else scores[place]
+            offset = (z + position[0].start, position[1].start, position[2].start)
+            values = None if scores is None else scores[position]
             self._measured.append(_measure(parts, count, label, offset, values))
             numbers = np.concatenate([[0], np.arange(self._count + 1, self._count + count + 1)])
-            if place[0].start == 0:
-                top[place[1:]] += numbers[parts[0]]
-            if place[0].stop == len(slab):
-                bottom[place[1:]] += numbers[parts[-1]]
+            if position[0].start == 0:
+                top[position[1:]] += numbers[parts[0]]
+            if position[0].stop == len(slab):
+                bottom[position[1:]] += numbers[parts[-1]]
             self._count += count
         if self._bottom is not None:
             self._pairs.append(_touching(self._bottom, top))
@@ -122,13 +122,13 @@ def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
     from scipy.ndimage import label
 
-    place = []
+    position = []
     for axis in range(3):
         there = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         if not len(there):
             return (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.int32), 0
-        place.append(slice(int(there[0]), int(there[-1]) + 1))
-    return (tuple(place), *label(mask[tuple(place)], TOUCH))
+        position.append(slice(int(there[0]), int(there[-1]) + 1))
+    return (tuple(position), *label(mask[tuple(position)], TOUCH))
 
 
 def _measure(
@@ -137,17 +137,17 @@ def _measure(
     """Columns of _EMPTY of the parts of one slab. offset: zyx of their array's first voxel."""
     from scipy.ndimage import find_objects
 
-    places = np.flatnonzero(parts)
-    number = parts.reshape(-1)[places] - 1
+    positions = np.flatnonzero(parts)
+    number = parts.reshape(-1)[positions] - 1
     _, first = np.unique(number, return_index=True)
-    first = np.stack(np.unravel_index(places[first], parts.shape), 1)
+    first = np.stack(np.unravel_index(positions[first], parts.shape), 1)
     boxes = np.array([[(s.start, s.stop) for s in slices] for slices in find_objects(parts)])
-    weights = None if scores is None else scores.reshape(-1)[places]
+    weights = None if scores is None else scores.reshape(-1)[positions]
     voxels = np.bincount(number, minlength=count)
     total = voxels.astype(float) if weights is None else np.bincount(number, weights, count)
     sums = np.empty((count, 3))
     for axis, inner in ((2, 1), (1, parts.shape[2]), (0, parts.shape[1] * parts.shape[2])):
-        sums[:, axis] = np.bincount(number, places // inner % parts.shape[axis], count) + voxels * offset[axis]
+        sums[:, axis] = np.bincount(number, positions // inner % parts.shape[axis], count) + voxels * offset[axis]
     shift = np.array(offset)
     return dict(
         labels=np.full(count, label),

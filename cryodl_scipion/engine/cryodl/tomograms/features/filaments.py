@@ -32,9 +32,9 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
         mask, step = segmentation.crop(box)
         mask = isolated(mask, (components.firsts[number] - box[:, 0]) // step)
         lumen = LUMEN_NM2 / (segmentation.pixel_size * step / 10) ** 2
-        for places, radii in centre_lines(mask, lumen):
-            places = places * step + (step - 1) / 2 + box[:, 0]
-            zyx, directions = sampled(places, spacing, step * float(np.median(radii)))
+        for positions, radii in centre_lines(mask, lumen):
+            positions = positions * step + (step - 1) / 2 + box[:, 0]
+            zyx, directions = sampled(positions, spacing, step * float(np.median(radii)))
             line += 1
             many = np.ones(len(zyx), int)
             volume = components.voxels[number] * (segmentation.pixel_size / 10) ** 3
@@ -46,15 +46,15 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
     return together(found, directions=True, lines=True)
 
 
-def sampled(places: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
+def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) and unit vectors (n, 3) along a smooth curve through places, evenly, and as much room at both ends.
 
-    places: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble more.
+    positions: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble more.
     """
-    if len(places) < 2:
-        return places.astype(float), np.array([[1.0, 0.0, 0.0]] * len(places))
-    curve = _curve(places, radius)
-    parameters = np.linspace(0, 1, max(200, 8 * len(places)))
+    if len(positions) < 2:
+        return positions.astype(float), np.array([[1.0, 0.0, 0.0]] * len(positions))
+    curve = _curve(positions, radius)
+    parameters = np.linspace(0, 1, max(200, 8 * len(positions)))
     way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve(parameters), axis=0), axis=1))])
     count = int(way[-1] / spacing) + 1
     wanted = (way[-1] - (count - 1) * spacing) / 2 + spacing * np.arange(count)
@@ -64,13 +64,13 @@ def sampled(places: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarr
     return at(wanted), directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def _curve(places: np.ndarray, radius: float) -> typing.Callable[[typing.Any], np.ndarray]:
-    """A function of (k,) parameters in [0, 1] that gives (k, 3) places on a smooth curve."""
+def _curve(positions: np.ndarray, radius: float) -> typing.Callable[[typing.Any], np.ndarray]:
+    """A function of (k,) parameters in [0, 1] that gives (k, 3) positions on a smooth curve."""
     from scipy.interpolate import splev, splprep
 
-    if len(places) < 5:
-        start, way = places[0].astype(float), (places[-1] - places[0]).astype(float)
+    if len(positions) < 5:
+        start, way = positions[0].astype(float), (positions[-1] - positions[0]).astype(float)
         way = way if way.any() else np.array([1.0, 0.0, 0.0])
         return lambda t: start + np.multiply.outer(t, way)
-    spline, _ = splprep(places.T, s=len(places) * WOBBLE**2 * max(1.0, radius / 4))
+    spline, _ = splprep(positions.T, s=len(positions) * WOBBLE**2 * max(1.0, radius / 4))
     return lambda t: np.stack(splev(t, spline), 1)

@@ -114,11 +114,11 @@ class Membranes:
         for start, stop in slabs(shape, components_module.BYTES, MEMORY):
             slab = np.zeros((stop - start, *shape[1:]), np.int16)
             for offset, numbers in numbered_slabs(self.segmentation, self.pieces, [(start, stop)]):
-                place = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
-                slab[place] = number_of[numbers]
+                position = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
+                slab[position] = number_of[numbers]
                 for piece, vesicles in self.vesicles.items():
                     own = np.nonzero(numbers == piece + 1)
-                    slab[place][own] += vesicles.at(np.stack(own, 1) + offset) - 1
+                    slab[position][own] += vesicles.at(np.stack(own, 1) + offset) - 1
             yield start, slab
 
 
@@ -193,7 +193,7 @@ def _one(
     piece: int,
     vesicles: Vesicles | None,
     part: int,
-    places: np.ndarray,
+    positions: np.ndarray,
     normals: np.ndarray,
     thickness: float,
 ) -> tuple[Mesh, np.ndarray]:
@@ -204,19 +204,19 @@ def _one(
     box = pieces.boxes[piece]
     mask, step = segmentation.crop(box)
     mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step) if vesicles is None else vesicles.numbers == part
-    mesh = middle_surface(mask, box[:, 0], places, normals, step)
+    mesh = middle_surface(mask, box[:, 0], positions, normals, step)
     soft = mask.astype(np.float32)
     where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T
     inside = lambda zyx: map_coordinates(soft, where(zyx), order=1, mode="grid-constant")
-    return mesh, local_thickness(inside, places, normals, thickness)
+    return mesh, local_thickness(inside, positions, normals, thickness)
 
 
-def _bending(voxels: np.ndarray, places: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
+def _bending(voxels: np.ndarray, positions: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
     from scipy.spatial import cKDTree
 
-    if not len(places):
+    if not len(positions):
         return np.zeros((2, 0))
-    return np.stack(bending(cKDTree(voxels.astype(float)), places, normals, thickness))
+    return np.stack(bending(cKDTree(voxels.astype(float)), positions, normals, thickness))
 
 
 def _median(values: np.ndarray) -> float:

@@ -53,7 +53,7 @@ class Mesh:
 
 
 def middle_surface(
-    mask: np.ndarray, offset: np.ndarray, places: np.ndarray, normals: np.ndarray, step: int = 1
+    mask: np.ndarray, offset: np.ndarray, positions: np.ndarray, normals: np.ndarray, step: int = 1
 ) -> Mesh:
     """The Mesh of one membrane.
 
@@ -63,7 +63,7 @@ def middle_surface(
         The membrane within its box, on bins of `step` voxels.
     offset : array (3,)
         First voxel of the box.
-    places, normals : arrays (n, 3)
+    positions, normals : arrays (n, 3)
         Points on the membrane, zyx in voxels of the whole volume, and their unit normals, all on one side.
     step : int
 
@@ -77,11 +77,11 @@ def middle_surface(
     from skimage.measure import marching_cubes
 
     empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int))
-    if not len(places):
+    if not len(positions):
         return empty
     wide = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool))
     voxels = np.argwhere(wide)
-    tree = cKDTree(places)
+    tree = cKDTree(positions)
     middles = (voxels - 1) * step + offset + (step - 1) / 2
     field = np.zeros(wide.shape, np.float32)
     field[wide] = _heights(tree, middles, normals)
@@ -99,13 +99,13 @@ def middle_surface(
     return Mesh(vertices, blended, _facing(vertices, faces, blended), own[:, 0])
 
 
-def _blended(tree: typing.Any, places: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _blended(tree: typing.Any, positions: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n, 3) unit normals at places between points, (n, k) weights of the points nearest to them, and which these are.
 
     tree: cKDTree of the points. normals: theirs.
     """
-    near, index = tree.query(places, min(BLENDED, tree.n))
-    near, index = near.reshape(len(places), -1), index.reshape(len(places), -1)
+    near, index = tree.query(positions, min(BLENDED, tree.n))
+    near, index = near.reshape(len(positions), -1), index.reshape(len(positions), -1)
     weight = np.exp(-((near / np.maximum(near.mean(axis=1, keepdims=True), 1e-6)) ** 2))
     weight /= weight.sum(axis=1, keepdims=True)
     blended = (normals[index] * weight[..., None]).sum(axis=1)

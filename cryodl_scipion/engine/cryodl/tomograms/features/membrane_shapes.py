@@ -14,7 +14,7 @@ FINE = 0.25  # voxels, steps along the normal
 
 
 def bending(
-    tree: typing.Any, places: np.ndarray, normals: np.ndarray, thickness: float
+    tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickness: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Principal curvatures of the middle surface at some points.
 
@@ -25,7 +25,7 @@ def bending(
     ----------
     tree : scipy.spatial.cKDTree
         The voxels (zyx) of one membrane.
-    places, normals : arrays (n, 3)
+    positions, normals : arrays (n, 3)
         zyx, voxels; unit normals.
     thickness : float
         Of the membrane, voxels.
@@ -36,20 +36,20 @@ def bending(
         The larger and the smaller curvature, 1/voxel; positive where the membrane bulges towards its normal, as a
         sphere does whose normals point outwards. NaN where there are too few voxels for a fit.
     """
-    found = np.full((2, len(places)), np.nan)
-    for start in range(0, len(places), BLOCK):
+    found = np.full((2, len(positions)), np.nan)
+    for start in range(0, len(positions), BLOCK):
         part = slice(start, start + BLOCK)
-        found[:, part] = _bending(tree, places[part], normals[part], max(WIDE * thickness, 4.0))
+        found[:, part] = _bending(tree, positions[part], normals[part], max(WIDE * thickness, 4.0))
     return found[0], found[1]
 
 
-def _bending(tree: typing.Any, places: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
+def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
     near = min(NEAR, tree.n)
-    distance, index = tree.query(places, near, distance_upper_bound=radius)
-    distance, index = distance.reshape(len(places), near), index.reshape(len(places), near)
+    distance, index = tree.query(positions, near, distance_upper_bound=radius)
+    distance, index = distance.reshape(len(positions), near), index.reshape(len(positions), near)
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
-    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - places[:, None], 0)
+    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
     first, second = tangents(normals)
     a, b, height = ((offset * axis[:, None]).sum(axis=2) for axis in (first, second, normals))
     terms = np.stack([np.ones_like(a), a, b, a * a / 2, a * b, b * b / 2], axis=2)
@@ -73,15 +73,15 @@ def tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def local_thickness(
-    inside: typing.Callable[[np.ndarray], np.ndarray], places: np.ndarray, normals: np.ndarray, thickness: float
+    inside: typing.Callable[[np.ndarray], np.ndarray], positions: np.ndarray, normals: np.ndarray, thickness: float
 ) -> np.ndarray:
     """How far the mask reaches from points along their normals, both ways together.
 
     Parameters
     ----------
     inside : callable
-        Gives for places (m, 3) zyx how much they lie in the mask, from 0 to 1, interpolated between voxels.
-    places, normals : arrays (n, 3)
+        Gives for positions (m, 3) zyx how much they lie in the mask, from 0 to 1, interpolated between voxels.
+    positions, normals : arrays (n, 3)
         zyx, voxels; unit normals.
     thickness : float
         Mean of the membrane, voxels; three times as much is the most that is looked at each way.
@@ -94,8 +94,8 @@ def local_thickness(
     steps = np.arange(0, max(3 * thickness, 6) + FINE, FINE)
     ways = []
     for sign in (1, -1):
-        lines = places[:, None] + sign * steps[:, None] * normals[:, None]
-        values = inside(lines.reshape(-1, 3)).reshape(len(places), len(steps))
+        lines = positions[:, None] + sign * steps[:, None] * normals[:, None]
+        values = inside(lines.reshape(-1, 3)).reshape(len(positions), len(steps))
         beyond = values < 0.5
         end = beyond.argmax(axis=1)
         before = np.take_along_axis(values, np.maximum(end - 1, 0)[:, None], 1)[:, 0]
@@ -106,13 +106,13 @@ def local_thickness(
 
 
 def nearest_others(
-    places: np.ndarray, piece_of: np.ndarray, surfaces: typing.Mapping[int, np.ndarray]
+    positions: np.ndarray, piece_of: np.ndarray, surfaces: typing.Mapping[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The distance of points to the nearest other membrane.
 
     Parameters
     ----------
-    places : array (n, 3)
+    positions : array (n, 3)
         zyx.
     piece_of : array (n,) int
         The membrane that each lies on.
@@ -122,16 +122,16 @@ def nearest_others(
     Returns
     -------
     array (n,), array (n,) int
-        Distance in the units of the places, infinite if there is no other; number of the other membrane, or 0.
+        Distance in the units of the positions, infinite if there is no other; number of the other membrane, or 0.
     """
     from scipy.spatial import cKDTree
 
-    distance, other = np.full(len(places), np.inf), np.zeros(len(places), int)
+    distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
     for number, vertices in surfaces.items():
         away = np.flatnonzero(piece_of != number)
         if not len(vertices) or not len(away):
             continue
-        found, _ = cKDTree(vertices).query(places[away], distance_upper_bound=float(distance[away].max()))
+        found, _ = cKDTree(vertices).query(positions[away], distance_upper_bound=float(distance[away].max()))
         nearer = found < distance[away]
         distance[away[nearer]], other[away[nearer]] = found[nearer], number
     return distance, other

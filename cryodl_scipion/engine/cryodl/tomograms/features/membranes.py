@@ -14,10 +14,10 @@ if typing.TYPE_CHECKING:
     from .segmentation import Segmentation
 
 NEAR = 512  # voxels that the surface around a point is fitted to; of denser masks only a part of the voxels is taken
-ROUGHLY = 80  # ... for places that are only tried
+ROUGHLY = 80  # ... for positions that are only tried
 FEWEST = 12  # voxels that a fit needs: it has 6 numbers
 MOST_VOXELS = 6_000_000  # of one volume, kept in memory
-CANDIDATES = 12  # places tried per point: fewer leave holes
+CANDIDATES = 12  # positions tried per point: fewer leave holes
 LINKS = 8  # neighbours that normals are compared with
 
 
@@ -25,7 +25,7 @@ def on_membranes(
     voxels: np.ndarray, component_of: np.ndarray, thickness: float, spacing: float, seed: int
 ) -> tuple[np.ndarray, ...]:
     """(zyx, normals, index of the component) of points on the middle surfaces of components, no two of one component
-    nearer than the spacing (by some per cent), and few places farther from all of them than it.
+    nearer than the spacing (by some per cent), and few positions farther from all of them than it.
 
     voxels: (n, 3) zyx of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness: of the
     membranes, voxels. spacing: voxels.
@@ -34,8 +34,8 @@ def on_membranes(
     order = np.argsort(component_of, kind="stable")
     starts = np.flatnonzero(np.diff(component_of[order], prepend=-1))
     for members in np.split(order, starts[1:]) if len(order) else []:
-        places, normals = _component(voxels[members].astype(np.float64), thickness, spacing, rng)
-        found.append((places, normals, np.full(len(places), component_of[members[0]])))
+        positions, normals = _component(voxels[members].astype(np.float64), thickness, spacing, rng)
+        found.append((positions, normals, np.full(len(positions), component_of[members[0]])))
     empty = (np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))
     return tuple(np.concatenate(column) for column in zip(empty, *found))
 
@@ -52,32 +52,32 @@ def _component(
     few = cKDTree(voxels[rng.random(len(voxels)) < rough]) if rough * len(voxels) > 10 * ROUGHLY else tree
     wanted = CANDIDATES * len(voxels) / max(thickness, 1) / spacing**2
     count = int(np.clip(wanted, min(len(voxels), 64), len(voxels)))
-    places, _ = fitted(few, voxels[rng.choice(len(voxels), count, replace=False)], radius, 2 * ROUGHLY)
+    positions, _ = fitted(few, voxels[rng.choice(len(voxels), count, replace=False)], radius, 2 * ROUGHLY)
     # again, more exactly and from where they came to lie
-    places, normals = fitted(tree, places[_apart(places, spacing, rng)], radius)
-    return places, oriented(places, normals)
+    positions, normals = fitted(tree, positions[_apart(positions, spacing, rng)], radius)
+    return positions, oriented(positions, normals)
 
 
-def fitted(tree: typing.Any, places: np.ndarray, radius: float, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
+def fitted(tree: typing.Any, positions: np.ndarray, radius: float, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates3D (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
 
     A paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
     fall with the distance, so that curvature biases neither place nor normal. Coordinates3D with too few voxels stay as
     they are, with the normal of the principal axes. tree: cKDTree of the voxels.
     """
-    moved, normals = places.copy(), np.zeros_like(places)
-    for start in range(0, len(places), 1024):
+    moved, normals = positions.copy(), np.zeros_like(positions)
+    for start in range(0, len(positions), 1024):
         part = slice(start, start + 1024)
-        moved[part], normals[part] = _fit(tree, places[part], radius, min(near, tree.n))
+        moved[part], normals[part] = _fit(tree, positions[part], radius, min(near, tree.n))
     return moved, normals
 
 
-def _fit(tree: typing.Any, places: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, np.ndarray]:
-    distance, index = tree.query(places, near, distance_upper_bound=radius)
-    distance, index = distance.reshape(len(places), near), index.reshape(len(places), near)
+def _fit(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, np.ndarray]:
+    distance, index = tree.query(positions, near, distance_upper_bound=radius)
+    distance, index = distance.reshape(len(positions), near), index.reshape(len(positions), near)
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
-    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - places[:, None], 0)
+    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
     total = np.maximum(weight.sum(axis=1), 1e-9)
     mean = (weight[..., None] * offset).sum(axis=1) / total[:, None]
     centred = np.where(there[..., None], offset - mean[:, None], 0)
@@ -89,7 +89,7 @@ def _fit(tree: typing.Any, places: np.ndarray, radius: float, near: int) -> tupl
     enough = there.sum(axis=1) >= FEWEST
     solution = np.where(enough[:, None], solution, 0)
     up = frame[:, :, 0] - solution[:, 1, None] * frame[:, :, 1] - solution[:, 2, None] * frame[:, :, 2]
-    return places + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
+    return positions + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
 
 
 def _products(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -97,34 +97,34 @@ def _products(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.nda
     return (weight[..., None] * left).transpose(0, 2, 1) @ right
 
 
-def _apart(places: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Indices of places in random order, without those nearer than the spacing to one before."""
+def _apart(positions: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """Indices of positions in random order, without those nearer than the spacing to one before."""
     from scipy.spatial import cKDTree
 
-    tree, free, keep = cKDTree(places), np.ones(len(places), bool), []
-    for index in rng.permutation(len(places)):
+    tree, free, keep = cKDTree(positions), np.ones(len(positions), bool), []
+    for index in rng.permutation(len(positions)):
         if free[index]:
             keep.append(index)
-            free[tree.query_ball_point(places[index], spacing)] = False
+            free[tree.query_ball_point(positions[index], spacing)] = False
     return np.array(keep, int)
 
 
-def oriented(places: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """The normals of one component turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the
     outer one of a closed or bent membrane."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
     from scipy.spatial import cKDTree
 
-    if len(places) < 2:
+    if len(positions) < 2:
         return normals
-    links = min(LINKS, len(places) - 1)
-    distance, other = cKDTree(places).query(places, links + 1)
-    here = np.repeat(np.arange(len(places)), links)
+    links = min(LINKS, len(positions) - 1)
+    distance, other = cKDTree(positions).query(positions, links + 1)
+    here = np.repeat(np.arange(len(positions)), links)
     other, distance = other[:, 1:].reshape(-1), distance[:, 1:].reshape(-1)
     turn = 1 - np.abs((normals[here] * normals[other]).sum(axis=1))
     cost = turn + 1e-3 * distance / max(distance.max(), 1e-9) + 1e-6  # above 0: a link
-    graph = minimum_spanning_tree(coo_array((cost, (here, other)), shape=(len(places),) * 2).tocsr())
+    graph = minimum_spanning_tree(coo_array((cost, (here, other)), shape=(len(positions),) * 2).tocsr())
     parts, part = connected_components(graph, directed=False)
     turned = normals.copy()
     for number in range(parts):
@@ -133,7 +133,7 @@ def oriented(places: np.ndarray, normals: np.ndarray) -> np.ndarray:
         for index in order[1:]:
             if turned[index] @ turned[before[index]] < 0:
                 turned[index] = -turned[index]
-        outwards = ((places[members] - places[members].mean(axis=0)) * turned[members]).sum()
+        outwards = ((positions[members] - positions[members].mean(axis=0)) * turned[members]).sum()
         if outwards < 0:
             turned[members] = -turned[members]
     return turned

@@ -13,7 +13,7 @@ from .scores import log_odds
 if typing.TYPE_CHECKING:
     from .scores import FeatureScores
 
-BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, places above the threshold
+BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold
 TRUNCATE = 4.0  # standard deviations that the Gaussian reaches
 
 
@@ -59,11 +59,11 @@ def _merge_block(
             from scipy.ndimage import gaussian_filter
 
             scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
-        places = np.flatnonzero(scores >= threshold)
+        positions = np.flatnonzero(scores >= threshold)
         if competitive:
-            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(float(np.float32(threshold)))
-            wins = surplus > best.reshape(-1)[places]
-            places = places[wins]
-            best.reshape(-1)[places] = surplus[wins]
-        labels.reshape(-1)[places] = label
+            surplus = log_odds(scores.reshape(-1)[positions]) - log_odds(float(np.float32(threshold)))
+            wins = surplus > best.reshape(-1)[positions]
+            positions = positions[wins]
+            best.reshape(-1)[positions] = surplus[wins]
+        labels.reshape(-1)[positions] = label
     return labels

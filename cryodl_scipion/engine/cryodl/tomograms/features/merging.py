@@ -105,8 +105,8 @@ def _write_labels(
             slab = read(start, stop)
             if not kept.all():
                 final = np.zeros_like(slab)
-                for label, place, numbers in found.numbered(start, slab, labels):
-                    final[place][table[numbers]] = label
+                for label, position, numbers in found.numbered(start, slab, labels):
+                    final[position][table[numbers]] = label
                 slab = final
             volume.write(start, slab)
             areas.add(slab)

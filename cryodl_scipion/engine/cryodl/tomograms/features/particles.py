@@ -103,8 +103,8 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
     first, second = cKDTree(seeds).query_pairs(distance, output_type="ndarray").T
     least = np.full(len(first), np.inf)
     for part_way in np.linspace(0, 1, int(np.ceil(distance)) + 2)[1:-1]:
-        places = seeds[first] + part_way * (seeds[second] - seeds[first])
-        np.minimum(least, map_coordinates(depth, places.T, order=1), out=least)
+        positions = seeds[first] + part_way * (seeds[second] - seeds[first])
+        np.minimum(least, map_coordinates(depth, positions.T, order=1), out=least)
     summits = depth[tuple(seeds.T)]
     shallower = np.minimum(summits[first], summits[second])
     one = (least >= NO_NECK * shallower) & (shallower >= FULL * diameter / 2)

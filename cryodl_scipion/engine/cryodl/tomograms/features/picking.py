@@ -83,7 +83,7 @@ def _points(
     if config.shape == "particles" and len(numbers):
         from .particles import split_particles
 
-        locate = lambda places: _numbers_at(places, segmentation, components, ranges)
+        locate = lambda positions: _numbers_at(positions, segmentation, components, ranges)
         return split_particles(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
     volumes = components.voxels[numbers] * (segmentation.pixel_size / 10) ** 3
     return together([Points(components.centres[numbers], numbers + 1, volumes, components.scores[numbers])])
@@ -104,17 +104,17 @@ def numbered_slabs(
     """Yields (zyx of the first voxel, (z, y, x) numbers of components from 1) of the parts of slabs that hold any."""
     for start, stop in ranges:
         mask, _ = segmentation.read((start, stop))
-        for _, place, numbers in components.numbered(start, mask.view(np.int8), _ONE):
-            yield np.array([start + place[0].start, place[1].start, place[2].start]), numbers
+        for _, position, numbers in components.numbered(start, mask.view(np.int8), _ONE):
+            yield np.array([start + position[0].start, position[1].start, position[2].start]), numbers
 
 
 def _numbers_at(
-    places: np.ndarray, segmentation: Segmentation, components: Components, ranges: typing.Sequence[tuple[int, int]]
+    positions: np.ndarray, segmentation: Segmentation, components: Components, ranges: typing.Sequence[tuple[int, int]]
 ) -> np.ndarray:
     """(n,) numbers of the components, from 1, that voxels (n, 3) zyx lie in; 0 for none."""
-    found = np.zeros(len(places), int)
+    found = np.zeros(len(positions), int)
     for offset, numbers in numbered_slabs(segmentation, components, ranges):
-        local = places - offset
+        local = positions - offset
         here = ((local >= 0) & (local < numbers.shape)).all(axis=1)
         found[here] = numbers[tuple(local[here].T)]
     return found
@@ -128,11 +128,11 @@ def voxels_of(
     from .membranes import MOST_VOXELS
 
     part, rng = min(1.0, MOST_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
-    places, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
+    positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
     for offset, numbers in numbered_slabs(segmentation, components, ranges):
         flat = np.flatnonzero(numbers)
         if part < 1:
             flat = flat[rng.random(len(flat)) < part]
-        places.append((np.stack(np.unravel_index(flat, numbers.shape), 1) + offset).astype(np.int32))
+        positions.append((np.stack(np.unravel_index(flat, numbers.shape), 1) + offset).astype(np.int32))
         component_of.append(numbers.reshape(-1)[flat] - 1)
-    return np.concatenate(places), np.concatenate(component_of)
+    return np.concatenate(positions), np.concatenate(component_of)

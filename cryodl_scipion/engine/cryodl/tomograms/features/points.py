@@ -13,7 +13,7 @@ from ...io.tomogram_coordinates import coordinate_columns
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """n places in a volume.
+    """n positions in a volume.
 
     zyx: (n, 3) voxels. components: (n,) number of the connected component that each lies in, from 1. volumes: (n,) nm³
     of the component or the split particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,)

@@ -141,7 +141,7 @@ class FeatureScores:
         self.pixel_size = self._volumes[0].pixel_size
 
     def read(self, *ranges: tuple[int, int]) -> np.ndarray:
-        """(z, y, x) float32 probabilities of the places [start, stop) for the first axes."""
+        """(z, y, x) float32 probabilities of the positions [start, stop) for the first axes."""
         parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
         if len(self._volumes) == 1:
             return next(parts)

@@ -94,11 +94,11 @@ def any_bins(mask: np.ndarray, step: int) -> np.ndarray:
     return mask
 
 
-def isolated(mask: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The connected component of a mask that holds a voxel. place: zyx of it."""
+def isolated(mask: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """The connected component of a mask that holds a voxel. position: zyx of it."""
     from scipy.ndimage import label
 
     from .components import TOUCH
 
     parts = label(mask, TOUCH)[0]
-    return parts == parts[tuple(place)]
+    return parts == parts[tuple(position)]

@@ -24,12 +24,12 @@ def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.nd
 
     mask = np.pad(_without_lumen(mask, lumen), 1)
     depth = distance_transform_edt(mask)
-    places = np.argwhere(skeletonize(mask))
-    if not len(places):
+    positions = np.argwhere(skeletonize(mask))
+    if not len(positions):
         return []
-    radii = depth[tuple(places.T)]
-    lines = _joined(_pruned(_branches(places), places, radii), places, radii)
-    return [(places[line] - 1.0, radii[line]) for line in lines]
+    radii = depth[tuple(positions.T)]
+    lines = _joined(_pruned(_branches(positions), positions, radii), positions, radii)
+    return [(positions[line] - 1.0, radii[line]) for line in lines]
 
 
 def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
@@ -51,8 +51,8 @@ def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
     return filled
 
 
-def _branches(places: np.ndarray) -> list[list[int]]:
-    """List of branches between ends and branch points of a skeleton: lists of indices of places.
+def _branches(positions: np.ndarray) -> list[list[int]]:
+    """List of branches between ends and branch points of a skeleton: lists of indices of positions.
 
     The last index of a branch that ends at a branch point is that of the point's middle voxel; such an index stands at
     the end of several branches.
@@ -61,36 +61,36 @@ def _branches(places: np.ndarray) -> list[list[int]]:
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
-    pairs = cKDTree(places).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
-    neighbours: list[list[int]] = [[] for _ in places]
+    pairs = cKDTree(positions).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
+    neighbours: list[list[int]] = [[] for _ in positions]
     for a, b in pairs:
         neighbours[a].append(b)
         neighbours[b].append(a)
     many = np.array([len(n) > 2 for n in neighbours])
     inner = pairs[many[pairs].all(axis=1)]
-    graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(places),) * 2)
+    graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(positions),) * 2)
     _, cluster = connected_components(graph, directed=False)
-    middle = _middles(places, np.flatnonzero(many), cluster)
+    middle = _middles(positions, np.flatnonzero(many), cluster)
     branches, seen = list[list[int]](), set[typing.Any]()
     starts: list[tuple[int, int | None]] = [
         (int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]
     ]
-    starts += [(int(i), None) for i in range(len(places)) if not many[i] and len(neighbours[i]) <= 1]
+    starts += [(int(i), None) for i in range(len(positions)) if not many[i] and len(neighbours[i]) <= 1]
     for start, first in starts:
         if (first if first is not None else start) not in seen:
             branches.append(_walk(start, first, neighbours, many, middle, seen))
-    for i in range(len(places)):  # what is left are rings
+    for i in range(len(positions)):  # what is left are rings
         if not many[i] and i not in seen:
             branches.append(_walk(i, None, neighbours, many, middle, seen) + [i])
     return branches
 
 
-def _middles(places: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dict[int, int]:
+def _middles(positions: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dict[int, int]:
     """{index of a voxel of a branch point: index of the voxel in the middle of that point}."""
     middle = {}
     for number in np.unique(cluster[points]):
         members = points[cluster[points] == number]
-        nearest = np.argmin(((places[members] - places[members].mean(axis=0)) ** 2).sum(axis=1))
+        nearest = np.argmin(((positions[members] - positions[members].mean(axis=0)) ** 2).sum(axis=1))
         middle.update(dict.fromkeys(members.tolist(), int(members[nearest])))
     return middle
 
@@ -116,8 +116,8 @@ def _walk(
         return path + [middle[last[0]]] if last else path
 
 
-def _length(path: list[int], places: np.ndarray) -> float:
-    return np.linalg.norm(np.diff(places[path], axis=0), axis=1).sum()
+def _length(path: list[int], positions: np.ndarray) -> float:
+    return np.linalg.norm(np.diff(positions[path], axis=0), axis=1).sum()
 
 
 class _Network:
@@ -126,12 +126,12 @@ class _Network:
     Parameters
     ----------
     branches : list of list of int
-        Indices of places along each branch.
+        Indices of positions along each branch.
     """
 
     def __init__(self, branches: typing.Sequence[list[int]]) -> None:
         self.paths: dict[int, list[int]] = {}
-        self.ends: dict[int, set[tuple[int, bool]]] = {}  # place: {(branch, whether the branch begins there)}
+        self.ends: dict[int, set[tuple[int, bool]]] = {}  # position: {(branch, whether the branch begins there)}
         self._next = itertools.count()
         for path in branches:
             self.add(path)
@@ -157,38 +157,38 @@ class _Network:
         return self.add((a[::-1] if one[1] else a) + (b if other[1] else b[::-1])[1:])
 
     def pairs(self, end: int) -> Iterator[tuple[tuple[int, bool], tuple[int, bool]]]:
-        """Pairs of different branches that meet at a place."""
+        """Pairs of different branches that meet at a position."""
         return ((a, b) for a, b in itertools.combinations(sorted(self.ends[end]), 2) if a[0] != b[0])
 
 
-def _pruned(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
+def _pruned(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches without spurs, the shortest spur first; what a removed spur had split is one branch again."""
     network, queue = _Network(branches), list[typing.Any]()
 
     def look_at(numbers: typing.Iterable[int]) -> None:
         for number in numbers:
-            if _is_spur(network, number, places, radii):
-                heapq.heappush(queue, (_length(network.paths[number], places), number))
+            if _is_spur(network, number, positions, radii):
+                heapq.heappush(queue, (_length(network.paths[number], positions), number))
 
     look_at(list(network.paths))
-    if queue:  # places where two branches meet are no branch points
+    if queue:  # positions where two branches meet are no branch points
         look_at([number for end in list(network.ends) for number in _mended(network, end)])
     while queue and len(network.paths) > 1:
         _, number = heapq.heappop(queue)
-        if number in network.paths and _is_spur(network, number, places, radii):
+        if number in network.paths and _is_spur(network, number, positions, radii):
             path = network.remove(number)
             for end in (path[0], path[-1]):
                 look_at(_mended(network, end) or [number for number, _ in network.ends[end]])
     return list(network.paths.values())
 
 
-def _is_spur(network: typing.Any, number: int, places: np.ndarray, radii: np.ndarray) -> bool:
+def _is_spur(network: typing.Any, number: int, positions: np.ndarray, radii: np.ndarray) -> bool:
     path = network.paths[number]
     meeting = [len(network.ends[end]) > 1 for end in (path[0], path[-1])]
     if sum(meeting) != 1:
         return False
     point = path[0] if meeting[0] else path[-1]
-    return _length(path, places) <= SPUR * radii[point] + 1
+    return _length(path, positions) <= SPUR * radii[point] + 1
 
 
 def _mended(network: typing.Any, end: int) -> list[int]:
@@ -199,13 +199,13 @@ def _mended(network: typing.Any, end: int) -> list[int]:
     return [network.join(*users)]
 
 
-def _joined(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
+def _joined(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches, those that go on straight through a branch point joined, the straightest first."""
     network, queue = _Network(branches), list[typing.Any]()
 
     def look_at(end: int) -> None:
         for one, other in network.pairs(end):
-            cosine = float(_heading(network, one, places, radii) @ _heading(network, other, places, radii))
+            cosine = float(_heading(network, one, positions, radii) @ _heading(network, other, positions, radii))
             if cosine < STRAIGHT:
                 heapq.heappush(queue, (cosine, one, other))
 
@@ -220,10 +220,10 @@ def _joined(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.
     return list(network.paths.values())
 
 
-def _heading(network: typing.Any, use: typing.Any, places: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def _heading(network: typing.Any, use: typing.Any, positions: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Unit vector from a branch point along a branch."""
     path = network.paths[use[0]] if use[1] else network.paths[use[0]][::-1]
     reach = max(3, int(REACH * radii[path[0]]))
     start = min(len(path) - 1, int(np.ceil(radii[path[0]])))  # the first voxels are drawn aside by the others
-    way = places[path[min(len(path) - 1, reach)]] - places[path[min(start, len(path) - 2)]]
+    way = positions[path[min(len(path) - 1, reach)]] - positions[path[min(start, len(path) - 2)]]
     return way / max(np.linalg.norm(way), 1e-9)

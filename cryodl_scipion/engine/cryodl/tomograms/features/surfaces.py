@@ -49,8 +49,8 @@ def write_surface(
             corners = _triangles(values, level)
             if corners is not None:
                 corners[..., 2] += z  # in bins, xyz
-                places = corners * step + (step - 1) / 2
-                _facets(places * pixel_size + np.asarray(origin_xyz)).tofile(file)
+                positions = corners * step + (step - 1) / 2
+                _facets(positions * pixel_size + np.asarray(origin_xyz)).tofile(file)
                 count += len(corners)
         file.seek(80)
         file.write(np.uint32(count).tobytes())
@@ -114,17 +114,17 @@ def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
     """(n, 3, 3) corners xyz of the triangles, in bins; None if the level is nowhere."""
     from skimage.measure import marching_cubes
 
-    place = []
+    position = []
     for axis in range(3):
         there = np.flatnonzero((values >= level).any(axis=tuple(a for a in range(3) if a != axis)))
         if not len(there):
             return None
-        place.append(slice(max(0, int(there[0]) - 1), int(there[-1]) + 2))
-    part = values[tuple(place)]
+        position.append(slice(max(0, int(there[0]) - 1), int(there[-1]) + 2))
+    part = values[tuple(position)]
     if min(part.shape) < 2 or part.min() >= level:
         return None
     vertices, faces, _, _ = marching_cubes(part, level, allow_degenerate=False)
-    vertices = vertices + [s.start for s in place]
+    vertices = vertices + [s.start for s in position]
     return vertices[:, ::-1][faces].astype(np.float64)
 
 

@@ -40,9 +40,9 @@ class Vesicles:
     step: int
     numbers: np.ndarray
 
-    def at(self, places: np.ndarray) -> np.ndarray:
+    def at(self, positions: np.ndarray) -> np.ndarray:
         """(n,) numbers at voxels (n, 3) zyx of the component."""
-        found: np.ndarray = self.numbers[tuple(((places - self.first) // self.step).T)]
+        found: np.ndarray = self.numbers[tuple(((positions - self.first) // self.step).T)]
         return found
 
 

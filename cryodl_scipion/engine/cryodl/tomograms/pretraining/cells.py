@@ -27,7 +27,7 @@ if typing.TYPE_CHECKING:
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
 
 WARPED = 2  # further ribosomes made of each of these: other species differ in more than their size
-BENT, BENT_OVER, UNEVEN = 14.0, 90.0, 0.35  # Å that a place is moved by, over Å; how unevenly the density is weighed
+BENT, BENT_OVER, UNEVEN = 14.0, 90.0, 0.35  # Å that a position is moved by, over Å; how unevenly the density is weighed
 
 MOST_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
 
@@ -112,8 +112,8 @@ def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Ge
     fields = F.interpolate(fields[None], size=[size] * 3, mode="trilinear", align_corners=True)[0]
     axis = (torch.arange(size, dtype=torch.float32) * 2 + 1) / size - 1
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    places = torch.stack([x, y, z], -1) + fields[:3].permute(1, 2, 3, 0) * (2 * BENT / (step * size))
-    density = F.grid_sample(particle.density[None, None], places[None], align_corners=False)[0, 0]
+    positions = torch.stack([x, y, z], -1) + fields[:3].permute(1, 2, 3, 0) * (2 * BENT / (step * size))
+    density = F.grid_sample(particle.density[None, None], positions[None], align_corners=False)[0, 0]
     density = density * torch.exp(UNEVEN * fields[3])
     name = f"{particle.name}_warped_{number}"
     return Particle(name, density * (particle.density.sum() / density.sum()), particle.side, particle.threshold)

@@ -43,7 +43,7 @@ class Cells:
         self.path_of = path_of
         self.images: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []
-        self.places: list[list[tuple[int, np.ndarray]]] = [[] for _ in FEATURES]
+        self.positions: list[list[tuple[int, np.ndarray]]] = [[] for _ in FEATURES]
 
     def grow(self, count: int) -> None:
         """Have at least `count` cells."""
@@ -55,17 +55,17 @@ class Cells:
                 flat = np.flatnonzero(labels == k + 1)
                 if len(flat):
                     chosen = rng.choice(flat, min(len(flat), MOST_POSITIONS), replace=False)
-                    self.places[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
+                    self.positions[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
             self.images.append(image)
             self.labels.append(labels)
 
     def centre(self, rng: np.random.Generator) -> tuple[int, list[int]]:
-        """Number of a cell and a place (z, y, x) in it."""
+        """Number of a cell and a position (z, y, x) in it."""
         k = int(rng.integers(len(FEATURES)))
-        if rng.random() < ANYWHERE or not self.places[k]:
+        if rng.random() < ANYWHERE or not self.positions[k]:
             number = int(rng.integers(len(self.images)))
             return number, [int(rng.integers(n)) for n in self.images[number].shape]
-        number, zyx = self.places[k][rng.integers(len(self.places[k]))]
+        number, zyx = self.positions[k][rng.integers(len(self.positions[k]))]
         return number, zyx[rng.integers(len(zyx))].tolist()
 
     def crop(
@@ -73,12 +73,12 @@ class Cells:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place. Up to a third of the
         slices lie beyond the cell's first or last, where it is mirrored as a tomogram is; y and x lie within it."""
-        beyond, places = (depth // 3, 0, 0), []
-        for place, n, length, more in zip(centre, self.images[number].shape, (depth, side, side), beyond):
-            start = place - length // 2 + int(rng.integers(-jitter, jitter + 1))
+        beyond, positions = (depth // 3, 0, 0), []
+        for position, n, length, more in zip(centre, self.images[number].shape, (depth, side, side), beyond):
+            start = position - length // 2 + int(rng.integers(-jitter, jitter + 1))
             start = int(np.clip(start, -more, max(0, n - length) + more))
-            places.append(mirrored(start, start + length, n))
-        part = np.ix_(*places)
+            positions.append(mirrored(start, start + length, n))
+        part = np.ix_(*positions)
         image = torch.from_numpy(self.images[number][part].astype(np.float32))
         return image, torch.from_numpy(self.labels[number][part].astype(np.int64))
 
@@ -116,8 +116,8 @@ class CellsTask(NetworkTask):
             for _ in range(VALIDATED):
                 kind = int(rng.integers(len(FEATURES) + 1))
                 flat = np.flatnonzero(labels == kind) if kind else np.zeros(0, int)
-                place = rng.choice(flat) if len(flat) else rng.integers(labels.size)
-                centre = [int(p) for p in np.unravel_index(place, labels.shape)]
+                position = rng.choice(flat) if len(flat) else rng.integers(labels.size)
+                centre = [int(p) for p in np.unravel_index(position, labels.shape)]
                 crops.append(cells.crop(number, centre, self.method.slices_in, side, 8, rng))
         return crops
 

@@ -80,9 +80,9 @@ def _parts(tile: Tile, size: int) -> list[tuple[tuple[int, int, int], int]]:
     if tile.size <= LARGE * size:
         return [(tile.centre_zyx, tile.size)]
     count = -(-tile.size // size)
-    places = [int(first + size // 2) for first in np.linspace(0, tile.size - size, count)]
+    positions = [int(first + size // 2) for first in np.linspace(0, tile.size - size, count)]
     z, (y, x) = tile.centre_zyx[0], tile.corner_yx
-    return [((z, y + a, x + b), size) for a in places for b in places]
+    return [((z, y + a, x + b), size) for a in positions for b in positions]
 
 
 def _tile_example(

@@ -85,17 +85,17 @@ def _bounded(raw: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(raw, -13, 13).astype(np.float64)))
 
 
-def dice(found: np.ndarray, truth: np.ndarray) -> float:
+def dice(found: np.ndarray, ground_truth: np.ndarray) -> float:
     """Dice coefficient of two bool arrays; 1 if both are empty."""
-    total = found.sum() + truth.sum()
-    return float(2 * (found & truth).sum() / total) if total else 1.0
+    total = found.sum() + ground_truth.sum()
+    return float(2 * (found & ground_truth).sum() / total) if total else 1.0
 
 
-def boundary_error(found: np.ndarray, truth: np.ndarray) -> float | None:
+def boundary_error(found: np.ndarray, ground_truth: np.ndarray) -> float | None:
     """Mean distance (px) between the outlines of two (h, w) bool masks, both ways; None if one is empty."""
-    if not found.any() or not truth.any():
+    if not found.any() or not ground_truth.any():
         return None
-    outlines = [mask & ~binary_erosion(mask, border_value=1) for mask in (found, truth)]
+    outlines = [mask & ~binary_erosion(mask, border_value=1) for mask in (found, ground_truth)]
     if not all(outline.any() for outline in outlines):
         return None
     there, back = (distance_transform_edt(~one)[other] for one, other in (outlines, outlines[::-1]))
@@ -113,10 +113,10 @@ def validation_figures(
     scores (s, s) each. targets, known: (s, s). pixel_size: Å.
     """
     scores = [calibration.score(o) for o in outputs]
-    truths = [t >= 0.5 for t in targets]
+    ground_truths = [t >= 0.5 for t in targets]
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
-    hit, raw = join(truths), join(outputs)
-    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
+    hit, raw = join(ground_truths), join(outputs)
+    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, known)]
     errors = [e for e in found if e is not None]
     ranked = dataclasses.asdict(Counted.of(hit, raw))
     figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)

@@ -92,9 +92,9 @@ def make_example(
     near = F.avg_pool2d(known.float(), 3, 1, 1)
     soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
     normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
-    place = tuple(int(c) for c in centre)
+    position = tuple(int(c) for c in centre)
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
-    return Example(name, place, int(size), positive, normalised.half(), soft.half(), known)
+    return Example(name, position, int(size), positive, normalised.half(), soft.half(), known)
 
 
 def cut_example(

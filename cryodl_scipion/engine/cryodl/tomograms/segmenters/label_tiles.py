@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from scipy.ndimage import label as label_components
 
 from ...contract import UNANNOTATED
-from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Place
+from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Position
 
 if typing.TYPE_CHECKING:
     from ..annotations.label_volumes import LabelVolume
@@ -24,17 +24,17 @@ LARGER = 1.5  # sides up to which an annotated area is one tile
 
 def find_tiles(
     volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
-) -> tuple[list[Place], list[Place], set[int]]:
-    """Places with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
+) -> tuple[list[Position], list[Position], set[int]]:
+    """Positions with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
     set without UNANNOTATED.
 
     Every slice is looked at, in random order, until there are several times as many tiles of both kinds as wanted:
     tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Place. size:
     of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
     """
-    found, seen = (list[Place](), list[Place]()), set[int]()
+    found, seen = (list[Position](), list[Position]()), set[int]()
     for z in rng.permutation(volume.shape[0]):
-        if min(len(places) for places in found) >= PLENTY * wanted:
+        if min(len(positions) for positions in found) >= PLENTY * wanted:
             break
         labels = volume.labels((z, z + 1))[0]
         known = labels != UNANNOTATED
@@ -45,9 +45,9 @@ def find_tiles(
         for corner, small in dict.fromkeys(corners):
             feature, known, other = _parts(labels, corner, size, label)
             if feature > 0 and (small or feature >= LEAST_PART):
-                found[0].append(Place(number, int(z), corner))
+                found[0].append(Position(number, int(z), corner))
             elif feature == 0 and known > 0 and (small or known >= MOST_UNANNOTATED):
-                found[1].append(Place(number, int(z), corner, bool(other >= LEAST_PART)))
+                found[1].append(Position(number, int(z), corner, bool(other >= LEAST_PART)))
     return (*found, seen)
 
 
@@ -72,10 +72,10 @@ def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.A
 def _around(feature: np.ndarray, size: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Corners (y, x) of tiles around random voxels of the feature, one for each eighth of a tile's area
     that it takes; at most MOST_AROUND. feature: (h, w) bool."""
-    places = np.argwhere(feature)
-    count = min(MOST_AROUND, -(-8 * len(places) // size**2), len(places))
+    positions = np.argwhere(feature)
+    count = min(MOST_AROUND, -(-8 * len(positions) // size**2), len(positions))
     most = [max(0, n - size) for n in feature.shape]
-    chosen = places[rng.choice(len(places), count, replace=False)] if count else places
+    chosen = positions[rng.choice(len(positions), count, replace=False)] if count else positions
     return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, most)]
 
 
@@ -87,8 +87,8 @@ def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     coarse = padded.reshape(padded.shape[0] // cell, cell, padded.shape[1] // cell, cell).any(axis=(1, 3))
     numbered, _ = label_components(coarse, np.ones((3, 3)))
     areas = []
-    for place in find_objects(numbered):
-        window = tuple(slice(part.start * cell, part.stop * cell) for part in place)
+    for position in find_objects(numbered):
+        window = tuple(slice(part.start * cell, part.stop * cell) for part in position)
         rows, columns = (np.flatnonzero(known[window].any(axis=axis)) for axis in (1, 0))
         areas.append(
             tuple(
@@ -105,11 +105,11 @@ def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = 
     for part in area:
         room = max(0, part.stop - part.start - size)
         if rng is None:
-            places = np.linspace(part.start, part.start + room, 1 + -(-room // size))
+            positions = np.linspace(part.start, part.start + room, 1 + -(-room // size))
         else:  # the first and the last are moved into the slice, so that all of it is covered
-            places = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
-            places = part.start + np.unique(np.clip(places, 0, room))
-        starts.append([int(place) for place in places])
+            positions = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
+            positions = part.start + np.unique(np.clip(positions, 0, room))
+        starts.append([int(position) for position in positions])
     return [(y, x) for y in starts[0] for x in starts[1]]
 
 

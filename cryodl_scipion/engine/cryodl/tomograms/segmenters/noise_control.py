@@ -87,8 +87,8 @@ def _odds(score: float) -> float:
 def _counts(scores: torch.Tensor, threshold: float, steps: int) -> np.ndarray:
     """(steps,) scores that are 0, 1, ... STEPs or more above the threshold in log odds."""
     above = scores[scores >= threshold]
-    places = ((torch.logit(above, LEAST) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
-    return torch.bincount(places, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
+    positions = ((torch.logit(above, LEAST) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
+    return torch.bincount(positions, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
 
 
 def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
@@ -102,10 +102,10 @@ def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeatu
     found: predict.TomogramScores. features: combine.Features whose scores are looked at.
     """
     totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
-    for place in _places(found.grids[0].shape):
+    for position in _positions(found.grids[0].shape):
         answers = {}
         for number, grid in enumerate(found.grids):
-            slab = found.slab(number, *_ranges(place, grid))
+            slab = found.slab(number, *_ranges(position, grid))
             noise = same_spectrum(slab, np.random.default_rng(number))
             for member in grid.members:
                 more = grid.context - found.segmenters[member].context
@@ -133,16 +133,16 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
     return torch.from_numpy(idctn(values * signs, norm="ortho").astype(np.float32))
 
 
-def _places(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
+def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
     """Middles of the blocks, as parts (z, y, x) of the tomogram: the middle one, and some around it."""
     around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
     return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
 
 
-def _ranges(place: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
+def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
     """Working slices, rows and columns of a block, three (start, stop)."""
     ranges = []
-    for part, size, most in zip(place, grid.working, (DEPTH, SIDE, SIDE)):
+    for part, size, most in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
         length = min(size, most)
         start = int(np.clip(round(part * size - length / 2), 0, size - length))
         ranges.append((start, start + length))

@@ -41,16 +41,16 @@ def draw_tiles(
     height, width = triplets[0].shape[:2]
     picture = np.ones((len(rows) * (height + GAP), min(PER_ROW, len(triplets)) * (width + 3 * GAP), 3))
     for number, row in enumerate(rows):
-        for place, triplet in enumerate(row):
-            top, left = number * (height + GAP), place * (width + 3 * GAP)
+        for position, triplet in enumerate(row):
+            top, left = number * (height + GAP), position * (width + 3 * GAP)
             picture[top : top + height, left : left + width] = triplet
     figure, axes = new_figure(1, 1, (picture.shape[1] / 80, picture.shape[0] / 80 + 0.3))
     axis = np.ravel(axes)[0]
     axis.set_axis_off()
     axis.imshow(picture, interpolation="nearest")
-    for place in range(min(PER_ROW, len(triplets)) * len(COLUMNS)):
-        middle = place // 3 * (width + 3 * GAP) + (place % 3 + 0.5) * width / 3
-        axis.text(middle, -GAP, COLUMNS[place % 3], ha="center", va="bottom", fontsize=9)
+    for position in range(min(PER_ROW, len(triplets)) * len(COLUMNS)):
+        middle = position // 3 * (width + 3 * GAP) + (position % 3 + 0.5) * width / 3
+        axis.text(middle, -GAP, COLUMNS[position % 3], ha="center", va="bottom", fontsize=9)
     save_figure(figure, path)
 
 

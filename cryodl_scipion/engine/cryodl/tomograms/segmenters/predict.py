@@ -111,8 +111,8 @@ class TomogramScores:
         """Normalised (z + 2 * context, y, x) float32 tensor of a part of the working grid; beyond the first and the
         last slice the tomogram is mirrored. zs, ys, xs: (start, stop)."""
         grid = self.grids[number]
-        places = mirrored(zs[0] - grid.context, zs[1] + grid.context, grid.working[0])
-        ranges = [(int(places.min()), int(places.max()) + 1), ys, xs]
+        positions = mirrored(zs[0] - grid.context, zs[1] + grid.context, grid.working[0])
+        ranges = [(int(positions.min()), int(positions.max()) + 1), ys, xs]
         if grid.shape == grid.working:
             slab = torch.from_numpy(self.tomogram.part(*ranges))
         else:
@@ -120,7 +120,7 @@ class TomogramScores:
             part = torch.from_numpy(self.tomogram.part(*read))
             slab = resample_part(part, [r[0] for r in read], grid.shape, grid.working, ranges)
         slab = self.segmenters[grid.members[0]].normalise(slab, self.statistics[number])
-        return slab if len(places) == len(slab) else slab[torch.from_numpy(places - ranges[0][0])]
+        return slab if len(positions) == len(slab) else slab[torch.from_numpy(positions - ranges[0][0])]
 
     def _slice(self, z: int) -> torch.Tensor:
         """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
@@ -140,8 +140,8 @@ def mirrored(start: int, stop: int, size: int) -> np.ndarray:
     """(stop - start,) slices to take for [start, stop), where those before the first and after the last are
     mirrored."""
     period = max(1, 2 * size - 2)
-    places = np.arange(start, stop) % period
-    return np.where(places < size, places, period - places)
+    positions = np.arange(start, stop) % period
+    return np.where(positions < size, positions, period - positions)
 
 
 def _back_on_grid(waiting: torch.Tensor, start: int, z: int, grid: typing.Any) -> torch.Tensor:

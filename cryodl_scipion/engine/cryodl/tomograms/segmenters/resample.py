@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volumes on another grid over the same space, whole or by parts: a part is exactly what it is in the whole.
 
-The place p of n voxels lies at (p + 0.5) * m / n - 0.5 of m (frames.py). Towards finer grids this is linear
+The position p of n voxels lies at (p + 0.5) * m / n - 0.5 of m (frames.py). Towards finer grids this is linear
 interpolation; towards coarser ones the triangle is as wide as the new voxels, so that nothing folds back (as resizing
 of images does it).
 """
@@ -57,10 +57,10 @@ def resample_whole(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor
     return resample_part(volume, (0, 0, 0), tuple(volume.shape), shape, [(0, n) for n in shape])
 
 
-def _centres(places: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:
+def _centres(positions: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:
     """Where places of the output lie in the input, and how far their weights reach there."""
     scale = size_in / size_out
-    return (torch.as_tensor(places, dtype=torch.float64) + 0.5) * scale - 0.5, max(1.0, scale)
+    return (torch.as_tensor(positions, dtype=torch.float64) + 0.5) * scale - 0.5, max(1.0, scale)
 
 
 @functools.lru_cache(maxsize=64)

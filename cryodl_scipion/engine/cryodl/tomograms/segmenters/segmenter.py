@@ -56,7 +56,7 @@ class Segmenter:
         """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n,
         z - 2 * context, y, x) of `joined_segmenters` segmenters.
 
-        slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and places beyond the tomogram's
+        slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and positions beyond the tomogram's
         border are for the caller to reflect. 0.5 is the boundary of the feature. Raises ValueError for a slab without a
         slice that has its context.
         """

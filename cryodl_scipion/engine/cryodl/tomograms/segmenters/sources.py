@@ -11,7 +11,7 @@ import numpy as np
 from ...contract import TrainSegmenterConfig
 from ...contract.annotations import check_name
 from ...io.tomograms import working_pixel_size
-from ..annotations.label_volumes import Place, choose_negative, choose_places, open_pairs
+from ..annotations.label_volumes import Position, choose_negative, choose_positions, open_pairs
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
 from .grid import grey_statistics, working_grid
@@ -65,20 +65,20 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
     sizes, said = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
     notes, label = [note for note in said if note], typing.cast("int", config.label)  # its check asks for one
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
-    rng, found, seen = np.random.default_rng(config.seed), (list[Place](), list[Place]()), set[int]()
+    rng, found, seen = np.random.default_rng(config.seed), (list[Position](), list[Position]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
         size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
-        *places, values = find_tiles(volume, number, label, size, wanted, rng)
+        *positions, values = find_tiles(volume, number, label, size, wanted, rng)
         seen |= values
-        for kind, new in zip(found, places):
+        for kind, new in zip(found, positions):
             kind.extend(new)
     if not found[0]:
         raise ValueError(_nothing_found(config, volumes, seen))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
-    for place in choose_places(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
-        n, size = place.volume, int(round(TILE / factors[place.volume]))
-        centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
+    for position in choose_positions(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
+        n, size = position.volume, int(round(TILE / factors[position.volume]))
+        centre = (position.z, position.corner_yx[0] + size // 2, position.corner_yx[1] + size // 2)
         read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)
         examples.append(
             cut_example(tomograms[n], read, label, names[n], centre, size, statistics[n], factors[n], depth)

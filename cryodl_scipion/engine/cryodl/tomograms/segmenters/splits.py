@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Examples for training and for validation, never of the same place: whole tomograms, single tiles, or one side."""
+"""Examples for training and for validation, never of the same position: whole tomograms, single tiles, or one side."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def split_examples(
 def _parted(examples: typing.Sequence[Example], held: typing.Collection[int]) -> tuple[list[Example], list[Example]]:
     """Lists of what is not held and does not overlap with what is, and of what is held."""
     validation = [examples[i] for i in sorted(held)]
-    places: dict[str, list[Example]] = {}
+    positions: dict[str, list[Example]] = {}
     for example in validation:
-        places.setdefault(example.tomogram, []).append(example)
+        positions.setdefault(example.tomogram, []).append(example)
     training = [
         e
         for i, e in enumerate(examples)
-        if i not in held and not any(_overlap(e, other) for other in places.get(e.tomogram, ()))
+        if i not in held and not any(_overlap(e, other) for other in positions.get(e.tomogram, ()))
     ]
     return training, validation
 
@@ -114,9 +114,9 @@ def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign
     held: set[int] = set()
     for name in dict.fromkeys(e.tomogram for e in examples):
         inside = [i for i, e in enumerate(examples) if e.tomogram == name]
-        place = {i: sign * examples[i].centre_zyx[axis] for i in inside}
-        sorted_places = sorted(place[i] for i in inside if examples[i].positive)
-        if sorted_places:
-            cut = sorted_places[min(len(sorted_places) - 1, int((1 - fraction) * len(sorted_places)))]
-            held.update(i for i in inside if place[i] >= cut)
+        position = {i: sign * examples[i].centre_zyx[axis] for i in inside}
+        sorted_positions = sorted(position[i] for i in inside if examples[i].positive)
+        if sorted_positions:
+            cut = sorted_positions[min(len(sorted_positions) - 1, int((1 - fraction) * len(sorted_positions)))]
+            held.update(i for i in inside if position[i] >= cut)
     return held

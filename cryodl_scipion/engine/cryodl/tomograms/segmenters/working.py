@@ -39,7 +39,7 @@ class WorkingTomogram:
         return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
 
     def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:
-        """(n, 3) px of the tomogram of places (n, 3) in working px."""
+        """(n, 3) px of the tomogram of positions (n, 3) in working px."""
         scale = np.array(self.tomogram.shape) / np.array(self.shape)
         return (zyx + 0.5) * scale - 0.5
 

@@ -49,9 +49,9 @@ def aligned(
         volumes = working_volumes(subtomograms.volumes(rows[part]).to(ball.x.device), subtomograms.pixel_size, frame)
         moved = full.to_volumes(full.of_volumes(volumes) * full.ramp(-shifts[part])) * mask
         measured = subtomograms.weights(rows[part]).to(ball.x.device)
-        for place, (volume, matrix) in enumerate(zip(moved, back[part]), start):
-            values[place] = Rotated(volume, ball).at(matrix[None])[0]
-            weights[place] = turned_weights(measured[place - start], ball, matrix, ratio)
+        for position, (volume, matrix) in enumerate(zip(moved, back[part]), start):
+            values[position] = Rotated(volume, ball).at(matrix[None])[0]
+            weights[position] = turned_weights(measured[position - start], ball, matrix, ratio)
     sign = -1.0 if contrast == "dark" else 1.0
     return ObservedSubtomograms(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
 

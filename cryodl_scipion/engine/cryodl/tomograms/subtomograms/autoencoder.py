@@ -23,7 +23,7 @@ WIDTHS = (12, 24, 48)
 
 
 class Autoencoder(nn.Module):
-    """(n, 1, b, b, b) volumes to (n, components) places, and back. box: b, a multiple of 8."""
+    """(n, 1, b, b, b) volumes to (n, components) positions, and back. box: b, a multiple of 8."""
 
     def __init__(self, box: int, components: int) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ class Autoencoder(nn.Module):
             before = width
         self.decoder = nn.Sequential(*layers)
 
-    def decode(self, places: torch.Tensor) -> torch.Tensor:
-        """(n, 1, box, box, box) volumes of places (n, components)."""
-        return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
+    def decode(self, positions: torch.Tensor) -> torch.Tensor:
+        """(n, 1, box, box, box) volumes of positions (n, components)."""
+        return self.decoder(self.begin(positions).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
 
 
 class EmbeddingTask(Task):
@@ -114,14 +114,14 @@ class EmbeddingTask(Task):
         return {"metric": 1 - loss, "loss": loss}
 
     @torch.no_grad()
-    def places(self) -> torch.Tensor:
+    def positions(self) -> torch.Tensor:
         """(n, components) of all subtomograms."""
         network = self.autoencoder.eval()
         device = next(network.parameters()).device
         return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
 
 
-def learned_places(
+def learned_coordinates(
     observed: ObservedSubtomograms,
     components: int,
     folder: Path,
@@ -134,4 +134,4 @@ def learned_places(
     task = EmbeddingTask(observed, components, seed, compensate)
     # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
     fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator)
-    return task.places()
+    return task.positions()

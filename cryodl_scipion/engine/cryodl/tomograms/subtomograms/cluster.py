@@ -1,49 +1,50 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Groups of places in an embedding."""
+"""Groups of positions in an embedding."""
 
 import numpy as np
 
 CLOUDS = 59  # single clouds that groups are compared with: the lowest chance that can be told is 1 / 60
-STARTS = 5  # of k-means, alike for the places and the clouds
+STARTS = 5  # of k-means, alike for the positions and the clouds
 
 
-def groups(places: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """(n,) int: the group of each place, 1 ... count, the largest first.
+def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """(n,) int: the group of each position, 1 ... count, the largest first.
 
-    places: (n, c) array. The k-means of 20 starts begin a mixture of Gaussians of one shape, which has the last word:
-    the differences within a class (noise, wedge) are alike in all. Raises ValueError for fewer places than groups.
+    positions: (n, c) array. The k-means of 20 starts begin a mixture of Gaussians of one shape, which has the last
+    word: the differences within a class (noise, wedge) are alike in all. Raises ValueError for fewer positions than
+    groups.
     """
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    if len(places) < count:
+    if len(positions) < count:
         raise ValueError(
-            f"There are {len(places)} subtomograms for {count} classes (--classes); there must be at "
+            f"There are {len(positions)} subtomograms for {count} classes (--classes); there must be at "
             "least as many. Choose fewer classes."
         )
-    places = np.asarray(places, float)
-    first = KMeans(count, n_init=20, random_state=seed).fit(places)
+    positions = np.asarray(positions, float)
+    first = KMeans(count, n_init=20, random_state=seed).fit(positions)
     found = first.labels_
-    if len(places) > 5 * (count + places.shape[1]) and len(np.unique(found)) == count:
-        scale = max(places.var(axis=0).max(), 1e-12)
+    if len(positions) > 5 * (count + positions.shape[1]) and len(np.unique(found)) == count:
+        scale = max(positions.var(axis=0).max(), 1e-12)
         mixture = GaussianMixture(
             count, covariance_type="tied", means_init=first.cluster_centers_, random_state=seed, reg_covar=1e-4 * scale
-        ).fit(places)
-        new = mixture.predict(places)
+        ).fit(positions)
+        new = mixture.predict(positions)
         found = new if len(np.unique(new)) == count else found
     order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
     return 1 + np.argsort(order)[found]
 
 
-def chance_of_groups(places: np.ndarray, count: int, seed: int = 0) -> float:
-    """How often a single cloud without groups falls into groups as tight as these places do.
+def chance_of_groups(positions: np.ndarray, count: int, seed: int = 0) -> float:
+    """How often a single cloud without groups falls into groups as tight as these positions do.
 
-    The places are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
+    The positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
     variance within its groups (a parametric bootstrap, as of the gap statistic).
 
     Parameters
     ----------
-    places : array (n, c)
+    positions : array (n, c)
         An embedding.
     count : int
         Number of groups.
@@ -61,17 +62,17 @@ def chance_of_groups(places: np.ndarray, count: int, seed: int = 0) -> float:
     if count < 2:
         return 1.0
     rng = np.random.default_rng(seed)
-    places = np.asarray(places, float) - places.mean(axis=0)
-    covariance = np.cov(places.T).reshape(places.shape[1], -1)
-    own = _tightness(places, count, seed)
-    clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(places)) for _ in range(CLOUDS))
+    positions = np.asarray(positions, float) - positions.mean(axis=0)
+    covariance = np.cov(positions.T).reshape(positions.shape[1], -1)
+    own = _tightness(positions, count, seed)
+    clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(positions)) for _ in range(CLOUDS))
     as_tight = sum(_tightness(cloud, count, seed) <= own for cloud in clouds)
     return float((1 + as_tight) / (1 + CLOUDS))
 
 
-def _tightness(places: np.ndarray, count: int, seed: int) -> float:
-    """Part of the variance of places (n, c) that is left within the groups of k-means."""
+def _tightness(positions: np.ndarray, count: int, seed: int) -> float:
+    """Part of the variance of positions (n, c) that is left within the groups of k-means."""
     from sklearn.cluster import KMeans
 
-    total = float(places.var(axis=0).sum()) * len(places)
-    return KMeans(count, n_init=STARTS, random_state=seed).fit(places).inertia_ / max(total, 1e-12)
+    total = float(positions.var(axis=0).sum()) * len(positions)
+    return KMeans(count, n_init=STARTS, random_state=seed).fit(positions).inertia_ / max(total, 1e-12)

@@ -20,8 +20,8 @@ def principal_components(
 ) -> torch.Tensor:
     """(n, components) places of aligned, ObservedSubtomograms along the main differences from their mean.
 
-    A subtomogram is the mean, plus components times its place, plus noise, wherever it was measured; components and
-    places are found in turn. compensate: False takes what is missing for zero. Deterministic for a seed.
+    A subtomogram is the mean, plus components times its position, plus noise, wherever it was measured; components and
+    positions are found in turn. compensate: False takes what is missing for zero. Deterministic for a seed.
     """
     values = side_by_side(observed.values)
     weights = side_by_side(torch.complex(observed.weights, observed.weights))
@@ -34,18 +34,18 @@ def principal_components(
     noise = values.square().sum() / weights.sum()
     axes = torch.randn(count, values.shape[1], generator=generator).to(values.device) * (noise / 100).sqrt()
     for _ in range(ROUNDS):
-        places, spread = _places(values, weights, axes, noise)
-        axes, before = _axes(values, weights, places, spread), axes
-        noise = _noise(values, weights, places, axes, spread)
+        positions, spread = _positions(values, weights, axes, noise)
+        axes, before = _axes(values, weights, positions, spread), axes
+        noise = _noise(values, weights, positions, axes, spread)
         if (axes - before).norm() < SETTLED * axes.norm():
             break
-    return _principal(_places(values, weights, axes, noise)[0], axes)
+    return _principal(_positions(values, weights, axes, noise)[0], axes)
 
 
-def _places(
+def _positions(
     values: torch.Tensor, weights: torch.Tensor, axes: torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, c) most probable places, and their (n, c, c) covariances."""
+    """(n, c) most probable positions, and their (n, c, c) covariances."""
     count = len(axes)
     products = (axes[:, None] * axes[None]).flatten(0, 1)
     precision = (weights @ products.T).reshape(-1, count, count) / noise + torch.eye(count, device=axes.device)
@@ -53,27 +53,27 @@ def _places(
     return (spread @ ((values @ axes.T) / noise)[:, :, None])[:, :, 0], spread
 
 
-def _axes(values: torch.Tensor, weights: torch.Tensor, places: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+def _axes(values: torch.Tensor, weights: torch.Tensor, positions: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
     """(c, d) components that fit best."""
-    count = places.shape[1]
-    second = places[:, :, None] * places[:, None] + spread
+    count = positions.shape[1]
+    second = positions[:, :, None] * positions[:, None] + spread
     normal = (weights.T @ second.flatten(1)).reshape(-1, count, count)
-    normal = normal + 1e-3 * torch.eye(count, device=places.device)
-    return torch.linalg.solve(normal, (values.T @ places)[:, :, None])[:, :, 0].T
+    normal = normal + 1e-3 * torch.eye(count, device=positions.device)
+    return torch.linalg.solve(normal, (values.T @ positions)[:, :, None])[:, :, 0].T
 
 
 def _noise(
-    values: torch.Tensor, weights: torch.Tensor, places: torch.Tensor, axes: torch.Tensor, spread: torch.Tensor
+    values: torch.Tensor, weights: torch.Tensor, positions: torch.Tensor, axes: torch.Tensor, spread: torch.Tensor
 ) -> torch.Tensor:
-    left = (weights * (values - places @ axes)).square().sum()
+    left = (weights * (values - positions @ axes)).square().sum()
     uncertain = (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()
     return (left + uncertain) / weights.sum()
 
 
-def _principal(places: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Places turned to the main axes of what the components make of them, in order of their size."""
+def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """Positions turned to the main axes of what the components make of them, in order of their size."""
     u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
-    turned = places @ (s[:, None] * v).T
+    turned = positions @ (s[:, None] * v).T
     turned = turned - turned.mean(0)
     _, _, main = torch.linalg.svd(turned, full_matrices=False)
     return turned @ main.T

@@ -14,25 +14,25 @@ if typing.TYPE_CHECKING:
     pass
 
 
-def plot_embedding(places: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """Places (n, c) along the first components as a PNG, coloured by class (n,) int."""
-    places = np.asarray(places)
-    if places.shape[1] < 2:
-        places = np.concatenate([places, np.zeros((len(places), 2 - places.shape[1]))], axis=1)
-    pairs = [(0, 1), (0, 2), (1, 2)] if places.shape[1] > 2 else [(0, 1)]
+def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Positions (n, c) along the first components as a PNG, coloured by class (n,) int."""
+    positions = np.asarray(positions)
+    if positions.shape[1] < 2:
+        positions = np.concatenate([positions, np.zeros((len(positions), 2 - positions.shape[1]))], axis=1)
+    pairs = [(0, 1), (0, 2), (1, 2)] if positions.shape[1] > 2 else [(0, 1)]
     figure, axes = new_figure(1, len(pairs), (3.6 * len(pairs) + 0.9, 3.4))
-    for place, (one, other) in zip(axes.flat, pairs):
+    for position, (one, other) in zip(axes.flat, pairs):
         for number in np.unique(classes):
             mine = classes == number
-            place.scatter(
-                places[mine, one],
-                places[mine, other],
+            position.scatter(
+                positions[mine, one],
+                positions[mine, other],
                 s=9,
                 color=f"C{(number - 1) % 10}",
                 label=f"class {number} ({mine.sum()})",
                 linewidths=0,
             )
-        place.set(xlabel=f"component {one + 1}", ylabel=f"component {other + 1}")
+        position.set(xlabel=f"component {one + 1}", ylabel=f"component {other + 1}")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles[:20], labels[:20], loc="outside right upper", fontsize=8)
     save_figure(figure, path)
@@ -47,8 +47,8 @@ def plot_averages(
         volume = np.asarray(volume)
         middle, (low, high) = volume.shape[0] // 2, np.percentile(volume, (1, 99.5))
         slices = (volume[middle], volume[:, middle], volume[:, :, middle])
-        for place, image, name in zip(row, slices, ("xy", "xz", "yz")):
-            place.imshow(
+        for position, image, name in zip(row, slices, ("xy", "xz", "yz")):
+            position.imshow(
                 image,
                 cmap="gray",
                 vmin=low,
@@ -56,6 +56,6 @@ def plot_averages(
                 origin="lower",
                 extent=(0, len(image) * pixel_size / 10, 0, len(image) * pixel_size / 10),
             )
-            place.set(xticks=[], yticks=[], title="" if number else name)
+            position.set(xticks=[], yticks=[], title="" if number else name)
         row[0].set_ylabel(title, fontsize=8)
     save_figure(figure, path)

@@ -122,20 +122,20 @@ class Sums:
         return (PADDING**3 * total / count)[:-1]
 
     def _spread(self, floor: typing.Any) -> typing.Any:
-        """Floor of each place of the grid. Each coefficient is shared among PADDING³ times as many places."""
+        """Floor of each place of the grid. Each coefficient is shared among PADDING³ times as many positions."""
         if not torch.is_tensor(floor):
             return floor / PADDING**3
         return floor.float()[self._shells().clamp(max=len(floor) - 1)] / PADDING**3
 
     def _shells(self) -> torch.Tensor:
-        """(s, s, s) shell of each place; the number of shells for those beyond the ball."""
+        """(s, s, s) shell of each position; the number of shells for those beyond the ball."""
         axis = torch.arange(-self.reach, self.reach + 1, device=self.weights.device).float() / PADDING
         radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).sqrt()
         return radius.round().long().clamp(max=self.ball.shells)
 
 
 def reach(ball: HalfBall) -> int:
-    """Places of the padded transform from its middle to its border."""
+    """Positions of the padded transform from its middle to its border."""
     return PADDING * (int(ball.radius) + 1) + 1
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How probable subtomograms are with a structure in every orientation and shift: a grid, then its best
-places closely."""
+positions closely."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Poses:
 def search(
     observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
+    """Positions of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
 
     observed: at least up to the grid's radius.
     """
@@ -184,9 +184,9 @@ def _closely(
     energy = looks.abs().square().reshape(count, modes * turns, -1) @ weights[:, :, None]
     log = (fit.reshape(count, modes * turns, -1) - energy).reshape(count, -1)
     total = torch.logsumexp(log, 1)
-    best, places = log.topk(min(keep, log.shape[1]), 1)
+    best, positions = log.topk(min(keep, log.shape[1]), 1)
     rows = torch.arange(count, device=log.device)[:, None]
-    turn, move = places // len(near.shifts), places % len(near.shifts)
+    turn, move = positions // len(near.shifts), positions % len(near.shifts)
     return Poses(
         turned[rows, turn],
         moves.reshape(count, modes, -1, 3)[rows, turn // turns, move],

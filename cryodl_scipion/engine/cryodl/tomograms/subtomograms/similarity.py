@@ -28,7 +28,7 @@ def pairwise_similarities(observed: ObservedSubtomograms, compensate: bool = Tru
 
 
 def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
-    """(n, components) places whose scalar products come closest to the similarities, the mean taken away (classical
+    """(n, components) positions whose scalar products come closest to the similarities, the mean taken away (classical
     scaling)."""
     centred = similarity - similarity.mean(0) - similarity.mean(1, keepdim=True) + similarity.mean()
     values, vectors = torch.linalg.eigh((centred + centred.T).double() / 2)

@@ -18,23 +18,23 @@ FEWEST_BLOCKS = 8
 class Chance:
     """A Gumbel distribution of the highest score in a block of noise.
 
-    place, scale: of the distribution. block: voxels of a block. seen: number of blocks it was fitted to.
+    location, scale: of the distribution. block: voxels of a block. seen: number of blocks it was fitted to.
     """
 
-    place: float
+    location: float
     scale: float
     block: float
     seen: int
 
     def expected(self, threshold: float, voxels: float) -> float:
         """Blocks of a volume of noise whose highest score reaches a threshold, on average."""
-        reach = math.exp(min(-(threshold - self.place) / self.scale, 700.0))
+        reach = math.exp(min(-(threshold - self.location) / self.scale, 700.0))
         return voxels / self.block * -math.expm1(-reach)
 
     def threshold(self, wanted: float, voxels: float) -> float:
         """The score that so many blocks of a volume of noise reach on average."""
         part = min(wanted * self.block / voxels, 0.5)
-        return self.place - self.scale * math.log(-math.log1p(-part))
+        return self.location - self.scale * math.log(-math.log1p(-part))
 
 
 def block_maxima(scores: torch.Tensor, side: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from .filters import Filters
 from .template import FINER, Template
 
 AT_ONCE = 8  # orientations that are turned together
-LEAST_WIDTH = 0.5  # of the median local width: quieter places are not blown up
+LEAST_WIDTH = 0.5  # of the median local width: quieter positions are not blown up
 
 
 class Kernels:
@@ -62,12 +62,12 @@ class SearchTile:
         self.inverse = 1 / width.clamp(min=max(LEAST_WIDTH * (typical or self.typical), 1e-12))
 
     def _correlated(self, kernel: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
-        """Sums over the box at each place that is kept."""
+        """Sums over the box at each position that is kept."""
         found = torch.fft.irfftn(transform * kernel.conj(), s=self.shape)
         return found[tuple(slice(0, n - self.box + 1) for n in self.shape)]
 
     def scores(self, kernel: torch.Tensor) -> torch.Tensor:
-        """Correlation coefficients at the places that are kept: (z - b + 1, ...). kernel: its transform_of."""
+        """Correlation coefficients at the positions that are kept: (z - b + 1, ...). kernel: its transform_of."""
         return self._correlated(kernel, self.transform).mul_(self.inverse)
 
 
@@ -90,12 +90,12 @@ def best_scores(
     for start in range(0, len(angles), AT_ONCE):
         for number, kernel in enumerate(kernels.at(angles[start : start + AT_ONCE]), start):
             transform = transform_of(kernel, tiles[0].shape)
-            for place, tile in enumerate(tiles):
+            for position, tile in enumerate(tiles):
                 scores = tile.scores(transform)
-                lowest[place] = min(lowest[place], float(scores.amin()))
-                better = scores > best[place]
-                best[place] = torch.where(better, scores, best[place])
-                which[place].masked_fill_(better, number)
+                lowest[position] = min(lowest[position], float(scores.amin()))
+                better = scores > best[position]
+                best[position] = torch.where(better, scores, best[position])
+                which[position].masked_fill_(better, number)
         if progress:
             progress(min(AT_ONCE, len(angles) - start))
     return list(zip(best, which, lowest))

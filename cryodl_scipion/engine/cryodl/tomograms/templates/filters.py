@@ -77,9 +77,9 @@ class Filters:
         """Factors for the template in a cubic box: those of the tomogram, the missing wedge, and the CTF."""
         factor = self.of_tomogram((box,) * 3) * wedge(box, *self.tilts)
         if self.transfer is not None:
-            places = np.linspace(0, 0.5, len(self.transfer))
+            positions = np.linspace(0, 0.5, len(self.transfer))
             frequency = tile_frequencies((box,) * 3)
-            factor = factor * torch.from_numpy(np.interp(frequency.numpy(), places, self.transfer)).float()
+            factor = factor * torch.from_numpy(np.interp(frequency.numpy(), positions, self.transfer)).float()
         return factor
 
     @staticmethod

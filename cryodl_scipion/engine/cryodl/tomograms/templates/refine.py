@@ -12,16 +12,16 @@ from ...core.projections import rotation_matrices
 from .correlate import Kernels, SearchTile
 
 ROUNDS = 3  # each halves the step
-NEAR = 1  # voxels along each axis that a place may move by
+NEAR = 1  # voxels along each axis that a position may move by
 
 
 def refine_detection(
     tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The place (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.
+    """The position (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.
 
     voxel: (3,) where the search found it. angles: (3,) of the search. Turns of half a step, then of a quarter, then of
-    an eighth are tried; the best is kept. The place is the top of a parabola through the scores around it.
+    an eighth are tried; the best is kept. The position is the top of a parabola through the scores around it.
     """
     patches, inverse = _around(tile, voxel)
     base, step = rotation_matrices(angles[None])[0], kernels.template.step
@@ -40,7 +40,7 @@ def refine_detection(
 
 
 def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """(27, b³) what the box covers at the places around a voxel, and (27,) the inverse local widths there."""
+    """(27, b³) what the box covers at the positions around a voxel, and (27,) the inverse local widths there."""
     side, limits = tile.box, [n - 1 for n in tile.inverse.shape]
     patches, inverse = [], []
     for shift in np.ndindex((2 * NEAR + 1,) * 3):
@@ -52,13 +52,13 @@ def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Te
 
 def _top(scores: torch.Tensor) -> np.ndarray:
     """(3,) voxels from the middle to the top of a (3, 3, 3) cube of scores."""
-    place = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
-    moved = place - NEAR
+    position = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
+    moved = position - NEAR
     result = moved.astype(float)
     for axis in range(3):
         if moved[axis]:
             continue  # at the border of what was looked at
-        line = [float(scores[tuple(place + (np.arange(3) == axis) * s)]) for s in (-1, 0, 1)]
+        line = [float(scores[tuple(position + (np.arange(3) == axis) * s)]) for s in (-1, 0, 1)]
         curvature = line[0] + line[2] - 2 * line[1]
         result[axis] += 0.5 * (line[0] - line[2]) / curvature if curvature < 0 else 0.0
     return np.clip(result, -NEAR, NEAR)

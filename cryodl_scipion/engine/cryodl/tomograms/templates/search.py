@@ -127,8 +127,8 @@ class TemplateSearch:
         for number in near:
             voxel = voxels[number]
             angles = self.template.angles[int(which[tuple(voxel)])]
-            place, angles, score = refine_detection(tile, self.kernels, voxel, angles)
-            rows.append((place + start, max(score, float(scores[number])), angles))
+            position, angles, score = refine_detection(tile, self.kernels, voxel, angles)
+            rows.append((position + start, max(score, float(scores[number])), angles))
         return rows
 
     def _voxels(self, start: typing.Sequence[int]) -> torch.Tensor:
@@ -137,8 +137,8 @@ class TemplateSearch:
         wanted = [(a - half, a - half + k + self.template.box - 1) for a, k in zip(start, self.kept)]
         there = [(max(0, a), min(n, b)) for (a, b), n in zip(wanted, self.source.shape)]
         result = torch.zeros([b - a for a, b in wanted])
-        place = tuple(slice(c - a, d - a) for (a, _), (c, d) in zip(wanted, there))
-        result[place] = self.sign * self.source.part(there)
+        position = tuple(slice(c - a, d - a) for (a, _), (c, d) in zip(wanted, there))
+        result[position] = self.sign * self.source.part(there)
         return result.to(self.device)
 
     def _tile(self, voxels: torch.Tensor, typical: float | None) -> SearchTile:

@@ -119,5 +119,5 @@ def template_sphere(box: int, radius: float) -> torch.Tensor:
 
 def orientations(step: float, symmetry: str) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees of all orientations, about a step apart, those that a symmetry leaves."""
-    places, turns = directions(step, symmetry), in_plane_angles(step)
-    return np.concatenate([np.column_stack([places, np.full(len(places), psi)]) for psi in turns])
+    positions, turns = directions(step, symmetry), in_plane_angles(step)
+    return np.concatenate([np.column_stack([positions, np.full(len(positions), psi)]) for psi in turns])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles' places in files of coordinates, by the tomogram that they are in and by their species."""
+"""Particles' positions in files of coordinates, by the tomogram that they are in and by their species."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if typing.TYPE_CHECKING:
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 
 
-def read_places(
+def read_positions(
     coordinates: typing.Sequence[str], tomograms: dict[str, Tomogram], sizes: dict[str, float], notes: list[str]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Places of files of coordinates.
+    """Positions of files of coordinates.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ def read_places(
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     for path in expand_files(coordinates):
-        places = read_coordinates3d(path)
-        owners = np.array([_owner(name, tomograms) for name in places.tomograms], object)
+        positions = read_coordinates3d(path)
+        owners = np.array([_owner(name, tomograms) for name in positions.tomograms], object)
         for name in set(owners):
             rows = np.flatnonzero(owners == name)
             if name not in tomograms:
                 strange[name] = strange.get(name, 0) + len(rows)
                 continue
-            zyx = places.zyx_px(rows, tomograms[name].shape, sizes[name])
+            zyx = positions.zyx_px(rows, tomograms[name].shape, sizes[name])
             _check_inside(zyx, tomograms[name], path, name)
-            for one in sorted({places.species[row] for row in rows}):
-                mine = zyx[[places.species[row] == one for row in rows]]
+            for one in sorted({positions.species[row] for row in rows}):
+                mine = zyx[[positions.species[row] == one for row in rows]]
                 found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
     if not any(found.values()):
         raise ValueError(

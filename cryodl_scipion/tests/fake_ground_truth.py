@@ -4,7 +4,7 @@
 SHAPE = (12, 24, 20)  # z, y, x of simulated tomograms
 
 
-def placesOf(number):
+def positionsOf(number):
     """[(x, y, z, rot, tilt, psi)] of the particles in simulated tomogram `number`; never symmetric."""
     return [
         (3.25 + 4 * i, 5.5 + number + 3 * i, 2.0 + 1.5 * i, 10.0 + 40 * i, 20.0 + 25 * i, -50.0 + 30 * i)
