@@ -38,7 +38,7 @@ def read_options(arguments=None):
     add = parser.add_argument
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add("--output", default="benchmark_results", help="folder of figures, models and tables")
-    add("--model", default="improver", help="folder of a map improver, or the name of a shipped one")
+    add("--model", default="improver", help="folder of a map improver, or the name of a shipped model")
     add("--molecules", nargs="+", default=list(map_simulated.MOLECULES))
     add("--resolutions", nargs="+", type=float, default=list(map_simulated.RESOLUTIONS), help="Å")
     add("--real-maps", nargs="+", choices=map_real.RESOLUTION, default=list(map_real.RESOLUTION))

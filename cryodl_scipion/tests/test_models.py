@@ -44,7 +44,7 @@ class TestCryodlModelFolder(unittest.TestCase):
         writeModel(self.model, dict(format_version=99))
         self.wrong(f"has format version 99; this version of cryodl reads {contract.FORMAT_VERSION}")
         writeModel(self.model, dict(threshold="high"))
-        self.wrong("threshold missing or of another type")
+        self.wrong("threshold missing or of the wrong type")
         with open(os.path.join(self.model, "card.json"), "w") as file:
             file.write("{")
         self.wrong("not valid JSON")

@@ -29,7 +29,7 @@ def checkHalves(
     if even is None and odd is None:
         return []
     if even is None or odd is None:
-        return ["Even averages and Odd averages belong together: choose both, or leave both empty."]
+        return ["Even-frame averages and Odd-frame averages belong together: choose both, or leave both empty."]
     ours = {m.getMicName() for m in micrographs}
     for word, half in (("even", even), ("odd", odd)):
         if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:

@@ -72,7 +72,7 @@ def test_a_request_of_0_1_0_is_read_by_the_names_that_its_fields_had():
     old = dict(subtomograms="a.star", model="m", output="o.star", unknown=0.1, truth=True)
     config = config_from_dict(ClassifySubtomogramsConfig, old)
     assert (config.rejected_fraction, config.ground_truth) == (0.1, True)
-    with pytest.raises(ValueError, match="rejected_fraction is given twice: .* unknown"):
+    with pytest.raises(ValueError, match="rejected_fraction is given twice, .* unknown"):
         config_from_dict(ClassifySubtomogramsConfig, dict(old, rejected_fraction=0.2))
 
 
@@ -209,10 +209,10 @@ def changed(base, **values):
         (changed(PICK, pixel_size=True), ("--pixel-size", "True", "must be a number")),
         (changed(PICK, pixel_size=float("nan")), ("--pixel-size", "nan", "must be a number")),
         (changed(PICK, threshold=1.5), ("--threshold", "1.5", "between 0 and 1")),
-        (changed(PICK, micrographs="a.mrc"), ("--micrographs", "'a.mrc'", "list of texts")),
+        (changed(PICK, micrographs="a.mrc"), ("--micrographs", "'a.mrc'", "list of strings")),
         (changed(PICK, micrographs=()), ("--micrographs", "empty")),
         (changed(PICK, output=""), ("--output", "empty")),
-        (changed(PICK, output=3), ("--output", "3", "must be a text")),
+        (changed(PICK, output=3), ("--output", "3", "must be a string")),
         (changed(PICK, overwrite="yes"), ("--overwrite", "'yes'", "true or false")),
         (changed(TRAIN, steps=10.5), ("--steps", "10.5", "whole number")),
         (changed(TRAIN, network="resnet"), ("--network", "'resnet'", "choose one of: unet")),

@@ -44,7 +44,7 @@ def test_a_result_comes_back_as_the_outputs_of_its_command(tmp_path):
     [
         (dict(GOOD, spare=1), "spare is unknown"),
         ({"annotations": "drawn"}, "counts is missing"),
-        (dict(GOOD, annotations=3), "annotations is 3, expected a text"),
+        (dict(GOOD, annotations=3), "annotations is 3, expected a string"),
         (dict(GOOD, counts={"a": {"positive": 1.5}}), "counts is .*expected names with values"),
     ],
 )

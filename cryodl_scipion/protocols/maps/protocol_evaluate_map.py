@@ -58,7 +58,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             "inputBefore",
             "Map to compare with, such as the one before improvement, on the same "
             "grid. It is measured with the same mask.\n\nEmpty: the map alone.",
-            label="Map before",
+            label="Original map",
             allowsNull=True,
             important=False,
         )

@@ -40,8 +40,8 @@ from .picking_loop import PickingLoop
 PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
     contract.describe(contract.PickConfig, "particle_diameter").help
-    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model finds it in the "
-    "micrographs, and says so if one that you give is another."
+    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model estimates it from the "
+    "micrographs, and reports if a given diameter disagrees."
 )
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16

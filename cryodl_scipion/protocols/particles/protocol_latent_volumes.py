@@ -36,7 +36,7 @@ class CryodlProtLatentVolumes(ParticlesBase):
             form,
             "domainMask",
             "VolumeMask",
-            "Domain's mask",
+            "Domain mask",
             "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out "
             "with the orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
             allowsNull=True,

@@ -46,7 +46,7 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(volume._cryodlImprover.get(), "better")
         self.assertEqual(run.outputConfidence.getDim(), SHAPE[::-1])
         summary = " ".join(run.summary())
-        self.assertIn("the gain is in the data", summary)
+        self.assertIn("the improvement is supported by the data", summary)
         self.assertIn("both improved 3.8 Å", summary)
         self.assertIn("fast".replace("fast", "Swin-Conv-UNet"), " ".join(run.methods()))
         self.assertIn("He2023EMReady", run._citations())
@@ -62,8 +62,8 @@ class TestCryodlImproveMap(MapsTest):
     def test_inventions_are_a_warning_in_the_summary(self):
         with mock.patch.dict(os.environ, FAKE_ENGINE_TEST="invented"):
             run = self.finished(self.improve(self.volume))
-        self.assertEqual(" ".join(run.summary()).count("it was added, and this test"), 1)
-        self.assertIn("it was added, and this test cannot tell whether rightly", " ".join(run.summary()))
+        self.assertEqual(" ".join(run.summary()).count("the network added it, and this test"), 1)
+        self.assertIn("the network added it, and this test cannot tell whether it is correct", " ".join(run.summary()))
 
     def test_each_map_of_a_set_is_improved(self):
         source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
@@ -205,7 +205,7 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
         summary = " ".join(run.summary())
         self.assertIn("before 5.5 Å", summary)
-        self.assertIn("the gain is in the data", summary)
+        self.assertIn("the improvement is supported by the data", summary)
 
     def test_the_half_map_test_needs_half_maps(self):
         run = self.makeProtocol(
@@ -309,7 +309,7 @@ class TestCryodlTrainMapImprover(MapsTest):
         self.assertIn("2 maps and 1 atomic models", errors([self.volume, self.bare], [self.structure], resolutions="4"))
         self.assertIn("1 maps and 0 resolutions", errors(*pair))
         self.assertIn("separated by commas", errors(*pair, resolutions="about 4"))
-        self.assertIn("nothing to learn from", errors([], []).replace("There is n", "n"))
+        self.assertIn("No training data are given", errors([], []))
         self.assertIn("nowhere.csv, is not there", errors([], [], pairsFrom=1, pairs="nowhere.csv"))
         self.assertIn("No file matches", errors([], [], structureFiles=self.data + "/none*.pdb"))
         start = self.train(*pair, run=False, resolutions="4", modelFrom=FROM_PROJECT, network=1)
@@ -328,15 +328,17 @@ def test_the_verdict_of_the_half_map_test():
     names = ("raw", "control", "improved", "crossed", "gain", "unexplained")
     verdict = lambda *values: contract.half_map_verdict(dict(zip(names, values)))
     good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.01)
-    assert good and "some of the gain is in the data" in lines[1] and lines[2].startswith("1 % of what")
+    assert (
+        good and "part of the improvement is supported by the data" in lines[1] and lines[2].startswith("1 % of what")
+    )
     good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)
-    assert not good and "some of the gain is in the data" in lines[1] and "20 % of what" in lines[2]
+    assert not good and "part of the improvement is supported by the data" in lines[1] and "20 % of what" in lines[2]
     good, lines = verdict(5.0, 4.8, 4.0, 5.5, -0.1, 0.01)
-    assert not good and "changes more than it mends" in lines[1]
+    assert not good and "adds more errors than it removes" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.0, None, -0.5, 0.01)
     assert not good and "agrees less" in lines[1]
     good, lines = verdict(5.0, 4.8, 4.8, 4.8, 0.0, 0.0)
-    assert good and "no gain is seen in the data" in lines[1]
+    assert good and "the data show no gain" in lines[1]
     good, lines = verdict(None, None, 3.0, None, 0.0, 1.0)
     assert not good and "not in the data" in lines[1]
     good, lines = verdict(None, None, None, None, 0.0, 0.0)
@@ -347,4 +349,4 @@ def test_the_verdict_of_the_half_map_test():
 
 def test_a_half_map_test_of_version_0_1_0_is_read_and_promises_nothing():
     good, lines = contract.half_map_verdict({"raw": 5.0, "improved": 4.0, "crossed": 4.4})
-    assert good and "older version" in lines[0] and "gain is in the data" not in " ".join(lines)
+    assert good and "older version" in lines[0] and "improvement is supported by the data" not in " ".join(lines)

@@ -104,15 +104,15 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
     def test_the_half_map_test_is_told_in_words_and_figures(self):
         _, _, _, sentences, good, (titles, rows) = self.panel(self.improved, "showTest")._arguments
         self.assertTrue(good)
-        self.assertIn("of the gain is in the data", sentences[0])
+        self.assertIn("of the improvement is supported by the data", sentences[0])
         self.assertEqual(rows[0][1:], ("4.50 Å", "4.40 Å", "3.80 Å", "4.10 Å", "2 %"))
         self.assertEqual(len(titles), len(rows[0]))
 
     def test_figures_of_both_maps_stand_side_by_side(self):
         good, sentences = map_measures.verdictOf(self.evaluated.getEvaluation())
-        self.assertTrue(good and "in the data" in sentences[1])
+        self.assertTrue(good and "by the data" in sentences[1])
         titles, rows = map_measures.tableOf(self.evaluated.getEvaluation())
-        self.assertEqual(titles, ("Measure", "Map", "Map before"))
+        self.assertEqual(titles, ("Measure", "Map", "Original map"))
         self.assertIn(("Map-model FSC 0.5", "4.2 Å", "5.5 Å"), rows)
         self.assertEqual(
             rows[-2:],

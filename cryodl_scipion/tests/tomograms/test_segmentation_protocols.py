@@ -55,7 +55,9 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual(set(self.segmented._possibleOutputs), {"scores_membrane", "scores_ribosome"})
         text = "\n".join(self.segmented.summary())
         self.assertIn("*membrane*: 2 tomograms\n*ribosome*: 2 tomograms", text)
-        self.assertIn("TS_01, membrane: the model finds it in 0.05 % of noise with the tomogram's spectrum", text)
+        self.assertIn(
+            "TS_01, membrane: the model finds the feature in 0.05 % of noise with the tomogram's spectrum", text
+        )
         self.assertIn("2 tomograms were segmented with cryodl", self.segmented._methods()[0])
 
     def test_a_model_that_comes_with_the_plugin_is_taken_by_its_name(self):

@@ -23,7 +23,7 @@ _NOW, _THEN = "#4477aa", "#999999"
 
 def tableOf(evaluation: Dict[str, Any]) -> Any:
     """(titles, rows) of an evaluation.json, for a table."""
-    titles = TITLES + (("Map before",) if evaluation.get("before") else ())
+    titles = TITLES + (("Original map",) if evaluation.get("before") else ())
     rows = evaluationRows(evaluation) + halfMapRows(evaluation)  # half-maps have no map before
     return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
 

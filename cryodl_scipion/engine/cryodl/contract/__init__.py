@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
+"""The interface between the Scipion side and the engine. Standard library only, Python 3.8 syntax.
 
 Every command has two frozen dataclasses side by side, its config and its outputs (commands.py lists them). The fields
 of a config carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from
 them. The fields of the outputs carry type, unit and help (outputs.py); result.json is checked by them when it is
-written and when it is read. request.py and result.py are the two files that the sides exchange; model_card.py is what
-both know of a model.
+written and when it is read. request.py and result.py are the two files that the sides exchange; model_card.py reads and
+checks the card of a model.
 """
 
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder of annotations as both sides read it: annotations.json, its tiles, and where their tomograms lie.
+"""Reading a folder of annotations, on both sides: annotations.json, its tiles and the paths of their tomograms.
 
 drawings.mrc and tiles.mrc beside it hold what was drawn, and the images of tiles without a tomogram.
 """
@@ -23,10 +23,10 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+-]|_(?!_))*")
 class Tile:
     """A square of one slice of a tomogram, for one feature, as one annotator sees it.
 
-    number: unique in its folder. tomogram: name. path: of the tomogram, None for a tile with an image of its own.
+    number: unique in its folder. tomogram: name. path: file of the tomogram, None for a tile that has its own image.
     pixel_size: Å/px. centre_zyx: px of the tomogram; the tile covers [centre - size // 2, centre - size // 2 + size).
-    kind: "positive" (with the feature) or "negative". drawing: its place in the stack of drawings, None for negative
-    tiles without one. image: its place in the stack of images, or None.
+    kind: "positive" (with the feature) or "negative". drawing: index in the stack of drawings, None for negative tiles
+    without one. image: index in the stack of images, or None.
     """
 
     number: int
@@ -65,12 +65,13 @@ class TomogramPaths:
         return {name: self._table[name] for name in self._table if name in names}
 
     def set(self, name: str, path: str, shape: typing.Optional[typing.Sequence[int]] = None) -> None:
-        """Say where a tomogram lies. The first shape that was told is kept: another tomogram is then noticed."""
+        """Store the path of a tomogram. The first shape stored is kept, so that a different tomogram is noticed."""
         kept = self.shape(name) or (None if shape is None else [int(n) for n in shape])
         self._table[name] = dict(path=os.path.relpath(path, self.folder), absolute=os.path.abspath(path), shape=kept)
 
     def path(self, name: str) -> typing.Optional[str]:
-        """Where the tomogram is: beside the folder as when it was annotated, or else where it was then; or None."""
+        """Path of the tomogram relative to the folder or, if only that exists, its absolute path at annotation time;
+        None for an unknown tomogram."""
         if name not in self._table:
             return None
         position = self._table[name]
@@ -85,23 +86,23 @@ class TomogramPaths:
 
 
 def check_name(name: str, what: str = "feature") -> None:
-    """Whether files can carry the name of a feature or annotator; if not, an error.
+    """Check that the name of a feature or annotator can be part of a file name.
 
     Parameters
     ----------
     name : str
     what : str
-        It is, for the message.
+        What the name is of, for the message.
 
     Raises
     ------
     ValueError
-        If they cannot.
+        If the name cannot be part of a file name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"The {what} is called {name!r}; letters, digits, '.', '-', '+' and single '_' are allowed, "
-            "because files are named by it. Write for instance 'actin-filament'."
+            f"The {what} is named {name!r}, which cannot be part of a file name. Use letters, digits, '.', '-', '+' "
+            "and single '_', for instance 'actin-filament'."
         )
 
 
@@ -119,15 +120,15 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     Raises
     ------
     FileNotFoundError
-        If there is none; the message says what to do.
+        If the folder or its file does not exist; the message says what to do.
     ValueError
-        If it is not readable, or no annotations.
+        If the file is damaged or of another version.
     """
     path = os.path.join(folder, TABLE)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{folder} is no folder of annotations: it has no {TABLE}.")
+        raise FileNotFoundError(f"{folder} is not a folder of annotations: it has no {TABLE}.")
     try:
         with open(path, encoding="utf-8") as file:
             table = json.load(file)
@@ -136,7 +137,8 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
     if version != VERSION:
         raise ValueError(
-            f"{path} is of version {version} of the annotations; this program reads version {VERSION}. Update cryodl."
+            f"{path} has annotation format version {version}; this version of cryodl reads version {VERSION}. Update "
+            "cryodl."
         )
     return dict(table)
 
@@ -157,14 +159,14 @@ def tile_of(values: typing.Mapping[str, typing.Any], positions: TomogramPaths) -
     Raises
     ------
     KeyError, TypeError, ValueError
-        For one that is none.
+        If the entry is not a valid tile.
     """
     path = None if values["image"] is not None else positions.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
 
 
 def read_tiles(folder: str) -> typing.List[Tile]:
-    """The tiles of a folder, in the order of their making; its stacks are looked for, but not read.
+    """The tiles of a folder, in the order in which they were made. Its stacks must exist, but are not read.
 
     Raises FileNotFoundError, or ValueError that names the file and what is wrong with it.
     """
@@ -200,6 +202,5 @@ def _check_stack(path: str, positions: typing.Sequence[int]) -> None:
         ) from None
     if max(positions) >= images:
         raise ValueError(
-            f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the whole folder "
-            "again."
+            f"{path} does not hold all images that {TABLE} in the same folder lists. Copy the whole folder again."
         )

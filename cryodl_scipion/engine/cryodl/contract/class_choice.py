@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The choice of 2-D classes, for the command, the form and the window.
-
-A score is the fraction of a class's particles that is expected to be good. A map from N particles of which g are good
-has a signal-to-noise ratio that goes with g²/N: bad particles add noise alone. A class adds to it as long as its own
-fraction is more than about half of the fraction of all that is kept. So a class is left out only if it would cost
-resolution. A fixed score would put classes of few, faint particles out of reach.
+"""The selection of 2-D classes, for the command, the form and the window. A score is the fraction of a class's
+particles that is expected to be good. A map from N particles of which g are good has a signal-to-noise ratio
+proportional to g²/N, because bad particles add only noise. A class increases it as long as its own fraction of good
+particles is more than about half of that of all kept particles. So a class is left out only if it would reduce the
+resolution. A fixed threshold would always reject classes of few, faint particles.
 """
 
 import typing
 
-LEAST = 0.1  # score of the best class below which none is taken
-DOUBTFUL = 0.5  # expected fraction of good particles below which that is said
+LEAST = 0.1  # no class with a lower score is kept
+DOUBTFUL = 0.5  # expected fraction of good particles below which a warning is given
 
 
 def class_threshold(scores: typing.Sequence[float], counts: typing.Sequence[int]) -> float:
-    """The lowest score of the classes that together give the best map.
+    """The minimum score of the classes that together give the best map.
 
     Parameters
     ----------
@@ -26,7 +25,7 @@ def class_threshold(scores: typing.Sequence[float], counts: typing.Sequence[int]
     Returns
     -------
     float
-        LEAST at least.
+        At least LEAST.
     """
     good, every, best, lowest = 0.0, 0, 0.0, LEAST
     for score, count in sorted(zip(scores, counts), reverse=True):
@@ -50,7 +49,7 @@ def chosen_classes(
     numbers, scores, counts : sequences, (k,)
         Of the classes. A class without a score (None) is not kept.
     threshold : float or None
-        Lowest score that is kept; None for class_threshold of the classes that are large enough.
+        Minimum score of kept classes; None for the class_threshold of the classes that are large enough.
     fewest : int
         Classes with fewer particles are not kept.
 
@@ -64,7 +63,7 @@ def chosen_classes(
 
 
 def class_choice_warnings(expected_good: float) -> typing.List[str]:
-    """A sentence, in a list, if many of the kept particles are expected to be bad.
+    """A list with one warning if many of the kept particles are expected to be bad, else an empty list.
 
     Parameters
     ----------
@@ -78,6 +77,6 @@ def class_choice_warnings(expected_good: float) -> typing.List[str]:
     if expected_good >= DOUBTFUL:
         return []
     return [
-        f"Only {100 * expected_good:.0f} % of the kept particles are expected to be good. Look at the averages: there "
-        "may be too few particles in a class to tell, or the picking took much else."
+        f"Only {100 * expected_good:.0f} % of the kept particles are expected to be good. Look at the averages: the "
+        "classes may have too few particles to be scored reliably, or many picks may not be particles."
     ]

@@ -67,7 +67,7 @@ from .tomograms.training_detectors import TrainDetectorConfig, TrainDetectorOutp
 
 @dataclasses.dataclass(frozen=True)
 class DoctorConfig:
-    """Say what is installed, which devices and models there are, and what to do about what is missing."""
+    """Check the installation: list packages, devices and models, and say how to fix what is missing."""
 
     json: bool = json_field()
     device: str = device_field()
@@ -75,8 +75,8 @@ class DoctorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command of the engine. `module` is the one in the engine whose run(config) does it; `outputs` the Outputs of
-    its result, None for a command that has none."""
+    """A command of the engine. `module` is the engine's module whose run(config) executes it; `outputs` is the Outputs
+    class of its result, None for a command without outputs."""
 
     name: str
     module: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields that several commands share, and the words that their choices are made of."""
+"""Fields that several commands share, and their choices."""
 
 import typing
 
@@ -7,7 +7,7 @@ from .params import REQUIRED, param
 
 Paths = typing.Tuple[str, ...]
 
-# What the labels of a training mean, see TrainPickerConfig.labels.
+# Kinds of training labels, see TrainPickerConfig.labels.
 LABEL_KINDS = ("auto", "complete", "boxes", "sparse")
 CONTRASTS = ("auto", "dark", "bright")
 AVOIDABLE = ("nothing", "contamination", "contamination and carbon")
@@ -18,10 +18,10 @@ DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
 SCORE_TYPES = ("float16", "int8", "float32")
 FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
-# Value of voxels in label volumes that nobody has looked at, or was sure of.
+# Value of voxels in label volumes that were not annotated, or are uncertain.
 UNANNOTATED = 255
 
-# Labelled particles below which a picker is not trained at all.
+# Minimum number of labelled particles to train a picker.
 FEWEST_PARTICLES = 5
 
 
@@ -49,7 +49,7 @@ def names_field() -> typing.Any:
 def pixel_size_field() -> typing.Any:
     """The parameter `pixel_size` of micrographs."""
     return param(
-        "Pixel size of the micrographs as they are in the files. File headers are not used.",
+        "Pixel size of the micrograph files. The value in their headers is not used.",
         label="Pixel size",
         unit="Å/px",
         minimum=0.05,
@@ -60,8 +60,8 @@ def pixel_size_field() -> typing.Any:
 def device_field() -> typing.Any:
     """The parameter `device`."""
     return param(
-        "Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
-        "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.",
+        "Device to compute on: 'auto' (the first GPU if there is one, else the CPU; the log says which), 'cpu', or "
+        "the number of a GPU, such as '0'. If the requested GPU is not available, the command stops with an error.",
         default="auto",
         label="Device",
         expert=True,
@@ -71,7 +71,7 @@ def device_field() -> typing.Any:
 def threads_field() -> typing.Any:
     """The parameter `threads`."""
     return param(
-        "CPU threads; 0 takes all that the process may use.",
+        "Number of CPU threads; 0 uses all CPUs available to the process.",
         default=0,
         label="CPU threads",
         minimum=0,
@@ -81,8 +81,8 @@ def threads_field() -> typing.Any:
 
 
 def particles_field(help: str, many: bool = False, optional: str = "") -> typing.Any:
-    """STAR file of particles. optional: what the absence of one means."""
-    text = help + " RELION's STAR (3.1) with its image stacks."
+    """STAR file of particles. optional: what is done without one; then the field is optional."""
+    text = help + " STAR file of RELION 3.1 or later, with its image stacks."
     if many:
         return param(text, label="Particles", path="file")
     if optional:
@@ -93,8 +93,8 @@ def particles_field(help: str, many: bool = False, optional: str = "") -> typing
 def structure_field() -> typing.Any:
     """The parameter `structure`."""
     return param(
-        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
-        "mirrored map cannot be noticed here.",
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). Its handedness must be right; a "
+        "mirrored map is not detected.",
         label="Structure",
         path="file",
     )
@@ -103,7 +103,7 @@ def structure_field() -> typing.Any:
 def seed_field() -> typing.Any:
     """The parameter `seed`."""
     return param(
-        "Seed of every random choice; the same seed on the same machine gives the same result.",
+        "Seed of the random number generators; the same seed on the same machine gives the same result.",
         default=0,
         label="Random seed",
         minimum=0,
@@ -116,7 +116,7 @@ def particle_contrast_field() -> typing.Any:
     """The parameter `contrast` of particle images."""
     return param(
         "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the particle "
-        "images. auto: measured, and stated in the log and the result.",
+        "images. auto: determined from the images; the log and the result state it.",
         default="auto",
         label="Contrast",
         choices=CONTRASTS,
@@ -125,12 +125,12 @@ def particle_contrast_field() -> typing.Any:
 
 
 def output_folder_field(help: str, default: typing.Any = REQUIRED, none_means: str = "") -> typing.Any:
-    """Folder that a command writes. help: what lies in it. none_means: what is done without one."""
+    """Folder that a command writes. help: its contents. none_means: what is done without one."""
     return param(help, default=default, label="Output folder", path="folder", none_means=none_means)
 
 
 def output_file_field(help: str) -> typing.Any:
-    """File that a command writes. help: which, and what lies beside it."""
+    """File that a command writes. help: its contents, and files written beside it."""
     return param(help, label="Output", path="file")
 
 
@@ -140,17 +140,17 @@ def model_field(help: str, default: typing.Any = REQUIRED, label: str = "Model",
 
 
 def network_field(help: str, default: str, choices: typing.Sequence[str], expert: bool = False) -> typing.Any:
-    """Network that is trained. help: a sentence about each of the choices."""
+    """Network to train. help: a sentence about each of the choices."""
     return param(help, default=default, label="Network", choices=choices, expert=expert)
 
 
 def batch_field(help: str, default: typing.Optional[int], maximum: int = 4096, none_means: str = "") -> typing.Any:
-    """How many go through a trained network at a time."""
+    """Number of inputs that a trained network processes at a time."""
     return param(
         help, default=default, label="Batch size", minimum=1, maximum=maximum, none_means=none_means, expert=True
     )
 
 
 def json_field(instead_of: str = "text") -> typing.Any:
-    """Whether the result is printed for programs."""
+    """Whether the result is printed as JSON."""
     return param(f"Print one JSON object instead of {instead_of}.", default=False, label="JSON")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a half-map test says, in words for the command line and for Scipion."""
+"""The result of a half-map test in sentences, for the command line and for Scipion."""
 
 import typing
 
@@ -13,12 +13,12 @@ ADDED = 0.045
 
 
 def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
-    """What half_map_verdict looks at, from the figures of a half-map test.
+    """The values that half_map_verdict needs, from the results of a half-map test.
 
     Parameters
     ----------
     figures : dict, optional
-        None: there was no test.
+        Results of the test; None if there was none.
 
     Returns
     -------
@@ -32,9 +32,8 @@ def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]])
 
 
 def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
-    """What a half-map test says.
-
-    Tests of version 0.1.0 have no control and no fraction: for them nothing is said of the gain.
+    """The verdict of a half-map test. Tests of version 0.1.0 have no control and no unexplained fraction, so nothing is
+    said about the gain.
 
     Parameters
     ----------
@@ -47,15 +46,15 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
     Returns
     -------
     good : bool
-        Whether there is no warning.
+        True if there is no warning.
     sentences : list of str
     """
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
     if "unexplained" not in test:
         return True, [
-            f"Half-maps, FSC 0.143: raw {words[0]}; both improved {words[2]}. This test is of an older version, "
-            "without a control: run it again to learn what was gained and what was added."
+            f"Half-maps, FSC 0.143: raw {words[0]}; both improved {words[2]}. This test was made by an older "
+            "version, without a control. Run it again to see what the network gained and what it added."
         ]
     lines = [
         f"Half-maps, FSC 0.143: raw {words[0]}; control (same filter, mask and clipping) {words[1]}; both improved "
@@ -71,11 +70,11 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
 def _without_signal(improved: typing.Any, lines: typing.List[str]) -> typing.Tuple[bool, typing.List[str]]:
     if improved is None:
         return True, lines + [
-            "The half-maps do not agree with each other: nothing can be told. Check that they belong together."
+            "The half-maps do not agree with each other, so the test says nothing. Check that they belong together."
         ]
     return False, lines + [
-        WARNING + "the improved half-maps agree with each other, the raw half-maps do not: the "
-        "improved map shows something that is not in the data."
+        WARNING + "the improved half-maps agree with each other, but the raw half-maps do not: the improved map shows "
+        "something that is not in the data."
     ]
 
 
@@ -83,33 +82,34 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): whether an improved half-map is nearer to the independent half than its control is."""
     if gain < LOST:
         return False, WARNING + (
-            "an improved half-map agrees less with the other half than its control does: the network "
-            "changes more than it mends. Do not trust what is new in the improved map."
+            "an improved half-map agrees less with the other half than its control does: the network adds more "
+            "errors than it removes. Do not trust new details in the improved map."
         )
     if gain > GAINED:
         return True, (
-            "An improved half-map agrees better with the independent other half than its control does: some of "
-            "the gain is in the data."
+            "An improved half-map agrees better with the independent other half than its control does: part of the "
+            "improvement is supported by the data."
         )
-    return True, "Beyond filter, mask and clipping, no gain is seen in the data."
+    return True, "Beyond the effect of filter, mask and clipping, the data show no gain."
 
 
 def _addition(unexplained: float) -> typing.Tuple[bool, str]:
-    """(no warning?, sentence): what both improved half-maps share that the data do not have."""
+    """(no warning?, sentence): what both improved half-maps share but the data do not have."""
     percent = f"{100 * unexplained:.0f} %"
     if unexplained <= ADDED:
         return True, (
-            f"{percent} of what the improved half-maps share is not in the data; filters, masks and clipping "
-            "alone leave up to 3 %."
+            f"{percent} of what the improved half-maps share is not in the data; filter, mask and clipping alone "
+            "account for up to 3 %."
         )
     return False, WARNING + (
-        f"{percent} of what the improved half-maps share is not in the data: it was added, and this "
-        "test cannot tell whether rightly. Compare new details with the map before."
+        f"{percent} of what the improved half-maps share is not in the data: the network added it, and this test "
+        "cannot tell whether it is correct. Compare new details with the original map."
     )
 
 
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
-    """The sentences of half_map_verdict, for who shows warnings in another way.
+    """The sentences of half_map_verdict, split into ordinary ones and warnings, for callers that show warnings
+    separately.
 
     Parameters
     ----------

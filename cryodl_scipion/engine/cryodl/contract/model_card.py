@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""card.json: what a model folder says of itself. Read and checked here for forms and engine alike."""
+"""card.json, the description of a model in its folder. It is read and checked here for both forms and engine."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 _NUMBER = (int, float)
 _EVERY: typing.Dict[str, typing.Any] = {"kind": str, "name": str, "network": str, "weights_sha256": str}
-# What each kind's card holds besides, and the networks that this version knows.
+# Further entries of each kind's card, and the networks that this version knows.
 _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple[str, ...]]] = {
     "picker": (
         {"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
@@ -72,26 +72,26 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
 }
 # Entries that are lengths (Å, px), or lists of them.
 _POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "working_pixel_size", "diameters")
-# Entries by the names that version 0.1.0 gave them.
+# Names of entries in version 0.1.0, and their names now.
 _FORMER = {
     "map_improver": {"grid": "working_pixel_size"},
     "segmenter": {"parted": "split"},
     "detector": {"parted": "split"},
 }
 _LARGEST = 1e6
-_FROM_SOURCE = "Take the model from its source again."
+_FROM_SOURCE = "Get the model from its source again."
 
 
 def read_card(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a model folder, with all that its kind needs.
+    """The card of a model folder, with all entries that its kind needs.
 
     Parameters
     ----------
     folder : path
     kind : str, optional
-        One of _KINDS, the kind of model that is wanted.
+        Expected kind of model, one of _KINDS.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def read_card(
     Raises
     ------
     ValueError
-        That names the folder, what is wrong with it and what to do.
+        If the card is missing or wrong; the message says what to do.
     """
     folder = str(folder)
     path = os.path.join(folder, CARD)
@@ -132,8 +132,8 @@ def read_card(
 
 
 def _refuse_constant(word: str) -> typing.NoReturn:
-    """NaN and Infinity, which Python's JSON takes for numbers."""
-    raise ValueError(f"{word} is no number")
+    """Reject NaN and Infinity, which Python's JSON reads as numbers."""
+    raise ValueError(f"{word} is not a number")
 
 
 def _check_version(path: str, card: typing.Any) -> None:
@@ -154,7 +154,7 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
         if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
     ]
     if wrong:
-        raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
+        raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of the wrong type. {_FROM_SOURCE}")
     _check_sense(path, card, wanted)
     if networks and card["network"] not in networks:
         raise ValueError(
@@ -183,17 +183,15 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
 
 
 def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:
-    """The models that lie in the package's folder `models`, in alphabetical order.
-
-    A folder is called as its model, or KIND_NAME where models of several kinds have one name: of all kinds (None) the
-    folder called as the name is taken.
+    """The models in the package's folder `models`, in alphabetical order. A folder has the name of its model, or
+    KIND_NAME if models of several kinds share a name. If no kind is given, the folder with exactly that name is used.
 
     Parameters
     ----------
     models : str
         The package's folder.
     kind : str, optional
-        Of the models that are wanted.
+        Kind of the wanted models.
 
     Returns
     -------
@@ -215,13 +213,13 @@ def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Di
 def check_model(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a whole and undamaged model folder.
+    """The card of a model folder, after a check that it is complete and undamaged.
 
     Parameters
     ----------
     folder : path
     kind : str, optional
-        Kind of model that is wanted.
+        Expected kind of model.
 
     Returns
     -------
@@ -230,12 +228,12 @@ def check_model(
     Raises
     ------
     ValueError
-        As read_card, and for missing or wrong weights.
+        As read_card, and if the weights are missing or damaged.
     """
     card = read_card(folder, kind)
     path = os.path.join(str(folder), WEIGHTS)
     if not os.path.isfile(path):
-        raise ValueError(f"The model {folder} is not complete: it has no {WEIGHTS}. Copy the whole folder.")
+        raise ValueError(f"The model {folder} is incomplete: it has no {WEIGHTS}. Copy the whole folder.")
     if sha256(path) != card["weights_sha256"]:
         raise ValueError(f"{path} is damaged: its checksum is not the one in {CARD}. {_FROM_SOURCE}")
     return card

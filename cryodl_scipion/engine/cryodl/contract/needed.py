@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine's Python must have: the packages of install/requirements.in."""
+"""Packages that the engine's Python must have, as in install/requirements.in."""
 
-# Distribution and the module that it is imported as.
+# Distribution and the name of its module.
 NEEDED = {
     "torch": "torch",
     "numpy": "numpy",

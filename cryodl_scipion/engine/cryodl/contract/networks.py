@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry of networks: a row each. Forms, command line, model cards, methods and citations follow from it.
-
-A new network is one file in its folder and one row here, at the end of its kind: saved workflows hold the positions.
+"""The registry of networks, with a row for each. Forms, command line, model cards, methods and citations are made from
+it. A new network is one file in its folder and one row here, at the end of its kind, because saved workflows store
+positions.
 """
 
 import typing
 
 
 class Network(typing.NamedTuple):
-    """A network, or a method in its place, that a model can be of.
-
-    kind: of the model. name: word on the command line and in card.json. module, method: file below `cryodl` and the
-    class in it. words: what it is, in the sentences of a paper's methods. citations: keys of the bibliography.
+    """A network, or a method without one, of a model. kind: kind of the model. name: its name on the command line and
+    in card.json. module, method: file below `cryodl` and the class in it. words: its description in the methods text.
+    citations: keys of the bibliography.
     """
 
     kind: str
@@ -53,7 +52,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "posterior",
         "particles.denoisers.posterior",
         "Posterior",
-        "the mean of the structure's projections, weighed by their probability",
+        "the mean of the structure's projections, weighted by their probability",
         ("Scheres2012",),
     ),
     Network(
@@ -97,7 +96,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "likelihood",
         "tomograms.classifiers.likelihood",
         "Likelihood",
-        "by their likelihood under averages of the classes, in all orientations and where they were measured",
+        "by their likelihood given the class averages, over all orientations and at the measured Fourier coefficients",
         ("Scheres2012",),
     ),
     Network("classifier", "dsrf3d", "tomograms.classifiers.dsrf3d", "DSRF3D", "by the network DSRF3D-v2", ("Che2018",)),
@@ -108,7 +107,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "unet3d",
         "tomograms.detectors.unet3d",
         "HeatMapUNet",
-        "a small 3-D U-Net that answers with a heat map of each species",
+        "a small 3-D U-Net that predicts a heat map of each species",
         ("Cicek2016", "Moebel2021"),
     ),
     Network(
@@ -116,7 +115,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "wide",
         "tomograms.detectors.unet3d",
         "WideHeatMapUNet",
-        "a 3-D U-Net that answers with a heat map of each species",
+        "a 3-D U-Net that predicts a heat map of each species",
         ("Cicek2016", "Moebel2021"),
     ),
     Network(
@@ -140,7 +139,7 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "unet",
         "micrographs.filaments.unet",
         "FilamentUNet",
-        "a U-Net that paints their centre lines",
+        "a U-Net that predicts their centre lines",
         ("Ronneberger2015",),
     ),
     Network(
@@ -182,21 +181,21 @@ def network_row(kind: str, name: str) -> Network:
     Raises
     ------
     ValueError
-        That lists the names of its kind.
+        If it is not known; the message lists the names of its kind.
     """
     for network in NETWORKS:
         if (network.kind, network.name) == (kind, name):
             return network
-    raise ValueError(f"Network {name!r} is not known; choose one of: {', '.join(network_names(kind))}.")
+    raise ValueError(f"Network {name!r} is unknown; choose one of: {', '.join(network_names(kind))}.")
 
 
 def network_words(kind: str, name: typing.Optional[str]) -> str:
-    """What a network is, in words; of one that this version does not know, its name."""
+    """Description of a network for the methods text; its name if this version does not know it."""
     return network_row(kind, name).words if name in network_names(kind) else f"the network {name}"
 
 
 def network_citations(kind: str, name: typing.Optional[str]) -> typing.Tuple[str, ...]:
-    """Keys of the bibliography of a network; none of None and of one that this version does not know."""
+    """Keys of the bibliography of a network; empty for None and for a network that this version does not know."""
     return network_row(kind, name).citations if name in network_names(kind) else ()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The microscope of all simulations."""
+"""Parameters of the microscope, for all simulations."""
 
 import typing
 
@@ -18,7 +18,7 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
         help="Maximum mean defocus.", default=25000.0, label="Maximum defocus", unit="Å", minimum=0, maximum=100000
     ),
     astigmatism=dict(
-        help="Largest difference of the two defoci.",
+        help="Maximum difference between DefocusU and DefocusV.",
         default=300.0,
         label="Astigmatism",
         unit="Å",
@@ -28,7 +28,7 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     voltage=dict(help="Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000),
     spherical_aberration=dict(help="Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0, maximum=10),
     amplitude_contrast=dict(
-        help="Amplitude contrast as a fraction of the contrast.",
+        help="Amplitude contrast as a fraction of the total contrast.",
         default=0.1,
         label="Amplitude contrast",
         minimum=0,
@@ -38,12 +38,12 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def optics_field(name: str) -> typing.Any:
-    """A parameter of the microscope by its name."""
+    """The field of a microscope parameter, by its name."""
     return param(**_OPTICS[name])
 
 
 def defocus_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a range of defoci that is none."""
+    """Problem if the maximum defocus is below the minimum."""
     if config.defocus_max >= config.defocus_min:
         return []
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command gives back: one frozen dataclass beside its config, checked when result.json is written and read."""
+"""The outputs of a command: one frozen dataclass beside its config, checked when result.json is written and read."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ Details = typing.Dict[str, typing.Any]
 
 @dataclasses.dataclass(frozen=True)
 class OutputInfo:
-    """An output as checks and pages need it. path: 'file' or 'folder' where the value names one."""
+    """Description of an output, for checks and reference pages. path: 'file' or 'folder' if the value names one."""
 
     name: str
     hint: typing.Any
@@ -28,12 +28,12 @@ class OutputInfo:
 
     @property
     def scipion(self) -> Texts:
-        """Scipion's outputs that are made of it: {name: class}. A name with * stands for several."""
+        """Scipion's outputs that are made from it: {name: class}. A name with * stands for several outputs."""
         return dict(word.split(": ") for word in self.becomes.split(", ") if word)
 
     @property
     def required(self) -> bool:
-        """Whether every result must have it."""
+        """Whether every result must contain it."""
         return self.default is REQUIRED
 
 
@@ -50,9 +50,9 @@ def output(
     Parameters
     ----------
     help : str
-        What the value is; required.
+        Description of the value; required.
     unit : str
-        Of a number: 'Å', 'Å/px', 'px'.
+        Unit of a number: 'Å', 'Å/px', 'px'.
     path : str
         'file' or 'folder' if the value, or each value of a dict, is the name of one.
     default : object
@@ -60,7 +60,7 @@ def output(
     former : sequence of str
         Names that the output had in earlier versions, whose results can still be read.
     becomes : str
-        Scipion's outputs that the protocol makes of it, with commas: 'outputParticles: SetOfParticles'.
+        Scipion's outputs that the protocol makes from it, separated by commas: 'outputParticles: SetOfParticles'.
     """
     metadata = dict(help=help, unit=unit, path=path, former=tuple(former), becomes=becomes)
     return dataclasses.field(default=default, metadata=metadata)
@@ -92,7 +92,7 @@ def describe_outputs(outputs_class: type) -> typing.List[OutputInfo]:
 
 
 def output_problems(outputs_class: type, values: typing.Mapping[str, typing.Any]) -> typing.List[str]:
-    """What is wrong with the outputs of a command, a phrase each: unknown, missing and of another type."""
+    """Problems of a command's outputs, a phrase each: unknown, missing or of the wrong type."""
     infos = {info.name: info for info in describe_outputs(outputs_class)}
     wrong = [f"{name} is unknown" for name in values if name not in infos]
     wrong += [f"{name} is missing" for name, info in infos.items() if info.required and name not in values]
@@ -111,15 +111,15 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
     outputs_class : type
         Dataclass of the command.
     values : mapping
-        As JSON holds them.
+        As read from JSON.
     old : bool
-        Whether they were written before outputs were declared, or by a run that made nothing: then missing values are
-        None, and others are left.
+        Whether they were written before outputs were declared, or by a run that made nothing: then missing values
+        become None, and unknown ones are ignored.
 
     Raises
     ------
     ValueError
-        That names every output that is unknown, missing or of another type.
+        If outputs are unknown, missing or of the wrong type; the message names them.
     """
     infos = describe_outputs(outputs_class)
     values = with_present_names(values, infos)
@@ -133,7 +133,7 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
 
 
 def fits(value: typing.Any, hint: typing.Any) -> bool:
-    """Whether a value, as JSON holds it, is of a type: Any, None, bool, int, float, str; Union, List, Dict of them."""
+    """Whether a value read from JSON is of a type: Any, None, bool, int, float, str; Union, List, Dict of them."""
     origin, arguments = _parts(hint)
     if hint is typing.Any:
         return True
@@ -153,7 +153,7 @@ def fits(value: typing.Any, hint: typing.Any) -> bool:
 
 
 def type_in_words(hint: typing.Any) -> str:
-    """'a number', 'a list of texts', 'a text or null'."""
+    """A type in words: 'a number', 'a list (a string each)', 'a string or null'."""
     origin, arguments = _parts(hint)
     if origin is typing.Union:
         return " or ".join(type_in_words(argument) for argument in arguments)
@@ -161,11 +161,11 @@ def type_in_words(hint: typing.Any) -> str:
         return f"a list ({type_in_words(arguments[0])} each)"
     if origin is dict:
         return f"names with values ({type_in_words(arguments[1])} each)"
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+    words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
     return words.get(hint, "anything")
 
 
 def _parts(hint: typing.Any) -> typing.Tuple[typing.Any, typing.Tuple[typing.Any, ...]]:
-    """What a type is made by, and of which types. `X | Y` of newer Pythons is a Union without __origin__."""
+    """Origin and arguments of a type. `X | Y` of newer Pythons is a Union without __origin__."""
     union = type(hint).__name__ == "UnionType"
     return typing.Union if union else getattr(hint, "__origin__", None), getattr(hint, "__args__", None) or ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One declaration per parameter: type, default, unit, range, choices and help live in the dataclass field."""
+"""Declaration of parameters: a dataclass field holds type, default, unit, range, choices and help of each."""
 
 import dataclasses
 import math
@@ -10,10 +10,10 @@ REQUIRED = dataclasses.MISSING
 
 @dataclasses.dataclass(frozen=True)
 class ParamInfo:
-    """A parameter as forms and the command line need it.
+    """Description of a parameter, for forms and the command line.
 
     kind: 'int', 'float', 'str', 'bool' or 'paths' (several files: a glob, a list file, or a list).
-    optional: None is allowed and means what `none_means` says.
+    optional: None is allowed; `none_means` says what it does.
     """
 
     name: str
@@ -33,22 +33,22 @@ class ParamInfo:
 
     @property
     def required(self) -> bool:
-        """Whether the user must give it."""
+        """Whether the user must set it."""
         return self.default is REQUIRED
 
     @property
     def label_with_unit(self) -> str:
-        """The form's label."""
+        """The form's label, with the unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def flag(self) -> str:
-        """The option of the command line."""
+        """The command-line option."""
         return _flag(self.name)
 
     @property
     def former_flags(self) -> typing.List[str]:
-        """Options of earlier versions, which still work and which help does not show."""
+        """Options of earlier versions, which still work but are not shown in the help."""
         return [_flag(name) for name in self.former]
 
 
@@ -69,13 +69,13 @@ def param(
     path: str = "",
     former: typing.Sequence[str] = (),
 ) -> typing.Any:
-    """A dataclass field that carries all that is known of a parameter.
+    """A dataclass field with the description of a parameter.
 
-    help: one or more sentences for form and command line; required.
+    help: one or more sentences for form and command line.
     minimum, maximum: inclusive limits of a number, in `unit`.
-    choices: allowed words; append new ones at the end, since saved workflows hold their positions.
+    choices: allowed values; append new ones at the end, since saved workflows store positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
-    path: 'file', 'folder' or 'model' when the value names one; only a hint for completion and wizards.
+    path: 'file', 'folder' or 'model' if the value names one; a hint for completion and wizards.
     former: names that the field had in earlier versions. Requests, saved workflows, projects and the command line may
         still use them.
     """
@@ -110,7 +110,7 @@ def describe(config_class: type, name: str) -> ParamInfo:
 
 
 def describe_all(config_class: type) -> typing.List[ParamInfo]:
-    """What a config says of its fields, in the order of declaration.
+    """ParamInfo of all fields of a config, in the order of declaration.
 
     Parameters
     ----------
@@ -124,9 +124,8 @@ def describe_all(config_class: type) -> typing.List[ParamInfo]:
 
 
 def check(config: typing.Any) -> typing.List[str]:
-    """Sentences that say what is wrong with a config.
-
-    Each names the parameter, the value found and what is allowed. Files are not looked at here.
+    """Problems of a config, a sentence each, with the parameter, the value found and what is allowed. Files are not
+    checked here.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ def check(config: typing.Any) -> typing.List[str]:
     Returns
     -------
     list of str
-        Empty if nothing is.
+        Empty if there are none.
     """
     problems = []
     for info in describe_all(type(config)):
@@ -151,13 +150,13 @@ def _check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
     if info.kind == "paths":
         ok = isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
         if not ok:
-            return [f"{name} is {value!r}; it must be a list of texts."]
+            return [f"{name} is {value!r}; it must be a list of strings."]
         return [] if value or not info.required else [f"{name} is empty. {info.help}"]
     if info.kind == "bool":
         return [] if isinstance(value, bool) else [f"{name} is {value!r}; it must be true or false."]
     if info.kind == "str":
         if not isinstance(value, str):
-            return [f"{name} is {value!r}; it must be a text."]
+            return [f"{name} is {value!r}; it must be a string."]
         if info.choices and value not in info.choices:
             return [f"{name} is {value!r}; choose one of: {', '.join(info.choices)}."]
         return [] if value or info.optional or not info.required else [f"{name} is empty. {info.help}"]
@@ -183,7 +182,7 @@ def _check_number(info: ParamInfo, name: str, value: typing.Any) -> typing.List[
 
 
 def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
-    """A config as json can write it; tuples become lists.
+    """A config as a dict that JSON can write; tuples become lists.
 
     Parameters
     ----------
@@ -201,12 +200,12 @@ def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
 def with_present_names(
     values: typing.Mapping[str, typing.Any], infos: typing.Iterable[typing.Any]
 ) -> typing.Dict[str, typing.Any]:
-    """Values by the names that fields have now.
+    """Values by the present names of their fields.
 
     Parameters
     ----------
     values : mapping
-        By present or former name.
+        By present or former names.
     infos : iterable of ParamInfo or OutputInfo
 
     Returns
@@ -216,19 +215,18 @@ def with_present_names(
     Raises
     ------
     ValueError
-        If a value is given by both names.
+        If a value is given under both names.
     """
     present = {former: info.name for info in infos for former in info.former}
     for former, name in present.items():
         if former in values and name in values:
-            raise ValueError(f"{name} is given twice: also by its former name {former}. Leave {former} out.")
+            raise ValueError(f"{name} is given twice, also under its former name {former}. Leave {former} out.")
     return {present.get(name, name): value for name, value in values.items()}
 
 
 def config_from_dict(config_class: type, values: typing.Mapping[str, typing.Any]) -> typing.Any:
-    """The config of a dict, checked.
-
-    Former names of fields are understood. Raises ValueError that names unknown, missing and wrong parameters.
+    """The config of a dict, after a check. Former names of fields are accepted. Raises ValueError that names unknown,
+    missing and wrong parameters.
     """
     infos = {i.name: i for i in describe_all(config_class)}
     values = with_present_names(values, infos.values())

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a particle's size may be in its micrograph: the same limits for forms and engine."""
+"""Limits of a particle's size in its micrograph, for both forms and engine."""
 
-# Below this a particle is a spot without shape; nearly always the pixel size is wrong.
+# A smaller particle is a spot without shape; nearly always its pixel size is wrong.
 SMALLEST_PX = 8
 
 
 def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
-    """A sentence about a particle that cannot be picked at this size.
+    """The problem if a particle cannot be picked at this size.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
     Returns
     -------
     str
-        '' if it can.
+        Empty if it can be picked.
     """
     pixels = diameter / pixel_size
     if pixels > side / 2:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which process: names that stay right when numbers are used again, and temporary files that tell whose they are."""
+"""Names of processes that stay unique when process numbers are reused, and temporary files that state their owner."""
 
 import os
 import re
 import socket
 import typing
 
-# Environment variable in which a protocol gives the engine its process_name: the engine ends when that process ends.
+# Environment variable with the process_name of the protocol: the engine ends when that process ends.
 PARENT_VARIABLE = "CRYODL_PARENT"
 _TEMPORARY = re.compile(r"\.([^.]+)\.(\d+)\.tmp(\.[^.]*)?$")
 
 
 def process_name(pid: typing.Optional[int] = None) -> str:
-    """Name of a running process that no other process ever has: 'boot:namespace:pid:start'. Empty if not known.
+    """Unique name of a running process: 'boot:namespace:pid:start'. Empty if not known.
 
     Parameters
     ----------
     pid : int, optional
-        Its number; None is this process.
+        Process number; None for this process.
     """
     pid = os.getpid() if pid is None else pid
     start = _start_time(pid)
@@ -30,12 +30,12 @@ def has_ended(name: str) -> bool:
     Parameters
     ----------
     name : str
-        Of process_name.
+        As returned by process_name.
 
     Returns
     -------
     bool
-        False for one of another machine or container.
+        False for a process of another machine or container.
     """
     boot, namespace, pid, start = name.split(":")
     return (boot, namespace) == (_boot(), _namespace()) and _start_time(int(pid)) != start
@@ -47,12 +47,12 @@ def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
     Parameters
     ----------
     path : path
-        Where the file will be.
+        Path after the rename.
 
     Returns
     -------
     str
-        Beside it: '.name.host.pid.tmp' with the ending of `path`.
+        In the same folder: '.name.host.pid.tmp' with the ending of `path`.
     """
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, ".%s.%s.%d.tmp%s" % (name, _host(), os.getpid(), os.path.splitext(name)[1]))
@@ -68,7 +68,7 @@ def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.Li
     Returns
     -------
     list of str
-        Their names.
+        Names of the removed files.
     """
     removed = []
     for name in os.listdir(folder or "."):
@@ -77,7 +77,7 @@ def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.Li
             try:
                 os.remove(os.path.join(folder, name))
             except OSError:
-                continue  # another process was faster, or it is not ours to remove
+                continue  # another process removed it first, or it cannot be removed by this user
             removed.append(name)
     return removed
 
@@ -98,8 +98,8 @@ def _namespace() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """Start of a process in clock ticks since the boot, as text; empty if there is none, or only its exit status."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # the name in brackets may hold anything
+    """Start time of a process in clock ticks since boot, as text; empty if it does not exist or has already ended."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # the name in brackets may contain any characters
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
 
 

@@ -26,7 +26,7 @@ class Request:
 
     @classmethod
     def read(cls, path: str) -> "Request":
-        """Read and check a request. Raises ValueError that names the file and what is wrong in it."""
+        """Read and check a request. Raises ValueError that names the file and its problem."""
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
@@ -41,6 +41,7 @@ class Request:
         command = COMMANDS.get(str(data.get("command")))
         if command is None:
             raise ValueError(
-                f"{os.path.basename(path)} asks for the command {data.get('command')!r}; known: {', '.join(COMMANDS)}."
+                f"{os.path.basename(path)} requests the command {data.get('command')!r}, which is unknown; choose "
+                f"one of: {', '.join(COMMANDS)}."
             )
         return cls(command.name, config_from_dict(command.config, data.get("config", {})))

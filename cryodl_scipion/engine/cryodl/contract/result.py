@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""result.json: what a command made. Written last, by rename: no result.json, no result."""
+"""result.json: what a command made. It is written last, by rename; a run without it has no result."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be
 
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
-    """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were.
+    """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) ->
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """An input that was left out, and why. `item` is the name that the request gave it, `path` its file."""
+    """An input that was left out, and why. `item` is its name in the request, `path` its file."""
 
     item: str
     path: str
@@ -44,7 +44,7 @@ class Skipped:
 
 
 def in_words(skipped: Skipped) -> str:
-    """One skipped item as a sentence that names its file once.
+    """A skipped item as a sentence that names its file once.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def in_words(skipped: Skipped) -> str:
 
 
 def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[str]:
-    """Sentences for Result.warnings: that something was skipped. Each skipped item is logged when it happens; details
+    """Sentences for Result.warnings about the number of skipped items. Each item is logged when it is skipped; details
     are in Result.skipped.
 
     Parameters
     ----------
     skipped : sequence of Skipped
     noun : str
-        What the items are, in the singular.
+        Noun for the items, in the singular.
 
     Returns
     -------
@@ -74,22 +74,19 @@ def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[st
     if not skipped:
         return []
     one = len(skipped) == 1
-    return [f"{counted(len(skipped), noun)} {'was' if one else 'were'} skipped, as said above."]
+    return [f"{counted(len(skipped), noun)} {'was' if one else 'were'} skipped, for the reasons above."]
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """All that the caller may know of a finished command.
-
-    outputs: the Outputs that stand beside the command's config, or a dict of the same names.
-    skipped: inputs left out. warnings: sentences for the user.
-    device: what was really used, in words. seconds: wall time.
-    nothing_made: all inputs were skipped; then a dict with some of the outputs is enough, and those that are missing
-        are read as None.
+    """The result of a finished command. outputs: the Outputs declared beside the command's config, or a dict of the
+    same names. skipped: inputs left out. warnings: sentences for the user. device: the device that was actually used,
+    in words. seconds: wall time. nothing_made: all inputs were skipped; then a dict with some of the outputs is enough,
+    and missing ones are read as None.
     """
 
     command: str
-    outputs: typing.Any  # its fields are declared by the command, so that no one type fits here
+    outputs: typing.Any  # its fields are declared by the command, so that no single type fits here
     device: str = ""
     seconds: float = 0.0
     skipped: typing.Tuple[Skipped, ...] = ()
@@ -98,12 +95,12 @@ class Result:
     nothing_made: bool = False
 
     def write(self, path: str) -> None:
-        """Write result.json, whole or not at all. Raises TypeError if the outputs are not those that the command
+        """Write result.json, completely or not at all. Raises TypeError if the outputs are not those that the command
         declares."""
         declared, outputs = self._declared(), dict(self.outputs)
         problems = output_problems(declared, outputs) if declared else []
         if declared and problems:
-            raise TypeError(f"The outputs of {self.command} are not its {declared.__name__}: {'; '.join(problems)}.")
+            raise TypeError(f"The outputs of {self.command} do not match {declared.__name__}: {'; '.join(problems)}.")
         data = dict(
             {field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             outputs=outputs,
@@ -113,10 +110,8 @@ class Result:
 
     @classmethod
     def read(cls, path: str) -> "Result":
-        """The result of a file, with the Outputs of its command.
-
-        Raises FileNotFoundError if there is none, ValueError that names the file if it is of another contract version,
-        or if its outputs are not those that the command declares.
+        """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
+        that names the file if it has another contract version or its outputs are not those that the command declares.
         """
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
@@ -131,21 +126,21 @@ class Result:
             try:
                 data["outputs"] = outputs_of(declared, data["outputs"], old=partial)
             except ValueError as error:
-                raise ValueError(f"{path} is not a result of this version of {data['command']}. {error}") from None
+                raise ValueError(f"{path} is not a result of this version of {data['command']}: {error}") from None
         return cls(**data)
 
     def _declared(self) -> typing.Optional[typing.Type[Outputs]]:
-        """The Outputs class of the command, None if it has none, is not known here, or has made nothing."""
+        """The Outputs class of the command; None if it has none, is unknown, or made nothing."""
         return COMMANDS[self.command].outputs if self.command in COMMANDS and not self.nothing_made else None
 
 
 class AllSkipped(ValueError):
-    """Not one input could be used. A caller that works in batches may go on with the others."""
+    """No input could be used. A caller that works in batches may continue with the others."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """failure.json: why a command stopped. kind: 'input' (the user can mend it), 'all skipped' (AllSkipped) or
+    """failure.json: why a command stopped. kind: 'input' (the user can correct it), 'all skipped' (AllSkipped) or
     'internal'."""
 
     command: str
@@ -158,7 +153,7 @@ class Failure:
 
     @classmethod
     def read(cls, path: str) -> "Failure":
-        """The Failure of a failure.json."""
+        """Read failure.json."""
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         data.pop("contract_version", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields of searches: limits and steps that several commands share."""
+"""Fields of searches that several commands share: limits and steps."""
 
 import typing
 
@@ -21,7 +21,7 @@ def resolution_field(
     label: str = "Resolution",
     expert: bool = False,
 ) -> typing.Any:
-    """Resolution limit. none_means: which limit is taken without one."""
+    """Resolution limit. none_means: the limit without one."""
     return param(
         help,
         default=None,
@@ -35,12 +35,12 @@ def resolution_field(
 
 
 def max_shift_field(help: str, default: typing.Optional[float] = None, none_means: str = "") -> typing.Any:
-    """Maximum shift of a particle. none_means: which is taken without one."""
+    """Maximum shift of a particle. none_means: the maximum without one."""
     return param(help, default=default, label="Maximum shift", unit="Å", minimum=0, maximum=1000, none_means=none_means)
 
 
 def mask_diameter_field(help: str, minimum: float = 10, maximum: float = 10000) -> typing.Any:
-    """Diameter of the mask in which images or maps are compared."""
+    """Diameter of the mask within which images or maps are compared."""
     return param(
         help,
         default=None,
@@ -48,7 +48,7 @@ def mask_diameter_field(help: str, minimum: float = 10, maximum: float = 10000) 
         unit="Å",
         minimum=minimum,
         maximum=maximum,
-        none_means="0.9 of the box",
+        none_means="0.9 of the box size",
     )
 
 

@@ -9,17 +9,17 @@ from .params import REQUIRED, param
 def new_pixel_size_field(
     help: str, default: typing.Any = REQUIRED, minimum: float = 0.05, maximum: float = 100
 ) -> typing.Any:
-    """Pixel size of what is simulated."""
+    """Pixel size of simulated data."""
     return param(help, default=default, label="Pixel size", unit="Å/px", minimum=minimum, maximum=maximum)
 
 
 def snr_field(help: str, default: typing.Any = REQUIRED, maximum: float = 1000000) -> typing.Any:
-    """Signal-to-noise ratio. help: of what it is."""
+    """Signal-to-noise ratio. help: its definition."""
     return param(help, default=default, label="SNR", minimum=1e-6, maximum=maximum)
 
 
 def protein_contrast_field(default: str) -> typing.Any:
-    """Whether simulated protein is dark or bright."""
+    """Contrast of simulated protein."""
     return param(
         "Whether protein is darker or brighter than its surroundings.",
         default=default,
@@ -29,7 +29,7 @@ def protein_contrast_field(default: str) -> typing.Any:
 
 
 def orientations_field() -> typing.Any:
-    """Where the orientations of simulated particles come from."""
+    """Source of the orientations of simulated particles."""
     return param(
         "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
         default=None,
@@ -40,17 +40,17 @@ def orientations_field() -> typing.Any:
 
 
 def box_size_field(help: str, maximum: int, default: typing.Any = REQUIRED, none_means: str = "") -> typing.Any:
-    """Side of simulated images or volumes."""
+    """Box size of simulated images or volumes."""
     return param(help, default=default, label="Box size", unit="px", minimum=16, maximum=maximum, none_means=none_means)
 
 
 def cache_field(help: str, what: str, none_means: str) -> typing.Any:
-    """Folder in which simulated training data are kept. what: cells, micrographs."""
+    """Folder in which simulated training data are kept. what: their name, such as cells or micrographs."""
     return param(
         help, default=None, label=f"Keep simulated {what} in", path="folder", none_means=none_means, expert=True
     )
 
 
 def leave_out_field(help: str) -> typing.Any:
-    """Structures that a training on simulated data does not see."""
-    return param(help, default=(), label="Leave out")
+    """Structures that are held out from a training on simulated data."""
+    return param(help, default=(), label="Hold out")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters that every training has, declared once."""
+"""Parameters that all trainings share, declared once."""
 
 import dataclasses
 import typing
@@ -11,15 +11,14 @@ OWN = "the network's own"
 
 
 def model_folder_field() -> typing.Any:
-    """Where the model is written."""
+    """Folder that the model is written to."""
     return param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
 
 
 def steps_field(none_means: str = f"{OWN} number", most: int = 10_000_000) -> typing.Any:
-    """Most steps. none_means: what is done without a number."""
+    """Maximum number of training steps. none_means: what is done without one."""
     return param(
-        "Maximum number of training steps; training stops earlier when the metric on the validation data no longer "
-        "improves.",
+        "Maximum number of training steps. Training stops earlier when the validation metric no longer improves.",
         default=None,
         label="Training steps",
         minimum=1,
@@ -29,16 +28,16 @@ def steps_field(none_means: str = f"{OWN} number", most: int = 10_000_000) -> ty
 
 
 def learning_rate_field() -> typing.Any:
-    """Peak of the learning rate."""
+    """Peak learning rate."""
     return param(
         "Peak learning rate.", default=None, label="Learning rate", minimum=1e-7, maximum=1, none_means=OWN, expert=True
     )
 
 
 def patience_field(default: int, more: str = "") -> typing.Any:
-    """Validations without improvement. more: what else the help says, after a comma."""
+    """Number of validations without improvement. more: text appended to the help."""
     return param(
-        f"Validations without improvement after which training stops{more}.",
+        f"Number of validations without improvement after which training stops{more}.",
         default=default,
         label="Patience (validations)",
         minimum=1,
@@ -50,7 +49,7 @@ def patience_field(default: int, more: str = "") -> typing.Any:
 def batch_size_field(
     what: str, default: typing.Optional[int] = None, none_means: str = OWN, most: int = 4096
 ) -> typing.Any:
-    """What a step learns from. what: crops, particles ..., in the plural with a capital."""
+    """Number of items per training step. what: their name in the plural."""
     return param(
         f"{what} per training step.",
         default=default,
@@ -63,7 +62,7 @@ def batch_size_field(
 
 
 def start_from_field(what: str) -> typing.Any:
-    """The model that a training begins with. what: may be given, with a capital."""
+    """The model that a training starts from. what: what may be given, capitalised."""
     return param(
         f"{what} to continue from, instead of random weights. It must be of the same network.",
         default=None,
@@ -75,13 +74,13 @@ def start_from_field(what: str) -> typing.Any:
 
 
 def validation_fraction_field(help: str, default: float = 0.2, minimum: float = 0.05) -> typing.Any:
-    """Part of the data kept for validation. help: the part of what, and how it is chosen."""
+    """Fraction of the data held out for validation. help: the fraction of what, and how it is chosen."""
     return param(help, default=default, label="Validation fraction", minimum=minimum, maximum=0.5, expert=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingOutputs(Outputs):
-    """What every training makes."""
+    """Outputs of all trainings."""
 
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     validation: Details = output("Metrics on the validation data, by name.")

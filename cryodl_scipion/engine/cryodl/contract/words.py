@@ -12,7 +12,7 @@ def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
     number : int
     noun : str
     nouns : str, optional
-        The plural where it takes more than an s.
+        The plural if it is not formed with s.
 
     Returns
     -------
@@ -22,7 +22,7 @@ def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
 
 
 def resolution_in_words(resolution: typing.Optional[float]) -> str:
-    """A resolution: '7.8 Å', or what None means.
+    """A resolution in words: '7.8 Å', or 'not reached' for None.
 
     Parameters
     ----------

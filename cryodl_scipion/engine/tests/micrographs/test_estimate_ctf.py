@@ -82,7 +82,7 @@ def test_coarse_pixels_need_more_defocus():
     "values, part",
     (
         (dict(minimum_defocus=9e3, maximum_defocus=8e3), "not above the minimum defocus"),
-        (dict(pixel_size=12.0), "finest detail that the pixels hold, 25.3 Å"),
+        (dict(pixel_size=12.0), "finest resolution that the pixel size allows, 25.3 Å"),
         (dict(output="ctf.txt"), "must end in .star"),
     ),
 )

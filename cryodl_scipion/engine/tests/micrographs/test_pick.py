@@ -111,7 +111,7 @@ def test_one_bad_micrograph_among_many_is_skipped_and_named(project, capsys):
     result = Result.read(project / "result.json")
     assert [(s.item, s.path) for s in result.skipped] == [("black 1", str(project / "mics/black 1.mrc"))]
     assert "constant" in result.skipped[0].reason
-    assert "1 micrograph was skipped, as said above." in result.warnings
+    assert "1 micrograph was skipped, for the reasons above." in result.warnings
     assert set(result.outputs["coordinates"]) == {"mic0", "mic1"} and not (project / "out/black 1.star").exists()
     printed = capsys.readouterr()
     assert (printed.out + printed.err).count("black 1.mrc") == 1, "said once, when it happens"

@@ -25,7 +25,7 @@ def weights(network):
 def test_the_registry_holds_the_networks_of_the_contract():
     assert [denoiser_method(name).name for name in DENOISER_NETWORKS] == list(DENOISER_NETWORKS)
     assert set(LEARNT) <= set(DENOISER_NETWORKS)
-    with pytest.raises(ValueError, match="'unet' is not known; choose one of: .*swinconv, cgan"):
+    with pytest.raises(ValueError, match="'unet' is unknown; choose one of: .*swinconv, cgan"):
         denoiser_method("unet")
 
 

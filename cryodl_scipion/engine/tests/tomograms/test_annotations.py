@@ -195,7 +195,7 @@ def test_folders_that_are_none_of_annotations_or_damaged_are_refused(tmp_path):
     folder = tmp_path / "annotations"
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_annotations(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match="no folder of annotations"):
+    with pytest.raises(FileNotFoundError, match="not a folder of annotations"):
         open_annotations(tmp_path)
     table = json.loads((folder / "annotations.json").read_text())
     for wrong, words in (

@@ -55,7 +55,7 @@ def kinds(network, kind):
 
 def test_the_registry_holds_the_networks_of_the_contract():
     assert [classifier_method(name).name for name in CLASSIFIER_NETWORKS] == list(CLASSIFIER_NETWORKS)
-    with pytest.raises(ValueError, match="'unet' is not known; choose one of: likelihood, dsrf3d, rb3d, cb3d"):
+    with pytest.raises(ValueError, match="'unet' is unknown; choose one of: likelihood, dsrf3d, rb3d, cb3d"):
         classifier_method("unet")
 
 

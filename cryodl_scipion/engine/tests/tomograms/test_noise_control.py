@@ -61,7 +61,7 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     )
     result = Result.read(tmp_path / "r.json")
     assert result.outputs["noise"] == {"a": {"blob": {"noise": 1.0, "tomogram": 1.0, "voxels": 12 * 48 * 48}}}
-    assert "a, blob: the model finds it in 100 % of noise" in capsys.readouterr().out
+    assert "a, blob: the model finds the feature in 100 % of noise" in capsys.readouterr().out
     assert any("may be noise" in warning for warning in result.warnings)
     record = json.loads((tmp_path / "out/segment.json").read_text())
     assert record["tomograms"]["a"]["noise"]["blob"]["noise"] == 1.0
@@ -91,7 +91,7 @@ def test_what_is_no_stronger_than_in_noise_is_not_drawn(tmp_path, capsys):
     parts = result.outputs["noise"]["a"]["blob"]
     assert parts["noise"] == 0 and parts["noise_before"] == 1 and parts["boundary"] > 0.95
     assert (Tomogram(result.outputs["files"]["a"]["blob"]).raw() < 0.5).all()
-    assert any("take it for not found" in warning for warning in result.warnings)
+    assert any("regard the feature as not found" in warning for warning in result.warnings)
     assert main([*command[:-4], "--output", str(tmp_path / "out"), "--noise-limit", "100"]) != 0
     assert "limit of what is found in noise (--noise-limit)" in capsys.readouterr().err
 

@@ -141,7 +141,7 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert run("good", "labels", "density", "unscaled") == 0
     result, printed = Result.read(tmp_path / "result.json"), capsys.readouterr()
     assert (printed.out + printed.err).count("density.mrc") == 1, "said once, when it happens"
-    assert result.warnings[-2] == "3 volumes were skipped, as said above."
+    assert result.warnings[-2] == "3 volumes were skipped, for the reasons above."
     reasons = {s.item: s.reason for s in result.skipped}
     assert "Give the feature's value (--label)" in reasons["labels"]
     assert "values from 40 to 40; scores are 0 to 1" in reasons["density"]

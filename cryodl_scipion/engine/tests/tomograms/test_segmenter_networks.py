@@ -55,7 +55,7 @@ def test_nothing_farther_away_than_the_overlap_matters(name):
 
 
 def test_an_unknown_network_is_refused_with_those_that_there_are():
-    with pytest.raises(ValueError, match="'vnet' is not known; choose one of: unet, unet2d, unet3d, eman2"):
+    with pytest.raises(ValueError, match="'vnet' is unknown; choose one of: unet, unet2d, unet3d, eman2"):
         segmenter_method("vnet")
 
 

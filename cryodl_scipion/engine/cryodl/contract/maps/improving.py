@@ -17,7 +17,7 @@ from .map_fields import (
     mask_radius_field,
 )
 
-INPUT_SHARE = 0.3  # of the input in an improved map
+INPUT_SHARE = 0.3  # weight of the input in an improved map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,48 +27,49 @@ class ImproveMapConfig:
     map: typing.Optional[str] = map_field("Map to improve.", optional=True)
     half_maps: Paths = half_maps_field()
     output: typing.Optional[str] = param(
-        "Map to write, on the grid of the input. With half-maps alone their mean is improved.",
+        "Improved map to write, on the grid of the input. If only half-maps are given, their mean is improved.",
         default=None,
         label="Improved map",
         path="file",
         none_means="the input's name with _improved, in the current folder",
     )
-    model: str = model_field("Folder of a map improver, or the name of a shipped one.", default="improver")
+    model: str = model_field("Map improver: a model folder, or the name of a shipped model.", default="improver")
     pixel_size: typing.Optional[float] = map_pixel_size_field()
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution of the map. Outside the range that the model was trained for, the map is left as it is.",
-        "FSC 0.143 of the half-maps; without half-maps a rough estimate from the map",
+        "Resolution of the map. Outside the range that the model was trained for, the map is not changed.",
+        "FSC 0.143 of the half-maps; without half-maps, a rough estimate from the map",
         minimum=1,
         maximum=100,
     )
     mask: typing.Optional[str] = mask_field()
     mask_structure: typing.Optional[str] = param(
-        "Atomic model; the map is set to zero farther than Mask radius from its atoms.",
+        "Atomic model to mask with: farther than Mask radius from its atoms, the map is set to zero.",
         default=None,
-        label="Mask by structure",
+        label="Structure for the mask",
         path="file",
-        none_means="no mask by a structure",
+        none_means="no mask from a structure",
     )
     mask_radius: float = mask_radius_field()
     confidence: bool = param(
-        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of the "
-        "improved map where it is low.",
+        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of "
+        "the improved map where this probability is low.",
         default=True,
         label="Confidence map",
     )
     input_share: float = param(
-        "Weight of the input in the improved map, where the network sees density. The input is first filtered to come "
-        "nearest to the network's answer. With 0 the map is the network's alone; more is safer on maps unlike those "
-        "that it learned from, and improves less.",
+        "Weight of the input in the improved map, where the network sees density. The input is first filtered to "
+        "match the network's output as well as possible. 0: the network's output alone. Higher values are safer for "
+        "maps unlike the training maps, but improve the map less.",
         default=INPUT_SHARE,
-        label="Share of the input",
+        label="Weight of the input",
         minimum=0,
         maximum=1,
         expert=True,
     )
     overlap: int = param(
-        "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where the boxes lie. "
-        "Odd numbers are better, since the boxes then start at odd and at even voxels.",
+        "Overlap of neighbouring boxes, which are 48 px wide. With more overlap the result depends less on the "
+        "positions of the boxes, but takes longer. Odd numbers are better, since boxes then start at both odd and "
+        "even voxels.",
         default=27,
         label="Overlap",
         unit="px",
@@ -77,15 +78,16 @@ class ImproveMapConfig:
         expert=True,
     )
     batch_size: typing.Optional[int] = batch_field(
-        "Boxes that go through the network at a time.", None, maximum=1024, none_means="what suits the device"
+        "Number of boxes that the network processes at a time.", None, maximum=1024, none_means="chosen for the device"
     )
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if not self.map and not self.half_maps:
-            return ["There is nothing to improve: give a map (--map) or two half-maps (--half-maps)."]
+            return ["No map is given. Give a map (--map) or two half-maps (--half-maps)."]
         return half_map_problems(self)
 
 
@@ -99,18 +101,18 @@ class ImproveMapOutputs(Outputs):
         becomes="outputVolume: Volume, outputVolumes: SetOfVolumes",
     )
     confidence: typing.Optional[str] = output(
-        "Map of the confidence that there is density; null if the network has none.",
+        "Confidence map: the probability that there is density; null if the network gives none.",
         path="file",
         becomes="outputConfidence: Volume, outputConfidences: SetOfVolumes",
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null without half-maps.", path="file")
-    pixel_size: float = output("Of the maps.", unit="Å/px")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
-    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
+    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px", former=("grid",))
     resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be estimated.", unit="Å")
     unchanged: typing.Optional[str] = output(
-        "Why the map was given back as it is; null if it was improved.", former=("left_alone",)
+        "Why the map was not changed; null if it was improved.", former=("left_alone",)
     )
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."

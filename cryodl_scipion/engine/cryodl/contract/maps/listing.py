@@ -12,7 +12,7 @@ from .map_fields import resolution_problems
 
 @dataclasses.dataclass(frozen=True)
 class ListPairsConfig:
-    """Turn a list of EMDB and PDB ids into addresses to download and a table of pairs to train a map improver on."""
+    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
 
     ids: str = param(
         "List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and resolution "
@@ -21,18 +21,28 @@ class ListPairsConfig:
         path="file",
     )
     output: str = output_folder_field(
-        "Folder for addresses.txt, one address per line, and pairs.csv; the files are to be downloaded there. It must "
-        "not exist."
+        "Folder for addresses.txt (one address per line) and pairs.csv. Download the files into it. It must not exist."
     )
     resolution_min: float = param(
-        "Finest resolution to take.", default=3.0, label="Finest resolution", unit="Å", minimum=0.5, maximum=50
+        "Pairs of a finer resolution are left out.",
+        default=3.0,
+        label="Finest resolution",
+        unit="Å",
+        minimum=0.5,
+        maximum=50,
     )
     resolution_max: float = param(
-        "Coarsest resolution to take.", default=6.0, label="Coarsest resolution", unit="Å", minimum=0.5, maximum=50
+        "Pairs of a coarser resolution are left out.",
+        default=6.0,
+        label="Coarsest resolution",
+        unit="Å",
+        minimum=0.5,
+        maximum=50,
     )
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         return resolution_problems(self)
 
 
@@ -40,9 +50,9 @@ class ListPairsConfig:
 class ListPairsOutputs(Outputs):
     """What `list-pairs` wrote."""
 
-    addresses: str = output("Addresses for a download, one per line.", path="file")
+    addresses: str = output("Download addresses, one per line.", path="file")
     pairs: str = output("Table of pairs for train-map-improver.", path="file")
     count: int = output("Pairs.", former=("listed",))
-    maps: int = output("Maps to download.")
-    models: int = output("Atomic models to download.")
-    excluded: int = output("Pairs of other resolutions, which were left out.", former=("outside",))
+    maps: int = output("Number of maps to download.")
+    models: int = output("Number of atomic models to download.")
+    excluded: int = output("Number of pairs that were left out because of their resolution.", former=("outside",))

@@ -20,10 +20,10 @@ def half_maps_field() -> typing.Any:
 
 
 def half_map_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a config's half-maps, which come in pairs."""
+    """Problems of a config's half-maps, which must be two or none."""
     if len(config.half_maps) in (0, 2):
         return []
-    return [f"There are {len(config.half_maps)} half-maps (--half-maps); give both, or none."]
+    return [f"Half-maps (--half-maps) names {len(config.half_maps)} file(s); give both half-maps, or none."]
 
 
 def mask_field() -> typing.Any:
@@ -40,7 +40,7 @@ def mask_field() -> typing.Any:
 def map_pixel_size_field() -> typing.Any:
     """The parameter `pixel_size` of maps."""
     return param(
-        "Pixel size of the map, where its header is wrong or says nothing.",
+        "Pixel size of the map, if its header has none or a wrong one.",
         default=None,
         label="Pixel size",
         unit="Å/px",
@@ -51,7 +51,7 @@ def map_pixel_size_field() -> typing.Any:
 
 
 def resolution_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a config's range of resolutions."""
+    """Problems of a config's range of resolutions."""
     if config.resolution_max >= config.resolution_min:
         return []
     return [
@@ -61,9 +61,9 @@ def resolution_problems(config: typing.Any) -> typing.List[str]:
 
 
 def mask_radius_field() -> typing.Any:
-    """How far a mask made from a structure reaches."""
+    """Radius of a mask around the atoms of a structure."""
     return param(
-        "Distance from the atoms that the mask made from the structure reaches.",
+        "Distance from the atoms up to which the mask made from the structure extends.",
         default=4.0,
         label="Mask radius",
         unit="Å",

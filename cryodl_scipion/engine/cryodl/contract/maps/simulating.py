@@ -12,7 +12,7 @@ from ..simulation_fields import box_size_field, new_pixel_size_field
 
 @dataclasses.dataclass(frozen=True)
 class SimulateHalfMapsConfig:
-    """Simulate two half-maps, the whole map and the truth of an atomic model, with the faults of real maps."""
+    """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
 
     structure: str = param("Atomic model (.pdb, .cif, also .gz).", label="Structure", path="file")
     resolution: float = param(
@@ -28,10 +28,13 @@ class SimulateHalfMapsConfig:
     )
     pixel_size: float = new_pixel_size_field("Pixel size of the maps.", default=1.0, minimum=0.2, maximum=10)
     box: typing.Optional[int] = box_size_field(
-        "Side of the cubes.", maximum=1024, default=None, none_means="the structure with 20 Å of solvent on each side"
+        "Box size of the volumes.",
+        maximum=1024,
+        default=None,
+        none_means="the structure with 20 Å of solvent on each side",
     )
     b_factor: float = param(
-        "B-factor that the maps are blurred by, as they come out of a reconstruction.",
+        "B-factor that blurs the maps, as in an unsharpened reconstruction.",
         default=100.0,
         label="B-factor",
         unit="Å²",
@@ -39,7 +42,7 @@ class SimulateHalfMapsConfig:
         maximum=1000,
     )
     flexibility: float = param(
-        "How much the B-factor rises from the core to the surface and to flexible domains.",
+        "Increase of the B-factor from the core to the surface and to flexible domains.",
         default=100.0,
         label="Flexibility",
         unit="Å²",
@@ -47,18 +50,19 @@ class SimulateHalfMapsConfig:
         maximum=1000,
     )
     anisotropy: float = param(
-        "Anisotropy of the orientation distribution: 0 is uniform; at 1 there are hardly any views along one "
-        "direction.",
+        "Anisotropy of the orientation distribution: 0 is uniform; at 1 there are almost no views along one direction.",
         default=0.2,
         label="Preferred orientation",
         minimum=0,
         maximum=1,
     )
     detergent: bool = param(
-        "A belt of detergent around the middle, as of a membrane protein.", default=False, label="Detergent belt"
+        "Add a belt of detergent around the middle, as around a membrane protein.",
+        default=False,
+        label="Detergent belt",
     )
     side_chains: float = param(
-        "How much the B-factor rises with each bond that an atom is away from the backbone.",
+        "Increase of the B-factor with each bond between an atom and the backbone.",
         default=30.0,
         label="Flexibility of side chains",
         unit="Å²",
@@ -67,7 +71,7 @@ class SimulateHalfMapsConfig:
         expert=True,
     )
     solvent: float = param(
-        "Density of the ice around the molecule over that of the molecule. 0: vacuum.",
+        "Density of the ice around the molecule, as a fraction of the molecule's density. 0: vacuum.",
         default=0.6,
         label="Solvent",
         minimum=0,
@@ -75,7 +79,8 @@ class SimulateHalfMapsConfig:
         expert=True,
     )
     carboxylates: float = param(
-        "Fraction of the density that the carboxyl groups of Asp and Glu keep; charge and radiation damage reduce it.",
+        "Fraction of their density that the carboxyl groups of Asp and Glu keep; charge and radiation damage reduce "
+        "it.",
         default=0.3,
         label="Carboxylates",
         minimum=0,
@@ -83,9 +88,9 @@ class SimulateHalfMapsConfig:
         expert=True,
     )
     sharpen: bool = param(
-        "The whole map is sharpened by its B-factor and filtered by its FSC, as deposited maps are.",
+        "Sharpen the full map by its B-factor and filter it by its FSC, as deposited maps are.",
         default=True,
-        label="Sharpen the whole map",
+        label="Sharpen the full map",
     )
     seed: int = seed_field()
     threads: int = threads_field()
@@ -97,14 +102,16 @@ class SimulateHalfMapsOutputs(Outputs):
 
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
-    full: str = output("Mean of both.", path="file", becomes="outputVolume: Volume")
-    ground_truth: str = output("Map without noise.", path="file", former=("truth",), becomes="outputTruth: Volume")
+    full: str = output("Full map: the mean of both half-maps.", path="file", becomes="outputVolume: Volume")
+    ground_truth: str = output(
+        "Map without noise and blur.", path="file", former=("truth",), becomes="outputTruth: Volume"
+    )
     structure: str = output(
         "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
     )
-    pixel_size: float = output("Of the maps.", unit="Å/px")
-    box: int = output("Side of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    box: int = output("Box size of the maps.", unit="px")
     resolution: typing.Optional[float] = output(
-        "Where the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
+        "Resolution at which the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
     )
     b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", unit="Å²")

@@ -24,12 +24,12 @@ from .map_fields import resolution_problems
 
 @dataclasses.dataclass(frozen=True)
 class TrainMapImproverConfig:
-    """Train a network that turns reconstructed maps into what their atomic models look like."""
+    """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 
     output: str = model_folder_field()
     pairs: typing.Optional[str] = param(
-        "Table (.csv) with the columns map, structure, resolution (Å); paths are relative to the table. The structures "
-        "must lie in the frame of their maps.",
+        "Table (.csv) with the columns map, structure, resolution (Å); paths are relative to the table. The "
+        "structures must be in the coordinate frame of their maps.",
         default=None,
         label="Map and model pairs",
         path="file",
@@ -42,8 +42,8 @@ class TrainMapImproverConfig:
         path="file",
     )
     leave_out: Paths = leave_out_field(
-        "Names of structures' files (without extensions) not to learn from, for tests on molecules that the network "
-        "never saw; similar proteins are left out with them."
+        "Structures not to learn from, by file name without extension, to keep molecules for tests. Similar "
+        "proteins are left out with them."
     )
     network: str = network_field(
         "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
@@ -52,7 +52,7 @@ class TrainMapImproverConfig:
         choices=IMPROVER_NETWORKS,
     )
     simulated: int = param(
-        "Maps that are simulated from each structure, of different resolutions and faults.",
+        "Number of maps simulated from each structure, with different resolutions and imperfections.",
         default=4,
         label="Simulated maps per structure",
         minimum=0,
@@ -70,7 +70,7 @@ class TrainMapImproverConfig:
         maximum=20,
     )
     working_pixel_size: float = param(
-        "Pixel size that maps are resampled to. Choose 0.5 for maps of a better resolution than 3 Å.",
+        "Pixel size that maps are resampled to. Use 0.5 for maps of a resolution better than 3 Å.",
         default=1.0,
         label="Working pixel size",
         unit="Å/px",
@@ -80,8 +80,8 @@ class TrainMapImproverConfig:
         former=("grid",),
     )
     target_resolution: float = param(
-        "Resolution of the targets, for maps of any resolution: sharp targets let the network recover all detail that "
-        "the map supports. 0: that of the map (as published).",
+        "Resolution of the targets, whatever the map's resolution: with sharp targets the network recovers all "
+        "detail that the map supports. 0: the map's resolution (as published).",
         default=3.0,
         label="Resolution of targets",
         unit="Å",
@@ -90,19 +90,19 @@ class TrainMapImproverConfig:
         expert=True,
     )
     local_resolution: bool = param(
-        "Targets as blurred as the map is at each atom, instead of the same everywhere.",
+        "Blur the targets at each atom as much as the map is blurred there, instead of equally everywhere.",
         default=False,
         label="Targets of local resolution",
         expert=True,
     )
     local_effects: bool = param(
-        "Resolution and contrast of simulated maps vary locally, as in real maps. Off: for comparison.",
+        "Vary resolution and contrast of simulated maps locally, as in real maps. Turn it off only for comparison.",
         default=True,
         label="Local effects",
         expert=True,
     )
     ssim_weight: float = param(
-        "Weight of the loss of structural similarity beside the smooth L1 loss. 0: none.",
+        "Weight of the structural similarity (SSIM) loss, added to the smooth L1 loss. 0: not used.",
         default=1.0,
         label="Weight of SSIM",
         minimum=0,
@@ -111,18 +111,17 @@ class TrainMapImproverConfig:
         former=("ssim",),
     )
     q_score_weight: float = param(
-        "Weight of the loss of Q-scores: how much the density about each atom looks like an atom. 0: none (as "
-        "published).",
+        "Weight of the Q-score loss, which compares the density around each atom with that of an atom. 0: not used "
+        "(as published).",
         default=2.0,
-        label="Weight of atoms",
+        label="Weight of Q-score",
         minimum=0,
         maximum=100,
         expert=True,
         former=("atoms",),
     )
     fsc_weight: float = param(
-        "Weight of the loss of the FSC with the target, in which all resolutions have the same weight. 0: none (as "
-        "published).",
+        "Weight of the FSC loss, in which all resolutions have the same weight. 0: not used (as published).",
         default=1.0,
         label="Weight of FSC",
         minimum=0,
@@ -131,13 +130,16 @@ class TrainMapImproverConfig:
         former=("shells",),
     )
     attention: bool = param(
-        "Window attention in the network. Off: for comparison.", default=True, label="Attention", expert=True
+        "Use window attention in the network. Turn it off only for comparison.",
+        default=True,
+        label="Attention",
+        expert=True,
     )
     start_from: typing.Optional[str] = start_from_field("Map improver")
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
     validation_fraction: float = validation_fraction_field(
-        "Fraction of the molecules kept for validation; similar ones stay together."
+        "Fraction of the molecules held out for validation; similar molecules are kept together."
     )
     batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -146,17 +148,18 @@ class TrainMapImproverConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         problems = []
         if not self.pairs and not self.structures:
             problems.append(
-                "There is nothing to learn from: give pairs of maps and models (--pairs), or structures to "
-                "simulate from (--structures)."
+                "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "
+                "from (--structures)."
             )
         elif not self.pairs and not self.simulated:
             problems.append(
-                "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there "
-                "is nothing to learn from. Give one of them."
+                "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
+                "training data. Give one of them."
             )
         return problems + resolution_problems(self)
 
@@ -165,5 +168,5 @@ class TrainMapImproverConfig:
 class TrainMapImproverOutputs(TrainingOutputs):
     """What `train-map-improver` made."""
 
-    maps: int = output("Training maps.")
-    working_pixel_size: float = output("Pixel size that the network works at.", unit="Å/px", former=("grid",))
+    maps: int = output("Number of training maps.")
+    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px", former=("grid",))

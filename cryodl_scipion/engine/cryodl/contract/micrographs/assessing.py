@@ -12,15 +12,16 @@ from .pick_fields import particle_diameter_field
 
 @dataclasses.dataclass(frozen=True)
 class AssessMicrographsConfig:
-    """Measure micrographs (particles, scores, contaminated and carbon area, ice) and split them into good and bad."""
+    """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of a circle that just holds the particle; contamination is judged at this scale."
+        help="Diameter of the smallest circle around the particle; contamination is detected at this scale."
     )
     output: str = output_folder_field(
-        "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. A stopped run continues here."
+        "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. An interrupted run continues "
+        "here."
     )
     coordinates: typing.Optional[str] = param(
         "Folder (or file) with picks and their scores.",
@@ -30,7 +31,7 @@ class AssessMicrographsConfig:
         none_means="particles and scores are not measured",
     )
     minimum_particles: typing.Optional[int] = param(
-        "Micrographs with fewer picks are bad.",
+        "Micrographs with fewer picks are rejected.",
         default=None,
         label="Minimum number of particles",
         minimum=0,
@@ -39,7 +40,7 @@ class AssessMicrographsConfig:
         former=("least_particles",),
     )
     minimum_score: typing.Optional[float] = param(
-        "Micrographs with a lower mean score are bad.",
+        "Micrographs with a lower mean score are rejected.",
         default=None,
         label="Minimum mean score",
         minimum=0,
@@ -48,7 +49,7 @@ class AssessMicrographsConfig:
         former=("least_score",),
     )
     maximum_contaminated: typing.Optional[float] = param(
-        "Micrographs with more contaminated area are bad.",
+        "Micrographs with more contaminated area are rejected.",
         default=20.0,
         label="Maximum contaminated area",
         unit="%",
@@ -58,7 +59,7 @@ class AssessMicrographsConfig:
         former=("most_contaminated",),
     )
     maximum_carbon: typing.Optional[float] = param(
-        "Micrographs with more carbon are bad.",
+        "Micrographs with more carbon are rejected.",
         default=50.0,
         label="Maximum carbon area",
         unit="%",
@@ -68,8 +69,8 @@ class AssessMicrographsConfig:
         former=("most_carbon",),
     )
     maximum_gradient: typing.Optional[float] = param(
-        "Micrographs whose background varies more are bad: its range (5th to 95th percentile) over the noise, a proxy "
-        "of uneven ice.",
+        "Micrographs with a stronger background gradient are rejected. It is the range of the background (5th to "
+        "95th percentile) over the noise's standard deviation, which indicates uneven ice.",
         default=None,
         label="Maximum ice gradient",
         unit="noise sigma",
@@ -84,12 +85,12 @@ class AssessMicrographsConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssessMicrographsOutputs(Outputs):
-    """What `assess-micrographs` measured of the micrographs of this run."""
+    """What `assess-micrographs` measured on the micrographs of this run."""
 
     folder: str = output("Folder of the measurements.", path="folder")
-    table: str = output("micrographs.csv of all that the folder holds.", path="file")
+    table: str = output("micrographs.csv, with all micrographs measured in this folder.", path="file")
     metrics: typing.Dict[str, Details] = output(
-        "Metrics of each micrograph, its verdict and the reason.", former=("figures",)
+        "Metrics of each micrograph, whether it is good or bad, and why.", former=("figures",)
     )
     good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
     bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")

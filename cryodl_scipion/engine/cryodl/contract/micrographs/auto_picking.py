@@ -23,45 +23,49 @@ from .picking import PickOutputs
 
 @dataclasses.dataclass(frozen=True)
 class AutoPickConfig:
-    """Pick without labels: a general model picks, and its confident picks retrain it until it is no better."""
+    """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
+    improves."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     output: str = output_folder_field(
-        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). A stopped run "
-        "continues here."
+        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). An "
+        "interrupted run continues here."
     )
     particle_diameter: typing.Optional[float] = particle_diameter_field(
-        default=None, none_means="a general model finds it in the micrographs"
+        default=None, none_means="a general model estimates it from the micrographs"
     )
     model: str = model_field(
-        "Model to begin with: a folder or a shipped model.", default="general", label="First model"
+        "Model of the first picking: a model folder, or the name of a shipped model.",
+        default="general",
+        label="First model",
     )
     rounds: int = param(
-        "Maximum number of rounds of training on the micrographs' own picks. It stops earlier if a round is no better.",
+        "Maximum number of rounds of training on picks of these micrographs. They end earlier when a round is not "
+        "better.",
         default=3,
         label="Rounds",
         minimum=0,
         maximum=20,
     )
     training_micrographs: int = param(
-        "Micrographs that the rounds learn from, spread over the set; all are picked at the end.",
+        "Number of micrographs to learn from, spread over the set. All micrographs are picked at the end.",
         default=12,
         label="Training micrographs",
         minimum=2,
         maximum=1000,
     )
     corrections: typing.Optional[str] = param(
-        "Folder of picks that were corrected by hand (pick-by-hand). Confirmed picks and removed picks are learnt in "
-        "every round, beside the confident picks.",
+        "Folder of picks that were corrected by hand (pick-by-hand). Every round also learns from the confirmed and "
+        "removed picks, beside the confident ones.",
         default=None,
         label="Corrected picks",
         path="folder",
-        none_means="the rounds learn from their own picks alone",
+        none_means="the rounds learn from automatic picks only",
     )
     confident: float = param(
-        "Picks with at least this score are learnt as particles, positions with a score below 1 minus it as "
-        "background. The rest is left out.",
+        "Picks with at least this score are learnt as particles; positions with a score below 1 minus this value as "
+        "background. The rest is not used.",
         default=0.8,
         label="Confident score",
         minimum=0.5,
@@ -69,7 +73,7 @@ class AutoPickConfig:
         expert=True,
     )
     steps: typing.Optional[int] = param(
-        "Training steps of a round.",
+        "Training steps per round.",
         default=None,
         label="Training steps",
         minimum=1,
@@ -79,8 +83,8 @@ class AutoPickConfig:
     )
     threshold: typing.Optional[float] = pick_threshold_field("the last model's")
     contrast: str = micrograph_contrast_field(
-        "Whether protein is darker or brighter than its surroundings. auto: a general model compares both on some "
-        "micrographs, another model has its own."
+        "Whether protein is darker or brighter than its surroundings. auto: a general model tries both on some "
+        "micrographs; other models have the contrast of their training."
     )
     border: float = border_field()
     seed: int = seed_field()
@@ -91,9 +95,9 @@ class AutoPickConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AutoPickOutputs(PickOutputs):
-    """What `auto-pick` wrote: its picks, by the best round's model."""
+    """What `auto-pick` wrote: the picks of the best round's model."""
 
-    model: str = output("Folder of that model.", path="folder", becomes="outputModel: CryodlModel")
-    rounds: typing.List[typing.Any] = output("The rounds, as rounds.csv holds them.", default=())
-    best_round: int = output("Number of the round whose model picked.", default=0)
-    stop_reason: str = output("Why no further round was done.", default="")
+    model: str = output("Folder of the best round's model.", path="folder", becomes="outputModel: CryodlModel")
+    rounds: typing.List[typing.Any] = output("The rounds, as in rounds.csv.", default=())
+    best_round: int = output("Number of the round whose model made the picks.", default=0)
+    stop_reason: str = output("Why the rounds ended.", default="")

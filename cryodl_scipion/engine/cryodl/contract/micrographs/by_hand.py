@@ -12,37 +12,38 @@ from .pick_fields import particle_diameter_field
 
 @dataclasses.dataclass(frozen=True)
 class PickByHandConfig:
-    """Pick particles by hand, or correct picks, in a window; everything is saved at once."""
+    """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the circles: one that just holds the particle."
+        help="Diameter of the drawn circles: the smallest circle around the particle."
     )
     coordinates: str = param(
-        "Folder of the picks, one <micrograph>.star each; what is there already is shown and can be corrected.",
+        "Folder of the picks, one <micrograph>.star each. Picks that it already contains are shown and can be "
+        "corrected.",
         label="Coordinates",
         path="folder",
     )
     start_from: typing.Optional[str] = param(
-        "Picks to begin with (a folder of `pick`, or of another program), which are not changed; used on micrographs "
-        "that have no file in the folder of coordinates yet.",
+        "Picks to start from: a folder written by `pick` or another program, which is not changed. They are used "
+        "for micrographs that have no file in the folder of coordinates yet.",
         default=None,
         label="Start from picks",
         path="folder",
-        none_means="begin without picks",
+        none_means="start without picks",
     )
     names: Paths = names_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PickByHandOutputs(Outputs):
-    """What the folder of `pick-by-hand` holds."""
+    """Contents of the folder of `pick-by-hand`."""
 
     folder: str = output("Folder of the coordinates.", path="folder", becomes="outputCoordinates: SetOfCoordinates")
-    counts: Counts = output("Picks of each micrograph that has a file.")
-    removed: Counts = output("Picks that were taken away, of each of them.")
-    changed: typing.List[str] = output("Names of the micrographs that were changed now.")
+    counts: Counts = output("Number of picks of each micrograph that has a file.")
+    removed: Counts = output("Number of removed picks of each of these micrographs.")
+    changed: typing.List[str] = output("Names of the micrographs that were changed in this session.")
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )

@@ -26,19 +26,20 @@ class EvaluatePicksConfig:
     reference: str = param("Folder (or file) with the reference coordinates.", label="Reference", path="folder")
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; a pick is right within `tolerance` times the radius of a reference."
+        help="Diameter of the particle; a pick is correct if it lies within `tolerance` times the radius of a "
+        "reference."
     )
     tolerance: float = tolerance_field(
-        "Maximum distance of a matched pair, in particle radii. At 1 even mirrored picks score on dense micrographs; "
-        "0.5 is the strict rule."
+        "Maximum distance of a matched pair, in particle radii. At 1, even mirrored picks match on dense "
+        "micrographs; 0.5 is stricter."
     )
     micrographs: Paths = scored_micrographs_field(
-        "Micrographs to score (glob, files or list file); their sizes are needed for a border. Without them, all that "
-        "have a reference are scored."
+        "Micrographs to evaluate (glob, files or list file); a border needs their sizes. Without them, all "
+        "micrographs with a reference are evaluated."
     )
     border: float = border_px_field()
     threshold: float = param(
-        "Picks with a lower score are left out of precision, recall and f1.",
+        "Picks with a lower score are not counted in precision, recall and F1.",
         default=0.0,
         label="Score threshold",
         minimum=-1e9,
@@ -47,7 +48,8 @@ class EvaluatePicksConfig:
     json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         return border_problems(self)
 
 
@@ -58,7 +60,7 @@ class ComparePicksConfig:
     picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; picks match within `tolerance` times the radius."
+        help="Diameter of the particle; picks match if they lie within `tolerance` times the radius."
     )
     reference: typing.Optional[str] = param(
         "Folder (or file) with reference coordinates.",
@@ -69,8 +71,8 @@ class ComparePicksConfig:
     )
     tolerance: float = tolerance_field("Maximum distance of a matched pair, in particle radii.")
     micrographs: Paths = scored_micrographs_field(
-        "Micrographs to compare on (glob, files or list file); their sizes are needed for a border. Without them, all "
-        "that have a reference (or any pick) count."
+        "Micrographs to compare on (glob, files or list file); a border needs their sizes. Without them, all "
+        "micrographs with a reference (or, without a reference, any pick) are compared."
     )
     border: float = border_px_field()
     output: typing.Optional[str] = output_folder_field(
@@ -79,10 +81,11 @@ class ComparePicksConfig:
     json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if len(self.picks) < (1 if self.reference else 2):
             return [
-                "Sets of picks (--picks) has one set and there is no Reference (--reference); give at least two "
+                "Sets of picks (--picks) has one set, and no Reference (--reference) is given. Give at least two "
                 "sets, or a reference."
             ]
         return border_problems(self)
@@ -92,10 +95,10 @@ class ComparePicksConfig:
 class EvaluatePicksOutputs(Outputs):
     """What `evaluate-picks` found."""
 
-    metrics: Details = output("Precision, recall, F1 ... of all micrographs together, and how picks were matched.")
-    micrographs: Details = output("The same of each micrograph.")
+    metrics: Details = output("Precision, recall, F1 ... over all micrographs, and how picks were matched.")
+    micrographs: Details = output("The same metrics of each micrograph.")
     all_candidates: typing.Optional[Details] = output(
-        "The same of all candidates, whatever their score; null where there are no candidates."
+        "The same metrics over all candidates, whatever their score; null if there are none."
     )
     missing: typing.List[str] = output("Micrographs of the reference without picks.")
 
@@ -105,18 +108,20 @@ class ComparePicksOutputs(Outputs):
     """What `compare-picks` found."""
 
     sets: typing.List[str] = output("Names of the sets of picks.")
-    counts: Counts = output("Picks of each set.")
+    counts: Counts = output("Number of picks of each set.")
     metrics: typing.Dict[str, typing.Any] = output(
         "Precision, recall, F1 ... of the picks of each set; empty without a reference.", former=("figures",)
     )
-    all_candidates: typing.Dict[str, typing.Any] = output("The same of all candidates, of sets that have them.")
-    agreement: typing.List[typing.List[float]] = output("F1 of each set against each other one.")
-    micrographs: int = output("Micrographs that were compared.")
+    all_candidates: typing.Dict[str, typing.Any] = output(
+        "The same metrics over all candidates, for sets that have them."
+    )
+    agreement: typing.List[typing.List[float]] = output("F1 of each set against each other set.")
+    micrographs: int = output("Number of micrographs compared.")
     reference: typing.Optional[str] = output("Reference coordinates, as they were given.")
     tolerance: float = output("Maximum distance of a matched pair, in particle radii.")
-    match_distance_px: float = output("The same distance.", unit="px")
-    notes: typing.List[str] = output("Sentences for the user.")
-    folder: typing.Optional[str] = output("Folder of the files below; null if nothing was written.", path="folder")
+    match_distance_px: float = output("The same maximum distance, in pixels.", unit="px")
+    notes: typing.List[str] = output("Remarks on the comparison.")
+    folder: typing.Optional[str] = output("Output folder; null if nothing was written.", path="folder")
     comparison: typing.Optional[str] = output("comparison.json.", path="file")
     agreement_plot: typing.Optional[str] = output("Picture of the agreement.", path="file")
     curves_plot: typing.Optional[str] = output(

@@ -12,13 +12,13 @@ from .pick_fields import particle_diameter_field, pick_sets_field, tolerance_fie
 
 @dataclasses.dataclass(frozen=True)
 class ConsensusPicksConfig:
-    """Combine several sets of picks: keep what several of them found."""
+    """Combine several sets of picks: keep the particles that several of them found."""
 
     picks: Paths = pick_sets_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; picks of different sets within `tolerance` times the radius are the same "
-        "particle."
+        help="Diameter of the particle; picks of different sets closer than `tolerance` times the radius are the "
+        "same particle."
     )
     output: str = output_folder_field("Folder for one <micrograph>.star each. It must not exist.")
     rule: str = param(
@@ -29,7 +29,7 @@ class ConsensusPicksConfig:
         choices=("at-least", "score"),
     )
     minimum_sets: int = param(
-        "Sets that must have found a particle.",
+        "Minimum number of sets in which a particle must be found.",
         default=2,
         label="Minimum number of sets",
         minimum=1,
@@ -47,7 +47,8 @@ class ConsensusPicksConfig:
     tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if len(self.picks) < 2:
             return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
         if self.rule == "at-least" and self.minimum_sets > len(self.picks):
@@ -66,10 +67,12 @@ class ConsensusPicksOutputs(Outputs):
     coordinates: Texts = output(
         "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
-    counts: Counts = output("Particles of each micrograph.")
-    picks: int = output("Particles of all micrographs.")
+    counts: Counts = output("Number of particles of each micrograph.")
+    picks: int = output("Total number of particles.")
     sets: typing.List[str] = output("Names of the sets of picks.")
-    groups: Counts = output("Particles found by exactly these sets, kept or not; names as a + b.")
+    groups: Counts = output(
+        "Number of particles found by exactly these sets (names joined as a + b), whether kept or not."
+    )
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )

@@ -11,7 +11,7 @@ from ..params import param
 
 @dataclasses.dataclass(frozen=True)
 class EstimateCtfConfig:
-    """Estimate defocus and astigmatism of micrographs from the rings in their power spectra."""
+    """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
@@ -22,18 +22,18 @@ class EstimateCtfConfig:
         "Spherical aberration of the microscope.", label="Cs", unit="mm", minimum=0, maximum=10
     )
     output: str = output_file_field(
-        "STAR file for the results. A folder beside it, of the same name without .star, takes the power spectra and "
-        "fits. A stopped run continues there."
+        "STAR file for the results. Power spectra and fits are written to a folder beside it, of the same name "
+        "without .star. An interrupted run continues there."
     )
     amplitude_contrast: float = param(
-        "Amplitude contrast as a fraction of the contrast.",
+        "Amplitude contrast as a fraction of the total contrast.",
         default=0.1,
         label="Amplitude contrast",
         minimum=0,
         maximum=1,
     )
     minimum_defocus: float = param(
-        "Minimum defocus of the search; positive is underfocus.",
+        "Minimum defocus to search; positive values are underfocus.",
         default=3000.0,
         label="Minimum defocus",
         unit="Å",
@@ -41,10 +41,10 @@ class EstimateCtfConfig:
         maximum=200000,
     )
     maximum_defocus: float = param(
-        "Maximum defocus to look for.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
+        "Maximum defocus to search.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
     )
     maximum_astigmatism: float = param(
-        "Largest difference of DefocusU and DefocusV to look for. 0: none.",
+        "Maximum difference of DefocusU and DefocusV to search. 0: no astigmatism.",
         default=2000.0,
         label="Maximum astigmatism",
         unit="Å",
@@ -53,7 +53,7 @@ class EstimateCtfConfig:
         expert=True,
     )
     lowest_resolution: float = param(
-        "Lower resolutions are not fitted: there the signal of the particles is stronger than the Thon rings.",
+        "Lower resolutions are not fitted, since the signal of the particles there is stronger than the Thon rings.",
         default=30.0,
         label="Lowest resolution",
         unit="Å",
@@ -61,7 +61,7 @@ class EstimateCtfConfig:
         maximum=100,
     )
     highest_resolution: float = param(
-        "Higher resolutions are not fitted. It is limited by the pixel size.",
+        "Higher resolutions are not fitted. The pixel size also limits the fit.",
         default=5.0,
         label="Highest resolution",
         unit="Å",
@@ -69,17 +69,17 @@ class EstimateCtfConfig:
         maximum=30,
     )
     find_phase_shift: bool = param(
-        "Look for the phase shift of a phase plate as well. It takes longer, and is less accurate if there is no phase "
-        "plate.",
+        "Also search the phase shift of a phase plate. The search takes longer, and is less accurate if there is no "
+        "phase plate.",
         default=False,
-        label="Find phase shift",
+        label="Search phase shift",
         expert=True,
     )
     names: Paths = names_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about values that do not fit each other."""
+        """Problems between fields whose values contradict each other; else empty."""
         problems = []
         if self.maximum_defocus <= self.minimum_defocus:
             problems.append(
@@ -91,11 +91,11 @@ class EstimateCtfConfig:
             what = (
                 "highest resolution (--highest-resolution)"
                 if finest == self.highest_resolution
-                else "finest detail that the pixels hold"
+                else "finest resolution that the pixel size allows"
             )
             problems.append(
-                f"Lowest resolution (--lowest-resolution) is {self.lowest_resolution:g} Å; it must be at "
-                f"least 1.5 times the {what}, {finest:.3g} Å, so that there are rings between them."
+                f"Lowest resolution (--lowest-resolution) is {self.lowest_resolution:g} Å; it must be at least 1.5 "
+                f"times the {what}, {finest:.3g} Å, so that there are Thon rings in between."
             )
         if not self.output.lower().endswith(".star"):
             problems.append(f"Output (--output) is {self.output}; it must end in .star.")
@@ -104,11 +104,11 @@ class EstimateCtfConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EstimateCtfOutputs(Outputs):
-    """What `estimate-ctf` wrote, of the micrographs of this run."""
+    """What `estimate-ctf` wrote for the micrographs of this run."""
 
     star: str = output("STAR file with the defocus of each micrograph.", path="file")
     folder: str = output("Folder of the fits and spectra.", path="folder")
-    spectra: Texts = output("Power spectrum beside the fit, by micrograph.", path="file")
+    spectra: Texts = output("Power spectrum and fit side by side, of each micrograph.", path="file")
     fits: Details = output(
         "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
         "and strength of the fit.",

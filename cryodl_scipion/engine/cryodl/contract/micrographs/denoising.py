@@ -23,30 +23,37 @@ from ..search_fields import resolution_field
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseMicrographsConfig:
-    """Denoise micrographs for looking and picking, by a network that learns from the micrographs themselves."""
+    """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     output: str = output_folder_field("Folder for <micrograph>.mrc, and model/ if one was trained.")
     model: typing.Optional[str] = model_field(
-        "Micrograph denoiser that was trained before.", default=None, none_means="one is trained on these micrographs"
+        "Trained micrograph denoiser.", default=None, none_means="a new one is trained on these micrographs"
     )
     method: str = param(
-        "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
-        "same from two halves that are made of one micrograph, by adding and subtracting noise of its own spectrum; it "
-        "needs the micrographs alone. auto: even-odd where averages of even and odd frames are given.",
+        "even-odd: learn to predict the average of the odd frames from that of the even frames (noise2noise). "
+        "added-noise: make two noisy versions of each micrograph, by adding and subtracting noise of its own "
+        "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if "
+        "averages of even and odd frames are given, else added-noise.",
         default="auto",
         label="Method",
         choices=DENOISING_METHODS,
     )
     even: Paths = param(
-        "Averages of the even frames, in the order of the micrographs.", default=(), label="Even averages", path="file"
+        "Averages of the even frames, in the order of the micrographs.",
+        default=(),
+        label="Even-frame averages",
+        path="file",
     )
     odd: Paths = param(
-        "Averages of the odd frames, in the order of the micrographs.", default=(), label="Odd averages", path="file"
+        "Averages of the odd frames, in the order of the micrographs.",
+        default=(),
+        label="Odd-frame averages",
+        path="file",
     )
     training_micrographs: int = param(
-        "Micrographs to learn from, spread over all.",
+        "Number of micrographs to learn from, spread over the set.",
         default=10,
         label="Training micrographs",
         minimum=1,
@@ -58,11 +65,11 @@ class DenoiseMicrographsConfig:
         label="Training steps",
         minimum=1,
         maximum=10000000,
-        none_means="the method's own number",
+        none_means="the default of the method",
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
-        "8 Å, or that of the pixels",
+        "8 Å, or the limit of the pixel size if that is coarser",
         minimum=1,
     )
     names: Paths = names_field()
@@ -71,7 +78,8 @@ class DenoiseMicrographsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd averages (--even, --odd) belong together: give both or none."]
         if self.method == "even-odd" and not self.even and not self.model:
@@ -92,6 +100,6 @@ class DenoiseMicrographsOutputs(Outputs):
     files: Texts = output("Denoised file of each micrograph.", path="file")
     counts: Counts = output("1 for each micrograph.")
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
-    method: str = output("How the model learnt: 'even-odd' or 'added-noise'.")
-    resolution: float = output("Finest detail that the model keeps.", unit="Å")
-    pixel_size: float = output("Pixel size of the files: that of the input.", unit="Å/px")
+    method: str = output("Training method of the model: 'even-odd' or 'added-noise'.")
+    resolution: float = output("Resolution limit of the model's output.", unit="Å")
+    pixel_size: float = output("Pixel size of the files, which is that of the input.", unit="Å/px")

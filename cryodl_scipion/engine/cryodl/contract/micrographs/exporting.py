@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that takes picks to other programs."""
+"""Parameters of the command that exports picks to other programs."""
 
 import dataclasses
 import typing
@@ -13,24 +13,26 @@ from .pick_fields import box_field, particle_diameter_field, picks_field, protei
 
 @dataclasses.dataclass(frozen=True)
 class ExportRelionConfig:
-    """Write picks as RELION 3.1, 4 and 5 and cryoSPARC read them, and print the command that extracts the particles."""
+    """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 
     coordinates: str = picks_field()
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; the box of the printed command is 1.5 times as wide, unless a box is given."
+        help="Diameter of the particle; the box of the printed command is 1.5 times as large, unless a box size is "
+        "given."
     )
     output: str = output_folder_field("Folder of the new files, inside RELION's project folder. It must not exist.")
     project: str = param(
-        "RELION's project folder: the one that RELION is started in. Micrographs are named relative to it.",
+        "RELION's project folder, in which RELION is started. Paths of micrographs are written relative to it.",
         default=".",
         label="RELION project",
         path="folder",
     )
     box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
     contrast: str = protein_contrast_field(
-        "Protein in the micrographs. RELION expects bright protein in particle images: dark protein is inverted."
+        "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
+        "protein is inverted."
     )
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
@@ -38,7 +40,8 @@ class ExportRelionConfig:
     names: Paths = names_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if self.box % 2:
             return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
         return []
@@ -49,10 +52,12 @@ class ExportRelionOutputs(Outputs):
     """What `export-relion` wrote."""
 
     folder: str = output("Folder of the files.", path="folder")
-    micrographs: str = output("STAR file of the micrographs that the commands take, relative to RELION's project.")
-    picks: int = output("Picks of all micrographs.")
-    counts: Counts = output("Picks of each micrograph.")
-    commands: Texts = output("The command that extracts the particles, by RELION's version.")
+    micrographs: str = output(
+        "STAR file of the micrographs for RELION's commands, relative to RELION's project folder."
+    )
+    picks: int = output("Total number of picks.")
+    counts: Counts = output("Number of picks of each micrograph.")
+    commands: Texts = output("The command that extracts the particles, for each version of RELION.")
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that cuts particles out of micrographs."""
+"""Parameters of the command that extracts particles from micrographs."""
 
 import dataclasses
 import typing
@@ -14,31 +14,32 @@ BORDERS = ("drop", "fill")
 
 @dataclasses.dataclass(frozen=True)
 class ExtractParticlesConfig:
-    """Cut particles out of micrographs, normalised and with their CTF, as RELION's STAR with a stack per micrograph."""
+    """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
+    micrograph."""
 
     coordinates: str = picks_field()
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     particle_diameter: float = particle_diameter_field(
-        help="Diameter of a circle that just holds the particle. What lies outside of the circle is the background."
+        help="Diameter of the smallest circle around the particle. The area outside the circle is the background."
     )
     output: str = output_file_field(
-        "STAR file for the particles. A folder beside it, of the same name without .star, takes the stacks. A stopped "
-        "run continues there."
+        "STAR file for the particles. The stacks are written to a folder beside it, of the same name without .star. "
+        "An interrupted run continues there."
     )
     ctf: typing.Optional[str] = param(
         "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
-        "that it does not have are left out.",
+        "that it does not contain are left out.",
         default=None,
         label="CTF",
         path="file",
         none_means="particles without CTF",
     )
     box: int = box_field(
-        "Side of the boxes in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
+        "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
     )
     scaled_box: int = param(
-        "Side of the particle images after resampling, which keeps the field of view. 0: they are not resampled.",
+        "Box size after resampling, which keeps the field of view. 0: no resampling.",
         default=0,
         label="Resampled box size",
         unit="px",
@@ -46,26 +47,27 @@ class ExtractParticlesConfig:
         maximum=8192,
     )
     contrast: str = protein_contrast_field(
-        "Protein in the micrographs. Dark protein is inverted: it is bright in all particle images."
+        "Contrast of the protein in the micrographs. Dark protein is inverted, so that it is bright in all particle "
+        "images."
     )
     normalise: bool = param(
-        "Give the background of each image a mean of 0 and a standard deviation of 1, and subtract a linear gradient "
-        "from the background.",
+        "Normalise the background of each image to a mean of 0 and a standard deviation of 1, and subtract a linear "
+        "gradient.",
         default=True,
         label="Normalise",
         expert=True,
     )
     flip_phases: bool = param(
-        "Correct the phases that the CTF has flipped, in the whole micrograph before the boxes are cut.",
+        "Correct the phases flipped by the CTF, in the whole micrograph before boxes are extracted.",
         default=False,
         label="Flip phases",
         expert=True,
     )
     edge: str = param(
-        "Boxes that reach over the micrograph's edge. drop: these particles are left out and counted. fill: the "
-        "nearest pixel of the edge is repeated.",
+        "What to do with boxes that extend beyond the micrograph's edge. drop: leave these particles out and count "
+        "them. fill: repeat the nearest pixel of the edge.",
         default="drop",
-        label="At the edge",
+        label="Boxes at the edge",
         choices=BORDERS,
         expert=True,
         former=("border",),
@@ -77,7 +79,7 @@ class ExtractParticlesConfig:
         unit="kV",
         minimum=20,
         maximum=1000,
-        none_means="that of the CTF file",
+        none_means="the value in the CTF file",
         expert=True,
     )
     spherical_aberration: typing.Optional[float] = param(
@@ -87,7 +89,7 @@ class ExtractParticlesConfig:
         unit="mm",
         minimum=0,
         maximum=10,
-        none_means="that of the CTF file",
+        none_means="the value in the CTF file",
         expert=True,
     )
     amplitude_contrast: typing.Optional[float] = param(
@@ -96,14 +98,14 @@ class ExtractParticlesConfig:
         label="Amplitude contrast",
         minimum=0,
         maximum=1,
-        none_means="that of the CTF file",
+        none_means="the value in the CTF file",
         expert=True,
     )
     names: Paths = names_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about values that do not fit each other."""
+        """Problems between fields whose values contradict each other; else empty."""
         problems = []
         if not self.output.lower().endswith(".star"):
             problems.append(f"Output (--output) is {self.output}; it must end in .star.")
@@ -118,8 +120,8 @@ class ExtractParticlesConfig:
             )
         if self.scaled_box > box:
             problems.append(
-                f"Resampled box (--scaled-box) is {self.scaled_box} px, more than the box of {box} px: there is no "
-                "finer detail to be had."
+                f"Resampled box (--scaled-box) is {self.scaled_box} px, larger than the box of {box} px. Upsampling "
+                "adds no detail; give a smaller number, or 0."
             )
         if self.flip_phases and not self.ctf:
             problems.append("Flip phases (--flip-phases) needs the CTF (--ctf).")
@@ -132,14 +134,18 @@ class ExtractParticlesConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExtractParticlesOutputs(Outputs):
-    """What `extract-particles` wrote, of the micrographs of this run."""
+    """What `extract-particles` wrote for the micrographs of this run."""
 
     particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")
-    stacks: Texts = output("Stack by micrograph; micrographs without a particle have none.", path="file")
+    stacks: Texts = output("Stack of each micrograph; micrographs without particles have none.", path="file")
     counts: Counts = output("Particles of each micrograph.")
-    at_edge: Counts = output("Picks of each micrograph that were left out since their box reaches over the edge.")
-    unusable: Counts = output("Picks whose box holds no finite or no changing values, by micrograph.")
+    at_edge: Counts = output(
+        "Number of picks of each micrograph that were left out because their box extends beyond the edge."
+    )
+    unusable: Counts = output(
+        "Number of picks of each micrograph that were left out because their box has non-finite or constant values."
+    )
     count: int = output("Particles of all micrographs.")
-    box: int = output("Side of the particle images.", unit="px")
-    pixel_size: float = output("Of the particle images.", unit="Å/px")
+    box: int = output("Box size of the particle images.", unit="px")
+    pixel_size: float = output("Pixel size of the particle images.", unit="Å/px")

@@ -30,23 +30,23 @@ class PickFilamentsConfig:
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     filament_diameter: float = param(
-        "Diameter of the filament: 250 for a microtubule, 70 to 80 for actin. If it is too small by a quarter, many "
-        "filaments are missed.",
+        "Diameter of the filament: 250 Å for a microtubule, 70 to 80 Å for actin. A value that is a quarter too "
+        "small misses many filaments.",
         label="Filament diameter",
         unit="Å",
         minimum=20,
         maximum=2000,
     )
     output: str = output_folder_field(
-        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not picked "
-        "again."
+        "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
+        "picked again."
     )
     model: str = model_field("Model folder, or the name of a shipped model.", default="filaments")
     segment_distance: typing.Optional[float] = param(
         "Distance between the centres of neighbouring segments: the helical rise times the number of asymmetric units "
         "that each box adds.",
         default=None,
-        label="Distance of segments",
+        label="Segment distance",
         unit="Å",
         minimum=1,
         maximum=5000,
@@ -99,17 +99,17 @@ class PickFilamentsOutputs(Outputs):
         path="file",
         becomes="outputCoordinates: SetOfCoordinates",
     )
-    counts: Counts = output("Segments of each micrograph.")
-    filaments: Counts = output("Filaments of each micrograph.")
-    lengths: Numbers = output("Length of all filaments of each micrograph.", unit="Å")
-    segments: int = output("Segments of all micrographs.")
+    counts: Counts = output("Number of segments of each micrograph.")
+    filaments: Counts = output("Number of filaments of each micrograph.")
+    lengths: Numbers = output("Total filament length of each micrograph.", unit="Å")
+    segments: int = output("Total number of segments.")
     threshold: float = output("Minimum mean score of a filament.")
-    filament_diameter: float = output("Diameter that was picked at.", unit="Å")
+    filament_diameter: float = output("Filament diameter used for picking.", unit="Å")
     segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
     model: str = output("Model folder.", path="folder")
-    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
+    pictures: Texts = output("Pictures of the first micrographs.", path="file")
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
 
 
@@ -119,8 +119,8 @@ class TrainFilamentPickerConfig:
 
     output: str = model_folder_field()
     simulated: int = param(
-        "Simulated micrographs to learn from; a fifteenth as many are made for validation, and as many for the card's "
-        "figures.",
+        "Number of simulated training micrographs. A fifteenth of this number is added for validation, and another "
+        "fifteenth for the test metrics in the model card.",
         default=450,
         label="Simulated micrographs",
         minimum=4,
@@ -140,8 +140,8 @@ class TrainFilamentPickerOutputs(Outputs):
 
     model: str = output("Model folder.", path="folder")
     threshold: float = output(
-        "Lowest threshold at which 98 % of what is traced on the validation micrographs is right."
+        "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."
     )
     validation: Details = output(
-        "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on other simulated micrographs."
+        "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on simulated test micrographs."
     )

@@ -15,7 +15,7 @@ REAL_MARKS = ("complete", "partial")
 
 @dataclasses.dataclass(frozen=True)
 class TrainGeneralPickerConfig:
-    """Train a general picker on simulated micrographs of many shapes, and on labelled real sets."""
+    """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
 
     output: str = model_folder_field()
     structures: Paths = param(
@@ -25,34 +25,35 @@ class TrainGeneralPickerConfig:
         path="file",
     )
     procedural: int = param(
-        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures.",
+        "Number of artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) to simulate beside the "
+        "structures.",
         default=120,
         label="Artificial assemblies",
         minimum=0,
         maximum=100000,
     )
     sets: typing.Optional[str] = param(
-        "Table of labelled real sets: a .csv file with the columns name, micrographs (glob), coordinates (folder), "
-        "pixel_size (Å/px), particle_diameter (Å); paths are relative to the table.",
+        "Table of labelled real micrographs: a .csv file with the columns name, micrographs (glob), coordinates "
+        "(folder), pixel_size (Å/px), particle_diameter (Å). Paths are relative to the table.",
         default=None,
         label="Real sets",
         path="file",
         none_means="simulated micrographs only",
     )
     leave_out: Paths = leave_out_field(
-        "Names of sets, and of structures' files (without extensions), not to learn from; for testing on molecules "
-        "that the model never saw."
+        "Names of real sets, and of structure files without extension, to hold out from training, for tests on "
+        "molecules that the model never saw."
     )
     simulated: int = param(
-        "Simulated micrographs, 512 x 512 px at the network's scale.",
+        "Number of simulated micrographs, each of 512 x 512 px at the network's scale.",
         default=360,
         label="Simulated micrographs",
         minimum=2,
         maximum=1000000,
     )
     faint_fraction: float = param(
-        "Fraction of the simulated micrographs whose particles hardly stand out from the noise (SNR 0.008 to 0.12) and "
-        "mostly touch.",
+        "Fraction of the simulated micrographs with very low contrast (SNR 0.008 to 0.12) and mostly touching "
+        "particles.",
         default=0.5,
         label="Fraction of faint micrographs",
         minimum=0,
@@ -60,7 +61,7 @@ class TrainGeneralPickerConfig:
         former=("faint",),
     )
     real_fraction: float = param(
-        "Fraction of the training crops that is real, if there are real sets.",
+        "Fraction of the training crops that is taken from real sets, if there are any.",
         default=0.2,
         label="Fraction of real crops",
         minimum=0,
@@ -68,15 +69,16 @@ class TrainGeneralPickerConfig:
         former=("real_share",),
     )
     real_marks: str = param(
-        "complete: what nobody marked in the real sets is background. partial: marks leave particles out; unmarked "
-        "places that Start from model scores like the marked ones teach nothing.",
+        "How complete the labels of the real sets are. complete: everything that is not labelled is background. "
+        "partial: some particles are not labelled; unlabelled positions that Start from model scores like labelled "
+        "ones are ignored in training.",
         default="complete",
-        label="Marks of real sets",
+        label="Labels of real sets",
         choices=REAL_MARKS,
     )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
     start_from: typing.Optional[str] = param(
-        "General model to continue from, a folder or a shipped one, instead of random weights.",
+        "General model to continue from, instead of random weights: a folder or a shipped model.",
         default=None,
         label="Start from model",
         path="model",
@@ -84,29 +86,36 @@ class TrainGeneralPickerConfig:
         expert=True,
     )
     cache: typing.Optional[str] = cache_field(
-        "Folder in which the simulated micrographs are kept (0.6 MB each), for a training that is continued or varied.",
+        "Folder in which the simulated micrographs are kept (0.6 MB each), so that another training can use them "
+        "again.",
         "micrographs",
-        "they are made each time",
+        "they are simulated anew in each run",
     )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: float = param(
-        "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True
+        "Peak learning rate of the AdamW optimiser.",
+        default=0.003,
+        label="Learning rate",
+        minimum=1e-7,
+        maximum=1,
+        expert=True,
     )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if not self.structures and not self.procedural:
             return [
-                "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "
-                "(--procedural)."
+                "There is nothing to simulate from. Give Structures (--structures), or a number of Artificial "
+                "assemblies (--procedural)."
             ]
         if self.real_marks == "partial" and not (self.sets and self.start_from):
             return [
-                "Partial marks (--real-marks partial) need Real sets (--sets), and a general model that looks at them: "
-                "Start from model (--start-from)."
+                "Partial labels (--real-marks partial) need Real sets (--sets) and a general model that scores "
+                "them: Start from model (--start-from)."
             ]
         return []
 
@@ -119,8 +128,8 @@ class TrainGeneralPickerOutputs(Outputs):
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     validation: Details = output(
-        "Measures on simulated micrographs of molecules that were not learnt from, and the expected calibration error."
+        "Metrics on simulated micrographs of held-out molecules, and the expected calibration error."
     )
-    structures: int = output("Atomic models learnt from.")
-    procedural: int = output("Procedural molecules learnt from.", former=("made_up",))
-    real_sets: typing.List[str] = output("Names of the sets of labelled micrographs.")
+    structures: int = output("Number of training structures.")
+    procedural: int = output("Number of artificial assemblies in the training.", former=("made_up",))
+    real_sets: typing.List[str] = output("Names of the real sets in the training.")

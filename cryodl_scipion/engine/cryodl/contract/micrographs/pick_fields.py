@@ -10,7 +10,7 @@ PROTEIN = ("dark", "bright")
 
 
 def particle_diameter_field(
-    help: str = "Diameter of a circle that just holds the particle.",
+    help: str = "Diameter of the smallest circle around the particle.",
     default: typing.Any = REQUIRED,
     none_means: str = "",
 ) -> typing.Any:
@@ -21,33 +21,33 @@ def particle_diameter_field(
 
 
 def picks_field() -> typing.Any:
-    """Coordinates that a picker, or a program, wrote."""
+    """Coordinates written by a picker or another program."""
     return param("Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder")
 
 
 def pick_sets_field() -> typing.Any:
     """Several sets of coordinates."""
     return param(
-        "Two or more sets of picks: folders (or files), each as it is or as name=folder.",
+        "Two or more sets of picks: folders (or files), each as a path or as name=path.",
         label="Sets of picks",
         path="folder",
     )
 
 
 def tolerance_field(help: str) -> typing.Any:
-    """Distance within which two picks are the same."""
+    """Maximum distance between picks that are regarded as the same."""
     return param(help, default=0.5, label="Tolerance", unit="radii", minimum=0.01, maximum=10)
 
 
 def scored_micrographs_field(help: str) -> typing.Any:
-    """Micrographs on which picks are compared, or all."""
+    """Micrographs on which picks are compared; all if none are given."""
     return param(help, default=(), label="Micrographs", path="file")
 
 
 def border_px_field() -> typing.Any:
-    """Border in pixels, where picks are compared."""
+    """Border in pixels, in comparisons of picks."""
     return param(
-        "Picks and reference nearer than this to the edge are left out. Needs the micrographs.",
+        "Picks and reference coordinates closer than this to the edge are left out. It needs the micrographs.",
         default=0.0,
         label="Border",
         unit="px",
@@ -57,17 +57,17 @@ def border_px_field() -> typing.Any:
 
 
 def border_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a border without micrographs to measure it in."""
+    """Problem if a border is set but no micrographs are given."""
     if config.border > 0 and not config.micrographs:
         return [
-            "Border (--border) is set but Micrographs (--micrographs) is not; their sizes are needed to know "
-            "where the edge is."
+            "Border (--border) is set, but Micrographs (--micrographs) is not. Give the micrographs, whose sizes "
+            "tell where the edge is."
         ]
     return []
 
 
 def pick_threshold_field(none_means: str) -> typing.Any:
-    """Score threshold of picks. none_means: which is taken without one."""
+    """Score threshold of picks. none_means: the threshold without one."""
     return param(
         "Picks with a lower score are left out. 0 keeps every candidate.",
         default=None,
@@ -79,28 +79,28 @@ def pick_threshold_field(none_means: str) -> typing.Any:
 
 
 def micrograph_contrast_field(help: str) -> typing.Any:
-    """Whether protein is darker than its surroundings. help: what auto does."""
+    """Contrast of protein in micrographs. help: the full text, with what auto does."""
     return param(help, default="auto", label="Contrast", choices=CONTRASTS, expert=True)
 
 
 def minimum_distance_field() -> typing.Any:
-    """How near two picks may be."""
+    """Minimum distance between two picks."""
     return param(
-        "Minimum distance between picks; of two closer ones the one with the higher score stays.",
+        "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
         default=None,
         label="Minimum distance",
         unit="Å",
         minimum=0,
         maximum=5000,
-        none_means="what the training labels allow, about half a diameter",
+        none_means="set by the training labels, about half a diameter",
         expert=True,
     )
 
 
 def border_field(what: str = "Picks", default: typing.Optional[float] = 0.0, none_means: str = "") -> typing.Any:
-    """Border of the micrograph without picks. what: what is left out there, with a capital."""
+    """Border of the micrograph without picks. what: what is left out there, capitalised."""
     return param(
-        f"{what} whose centre is nearer than this to the micrograph's edge are left out.",
+        f"{what} whose centre is closer than this to the micrograph's edge are left out.",
         default=default,
         label="Border",
         unit="Å",
@@ -112,12 +112,12 @@ def border_field(what: str = "Picks", default: typing.Optional[float] = 0.0, non
 
 
 def avoid_field() -> typing.Any:
-    """Areas without picks."""
+    """Areas in which nothing is picked."""
     return param(
-        "Areas that are left out while picking. contamination: ice crystals, dirt and aggregates that differ from the "
-        "particles. Carbon film is found by its edge; particles on it may be good ones.",
+        "Areas in which nothing is picked. contamination: ice crystals, dirt and aggregates that look different "
+        "from the particles. carbon: carbon film, found by its edge; particles on it may be good.",
         default="nothing",
-        label="Leave out",
+        label="Areas to avoid",
         choices=AVOIDABLE,
         expert=True,
     )
@@ -126,8 +126,8 @@ def avoid_field() -> typing.Any:
 def overwrite_field() -> typing.Any:
     """Whether finished micrographs are picked again."""
     return param(
-        "Pick finished micrographs again, and allow other parameters than those of the files that are in the output "
-        "folder already.",
+        "Pick finished micrographs again. Also allows parameters different from those of the files in the output "
+        "folder.",
         default=False,
         label="Pick again",
         expert=True,
@@ -137,7 +137,7 @@ def overwrite_field() -> typing.Any:
 def tile_memory_field() -> typing.Any:
     """Memory for one tile of a micrograph."""
     return param(
-        "Memory that the network may use for one tile.",
+        "Memory that the network may use for one tile of a micrograph. Less memory means smaller tiles.",
         default=0.4,
         label="Memory for tiles",
         unit="GB",
@@ -148,15 +148,15 @@ def tile_memory_field() -> typing.Any:
 
 
 def pictures_field(help: str) -> typing.Any:
-    """How many pictures are drawn. help: of what."""
+    """Number of pictures to draw. help: the full text."""
     return param(help, default=3, label="Pictures", minimum=0, maximum=100000)
 
 
 def box_field(help: str) -> typing.Any:
-    """Side of particle images, or 0 for that which suits the particle."""
+    """Box size of particle images; 0 chooses it from the particle diameter."""
     return param(help, default=0, label="Box size", unit="px", minimum=0, maximum=8192)
 
 
 def protein_contrast_field(help: str) -> typing.Any:
-    """Whether protein is dark in the micrographs. help: what is done then."""
+    """Contrast of protein in the micrographs. help: the full text."""
     return param(help, default="dark", label="Contrast", choices=PROTEIN, former=("protein",))

@@ -38,25 +38,25 @@ class PickConfig:
     pixel_size: float = pixel_size_field()
     model: str = model_field("Model folder, or the name of a shipped model (`cryodl doctor` lists them).")
     output: str = output_folder_field(
-        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not picked "
-        "again."
+        "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
+        "picked again."
     )
     particle_diameter: typing.Optional[float] = particle_diameter_field(
-        default=None, none_means="the model's; a general model finds it in the micrographs"
+        default=None, none_means="the model's; a general model estimates it from the micrographs"
     )
-    threshold: typing.Optional[float] = pick_threshold_field("what the threshold rule says")
+    threshold: typing.Optional[float] = pick_threshold_field("chosen by the threshold rule")
     threshold_rule: str = param(
-        "How the threshold is chosen where none is given. model: that of the model, chosen on its validation "
-        "micrographs. f1: for each micrograph, the one with the largest expected F1. count: for each micrograph, as "
-        "many picks as particles are expected (the sum of the scores).",
+        "How the threshold is chosen if none is given. model: the model's threshold, chosen on its validation "
+        "micrographs. f1: for each micrograph, the threshold with the largest expected F1. count: for each "
+        "micrograph, as many picks as the expected number of particles (the sum of the scores).",
         default="model",
         label="Threshold rule",
         choices=THRESHOLD_RULES,
         expert=True,
     )
     contrast: str = micrograph_contrast_field(
-        "Whether protein is darker or brighter than its surroundings. auto: the model's; a general model compares both "
-        "on some micrographs, and says what it found."
+        "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
+        "general model tries both on some micrographs and reports what it found."
     )
     minimum_distance: typing.Optional[float] = minimum_distance_field()
     border: float = border_field()
@@ -78,41 +78,43 @@ class PickOutputs(Outputs):
 
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
-        "STAR file of each micrograph: its picks.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+        "STAR file of the picks of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
-    candidates: Texts = output("STAR file of each micrograph: all candidates, down to a low score.", path="file")
-    counts: Counts = output("Picks of each micrograph.")
-    picks: int = output("Picks of all micrographs.")
-    threshold: float = output("Minimum score of the picks; the median where each micrograph has its own.")
+    candidates: Texts = output("STAR file of all candidates of each micrograph, down to a low score.", path="file")
+    counts: Counts = output("Number of picks of each micrograph.")
+    picks: int = output("Total number of picks.")
+    threshold: float = output("Score threshold; the median if each micrograph has its own.")
     threshold_uncertainty: typing.Optional[float] = output(
-        "Standard deviation of the model's threshold; null for another one, or if the model does not know it."
+        "Standard deviation of the model's threshold; null for another threshold, or if the model has none."
     )
-    thresholds: Numbers = output("Threshold of each micrograph.")
-    particle_diameter: typing.Optional[float] = output("The stated diameter, else the one that was found.", unit="Å")
-    contrast: str = output("'dark' or 'bright' protein.")
+    thresholds: Numbers = output("Score threshold of each micrograph.")
+    particle_diameter: typing.Optional[float] = output(
+        "The given diameter, or else the one that was estimated.", unit="Å"
+    )
+    contrast: str = output("Contrast of protein, 'dark' or 'bright'.")
     expected_particles: Numbers = output(
-        "Expected number of particles among all candidates (number) and its deviation."
+        "Expected number of particles among all candidates (number), and its standard deviation (deviation)."
     )
     expected: typing.Optional[typing.Dict[str, typing.Optional[float]]] = output(
-        "Expected precision, recall and f1 of the picks; null where the scores do not suffice for an estimate."
+        "Expected precision, recall and f1 of the picks; null if they cannot be estimated from the scores."
     )
     model: str = output("Model folder.", path="folder")
-    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
+    pictures: Texts = output("Pictures of the first micrographs.", path="file")
     picked_diameter: typing.Optional[float] = output(
-        "Diameter that was picked at: the stated one, or another if the micrographs contradict it; null if no size was "
+        "Diameter used for picking: the given one, or another if the micrographs contradict it; null if no size was "
         "found.",
         unit="Å",
         default=None,
     )
-    size: typing.Optional[Details] = output("The search for the diameter; null if there was none.", default=None)
+    size: typing.Optional[Details] = output("Details of the diameter search; null if there was none.", default=None)
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class ProposeBoxesConfig:
-    """Propose background and contamination boxes for micrographs on which particles are labelled."""
+    """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
     micrographs: Paths = micrographs_field()
     coordinates: str = param("Folder (or file) with the particles' coordinates.", label="Coordinates", path="folder")
@@ -134,11 +136,11 @@ class ProposeBoxesConfig:
 class ProposeBoxesOutputs(Outputs):
     """What `propose-boxes` wrote."""
 
-    folder: str = output("Folder of both.", path="folder")
+    folder: str = output("Folder of both kinds of boxes.", path="folder")
     background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
     contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
-    background_boxes: Counts = output("Background boxes of each micrograph.")
-    contamination_boxes: Counts = output("Contamination boxes of each micrograph.")
+    background_boxes: Counts = output("Number of background boxes of each micrograph.")
+    contamination_boxes: Counts = output("Number of contamination boxes of each micrograph.")
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs, in whose pixels the coordinates are.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )

@@ -18,23 +18,23 @@ class SimulateMicrographsConfig:
     structure: str = param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", label="Structure", path="file"
     )
-    pixel_size: float = new_pixel_size_field("Pixel size of the micrographs to make.")
-    count: int = param("Number of micrographs.", label="Number of micrographs", minimum=1, maximum=100000)
+    pixel_size: float = new_pixel_size_field("Pixel size of the simulated micrographs.")
+    count: int = param("Number of micrographs to simulate.", label="Number of micrographs", minimum=1, maximum=100000)
     output: str = output_folder_field(
         "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist."
     )
     size: int = param(
-        "Side of the square micrographs.", default=1024, label="Size", unit="px", minimum=128, maximum=16384
+        "Width and height of the square micrographs.", default=1024, label="Size", unit="px", minimum=128, maximum=16384
     )
     particles: int = param(
-        "Particles per micrograph (fewer if they do not fit).",
+        "Number of particles per micrograph; fewer if they do not fit.",
         default=60,
         label="Particles per micrograph",
         minimum=0,
         maximum=100000,
     )
     minimum_distance: float = param(
-        "Minimum distance of two particles' centres; below 1 they overlap.",
+        "Minimum distance between the centres of two particles, in particle diameters; below 1 they overlap.",
         default=1.15,
         label="Minimum distance",
         unit="diameters",
@@ -44,26 +44,30 @@ class SimulateMicrographsConfig:
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the variance of the "
-        "noise. It belongs to a dose of 40 e/Å².",
+        "Signal-to-noise ratio: variance of the noise-free particles, within their diameter, over the variance of "
+        "the noise. It refers to a dose of 40 e/Å².",
         default=0.05,
         maximum=1000,
     )
     snr_max: typing.Optional[float] = param(
-        "Maximum SNR; the SNR of each micrograph is drawn between the two, log-uniformly.",
+        "Maximum SNR. The SNR of each micrograph is drawn log-uniformly between SNR and Maximum SNR.",
         default=None,
         label="Maximum SNR",
         minimum=1e-6,
         maximum=1000,
-        none_means="SNR for all",
+        none_means="all micrographs have the same SNR",
     )
     dose: float = param(
-        "Exposure. The SNR is proportional to it.", default=40.0, label="Dose", unit="e/Å²", minimum=0.1, maximum=1000
+        "Total dose of the exposure. The SNR is proportional to it.",
+        default=40.0,
+        label="Dose",
+        unit="e/Å²",
+        minimum=0.1,
+        maximum=1000,
     )
     noise_from: Paths = param(
-        "Real micrographs whose noise spectrum is taken (glob, files or list file), at the pixel "
-        "size of the micrographs to make. Without them: white detector noise and smooth solvent "
-        "noise.",
+        "Real micrographs whose noise spectrum is used (glob, files or list file). They must have the pixel size of "
+        "the simulated micrographs. Without them, the noise is white detector noise and smooth solvent noise.",
         default=(),
         label="Noise from micrographs",
         path="file",
@@ -76,17 +80,17 @@ class SimulateMicrographsConfig:
         maximum=1000,
     )
     aggregates: float = param(
-        "Mean number of aggregates per micrograph; their particles are not in the coordinates.",
+        "Mean number of aggregates per micrograph. The coordinates do not contain their particles.",
         default=0.0,
         label="Aggregates",
         minimum=0,
         maximum=1000,
     )
     carbon: float = param(
-        "Fraction of the micrographs with a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
+        "Fraction of the micrographs that show a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
     )
     gradient: float = param(
-        "Range of a smooth gradient of ice over the micrograph, in standard deviations of the noise.",
+        "Range of a smooth ice gradient over the micrograph, in standard deviations of the noise.",
         default=0.0,
         label="Ice gradient",
         minimum=0,
@@ -94,14 +98,14 @@ class SimulateMicrographsConfig:
     )
     contrast: str = protein_contrast_field("dark")
     box_size: typing.Optional[int] = param(
-        "Also cut the particles out, with boxes of this size: particles.star "
-        "(RELION 3.1, with angles and CTF) and particles/*.mrcs.",
+        "Also extract the particles with this box size, into particles.star (RELION 3.1, with angles and CTF) and "
+        "particles/*.mrcs.",
         default=None,
         label="Box size",
         unit="px",
         minimum=8,
         maximum=4096,
-        none_means="particles are not cut out",
+        none_means="particles are not extracted",
     )
     defocus_min: float = optics_field("defocus_min")
     defocus_max: float = optics_field("defocus_max")
@@ -114,7 +118,8 @@ class SimulateMicrographsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         problems = defocus_problems(self)
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
             problems = [f"Maximum SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
@@ -125,20 +130,24 @@ class SimulateMicrographsConfig:
 class SimulateMicrographsOutputs(Outputs):
     """What `simulate-micrographs` wrote."""
 
-    folder: str = output("Folder of all.", path="folder")
+    folder: str = output("Output folder.", path="folder")
     micrographs: str = output(
         "Folder of the micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
     )
     coordinates: str = output(
         "Folder of the coordinates with angles and CTF.", path="folder", becomes="outputCoordinates: SetOfCoordinates"
     )
-    ctf: str = output("Folder of the CTF, as CTFFIND writes it.", path="folder", becomes="outputCTF: SetOfCTF")
-    masks: typing.Optional[str] = output("Folder of masks of what ice, carbon and aggregates cover.", path="folder")
-    particles: int = output("Particles of all micrographs.")
+    ctf: str = output(
+        "Folder of the CTF parameters, in CTFFIND's format.", path="folder", becomes="outputCTF: SetOfCTF"
+    )
+    masks: typing.Optional[str] = output(
+        "Folder of masks of the area covered by ice, carbon and aggregates.", path="folder"
+    )
+    particles: int = output("Total number of particles.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
     particle_stack: typing.Optional[str] = output(
-        "RELION's particles.star of cut-out particles.", path="file", becomes="outputParticles: SetOfParticles"
+        "RELION's particles.star of the extracted particles.", path="file", becomes="outputParticles: SetOfParticles"
     )
     pixel_size: typing.Optional[float] = output(
-        "Of the micrographs and of cut-out particles.", unit="Å/px", default=None
+        "Pixel size of the micrographs and the extracted particles.", unit="Å/px", default=None
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters and outputs of the command that picks by templates."""
+"""Parameters and outputs of template-based picking."""
 
 import dataclasses
 import typing
@@ -13,34 +13,34 @@ TEMPLATE_CONTRASTS = ("dark", "bright")
 
 @dataclasses.dataclass(frozen=True)
 class PickTemplatesConfig:
-    """Pick particles by comparing micrographs with projections of a structure, or with round blobs."""
+    """Pick particles by correlation of micrographs with projections of a structure, or with round blobs."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
     output: str = param(
-        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not compared "
-        "again.",
+        "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
+        "picked again.",
         label="Output folder",
         path="folder",
     )
     structure: typing.Optional[str] = param(
-        "Map (.mrc) or atomic model (.pdb, .cif, also .gz) of the particle, or of a near relative.",
+        "Map (.mrc) or atomic model (.pdb, .cif, also .gz) of the particle, or of a similar molecule.",
         default=None,
         label="Structure",
         path="file",
         none_means="round blobs of the particle diameter",
     )
     particle_diameter: typing.Optional[float] = param(
-        "Diameter of the particle, for blobs. A structure has its own.",
+        "Diameter of the blobs. With a structure, it is the structure's diameter.",
         default=None,
         label="Particle diameter",
         unit="Å",
         minimum=10,
         maximum=5000,
-        none_means="the structure's",
+        none_means="that of the structure",
     )
     angular_step: float = param(
-        "Angle between neighbouring projections, and between their turns in the plane.",
+        "Angle between neighbouring projections, and between their in-plane rotations.",
         default=24.0,
         label="Angular step",
         unit="°",
@@ -54,7 +54,8 @@ class PickTemplatesConfig:
         label="Correlation threshold",
         minimum=0,
         maximum=1,
-        none_means="where the expected F1 is largest, if chance gives as many picks as the micrographs' negatives have",
+        none_means="the threshold with the largest expected F1, where the micrographs with inverted contrast give the "
+        "number of false picks",
     )
     contrast: str = param(
         "Whether protein is darker or brighter than its surroundings.",
@@ -64,7 +65,7 @@ class PickTemplatesConfig:
         expert=True,
     )
     minimum_distance: typing.Optional[float] = param(
-        "Minimum distance between picks; of two closer ones the one with the higher score stays.",
+        "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
         default=None,
         label="Minimum distance",
         unit="Å",
@@ -74,7 +75,7 @@ class PickTemplatesConfig:
         expert=True,
     )
     border: float = param(
-        "Picks whose centre is nearer than this to the micrograph's edge are left out.",
+        "Picks whose centre is closer than this to the micrograph's edge are left out.",
         default=0.0,
         label="Border",
         unit="Å",
@@ -83,14 +84,14 @@ class PickTemplatesConfig:
         expert=True,
     )
     overwrite: bool = param(
-        "Compare finished micrographs again, and allow other parameters than those of the files that are in the "
-        "output folder already.",
+        "Pick finished micrographs again. Also allows parameters different from those of the files in the output "
+        "folder.",
         default=False,
         label="Pick again",
         expert=True,
     )
     pictures: int = param(
-        "Pictures of picks to draw beside the STAR files, of the first micrographs. 0: none.",
+        "Number of micrographs for which a picture of the picks is drawn, the first of the set. 0: none.",
         default=3,
         label="Pictures",
         minimum=0,
@@ -104,8 +105,8 @@ class PickTemplatesConfig:
         if (self.structure is None) == (self.particle_diameter is None):
             found = "neither" if self.structure is None else "both"
             return [
-                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} of them is given. Give "
-                "a structure, whose projections are sought, or a diameter, of blobs."
+                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} of them is given. "
+                "Give either a structure, whose projections are the templates, or the diameter of round blobs."
             ]
         return []
 
@@ -116,19 +117,20 @@ class PickTemplatesOutputs(Outputs):
 
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
-        "STAR file of each micrograph: its picks.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+        "STAR file of the picks of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
     candidates: Texts = output(
-        "STAR file of each micrograph: all positions with a correlation of at least 0.1.", path="file"
+        "STAR file of all candidates of each micrograph: positions with a correlation coefficient of at least 0.1.",
+        path="file",
     )
-    counts: Counts = output("Picks of each micrograph.")
-    picks: int = output("Picks of all micrographs.")
-    threshold: float = output("Minimum correlation coefficient of the picks.")
+    counts: Counts = output("Number of picks of each micrograph.")
+    picks: int = output("Total number of picks.")
+    threshold: float = output("Threshold of the correlation coefficient.")
     expected_false_picks: int = output(
-        "Picks at this threshold in the micrographs with inverted contrast, which hold no particles.",
+        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles.",
         former=("in_negative",),
     )
-    particle_diameter: float = output("The stated diameter, or the structure's.", unit="Å")
-    pixel_size: float = output("Of the micrographs, in whose pixels the coordinates are.", unit="Å/px")
+    particle_diameter: float = output("The given diameter, or the structure's.", unit="Å")
+    pixel_size: float = output("Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px")
     templates: int = output("Number of templates.")
-    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
+    pictures: Texts = output("Pictures of the first micrographs.", path="file")

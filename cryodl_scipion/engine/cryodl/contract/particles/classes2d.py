@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that sort particles into 2-D classes and choose among the classes."""
+"""Parameters of 2-D classification and of the selection of 2-D classes."""
 
 import dataclasses
 import typing
@@ -19,37 +19,40 @@ from ..search_fields import correct_ctf_field, mask_diameter_field, max_shift_fi
 
 @dataclasses.dataclass(frozen=True)
 class Classify2DConfig:
-    """Sort particles into 2-D classes: aligned averages with CTF, each with a score."""
+    """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
 
-    particles: str = particles_field("Particles to classify; no angles are needed. A CTF is used where there is one.")
+    particles: str = particles_field(
+        "Particles to classify; no angles are needed. The CTF is used if the file has one."
+    )
     output: str = output_folder_field(
         "Folder for particles.star (with rlnClassNumber), classes.mrcs and classes.star. It must not exist."
     )
     classes: int = param(
-        "Number of classes. A few tens of particles of each are needed.",
+        "Number of classes. Each needs a few tens of particles.",
         default=50,
         label="Number of classes",
         minimum=1,
         maximum=1000,
     )
     mask_diameter: typing.Optional[float] = mask_diameter_field(
-        "Diameter of the circle that the particles are compared in: a tenth more than the particle's longest side."
+        "Diameter of the circle within which particles are compared; about 1.1 times the longest dimension of the "
+        "particle."
     )
     max_shift: typing.Optional[float] = max_shift_field(
-        "Maximum distance of a particle from its box's centre.", none_means="a twelfth of the box"
+        "Maximum distance of a particle from the centre of its box.", none_means="a twelfth of the box size"
     )
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the comparison. The averages have all detail.",
-        "22 waves per box, or 2.7 pixels where that is coarser",
+        "Resolution limit of the comparison. The averages are not limited.",
+        "1/22 of the box size, or 2.7 pixels if that is coarser",
     )
     correct_ctf: bool = correct_ctf_field(
-        "Take the CTF into account. Without it averages have the contrast of the microscope."
+        "Correct the averages for the CTF. Without correction they keep the contrast of the microscope."
     )
     epochs: int = param(
-        "Maximum number of passes over all particles with the full number of classes; it ends earlier when the classes "
-        "no longer change.",
+        "Maximum number of passes over all particles with the full number of classes. They end earlier when the "
+        "classes no longer change.",
         default=8,
-        label="Maximum number of passes",
+        label="Maximum passes",
         minimum=1,
         maximum=100,
         expert=True,
@@ -59,7 +62,7 @@ class Classify2DConfig:
         default=None,
         label="Ranker",
         path="model",
-        none_means="the one that comes with the program",
+        none_means="the shipped model",
         expert=True,
     )
     contrast: str = particle_contrast_field()
@@ -70,24 +73,26 @@ class Classify2DConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SelectClassesConfig:
-    """Keep the particles of the 2-D classes that are not bad."""
+    """Select 2-D classes and keep their particles."""
 
     classes: str = param(
-        "classes.star of a 2-D classification; particles.star lies beside it.", label="Classes", path="file"
+        "classes.star of a 2-D classification, with its particles.star in the same folder.",
+        label="Classes",
+        path="file",
     )
     output: str = output_folder_field(
-        "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must not "
-        "exist."
+        "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must "
+        "not exist."
     )
     threshold: typing.Optional[float] = param(
-        "Classes with at least this score are kept. The score is the fraction of a class's particles that is expected "
-        "to be good: one whole particle in the middle.",
+        "Classes with at least this score are kept. The score is the fraction of a class's particles that is "
+        "expected to be good, that is, one whole, centred particle.",
         default=None,
         label="Threshold",
         minimum=0,
         maximum=1,
-        none_means="chosen from the scores: a class is left out only if its bad particles would take more from a map "
-        "than its good ones give",
+        none_means="chosen from the scores: a class is left out only if its bad particles harm a map more than its "
+        "good ones help",
     )
     minimum_particles: int = param(
         "Classes with fewer particles are not kept.",
@@ -105,19 +110,19 @@ class Classify2DOutputs(Outputs):
     """What `classify-2d` found."""
 
     particles: str = output(
-        "STAR file of the particles with rlnClassNumber, from 1, the largest class first; 0 where a particle could not "
-        "be used; angle and shift in the plane.",
+        "STAR file of the particles with in-plane angle, shift and rlnClassNumber: 1 is the largest class, 0 a "
+        "particle that could not be used.",
         path="file",
     )
     classes: str = output("STAR file of the classes.", path="file", becomes="outputClasses: SetOfClasses2D")
     stack: str = output("Averages.", path="file", becomes="outputAverages: SetOfAverages")
-    counts: typing.List[int] = output("Particles of each class, class 1 first.")
+    counts: typing.List[int] = output("Number of particles of each class, class 1 first.")
     scores: typing.List[float] = output("Probability that each average is good.")
     resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", unit="Å")
-    count: int = output("Particles that were classified.")
-    converged: bool = output("Whether the classes had stopped changing.")
-    pixel_size: float = output("Of the averages.", unit="Å/px")
-    box: int = output("Side of the averages.", unit="px")
+    count: int = output("Number of classified particles.")
+    converged: bool = output("Whether the classes no longer changed at the end.")
+    pixel_size: float = output("Pixel size of the averages.", unit="Å/px")
+    box: int = output("Box size of the averages.", unit="px")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,12 +131,14 @@ class SelectClassesOutputs(Outputs):
 
     particles: str = output("STAR file of the kept particles.", path="file", becomes="outputParticles: SetOfParticles")
     classes: str = output("STAR file of the kept classes.", path="file", becomes="outputClasses: SetOfClasses2D")
-    stack: str = output("Their averages.", path="file")
+    stack: str = output("Averages of the kept classes.", path="file")
     selection: str = output("selection.json: every class with its score and whether it was kept.", path="file")
     kept: typing.List[int] = output("Numbers of the kept classes.")
-    count: int = output("Kept particles.")
-    dropped: int = output("Particles of other classes.")
-    unclassified: int = output("Particles in no class.")
-    threshold: float = output("Lowest score that was kept: the one asked for, or the one that was chosen.")
-    expected_good: float = output("Mean score of the kept particles: the fraction of them expected to be good.")
-    pixel_size: typing.Optional[float] = output("Of the particle images and the averages.", unit="Å/px", default=None)
+    count: int = output("Number of kept particles.")
+    dropped: int = output("Number of particles of rejected classes.")
+    unclassified: int = output("Number of particles in no class.")
+    threshold: float = output("Score threshold that was used, given or chosen.")
+    expected_good: float = output("Mean score of the kept particles, which is the expected fraction of good ones.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the particle images and averages.", unit="Å/px", default=None
+    )

@@ -26,12 +26,12 @@ class DenoiseConfig:
     """Denoise particle images with a trained network."""
 
     particles: str = particles_field("Raw particles to denoise; no angles are needed.")
-    model: str = model_field("Folder of a denoiser.")
+    model: str = model_field("Model folder of a denoiser.")
     output: str = output_file_field(
-        "STAR file to write; the denoised images lie beside it, in a stack of the same name (.mrcs)."
+        "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
     )
     contrast: str = particle_contrast_field()
-    batch_size: int = batch_field("Particles that go through the network at a time.", 16)
+    batch_size: int = batch_field("Number of particles that the network processes at a time.", 16)
     device: str = device_field()
     threads: int = threads_field()
 
@@ -45,38 +45,41 @@ class DenoiseOutputs(Outputs):
     )
     stack: str = output("Stack of the denoised images.", path="file")
     count: int = output("Particles.")
-    pixel_size: float = output("Of the images.", unit="Å/px")
-    box: int = output("Side of the images.", unit="px")
-    contrast: str = output("'dark' or 'bright' protein of the raw images.")
+    pixel_size: float = output("Pixel size of the images.", unit="Å/px")
+    box: int = output("Box size of the images.", unit="px")
+    contrast: str = output("Contrast of protein in the raw images, 'dark' or 'bright'.")
     model: str = output("Name of the model.")
-    empty: int = output("Particles in which the model found almost no signal.")
+    empty: int = output("Number of particles in which the model found almost no signal.")
     explained: typing.Optional[float] = output(
-        "Evidence of a sample of the particles for the model's structure, as a fraction of what genuine ones give.",
+        "Evidence of a sample of the particles for the model's structure, as a fraction of the evidence of genuine "
+        "particles.",
         default=None,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateDenoiserConfig:
-    """Measure what a denoiser gains and what it invents, against the ground truth and against controls."""
+    """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
 
-    particles: str = particles_field("Raw particles with angles, shifts and CTF that the denoiser did not learn from.")
-    model: str = model_field("Folder of a denoiser.")
+    particles: str = particles_field(
+        "Raw particles with angles, shifts and CTF that were not in the denoiser's training."
+    )
+    model: str = model_field("Model folder of a denoiser.")
     structure: str = structure_field()
     output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     unseen: typing.Optional[str] = particles_field(
-        "Particles of a molecule that the denoiser never saw, for the control.",
-        optional="one is simulated: random blobs of the same size, CTF and noise",
+        "Particles of a molecule that was not in the denoiser's training, for the control.",
+        optional="simulated: random blobs of the same size, with the same CTF and noise",
     )
     unseen_structure: typing.Optional[str] = param(
-        "Structure of the unseen particles, to measure what is true in their denoised images.",
+        "Structure of the unseen particles, to measure how much of their denoised images is correct.",
         default=None,
         label="Unseen structure",
         path="file",
         none_means="only the similarity to the training targets is measured",
     )
     count: int = param(
-        "Maximum number of particles that are used, and images of pure noise that are made.",
+        "Maximum number of particles to use; as many images of pure noise are made.",
         default=500,
         label="Maximum number of particles",
         minimum=2,
@@ -94,13 +97,15 @@ class EvaluateDenoiserOutputs(Outputs):
     """What `evaluate-denoiser` found."""
 
     evaluation: str = output(
-        "evaluation.json: curves, controls and sentences.", path="file", becomes="outputFSCs: SetOfFSCs"
+        "evaluation.json: curves, controls and conclusions.", path="file", becomes="outputFSCs: SetOfFSCs"
     )
-    folder: str = output("Folder of all files.", path="folder")
-    table: str = output("frc.csv, a line for each particle.", path="file")
+    folder: str = output("Output folder.", path="folder")
+    table: str = output("frc.csv, with a line for each particle.", path="file")
     mean_frc: typing.Dict[str, typing.Any] = output(
-        "Mean Fourier ring correlation with the ground truth: raw, wiener, denoised."
+        "Mean Fourier ring correlation with the ground truth, of the raw, Wiener-filtered (wiener) and denoised images."
     )
-    resolution: typing.Dict[str, typing.Any] = output("Resolution of each at the thresholds 0.5 and 0.143.", unit="Å")
-    verdict: str = output("'ok' or 'warning': of the controls.")
+    resolution: typing.Dict[str, typing.Any] = output(
+        "Resolution of each kind of image at the FRC thresholds 0.5 and 0.143.", unit="Å"
+    )
+    verdict: str = output("Verdict of the controls: 'ok' or 'warning'.")
     pictures: Texts = output("Pictures by name.", path="file")

@@ -18,18 +18,18 @@ from ..search_fields import resolution_field
 
 # Append at the end.
 LATENT_METHODS = ("linear", "gaussian")
-# Particles that each dimension of a latent space needs.
+# Number of particles needed for each dimension of a latent space.
 PARTICLES_PER_DIMENSION = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class FitHeterogeneityConfig:
-    """Fit a latent space to oriented particles: how the molecule moves or what it lacks, or that it does neither."""
+    """Fit a latent space to oriented particles: how the molecule moves, what it lacks, or that neither is found."""
 
     particles: str = particles_field("Particles with angles, shifts and CTF.")
     reference: str = param(
-        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the particles' own map, and "
-        "shows where the molecule is.",
+        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the map reconstructed from "
+        "the particles, and shows where the molecule is.",
         label="Reference",
         path="file",
     )
@@ -37,39 +37,50 @@ class FitHeterogeneityConfig:
         "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist."
     )
     method: str = param(
-        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that are moved by a few "
+        "linear: principal components of the volumes. gaussian: the molecule is a set of Gaussians moved by a few "
         "anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles.",
         default="linear",
         label="Method",
         choices=LATENT_METHODS,
     )
-    latent: int = param("Dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20)
+    latent: int = param(
+        "Number of dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20
+    )
     mask: typing.Optional[str] = param(
         "Map that is 1 where the molecule may change and 0 elsewhere.",
         default=None,
         label="Mask",
         path="file",
-        none_means="found from the particles",
+        none_means="determined from the particles",
     )
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the particle images that are fitted.", "the box's width over 24"
+        "Resolution limit of the particle images that are fitted.", "1/24 of the box size"
     )
     maps: int = param(
-        "Maps along each axis of the latent space.", default=5, label="Maps along an axis", minimum=2, maximum=50
+        "Number of maps along each axis of the latent space.",
+        default=5,
+        label="Maps along an axis",
+        minimum=2,
+        maximum=50,
     )
     axes: int = param(
-        "Axes of the latent space along which maps are reconstructed.",
+        "Number of axes of the latent space along which maps are reconstructed.",
         default=1,
         label="Axes with maps",
         minimum=0,
         maximum=20,
     )
     clusters: int = param(
-        "Clusters of the particles in the latent space (k-means).", default=4, label="Clusters", minimum=1, maximum=100
+        "Number of clusters of the particles in the latent space (k-means).",
+        default=4,
+        label="Clusters",
+        minimum=1,
+        maximum=100,
     )
     classes: typing.Optional[int] = param(
-        "Discrete classes, for mixtures of compositions: a mixture of normal distributions in the latent space, each "
-        "class with a map, half-maps and rlnClassNumber. 0: their number is found (Bayesian information criterion).",
+        "Number of discrete classes, for mixtures of compositions. They are fitted as a mixture of normal "
+        "distributions in the latent space; each has a map, half-maps and rlnClassNumber. 0: the number is "
+        "determined (Bayesian information criterion).",
         default=None,
         label="Discrete classes",
         minimum=0,
@@ -77,8 +88,8 @@ class FitHeterogeneityConfig:
         none_means="none",
     )
     tolerance: float = param(
-        "Variability, in percent of the molecule's power in the images, below which there is no motion: errors of CTF "
-        "and orientation cause some.",
+        "Variability below which the result is 'no motion', in percent of the molecule's power in the images. "
+        "Errors of CTF and orientations also cause some variability.",
         default=0.1,
         label="Tolerance",
         unit="%",
@@ -88,7 +99,7 @@ class FitHeterogeneityConfig:
     )
     contrast: str = particle_contrast_field()
     gaussians: int = param(
-        "Gaussians that the molecule is made of (method gaussian).",
+        "Number of Gaussians that represent the molecule (method gaussian).",
         default=400,
         label="Gaussians",
         minimum=50,
@@ -96,8 +107,7 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     anchors: int = param(
-        "Number of anchors that move the Gaussians (method gaussian). With fewer anchors the motion is that of larger "
-        "rigid parts.",
+        "Number of anchors that move the Gaussians (method gaussian). With fewer anchors, larger parts move rigidly.",
         default=32,
         label="Anchors",
         minimum=2,
@@ -109,7 +119,8 @@ class FitHeterogeneityConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         problems = []
         if self.axes > self.latent:
             problems.append(
@@ -118,8 +129,8 @@ class FitHeterogeneityConfig:
             )
         if self.classes is not None and self.method != "linear":
             problems.append(
-                f"Discrete classes (--classes) are made by the method linear, but --method is {self.method}. Leave "
-                "one of the two out."
+                f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
+                "method, or leave the classes out."
             )
         return problems
 
@@ -134,17 +145,17 @@ class FitHeterogeneityOutputs(Outputs):
         becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex",
     )
     heterogeneity: str = output("heterogeneity.json.", path="file")
-    verdict: str = output("'motion' or 'no motion'.")
-    p_value: float = output("Probability of such an answer without motion.")
-    variability: float = output("Fraction of the molecule's power in the images.")
+    verdict: str = output("Verdict: 'motion' or 'no motion'.")
+    p_value: float = output("Probability of this much variability without motion.")
+    variability: float = output("Variability as a fraction of the molecule's power in the images.")
     mean: str = output("Mean map.", path="file", becomes="outputMean: Volume")
     components: typing.List[str] = output("Maps of the principal components.", path="file")
     paths: typing.List[typing.List[str]] = output("Maps along each axis.", becomes="outputVolumes: SetOfVolumes")
     picture: str = output("Picture of the latent space.", path="file")
     count: int = output("Particles.")
-    latent: int = output("Latent dimensions.")
-    pixel_size: float = output("Of the maps.", unit="Å/px")
-    box: int = output("Side of the maps.", unit="px")
+    latent: int = output("Number of latent dimensions.")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    box: int = output("Box size of the maps.", unit="px")
     classes: typing.List[str] = output(
         "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that tells compositions apart."""
+"""Parameters of the command that distinguishes compositions."""
 
 import dataclasses
 import typing
@@ -20,9 +20,9 @@ from ..search_fields import angular_step_field, resolution_field
 
 @dataclasses.dataclass(frozen=True)
 class AssessIntegrityConfig:
-    """For each particle, the probability that it is the whole complex or only a part of it."""
+    """Assign each particle the probability that it is the whole complex or only a part of it."""
 
-    particles: str = particles_field("Particles with CTF. Angles are used if they are there.")
+    particles: str = particles_field("Particles with CTF. Angles are used if the file has them.")
     structures: Paths = param(
         "The compositions to distinguish: maps or atomic models in one common coordinate frame, "
         "with and without the partner.",
@@ -32,21 +32,21 @@ class AssessIntegrityConfig:
     output: str = output_folder_field(
         "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist."
     )
-    names: Paths = param("Names of the compositions, in the same order.", default=(), label="Names")
+    names: Paths = param("Names of the compositions, in the order of the structures.", default=(), label="Names")
     model: typing.Optional[str] = model_field(
-        "Denoiser trained on all of these compositions, to be used beside the raw images.",
+        "Denoiser trained on all of these compositions, whose images are used in addition to the raw images.",
         default=None,
         label="Denoiser",
-        none_means="the raw images alone",
+        none_means="only the raw images are used",
     )
     orientations: str = param(
-        "given: the particles' own angles, refined a little. search: all are searched. auto: "
-        "given where the particles have them.",
+        "given: the particles' angles, refined locally. search: all orientations are searched. auto: given if the "
+        "particles have angles, else search.",
         default="auto",
         label="Orientations",
         choices=("auto", "given", "search"),
     )
-    angular_step: float = angular_step_field("Angle between neighbouring directions of a search.", expert=True)
+    angular_step: float = angular_step_field("Angle between neighbouring directions of the search.", expert=True)
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison.", "twice the pixel size", expert=True
     )
@@ -55,12 +55,14 @@ class AssessIntegrityConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if len(self.structures) < 2:
-            return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
+            return [f"Compositions (--structures) names {len(self.structures)} file; give at least two to distinguish."]
         if self.names and len(self.names) != len(self.structures):
             return [
-                f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions (--structures)."
+                f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions "
+                "(--structures). Give one name for each."
             ]
         return []
 
@@ -76,8 +78,8 @@ class AssessIntegrityOutputs(Outputs):
     )
     table: str = output("probabilities.csv.", path="file")
     integrity: str = output("integrity.json.", path="file")
-    counts: Counts = output("Particles of which each composition is the likeliest.")
+    counts: Counts = output("Number of particles for which each composition is the most probable.")
     names: typing.List[str] = output("Names of the compositions.")
-    separation: typing.Optional[float] = output("Expected fraction of particles with the right class.")
+    separation: typing.Optional[float] = output("Expected fraction of particles with the correct class.")
     pictures: typing.List[str] = output("Pictures.", path="file")
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)

@@ -19,39 +19,40 @@ from ..search_fields import mask_diameter_field
 
 @dataclasses.dataclass(frozen=True)
 class SelectLatentConfig:
-    """Take the particles of a region or of clusters of a latent space."""
+    """Select the particles in a region, or in clusters, of a latent space."""
 
     particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
-    output: str = output_file_field("STAR file to write: the chosen particles, all of their columns.")
+    output: str = output_file_field("STAR file to write: the selected particles with all their columns.")
     region: typing.Optional[str] = param(
-        "Ranges AXIS:LOW:HIGH of latent coordinates, with commas; particles within "
-        "all of them are taken: 1:-2:0.5,2:0:3.",
+        "Ranges AXIS:LOW:HIGH of latent coordinates, separated by commas, such as 1:-2:0.5,2:0:3. Particles within "
+        "all ranges are selected.",
         default=None,
         label="Region",
         none_means="everywhere",
     )
     clusters: typing.Optional[str] = param(
-        "Numbers of clusters (cryodlCluster), with commas; particles of any of them are taken.",
+        "Numbers of clusters (cryodlCluster), separated by commas. Particles of any of them are selected.",
         default=None,
         label="Clusters",
         none_means="all",
     )
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if self.region or self.clusters:
             return []
-        return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]
+        return ["Neither a region (--region) nor clusters (--clusters) are given. Give one or both."]
 
 
 @dataclasses.dataclass(frozen=True)
 class LatentVolumesConfig:
-    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles near to them."""
+    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
 
     particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
     output: str = output_folder_field("Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.")
     axes: str = param(
-        "Latent coordinates by which the distance between particles is measured, separated by commas.",
+        "Latent coordinates (axes) that define the distance between particles, separated by commas.",
         default="1",
         label="Axes",
     )
@@ -63,29 +64,30 @@ class LatentVolumesConfig:
         maximum=100,
     )
     points: typing.Optional[str] = param(
-        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. Instead of the path "
-        "through the dense regions.",
+        "Points at which maps are reconstructed, instead of the path through the dense regions. Separate points by "
+        "commas and coordinates by colons: -1.5:0,0:0.2.",
         default=None,
         label="Points",
-        none_means="along the dense regions",
+        none_means="a path through the dense regions",
     )
     per_map: typing.Optional[int] = param(
-        "Particles within one standard deviation of a map's Gaussian weights.",
+        "Number of particles within one standard deviation of a map's Gaussian weights.",
         default=None,
         label="Particles per map",
         minimum=2,
         maximum=10**7,
-        none_means="all over twice the number of maps",
+        none_means="number of particles over twice the number of maps",
     )
     mask_diameter: typing.Optional[float] = mask_diameter_field(
-        "Diameter of the sphere in which the half-maps are compared.", maximum=5000
+        "Diameter of the sphere within which the half-maps are compared.", maximum=5000
     )
     domain: typing.Optional[str] = param(
-        "Mask of a domain that moves as a rigid body, as it lies in the middle map. Particles are written whose "
-        "orientations and shifts are those of the domain, for a refinement of it, and a map of the molecule in its "
-        "middle state: the domain is reconstructed at these, the rest at its own orientations.",
+        "Mask of a domain that moves as a rigid body, at its position in the middle map. Particles with the "
+        "orientations and shifts of the domain are written, for a focused refinement, and a map of the molecule in "
+        "its middle state, in which the domain is reconstructed at these orientations and the rest at the original "
+        "ones.",
         default=None,
-        label="Domain's mask",
+        label="Domain mask",
         path="file",
         none_means="none",
     )
@@ -96,12 +98,12 @@ class LatentVolumesConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SelectLatentOutputs(Outputs):
-    """What `select-latent` chose."""
+    """What `select-latent` selected."""
 
-    particles: str = output("STAR file of the chosen particles.", path="file")
-    count: int = output("Chosen particles.")
-    of: int = output("Particles to choose from.")
-    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
+    particles: str = output("STAR file of the selected particles.", path="file")
+    count: int = output("Number of selected particles.")
+    of: int = output("Number of input particles.")
+    pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", unit="Å/px", default=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,11 +116,13 @@ class LatentVolumesOutputs(Outputs):
         becomes="outputVolumes: SetOfVolumes, outputFlexVolumes: SetOfVolumesFlex",
     )
     record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
-    coordinates: typing.List[typing.List[float]] = output("Of each map, in the latent space.")
-    resolutions: typing.List[float] = output("Of each map, 0 where the halves never agree.", unit="Å")
+    coordinates: typing.List[typing.List[float]] = output("Latent coordinates of each map.")
+    resolutions: typing.List[float] = output(
+        "Resolution of each map; 0 if the half-maps do not agree at any resolution.", unit="Å"
+    )
     count: int = output("Particles.")
-    pixel_size: float = output("Of the maps.", unit="Å/px")
-    box: int = output("Side of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    box: int = output("Box size of the maps.", unit="px")
     particles: typing.Optional[str] = output(
         "STAR file of the particles with the orientations of the domain, if one is given.",
         path="file",
@@ -126,7 +130,7 @@ class LatentVolumesOutputs(Outputs):
         becomes="outputParticles: SetOfParticles",
     )
     domain: typing.Optional[str] = output(
-        "Map of the molecule in its middle state, the domain at these orientations.",
+        "Map of the molecule in its middle state, with the domain at these orientations.",
         path="file",
         default=None,
         becomes="outputDomain: Volume",

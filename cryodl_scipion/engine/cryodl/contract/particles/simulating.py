@@ -20,24 +20,27 @@ from ..simulation_fields import (
 
 @dataclasses.dataclass(frozen=True)
 class SimulateParticlesConfig:
-    """Simulate particle images of a structure, with exact orientations, shifts and CTF, and their clean projections."""
+    """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free
+    projections."""
 
     structure: str = structure_field()
-    pixel_size: float = new_pixel_size_field("Pixel size of the images to make.")
-    box: int = box_size_field("Side of the square images; even.", maximum=2048)
-    count: int = param("Number of particles.", label="Number of particles", minimum=1, maximum=10000000)
+    pixel_size: float = new_pixel_size_field("Pixel size of the simulated images.")
+    box: int = box_size_field("Box size of the images; an even number.", maximum=2048)
+    count: int = param("Number of particles to simulate.", label="Number of particles", minimum=1, maximum=10000000)
     snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of the noise. SNR "
-        "area says where the first is measured."
+        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of the noise. "
+        "SNR area defines where the variance of the signal is measured."
     )
     output: str = output_file_field(
-        "STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). Beside it NAME.mrcs, NAME_clean.mrcs "
-        "(projections without CTF and noise) and NAME_map.mrc."
+        "STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). NAME.mrcs, NAME_clean.mrcs "
+        "(projections without CTF and noise) and NAME_map.mrc are written beside it."
     )
-    max_shift: float = max_shift_field("Maximum shift of a particle from its box's centre, in x and in y.", default=5.0)
+    max_shift: float = max_shift_field(
+        "Maximum shift of a particle from the centre of its box, in x and in y.", default=5.0
+    )
     orientations: typing.Optional[str] = orientations_field()
     per_micrograph: int = param(
-        "Particles that share a micrograph, and so a defocus.",
+        "Number of particles per micrograph; they share its defocus.",
         default=50,
         label="Particles per micrograph",
         minimum=1,
@@ -45,51 +48,55 @@ class SimulateParticlesConfig:
     )
     contrast: str = protein_contrast_field("bright")
     structures: Paths = param(
-        "Further structures of a mixture, in the frame of the first.",
+        "Further structures of a mixture, in the coordinate frame of the first.",
         default=(),
         label="Further structures",
         path="file",
     )
     missing_chains: typing.Optional[str] = param(
-        "Chains (B) or residues (A:100-250) of the atomic model that a second state lacks; with commas.",
+        "Chains (B) or residues (A:100-250) of the atomic model that are missing in a second state, separated by "
+        "commas.",
         default=None,
         label="Missing chains",
         none_means="nothing",
         former=("left_out",),
     )
     domain: typing.Optional[str] = param(
-        "Chains or residues of the atomic model that rotate about a hinge.",
+        "Chains or residues of the atomic model that rotate about a hinge, separated by commas.",
         default=None,
         label="Domain",
         none_means="nothing moves",
     )
     hinge_axis: typing.Optional[str] = param(
-        "Direction x,y,z of the hinge, in the model's frame. It passes through the domain's contact with the rest.",
+        "Direction x,y,z of the hinge axis, in the model's coordinate frame. The axis passes through the contact "
+        "between the domain and the rest.",
         default=None,
         label="Hinge axis",
-        none_means="at right angles to the domain",
+        none_means="perpendicular to the domain",
     )
     hinge_range: float = param(
-        "Total range of the rotation, half of it to each side; uniform.",
+        "Total range of the rotation, half of it to each side, uniformly distributed.",
         default=45.0,
         label="Hinge range",
         unit="°",
         minimum=0,
         maximum=360,
     )
-    hinge_states: int = param("Steps of the rotation.", default=31, label="Hinge states", minimum=2, maximum=1000)
+    hinge_states: int = param(
+        "Number of steps of the rotation.", default=31, label="Hinge states", minimum=2, maximum=1000
+    )
     weights: typing.Optional[str] = param(
-        "Relative numbers of particles of the states, in their order: 3,1.",
+        "Relative numbers of particles of the states, in their order, separated by commas: 3,1.",
         default=None,
         label="Weights",
         none_means="equal",
     )
     ctf_from: typing.Optional[str] = param(
-        "Particles (STAR) whose CTFs are drawn, one for each micrograph, instead of the ranges.",
+        "STAR file of particles whose CTFs are used instead of the ranges; one is drawn at random for each micrograph.",
         default=None,
         label="CTFs from",
         path="file",
-        none_means="drawn from the ranges",
+        none_means="CTFs are drawn from the ranges",
     )
     defocus_min: float = optics_field("defocus_min")
     defocus_max: float = optics_field("defocus_max")
@@ -98,9 +105,9 @@ class SimulateParticlesConfig:
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
     snr_area: str = param(
-        "Where the variance of the noise-free images is measured. box: over the whole box, as "
-        "publications mostly do. particle: within a circle of the particle's diameter, as versions "
-        "before this option did; the same number means a weaker signal there.",
+        "Area over which the variance of the noise-free images is measured. box: the whole box, as in most "
+        "publications. particle: a circle of the particle's diameter, as in versions before this option; the same "
+        "SNR then means a weaker signal.",
         default="box",
         label="SNR area",
         choices=("box", "particle"),
@@ -111,7 +118,8 @@ class SimulateParticlesConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         problems = []
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
@@ -125,7 +133,7 @@ class SimulateParticlesConfig:
             if value
         ]
         if len(given) > 1:
-            problems.append(f"{' and '.join(given)} are given; a simulation takes one of them.")
+            problems.append(f"{' and '.join(given)} are given; give only one of them.")
         return problems + defocus_problems(self)
 
 
@@ -143,8 +151,8 @@ class SimulateParticlesOutputs(Outputs):
     map: str = output("Map of the structure.", path="file", becomes="outputVolume: Volume")
     count: int = output("Particles.")
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
-    pixel_size: float = output("Of the images and the map.", unit="Å/px")
-    box: int = output("Side of the images.", unit="px")
+    pixel_size: float = output("Pixel size of the images and the map.", unit="Å/px")
+    box: int = output("Box size of the images.", unit="px")
     states: typing.List[str] = output(
-        "Maps of the true states of a mixture; their order is that of cryodlTrueState.", path="file", default=()
+        "Maps of the true states of a mixture, in the order of cryodlTrueState.", path="file", default=()
     )

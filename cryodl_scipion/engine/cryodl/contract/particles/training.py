@@ -32,40 +32,38 @@ from ..training_fields import (
 
 @dataclasses.dataclass(frozen=True)
 class TrainDenoiserConfig:
-    """Train a network that turns noisy particle images into projections of a known structure."""
+    """Train a network that denoises particle images, with projections of a known structure as targets."""
 
     particles: Paths = particles_field(
-        "Particles to learn from, with angles and shifts (3-D refined, or simulated). "
-        "Several files: several molecules learnt together.",
+        "Training particles with angles and shifts (3-D refined, or simulated). Give several files to train on "
+        "several molecules.",
         many=True,
     )
     structure: Paths = param(
-        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections "
-        "are the targets: one for all particle files, or one for each in the same order. A map of "
-        "the other hand cannot be noticed here.",
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections are the targets: one "
+        "for all particle files, or one for each in the same order. A map of the wrong hand is not detected.",
         label="Structure",
         path="file",
     )
     output: str = model_folder_field()
     network: str = network_field(
-        "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
-        "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and "
-        "cannot show what is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
-        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, trained "
-        "for natural-looking images: it invents more detail.",
+        "posterior: no network, but the mean of the structure's projections, each weighted by its probability given "
+        "the image. Nothing is learnt, and it cannot show what is not in the structure. swinconv: small 2-D "
+        "Swin-Conv-UNet of this project, fast on CPUs. cgan: the published conditional GAN, a residual U-Net with a "
+        "patch discriminator; large, meant for GPUs, trained for natural-looking images, so it invents more detail.",
         "posterior",
         choices=DENOISER_NETWORKS,
     )
     loss: str = param(
-        "Distance of output and target. l1: absolute difference. exponential: the weight of a difference grows "
-        "exponentially with it.",
+        "Loss between output and target. l1: absolute difference. exponential: larger differences have "
+        "exponentially larger weights.",
         default="l1",
         label="Loss",
         choices=RECONSTRUCTION_LOSSES,
         expert=True,
     )
     adversarial_weight: typing.Optional[float] = param(
-        "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.",
+        "Weight of the discriminator's loss, relative to a weight of 100 of the main loss. 0: no discriminator.",
         default=None,
         label="Adversarial weight",
         minimum=0,
@@ -75,8 +73,8 @@ class TrainDenoiserConfig:
         former=("adversarial",),
     )
     simulated_fraction: float = param(
-        "Fraction of the training pairs that are simulated from the structure, with the CTFs of these particles and "
-        "noise of the spectrum that is measured on them. The rest are the real particles.",
+        "Fraction of the training pairs that are simulated from the structure, with the CTFs and the noise spectrum "
+        "of these particles. The rest are the real particles.",
         default=0.5,
         label="Simulated fraction",
         minimum=0,
@@ -84,23 +82,25 @@ class TrainDenoiserConfig:
         former=("simulated",),
     )
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the targets; finer detail is not in a single image.",
-        "that of the pixels (twice the pixel size)",
+        "Resolution limit of the targets. Single images contain no finer detail.",
+        "twice the pixel size",
         minimum=1,
         maximum=100,
         label="Resolution of targets",
         expert=True,
     )
     split_by: str = param(
-        "How validation particles are separated from training particles. auto: micrographs if they are known, else "
-        "half sets, else at random.",
+        "How validation particles are separated from training particles. auto: by micrograph if known, else by half "
+        "set, else at random.",
         default="auto",
         label="Validation by",
         choices=("auto", "micrograph", "half", "random"),
         expert=True,
     )
     validation_fraction: float = validation_fraction_field(
-        "Fraction of the particles kept for validation (half sets: half 2).", default=0.1, minimum=0.01
+        "Fraction of the particles held out for validation. With half sets, all of half set 2 is held out.",
+        default=0.1,
+        minimum=0.01,
     )
     contrast: str = particle_contrast_field()
     start_from: typing.Optional[str] = start_from_field("Denoiser")
@@ -115,7 +115,8 @@ class TrainDenoiserConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if len(self.structure) in (1, len(self.particles)):
             return []
         return [
@@ -128,5 +129,5 @@ class TrainDenoiserConfig:
 class TrainDenoiserOutputs(TrainingOutputs):
     """What `train-denoiser` made."""
 
-    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
-    box: int = output("Side of its images.", unit="px")
+    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
+    box: int = output("Box size of its images.", unit="px")

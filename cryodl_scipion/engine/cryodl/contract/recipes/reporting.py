@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that writes one page about a project."""
+"""Parameters of the command that writes a report page of a project."""
 
 import dataclasses
 import typing
@@ -11,29 +11,29 @@ from ..params import param
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """Write one HTML page on where a project stands: numbers, micrographs with picks, classes, FSC, alarms, methods."""
+    """Write an HTML report of a project: statistics, micrographs with picks, classes, FSC, warnings, methods."""
 
     output: str = output_file_field(
-        "HTML file that contains all pictures. An existing report is replaced, another file is not."
+        "HTML file to write, with all pictures embedded. An existing report is replaced; any other file is not."
     )
     project: typing.Optional[str] = param(
-        "Folder of a Scipion project. Its runs are read, and nothing is written there.",
+        "Folder of a Scipion project. Its runs are read; nothing is written there.",
         default=None,
         label="Scipion project",
         path="folder",
         none_means="--folder is given",
     )
     folder: typing.Optional[str] = param(
-        "Folder of results of the command line: every file in it, and in the folders below, whose name ends in "
-        "result.json (each command writes one with --result).",
+        "Folder with results of the command line. All files whose name ends in result.json are read, also in "
+        "subfolders (each command writes one with --result).",
         default=None,
         label="Folder",
         path="folder",
         none_means="--project is given",
     )
     words: typing.Optional[str] = param(
-        "JSON file with what Scipion says of its runs: {name of the run's folder: {label, summary, methods}}, the last "
-        "two lists of texts.",
+        "JSON file with Scipion's texts about its runs: {name of the run's folder: {label, summary, methods}}; "
+        "summary and methods are lists of strings.",
         default=None,
         label="Words",
         path="file",
@@ -41,13 +41,10 @@ class ReportConfig:
         expert=True,
     )
     own: str = param(
-        "Name of the folder of a run that the page leaves out: the one that writes it.",
-        default="",
-        label="Own run",
-        expert=True,
+        "Name of a run's folder to leave out: the run that writes the report.", default="", label="Own run", expert=True
     )
     micrographs: int = param(
-        "Number of the latest micrographs that are shown with their picks.",
+        "Number of most recent micrographs to show with their picks.",
         default=6,
         label="Micrographs shown",
         minimum=0,
@@ -64,10 +61,12 @@ class ReportConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about values that do not fit each other."""
+        """Problems between fields whose values contradict each other; else empty."""
         problems = []
         if (self.project is None) == (self.folder is None):
-            problems.append("Give either the folder of a Scipion project (--project) or one of results (--folder).")
+            problems.append(
+                "Give either the folder of a Scipion project (--project) or a folder of results (--folder)."
+            )
         if not self.output.lower().endswith((".html", ".htm")):
             problems.append(f"Output (--output) is {self.output}; it must end in .html.")
         return problems
@@ -78,7 +77,7 @@ class ReportOutputs(Outputs):
     """What `report` wrote."""
 
     page: str = output("The HTML file.", path="file", becomes="outputReport: String")
-    runs: int = output("Runs on the page.")
-    alarms: typing.List[str] = output("Problems to look at.")
-    malformed: typing.List[str] = output("Results that could not be read, each with the reason.")
-    working: bool = output("Whether a run of Scipion's still works or waits.")
+    runs: int = output("Number of runs in the report.")
+    alarms: typing.List[str] = output("Problems that need attention.")
+    malformed: typing.List[str] = output("Results that could not be read, with the reason.")
+    working: bool = output("Whether a run of the Scipion project is still running or waiting.")

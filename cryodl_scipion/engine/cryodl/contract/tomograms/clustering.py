@@ -14,34 +14,37 @@ from .tilt_fields import tilt_problems
 
 @dataclasses.dataclass(frozen=True)
 class ClusterSubtomogramsConfig:
-    """Group subtomograms without labels. Pairs are compared where the missing wedge of neither hides the signal."""
+    """Cluster subtomograms without labels. Pairs are compared at the Fourier coefficients that were measured in
+    both."""
 
-    subtomograms: str = subtomograms_field("Subtomograms to group.")
+    subtomograms: str = subtomograms_field("Subtomograms to cluster.")
     output: str = output_file_field(
-        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the embedding "
-        "NAME_embedding.csv and pictures."
+        "STAR file to write, with rlnClassNumber. Averages NAME_class001.mrc ..., the embedding NAME_embedding.csv "
+        "and pictures are written beside it."
     )
-    classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
+    classes: int = param("Number of clusters.", default=3, label="Classes", minimum=1, maximum=100)
     embedding: str = param(
-        "How subtomograms are embedded. similarity: by the correlations of all pairs. pca: principal components of the "
-        "differences from the mean. autoencoder: a small 3-D network, with a loss on the measured Fourier coefficients "
-        "alone.",
+        "How subtomograms are embedded. similarity: from the correlations of all pairs. pca: principal components "
+        "of the differences from the mean. autoencoder: a small 3-D network, with a loss on only the measured "
+        "Fourier coefficients.",
         default="pca",
         label="Embedding",
         choices=("pca", "similarity", "autoencoder"),
     )
     align: str = param(
-        "auto: angles of the STAR file, or alignment to a common average if it has none or all are zero. given: those "
-        "of the file. search: always aligned anew. none: taken as they are.",
+        "How subtomograms are aligned. given: by the angles of the STAR file. search: to a common average. none: "
+        "not aligned. auto: given, or search if the file has no angles or all are zero.",
         default="auto",
         label="Alignment",
         choices=("auto", "given", "search", "none"),
     )
-    components: int = param("Dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200)
+    components: int = param(
+        "Number of dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200
+    )
     compensate: bool = param(
-        "Compare only Fourier coefficients that were measured in both subtomograms. Off: for comparison.",
+        "Compare only Fourier coefficients that were measured in both subtomograms. Turn it off only for comparison.",
         default=True,
-        label="Compensate the missing wedge",
+        label="Compensate for the missing wedge",
         expert=True,
     )
     particle_diameter: typing.Optional[float] = diameter_field()
@@ -56,7 +59,8 @@ class ClusterSubtomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         return tilt_problems(self)
 
 
@@ -67,17 +71,19 @@ class ClusterSubtomogramsOutputs(Outputs):
     subtomograms: str = output(
         "STAR file with the classes.", path="file", becomes="outputClasses: SetOfClassesSubTomograms"
     )
-    counts: Counts = output("Subtomograms of each class.")
+    counts: Counts = output("Number of subtomograms of each class.")
     averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
     resolutions: typing.Dict[str, typing.Optional[float]] = output(
-        "Where the FSC of the class's halves falls below 0.5.", unit="Å"
+        "Resolution at which the FSC of the class's half-maps falls below 0.5.", unit="Å"
     )
     chance: float = output(
-        "Part of single clouds without groups, of the embedding's spread, that fall into groups as tight. Above 0.05 "
-        "nothing was found."
+        "p-value: fraction of random data sets without clusters, of the embedding's spread, that split into "
+        "clusters as tight as these. Above 0.05, no clusters were found."
     )
-    embedding: str = output("Table of name, class and components.", path="file")
+    embedding: str = output("Table of the embedding: name, class and components of each subtomogram.", path="file")
     pictures: typing.List[str] = output("Pictures.", path="file")
-    aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")
-    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
-    pixel_size: typing.Optional[float] = output("Of the subtomograms and the averages.", unit="Å/px", default=None)
+    aligned: str = output("How the subtomograms were aligned: 'given', 'search' or 'none'.")
+    contrast: str = output("Contrast of protein in the subtomograms, 'bright' or 'dark'.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the subtomograms and averages.", unit="Å/px", default=None
+    )

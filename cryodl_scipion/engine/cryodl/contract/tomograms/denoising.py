@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that denoises tomograms and fills their missing wedge."""
+"""Parameters of the command that denoises tomograms and fills in their missing wedge."""
 
 import dataclasses
 import typing
@@ -15,11 +15,11 @@ from .tomogram_fields import memory_field, tomogram_names_field, tomogram_pixel_
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseTomogramsConfig:
-    """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves."""
+    """Denoise tomograms and fill in their missing wedge, with a network that learns from their even and odd halves."""
 
     output: str = output_folder_field(
-        "Folder for <tomogram>.mrc, denoise.json, and model/ if one was trained. Finished tomograms in it are not "
-        "denoised again."
+        "Folder for <tomogram>.mrc, denoise.json, and model/ if one was trained. Tomograms already denoised into "
+        "this folder are not denoised again."
     )
     tomograms: Paths = tomograms_field(
         "Half tomograms with even and odd in their names (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
@@ -27,21 +27,24 @@ class DenoiseTomogramsConfig:
         optional=True,
     )
     even: Paths = param(
-        "Tomograms of the even frames or tilts, as many as --odd.", default=(), label="Even halves", path="file"
+        "Tomograms reconstructed from the even frames or tilts, as many as --odd.",
+        default=(),
+        label="Even halves",
+        path="file",
     )
     odd: Paths = param(
-        "Tomograms of the odd frames or tilts, paired with the even ones by their names; in their order where --names "
-        "are given.",
+        "Tomograms reconstructed from the odd frames or tilts, paired with the even ones by name, or by order if "
+        "--names are given.",
         default=(),
         label="Odd halves",
         path="file",
     )
     model: typing.Optional[str] = model_field(
-        "Tomogram denoiser that was trained before.", default=None, none_means="one is trained on these tomograms"
+        "Trained tomogram denoiser.", default=None, none_means="a new one is trained on these tomograms"
     )
     fill_wedge: bool = param(
-        "Also predict the Fourier coefficients of the missing wedge. They are a prediction of the network: use them "
-        "for viewing, not for measurements.",
+        "Also predict the Fourier coefficients in the missing wedge. They are not measured data: use them for "
+        "viewing, not for measurements.",
         default=False,
         label="Fill the missing wedge",
     )
@@ -49,9 +52,13 @@ class DenoiseTomogramsConfig:
     tilt_max: float = tilt_series_field("tilt_max")
     network: str = network_field("Network to train.", "unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True)
     training_tomograms: int = param(
-        "Tomograms to learn from, spread over all.", default=10, label="Training tomograms", minimum=1, maximum=10000
+        "Number of tomograms to learn from, spread over the set.",
+        default=10,
+        label="Training tomograms",
+        minimum=1,
+        maximum=10000,
     )
-    steps: typing.Optional[int] = steps_field("1000, and 2000 to fill the wedge")
+    steps: typing.Optional[int] = steps_field("1000, or 2000 to fill in the wedge")
     halves: bool = param(
         "Also write the two denoised halves, <tomogram>_even.mrc and <tomogram>_odd.mrc.",
         default=False,
@@ -66,7 +73,8 @@ class DenoiseTomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if bool(self.even) != bool(self.odd):
             return ["Even and odd halves (--even, --odd) belong together: give both or none."]
         if bool(self.even) == bool(self.tomograms):
@@ -85,9 +93,11 @@ class DenoiseTomogramsOutputs(Outputs):
         "Folder of the denoised tomograms.", path="folder", becomes="outputTomograms: SetOfTomograms"
     )
     files: Texts = output("Denoised file of each tomogram.", path="file")
-    even: Texts = output("Denoised even half of each tomogram, if it was asked for.", path="file")
-    odd: Texts = output("Denoised odd half of each tomogram, if it was asked for.", path="file")
+    even: Texts = output("Denoised even half of each tomogram, if requested.", path="file")
+    odd: Texts = output("Denoised odd half of each tomogram, if requested.", path="file")
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
-    fills_wedge: bool = output("Whether the model fills the missing wedge.")
-    pixel_sizes: Numbers = output("Of each tomogram: that of the input.", unit="Å/px")
-    controls: Details = output("Of each tomogram with halves: what the network keeps of them and makes of noise.")
+    fills_wedge: bool = output("Whether the model fills in the missing wedge.")
+    pixel_sizes: Numbers = output("Pixel size of each tomogram, which is that of the input.", unit="Å/px")
+    controls: Details = output(
+        "For each tomogram with halves: how much of their signal the network keeps, and its response to noise."
+    )

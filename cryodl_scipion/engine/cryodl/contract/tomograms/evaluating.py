@@ -12,9 +12,9 @@ from .tomogram_fields import label_field, labels_field, minimum_score_field, tom
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSegmentationConfig:
-    """Compare segmentations with labels: Dice, boundary error and components found, for each feature."""
+    """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
 
-    segmentations: Paths = param("Label volumes or score volumes to judge.", label="Segmentations", path="file")
+    segmentations: Paths = param("Label volumes or score volumes to evaluate.", label="Segmentations", path="file")
     labels: Paths = labels_field()
     output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     label: typing.Optional[int] = label_field(
@@ -23,10 +23,10 @@ class EvaluateSegmentationConfig:
     )
     threshold: float = minimum_score_field()
     tomograms: Paths = tomograms_field(
-        "The tomograms, one for each segmentation and of the same shape, to draw behind the features in the pictures.",
+        "Tomograms to draw behind the features in the pictures, one for each segmentation and of the same shape.",
         optional=True,
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +34,6 @@ class EvaluateSegmentationOutputs(Outputs):
     """What `evaluate-segmentation` found."""
 
     evaluation: str = output("evaluation.json.", path="file")
-    folder: str = output("Folder of all files.", path="folder")
-    features: typing.Dict[str, Details] = output("Metrics of each feature, all tomograms together.")
+    folder: str = output("Output folder.", path="folder")
+    features: typing.Dict[str, Details] = output("Metrics of each feature, over all tomograms.")
     pictures: Texts = output("Pictures by name.", path="file")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that takes volumes and coordinates of tomograms to other programs."""
+"""Parameters of the command that exports volumes and coordinates of tomograms to other programs."""
 
 import dataclasses
 import typing
@@ -14,7 +14,7 @@ POINT_FORMATS = ("napari", "imod", "dynamo", "eman2")
 
 @dataclasses.dataclass(frozen=True)
 class ExportTomogramsConfig:
-    """Write tomograms, scores or labels as OME-Zarr, and coordinates for napari, IMOD, Dynamo and EMAN2."""
+    """Export tomograms, scores or labels as OME-Zarr, and coordinates to napari, IMOD, Dynamo and EMAN2."""
 
     tomograms: Paths = tomograms_field("Tomograms, score volumes or label volumes.")
     output: str = output_folder_field("Folder of the new files. It must not exist.")
@@ -26,16 +26,19 @@ class ExportTomogramsConfig:
         path="file",
     )
     volumes: bool = param(
-        "Write each volume as OME-Zarr, <tomogram>.zarr, with coarser levels.", default=True, label="Volumes"
+        "Write each volume as OME-Zarr, <tomogram>.zarr, with levels of lower resolution.",
+        default=True,
+        label="Volumes",
     )
     labels: bool = param(
-        "The volumes hold labels: coarser levels hold labels, too, and napari shows them as such.",
+        "The volumes are label volumes. Levels of lower resolution are then labels too, and napari shows them as "
+        "labels.",
         default=False,
         label="Volumes are labels",
     )
     points: typing.Tuple[str, ...] = param(
-        "Formats of coordinates. napari: <tomogram>.csv. imod: <tomogram>.mod, an object for each species. dynamo: "
-        "<tomogram>.tbl. eman2: <tomogram>_info.json.",
+        "Formats of the coordinates. napari: <tomogram>.csv. imod: <tomogram>.mod, with an object for each species. "
+        "dynamo: <tomogram>.tbl. eman2: <tomogram>_info.json.",
         default=POINT_FORMATS,
         label="Formats of coordinates",
     )
@@ -43,11 +46,12 @@ class ExportTomogramsConfig:
     names: Paths = tomogram_names_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         strange = [name for name in self.points if name not in POINT_FORMATS]
         if strange:
             return [
-                f"Formats of coordinates (--points) are {', '.join(POINT_FORMATS)}; {strange[0]!r} is none of them."
+                f"Formats of coordinates (--points) contains {strange[0]!r}; choose from: {', '.join(POINT_FORMATS)}."
             ]
         if not self.volumes and not self.coordinates:
             return ["There is nothing to write: give --coordinates, or leave --no-volumes out."]
@@ -60,6 +64,6 @@ class ExportTomogramsOutputs(Outputs):
 
     folder: str = output("Folder of the files.", path="folder")
     volumes: Texts = output("OME-Zarr folder of each volume.", path="folder")
-    points: typing.Dict[str, Texts] = output("File of each tomogram with coordinates and format.", path="file")
-    counts: Counts = output("Coordinates of each tomogram.")
-    pixel_sizes: typing.Dict[str, float] = output("Of each tomogram.", unit="Å/px")
+    points: typing.Dict[str, Texts] = output("File of each tomogram that has coordinates, in each format.", path="file")
+    counts: Counts = output("Number of coordinates of each tomogram.")
+    pixel_sizes: typing.Dict[str, float] = output("Pixel size of each tomogram.", unit="Å/px")

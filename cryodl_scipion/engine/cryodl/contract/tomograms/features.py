@@ -20,20 +20,22 @@ from .tomogram_fields import (
 
 @dataclasses.dataclass(frozen=True)
 class MergeFeaturesConfig:
-    """Let features compete for every voxel: one label volume for each tomogram, and a table of what was found."""
+    """Merge the score volumes of several features into one label volume for each tomogram, and list the components
+    found."""
 
     scores: str = param(
         "Folder of score volumes that `segment` wrote: <tomogram>__<feature>.mrc.", label="Scores", path="folder"
     )
     output: str = output_folder_field("Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.")
     threshold: Paths = param(
-        "Score from which a voxel can belong to a feature: one number for all, or one for each feature as name=number.",
+        "Minimum score of a voxel that belongs to a feature: one number for all features, or one for each as "
+        "name=number.",
         default=(),
         label="Thresholds",
     )
     minimum_size: float = minimum_size_field()
     smoothing: float = param(
-        "Width (standard deviation) of the Gaussian that scores are smoothed by before they compete.",
+        "Standard deviation of the Gaussian that scores are smoothed with before features compete.",
         default=0.0,
         label="Smoothing",
         unit="Å",
@@ -41,15 +43,15 @@ class MergeFeaturesConfig:
         maximum=1000,
     )
     competitive: bool = param(
-        "The feature whose score is farthest above its threshold (in log odds) takes the voxel. "
-        "Without it every feature above its threshold takes it, and later features overwrite "
-        "earlier ones: for comparison.",
+        "Give a voxel to the feature whose score is farthest above its threshold (in log odds). If off, every "
+        "feature above its threshold takes the voxel, and later features overwrite earlier ones; turn it off only "
+        "for comparison.",
         default=True,
         label="Competitive",
         expert=True,
     )
     surfaces: bool = param(
-        "Also write a surface of each feature (.stl) and a ChimeraX script that shows all of them with the tomogram.",
+        "Also write a surface of each feature (.stl), and a ChimeraX script that shows all surfaces with the tomogram.",
         default=False,
         label="Surfaces",
     )
@@ -63,47 +65,50 @@ class MergeFeaturesOutputs(Outputs):
     files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
-    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
-    counts: typing.Dict[str, Counts] = output("Connected components of each tomogram and feature.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
+    )
+    counts: typing.Dict[str, Counts] = output("Number of connected components of each tomogram and feature.")
     surfaces: typing.Dict[str, Texts] = output("STL file of each tomogram and feature.", path="file")
     scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)
 class PickFeaturesConfig:
-    """Turn a segmentation into 3-D coordinates: centres of components, or points along filaments and on membranes."""
+    """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
 
     segmentations: Paths = param(
         "Label volumes (of merge-features, or TomoMasks), or score volumes.", label="Segmentations", path="file"
     )
     output: str = output_folder_field(
-        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as RELION 5 has "
-        "them, in Å from their middles."
+        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as in RELION 5, "
+        "in Å from their centres."
     )
     label: typing.Optional[int] = label_field(
         "the volumes hold scores, to which Threshold is applied", help="Value of the feature in label volumes."
     )
     shape: str = param(
-        "centres: one point for each connected component, at its centre of mass. particles: components that touch are "
-        "split where they are thin (watershed). filaments: points along the centre lines; the z axis of a subtomogram "
-        "will lie along the filament. membranes: points on the surface; the z axis will lie along its normal.",
+        "centres: one point for each connected component, at its centre of mass. particles: as centres, but "
+        "touching particles are split where they are thin (watershed). filaments: points along the centre lines, "
+        "with the z axis of subtomograms along the filament. membranes: points on the surface, with the z axis "
+        "along its normal.",
         default="centres",
         label="Shape",
         choices=FEATURE_SHAPES,
     )
     threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
     diameter: typing.Optional[float] = param(
-        "Diameter of the particles; touching ones are split, and two are at least half of it apart.",
+        "Diameter of the particles, used to split touching ones. Two particles are at least half of it apart.",
         default=None,
         label="Particle diameter",
         unit="Å",
         minimum=1,
         maximum=100000,
-        none_means="that of the median component",
+        none_means="that of the component of median size",
     )
     spacing: float = param(
-        "Distance of points along filaments and on membranes.",
+        "Distance between points along filaments and on membranes.",
         default=80.0,
         label="Spacing",
         unit="Å",
@@ -132,7 +137,11 @@ class PickFeaturesOutputs(Outputs):
 
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
-        "One STAR file of all tomograms of the folder.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
+        "STAR file of all tomograms of the folder together.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates3D",
     )
-    counts: Counts = output("Points of each tomogram.")
-    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
+    counts: Counts = output("Number of points of each tomogram.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that takes membranes apart and measures them."""
+"""Parameters of the command that separates membranes and measures them."""
 
 import dataclasses
 import typing
@@ -19,8 +19,8 @@ from .tomogram_fields import (
 
 @dataclasses.dataclass(frozen=True)
 class MeasureMembranesConfig:
-    """Measure segmented membranes one by one: surface, area, thickness, curvature, distance to the others; and points
-    on them, with their normals, to pick from."""
+    """Measure each segmented membrane (surface, area, thickness, curvature, distance to the others), and write points
+    with normals on it for picking."""
 
     segmentations: Paths = param(
         "Label volumes (of merge-features, or TomoMasks), or score volumes of membranes.",
@@ -28,23 +28,23 @@ class MeasureMembranesConfig:
         path="file",
     )
     output: str = output_folder_field(
-        "Folder for <tomogram>.star, <tomogram>.mrc (a number for each membrane), a mesh of each (.ply), membranes.csv "
-        "and particles.star."
+        "Folder for <tomogram>.star, <tomogram>.mrc (each membrane has its own number), a mesh of each membrane "
+        "(.ply), membranes.csv and particles.star."
     )
     label: typing.Optional[int] = label_field(
         "the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
     )
     threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
     spacing: float = param(
-        "Distance of points on the membranes. It is also the resolution of meshes and curvatures.",
+        "Distance between points on the membranes. It also sets the resolution of meshes and curvatures.",
         default=80.0,
         label="Spacing",
         unit="Å",
         minimum=1,
         maximum=100000,
     )
-    minimum_size: float = minimum_size_field(1000.0, ": they are too small for a surface")
+    minimum_size: float = minimum_size_field(1000.0, ", as too small for a surface")
     border: float = volume_border_field("Points")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
@@ -56,7 +56,7 @@ class MeasureMembranesOutputs(Outputs):
 
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
     particles: str = output(
-        "One STAR file of the points of all tomograms of the folder.",
+        "STAR file of the points of all tomograms of the folder together.",
         path="file",
         becomes="outputCoordinates: SetOfCoordinates3D",
     )
@@ -65,6 +65,8 @@ class MeasureMembranesOutputs(Outputs):
         "PLY files of the membranes of each tomogram.", path="file", becomes="outputMeshes: SetOfMeshes"
     )
     table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
-    counts: Counts = output("Membranes of each tomogram.")
-    points: Counts = output("Points of each tomogram.")
-    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
+    counts: Counts = output("Number of membranes of each tomogram.")
+    points: Counts = output("Number of points of each tomogram.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
+    )

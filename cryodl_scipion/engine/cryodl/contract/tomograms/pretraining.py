@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the training of segmenters that are shipped."""
+"""Parameters of the training of the shipped segmenters."""
 
 import dataclasses
 import typing
@@ -18,26 +18,30 @@ class TrainGeneralSegmenterConfig:
 
     output: str = model_folder_field()
     ribosomes: Paths = param(
-        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of ribosomes; each is also taken stretched to the sizes "
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of ribosomes; each is also used stretched to the sizes "
         "of others.",
         label="Ribosomes",
         path="file",
     )
     others: Paths = param(
-        "Maps or atomic models of other structures in the cells, which are background.",
+        "Maps or atomic models of other structures to put into the cells as background.",
         default=(),
         label="Other structures",
         path="file",
     )
     cells: int = param(
-        "Simulated cells to learn from, 0.25 x 0.25 x 0.09 µm each.",
+        "Number of simulated training cells, 0.25 x 0.25 x 0.09 µm each.",
         default=150,
         label="Cells",
         minimum=1,
         maximum=9000,
     )
     validation_cells: int = param(
-        "Further cells, for validation and calibration.", default=20, label="Validation cells", minimum=1, maximum=1000
+        "Number of further cells, for validation and calibration.",
+        default=20,
+        label="Validation cells",
+        minimum=1,
+        maximum=1000,
     )
     working_pixel_size: float = param(
         "Pixel size that tomograms are resampled to for the network.",
@@ -48,17 +52,17 @@ class TrainGeneralSegmenterConfig:
         maximum=30,
     )
     network: str = network_field(
-        "Network of the segmenters; they share all layers but the last.",
+        "Network of the segmenters, which share all layers but the last.",
         "unet32",
         choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
     )
     cache: typing.Optional[str] = cache_field(
-        "Folder in which the simulated cells are kept (5 MB each), for a training that is continued or varied.",
+        "Folder in which the simulated cells are kept (5 MB each), so that another training can use them again.",
         "cells",
-        "they are removed in the end",
+        "they are removed at the end",
     )
     start_from: typing.Optional[str] = param(
-        "Folder that an earlier training left (a folder for each feature in it), to continue from.",
+        "Output folder of an earlier training to continue from (it has a folder for each feature).",
         default=None,
         label="Start from models",
         path="folder",
@@ -78,6 +82,6 @@ class TrainGeneralSegmenterOutputs(Outputs):
     """What `train-general-segmenter` made."""
 
     models: Texts = output("Model folder of each feature.", path="folder")
-    validation: typing.Dict[str, Details] = output("Metrics on the validation cells of each feature, by name.")
+    validation: typing.Dict[str, Details] = output("Metrics of each feature on the validation cells, by name.")
     stop_reason: str = output("Why the training ended.")
     pixel_size: float = output("Pixel size that the models work at.", unit="Å/px")

@@ -41,12 +41,13 @@ from .tomogram_fields import (
 
 @dataclasses.dataclass(frozen=True)
 class TrainSegmenterConfig:
-    """Train a network that finds one feature in tomograms, as one annotator draws it."""
+    """Train a network that segments one feature in tomograms, from the labels of one annotator."""
 
     output: str = model_folder_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     tomograms: Paths = tomograms_field(
-        "Tomograms that the labels belong to. With Annotations: where they lie now, if they were moved.", optional=True
+        "Tomograms of the label volumes. With Annotations: the tomograms at their present paths, if they were moved.",
+        optional=True,
     )
     labels: Paths = labels_field(optional=True)
     label: typing.Optional[int] = label_field(
@@ -54,8 +55,8 @@ class TrainSegmenterConfig:
         help="Value of the feature in the label volumes. All other values except 255 are background.",
     )
     tiles: int = param(
-        "Maximum number of tiles with the feature, and of tiles without it, that are taken from label volumes. More "
-        "tiles are better if whole volumes are labelled, but training takes longer.",
+        "Maximum number of tiles with the feature, and of tiles without it, to take from label volumes. If whole "
+        "volumes are labelled, more tiles give a better model, but training takes longer.",
         default=200,
         label="Tiles of each kind",
         minimum=2,
@@ -69,22 +70,22 @@ class TrainSegmenterConfig:
         none_means="label volumes are given",
     )
     feature: typing.Optional[str] = param(
-        "Name of the feature, a short word such as membrane; the score volumes are named by it.",
+        "Name of the feature, such as membrane. Score volumes are named by it.",
         default=None,
         label="Feature",
-        none_means="that of the annotations, or the model folder's name",
+        none_means="that of the annotations, or else the model folder's name",
     )
     annotator: typing.Optional[str] = param(
-        "Whose drawings these are.",
+        "Name of the annotator who made the labels.",
         default=None,
         label="Annotator",
-        none_means="that of the annotations, if it is only one",
+        none_means="that of the annotations, if there is only one",
     )
     network: str = network_field(
-        "unet: small U-net of this project that sees some slices at once (2.5-D) and answers for several; fast on "
-        "CPUs. unet2d: the same on single slices; for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: "
-        "the published network, 40, 40 and 1 kernels of 15 x 15, on single slices; slow on CPUs. unet16, unet32: as "
-        "unet, with sixteen or thirty-two slices; unet32 is that of the shipped models, to continue from one of them.",
+        "unet: small U-Net of this project with several slices as input and output (2.5-D); fast on CPUs. unet2d: "
+        "the same on single slices, for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: the "
+        "published network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as "
+        "unet, with sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
         "unet",
         choices=SEGMENTER_NETWORKS,
     )
@@ -94,7 +95,8 @@ class TrainSegmenterConfig:
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6)
     validation_fraction: float = validation_fraction_field(
-        "Fraction of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from."
+        "Fraction of the tiles held out for validation. Whole tomograms are held out if there are several and "
+        "enough tiles are left to learn from."
     )
     batch_size: typing.Optional[int] = batch_size_field("Tiles")
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -105,7 +107,8 @@ class TrainSegmenterConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         if bool(self.labels) == bool(self.annotations):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
@@ -118,53 +121,54 @@ class TrainSegmenterConfig:
 class TrainSegmenterOutputs(TrainingOutputs):
     """What `train-segmenter` made."""
 
-    feature: str = output("What it finds.")
-    annotator: str = output("Whose drawings it learnt from.")
-    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
+    feature: str = output("Name of the feature.")
+    annotator: str = output("Name of the annotator.")
+    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
 class SegmentConfig:
-    """Find features in tomograms: one volume of scores for each tomogram and feature."""
+    """Segment features in tomograms, with one score volume for each tomogram and feature."""
 
-    tomograms: Paths = tomograms_field("Tomograms to search.")
+    tomograms: Paths = tomograms_field("Tomograms to segment.")
     model: Paths = model_field(
-        "Folders of segmenters, or names of shipped ones: membrane, ribosome, microtubule, filament. All are applied "
-        "in one pass over the tomogram. Several models of one feature (of several annotators) are combined.",
+        "Model folders of segmenters, or names of shipped models: membrane, ribosome, microtubule, filament. All "
+        "are applied in one pass over the tomogram. Several models of one feature (by several annotators) are "
+        "combined.",
         label="Models",
     )
     output: str = output_folder_field(
-        "Folder for <tomogram>__<feature>.mrc. Finished volumes in it are not made again."
+        "Folder for <tomogram>__<feature>.mrc. Volumes already in this folder are not made again."
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
-        "that of each header, or the model's where the header has none"
+        "that of each file's header, or the model's if the header has none"
     )
     annotators: str = param(
-        "combined: the mean of the log odds of all models of one feature. each: a volume for each "
-        "model, <tomogram>__<feature>@<annotator>.mrc, to compare them.",
+        "How several models of one feature are used. combined: one volume, the mean of their log odds. each: also a "
+        "volume for each model, <tomogram>__<feature>@<annotator>.mrc, to compare them.",
         default="combined",
         label="Models of one feature",
         choices=("combined", "each"),
         expert=True,
     )
     scores: str = param(
-        "How scores are stored. float16: 0 to 1 (MRC mode 12). int8: 0 to 100; half the size, and "
-        "every program reads it. float32: 0 to 1, twice the size, and every program reads it.",
+        "Data type of the score volumes. float16: 0 to 1 (MRC mode 12), which some programs cannot read. int8: 0 to "
+        "100, half the size. float32: 0 to 1, twice the size.",
         default="float16",
         label="Score volumes",
         choices=SCORE_TYPES,
         expert=True,
     )
     noise_limit: typing.Optional[float] = param(
-        "Maximum false-positive rate, in percent of the voxels of noise with the tomogram's spectrum. If a model "
-        "exceeds it, and exceeds a third of what it finds in the tomogram, its scores are lowered to that limit. "
-        "100: the scores are not changed.",
+        "Maximum false-positive rate, in percent of the voxels in noise with the tomogram's spectrum. If a model "
+        "exceeds it, and its rate in noise is more than a third of its rate in the tomogram, its scores are lowered "
+        "to this limit. 100: the scores are not changed.",
         default=None,
         label="Limit in noise",
         unit="%",
         minimum=0.0,
         maximum=100.0,
-        none_means="0.03 for models that learnt from simulated cells (the shipped ones), 100 for others",
+        none_means="0.03 for models trained on simulated cells (such as the shipped ones), 100 for others",
         expert=True,
     )
     memory: float = memory_field()
@@ -182,16 +186,16 @@ class SegmentOutputs(Outputs):
         "Score volume of each tomogram and feature.", path="file", becomes="scores_*: SetOfTomoMasks"
     )
     features: typing.List[str] = output("Names of the features, in the order of the models.")
-    thresholds: Numbers = output("Score from which a voxel belongs to a feature.")
-    pixel_size: float = output("Of the first tomogram.", unit="Å/px")
-    pixel_sizes: Numbers = output("Of each tomogram.", unit="Å/px")
+    thresholds: Numbers = output("Minimum score of a voxel that belongs to a feature.")
+    pixel_size: float = output("Pixel size of the first tomogram.", unit="Å/px")
+    pixel_sizes: Numbers = output("Pixel size of each tomogram.", unit="Å/px")
     models: typing.Dict[str, typing.List[str]] = output("Model folders of each feature.", path="folder")
-    agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, of features that have several.")
+    agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, for features with several models.")
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
-        "For each tomogram and feature the part of the voxels that reach the threshold: in noise with the spectrum of "
-        "some blocks of the tomogram (noise), in these blocks (tomogram); and how many voxels these are (voxels). "
-        "Where the boundary was raised: by how many log odds (raised), the model's own score there (boundary), and "
-        "the part of the noise that reached it before (noise_before)."
+        "For each tomogram and feature, the fraction of voxels that reach the threshold in noise with the spectrum "
+        "of some blocks of the tomogram (noise) and in these blocks (tomogram), and the number of these voxels "
+        "(voxels). If the threshold was raised: by how many log odds (raised), the model's score at the new "
+        "threshold (boundary), and the fraction in noise before (noise_before)."
     )
 
 
@@ -200,7 +204,7 @@ def _percent(part: float) -> str:
 
 
 def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    """A sentence on the answer of a model to noise.
+    """A sentence about the response of a model to noise.
 
     Parameters
     ----------
@@ -209,21 +213,22 @@ def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typin
     feature : str
         Its name.
     parts : dict
-        Of SegmentOutputs.noise.
+        Entry of SegmentOutputs.noise.
 
     Returns
     -------
     str
     """
     words = (
-        f"{tomogram}, {feature}: the model finds it in {_percent(parts['noise'])} % of noise with the tomogram's "
-        f"spectrum, and in {_percent(parts['tomogram'])} % of the blocks of the tomogram that the noise was made of."
+        f"{tomogram}, {feature}: the model finds the feature in {_percent(parts['noise'])} % of noise with the "
+        f"tomogram's spectrum, and in {_percent(parts['tomogram'])} % of the tomogram's blocks that the spectrum was "
+        "measured on."
     )
     if parts.get("raised"):
         words += (
-            f" For that its boundary was raised to the model's score {parts['boundary']:.3g}; before, it was found in "
-            f"{_percent(parts['noise_before'])} % of the noise."
+            f" Its threshold was therefore raised to the model's score {parts['boundary']:.3g}; before, the feature "
+            f"was found in {_percent(parts['noise_before'])} % of the noise."
         )
         if parts["tomogram"] <= 2 * parts["noise"]:
-            words += " What is left is no more than noise gives: take it for not found."
+            words += " What remains is no more than noise gives: regard the feature as not found."
     return words

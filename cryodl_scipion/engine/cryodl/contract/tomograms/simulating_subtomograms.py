@@ -15,7 +15,8 @@ from .tilt_fields import tilt_problems, tilt_series_field
 
 @dataclasses.dataclass(frozen=True)
 class SimulateSubtomogramsConfig:
-    """Simulate subtomograms of several structures, with missing wedge, CTF, noise, and exact classes and angles."""
+    """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and
+    angles."""
 
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz), at least one (glob, files or list "
@@ -24,21 +25,25 @@ class SimulateSubtomogramsConfig:
         path="file",
     )
     output: str = output_file_field(
-        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes lie beside it in "
-        "NAME/."
+        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes are written "
+        "beside it, into NAME/."
     )
-    pixel_size: float = new_pixel_size_field("Pixel size.", default=10.0, minimum=0.5, maximum=200)
-    box: int = box_size_field("Side of the cubes; even.", maximum=512, default=40)
+    pixel_size: float = new_pixel_size_field("Pixel size of the subtomograms.", default=10.0, minimum=0.5, maximum=200)
+    box: int = box_size_field("Box size of the subtomograms; an even number.", maximum=512, default=40)
     count: int = param(
-        "Subtomograms of each structure.", default=100, label="Subtomograms per structure", minimum=1, maximum=1000000
+        "Number of subtomograms of each structure.",
+        default=100,
+        label="Subtomograms per structure",
+        minimum=1,
+        maximum=1000000,
     )
     snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the clean subtomogram, inside the particle's sphere and with its missing "
-        "wedge, over the variance of the noise.",
+        "Signal-to-noise ratio: variance of the noise-free subtomogram with its missing wedge, within the "
+        "particle's sphere, over the variance of the noise.",
         default=0.1,
     )
     max_shift: float = max_shift_field(
-        "Maximum distance of a particle from its box's centre, along each axis.", default=20.0
+        "Maximum distance of a particle from the centre of its box, along each axis.", default=20.0
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
@@ -54,7 +59,8 @@ class SimulateSubtomogramsConfig:
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
-        """Sentences about fields that contradict each other, or belong together and are not; empty if all is well."""
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
         problems = tilt_problems(self)
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
@@ -66,9 +72,11 @@ class SimulateSubtomogramsOutputs(Outputs):
     """What `simulate-subtomograms` wrote."""
 
     subtomograms: str = output(
-        "STAR file with the truth.", path="file", becomes="outputSubtomograms: SetOfSubTomograms"
+        "STAR file with the true classes, angles and shifts.",
+        path="file",
+        becomes="outputSubtomograms: SetOfSubTomograms",
     )
     count: int = output("Subtomograms.")
-    box: int = output("Side of the subtomograms.", unit="px")
-    pixel_size: float = output("Of the subtomograms.", unit="Å/px")
-    classes: typing.List[str] = output("Names in the order of the class numbers.")
+    box: int = output("Box size of the subtomograms.", unit="px")
+    pixel_size: float = output("Pixel size of the subtomograms.", unit="Å/px")
+    classes: typing.List[str] = output("Names of the classes, in the order of their numbers.")

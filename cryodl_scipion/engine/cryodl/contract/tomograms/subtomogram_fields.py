@@ -10,8 +10,8 @@ from ..params import param
 def subtomograms_field(help: str) -> typing.Any:
     """The parameter `subtomograms`. help: its first sentence."""
     return param(
-        help + " RELION's STAR (3.0 or 3.1) with a volume for each subtomogram (rlnImageName), and its 3-D "
-        "CTF or weights (rlnCtfImage) if there are such.",
+        help + " STAR file of RELION 3.0 or 3.1 with a volume for each subtomogram (rlnImageName) and, if available, "
+        "its 3-D CTF or weights (rlnCtfImage).",
         label="Subtomograms",
         path="file",
     )
@@ -20,8 +20,8 @@ def subtomograms_field(help: str) -> typing.Any:
 def tilt_field(which: str, default: float) -> typing.Any:
     """The parameter `tilt_min` or `tilt_max` of subtomograms. which: 'Lowest' or 'Highest'. default: degrees."""
     return param(
-        f"{which} tilt of the series, about the y axis: what lies beyond was not measured. Used where the "
-        "STAR file names no volume of weights (rlnCtfImage) and no range (cryodlTiltMin, cryodlTiltMax).",
+        f"{which} tilt angle of the series, about the y axis; it defines the missing wedge. Used if the STAR file "
+        "has neither volumes of weights (rlnCtfImage) nor tilt ranges (cryodlTiltMin, cryodlTiltMax).",
         default=default,
         label=f"{which} tilt",
         unit="°",
@@ -33,8 +33,8 @@ def tilt_field(which: str, default: float) -> typing.Any:
 def subtomogram_contrast_field() -> typing.Any:
     """The parameter `contrast` of subtomograms."""
     return param(
-        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured, and stated "
-        "in the log and the result.",
+        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: determined from the "
+        "subtomograms; the log and the result state it.",
         default="auto",
         label="Contrast",
         choices=CONTRASTS,
@@ -45,11 +45,11 @@ def subtomogram_contrast_field() -> typing.Any:
 def diameter_field() -> typing.Any:
     """The parameter `diameter`."""
     return param(
-        "Diameter of a sphere that just holds every particle.",
+        "Diameter of a sphere that contains every particle.",
         default=None,
         label="Particle diameter",
         unit="Å",
         minimum=10,
         maximum=10000,
-        none_means="0.8 of the box",
+        none_means="0.8 of the box size",
     )

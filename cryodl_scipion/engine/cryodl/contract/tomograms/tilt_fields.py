@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields of a tilt series."""
+"""Fields that describe a tilt series."""
 
 import typing
 
@@ -7,12 +7,26 @@ from ..params import param
 
 _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     tilt_min=dict(
-        help="Minimum tilt, about the y axis.", default=-60.0, label="Minimum tilt", unit="°", minimum=-90, maximum=90
+        help="Minimum tilt angle, about the y axis.",
+        default=-60.0,
+        label="Minimum tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
     ),
-    tilt_max=dict(help="Maximum tilt.", default=60.0, label="Maximum tilt", unit="°", minimum=-90, maximum=90),
-    tilt_step=dict(help="Step between tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30),
+    tilt_max=dict(
+        help="Maximum tilt angle, about the y axis.",
+        default=60.0,
+        label="Maximum tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+    ),
+    tilt_step=dict(
+        help="Angle between neighbouring tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30
+    ),
     defocus=dict(
-        help="Mean defocus; positive is underfocus. 0: no CTF.",
+        help="Mean defocus; positive values are underfocus. 0: no CTF.",
         default=40000.0,
         label="Defocus",
         unit="Å",
@@ -20,7 +34,7 @@ _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
         maximum=200000,
     ),
     defocus_spread=dict(
-        help="Largest deviation from the mean defocus, from one tomogram or subtomogram to the next.",
+        help="Maximum deviation of a tomogram's or subtomogram's defocus from the mean.",
         default=5000.0,
         label="Spread of the defocus",
         unit="Å",
@@ -31,12 +45,12 @@ _TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
 
 
 def tilt_series_field(name: str) -> typing.Any:
-    """A parameter of the tilt series by its name."""
+    """The field of a tilt series parameter, by its name."""
     return param(**_TILTS[name])
 
 
 def tilt_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
+    """Problem if the maximum tilt (tilt_max) is not above the minimum (tilt_min)."""
     if config.tilt_max > config.tilt_min:
         return []
     return [

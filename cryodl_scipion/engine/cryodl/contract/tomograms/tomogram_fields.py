@@ -20,18 +20,18 @@ def tomograms_field(help: str, optional: bool = False) -> typing.Any:
 def labels_field(optional: bool = False) -> typing.Any:
     """The parameter `labels`."""
     text = (
-        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), "
-        "and of the same shape. 255 means not annotated."
+        "Label volumes, one for each tomogram and of the same shape, paired by name (tomo_1_labels with tomo_1). "
+        "Voxels with value 255 are not annotated."
     )
     if optional:
         return param(text, default=(), label="Label volumes", path="file")
     return param(text, label="Label volumes", path="file")
 
 
-def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing.Any:
+def tomogram_pixel_size_field(none_means: str = "that of each file's header") -> typing.Any:
     """The parameter `pixel_size` of tomograms."""
     return param(
-        "Pixel size of the tomograms as they are in the files.",
+        "Pixel size of the tomogram files.",
         default=None,
         label="Pixel size",
         unit="Å/px",
@@ -52,7 +52,7 @@ def tomogram_names_field() -> typing.Any:
 
 
 def memory_field() -> typing.Any:
-    """Memory beside that of the libraries."""
+    """Memory limit, in addition to the libraries."""
     return param(
         "Maximum memory, in addition to that of the libraries.",
         default=1.5,
@@ -66,30 +66,30 @@ def memory_field() -> typing.Any:
 
 def annotations_field() -> typing.Any:
     """Folder of annotations that is written."""
-    return param("Folder of the annotations. An existing one is added to.", label="Annotations", path="folder")
+    return param("Folder of the annotations. An existing folder is extended.", label="Annotations", path="folder")
 
 
 def tile_field(help: str) -> typing.Any:
-    """Side of annotated tiles."""
+    """Width and height of annotated tiles."""
     return param(help, default=64, label="Tile", unit="px", minimum=16, maximum=512)
 
 
 def label_field(none_means: str, help: str = "Value of the feature in the label volumes.") -> typing.Any:
-    """Value of the feature. none_means: what holds without one."""
+    """Value of the feature. none_means: what is assumed without one."""
     return param(help, default=None, label="Label", minimum=1, maximum=254, none_means=none_means)
 
 
 def label_volume_problems(config: typing.Any) -> typing.List[str]:
-    """Sentences about label volumes without their tomograms, or without the value of the feature."""
+    """Problem if label volumes are given without tomograms, or without the value of the feature."""
     if config.labels and (not config.tomograms or config.label is None):
         return ["Label volumes (--labels) need their tomograms (--tomograms) and the value of the feature (--label)."]
     return []
 
 
 def working_pixel_size_field(none_means: str) -> typing.Any:
-    """Pixel size at which a network works. none_means: which is taken without one."""
+    """Pixel size at which a network works. none_means: the pixel size without one."""
     return param(
-        "Pixel size that tomograms are resampled to for the network. Coarser is faster.",
+        "Pixel size that tomograms are resampled to for the network. A larger pixel size is faster.",
         default=None,
         label="Working pixel size",
         unit="Å/px",
@@ -100,9 +100,9 @@ def working_pixel_size_field(none_means: str) -> typing.Any:
 
 
 def volume_border_field(what: str) -> typing.Any:
-    """Border without coordinates. what: of which volume nothing near the border is taken, as a sentence's subject."""
+    """Border without coordinates. what: the things that are left out there, capitalised."""
     return param(
-        f"{what} nearer than this to the volume's border are left out.",
+        f"{what} closer than this to the volume's border are left out.",
         default=0.0,
         label="Border",
         unit="Å",
@@ -112,12 +112,12 @@ def volume_border_field(what: str) -> typing.Any:
 
 
 def minimum_score_field() -> typing.Any:
-    """Score threshold where scores, and not labels, are given."""
-    return param("Minimum score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    """Score threshold, for score volumes."""
+    return param("Minimum score of a voxel, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
 
 
 def minimum_size_field(default: float = 0.0, why: str = "") -> typing.Any:
-    """Minimum size of connected components. default: nm³. why: words that follow, for a default above 0."""
+    """Minimum size of connected components. default: in nm³. why: the reason, appended to the help."""
     return param(
         f"Smaller connected components are left out{why}.",
         default=default,

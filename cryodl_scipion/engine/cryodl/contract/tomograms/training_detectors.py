@@ -23,38 +23,39 @@ from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, to
 
 @dataclasses.dataclass(frozen=True)
 class TrainDetectorConfig:
-    """Train a network that finds particles of one or several species in tomograms, from their coordinates."""
+    """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
 
     output: str = model_folder_field()
     tomograms: Paths = tomograms_field(
-        "Tomograms in which all particles of the species are known; what has no coordinate counts as background."
+        "Tomograms in which the coordinates of all particles of the species are known; the rest is background."
     )
     coordinates: Paths = param(
-        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px of "
-        "these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). The "
-        "species is the column cryodlSpecies, cryodlStructure or rlnClassNumber, or the name of the file.",
+        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px "
+        "of these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). "
+        "The species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the "
+        "file name.",
         label="Coordinates",
         path="file",
     )
     diameter: Paths = param(
-        "Diameter of the particles in Å: one number for all species, or one for each as name=number.",
+        "Diameter of the particles, in Å: one number for all species, or one for each as name=number.",
         label="Diameters",
         unit="Å",
     )
-    species: Paths = param("Species to learn. Others count as background.", default=(), label="Species")
+    species: Paths = param("Species to learn. Other species are background.", default=(), label="Species")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     working_pixel_size: typing.Optional[float] = working_pixel_size_field(
-        "the tomograms', or coarser where the smallest particle stays 12 px wide"
+        "that of the tomograms, or a larger one at which the smallest particle is still 12 px wide"
     )
     network: str = network_field(
-        "unet3d: 3-D U-Net that answers with a map of each species, high at the particles' centres. wide: the same "
-        "with twice the channels; slower, for many tomograms.",
+        "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: "
+        "the same with twice the channels; slower, for many tomograms.",
         "unet3d",
         choices=DETECTOR_NETWORKS,
     )
     beta: float = param(
-        "Thresholds are chosen for the largest F-beta on the held-out data: how many times recall counts as much as "
-        "precision. 1: recall and precision count the same. 4: a missed particle is much worse than a wrong one.",
+        "Weight of recall relative to precision. Thresholds are chosen for the largest F-beta on the held-out data. "
+        "1: recall and precision have the same weight. 4: a missed particle is much worse than a false one.",
         default=4.0,
         label="Beta",
         minimum=0.1,
@@ -63,7 +64,7 @@ class TrainDetectorConfig:
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
     validation_fraction: float = validation_fraction_field(
-        "Fraction of the tomograms held out to choose weights and thresholds; of a single tomogram a part of it."
+        "Fraction of the tomograms held out to choose weights and thresholds; of a single tomogram, a part of it."
     )
     batch_size: typing.Optional[int] = batch_size_field("Crops")
     learning_rate: typing.Optional[float] = learning_rate_field()
@@ -78,7 +79,7 @@ class TrainDetectorConfig:
 class TrainDetectorOutputs(TrainingOutputs):
     """What `train-detector` made."""
 
-    species: typing.List[str] = output("What it finds.")
-    thresholds: Numbers = output("Minimum score of a particle of each species.")
+    species: typing.List[str] = output("Names of the species.")
+    thresholds: Numbers = output("Score threshold of each species.")
     validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")
-    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
+    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")

@@ -87,7 +87,7 @@ class MapPairs:
         unknown = set(leave_out) - {stem(path) for path in every}
         if unknown:
             raise ValueError(
-                f"Leave out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no "
+                f"Hold out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no "
                 f"structure. There are: {', '.join(sorted(stem(p) for p in every)[:20])} ..."
             )
         groups = families(every)

@@ -167,9 +167,8 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
     if strange:
         raise ValueError(
-            f"Leave out (--leave-out) names {', '.join(strange)}, which is neither a real set "
-            f"({', '.join(sets)}) nor a structure's file name without extensions. Nothing would be left "
-            "out."
+            f"Hold out (--leave-out) names {', '.join(strange)}, which is neither a real set "
+            f"({', '.join(sets)}) nor a structure's file name without extensions. Nothing would be left out."
         )
     return named
 

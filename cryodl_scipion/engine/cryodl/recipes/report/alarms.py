@@ -42,7 +42,7 @@ def warnings_of(runs: typing.Sequence[Run]) -> list[str]:
     found = []
     for run in runs:
         said = dict.fromkeys(
-            w for finished in run.results for w in finished.result.warnings if "as said above" not in w
+            w for finished in run.results for w in finished.result.warnings if "for the reasons above" not in w
         )
         found += [f"{run.label}: {sentence}" for sentence in said]
         left = skipped_of(run)
