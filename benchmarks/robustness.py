@@ -10,21 +10,22 @@ from pathlib import Path
 
 HEAD = """# What was tried, and what survived
 
-Users kill programs, fill disks and feed broken files. This page lists trials of that kind. It is written by
+Users kill programs, fill disks and give them broken files. This page lists trials of that kind. It is written by
 `python benchmarks/robustness.py`, from the results of the three commands that do the trials. Every row names the
 command that repeats it. Run them with the engine's Python in the folder of the repository.
 
-What the trials rest on:
+The design behind the results:
 
 - A command works in `<output>.partial`, or on one file at a time under a temporary name, and renames at the end. A
-  killed command is continued by the same words, with the same parameters and the same input files. Input files that
-  were made anew since are noticed.
-- A lock beside the output (`.<output>.lock`) holds two commands on one output apart. The system frees it when its
-  process ends.
-- The engine watches the protocol that started it, by number and start time, and ends with it, whatever stands between
-  the two on the same machine (tried with a shell). On another machine the lock alone holds two runs apart. An engine
-  that is started by hand is not watched.
-- Readers take no more than the file and the memory can hold. A file that cannot be used is skipped, counted and named.
+  killed command is continued by the same command line, with the same parameters and input files. Input files that
+  have changed since are noticed.
+- A lock beside the output (`.<output>.lock`) prevents two commands from working on one output. The system releases it
+  when its process ends.
+- The engine watches the process id and start time of the protocol that started it, and ends with it, whatever is
+  between the two on the same machine (tried with a shell). On another machine only the lock separates two runs. An
+  engine that is started by hand is not watched.
+- Readers allocate no more than the file and the memory can hold. A file that cannot be used is skipped, counted and
+  named.
 """
 
 
@@ -60,7 +61,7 @@ def kills(rows: list) -> str:
         "## Kills",
         "",
         f"{total} kills (SIGKILL) at random times, each continued by the same command on tiny "
-        "data. Equal: every file says what it says after an undisturbed run (times aside). Clean: no temporary "
+        "data. Equal: every file has the same content as after an undisturbed run (times aside). Clean: no temporary "
         "file, lock or working folder is left.",
         "",
         "| command | kills | trials | equal | clean | repeat |",
