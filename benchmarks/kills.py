@@ -6,8 +6,8 @@
 
 Every trial kills the command once or twice, continues it with the same words, and compares every file that it leaves
 (without times), and looks for temporary files. Each command is a process of its own, forked from one that has loaded
-the program, which otherwise takes most of the time. With --output, a command whose row has fewer trials goes on with
-the missing ones. Exits 1 if a trial differs.
+the program, which otherwise takes most of the time. The commands take turns. With --output, a command whose row has
+fewer trials goes on with the missing ones. Exits 1 if a trial differs.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from forked_commands import load_program, start_forked
 from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, write_rows
 
 EARLIEST = 0.02  # of the undisturbed time
+PORTION = 5  # trials of a command before the next one has its turn: a run that is stopped has tried all of them
 
 
 def main() -> int:
@@ -35,32 +36,39 @@ def main() -> int:
     options = parser.parse_args()
     make_data(options.work)
     load_program()
-    rows, before = [], rows_of(options.output)
-    for name in options.commands:
-        done = before.get(name, {"trials": 0})
-        if done["trials"] < options.count:
-            rows.append(kill_command(name, range(done["trials"], options.count), options.work, options.seed))
-            add_up(rows[-1], done)
-        else:
-            rows.append(done)
-        print(
-            "{name:22s} {killed} kills in {trials} trials: {equal} equal to the undisturbed run, "
-            "{clean} without leftovers".format(**rows[-1]),
-            *rows[-1]["failures"][:3],
-            sep="\n    ",
-            flush=True,
-        )
-        if options.output:
-            write_rows(options.output, rows)
-    return 1 if any(row["failures"] for row in rows) else 0
+    rows, undisturbed = rows_of(options.output), {}
+    for goal in range(PORTION, options.count + PORTION, PORTION):
+        for name in options.commands:
+            done = rows.get(name, {"trials": 0})
+            trials = range(done["trials"], min(goal, options.count))
+            if not trials:
+                continue
+            if name not in undisturbed:
+                undisturbed[name] = run_undisturbed(name, options.work)
+            rows[name] = kill_command(name, trials, options.work, options.seed, *undisturbed[name])
+            add_up(rows[name], done)
+            print(
+                "{name:22s} {killed} kills in {trials} trials: {equal} equal to the undisturbed run, "
+                "{clean} without leftovers".format(**rows[name]),
+                *rows[name]["failures"][:3],
+                sep="\n    ",
+                flush=True,
+            )
+            if options.output:
+                write_rows(options.output, list(rows.values()))
+    return 1 if any(row["failures"] for row in rows.values()) else 0
 
 
-def kill_command(name: str, trials: range, work: Path, seed: int) -> dict:
-    """Figures of some trials of one command."""
+def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
+    """(seconds that a command takes, {file: digest} that it leaves) where nothing kills it."""
     whole, began = fresh_folder(work, f"{name}-whole"), time.monotonic()
     if _end_of(start_forked(arguments_of(name), whole, whole / "run.log")):
         raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
-    seconds, wanted = time.monotonic() - began, output_files(whole)
+    return time.monotonic() - began, output_files(whole)
+
+
+def kill_command(name: str, trials: range, work: Path, seed: int, seconds: float, wanted: dict) -> dict:
+    """Figures of some trials of one command. seconds, wanted: of the undisturbed run."""
     row = dict(name=name, trials=len(trials), killed=0, equal=0, clean=0, seconds=round(seconds, 1), failures=[])
     for trial in trials:
         rng = np.random.default_rng((seed, trial))

@@ -15,113 +15,121 @@ from pathlib import Path
 import numpy as np
 
 ENGINE = Path(__file__).resolve().parents[1] / "cryodl_scipion" / "engine"
-_COMPUTE = ["--device", "cpu", "--threads", "1"]
-_MICROGRAPHS = ["--micrographs", "data/sim/micrographs/*.mrc", "--pixel-size", "8"]
-_SIZED = [*_MICROGRAPHS, "--particle-diameter", "160"]
-# Name of a trial: arguments without --output, and the output.
+_COMPUTE = "--device cpu --threads 1"
+_MICROGRAPHS = "--micrographs data/sim/micrographs/*.mrc --pixel-size 8"
+_SIZED = f"{_MICROGRAPHS} --particle-diameter 160"
+_FOUR = _SIZED.replace("*", "simulated_000[1-4]")
+_PARTICLES = "--particles data/particles.star"
+_FEW = "--particles data/few.star"
+_HALVES = "--even data/cells/halves/*_even.mrc --odd data/cells/halves/*_odd.mrc"
+_CELLS = "--tomograms data/cells/tomograms/*.mrc"
+_SIMULATED_CELL = "--size 64 --thickness 32 --vesicles 1 --membranes 1 --microtubules 0 --filaments 0 --tilt-step 20"
+# Name of a trial: its command without --output, and the output.
 COMMANDS = {
-    "pick": (["pick", *_SIZED, "--model", "general", *_COMPUTE], "out"),
-    "assess-micrographs": (["assess-micrographs", *_SIZED, "--threads", "1"], "out"),
+    "pick": (f"pick {_FOUR} --contrast dark --model general {_COMPUTE}", "out"),
+    "assess-micrographs": (f"assess-micrographs {_SIZED} --threads 1", "out"),
+    "estimate-ctf": (
+        "estimate-ctf --micrographs data/rings/micrographs/*.mrc --pixel-size 4 --voltage 300 "
+        "--spherical-aberration 2.7 --highest-resolution 10 --threads 1",
+        "out.star",
+    ),
+    "extract-particles": (f"extract-particles --coordinates data/sim/coordinates {_SIZED} --threads 1", "out.star"),
+    "pick-filaments": (f"pick-filaments {_MICROGRAPHS} --filament-diameter 160 {_COMPUTE}", "out"),
     "train-picker": (
-        [
-            "train-picker",
-            *_SIZED,
-            "--coordinates",
-            "data/sim/coordinates",
-            "--steps",
-            "20",
-            "--batch-size",
-            "1",
-            *_COMPUTE,
-        ],
+        f"train-picker {_FOUR} --coordinates data/sim/coordinates --steps 6 --batch-size 1 {_COMPUTE}",
         "out",
     ),
-    "auto-pick": (
-        ["auto-pick", *_SIZED, "--rounds", "1", "--steps", "10", "--training-micrographs", "4", *_COMPUTE],
-        "out",
-    ),
-    "denoise-micrographs": (["denoise-micrographs", *_MICROGRAPHS, "--steps", "20", *_COMPUTE], "out"),
+    "auto-pick": (f"auto-pick {_FOUR} --contrast dark --rounds 1 --steps 4 --training-micrographs 3 {_COMPUTE}", "out"),
+    "denoise-micrographs": (f"denoise-micrographs {_MICROGRAPHS} --steps 4 {_COMPUTE}", "out"),
     "simulate-micrographs": (
-        [
-            "simulate-micrographs",
-            "--structure",
-            "data/map.mrc",
-            "--pixel-size",
-            "8",
-            "--count",
-            "6",
-            "--size",
-            "384",
-            *_COMPUTE,
-        ],
+        f"simulate-micrographs --structure data/map.mrc --pixel-size 8 --count 6 --size 384 {_COMPUTE}",
         "out",
     ),
     "simulate-particles": (
-        [
-            "simulate-particles",
-            "--structure",
-            "data/map.mrc",
-            "--pixel-size",
-            "8",
-            "--box",
-            "32",
-            "--count",
-            "2000",
-            "--snr",
-            "0.1",
-            *_COMPUTE,
-        ],
+        "simulate-particles --structure data/map.mrc --pixel-size 8 --box 32 --count 2000 --snr 0.1 " + _COMPUTE,
         "out.star",
     ),
     "train-denoiser": (
-        [
-            "train-denoiser",
-            "--particles",
-            "data/particles.star",
-            "--structure",
-            "data/map.mrc",
-            "--network",
-            "swinconv",
-            "--steps",
-            "8",
-            "--batch-size",
-            "2",
-            *_COMPUTE,
-        ],
+        f"train-denoiser {_PARTICLES} --structure data/map.mrc --network swinconv --steps 4 --batch-size 2 {_COMPUTE}",
         "out",
     ),
+    "denoise": (f"denoise {_PARTICLES} --model data/denoiser {_COMPUTE}", "out.star"),
     "assign-orientations": (
-        ["assign-orientations", "--particles", "data/particles.star", "--structure", "data/map.mrc", *_COMPUTE],
+        f"assign-orientations {_FEW} --structure data/map.mrc --resolution 32 {_COMPUTE}",
         "out.star",
     ),
-    "reconstruct": (["reconstruct", "--particles", "data/particles.star", "--threads", "1"], "out.mrc"),
-    "train-classifier": (
-        [
-            "train-classifier",
-            "--subtomograms",
-            "data/subtomograms.star",
-            "--network",
-            "dsrf3d",
-            "--steps",
-            "6",
-            "--batch-size",
-            "2",
-            *_COMPUTE,
-        ],
+    "reconstruct": (f"reconstruct {_PARTICLES} --threads 1", "out.mrc"),
+    "assess-integrity": (
+        f"assess-integrity {_FEW} --structures data/map.mrc data/other.mrc --resolution 32 {_COMPUTE}",
         "out",
+    ),
+    "classify-2d": (f"classify-2d {_PARTICLES} --classes 4 --epochs 4 {_COMPUTE}", "out"),
+    "fit-heterogeneity": (
+        f"fit-heterogeneity {_PARTICLES} --reference data/map.mrc --latent 1 --maps 2 --clusters 2 {_COMPUTE}",
+        "out",
+    ),
+    "train-classifier": (
+        "train-classifier --subtomograms data/subtomograms.star --network dsrf3d --steps 2 --batch-size 2 " + _COMPUTE,
+        "out",
+    ),
+    "cluster-subtomograms": (
+        f"cluster-subtomograms --subtomograms data/subtomograms.star --classes 2 --components 2 {_COMPUTE}",
+        "out.star",
     ),
     "simulate-tomograms": (
-        ["simulate-tomograms", "--structures", "data/map.mrc", "--copies", "4", "--count", "2", *_COMPUTE],
+        f"simulate-tomograms --structures data/map.mrc --copies 4 --count 2 {_SIMULATED_CELL} {_COMPUTE}",
         "out",
     ),
+    "train-segmenter": (
+        f"train-segmenter {_CELLS} --labels data/cells/labels/*.mrc --label 1 --tiles 4 --feature membrane --steps 2 "
+        f"--batch-size 2 {_COMPUTE}",
+        "out",
+    ),
+    "segment": (f"segment {_CELLS} --model membrane ribosome {_COMPUTE}", "out"),
+    "denoise-tomograms": (f"denoise-tomograms {_HALVES} --steps 2 {_COMPUTE}", "out"),
+    "train-detector": (
+        f"train-detector {_CELLS} --coordinates data/cells/coordinates/*.star --diameter 160 --steps 6 "
+        f"--batch-size 2 {_COMPUTE}",
+        "out",
+    ),
+    "detect-particles": (
+        f"detect-particles {_CELLS} --template data/map.mrc --diameter 160 --angular-step 45 {_COMPUTE}",
+        "out",
+    ),
+    "train-map-improver": (
+        "train-map-improver --structures data/helices/*.pdb --simulated 1 --steps 4 --batch-size 1 " + _COMPUTE,
+        "out",
+    ),
+    "improve-map": (f"improve-map --map data/helix_full.mrc --resolution 4 {_COMPUTE}", "out.mrc"),
 }
+# What is made of the two maps, in data/.
+_MADE = (
+    f"simulate-micrographs --structure map.mrc --pixel-size 8 --count 6 --size 192 --snr 0.5 --output sim {_COMPUTE}",
+    f"simulate-micrographs --structure map.mrc --pixel-size 4 --count 2 --size 512 --snr 0.5 --output rings {_COMPUTE}",
+    "simulate-particles --structure map.mrc --pixel-size 8 --box 32 --count 120 --snr 0.2 --output particles.star "
+    + _COMPUTE,
+    f"simulate-particles --structure map.mrc --pixel-size 8 --box 24 --count 8 --snr 0.2 --output few.star {_COMPUTE}",
+    "simulate-subtomograms --structures map.mrc other.mrc --count 12 --box 32 --output subtomograms.star " + _COMPUTE,
+    "simulate-tomograms --structures map.mrc --copies 8 --count 3 --halves --output cells "
+    f"{_SIMULATED_CELL} {_COMPUTE}",
+    "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 40 --output helix --threads 1",
+    "train-denoiser --particles particles.star --structure map.mrc --network swinconv --steps 2 --batch-size 2 "
+    f"--output denoiser {_COMPUTE}",
+)
+_HELIX = (  # atom, radius (Å), angle (degrees), height (Å) about the helix's axis
+    ("N", 1.55, 0.0, 0.0),
+    ("CA", 2.28, 28.0, 0.9),
+    ("C", 1.68, 55.0, 1.9),
+    ("O", 2.0, 60.0, 3.1),
+    ("CB", 3.3, 18.0, 0.2),
+)
 _VOLATILE = re.compile("seconds|created|versions|date|device|memory|path|changed|made_of")
 
 
 def arguments_of(name: str) -> list:
     """Arguments of a trial's command."""
     words, output = COMMANDS[name]
-    return [*words, "--output", output]
+    return [*words.split(), "--output", output]
 
 
 def environment(**more) -> dict:
@@ -150,63 +158,22 @@ def write_rows(path: Path, rows: list, **about) -> None:
 
 
 def make_data(folder: Path) -> None:
-    """data/ in a folder: a map, micrographs with their particles, particles, subtomograms. Kept if it is there."""
+    """data/ in a folder: maps, and what is simulated and learnt from them. Kept if it is there."""
     data = folder / "data"
-    if (data / "subtomograms.star").exists():
+    if (data / "denoiser").exists():
         return
     shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True)
+    (data / "helices").mkdir(parents=True)
     for number, name in enumerate(("map.mrc", "other.mrc")):
-        _write_map(data / name, number)
-    for words in (
-        [
-            "simulate-micrographs",
-            "--structure",
-            "map.mrc",
-            "--pixel-size",
-            "8",
-            "--count",
-            "6",
-            "--size",
-            "384",
-            "--snr",
-            "0.5",
-            "--output",
-            "sim",
-        ],
-        [
-            "simulate-particles",
-            "--structure",
-            "map.mrc",
-            "--pixel-size",
-            "8",
-            "--box",
-            "32",
-            "--count",
-            "200",
-            "--snr",
-            "0.2",
-            "--output",
-            "particles.star",
-        ],
-        [
-            "simulate-subtomograms",
-            "--structures",
-            "map.mrc",
-            "other.mrc",
-            "--count",
-            "12",
-            "--box",
-            "32",
-            "--output",
-            "subtomograms.star",
-        ],
-    ):
-        if start([*words, *_COMPUTE], data, folder / "data.log").wait():
-            raise RuntimeError(f"{words[0]} failed; see {folder / 'data.log'}")
+        write_map(data / name, number)
+    for number, name in enumerate("abc"):
+        write_helix(data / "helices" / f"{name}.pdb", number)
+    for words in _MADE:
+        if start(words.split(), data, folder / "data.log").wait():
+            raise RuntimeError(f"{words.split()[0]} failed; see {folder / 'data.log'}")
 
 
-def _write_map(path, number):
+def write_map(path, number):
     """A lopsided molecule of ten balls in a box of 40 voxels of 5 Å."""
     import mrcfile
 
@@ -221,6 +188,20 @@ def _write_map(path, number):
         mrc.voxel_size = 5.0
 
 
+def write_helix(path, number):
+    """An alpha helix without side chains, of a sequence of its own."""
+    lines, names = [], np.random.default_rng(number).choice(["ALA", "LEU", "SER", "GLU", "LYS", "ASP"], 24)
+    for residue, name in enumerate(names):
+        for atom, radius, degrees, height in _HELIX:
+            angle = np.radians(degrees + 100.0 * residue)
+            x, y, z = radius * np.cos(angle), radius * np.sin(angle), height + 1.5 * residue
+            lines.append(
+                f"ATOM  {len(lines) + 1:5d}  {atom:3s} {name} A{residue + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
+                f"  1.00 20.00          {atom[0]:>2s}"
+            )
+    path.write_text("\n".join([*lines, "END", ""]))
+
+
 def fresh_folder(parent: Path, name: str) -> Path:
     """An empty folder with the data linked into it."""
     folder = parent / name
@@ -230,10 +211,13 @@ def fresh_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def output_files(folder: Path) -> dict:
-    """{name: digest of what a file says} of all that a command has left, without times. Pictures are only counted."""
+def output_files(folder: Path, own: str = "") -> dict:
+    """{name: digest of what a file says} of all that a command has left, without times. Pictures are only counted.
+
+    own: a path in texts that is another one in every run.
+    """
     return {
-        str(path.relative_to(folder)): _digest(path)
+        str(path.relative_to(folder)): _digest(path, own.encode())
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not path.is_symlink()
@@ -251,8 +235,10 @@ def leftovers(folder: Path) -> list:
     ]
 
 
-def _digest(path):
+def _digest(path, own=b""):
     values = path.read_bytes()
+    if own and path.suffix in (".json", ".csv", ".star", ".txt"):
+        values = values.replace(own, b"")
     if path.suffix == ".json":
         values = json.dumps(_without_times(json.loads(values)), sort_keys=True).encode()
     elif path.suffix == ".csv":

@@ -8,6 +8,7 @@ such a set while it arrives must not take it for whole: what the dead run makes 
 import os
 import re
 import sqlite3
+import time
 from typing import Optional, Tuple
 
 from pwem.objects import EMSet
@@ -17,34 +18,47 @@ from pyworkflow.utils import isProcessAlive
 RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
 UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
 ALIVE, STOPPED = "alive", "stopped"
+LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
 
 
 class StreamEnd:
-    """Looks at one growing set again and again."""
+    """Looks at one growing set again and again. longest: s to wait when its run has died."""
 
-    def __init__(self) -> None:
-        self._seenOpen, self._told = False, False
+    def __init__(self, longest: float = LONGEST_WAIT) -> None:
+        self._longest, self._seenOpen = longest, False
+        self._stoppedSince: Optional[float] = None
 
     def of(self, items: EMSet) -> bool:
         """Whether no more items can come. items: the set as its file is now.
 
         A set that was closed at the first look is taken as it is, also if the run that made it has stopped: whoever
-        starts a run on it wants what is there.
+        starts a run on it wants what is there. Raises ValueError if the run that makes it died and was not continued.
         """
-        if not items.isStreamClosed():
-            self._seenOpen, self._told = True, False
-            return False
-        state = stateOfRun(items.getFileName())
-        if state is None or (state == STOPPED and not self._seenOpen):
+        state, closed = stateOfRun(items.getFileName()), items.isStreamClosed()
+        if closed and (state is None or (state == STOPPED and not self._seenOpen)):
             return True
-        if state == STOPPED and not self._told:
-            self._told = True
+        self._seenOpen = self._seenOpen or not closed
+        if state == STOPPED:
+            self._wait(items.getFileName())
+        else:
+            self._stoppedSince = None
+        return False
+
+    def _wait(self, path: str) -> None:
+        if self._stoppedSince is None:
+            self._stoppedSince = time.monotonic()
             print(
-                f"{items.getFileName()}: the run that makes this set stopped before its end. Continue it: this run "
-                "waits for the rest. To go on with what is there, stop this run and continue it.",
+                f"{path}: the run that makes this set stopped before its end. Continue it: this run waits "
+                f"{self._longest / 3600:.3g} hours for it, and then stops. To go on with what is there, stop this run "
+                "and continue it.",
                 flush=True,
             )
-        return False
+        elif time.monotonic() - self._stoppedSince > self._longest:
+            raise ValueError(
+                f"{path}: the run that makes this set stopped before its end and was not continued for "
+                f"{self._longest / 3600:.3g} hours. Continue it, then this run: nothing is made again. To go on with "
+                "what is there, continue this run alone."
+            )
 
 
 def stateOfRun(path: Optional[str]) -> Optional[str]:

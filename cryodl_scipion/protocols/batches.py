@@ -44,8 +44,6 @@ class ArrivingBatches(StoredSettings):
     _WORK: Any = None
     _NAME = "_micName"
     _SIZE = "batchSize"  # the form's field
-    # Whether the first batch makes the model with which the others are worked on.
-    _FIRST_LEARNS = False
 
     def _addMicrographsParam(self, form: Form, help: str) -> None:
         addPointer(
@@ -94,7 +92,7 @@ class ArrivingBatches(StoredSettings):
             before = []
             if work:
                 before = [self._insertFunctionStep(work, given, prerequisites=learning[:], needsGPU=self.usesGpu())]
-            if self._FIRST_LEARNS and not learning:
+            if not learning and self._firstLearns():
                 learning.extend(before)
             last.append(self._insertFunctionStep(output, given, prerequisites=before, needsGPU=False))
             known.update(names)
@@ -114,6 +112,10 @@ class ArrivingBatches(StoredSettings):
             if not parts:
                 self._streamingSleepOnWait()
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+
+    def _firstLearns(self) -> bool:
+        """Whether the first batch makes the model with which the others are worked on."""
+        return False
 
     def _batchLimit(self) -> int:
         return self.getAttributeValue(self._SIZE) or 0

@@ -82,7 +82,7 @@ class PluginProtocol(ProtocolMixin):
         ]
 
     def _isUnfinished(self, pointer: Pointer) -> bool:
-        if any(getattr(pointer.getObjValue(), state, bool)() for state in ("isFailed", "isAborted")):
+        if _hasStopped(pointer.getObjValue()) or getattr(pointer.getObjValue(), "isAborted", bool)():
             return True
         state = stateOfRun(pointer.get().getFileName())
         return state == STOPPED or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
@@ -92,9 +92,28 @@ class PluginProtocol(ProtocolMixin):
         return [
             f"{self.getParam(name).label.get()}: the run "
             f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output "
-            f"{pointer.getExtended()} yet. Wait until it has finished, or choose another input."
+            f"{pointer.getExtended()} yet. "
+            f"{'Continue it' if _hasStopped(pointer.getObjValue()) else 'Wait until it has finished'}, or choose "
+            "another input."
             for name, pointer in chosenInputs(self)
             if pointer.get() is None
+        ]
+
+    # ----- information
+    def summary(self) -> List[str]:
+        """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
+        return (self._waitingLines() if self.isActive() else []) + super().summary()
+
+    def _waitingLines(self) -> List[str]:
+        stopped = dict.fromkeys(
+            run.getObjLabel() or str(run)
+            for run in (pointer.getObjValue() for _, pointer in chosenInputs(self))
+            if _hasStopped(run)
+        )
+        return [
+            f"*Waits for the run '{label}', which stopped before its end.* Continue that run: this one goes on by "
+            "itself. To go on with what is there, stop this run and continue it."
+            for label in stopped
         ]
 
 
@@ -126,6 +145,14 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
         for pointer in pointers:
             if isinstance(pointer, Pointer) and pointer.hasValue() and protocol.evalParamCondition(name):
                 yield name, pointer
+
+
+def _hasStopped(run: Any) -> bool:
+    """Whether a run died before its end and was not continued; what Scipion knows of it may be older than its files."""
+    if not isinstance(run, EMProtocol):
+        return False
+    state = stateOfRun(run._getPath("")) if run.hasObjId() else None
+    return state == STOPPED or (run.isFailed() and state != ALIVE)
 
 
 def classOf(pointer: Pointer) -> type:

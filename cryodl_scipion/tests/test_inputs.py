@@ -60,8 +60,9 @@ class TestCryodlPointers(BaseTest):
         source.setFailed("killed")
         protocol.setStatus(STATUS_SCHEDULED)
         self.assertIn("stopped before its end", " ".join(protocol.validate()))
+        self.assertIn("Waits for the run", protocol.summary()[0])
         source.setFinished()
-        self.assertNotIn("stopped before its end", " ".join(protocol.validate()))
+        self.assertNotIn("stopped before its end", " ".join(protocol.validate() + protocol.summary()))
         # killed a moment ago: closed by another process, and Scipion's own record is not up to date here
         for pid, status, waits in (
             (deadProcess(), "running", True),
@@ -70,6 +71,19 @@ class TestCryodlPointers(BaseTest):
         ):
             writeRunState(source.getDbPath(), source.getObjId(), status, pid)
             self.assertEqual("stopped before its end" in " ".join(protocol.validate()), waits, (status, pid))
+        writeRunState(source.getDbPath(), source.getObjId(), "running", deadProcess())
+        self.assertIn("Waits for the run", protocol.summary()[0])
+        protocol.setFinished()
+        self.assertNotIn("Waits for the run", " ".join(protocol.summary()))
+
+    def test_an_input_whose_run_failed_before_it_had_an_output_is_to_be_continued(self):
+        failed = self.newProtocol(EMProtocol)
+        self.proj.saveProtocol(failed)
+        failed.setFailed("no disk")
+        protocol = self.newProtocol(CryodlProtClassify2D)
+        protocol.inputParticles.set(failed)
+        protocol.inputParticles.setExtended("outputParticles")
+        self.assertIn("has no output outputParticles yet. Continue it", " ".join(protocol.validate()))
 
     def choose(self, protocol, name):
         field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")

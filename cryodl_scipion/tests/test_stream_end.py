@@ -8,7 +8,7 @@ from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
 from ..convert.arriving import ArrivingMicrographs
-from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+from ..convert.stream_end import ALIVE, STOPPED, StreamEnd, stateOfRun
 from .run_states import deadProcess, writeRunState
 
 
@@ -94,3 +94,22 @@ def test_what_a_dead_run_left_is_taken_by_a_run_that_is_started_on_it(run):
     arriving = ArrivingMicrographs(micrographs(run, 2, closed=True), None)
     arriving.update()
     assert arriving.closed
+
+
+def test_a_run_that_died_is_waited_for_also_where_nobody_has_closed_its_set(run, capsys):
+    setStatus(run, "running", deadProcess())
+    end = StreamEnd()
+    assert not end.of(micrographs(run, 2, closed=False))
+    assert "stopped before its end" in capsys.readouterr().out
+
+
+def test_the_wait_for_a_run_that_is_not_continued_ends_with_a_sentence(run):
+    end = StreamEnd(longest=0)
+    setStatus(run, "running", os.getpid())
+    assert not end.of(micrographs(run, 2, closed=False))
+    setStatus(run, "failed")
+    assert not end.of(micrographs(run, 2, closed=True))
+    with pytest.raises(ValueError, match="Continue it, then this run"):
+        end.of(micrographs(run, 2, closed=True))
+    setStatus(run, "running", os.getpid())  # continued after all
+    assert not end.of(micrographs(run, 2, closed=True))

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Averages of even and odd frames, as motion correction gives them: two further sets with the micrographs' names."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from pwem.objects import SetOfMicrographs
 from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 
+from ..arriving import ArrivingMicrographs
 from ..growing import opened
 from ..stream_end import StreamEnd
 
@@ -72,3 +73,26 @@ class ArrivingHalves:
     def files(self, names: Sequence[str]) -> Any:
         """Even files and odd files of micNames, two tuples; empty ones without halves."""
         return ((), ()) if self._sets[0] is None else tuple(tuple(files[n] for n in names) for files in self._files)
+
+
+class MicrographsWithHalves(ArrivingMicrographs):
+    """Micrographs that may still be arriving, each with its averages of even and odd frames where there are such sets.
+
+    even, odd: SetOfMicrographs, or None both.
+    """
+
+    def __init__(
+        self, micrographs: SetOfMicrographs, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]
+    ) -> None:
+        super().__init__(micrographs, None)
+        self.halves = ArrivingHalves(even, odd)
+
+    def update(self) -> None:
+        # Halves first: those of a micrograph that arrives in between are seen at the next look.
+        self.halves.update()
+        super().update()
+        self.closed = self.closed and self.halves.closed
+
+    def ready(self, known: Set[str]) -> List[str]:
+        """As ArrivingItems; only micrographs whose halves are there."""
+        return [name for name in super().ready(known) if self.halves.has(name)]

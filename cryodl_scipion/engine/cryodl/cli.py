@@ -17,6 +17,7 @@ from .contract.params import ParamInfo
 from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
+from .io.silence import no_long_silence
 from .io.stopping import stopped_sentence
 from .io.warn import begin, unsaid, with_said
 
@@ -158,7 +159,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):  # names and units that the locale's letters do not have
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     end_with_parent()
     options = build_parser().parse_args(arguments)
     if not options.command:
@@ -174,7 +175,9 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
             for stale in (options.result, failure_path):
                 if os.path.exists(stale):
                     os.remove(stale)
-        _run(command, _config(command, options), options.result)
+        config = _config(command, options)
+        with no_long_silence():
+            _run(command, config, options.result)
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"

@@ -27,13 +27,16 @@ FEWEST = 2  # micrographs to learn from: one of them judges
 class AutoPickSteps(ArrivingBatches):
     """Mixin of the protocol, which gives the form, getPicksFolder() and _engineValues()."""
 
-    _OUTPUTS, _WORK, _MADE, _FIRST_LEARNS = (OUTPUT,), "pick", "picked", True
+    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
 
     def stepsGeneratorStep(self) -> None:
         self._forgetChanged()
         self._arriving = ArrivingMicrographs(self.getInputMicrographs(), None)
         self._learningWaits = Waiting(self.learningWait.get() or 0)
         self._insertBatches(self.pickStep, self.outputStep)
+
+    def _firstLearns(self) -> bool:
+        return True
 
     def _forgetChanged(self) -> None:
         """Remove what a start with other settings made. More rounds and another threshold cost only what is new."""

@@ -4,7 +4,6 @@
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import String
@@ -12,8 +11,7 @@ from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import ArrivingMicrographs
-from ...convert.micrographs.halves import ArrivingHalves, checkHalves, halvesOf
+from ...convert.micrographs.halves import MicrographsWithHalves, checkHalves, halvesOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
@@ -89,45 +87,29 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:
-        """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
-        pwutils.makePath(self._getExtraPath())
-        self._storeSettings()
-        self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
-        self._halves = ArrivingHalves(*self._halfSets())
-        known, last, first = set(self._doneNames()), [], []
-        while True:
-            with self._lock:
-                self._halves.update()
-                self._arriving.update()
-                ready = [name for name in self._arriving.ready(known) if self._halves.has(name)]
-                closed = self._arriving.closed and self._halves.closed
-            batches = self._batches(ready, closed, bool(first))
-            for names in batches:
-                step = self._insertFunctionStep(self.denoiseStep, names, prerequisites=first)
-                last.append(self._insertFunctionStep(self.outputStep, names, prerequisites=[step], needsGPU=False))
-                first = first or ([] if self._modelFolder() else [step])
-                known.update(names)
-            if closed:
-                break
-            if not batches:
-                self._streamingSleepOnWait()
-        self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+        """Insert steps for micrographs as they come. Without a model the first batch trains one."""
+        self._arriving = MicrographsWithHalves(self.inputMicrographs.get(), *self._halfSets())
+        self._training = False
+        self._insertBatches(self.denoiseStep, self.outputStep)
 
-    def _batches(self, names: Sequence[str], closed: bool, training: bool) -> List[Sequence[str]]:
-        """[[micName]] to work on now. training: whether the batch that trains is under way."""
-        size, start = max(1, self.batchSize.get()), 0
-        if not (training or self._modelFolder()):
-            start = max(size, self.trainingMicrographs.get())
-            if len(names) < start and not closed:
-                return []
-        groups = [names[:start]] + [names[i : i + size] for i in range(start, len(names), size)]
-        return [group for group in groups if group]
+    def _firstLearns(self) -> bool:
+        return not self._modelFolder()
+
+    def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
+        """Batches. The one that trains has at least as many micrographs as are learnt from."""
+        if self._training or self._modelFolder() or not ready:
+            return super()._partsOf(ready, all)
+        count = max(1, self.batchSize.get(), self.trainingMicrographs.get())
+        if len(ready) < count and not self._arriving.closed:
+            return []
+        self._training = True
+        return [ready[:count]] + super()._partsOf(ready[count:], all)
 
     def denoiseStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs, files = self._batchItems(names)
-            even, odd = self._halves.files(names)
+            even, odd = self._arriving.halves.files(names)
         folder = self._batchFolder(micrographs)
         config = self._config(**dict(self._engineValues(), **files, even=even, odd=odd))
         try:

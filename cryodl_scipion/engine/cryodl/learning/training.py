@@ -12,6 +12,7 @@ import torch
 
 from ..io.files import whole_file
 from ..io.memory import require_memory
+from ..io.silence import doing
 from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
 from .schedule import FitReport, Schedule
 from .task import Task
@@ -67,17 +68,20 @@ def fit(
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
     start, losses = time.monotonic() - state.seconds, []
     while state.step < schedule.steps and not state.stop_reason:
+        doing(f"step {state.step + 1} of {schedule.steps}")
         losses.append(_one_step(task, schedule, state.step, accelerator))
         average.update_parameters(networks)
         state.step += 1
         if state.step % schedule.every == 0 or state.step == schedule.steps:
             state.seconds = time.monotonic() - start
+            doing(f"validation at step {state.step} of {schedule.steps}")
             _validate(
                 task, networks, average, schedule, state, losses, folder, log if accelerator.is_main_process else None
             )
             losses = []
             if accelerator.is_main_process:
                 save_checkpoint(folder, networks, average, task, state)
+    doing("")
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     if accelerator.is_main_process:
         log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long each command is silent while it works on data of a usual size: its log must show that it works.
+
+    python benchmarks/silence.py --work silence/ --output silence.json [--commands pick ...] [--seconds 60]
+
+Each command is started as Scipion starts it, its output read through a pipe, and it is stopped after so many seconds.
+The longest silence counts from the start to the end. Lines that io/silence.py adds are counted apart: "own" is the
+longest silence without them, which on a terminal is that between two moves of a progress bar. Exits 1 if a log was
+silent for more than 10 s. Made are 2 micrographs of 4096 x 4096 px, 2,000 particles of 64 px, a tomogram of
+512 x 512 x 256 voxels with its halves, 40 subtomograms, and half-maps of 96 voxels.
+"""
+
+import argparse
+import os
+import selectors
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from trials import ENGINE, write_helix, write_map, write_rows
+
+LONGEST = 10.0  # s
+ADDED = b"  ... at work for "
+_COMPUTE = "--device cpu --threads 1"
+_MICROGRAPHS = "--micrographs sim/micrographs/*.mrc --pixel-size 1.5"
+_SIZED = f"{_MICROGRAPHS} --particle-diameter 160"
+_PARTICLES = "--particles particles.star"
+_STRUCTURE = "--structure map.mrc"
+_TOMOGRAMS = "--tomograms tomograms/*.mrc"
+COMMANDS = {
+    "pick": f"{_SIZED} {_COMPUTE}",
+    "auto-pick": f"{_SIZED} --training-micrographs 2 {_COMPUTE}",
+    "train-picker": f"{_SIZED} --coordinates sim/coordinates {_COMPUTE}",
+    "pick-templates": f"{_MICROGRAPHS} {_STRUCTURE} {_COMPUTE}",
+    "pick-filaments": f"{_MICROGRAPHS} --filament-diameter 160 {_COMPUTE}",
+    "assess-micrographs": f"{_SIZED} --threads 1",
+    "estimate-ctf": f"{_MICROGRAPHS} --voltage 300 --spherical-aberration 2.7 --threads 1",
+    "extract-particles": f"--coordinates sim/coordinates {_SIZED} --threads 1",
+    "denoise-micrographs": f"{_MICROGRAPHS} {_COMPUTE}",
+    "simulate-micrographs": f"{_STRUCTURE} --pixel-size 1.5 --count 2 --size 4096 {_COMPUTE}",
+    "train-general-picker": _COMPUTE,
+    "train-filament-picker": _COMPUTE,
+    "simulate-particles": f"{_STRUCTURE} --pixel-size 4 --box 64 --count 2000 --snr 0.1 {_COMPUTE}",
+    "train-denoiser": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
+    "denoise": f"{_PARTICLES} --model denoiser {_COMPUTE}",
+    "assign-orientations": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
+    "assess-integrity": f"{_PARTICLES} --structures map.mrc other.mrc {_COMPUTE}",
+    "reconstruct": f"{_PARTICLES} --threads 1",
+    "classify-2d": f"{_PARTICLES} {_COMPUTE}",
+    "fit-heterogeneity": f"{_PARTICLES} --reference map.mrc {_COMPUTE}",
+    "simulate-tomograms": f"--structures map.mrc --size 512 --thickness 256 {_COMPUTE}",
+    "segment": f"{_TOMOGRAMS} --model membrane ribosome {_COMPUTE}",
+    "train-segmenter": f"{_TOMOGRAMS} --labels labels/*.mrc --label 1 --feature membrane {_COMPUTE}",
+    "denoise-tomograms": f"--even halves/*_even.mrc --odd halves/*_odd.mrc {_COMPUTE}",
+    "detect-particles": f"{_TOMOGRAMS} --template map.mrc {_COMPUTE}",
+    "train-detector": f"{_TOMOGRAMS} --coordinates points.star --diameter 160 {_COMPUTE}",
+    "measure-membranes": "--segmentations labels/*.mrc --label 1 --threads 1",
+    "simulate-subtomograms": f"--structures map.mrc other.mrc --count 100 {_COMPUTE}",
+    "train-classifier": f"--subtomograms subtomograms.star {_COMPUTE}",
+    "cluster-subtomograms": f"--subtomograms subtomograms.star {_COMPUTE}",
+    "improve-map": f"--half-maps helix_half1.mrc helix_half2.mrc {_COMPUTE}",
+    "evaluate-map": "--map helix_full.mrc --half-maps helix_half1.mrc helix_half2.mrc --structure helices/a.pdb",
+    "train-map-improver": f"--structures helices/*.pdb {_COMPUTE}",
+}
+_FILES = {"simulate-particles", "simulate-subtomograms", "denoise", "assign-orientations", "cluster-subtomograms"}
+_ENDS = {
+    **dict.fromkeys([*_FILES, "estimate-ctf", "extract-particles"], ".star"),
+    **dict.fromkeys(["reconstruct", "improve-map"], ".mrc"),
+    "evaluate-map": ".json",
+}
+_MADE = (
+    f"simulate-micrographs {_STRUCTURE} --pixel-size 1.5 --count 2 --size 4096 --snr 0.1 --output sim {_COMPUTE}",
+    f"simulate-particles {_STRUCTURE} --pixel-size 4 --box 64 --count 2000 --snr 0.1 --output particles.star "
+    f"{_COMPUTE}",
+    f"train-denoiser {_PARTICLES} {_STRUCTURE} --network swinconv --steps 2 --batch-size 2 --output denoiser "
+    f"{_COMPUTE}",
+    f"simulate-subtomograms --structures map.mrc other.mrc --count 20 --output subtomograms.star {_COMPUTE}",
+    "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 96 --output helix --threads 1",
+)
+
+
+def main() -> int:
+    """Run the commands, print a line for each, and write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commands", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
+    parser.add_argument("--seconds", type=float, default=60.0, help="After which a command is stopped.")
+    parser.add_argument("--work", type=Path, default=Path("silence"), help="Folder to work in.")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    make_data(options.work)
+    rows = []
+    for name in options.commands:
+        rows.append(measure(name, options.work, options.seconds))
+        print("{name:22s} {longest:5.1f} s, own {own:5.1f} s after {after!r}; {end}".format(**rows[-1]), flush=True)
+        if options.output:
+            write_rows(options.output, rows[-1:])
+    return 1 if any(row["longest"] > LONGEST for row in rows) else 0
+
+
+def measure(name: str, work: Path, limit: float) -> dict:
+    """The longest silences (s) of a command, what it had said before its own one, and how it ended."""
+    output = f"out-{name}{_ENDS.get(name, '')}"
+    subprocess.run(["rm", "-rf", output, f"{output}.partial"], cwd=work, check=True)
+    words = [sys.executable, "-m", "cryodl", name, *COMMANDS[name].split(), "--output", output]
+    start, texts = time.monotonic(), []  # (time, text)
+    with (
+        subprocess.Popen(
+            words, cwd=work, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+        selectors.DefaultSelector() as selector,
+    ):
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < start + limit and process.poll() is None:
+            if selector.select(0.5):
+                text = os.read(process.stdout.fileno(), 1 << 16)
+                texts += [(time.monotonic(), text)] if text else []
+        stopped = process.poll() is None
+        process.kill()
+    end = "stopped" if stopped else f"ended with {process.returncode}"
+    (work / f"{name}.log").write_bytes(b"".join(text for _, text in texts))
+    own = [(at, text) for at, text in texts if not text.startswith(ADDED)]
+    (longest, _), (silence, after) = (_longest(start, found, time.monotonic()) for found in (texts, own))
+    return dict(
+        name=name, command=f"{name} {COMMANDS[name]}", seconds=round(time.monotonic() - start, 1), end=end,
+        longest=round(longest, 1), own=round(silence, 1), after=after,
+    )  # fmt: skip
+
+
+def _longest(start, texts, end):
+    """(s, last line before it) of the longest silence."""
+    times = [start, *(at for at, _ in texts), end]
+    said = ["", *(text.decode(errors="replace").strip().splitlines()[-1:] or [""] for _, text in texts)]
+    place = int(np.argmax(np.diff(times)))
+    return times[place + 1] - times[place], "".join(said[place]).split("\r")[-1][:80]
+
+
+def _environment():
+    return dict(os.environ, PYTHONPATH=str(ENGINE), PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1")
+
+
+def make_data(work: Path) -> None:
+    """The data in a folder; kept if it is there."""
+    if (work / "points.star").exists():
+        return
+    (work / "helices").mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(("map.mrc", "other.mrc")):
+        write_map(work / name, number)
+    for number, name in enumerate("abcd"):
+        write_helix(work / "helices" / f"{name}.pdb", number)
+    for words in _MADE:
+        command = [sys.executable, "-m", "cryodl", *words.split()]
+        with open(work / "data.log", "a") as log:
+            subprocess.run(command, cwd=work, env=_environment(), stdout=log, stderr=log, check=True)
+    _write_tomogram(work)
+
+
+def _write_tomogram(work):
+    """Noise with balls of 160 Å in it at 10 Å/px: a tomogram, its two halves, labels of the balls, their centres."""
+    import mrcfile
+
+    rng = np.random.default_rng(0)
+    shape, centres = (256, 512, 512), rng.integers(20, 230, (60, 3)) + rng.integers(0, 2, (60, 3)) * [0, 240, 240]
+    labels, ball = np.zeros(shape, np.int8), np.indices((17,) * 3) - 8
+    ball = (ball**2).sum(0) <= 64
+    for z, y, x in centres:
+        labels[z - 8 : z + 9, y - 8 : y + 9, x - 8 : x + 9][ball] = 1
+    noisy = [rng.standard_normal(shape, np.float32) - labels for _ in range(2)]
+    values = {"halves/t_even": noisy[0], "halves/t_odd": noisy[1], "tomograms/t": sum(noisy) / 2, "labels/t": labels}
+    for name, value in values.items():
+        (work / name).parent.mkdir(exist_ok=True)
+        with mrcfile.new(work / f"{name}.mrc", value, overwrite=True) as mrc:
+            mrc.set_volume()
+            mrc.voxel_size = 10.0
+    rows = [f"t {x} {y} {z}" for z, y, x in centres]
+    names = ("rlnTomoName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+    head = ["data_particles", "", "loop_", *(f"_{name} #{i + 1}" for i, name in enumerate(names))]
+    (work / "points.star").write_text("\n".join([*head, *rows, ""]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

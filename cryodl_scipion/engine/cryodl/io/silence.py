@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines in a log while a command works and says nothing: a log that stands still looks like a program that hangs."""
+
+import contextlib
+import sys
+import threading
+import time
+import typing
+
+LONGEST = 8.0  # s without a line
+_LOOK = 0.5  # s between two looks
+_doing = [""]
+
+
+def doing(what: str) -> None:
+    """Note what a loop is at. It is printed only if nothing else is.
+
+    Parameters
+    ----------
+    what : str
+        Such as "step 12 of 400".
+    """
+    _doing[0] = what
+
+
+@contextlib.contextmanager
+def no_long_silence(longest: float = LONGEST) -> typing.Iterator[None]:
+    """Print a line whenever the block has printed nothing for a while. Nothing is added on a terminal.
+
+    Parameters
+    ----------
+    longest : float
+        Seconds.
+    """
+    if sys.stderr.isatty():
+        yield
+        return
+    before, end = (sys.stdout, sys.stderr), threading.Event()
+    spoken = _Timed(sys.stdout), _Timed(sys.stderr)
+    sys.stdout, sys.stderr = typing.cast(tuple[typing.TextIO, typing.TextIO], spoken)
+    doing("")
+    watch = threading.Thread(target=_watch, args=(spoken, longest, end), name="silence", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        end.set()
+        watch.join()
+        sys.stdout, sys.stderr = before
+
+
+class _Timed:
+    """A stream that knows when it was last written to."""
+
+    def __init__(self, stream: typing.TextIO) -> None:
+        self._stream, self.last = stream, time.monotonic()
+
+    def write(self, text: str) -> int:
+        self.last = time.monotonic()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> typing.Any:
+        return getattr(self._stream, name)
+
+
+def _watch(spoken: tuple[_Timed, _Timed], longest: float, end: threading.Event) -> None:
+    said, last = 0.0, 0.0  # when this thread wrote, and when the command did before
+    while not end.wait(_LOOK):
+        if not said or max(stream.last for stream in spoken) > said:
+            last = max(stream.last for stream in spoken)
+        if time.monotonic() - max(last, said) >= longest:
+            what = f", {_doing[0]}" if _doing[0] else ""
+            print(f"  ... at work for {time.monotonic() - last:.0f} s since the last line{what}", flush=True)
+            said = time.monotonic()

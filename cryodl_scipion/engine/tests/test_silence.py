@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A command that works without printing says so in its log."""
+
+import io
+import sys
+import time
+
+from cryodl.io.silence import doing, no_long_silence
+
+
+def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):
+    with no_long_silence(0.6):
+        print("begun")
+        doing("step 3 of 9")
+        time.sleep(2.5)
+        print("done")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "begun" and lines[-1] == "done" and len(lines) > 3
+    assert all(line.startswith("  ... at work for ") and line.endswith("step 3 of 9") for line in lines[1:-1])
+    seconds = [int(line.split()[4]) for line in lines[1:-1]]
+    assert seconds == sorted(seconds) and seconds[-1] > seconds[0]  # since "begun", not since its own last line
+
+
+def test_a_command_that_prints_is_left_alone(capsys):
+    with no_long_silence(5.0):
+        for _ in range(8):
+            print("line", file=sys.stderr)
+            time.sleep(0.2)
+    assert capsys.readouterr() == ("", "line\n" * 8)
+
+
+def test_nothing_is_added_on_a_terminal(monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with no_long_silence(0.1):
+        time.sleep(0.8)
+    assert capsys.readouterr().out == "" and sys.stderr.getvalue() == ""
