@@ -29,8 +29,11 @@ def no_long_silence(longest: float = LONGEST) -> typing.Iterator[None]:
 
     Parameters
     ----------
-    longest : float
-        Seconds.
+    longest : float, s
+
+    Yields
+    ------
+    None
     """
     if sys.stderr.isatty():
         yield
