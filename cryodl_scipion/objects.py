@@ -102,7 +102,7 @@ class CryodlModel(EMObject):
         if self.getParticleDiameter():
             parts.append(f"{self.getParticleDiameter():g} Å")
         if self.getThreshold() is not None:
-            parts.append(f"threshold {self.getThreshold():.2f}")
+            parts.append(f"threshold {contract.score_text(self.getThreshold())}")
         kind = f"{self.getKind()} " if self.getKind() not in (None, "picker") else ""
         return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
 

@@ -40,6 +40,7 @@ class Runs(CryodlTest):
         protocolClass: type,
         pointers: Optional[Dict[str, Source]] = None,
         lists: Optional[Dict[str, List[Source]]] = None,
+        /,
         **values: Any,
     ) -> None:
         """Make a run, unless it is there. pointers, lists: {field: source, or sources}; values: of other fields."""
@@ -189,9 +190,10 @@ def particles(runs: Runs) -> None:
     )
     runs.run("classes", ours.CryodlProtClassify2D, raw, classes=6, epochs=2)
     runs.run("selected", ours.CryodlProtSelectClasses, {"inputClasses": ("classes", "outputClasses")})
-    runs.run(
-        "latent", ours.CryodlProtFitHeterogeneity, {**raw, "inputVolume": ("raw", "outputVolume")}, latent=2, maps=5
-    )
+    many = dict(pixelSize=5.0, box=32, count=220, snr=0.5, perMicrograph=20)
+    runs.run("many", ours.CryodlProtSimulateParticles, structure, **many)
+    moving = {"inputParticles": ("many", "outputParticles"), "inputVolume": ("many", "outputVolume")}
+    runs.run("latent", ours.CryodlProtFitHeterogeneity, moving, latent=2, maps=5)
     runs.run("path", ours.CryodlProtLatentVolumes, {"inputParticles": ("latent", "outputParticles")}, maps=6)
 
 

@@ -14,7 +14,7 @@ from cryodl_scipion.tests.maps.test_maps_chain import writeBundle
 from cryodl_scipion.tests.tomograms.test_tomogram_chain import BODIES, BOX, PIXEL_SIZE, STRUCTURE_PIXEL, writeBody
 
 CELL = dict(pixelSize=PIXEL_SIZE, size=160, thickness=64, vesicles=2, membranes=1, microtubules=0, filaments=0, snr=0.4)
-COPIES = "20 12"  # of the two bodies
+COPIES = "20, 12"  # of the two bodies
 STEPS = {"membrane": 15, "body": 15}  # training steps of each feature
 LABELS = {"body": 1, "membrane": 3}  # of the simulator: structures first
 FROM_VOLUMES = 1  # the choice of annotate: label volumes

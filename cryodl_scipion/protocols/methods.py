@@ -7,7 +7,7 @@ from pwem.objects import EMSet, SetOfCoordinates, SetOfParticles
 
 from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words
+from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words, score_text
 
 _LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 
@@ -65,7 +65,7 @@ def trainingInWords(card: Dict[str, Any]) -> str:
             f"; on {counted(len(training.get('validation_micrographs', ())), 'micrograph')} kept for validation its "
             f"F1 was {validation['f1']:.3f} and its average precision {validation['average_precision']:.3f}, "
         )
-        text += f"at a score threshold of {card['threshold']:.3f}"
+        text += f"at a score threshold of {score_text(card['threshold'])}"
     return text + "."
 
 
@@ -117,9 +117,9 @@ def trainingLines(card: Dict[str, Any]) -> Any:
 
 
 def thresholdInWords(card: Dict[str, Any]) -> str:
-    """'0.400', or '0.400 ± 0.043' where the card knows its standard deviation."""
+    """'0.4', or '0.4 ± 0.043' where the card knows its standard deviation."""
     uncertainty = card.get("threshold_uncertainty")
-    return f"{card['threshold']:.3f}" + ("" if uncertainty is None else f" ± {uncertainty:.3f}")
+    return f"{score_text(card['threshold'])}" + ("" if uncertainty is None else f" ± {uncertainty:.2g}")
 
 
 def networkInWords(card: Dict[str, Any]) -> Any:

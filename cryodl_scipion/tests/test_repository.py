@@ -66,6 +66,14 @@ def test_lock_holds_what_the_engine_imports():
     assert used <= listed
 
 
+def test_the_engine_alone_asks_for_the_same_packages():
+    with open(os.path.join(PACKAGE, "install", "requirements.in")) as file:
+        listed = [line.strip() for line in file if line.strip() and line[0] != "#"]
+    with open(os.path.join(ENGINE, "pyproject.toml")) as file:
+        asked = re.search(r"^dependencies = \[(.*?)\]", file.read(), re.S | re.M)
+    assert asked and re.findall('"(.+?)"', asked.group(1)) == listed
+
+
 @inCheckout
 def test_the_demos_model_has_not_seen_the_demos_micrographs():
     demo = {os.path.splitext(name)[0] for name in os.listdir(DEMO)}

@@ -4,7 +4,7 @@
 import functools
 import tkinter as tk
 from tkinter import ttk
-from typing import Any
+from typing import Any, Callable, Optional, Sequence
 
 from ..engine.cryodl.contract import counted
 from .gallery_data import pageOf
@@ -17,10 +17,20 @@ _TILE_SIDE = 128  # px
 
 
 class GalleryWindow(CanvasWindow):
-    """data: Gallery. figure: label to sort by at first, None for the set's order."""
+    """data: Gallery. figure: label to sort by at first, None for the set's order. subset: function of ids that starts a
+    run which makes a set of them, and says so in one sentence; None for none."""
 
-    def __init__(self, parent: Any, data: Any, title: str, figure: Any = None) -> None:
+    def __init__(
+        self,
+        parent: Any,
+        data: Any,
+        title: str,
+        figure: Any = None,
+        subset: Optional[Callable[[Sequence[int]], str]] = None,
+    ) -> None:
         CanvasWindow.__init__(self, parent, title)
+        self._subset = subset
+        self._first, self.message = tk.IntVar(self.root, len(data)), tk.StringVar(self.root)
         self._data, self._page, self._shown, self._tile = data, 0, [], (1, 1)
         self._columns, self._rows = _GRID[len(data.names)]
         self._sortedBy = tk.StringVar(self.root, figure or _AS_THEY_ARE)
@@ -52,14 +62,57 @@ class GalleryWindow(CanvasWindow):
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
         text += f"A click shows a {self._data.ITEM.lower()} large."
         ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
+        if self._subset is not None:
+            self._addSubset()
+
+    def _addSubset(self) -> None:
+        row = ttk.Frame(self.root, padding=(6, 2))
+        row.pack(fill=tk.X)
+        ttk.Label(row, text="Keep the first").pack(side=tk.LEFT)
+        entry = ttk.Entry(row, width=8, textvariable=self._first)
+        entry.pack(side=tk.LEFT, padx=4)
+        entry.bind("<Return>", lambda event: self.refresh())
+        self._scale = tk.Scale(
+            row,
+            variable=self._first,
+            from_=1,
+            to=max(1, len(self._data)),
+            orient=tk.HORIZONTAL,
+            showvalue=False,
+            length=260,
+            command=lambda value: self.refresh(),
+        )
+        self._scale.pack(side=tk.LEFT, padx=4)
+        ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
+        ttk.Label(row, textvariable=self.message).pack(side=tk.LEFT, padx=6)
+
+    def kept(self) -> int:
+        """How many of the items, in the order on show, the slider keeps; a text that is no number keeps all."""
+        try:
+            number = int(self._first.get())
+        except (tk.TclError, ValueError):
+            number = len(self._data)
+        return min(max(1, number), len(self.order()))
+
+    def createSubset(self) -> None:
+        """Start a run that makes a set of the items that the slider keeps."""
+        if self._subset is not None:
+            self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
 
     def _addChoice(self, row: Any, label: Any, variable: Any, choices: Any) -> None:
         ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
         box = ttk.Combobox(row, textvariable=variable, values=choices, state="readonly", width=26)
         box.pack(side=tk.LEFT, padx=(0, 12))
-        box.bind("<<ComboboxSelected>>", lambda event: self.turn(-self._page))
+        box.bind("<<ComboboxSelected>>", lambda event: self.again())
 
     # ----- what happens
+    def again(self) -> None:
+        """Begin anew with another order or group, of which all are kept."""
+        self._first.set(len(self.order()))
+        if self._subset is not None:
+            self._scale.config(to=max(1, len(self.order())))
+        self.turn(-self._page)
+
     def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
@@ -84,19 +137,34 @@ class GalleryWindow(CanvasWindow):
 
     def refresh(self) -> None:
         order = self.order()
-        self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
+        size = self._rows * self._columns
+        self._shown, pages = pageOf(order, self._page, size)
         self._page = min(max(0, self._page), pages - 1)
         self._position.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
+        self.message.set(self._words())
         try:
             tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
+            captions = [self._caption(number, i) for number, i in enumerate(self._shown, self._page * size)]
         except (ValueError, OSError) as error:
             self._shown = []
             self._axes.clear()
             self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         else:
-            captions = [self._data.caption(i, self._figureLabel()) for i in self._shown]
             self._tile = drawTiles(self._axes, tiles, captions, self._columns)
         self._canvas.draw_idle()
+
+    def _caption(self, number: int, position: int) -> str:
+        """What stands below a tile, and whether the slider leaves it out. number: in the order on show."""
+        caption = self._data.caption(position, self._figureLabel())
+        return caption if self._subset is None or number < self.kept() else f"{caption}  (left out)"
+
+    def _words(self) -> str:
+        """What the slider keeps."""
+        order, label = self.order(), self._figureLabel()
+        text = f"{self.kept()} of {counted(len(order), self._data.ITEM.lower())}"
+        if label is None or not len(order):
+            return text
+        return text + f", {label.lower()} at least {self._data.figures[label][order[self.kept() - 1]]:.3g}"
 
     def _clicked(self, event: Any) -> None:
         if event.inaxes is self._axes and event.xdata is not None:

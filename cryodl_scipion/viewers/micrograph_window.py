@@ -91,7 +91,7 @@ class MicrographWindow(Looking, CanvasWindow):
         ttk.Label(frame, text=self._HINT, foreground="#666666").pack(anchor=tk.W)
         if slider is None:
             return
-        row = ttk.Frame(frame)
+        self._sliderRow = row = ttk.Frame(frame)
         row.pack(fill=tk.X)
         ttk.Label(row, text=slider["label"]).pack(side=tk.LEFT)
         if self._accept is not None:

@@ -78,7 +78,7 @@ def cardLines(folder: str) -> List[str]:
         ("CTF of the input", _CTF.get(str(card.get("ctf")), card.get("ctf"))),
         ("Working pixel size", _with(card.get("working_pixel_size"), "%g Å/px")),
         ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
-        ("Default threshold", _with(card.get("threshold"), "%.3f")),
+        ("Default threshold", _with(card.get("threshold"), "%s", contract.score_text)),
         None,
         ("Particles", training.get("particles")),
         ("Background boxes", training.get("background_boxes")),

@@ -15,6 +15,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from ..convert.micrographs.rounds import bestRound
+from ..engine.cryodl.contract import score_text
 
 PICK_COLOUR = "#19e57b"
 _TRAINING, _VALIDATION, _FIGURE = "#4477aa", "#cc6677", "#228833"
@@ -156,7 +157,7 @@ def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
 def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
     """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
-    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {threshold:.3f}")
+    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {score_text(threshold)}")
     axes.set_xlabel("Score")
     axes.set_ylabel("Picks and weaker candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):

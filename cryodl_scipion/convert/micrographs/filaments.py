@@ -6,7 +6,7 @@ import typing
 from pwem.objects import Coordinate
 from pyworkflow.object import Float, Integer
 
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import Result, counted, score_text
 from ..star import readColumns
 from .coordinates import SCORE
 
@@ -48,7 +48,9 @@ def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
     ]
     told = next((o for o in outputs if o.get("segment_distance")), None)
     if told:
-        lines.append(f"One segment every {told['segment_distance']:g} Å; mean score at least {told['threshold']:.2f}")
+        lines.append(
+            f"One segment every {told['segment_distance']:g} Å; mean score at least {score_text(told['threshold'])}"
+        )
     if micrographs and not segments:
         lines.append("No filament was found. Check the filament diameter and the contrast, or lower the threshold.")
     return lines

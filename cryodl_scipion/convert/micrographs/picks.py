@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, String
 
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import Result, counted, score_text
 from ..micrograph_names import micrographNames
 from .coordinates import picksByMicrograph, readPicks
 
@@ -102,10 +102,10 @@ def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
 
 
 def thresholdsInWords(results: Sequence[Result]) -> str:
-    """'0.400', or '0.350 to 0.450, for each micrograph its own'. results: the contract's Results of `pick`."""
+    """'0.4', or '0.35 to 0.45, for each micrograph its own'. results: the contract's Results of `pick`."""
     ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     thresholds = sorted(
-        set(f"{t:.3f}" for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
+        set(score_text(t) for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
     )
     if ofEach and len(thresholds) > 1:
         return f"{thresholds[0]} to {thresholds[-1]}, for each micrograph its own"

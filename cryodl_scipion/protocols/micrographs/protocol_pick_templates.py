@@ -12,7 +12,7 @@ from ...convert.micrographs.coordinates import appendPicks, readPicks
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import __version__, contract
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import Result, counted, score_text
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs
 from ..one_run import OneRunBase
@@ -144,7 +144,7 @@ class CryodlProtPickTemplates(OneRunBase):
         outputs = results[-1].outputs
         return [
             f"*{counted(outputs.picks, 'pick')}* on {counted(len(outputs.counts), 'micrograph')} with a correlation of "
-            f"at least {outputs.threshold:.3f}; expected false picks: {outputs.expected_false_picks}",
+            f"at least {score_text(outputs.threshold)}; expected false picks: {outputs.expected_false_picks}",
             f"{counted(outputs.templates, 'template')}, particle diameter {outputs.particle_diameter:.0f} Å",
         ]
 

@@ -14,7 +14,7 @@ from ...convert.arriving import ArrivingMicrographs
 from ...convert.growing import opened
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches
 from ..form_parts import addPointer
 from ..growing_outputs import appendPicks
@@ -51,10 +51,12 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         form.addParam(
             "threshold",
             params.FloatParam,
-            default=0.5,
+            default=None,
+            allowsNull=True,
             label="Score threshold",
             important=True,
-            help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does.",
+            help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does, and starts at the "
+            "threshold that the picks were made with.",
         )
 
         self._addBatchParams(form, "It starts with those that have picks.", size=_BATCH)
@@ -103,7 +105,9 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         coordinates, threshold = self.inputCoordinates.get(), self.threshold.get()
         if coordinates is None:
             return []  # pyworkflow names it
-        if threshold is None or not 0 <= threshold <= 1:
+        if threshold is None:
+            return ["Score threshold is empty; type a number from 0 to 1, or choose it with the wizard beside it."]
+        if not 0 <= threshold <= 1:
             return [f"Score threshold is {threshold}; it must be a number from 0 to 1."]
         if not hasCandidates(coordinates):
             if coordinates.getSize() == 0:
@@ -129,7 +133,9 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         if output is None:
             return ["No coordinates yet."]
         source = self.inputCoordinates.get()
-        lines = [f"*{counted(output.getSize(), 'particle')}* with a score of at least {self.threshold.get():.3f}"]
+        lines = [
+            f"*{counted(output.getSize(), 'particle')}* with a score of at least {score_text(self.threshold.get())}"
+        ]
         if source is not None:
             lines.append(f"The input has {source.getSize()}.")
         return lines
@@ -139,7 +145,9 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         return (
             []
             if output is None
-            else [f"{output.getSize()} particles with a score of at least {self.threshold.get():.3f} were kept."]
+            else [
+                f"{output.getSize()} particles with a score of at least {score_text(self.threshold.get())} were kept."
+            ]
         )
 
     def _citations(self) -> List[str]:

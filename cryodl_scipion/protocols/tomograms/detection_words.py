@@ -4,7 +4,7 @@
 from typing import Any, Dict, List, Optional
 
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, network_citations, network_words
+from ...engine.cryodl.contract import counted, network_citations, network_words, score_text
 from ..methods import versionIn
 
 MATCHING = ["Roseman2003", "Chaillet2023", "Gorski2005"]
@@ -19,11 +19,11 @@ def detectorLines(card: Dict[str, Any]) -> List[str]:
     for name, threshold in zip(card["species"], card["thresholds"]):
         figures = card["validation"].get(name) or {}
         if not figures.get("particles"):
-            lines.append(f"  {name}: none was held out; its threshold {threshold:.2f} is a guess")
+            lines.append(f"  {name}: none was held out; its threshold {score_text(threshold)} is a guess")
         else:
             lines.append(
                 f"  {name}: {figures['found']} of {figures['particles']} held-out particles found, {figures['false']} "
-                f"wrong, at threshold {threshold:.2f} (F{card['beta']:g} {figures['f_beta']:.2f})"
+                f"wrong, at threshold {score_text(threshold)} (F{card['beta']:g} {figures['f_beta']:.2f})"
             )
     return lines
 
@@ -47,7 +47,7 @@ def detectedLines(made: Any) -> List[str]:
         for species, count in counts.items():
             chance = made["expected_false_detections"].get(name, {}).get(species)
             told = "" if chance is None else chanceInWords(chance)
-            lines.append(f"  {species}: {count} from score {made['thresholds'][name][species]:.3g}{told}")
+            lines.append(f"  {species}: {count} from score {score_text(made['thresholds'][name][species])}{told}")
     if any(made["expected_false_detections"].values()):
         lines.append(
             "Expected in noise: in copies of the tomogram with its spectrum and random phases. It says nothing of "

@@ -9,7 +9,7 @@ from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, engineNames, featureOf, featuresOf, filesOf, idOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import Result, counted, score_text
 from ...form import addConfigParams
 from ..checks import listed
 from ..form_parts import addBoxSize, addPointer, notOnForm
@@ -151,8 +151,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - self.threshold.get()) < 0.005:
             return []
         return [
-            f"The threshold is {self.threshold.get():.2f}; the model of {featureOf(masks)} found "
-            f"{getattr(masks, THRESHOLD).get():.2f} best."
+            f"The threshold is {score_text(self.threshold.get())}; the model of {featureOf(masks)} found "
+            f"{score_text(getattr(masks, THRESHOLD).get())} best."
         ]
 
     def _what(self) -> str:

@@ -13,6 +13,7 @@ from ...engine.cryodl.contract import (
     network_citations,
     network_words,
     noise_in_words,
+    score_text,
 )
 from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ..methods import versionIn
@@ -51,7 +52,7 @@ def segmenterLines(card: Dict[str, Any]) -> List[str]:
         lines.append(
             "On the validation tiles: Dice "
             f"{validation['dice']:.3f}{_boundary(validation.get('boundary_error_angstrom'))}, at threshold "
-            f"{card['threshold']:.2f}."
+            f"{score_text(card['threshold'])}."
         )
     return lines
 

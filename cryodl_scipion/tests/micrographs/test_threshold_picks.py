@@ -8,6 +8,7 @@ from pyworkflow.object import Set
 
 from ...convert.growing import opened
 from ...protocols import CryodlProtThresholdPicks
+from ...viewers.micrographs.viewer_picks import picksFrom
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
 from ..streams import waitFor
@@ -67,9 +68,20 @@ class TestCryodlThresholdPicks(PickTest):
         self.launchProtocol(protocol)
         self.assertEqual(len(picksOf(protocol.outputCoordinates)["mic_001.mrc"]), 3)
 
+    def test_the_window_of_picks_makes_a_set_of_what_its_slider_shows(self):
+        picked = self.pick()
+        self.proj.getRunsGraph(refresh=True)
+        said = picksFrom(picked, "outputCoordinates", 0.65)
+        self.assertIn("with a score of at least 0.65 is made by the run", said)
+        made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtThresholdPicks)][-1]
+        self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
+        self.assertEqual(made.threshold.get(), 0.65)
+
     def test_unscored_coordinates_and_wrong_thresholds_are_refused(self):
         manual = self.makeCoordinates(self.imported, {1: [(10, 20)]})
         protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(manual, "outputCoordinates")))
+        self.assertIn("Score threshold is empty", " ".join(protocol.validate()))
+        protocol.threshold.set(0.5)
         self.assertIn("no scores", " ".join(protocol.validate()))
         protocol.threshold.set(1.5)
         self.assertIn("from 0 to 1", " ".join(protocol.validate()))

@@ -23,6 +23,7 @@ from ...protocols import (
 )
 from ...viewers import chimera, particles_to_measure
 from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery
+from ...viewers.gallery_window import GalleryWindow
 from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from ...viewers.particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
@@ -64,6 +65,19 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         cls.finished(cls.integrity)
 
     # ----- galleries
+    def test_a_gallery_makes_a_set_of_the_best_that_its_slider_keeps(self):
+        gallery, asked = Gallery.ofSet(self.oriented.outputParticles), []
+        figure = next(iter(gallery.figures))
+        window = GalleryWindow(None, gallery, "Gallery", figure, lambda ids: asked.append(ids) or "made")
+        window._first.set(3)
+        window.refresh()
+        values = sorted(gallery.figures[figure], reverse=True)
+        self.assertEqual(window.message.get(), f"3 of {COUNT} particles, {figure.lower()} at least {values[2]:.3g}")
+        window.createSubset()
+        window.root.destroy()
+        best = [gallery.figures[figure][list(gallery.ids).index(number)] for number in asked[0]]
+        self.assertEqual(best, values[:3])
+
     def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):
         gallery = Gallery.ofSet(self.guessed.outputParticles)
         raw = [item.clone() for item in self.raw.outputParticles]

@@ -4,7 +4,7 @@
 import functools
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, List
+from typing import Any, Callable, List, Optional
 
 from matplotlib.axes import Axes
 
@@ -16,10 +16,11 @@ _KEYS = 9  # groups that have a key
 
 
 class GroupsWindow(MicrographWindow):
-    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number."""
+    """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: function
+    that starts a run which keeps what is seen at a value of the slider, and says so in one sentence; None for none."""
 
-    def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data, self._pixelSize = data, data.pixelSize
+    def __init__(self, parent: Any, data: Any, title: str, subset: Optional[Callable[[float], str]] = None) -> None:
+        self._data, self._pixelSize, self._subset = data, data.pixelSize, subset
         MicrographWindow.__init__(
             self, parent, title, data.names, data.paths, data.slider, data.value, data.firstToShow()
         )
@@ -37,6 +38,15 @@ class GroupsWindow(MicrographWindow):
                 flip = functools.partial(self._flip, on)
                 self.root.bind(f"<KeyPress-{number}>", lambda event, flip=flip: self._key(event, flip))
         MicrographWindow._addControls(self, slider)
+        if self._subset is not None and slider is not None:
+            ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset).pack(
+                side=tk.RIGHT, padx=(6, 0)
+            )
+
+    def createSubset(self) -> None:
+        """Start a run that keeps what the slider shows."""
+        if self._subset is not None and self.settle():
+            self.message.set(self._subset(self.value.get()))
 
     def _flip(self, on: Any) -> None:
         on.set(not on.get())

@@ -15,7 +15,8 @@ from ..plots import drawPicks
 class PicksWindow(MicrographWindow):
     """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
     correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
-    is no project to keep the corrected picks in."""
+    is no project to keep the corrected picks in. subset: function that starts a run which keeps the picks from a score,
+    and says so; None likewise."""
 
     def __init__(
         self,
@@ -25,8 +26,9 @@ class PicksWindow(MicrographWindow):
         accept: Optional[Callable[..., Any]] = None,
         value: Optional[float] = None,
         correct: Optional[Callable[[], str]] = None,
+        subset: Optional[Callable[[float], str]] = None,
     ) -> None:
-        self._data, self._correct, self._pixelSize = data, correct, data.pixelSize
+        self._data, self._correct, self._subset, self._pixelSize = data, correct, subset, data.pixelSize
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
         MicrographWindow.__init__(
             self,
@@ -45,6 +47,10 @@ class PicksWindow(MicrographWindow):
         if self._correct is not None:
             self.correctButton = ttk.Button(self._list.master, text="Correct picks", command=self.correct)
             self.correctButton.pack(fill=tk.X, pady=(2, 4), before=self._list)
+        if self._subset is not None:
+            ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset).pack(
+                side=tk.RIGHT, padx=(6, 0)
+            )
 
     def correct(self) -> None:
         """Open the window in which picks are added, moved and removed."""
@@ -52,6 +58,11 @@ class PicksWindow(MicrographWindow):
             self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
             self.root.update_idletasks()
             self.message.set(self._correct())
+
+    def createSubset(self) -> None:
+        """Start a run that keeps the picks from the slider's score."""
+        if self._subset is not None and self.settle():
+            self.message.set(self._subset(self.value.get()))
 
     def refresh(self) -> None:
         MicrographWindow.refresh(self)

@@ -6,8 +6,10 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfCoordinates
 
+from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..panels_viewer import Panel, PanelsViewer
+from ..subsets import started
 from ..window import WindowView
 from .comparison_window import ComparisonWindow
 from .group_data import ComparedPicks, FoundTogether
@@ -46,7 +48,11 @@ class CryodlCompareViewer(PanelsViewer):
         ]
 
     def _showPicks(self, comparison: Dict[str, Any]) -> List[str]:
-        return [WindowView(GroupsWindow, self.getTkRoot(), ComparedPicks(self.protocol), "Compared coordinates")]
+        return [
+            WindowView(
+                GroupsWindow, self.getTkRoot(), ComparedPicks(self.protocol), f"Compared: {self.protocol.getRunName()}"
+            )
+        ]
 
 
 class CryodlConsensusViewer(PanelsViewer):
@@ -68,4 +74,18 @@ class CryodlConsensusViewer(PanelsViewer):
         return getattr(self.protocol, "outputCoordinates", None)
 
     def _showPicks(self, coordinates: SetOfCoordinates) -> List[str]:
-        return [WindowView(GroupsWindow, self.getTkRoot(), FoundTogether(self.protocol), "Consensus coordinates")]
+        title = f"Consensus: {self.protocol.getRunName()}"
+        subset = lambda value: consensusOf(self.protocol, int(value))
+        return [WindowView(GroupsWindow, self.getTkRoot(), FoundTogether(self.protocol), title, subset)]
+
+
+def consensusOf(protocol: Any, sets: int) -> str:
+    """Start a consensus of the same sets with another minimum. Returns what happened, in words."""
+    project = protocol.getProject()
+    again = project.copyProtocol(protocol)
+    again.setObjLabel(f"{protocol.getRunName()}, at least {counted(sets, 'set')}")
+    again.minimumSets.set(sets)
+    errors = " ".join(again.validate())
+    if not errors:
+        project.launchProtocol(again)
+    return started(again, errors, f"The set of particles that at least {counted(sets, 'set')} found")

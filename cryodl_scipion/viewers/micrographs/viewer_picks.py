@@ -7,6 +7,7 @@ from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
+from ...engine.cryodl.contract import score_text
 from ...protocols import (
     CryodlProtAutoPick,
     CryodlProtPick,
@@ -18,6 +19,7 @@ from ...protocols import (
 )
 from ..panels_viewer import Panel, PanelsViewer
 from ..plots import drawHistogram, drawPerMicrograph
+from ..subsets import outputName, started, startRun
 from ..window import WindowView
 from .picks_data import PicksData, isOurs
 from .picks_window import PicksWindow
@@ -44,28 +46,36 @@ class CryodlPicksViewer(Viewer):
 def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> WindowView:
     """The window of picks, with a way to correct them where there is a project."""
     project, source = viewer.getProject(), viewer.protocol
-    output = source and next(
-        (n for n, o in source.iterOutputAttributes() if o.getObjId() == coordinates.getObjId()), None
-    )
-    correct = (lambda: correctPicks(project, source, output, data)) if project and output else None
-    return WindowView(PicksWindow, viewer.getTkRoot(), data, _NAME, None, None, correct)
+    output = outputName(source, coordinates)
+    known = bool(project and output)
+    correct = (lambda: correctPicks(project, source, output, data)) if known else None
+    subset = (lambda threshold: picksFrom(source, output, threshold)) if known and data.hasScores else None
+    title = f"Picks: {source.getRunName()}" if source else _NAME
+    return WindowView(PicksWindow, viewer.getTkRoot(), data, title, None, None, correct, subset)
+
+
+def picksFrom(source: Any, output: str, threshold: float) -> str:
+    """Start a run that keeps the picks from a score. Returns what happened, in words."""
+    score = score_text(threshold)
+    name = f"picks of {source.getRunName()} from {score}"
+    protocol, errors = startRun(source, output, "inputCoordinates", CryodlProtThresholdPicks, name, threshold=threshold)
+    return started(protocol, errors, f"The set of picks with a score of at least {score}")
 
 
 def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str:
     """Start a run of `pick by hand` on an output of another run. Returns what happened, in words."""
     coordinates = getattr(source, output)
     diameter = data.diameter * coordinates.getMicrographs().getSamplingRate()
-    protocol = project.newProtocol(
-        CryodlProtPickByHand, particleDiameter=round(diameter, 1), boxSize=coordinates.getBoxSize()
+    protocol, errors = startRun(
+        source,
+        output,
+        "inputCoordinates",
+        CryodlProtPickByHand,
+        f"correct picks of {source.getRunName()}",
+        particleDiameter=round(diameter, 1),
+        boxSize=coordinates.getBoxSize(),
     )
-    protocol.setObjLabel(f"correct picks of {source.getRunName()}")
-    protocol.inputCoordinates.set(source)
-    protocol.inputCoordinates.setExtended(output)
-    errors = protocol.validate()
-    if errors:
-        return " ".join(errors)
-    project.launchProtocol(protocol)
-    return f"A window to correct them opens; the run *{protocol.getRunName()}* keeps the corrected picks."
+    return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* keeps the corrected picks."
 
 
 class CryodlPickProtocolViewer(PanelsViewer):
@@ -95,7 +105,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
         coordinates = getattr(self.protocol, "outputCoordinates", None)
         return None if coordinates is None else PicksData.ofSet(coordinates)
 
-    def _showPicks(self, data: Any) -> List[str]:
+    def _showPicks(self, data: Any) -> List[Any]:
         return [picksView(self, data, self.protocol.outputCoordinates)]
 
     def _showScores(self, data: Any) -> List[str]:

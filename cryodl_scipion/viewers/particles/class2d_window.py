@@ -18,7 +18,8 @@ _LEFT_OUT = 0.35  # of the contrast of averages that are not kept
 
 class Classes2DWindow(CanvasWindow):
     """data: Classes2D. value, fewest: to begin with. accept: of wizards, function that takes the threshold; with it
-    there are the buttons Use and Cancel, and show() waits."""
+    there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
+    from a score, and says so in one sentence; None for none."""
 
     _accept: Any  # a function that takes what was chosen, or None
 
@@ -30,9 +31,11 @@ class Classes2DWindow(CanvasWindow):
         value: float = 0.5,
         fewest: int = 1,
         accept: Optional[Callable[..., Any]] = None,
+        subset: Optional[Callable[[float], str]] = None,
     ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._accept, self._fewest, self._page = data, accept, fewest, 0
+        self._subset = subset if data.hasScores else None
         self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
         self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
         self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
@@ -79,6 +82,8 @@ class Classes2DWindow(CanvasWindow):
         if self._accept is not None:
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+        if self._subset is not None:
+            ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
@@ -94,6 +99,11 @@ class Classes2DWindow(CanvasWindow):
         """Take the threshold and close."""
         self._accept(self.value.get())
         self.root.destroy()
+
+    def createSubset(self) -> None:
+        """Start a run that keeps the classes from the slider's score."""
+        if self._subset is not None:
+            self.message.set(self._subset(self.value.get()))
 
     def refresh(self) -> None:
         order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows on a latent space: particles to be chosen with a lasso, and maps along an axis with a slider."""
 
-import itertools
-import os
 import tkinter as tk
 from tkinter import messagebox, ttk
 from typing import Any, Sequence
@@ -12,10 +10,10 @@ import numpy as np
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
 from pwem.objects import SetOfCoordinates
-from pwem.protocols import EMProtocol, ProtUserSubSet
+from pwem.protocols import EMProtocol
 
-from ...convert.particles.latent import writeSelection
 from ...engine.cryodl.contract import counted
+from ..subsets import startSubset
 from ..window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
@@ -77,26 +75,10 @@ class LatentWindow(CanvasWindow):
         if not self.chosen.any():
             messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
             return None
-        project = self._protocol.getProject()
-        path = self._newFile()
-        writeSelection(self._protocol.outputParticles, self._ids[self.chosen], path)
-        subset = project.newProtocol(
-            ProtUserSubSet,
-            inputObject=self._protocol.outputParticles,
-            other="",
-            sqliteFile=path + ",",
-            outputClassName="SetOfParticles",
-            objLabel=f"region of {self._protocol.getRunName()}",
-        )
-        project.launchProtocol(subset)
-        self.words.set(f"The set of {counted(int(self.chosen.sum()), 'particle')} is made by {subset.getRunName()}.")
+        chosen = self._ids[self.chosen]
+        subset, said = startSubset(self._protocol, "outputParticles", chosen, "region", "particle")
+        self.words.set(said)
         return subset
-
-    def _newFile(self) -> Any:
-        """Path of a selection that no other run reads, now or when it is run again."""
-        count = int(self.chosen.sum())
-        names = (self._protocol._getExtraPath(f"chosen_{count}_{n}.sqlite") for n in itertools.count(1))
-        return next(name for name in names if not os.path.exists(name))
 
 
 class PathWindow(CanvasWindow):

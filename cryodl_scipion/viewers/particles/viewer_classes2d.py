@@ -5,10 +5,12 @@ from typing import Any, List
 
 from pwem.objects import EMSet
 
+from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
+from ..subsets import imagesSubset, started, startRun
 from ..window import WindowView
 from .class2d_data import Classes2D
 from .class2d_window import Classes2DWindow
@@ -37,10 +39,30 @@ class CryodlClasses2DViewer(PanelsViewer):
         data = Classes2D.ofSet(classes)
         asked = self.protocol.threshold.get() if hasattr(self.protocol, "threshold") else None
         value = data.threshold() if asked is None else asked
-        return [WindowView(Classes2DWindow, self.getTkRoot(), data, self.protocol.getRunName(), value)]
+        subset = lambda threshold: classesFrom(self.protocol, threshold)
+        name = self.protocol.getRunName()
+        return [WindowView(Classes2DWindow, self.getTkRoot(), data, name, value, 1, None, subset)]
 
     def _showParticles(self, classes: EMSet) -> List[str]:
-        return [WindowView(GalleryWindow, self.getTkRoot(), galleryOf(classes), self.protocol.getRunName())]
+        return [
+            WindowView(
+                GalleryWindow,
+                self.getTkRoot(),
+                galleryOf(classes),
+                self.protocol.getRunName(),
+                None,
+                imagesSubset(self, classes, "particle"),
+            )
+        ]
+
+
+def classesFrom(source: Any, threshold: float) -> str:
+    """Start a run that keeps the classes from a score, with their particles. Returns what happened, in words."""
+    name = f"classes of {source.getRunName()} from {score_text(threshold)}"
+    protocol, errors = startRun(
+        source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, threshold=threshold
+    )
+    return started(protocol, errors, f"The set of the classes with a score of at least {score_text(threshold)}")
 
 
 def galleryOf(classes: EMSet) -> Any:

@@ -15,6 +15,7 @@ from ...protocols import (
 )
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
+from ..subsets import itemsSubset
 from ..window import WindowView
 
 
@@ -30,7 +31,9 @@ class CryodlGalleryViewer(Viewer):
         return isinstance(instance, SetOfParticles) and bool(denoiserOf(instance))
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}")]
+        subset = itemsSubset(self, obj, "particle")
+        title = f"Denoised by {denoiserOf(obj)}"
+        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), title, None, subset)]
 
 
 class CryodlParticlesViewer(Viewer):
@@ -45,4 +48,5 @@ class CryodlParticlesViewer(Viewer):
         if particles is None:
             return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]
         data = Gallery.ofSet(particles, ground_truth=getattr(obj, "outputClean", None))
-        return [WindowView(GalleryWindow, self.getTkRoot(), data, obj.getRunName())]
+        subset = itemsSubset(self, particles, "particle")
+        return [WindowView(GalleryWindow, self.getTkRoot(), data, obj.getRunName(), None, subset)]

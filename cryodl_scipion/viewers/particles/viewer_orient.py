@@ -8,6 +8,7 @@ from ...protocols import CryodlProtAssignOrientations, CryodlProtIntegrity
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
+from ..subsets import itemsSubset
 from ..window import WindowView
 from .orientation_data import Orientations, probabilitiesOf
 from .orientation_plots import drawDirections, drawDistributions, drawProbabilities
@@ -54,7 +55,12 @@ class CryodlOrientationsViewer(PanelsViewer):
         gallery = Gallery.ofSet(self.protocol.outputParticles)
         return [
             WindowView(
-                GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)
+                GalleryWindow,
+                self.getTkRoot(),
+                gallery,
+                self.protocol.getRunName(),
+                next(iter(gallery.figures), None),
+                itemsSubset(self, self.protocol.outputParticles, "particle"),
             )
         ]
 
@@ -93,6 +99,11 @@ class CryodlIntegrityViewer(PanelsViewer):
         gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs.names)
         return [
             WindowView(
-                GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)
+                GalleryWindow,
+                self.getTkRoot(),
+                gallery,
+                self.protocol.getRunName(),
+                next(iter(gallery.figures), None),
+                itemsSubset(self, self.protocol.outputParticles, "particle"),
             )
         ]

@@ -10,6 +10,7 @@ from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtom
 from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
+from ..subsets import imagesSubset
 from ..window import WindowView
 from .class_plots import drawAverages, drawConfusion, drawCounts, drawEmbeddingAndAverages
 from .subtomogram_data import SubtomogramGallery, averagesOf, readEmbedding
@@ -49,7 +50,7 @@ class _ClassesPanels(PanelsViewer):
         return [plotter]
 
     def _showGallery(self, classes: EMSet) -> List[str]:
-        return [galleryView(self.getTkRoot(), classes, self.protocol.getRunName())]
+        return [galleryView(self, classes, self.protocol.getRunName())]
 
 
 class CryodlClassifyViewer(_ClassesPanels):
@@ -112,6 +113,13 @@ class CryodlClusterViewer(_ClassesPanels):
         return [plotter]
 
 
-def galleryView(root: Any, classes: EMSet, title: str) -> Any:
+def galleryView(viewer: Any, classes: EMSet, title: str) -> Any:
     data = SubtomogramGallery.ofClasses(classes)
-    return WindowView(GalleryWindow, root, data, title, next(iter(data.figures), None))
+    return WindowView(
+        GalleryWindow,
+        viewer.getTkRoot(),
+        data,
+        title,
+        next(iter(data.figures), None),
+        imagesSubset(viewer, classes, "subtomogram"),
+    )

@@ -85,7 +85,7 @@ from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .tomograms.training_detectors import TrainDetectorConfig
-from .words import counted, resolution_in_words
+from .words import counted, resolution_in_words, score_text
 
 __all__ = [
     "AVOIDABLE",
@@ -188,6 +188,7 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "counted",
+    "score_text",
     "describe",
     "describe_all",
     "describe_outputs",

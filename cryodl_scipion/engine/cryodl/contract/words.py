@@ -33,3 +33,17 @@ def resolution_in_words(resolution: typing.Optional[float]) -> str:
     str
     """
     return "not reached" if resolution is None else f"{resolution:.3g} Å"
+
+
+def score_text(score: float) -> str:
+    """A score or a threshold, everywhere with the same digits: '0.3241', '0.5'.
+
+    Parameters
+    ----------
+    score : float, no unit
+
+    Returns
+    -------
+    str
+    """
+    return f"{score:.4g}"

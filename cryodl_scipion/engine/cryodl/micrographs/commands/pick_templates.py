@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, PickTemplatesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, PickTemplatesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
 from ...contract.result import write_json
 from ...io.coordinates import read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -166,13 +166,13 @@ def _pick(
         threshold = threshold_by_negative(np.concatenate([scores for _, scores in found.values()]), false)
     for name, (yx, scores) in found.items():
         keep = (scores >= threshold) & inside(yx, records[name]["shape"], config.border / config.pixel_size)
-        title = f"cryodl: picks of {name} with a correlation of at least {threshold:.4g}"
+        title = f"cryodl: picks of {name} with a correlation of at least {score_text(threshold)}"
         write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
         counts[name] = int(keep.sum())
     picks, expected_false_picks = sum(counts.values()), int((false >= threshold).sum())
     print(
         f"{counted(picks, 'pick')} in {counted(len(names), 'micrograph')} with a correlation of at least "
-        f"{threshold:.3f}, {expected_false_picks} in their negatives: {folder}/<micrograph>.star"
+        f"{score_text(threshold)}, {expected_false_picks} in their negatives: {folder}/<micrograph>.star"
     )
     return dict(
         folder=str(folder),

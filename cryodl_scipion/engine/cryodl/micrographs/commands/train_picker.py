@@ -11,7 +11,7 @@ import typing
 
 import numpy as np
 
-from ...contract import Result, TrainPickerConfig, in_words, recursion_problems
+from ...contract import Result, TrainPickerConfig, in_words, recursion_problems, score_text
 from ...contract.micrographs.training import TrainPickerOutputs
 from ...core.devices import choose_device
 
@@ -68,8 +68,8 @@ def run(config: TrainPickerConfig) -> Result:
     training.finish(card, task.networks["picker"].state_dict(), *leftovers)
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
-        f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f} +- "
-        f"{card['threshold_uncertainty']:.2f})"
+        f"{card['validation']['average_precision']:.3f} on the validation part, threshold "
+        f"{score_text(card['threshold'])} +- {card['threshold_uncertainty']:.2g})"
     )
     outputs = TrainPickerOutputs(
         model=str(config.output),

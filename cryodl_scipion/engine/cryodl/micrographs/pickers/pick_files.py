@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...contract import PickConfig, counted
+from ...contract import PickConfig, counted, score_text
 from ...io.coordinates import write_coordinates
 from .pick_record import CANDIDATES
 from .thresholds import Expectation, expected_counts, threshold_of
@@ -57,7 +57,7 @@ class Picks:
             self.folder / f"{name}.star",
             yx[keep],
             scores[keep],
-            f"cryodl: picks of {name} with a score of at least {threshold:.4g}",
+            f"cryodl: picks of {name} with a score of at least {score_text(threshold)}",
         )
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
         self.expected += expected_counts(scores, threshold)
@@ -71,7 +71,9 @@ class Picks:
                 else "that keeps as many picks as particles are expected"
             )
         threshold = self.model_threshold if self.given is None else self.given
-        return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else "")
+        return f"threshold {score_text(threshold)}" + (
+            f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
+        )
 
     def outputs(self, order: typing.Sequence[str]) -> dict[str, typing.Any]:
         """Result.outputs of what was written. order: all micrographs' names."""

@@ -14,7 +14,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
 from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
 from ...io.warn import warn
@@ -39,7 +39,7 @@ def run(config: MergeFeaturesConfig) -> Result:
         warn(note)
     folder.mkdir(parents=True, exist_ok=True)
     record = _record(config, found, folder)
-    names = ", ".join(f"{f.label} {f.name} (from {f.threshold:.3g})" for f in found.features)
+    names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in found.features)
     print(f"{counted(len(found.tomograms), 'tomogram')}; features: {names}.")
     skipped = _merge_all(config, found, folder, record)
     done = [t.name for t in found.tomograms if t.name not in {s.item for s in skipped}]
@@ -114,7 +114,7 @@ def _warnings(
             yield (
                 f"No voxel of {feature.name} in {len(without)} of {len(done)} tomograms ({', '.join(without[:5])}"
                 + (" ..." if len(without) > 5 else "")
-                + f"): no score reached {feature.threshold:.3g}, others were "
+                + f"): no score reached {score_text(feature.threshold)}, others were "
                 "higher, or all components were too small."
             )
 

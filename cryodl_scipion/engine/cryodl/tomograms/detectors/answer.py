@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 
-from ...contract import counted
+from ...contract import counted, score_text
 from ...io.particles import ANGLES
 from ...io.tomogram_coordinates import coordinate_columns
 
@@ -58,7 +58,8 @@ def detection_columns(
 def said(name: str, found: typing.Sequence[SpeciesFound]) -> str:
     """A line of the log about a tomogram."""
     return f"{name}: " + "; ".join(
-        f"{one.name} {counted(len(one), 'detection')} from score {one.threshold:.3g}{chance_words(one.by_chance)}"
+        f"{one.name} {counted(len(one), 'detection')} from score {score_text(one.threshold)}"
+        f"{chance_words(one.by_chance)}"
         for one in found
     )
 
