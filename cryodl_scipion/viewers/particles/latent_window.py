@@ -75,7 +75,7 @@ class LatentWindow(CanvasWindow):
         if not self.chosen.any():
             messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
             return None
-        chosen = self._ids[self.chosen]
+        chosen = self._ids[self.chosen].tolist()
         subset, said = startSubset(self._protocol, "outputParticles", chosen, "region", "particle")
         self.words.set(said)
         return subset
