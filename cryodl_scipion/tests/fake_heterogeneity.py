@@ -20,6 +20,9 @@ def fitHeterogeneity(config):
         row + [float(i * (-1) ** k) for k in range(config.latent)] + [i % config.clusters + 1]
         for i, row in enumerate(rows)
     ]
+    if config.umap:
+        names += ["cryodlUmap1", "cryodlUmap2"]
+        made = [row + [0.5 * i, -0.5 * i] for i, row in enumerate(made)]
     if config.classes:
         names += ["rlnClassNumber", "cryodlClassProbability"]
         made = [row + [i % config.classes + 1, 0.9] for i, row in enumerate(made)]
@@ -46,6 +49,7 @@ def fitHeterogeneity(config):
         latent=config.latent,
         pixel_size=size,
         box=box,
+        umap=config.umap,
     ), []
 
 

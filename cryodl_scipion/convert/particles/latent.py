@@ -12,22 +12,23 @@ from ..star import iterColumns
 from .particles import pairedRows
 
 # Attributes of items, with an underscore before them.
-LATENT, CLUSTER = "cryodlLatent%d", "cryodlCluster"
+LATENT, CLUSTER, UMAP = "cryodlLatent%d", "cryodlCluster", "cryodlUmap%d"
 CLASS_PROBABILITY = "cryodlClassProbability"
 PROGRAM = "cryodl"
 
 
-def _columns(count: int) -> Any:
-    names = [LATENT % number for number in range(1, count + 1)]
-    return names + [CLUSTER], (float,) * count + (int,)
+def _columns(count: int, umap: bool) -> Any:
+    names = [LATENT % number for number in range(1, count + 1)] + [UMAP % number for number in (1, 2) if umap]
+    return names + [CLUSTER], (float,) * len(names) + (int,)
 
 
-def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
-    """Append copies of all items with `count` latent coordinates and the cluster of the engine's STAR file.
+def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False) -> None:
+    """Append copies of all items with `count` latent coordinates, two of UMAP if they are there, and the cluster of the
+    engine's STAR file.
 
     Raises ValueError unless every particle is there.
     """
-    names, kinds = _columns(count)
+    names, kinds = _columns(count, umap)
     for item, row in pairedRows(particles, path, names, kinds):
         copy = item.clone()
         for name, value in zip(names[:-1], row):
@@ -40,15 +41,18 @@ def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, c
         )
 
 
-def appendFlex(output: SetOfParticlesFlex, particles: SetOfParticles, path: str, count: int) -> None:
-    """Append all items as ParticleFlex, whose position in the latent space other plugins read (getZFlex, getZRed)."""
+def appendFlex(
+    output: SetOfParticlesFlex, particles: SetOfParticles, path: str, count: int, umap: bool = False
+) -> None:
+    """Append all items as ParticleFlex, whose position in the latent space other plugins read (getZFlex, and getZRed in
+    two dimensions: those of UMAP if they are there)."""
     output.getFlexInfo().setProgName(PROGRAM)
-    for item, row in pairedRows(particles, path, *_columns(count)):
+    for item, row in pairedRows(particles, path, *_columns(count, umap)):
         flex = ParticleFlex(progName=PROGRAM)
         flex.copyInfo(item)
         flex.setObjId(item.getObjId())
         flex.setZFlex(row[:count])
-        flex.setZRed(row[:2])
+        flex.setZRed(row[count : count + 2] if umap else row[:2])
         output.append(flex)
 
 
@@ -74,15 +78,17 @@ def classify(classes: SetOfClasses3D, path: str, maps: Sequence[str], pixelSize:
 
 
 def latentOf(particles: SetOfParticles) -> Any:
-    """Ids, [(coordinates)] and clusters of a set that appendLatent made."""
+    """Ids, [(coordinates)], clusters and the names of the coordinates of a set that appendLatent made."""
+    words = {LATENT % number: str(number) for number in range(1, 21)}
+    words.update({UMAP % number: f"UMAP {number}" for number in (1, 2)})
     ids, coordinates, clusters = [], [], []
     for item in particles.iterItems():
         if not ids:
-            names = [name for name in (LATENT % number for number in range(1, 21)) if item.hasAttribute("_" + name)]
+            names = [name for name in words if item.hasAttribute("_" + name)]
         ids.append(item.getObjId())
         coordinates.append(tuple(item.getAttributeValue("_" + name) for name in names))
         clusters.append(item.getAttributeValue("_" + CLUSTER))
-    return ids, coordinates, clusters
+    return ids, coordinates, clusters, [words[name] for name in names]
 
 
 def writeSelection(particles: SetOfParticles, ids: Any, path: str) -> None:

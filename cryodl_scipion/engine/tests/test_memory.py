@@ -4,7 +4,9 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,15 @@ from test_bad_input import pick_arguments, train_arguments
 
 from cryodl.cli import main
 from cryodl.contract import COMMANDS, Failure
-from cryodl.io.memory import _file_cache, available_memory, is_memory_error, memory_sentence, require_memory
+from cryodl.io.memory import (
+    _file_cache,
+    available_memory,
+    is_memory_error,
+    memory_sentence,
+    release_pages,
+    require_memory,
+)
+from cryodl.io.stacks import read_images
 from cryodl.io.stopping import stopped_sentence
 
 
@@ -102,3 +112,31 @@ def test_cached_files_of_a_control_group_count_as_free(tmp_path):
     (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 30\nactive_file 12\ntotal_active_file 99\n")
     assert _file_cache(str(tmp_path / "memory.stat"), "") == 42
     assert _file_cache(str(tmp_path / "none"), "") == 0
+
+
+def resident():
+    """MB of this process that are in memory."""
+    words = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(words["VmRSS"].split()[0]) / 1024
+
+
+def test_pages_of_a_mapped_file_leave_the_memory_and_what_was_written_stays(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (64, 2**18))  # 64 MB
+    before = resident()
+    for number in range(64):
+        array[number] = number
+    assert resident() > before + 50
+    release_pages(array)
+    assert resident() < before + 10
+    assert np.array_equal(array[:, 5], np.arange(64))
+    assert np.array_equal(np.load(tmp_path / "a.npy")[:, -1], array[:, 0])
+    release_pages(np.zeros(3))  # others are left as they are
+
+
+def test_a_stack_that_is_read_in_parts_is_not_held_as_a_whole(tmp_path):
+    mrcfile.write(tmp_path / "s.mrcs", np.ones((4000, 64, 64), np.float32))  # 66 MB
+    before = resident()
+    for start in range(0, 4000, 250):
+        numbers = np.arange(start, start + 250)
+        assert read_images([str(tmp_path / "s.mrcs")] * 250, numbers).shape == (250, 64, 64)
+    assert resident() < before + 30

@@ -70,6 +70,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
                 "axes",
                 "clusters",
                 "classes",
+                "umap",
                 "gaussians",
                 "anchors",
                 "contrast",
@@ -99,10 +100,10 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         particles, made = self.inputParticles.get(), self._result().outputs
         output = self._createSetOfParticles()
         output.copyInfo(particles)
-        appendLatent(output, particles, made.particles, made.latent)
+        appendLatent(output, particles, made.particles, made.latent, made.umap)
         flex = SetOfParticlesFlex.create(self._getPath(), suffix="Flex")
         flex.copyInfo(particles)
-        appendFlex(flex, particles, made.particles, made.latent)
+        appendFlex(flex, particles, made.particles, made.latent, made.umap)
         mean = Volume(location=made.mean)
         mean.setSamplingRate(made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)

@@ -68,6 +68,25 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("3 maps along 1 axis", text)
         self.assertIn("(no motion)", self.fitted._methods()[0])
 
+    def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):
+        from ...viewers.particles.latent_window import LatentWindow
+
+        many = makeParticles(self, "many", count=3 * MANY)
+        made = self.runProtocol(CryodlProtFitHeterogeneity, self.pointers(many), latent=3, maps=3, umap=True)
+        item = made.outputParticles.getFirstItem()
+        self.assertTrue(item.hasAttribute("_cryodlUmap1") and item.hasAttribute("_cryodlUmap2"))
+        second = made.outputFlexParticles[many.outputParticles.getFirstItem().getObjId() + 2]
+        self.assertEqual(second.getZRed().tolist(), [0.5, -0.5])
+        self.assertEqual(len(second.getZFlex()), 3)
+        window = LatentWindow(None, made, *latentOf(made.outputParticles))
+        for box, name in zip(window._axes, ("UMAP 1", "UMAP 2")):
+            box.set(name)
+        window.draw()
+        self.assertEqual(window.points()[4].tolist(), [2.0, -2.0])
+        self.assertEqual(window._figure.axes[0].get_xlabel(), "UMAP 1")
+        window.root.destroy()
+        self.assertIn("UMAP draws latent spaces of 3 dimensions", self.errors(latent=1, umap=True))
+
     def waitFor(self, protocol, most=60):
         for _ in range(2 * most):
             self.proj._updateProtocol(protocol)
@@ -104,8 +123,8 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
     def test_a_selection_leaves_only_the_chosen_particles_enabled(self):
         from pwem.objects import SetOfParticles
 
-        ids, coordinates, clusters = latentOf(self.fitted.outputParticles)
-        self.assertEqual((len(ids), coordinates[4], clusters[4]), (MANY, (4.0,), 1))
+        ids, coordinates, clusters, names = latentOf(self.fitted.outputParticles)
+        self.assertEqual((len(ids), coordinates[4], clusters[4], names), (MANY, (4.0,), 1, ["1"]))
         path = self.fitted._getExtraPath("chosen.sqlite")
         writeSelection(self.fitted.outputParticles, ids[3:6], path)
         chosen = [item.getObjId() for item in SetOfParticles(filename=path) if item.isEnabled()]
@@ -114,8 +133,8 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
     def test_the_lasso_chooses_by_the_coordinates_on_show_and_makes_a_set(self):
         from ...viewers.particles.latent_window import LatentWindow, PathWindow
 
-        ids, coordinates, clusters = latentOf(self.fitted.outputParticles)
-        window = LatentWindow(None, self.fitted, ids, coordinates, clusters)
+        ids, *others = latentOf(self.fitted.outputParticles)
+        window = LatentWindow(None, self.fitted, ids, *others)
         window.choose([(9.5, 9.5), (9.5, 20.5), (20.5, 20.5), (20.5, 9.5)])
         self.assertEqual(np.nonzero(window.chosen)[0].tolist(), list(range(10, 21)))
         subset = window.createSubset()

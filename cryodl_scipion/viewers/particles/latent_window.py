@@ -20,11 +20,17 @@ _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
 
 
 class LatentWindow(CanvasWindow):
-    """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters: see
-    convert.latent.latentOf."""
+    """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters, names:
+    see convert.latent.latentOf."""
 
     def __init__(
-        self, parent: Any, protocol: EMProtocol, ids: Sequence[int], coordinates: SetOfCoordinates, clusters: Any
+        self,
+        parent: Any,
+        protocol: EMProtocol,
+        ids: Sequence[int],
+        coordinates: SetOfCoordinates,
+        clusters: Any,
+        names: Sequence[str],
     ) -> None:
         CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._ids = protocol, np.array(ids)
@@ -32,11 +38,11 @@ class LatentWindow(CanvasWindow):
         self.chosen = np.zeros(len(ids), bool)
         bar = ttk.Frame(self.root)
         bar.pack(fill=tk.X, padx=8, pady=4)
-        names = [str(number) for number in range(1, self._coordinates.shape[1] + 1)]
+        self._names = list(names)
         self._axes = []
         for label, value in (("x", names[0]), ("y", names[min(1, len(names) - 1)])):
             ttk.Label(bar, text=f"Latent coordinate, {label}:").pack(side=tk.LEFT, padx=4)
-            box = ttk.Combobox(bar, values=names, width=3, state="readonly")
+            box = ttk.Combobox(bar, values=self._names, width=max(map(len, names)) + 2, state="readonly")
             box.set(value)
             box.bind("<<ComboboxSelected>>", lambda event: self.draw())
             box.pack(side=tk.LEFT)
@@ -49,7 +55,7 @@ class LatentWindow(CanvasWindow):
 
     def points(self) -> Any:
         """(n, 2) the coordinates on show."""
-        return self._coordinates[:, [int(box.get()) - 1 for box in self._axes]]
+        return self._coordinates[:, [self._names.index(box.get()) for box in self._axes]]
 
     def draw(self) -> None:
         self._figure.clear()
@@ -59,8 +65,9 @@ class LatentWindow(CanvasWindow):
         axes.scatter(
             points[self.chosen, 0], points[self.chosen, 1], s=9, facecolors="none", edgecolors="black", linewidths=0.4
         )
-        axes.set_xlabel(f"latent coordinate {self._axes[0].get()}")
-        axes.set_ylabel(f"latent coordinate {self._axes[1].get()}")
+        words = [f"latent coordinate {box.get()}" if box.get().isdigit() else box.get() for box in self._axes]
+        axes.set_xlabel(words[0])
+        axes.set_ylabel(words[1])
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 

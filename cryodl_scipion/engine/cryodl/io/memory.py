@@ -2,6 +2,7 @@
 """How much memory this process may still take, and sentences for when it is too little."""
 
 import contextlib
+import mmap
 import os
 import re
 import resource
@@ -60,6 +61,19 @@ def require_memory(needed: float, what: str, advice: str) -> None:
         raise TooLittleMemory(
             f"{what} needs {needed / GIGABYTE:.3g} GB of memory, and {there / GIGABYTE:.3g} GB are free. {advice}"
         )
+
+
+def release_pages(array: typing.Any) -> None:
+    """Take the pages of a memory-mapped file out of this process's memory; the file keeps what was written.
+
+    Parameters
+    ----------
+    array : ndarray
+        Others than numpy.memmap are left as they are.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @contextlib.contextmanager

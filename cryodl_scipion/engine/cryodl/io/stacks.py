@@ -12,6 +12,7 @@ import typing
 import numpy as np
 
 from .files import whole_file
+from .memory import release_pages
 from .mrc import HEADER, MODES, read_header
 
 if typing.TYPE_CHECKING:
@@ -135,7 +136,9 @@ def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
     for path in set(files):
         state = os.stat(path)
         maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
-    images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
+    images = np.stack([np.array(maps[path][number], np.float32) for path, number in zip(files, numbers)])
+    for stack in maps.values():  # else a large set would be held as a whole
+        release_pages(stack)
     return images, np.asarray(np.isfinite(images).all(axis=(1, 2)))
 
 

@@ -20,6 +20,8 @@ from ..search_fields import resolution_field
 LATENT_METHODS = ("linear", "gaussian")
 # Number of particles needed for each dimension of a latent space.
 PARTICLES_PER_DIMENSION = 100
+# Fewest dimensions that UMAP draws in two.
+UMAP_DIMENSIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,13 @@ class FitHeterogeneityConfig:
         maximum=100,
         none_means="none",
     )
+    umap: bool = param(
+        "Also draw the latent space in two dimensions that keep neighbours together (UMAP): cryodlUmap1, cryodlUmap2. "
+        "For three latent dimensions or more. The engine's environment needs umap-learn, which is not installed by "
+        "default.",
+        default=False,
+        label="UMAP",
+    )
     tolerance: float = param(
         "Variability below which the result is 'no motion', in percent of the molecule's power in the images. "
         "Errors of CTF and orientations also cause some variability.",
@@ -132,6 +141,11 @@ class FitHeterogeneityConfig:
                 f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
                 "method, or leave the classes out."
             )
+        if self.umap and self.latent < UMAP_DIMENSIONS:
+            problems.append(
+                f"UMAP (--umap) draws latent spaces of {UMAP_DIMENSIONS} dimensions or more, but the latent space has "
+                f"{self.latent} (--latent). Leave UMAP out, or give more dimensions."
+            )
         return problems
 
 
@@ -159,3 +173,4 @@ class FitHeterogeneityOutputs(Outputs):
     classes: typing.List[str] = output(
         "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
     )
+    umap: bool = output("Whether the particles have coordinates of UMAP.", default=False)

@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
     from ..heterogeneity.inputs import Inputs
 
 SCRATCH = "coefficients"
-LATENT, CLUSTER = "cryodlLatent", "cryodlCluster"
+LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
 
 
 def run(config: FitHeterogeneityConfig) -> Result:
@@ -33,7 +33,10 @@ def run(config: FitHeterogeneityConfig) -> Result:
     from ..heterogeneity.deep import CHECKPOINT
     from ..heterogeneity.fitting import fit_heterogeneity
     from ..heterogeneity.inputs import load_inputs
+    from ..heterogeneity.neighbours import require_umap
 
+    if config.umap:
+        require_umap()
     set_threads(config.threads)
     device = device_name(choose_device(config.device if config.method == "gaussian" else "cpu"))
     inputs = load_inputs(config)
@@ -69,7 +72,8 @@ def _write(
     particles, fit = inputs.particles, outcome.fit
     clusters = _clusters(fit.latent, config)
     columns, classes, said = write_classes(config, inputs, outcome, folder)
-    _write_particles(particles, fit.latent, dict(columns, **{CLUSTER: clusters}), folder)
+    columns.update(_umap(fit.latent, config), **{CLUSTER: clusters})
+    _write_particles(particles, fit.latent, columns, folder)
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
     scale = np.concatenate([[1.0], fit.deviations])
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
@@ -93,6 +97,7 @@ def _write(
         latent=config.latent,
         pixel_size=particles.pixel_size,
         box=particles.box,
+        umap=config.umap,
     )
 
 
@@ -122,11 +127,19 @@ def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
     """(n,) number of each particle's cluster, from 1, the largest first."""
     from sklearn.cluster import KMeans
 
-    if not np.ptp(latent) > 0:  # noise: all at one place
+    if not np.ptp(latent) > 0:  # noise: all at one position
         return np.ones(len(latent), int)
     found = KMeans(config.clusters, n_init=4, random_state=config.seed).fit_predict(latent)
     order = np.argsort(-np.bincount(found, minlength=config.clusters), kind="stable")
     return np.argsort(order)[found] + 1
+
+
+def _umap(latent: np.ndarray, config: FitHeterogeneityConfig) -> dict[str, np.ndarray]:
+    """Columns of UMAP, if they are wanted."""
+    from ..heterogeneity.neighbours import umap_positions
+
+    positions = umap_positions(latent, config.seed) if config.umap else np.zeros((len(latent), 0))
+    return {f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)}
 
 
 def _write_particles(particles: ParticleSet, latent: np.ndarray, further: dict[str, np.ndarray], folder: Path) -> None:

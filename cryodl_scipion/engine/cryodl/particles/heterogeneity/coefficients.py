@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...core.fourier import radial_mean
+from ...io.memory import release_pages
 from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
 
@@ -19,6 +20,7 @@ if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
 
 CHUNK = 256  # images that are read at a time
+HELD = 2.5e8  # bytes of the files that are read before their pages are released
 FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are divided
 
 
@@ -53,6 +55,7 @@ class Coefficients:
     wavelength: np.ndarray
     azimuth: np.ndarray
     scale: np.ndarray
+    _read: int = dataclasses.field(default=0, init=False)  # bytes since pages were released
 
     def __len__(self) -> int:
         return len(self.data)
@@ -68,7 +71,14 @@ class Coefficients:
     def read(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """data, sine and cosine, (m, count) each, of some rows."""
         factor = (1 / self.scale[self.disc.ring.numpy()[:count]]).astype(np.float32)
-        return tuple(array[rows, :count] * factor for array in (self.data, self.sine, self.cosine))
+        files = (self.data, self.sine, self.cosine)
+        found = tuple(array[rows, :count] * factor for array in files)
+        self._read += sum(array[0].nbytes for array in files) * len(rows)
+        if self._read > HELD:
+            for array in files:
+                release_pages(array)
+            self._read = 0
+        return found
 
 
 def load_coefficients(
@@ -114,6 +124,7 @@ def load_coefficients(
         values = _chunk(particles, rows, disc.of_images(images), disc, deviation)
         for name, value in zip(kinds, values):
             files[name][rows] = value.numpy()
+            release_pages(files[name])
         if progress:
             progress(len(rows))
     wave, wavelength, azimuth = _defocus_phase(particles, disc)

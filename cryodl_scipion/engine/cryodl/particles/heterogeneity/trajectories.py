@@ -84,7 +84,10 @@ def near_points(latent: np.ndarray, points: np.ndarray, per_map: int) -> np.ndar
     ndarray, (n, m)
         Between 0 and 1; distances are measured in standard deviations of the coordinates.
     """
+    from scipy.spatial.distance import cdist
+
     scale = np.maximum(latent.std(axis=0), 1e-12)
-    distance = np.linalg.norm((latent[:, None] - points[None]) / scale, axis=2)
-    reach = np.sort(distance, axis=0)[min(per_map, len(latent)) - 1]
+    distance = cdist(latent / scale, points / scale)
+    nearest = min(per_map, len(latent)) - 1
+    reach = np.partition(distance, nearest, axis=0)[nearest]
     return np.exp(-0.5 * (distance / np.maximum(reach, 1e-12)) ** 2).astype(np.float32)
