@@ -65,7 +65,7 @@ class ArrivingBatches(StoredSettings):
             params.IntParam,
             default=size,
             label="Batch size",
-            help=f"{self._ITEM.capitalize()}s that one start of the program takes at most. {help}",
+            help=f"Maximum number of {self._ITEM}s in one start of the program. {help}",
         )
         if wait is not None:
             form.addParam(
@@ -73,7 +73,7 @@ class ArrivingBatches(StoredSettings):
                 params.IntParam,
                 default=wait,
                 label="Longest wait (s)",
-                help="A batch that is not full is started when its first item has waited so long. 0: at once.",
+                help="A batch that is not full is started when its first item has waited this long. 0: immediately.",
             )
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
@@ -192,7 +192,7 @@ class ArrivingBatches(StoredSettings):
         if self.numberOfThreads.get() < LEAST_THREADS:
             errors.append(
                 f"Threads is {self.numberOfThreads.get()}; at least {LEAST_THREADS} are needed: one starts the "
-                f"others, one looks for new {self._ITEM}s, and the rest {self._WORK}."
+                f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}."
             )
         if self._batchLimit() < 1:
             errors.append(f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.")

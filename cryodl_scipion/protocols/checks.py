@@ -19,12 +19,12 @@ def checkMicrographs(micrographs: Any) -> List[str]:
     if micrographs.getSize() == 0 and not micrographs.isStreamOpen():
         return ["The set of micrographs is empty. Import micrographs first."]
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
-        return ["The micrographs have no pixel size (sampling rate). Import them again with it."]
+        return ["The micrographs have no pixel size (sampling rate). Import them again with their pixel size."]
     repeated = repeatedNames(micrographs)
     if repeated:
         return [
-            f"Several micrographs have the same name: {listed(repeated)}. Scipion tells micrographs apart by "
-            "their names while picking; import them with different names."
+            f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
+            "import them with different names."
         ]
     return []
 
@@ -37,7 +37,10 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     """
     own = coordinates.getMicrographs()
     if own is None or own.getSize() == 0:
-        return ["The particle coordinates belong to no micrographs. Choose coordinates of a set of micrographs."]
+        return [
+            "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
+            "micrographs."
+        ]
     if coordinates.getSize() == 0:
         return ["The set of particle coordinates is empty. Pick some particles first."]
     errors = _outside("particle coordinates", coordinates, own)
@@ -48,7 +51,7 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
         errors.append(
             f"There are {coordinates.getSize()} particle coordinates; training needs at least "
-            f"{contract.FEWEST_PARTICLES}, and 20 or more to be of use. Pick more."
+            f"{contract.FEWEST_PARTICLES}, and a useful model needs 20 or more. Pick more."
         )
     return errors
 
@@ -77,8 +80,8 @@ def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
     if missing:
         return [
-            f"The other micrographs lack some that have coordinates: {listed(missing)}. Choose a set with the "
-            "same names."
+            f"Other micrographs has no micrographs of these names, which have coordinates: {listed(missing)}. Choose "
+            "a set with the same names."
         ]
     if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
         return [
@@ -143,13 +146,13 @@ def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> An
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
     if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
         warnings.append(
-            f"The micrographs have {pixelSize:g} Å/px; the model learned from "
-            f"{', '.join(f'{p:g}' for p in known)} Å/px. Micrographs are rescaled, but look at the picks."
+            f"The micrographs have {pixelSize:g} Å/px; the model learned from {', '.join(f'{p:g}' for p in known)} "
+            "Å/px. Micrographs are rescaled, but check the picks."
         )
     if not 0.5 <= diameter / card["particle_diameter"] <= 2:
         warnings.append(
             f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. "
-            "The network sees particles rescaled to the same size, but look at the picks."
+            "Particles are rescaled to the same size for the network, but check the picks."
         )
     return warnings
 

@@ -13,7 +13,7 @@ _REASONS = {
     "threads": "Scipion's own field",
     "start_from": "the model that the pointer gives",
 }
-_SUGGESTED = "Box of the coordinates, in pixels of the {}; extraction takes it as a suggestion."
+_SUGGESTED = "Box size of the coordinates, in pixels of the {}; extraction uses it as its default."
 
 
 def notOnForm(*names: str, **others: str) -> Dict[str, str]:

@@ -75,8 +75,8 @@ class PluginProtocol(ProtocolMixin):
         continued and has not written since. What Scipion knows of a run that was killed a moment ago is not up to date.
         """
         return [
-            f"{self.getParam(name).label.get()}: the run '{pointer.getObjValue().getObjLabel()}' stopped before its "
-            "end. Continue it: this run waits for it."
+            f"{self.getParam(name).label.get()}: the run '{pointer.getObjValue().getObjLabel()}' stopped before it "
+            "finished. Continue it; this run waits for it."
             for name, pointer in chosenInputs(self)
             if isinstance(pointer.get(), Set) and self._isUnfinished(pointer)
         ]

@@ -44,7 +44,7 @@ def autoPickingInWords(
     if card:
         text += f": by the model {card['name']} ({networkInWords(card)})"
     if len(rounds) > 1:
-        text += f", trained in {counted(len(rounds) - 1, 'round')} on its own confident picks"
+        text += f", retrained in {counted(len(rounds) - 1, 'round')} on its own confident picks"
     return text + "."
 
 
@@ -62,8 +62,8 @@ def trainingInWords(card: Dict[str, Any]) -> str:
         text += f", from {_LABELS[card['labels']]}"
     if validation:
         text += (
-            f"; on {counted(len(training.get('validation_micrographs', ())), 'micrograph')} kept for validation its "
-            f"F1 was {validation['f1']:.3f} and its average precision {validation['average_precision']:.3f}, "
+            f"; on {counted(len(training.get('validation_micrographs', ())), 'micrograph')} held out for validation "
+            f"its F1 was {validation['f1']:.3f} and its average precision {validation['average_precision']:.3f}, "
         )
         text += f"at a score threshold of {score_text(card['threshold'])}"
     return text + "."
@@ -107,7 +107,7 @@ def trainingLines(card: Dict[str, Any]) -> Any:
         [f"protein {card['contrast']}"] if card.get("contrast") else []
     )
     if facts:
-        lines.append(f"Learned from: {', '.join(facts)}.")
+        lines.append(f"Training data: {', '.join(facts)}.")
     if validation:
         lines.append(
             f"On the validation micrographs: F1 {validation['f1']:.3f}, average precision "
@@ -144,7 +144,7 @@ def _learned(card: Dict[str, Any]) -> str:
 
 _NO_GROUND_TRUTH = {
     "even-odd": "from averages of even and odd frames (noise2noise)",
-    "added-noise": "from these alone, with noise of their own spectra added (recorrupted-to-recorrupted)",
+    "added-noise": "from the micrographs only, with added noise of their own spectra (recorrupted-to-recorrupted)",
 }
 
 
@@ -154,5 +154,5 @@ def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Resul
         f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "
         f"{versionIn(results)} to {card['resolution']:.3g} Å by a U-Net that was trained on "
         f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_GROUND_TRUTH[card['method']]}; "
-        "particles were extracted from the micrographs as they were before."
+        "particles were extracted from the original micrographs."
     )

@@ -47,8 +47,8 @@ def addModelParams(
             dict(
                 label="Model",
                 choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
-                help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, bring "
-                "one with *cryodl - import model*, or take one that comes with the plugin.",
+                help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, import "
+                "one with *cryodl - import model*, or use a shipped model.",
             ),
             **arguments,
         ),
@@ -59,7 +59,7 @@ def addModelParams(
         pointerClass="CryodlModel",
         condition=where % FROM_PROJECT,
         label="Trained model",
-        help=f"A model of this project: {'of *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}of a "
+        help=f"A model of this project: {'from *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}from a "
         "training, or imported.",
         **dict(dict(important=True), **_plain(arguments)),
     )
@@ -71,7 +71,7 @@ def addModelParams(
         condition=where % SHIPPED,
         label="Shipped model",
         **dict(dict(important=True), **_plain(arguments)),
-        help=f"Name of the model; the wizard lists them. This version has: {', '.join(names) or 'none'}."
+        help=f"Name of a shipped model; the wizard lists them. This version has: {', '.join(names) or 'none'}."
         + (" *general* is for particles of every kind and size." if GENERAL in names else ""),
     )
 
@@ -87,8 +87,8 @@ def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
             dict(
                 important=True,
                 label="Shipped models",
-                help="Names of models that come with the plugin, with commas between them; the wizard lists them. This "
-                f"version has: {', '.join(names) or 'none'}.\n\nEmpty: none of them.",
+                help="Names of shipped models, separated by commas; the wizard lists them. This version has: "
+                f"{', '.join(names) or 'none'}.\n\nEmpty: none of them.",
             ),
             **arguments,
         ),
@@ -117,7 +117,7 @@ def checkShippedModels(protocol: Any, kind: str) -> List[str]:
     """What is wrong with shippedModels. Sentences for the form."""
     known = shippedModels(Plugin.getEngineFolder(), kind)
     return [
-        f"Shipped models has {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."
+        f"Shipped models has {name!r}, which does not exist. Shipped models: {', '.join(known) or 'none'}."
         for name in shippedNames(protocol)
         if name not in known
     ]
@@ -141,7 +141,7 @@ def checkModelField(protocol: EMProtocol) -> List[str]:
     kind = getattr(protocol, "_MODEL_KIND", "picker")
     name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if protocol.modelFrom.get() == SHIPPED and name not in known:
-        return [f"Shipped model is {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."]
+        return [f"Shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known) or 'none'}."]
     return checkModelFolder(modelFolder(protocol), kind)
 
 
@@ -149,8 +149,9 @@ def checkSizeFields(protocol: Any) -> List[str]:
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
     if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
         return [
-            f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size "
-            "and cannot find theirs, so give it; the wizard beside the field measures it on a micrograph."
+            f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size and "
+            "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
+            "micrograph."
         ]
     if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
         return [

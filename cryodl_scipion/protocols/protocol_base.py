@@ -53,7 +53,7 @@ class CryodlProtBase(PluginProtocol):
             params.BooleanParam,
             default=os.path.exists("/dev/nvidiactl"),
             label="Use GPU?",
-            help="With Yes a GPU must be there: there is no silent change to the CPU.",
+            help="If Yes and no GPU is available, the run stops with an error; it does not fall back to the CPU.",
         )
         form.addHidden(
             GPU_LIST,
@@ -131,11 +131,13 @@ class CryodlProtBase(PluginProtocol):
         if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
             return []
         if not self.modeParallel():
-            return [f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol takes one. Give one number."]
+            return [
+                f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol uses one GPU. Give one number."
+            ]
         return [
-            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} "
-            f"threads only {sideBySide} of them could work: each batch takes one GPU, and one thread only "
-            f"watches. Set the threads to {len(gpus) + 1}, or give fewer GPUs."
+            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} threads "
+            f"only {sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
+            f"Set the threads to {len(gpus) + 1}, or give fewer GPUs."
         ]
 
     def _missingPointers(self) -> List[str]:

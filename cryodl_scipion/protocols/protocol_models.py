@@ -36,7 +36,7 @@ class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
             default="",
             label="Model folder",
             important=True,
-            help="The folder with card.json and weights.safetensors.",
+            help="Folder with card.json and weights.safetensors.",
         )
 
     def _insertAllSteps(self) -> None:
@@ -78,14 +78,14 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        addPointer(form, "inputModel", "CryodlModel", "Model", "The model to copy.", important=True)
+        addPointer(form, "inputModel", "CryodlModel", "Model", "Model to copy.", important=True)
         form.addParam(
             "targetFolder",
             params.FolderParam,
             default="",
             label="New folder",
             important=True,
-            help="Folder to make for the copy. It must not exist; the folder above it must.",
+            help="Folder to create for the copy. It must not exist, but its parent folder must.",
         )
 
     def _insertAllSteps(self) -> None:
@@ -99,12 +99,12 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
         if model is None:
             return []  # pyworkflow names it
         if not target:
-            return ["New folder is empty. Give the folder to make for the copy."]
+            return ["New folder is empty. Give the folder to create for the copy."]
         if os.path.exists(target) and not self.isFinished():
-            return [f"{target} exists already and is not replaced. Choose another name or remove it."]
+            return [f"{target} already exists and is not replaced. Choose another name, or remove it."]
         above = os.path.dirname(os.path.abspath(target))
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
-            return [f"The folder {above} is not there or cannot be written to. Choose another place."]
+            return [f"The folder {above} does not exist or is not writable. Choose another folder."]
         try:
             contract.check_model(model.getFolder())
         except (ValueError, OSError) as error:

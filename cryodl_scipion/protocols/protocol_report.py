@@ -50,15 +50,15 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
             "every",
             params.IntParam,
             default=60,
-            label="Write again every (s)",
-            help="While other runs work. 0: it is written once.",
+            label="Update interval (s)",
+            help="Interval at which the report is written again while other runs are active. 0: it is written once.",
         )
         form.addParam(
             "longest",
             params.FloatParam,
             default=LONGEST,
             label="Stop after (h)",
-            help="It ends after this time, also if runs still work.",
+            help="The protocol stops after this time, even if other runs are still active.",
         )
 
     def usesGpu(self) -> bool:
@@ -108,7 +108,7 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
         wrong = (self.every.get() or 0) < 0
-        return [f"Write again is {self.every.get()} s; it must be 0 or more."] if wrong else []
+        return [f"Update interval is {self.every.get()} s; it must be 0 or more."] if wrong else []
 
     def _result(self) -> Any:
         path = os.path.join(self._getExtraPath("report"), RESULT_FILE)

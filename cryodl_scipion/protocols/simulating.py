@@ -39,8 +39,8 @@ class SimulatesMicrographs(ProtocolMixin):
             "inputStructure",
             "AtomStruct,Volume",
             "Structure",
-            "Atomic model or map (protein positive) of the particle. Of a model with assemblies "
-            "the first one is built. The pixel size of a map is that of Scipion's object.",
+            "Atomic model or map (protein positive) of the particle. If a model defines biological assemblies, the "
+            "first one is built. The pixel size of a map is that of Scipion's object.",
             important=True,
         )
         addPointer(
@@ -48,9 +48,8 @@ class SimulatesMicrographs(ProtocolMixin):
             "inputMicrographs",
             "SetOfMicrographs",
             "Own micrographs",
-            "Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
-            f"noise are taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of "
-            "this form.",
+            "Micrographs that the simulated ones should resemble. Pixel size, microscope and noise spectrum are "
+            f"taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of this form are used.",
             allowsNull=True,
         )
         addPointer(
@@ -58,9 +57,8 @@ class SimulatesMicrographs(ProtocolMixin):
             "inputCTF",
             "SetOfCTF",
             "Own defocus range",
-            "CTFs whose defoci the simulated micrographs shall have: the range without the outer "
-            "twentieths, and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this "
-            "form.",
+            "CTFs whose defocus range the simulated micrographs should have: from the 5th to the 95th percentile of "
+            "the defocus, with astigmatism up to the 95th percentile.\n\nEmpty: the defocus range of this form.",
             allowsNull=True,
         )
         addConfigParams(
@@ -68,7 +66,7 @@ class SimulatesMicrographs(ProtocolMixin):
             contract.SimulateMicrographsConfig,
             ["pixel_size"],
             pixel_size=dict(
-                condition=_NO_OWN, help="Pixel size of the micrographs to make.\n\nEmpty: that of the map."
+                condition=_NO_OWN, help="Pixel size of the simulated micrographs.\n\nEmpty: that of the map."
             ),
         )
 

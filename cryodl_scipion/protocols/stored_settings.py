@@ -46,8 +46,8 @@ class StoredSettings(ProtocolMixin):
         changed = self._changedSettings() if self.isContinued() else []
         return (
             [
-                f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "
-                "mix them. Choose the run mode Restart, or copy the protocol."
+                f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing "
+                "would mix the settings. Choose the run mode Restart, or copy the protocol."
             ]
             if changed
             else []

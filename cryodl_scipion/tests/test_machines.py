@@ -71,7 +71,7 @@ class TestCryodlDevices(MachineTest):
         self.assertEqual(errors(useGpu=False, gpuList="0-3", numberOfThreads=2), "")
         self.assertIn("2 GPUs (0,1), but with 2 threads only 1", errors(useGpu=True, gpuList="0,1", numberOfThreads=2))
         self.assertIn("Set the threads to 5", errors(useGpu=True, gpuList="0-3", numberOfThreads=4))
-        self.assertIn("this protocol takes one", errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"))
+        self.assertIn("this protocol uses one GPU", errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"))
         for text in ("", "first"):
             self.assertIn("give numbers such as 0", errors(useGpu=True, gpuList=text))
 

@@ -20,9 +20,9 @@ from ..methods import versionIn
 # Of the measures: FSC between half-maps at 0.143, Q-score, local resolution.
 MEASURES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")
 WHAT_FOR = (
-    "An improved map is the network's reading of the map: it may be used for looking, for tracing chains and "
-    "for building. It must not be used for a resolution by FSC, nor be deposited as the only map: what the "
-    "data lack, the network takes from what it learned from. Keep the map and the half-maps beside it."
+    "An improved map is the network's interpretation of the map. Use it for viewing, chain tracing and model "
+    "building. Do not use it to determine a resolution by FSC, and do not deposit it as the only map: where the "
+    "data lack information, the network fills it in from its training data. Keep the original map and the half-maps."
 )
 
 
@@ -50,13 +50,13 @@ def improvedLines(results: Any, volumes: int) -> List[str]:
     ]
     for name, result in results.items():
         if result.outputs.unchanged:
-            lines.append(f"*Left as it is*: {result.outputs.unchanged}")
+            lines.append(f"*Not changed*: {result.outputs.unchanged}")
         if result.outputs.half_map_test:
             prefix = f"{name}: " if len(results) > 1 else ""
             lines += [prefix + line for line in _said(result.outputs.half_map_test)]
     if not any(result.outputs.half_map_test or result.outputs.unchanged for result in results.values()):
         lines.append(
-            "Without half-maps nothing tells what is gained and what invented; with them the half-map test does."
+            "Without half-maps it is not known what the network gains and what it invents; the half-map test shows it."
         )
     return lines + ["Not for FSC-based resolution, and not for deposition alone."]
 
@@ -67,10 +67,10 @@ def improvingInWords(count: int, card: Optional[Dict[str, Any]], results: Iterab
     alone = sum(bool(result.outputs.unchanged) for result in results)
     if alone == count:
         return (
-            f"{counted(count, 'map').capitalize()} lay outside the range that the map improver was trained on, and "
-            f"{'was' if count == 1 else 'were'} not changed."
+            f"{counted(count, 'map').capitalize()} {'was' if count == 1 else 'were'} outside the map improver's "
+            "training range, and not changed."
         )
-    by = f"the model {card['name']} ({networkOf(card)})" if card else "a model that is no longer there"
+    by = f"the model {card['name']} ({networkOf(card)})" if card else "a model that no longer exists"
     text = (
         f"The local contrast of {counted(count - alone, 'map')} was improved with cryodl {versionIn(results)} by {by}"
     )
@@ -82,10 +82,10 @@ def improvingInWords(count: int, card: Optional[Dict[str, Any]], results: Iterab
     if len(tests) == 1:
         raw, improved, crossed = (resolution_in_words(tests[0][n]) for n in ("raw", "improved", "crossed"))
         text += (
-            f"; the FSC of the half-maps falls to 0.143 at {raw}, that of both improved at {improved}, and that of "
-            f"one improved with the control of the other half at {crossed}"
+            f"; the FSC of the half-maps falls to 0.143 at {raw}, that of both improved half-maps at {improved}, and "
+            f"that of one improved half-map with the control of the other half at {crossed}"
         )
-    return text + ". Resolution was measured on the maps as they were before."
+    return text + ". Resolution was measured on the original maps."
 
 
 # ----- training
@@ -107,7 +107,7 @@ def improverLines(card: Dict[str, Any]) -> List[str]:
     if validation:
         lines.append(
             f"On the validation molecules: correlation with the targets {validation['correlation']:.3f}, of the "
-            f"maps as they are {validation['correlation_before']:.3f}."
+            f"original maps {validation['correlation_before']:.3f}."
         )
     return lines
 
@@ -126,9 +126,8 @@ def improverInWords(card: Dict[str, Any]) -> str:
         )
     if validation:
         text += (
-            "; on molecules unlike these the correlation with the density of the models was "
-            f"{validation['correlation']:.3f}, and {validation['correlation_before']:.3f} for the maps as they "
-            "were"
+            "; on held-out molecules the correlation with the density of the models was "
+            f"{validation['correlation']:.3f}, and {validation['correlation_before']:.3f} for the original maps"
         )
     return text + "."
 
@@ -139,7 +138,7 @@ def _whence(training: Dict[str, Any]) -> str:
         return ""
     if training.get("real_maps"):
         return (
-            f", of {counted(training['real_maps'], 'real map')} (validation's included) and others simulated from "
+            f", {counted(training['real_maps'], 'real map')} (with those for validation) and others simulated from "
             "atomic models"
         )
     return ", simulated from their atomic models"
@@ -184,7 +183,7 @@ def evaluationLines(evaluation: Dict[str, Any]) -> List[str]:
     """evaluation.json in the lines of a summary."""
     before = evaluation.get("before")
     lines = [f"*Against the model* ({counted(evaluation['atoms'], 'atom')}; mask: {evaluation['mask']})"]
-    lines += [f"{row[0]}: {row[1]}{f'; before {row[2]}' if before else ''}" for row in evaluationRows(evaluation)]
+    lines += [f"{row[0]}: {row[1]}{f'; original {row[2]}' if before else ''}" for row in evaluationRows(evaluation)]
     chains = evaluation["q_score_chains"]
     if len(chains) > 1:
         lines.append(
@@ -222,9 +221,10 @@ def comparedLines(made: Any) -> List[str]:
     return [
         f"*{made.matched} of {counted(made.reference_residues, 'residue')} matched* "
         f"({100 * made.coverage:.1f} %), in {counted(made.fragments, 'fragment')}",
-        f"RMSD of the matched: {'none' if rmsd is None else f'{rmsd:.2f} Å'}; residue names right: "
+        f"RMSD of matched residues: {'none' if rmsd is None else f'{rmsd:.2f} Å'}; correct residue names: "
         f"{100 * made.sequence_match:.1f} %",
-        f"{made.false_residues} of the {counted(made.residues, 'residue')} built match nothing.",
+        f"{made.false_residues} of the {counted(made.residues, 'residue')} in the model match no residue of the "
+        "reference.",
         "Chains: " + ", ".join(f"{name} {100 * part:.0f} %" for name, part in list(made.chains.items())[:20]),
     ]
 
@@ -232,10 +232,9 @@ def comparedLines(made: Any) -> List[str]:
 def comparedInWords(made: Any, distance: float, results: Sequence[Result]) -> str:
     rmsd = made.rmsd_angstrom
     return (
-        f"Of the {made.reference_residues} residues of the reference {100 * made.coverage:.1f} % were "
-        f"matched within {distance:g} Å (cryodl "
-        f"{versionIn(results)}){'' if rmsd is None else f', with an RMSD of {rmsd:.2f} Å'}, and "
-        f"{100 * made.sequence_match:.1f} % of these had the right residue name."
+        f"Of the {made.reference_residues} residues of the reference {100 * made.coverage:.1f} % were matched within "
+        f"{distance:g} Å (cryodl {versionIn(results)}){'' if rmsd is None else f', with an RMSD of {rmsd:.2f} Å'}, "
+        f"and {100 * made.sequence_match:.1f} % of these had the correct residue name."
     )
 
 
@@ -244,15 +243,15 @@ def simulatedLines(made: SimulateHalfMapsOutputs, name: str) -> List[str]:
     return [
         f"*Half-maps of {name}*, {made.box} px, {made.pixel_size:.4g} Å/px",
         f"FSC of the half-maps 0.143: {resolution_in_words(made.resolution)}",
-        f"The whole map was sharpened by a B-factor of {made.b_factor:.0f} Å²."
+        f"The full map was sharpened by a B-factor of {made.b_factor:.0f} Å²."
         if made.b_factor
-        else "The whole map is the mean of the half-maps.",
+        else "The full map is the mean of the half-maps.",
     ]
 
 
 def simulatedInWords(made: Any, name: str, results: Sequence[Result]) -> str:
     return (
-        f"Two half-maps of {name} with the faults of reconstructed ones were simulated with cryodl "
+        f"Two half-maps of {name} with the imperfections of real reconstructions were simulated with cryodl "
         f"{versionIn(results)} at {made.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "
         f"{resolution_in_words(made.resolution)}."
     )

@@ -51,9 +51,9 @@ class MapsBase(OneRunBase):
             condition=condition,
             expertLevel=params.LEVEL_ADVANCED,
             label="Map and model fit by",
-            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, and "
-            f"the map's file has one in its header; in an imported map they often differ. *{FRAMES[0]}*: if "
-            "they differ, the one by which the map is denser at the atoms. The summary tells which.",
+            help="Which origin places the map in the coordinate frame of the atomic model: the one that Scipion "
+            f"stores, or the one in the file's header. They often differ for imported maps. *{FRAMES[0]}*: if "
+            "they differ, the one with which the map has higher density at the atoms; the summary states which.",
         )
 
     # ----- files for the engine
@@ -85,9 +85,9 @@ class MapsBase(OneRunBase):
         """A sentence about a map that cannot be used, in a list."""
         path = structureFileOf(volume)
         if not os.path.isfile(path):
-            return [f"The file of the {what}, {path or '(no name)'}, is not there. Import it again."]
+            return [f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."]
         if not volume.getSamplingRate() or volume.getSamplingRate() <= 0:
-            return [f"The {what} {path} has no pixel size (sampling rate). Import it again with it."]
+            return [f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size."]
         return []
 
     def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
@@ -95,13 +95,13 @@ class MapsBase(OneRunBase):
         ours, theirs = volume.getDim(), other.getDim()
         if tuple(ours) != tuple(theirs):
             return [
-                f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. "
-                "They must lie on the same grid; resample one onto the other first."
+                f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. They "
+                "must have the same grid; resample one to the grid of the other first."
             ]
         if abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01:
             return [
-                f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} "
-                "Å/px. They must lie on the same grid."
+                f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} Å/px. "
+                "They must have the same grid; resample one to the grid of the other first."
             ]
         return []
 
@@ -111,9 +111,9 @@ class MapsBase(OneRunBase):
             (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
         ]
         return [
-            f"The voxels of {structureFileOf(v)} are {' x '.join(f'{n:.4g}' for n in sizes)} Å by its header; "
-            f"they are taken for cubes of {v.getSamplingRate():.4g} Å, Scipion's pixel size. If the header is "
-            "right, resample the map first."
+            f"The voxels of {structureFileOf(v)} are {' x '.join(f'{n:.4g}' for n in sizes)} Å according to its "
+            f"header; Scipion's pixel size of {v.getSamplingRate():.4g} Å is used instead. If the header is right, "
+            "resample the map first."
             for v, sizes in found
             if sizes
         ]

@@ -32,8 +32,10 @@ class CryodlProtCompareModels(MapsBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addModelParam(form, "inputStructure", "Model that was built, by whatever program.", label="Built model")
-        self._addModelParam(form, "inputReference", "Reference, such as the deposited model.", label="Reference")
+        self._addModelParam(
+            form, "inputStructure", "Atomic model to evaluate, built by any program.", label="Built model"
+        )
+        self._addModelParam(form, "inputReference", "Reference model, such as a deposited one.", label="Reference")
         addConfigParams(form, self._CONFIG, ["distance"])
         form.addParallelSection(threads=0, mpi=0)
 

@@ -50,14 +50,14 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addMapParam(form, "inputVolume", "Map to measure; its half-maps are measured too, if it has them.")
+        self._addMapParam(form, "inputVolume", "Map to measure. If it has half-maps, they are measured too.")
         self._addModelParam(form, "inputStructure", "Atomic model, fitted into the map.")
         self._addFrameParam(form)
         self._addMapParam(
             form,
             "inputBefore",
-            "Map to compare with, such as the one before improvement, on the same "
-            "grid. It is measured with the same mask.\n\nEmpty: the map alone.",
+            "Map to compare with, such as the map before improvement, on the same grid. It is measured with the "
+            "same mask.\n\nEmpty: only the map is measured.",
             label="Original map",
             allowsNull=True,
             important=False,
@@ -66,7 +66,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             self._addMapParam(
                 form,
                 f"inputHalf{number}",
-                "Unmasked and unsharpened half-map.\n\nEmpty: that of the map, if it has one.",
+                "Unmasked and unsharpened half-map.\n\nEmpty: the half-map linked to the map, if there is one.",
                 label=f"Half-map {number}",
                 allowsNull=True,
                 important=False,
@@ -75,7 +75,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         self._addMapParam(
             form,
             "inputMask",
-            "Mask on the grid of the map.\n\nEmpty: a soft one, made from the model.",
+            "Mask on the grid of the map.\n\nEmpty: a soft mask made from the model.",
             "VolumeMask,Volume",
             label="Mask",
             allowsNull=True,
@@ -87,9 +87,9 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             "testImprover",
             params.BooleanParam,
             default=False,
-            label="Half-map test of an improver?",
-            help="Each half-map is improved alone, and compared with the other improved half and with the "
-            "other half as it is: what improves only with the improved half is invented.",
+            label="Half-map test of a map improver?",
+            help="Each half-map is improved separately, and compared with the other improved half-map and with the "
+            "other raw half-map. What agrees better only with the improved half-map is invented.",
         )
         addModelParams(form, SHIPPED, self._MODEL_KIND, "testImprover")
         self._addGpuParams(form)
@@ -134,7 +134,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             volume.setSamplingRate(self.inputVolume.get().getSamplingRate())
             if ownOrigin(self.inputVolume.get()) is not None:
                 volume.setOrigin(ownOrigin(self.inputVolume.get()).clone())
-            volume.setObjComment("Local resolution in Å; 0 outside of the mask.")
+            volume.setObjComment("Local resolution in Å; 0 outside the mask.")
             self._defineOutputs(outputLocalResolution=volume)
             self._relate(volume)
 
@@ -182,7 +182,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         if errors:
             return errors
         for what, pointer in (
-            ("map before", self.inputBefore),
+            ("original map", self.inputBefore),
             ("first half-map", self.inputHalf1),
             ("second half-map", self.inputHalf2),
             ("mask", self.inputMask),
@@ -195,7 +195,10 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
             errors += (
                 checkModelField(self)
                 if self._halfFiles()
-                else ["The half-map test needs half-maps: the map has none. Choose them, or leave the test out."]
+                else [
+                    "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or "
+                    "set the test to No."
+                ]
             )
         return errors
 

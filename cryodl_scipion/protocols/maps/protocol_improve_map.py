@@ -65,13 +65,12 @@ class CryodlProtImproveMap(MapsBase):
             default=WHOLE,
             label="Improve",
             choices=["a map, or a set of maps", "the mean of two half-maps"],
-            help="A map of all data, as it comes from refinement or post-processing; or two half-maps, whose "
-            "mean is improved as it is.",
+            help="Either a full map, from refinement or post-processing, or two half-maps, whose mean is improved.",
         )
         self._addMapParam(
             form,
             "inputVolume",
-            "Map with positive protein, or a set of maps; each is improved by itself.\n\n" + WHAT_FOR,
+            "Map with positive protein, or a set of maps, each of which is improved separately.\n\n" + WHAT_FOR,
             "Volume,SetOfVolumes",
             condition=f"inputFrom == {WHOLE}",
         )
@@ -81,8 +80,8 @@ class CryodlProtImproveMap(MapsBase):
             default=True,
             condition=f"inputFrom == {WHOLE}",
             label="Half-map test",
-            help="Improve the half-maps that the map has, each alone, and compare "
-            "them: three times the work. Maps without half-maps are improved without.",
+            help="Also improve the map's half-maps, each separately, and compare them. It takes three times as long. "
+            "Maps without half-maps are improved without the test.",
         )
         for number in (1, 2):
             self._addMapParam(
@@ -96,8 +95,8 @@ class CryodlProtImproveMap(MapsBase):
         self._addMapParam(
             form,
             "inputMask",
-            "Mask on the grid of the map (1 inside), or an atomic model: what is "
-            "farther from its atoms than Mask radius is set to zero.\n\nEmpty: no mask.",
+            "Mask on the grid of the map (1 inside), or an atomic model: farther than Mask radius from its atoms, "
+            "the map is set to zero.\n\nEmpty: no mask.",
             "VolumeMask,Volume,AtomStruct",
             label="Mask",
             allowsNull=True,
@@ -150,11 +149,11 @@ class CryodlProtImproveMap(MapsBase):
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
         alone = outputs.unchanged
-        made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
+        made.setObjLabel(f"{name} ({'confidence' if confidence else 'not changed' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:
-            made.setObjComment("Confidence from 0 to 1: how sure the network is that there is density.")
+            made.setObjComment("Confidence: the network's probability that there is density, from 0 to 1.")
             return made
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
@@ -262,8 +261,8 @@ class CryodlProtImproveMap(MapsBase):
         warnings = self._voxelWarnings(self._volumes())
         if self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()):
             warnings.append(
-                "The map has no half-maps, so there will be no half-map test: it will not be known what the "
-                "improved map gains and what the network invents."
+                "The map has no half-maps, so there will be no half-map test, and it will not be known what the "
+                "network gains and what it invents."
             )
         return warnings
 

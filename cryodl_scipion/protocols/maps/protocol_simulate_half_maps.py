@@ -31,7 +31,11 @@ class CryodlProtSimulateHalfMaps(MapsBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addModelParam(form, "inputStructure", "Atomic model, as deposited: no assembly is built.")
+        self._addModelParam(
+            form,
+            "inputStructure",
+            "Atomic model. Its atoms are used as they are in the file; no biological assembly is built.",
+        )
         addConfigParams(
             form,
             self._CONFIG,
@@ -72,7 +76,7 @@ class CryodlProtSimulateHalfMaps(MapsBase):
             AtomStruct(made.structure),
         )
         full.setHalfMaps([made.half1, made.half2])
-        ground_truth.setObjComment("Density of the model without noise and blur.")
+        ground_truth.setObjComment("Density of the model, without noise and blur.")
         self._defineOutputs(outputVolume=full, outputTruth=ground_truth, outputStructure=structure)
         for output in (full, ground_truth, structure):
             self._defineSourceRelation(self.inputStructure, output)

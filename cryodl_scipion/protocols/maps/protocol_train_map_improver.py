@@ -52,7 +52,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             default=PROJECT,
             label="Maps with their models",
             choices=["of this project", "a table (.csv)", "none: simulated maps only"],
-            help="Pairs of a map and its atomic model to learn from.",
+            help="Training pairs of a map and its atomic model.",
         )
         ours = f"pairsFrom == {PROJECT}"
         form.addParam(
@@ -63,7 +63,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             condition=ours,
             important=True,
             label="Maps",
-            help="Maps as they come from refinement, or sets of them.",
+            help="Maps from refinement, or sets of them.",
         )
         form.addParam(
             "inputModels",
@@ -73,7 +73,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             condition=ours,
             important=True,
             label="Atomic models",
-            help="Their atomic models, fitted, in the same order.",
+            help="Atomic models fitted into the maps, in the same order.",
         )
         form.addParam(
             "resolutions",
@@ -81,7 +81,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             default="",
             condition=ours,
             label="Resolutions (Å)",
-            help="Of the maps, in the same order, separated by commas; one alone counts for all.",
+            help="Resolutions of the maps, in the same order, separated by commas, or one resolution for all maps.",
         )
         self._addFrameParam(form, ours)
         addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition=f"pairsFrom == {TABLE}"))
@@ -91,16 +91,16 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             pointerClass="AtomStruct,SetOfAtomStructs",
             allowsNull=True,
             label="Simulate maps from",
-            help="Atomic models (or sets) to simulate maps from, with the faults "
-            "of real ones.\n\nEmpty: the files below, or none.",
+            help="Atomic models (or sets of them) to simulate training maps from, with the imperfections of real "
+            "maps.\n\nEmpty: only the files below, if any.",
         )
         form.addParam(
             "structureFiles",
             params.PathParam,
             default="",
             label="Files to simulate from",
-            help="Atomic models (.pdb, .cif, also .gz): a file, or a pattern such as folder/*.cif.gz, which "
-            "saves importing hundreds.\n\nEmpty: none.",
+            help="Atomic models (.pdb, .cif, also .gz): a file, or a pattern such as folder/*.cif.gz, so that many "
+            "files need not be imported.\n\nEmpty: none.",
         )
         addConfigParams(form, self._CONFIG, ["leave_out", "simulated", "resolution_min", "resolution_max"])
         form.addSection("Training")
@@ -207,8 +207,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
             errors.append(
-                f"The table of maps and models, {self.pairs.get() or '(no name)'}, is not there. Give a .csv "
-                "file with the columns map, structure and resolution."
+                f"The table of maps and models, {self.pairs.get() or '(no name)'}, does not exist. Give a .csv file "
+                "with the columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
@@ -239,8 +239,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         card = cardOf(self)
         if not errors and card["network"] != network:
             errors = [
-                f"The model to start from has the network {card['network']}, but the form asks for {network}. "
-                "Choose the same."
+                f"The model to start from has the network {card['network']}, but Network is {network}. Choose the "
+                "same network, or another model."
             ]
         return errors
 
@@ -248,8 +248,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         warnings = self._voxelWarnings([volume for volume, _ in self._pairs()])
         if self.getEnumText("network") == "swinconv" and not self.usesGpu():
             warnings.append(
-                "The network swinconv is large; without a GPU its training takes weeks. The network fast "
-                "is trained in hours."
+                "The network swinconv is large: without a GPU its training takes weeks. The network fast trains in "
+                "hours."
             )
         return warnings
 

@@ -31,24 +31,27 @@ def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]], growing: boo
 def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[str]:
     micrographs = coordinates.getMicrographs()
     if micrographs is None or micrographs.getSize() == 0:
-        return [f"{label} belongs to no micrographs. Choose coordinates of a set of micrographs."]
+        return [f"{label} is not linked to micrographs. Choose coordinates that belong to a set of micrographs."]
     if coordinates.isStreamOpen() and not growing:
         return [f"{label} is still growing. Wait until its run has finished."]
     if coordinates.getSize() == 0 and not coordinates.isStreamOpen():
-        return [f"{label} is empty: there is nothing to compare or combine. Remove it from the list."]
+        return [f"{label} has no coordinates. Remove it from the list."]
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
-        return [f"The micrographs of {label} have no pixel size (sampling rate). Import them again with it."]
+        return [
+            f"The micrographs of {label} have no pixel size (sampling rate). Import them again with their pixel size."
+        ]
     repeated = repeatedNames(micrographs)
     if repeated:
         return [
-            f"Several micrographs of {label} have the same name: {listed(repeated)}. Picks are matched by the "
-            "micrographs' names; import them with different names."
+            f"Several micrographs of {label} have the same name: {listed(repeated)}. Picks are matched by micrograph "
+            "name; import the micrographs with different names."
         ]
     strange = set(coordinates.getUniqueValues("_micId")) - set(micrographsByName(coordinates).values())
     if strange:
         return [
-            f"{label} has coordinates on micrographs that its own set of micrographs lacks (ids "
-            f"{listed([str(i) for i in sorted(strange)])}). Choose a set that belongs to all its micrographs."
+            f"{label} has coordinates on micrographs that are missing in its set of micrographs (ids "
+            f"{listed([str(i) for i in sorted(strange)])}). Choose coordinates that are linked to all their "
+            "micrographs."
         ]
     return []
 
@@ -69,8 +72,8 @@ def _nothingInCommon(labelled: Any) -> str:
         f"{label} has {listed(sorted(micrographsByName(coordinates), key=str)[:2])}" for label, coordinates in labelled
     ]
     return (
-        f"There is not one micrograph that all sets belong to: {'; '.join(parts)}. They are matched by name. "
-        "Choose sets picked on the same micrographs."
+        f"No micrograph is common to all sets: {'; '.join(parts)}. Micrographs are matched by name. Choose sets "
+        "picked on the same micrographs."
     )
 
 
@@ -85,7 +88,7 @@ def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]
         if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(*sides)):
             errors.append(
                 f"The micrographs of {labelled[0][0]} cover {sides[0][0]:.0f} x {sides[0][1]:.0f} Å and those of "
-                f"{label} {sides[1][0]:.0f} x {sides[1][1]:.0f} Å, so their positions do not fit each other. Check "
+                f"{label} {sides[1][0]:.0f} x {sides[1][1]:.0f} Å, so their coordinates cannot be compared. Check "
                 "the pixel sizes."
             )
     return errors
@@ -99,6 +102,6 @@ def leftOutLines(labelled: Any) -> Any:
         others = sorted(str(name) for name in micrographsByName(coordinates) if name not in common)
         if others:
             lines.append(
-                f"Not all sets have these {len(others)} micrographs of {label}, which are left out: {listed(others)}."
+                f"{len(others)} micrographs of {label} are not in all sets and are left out: {listed(others)}."
             )
     return lines

@@ -32,8 +32,8 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
             pointerClass="SetOfCoordinates",
             important=True,
             label="Sets of coordinates",
-            help=help + "\n\nMicrographs are matched by name; sets may have them in "
-            "another order and at another pixel size. Micrographs that not all sets have are left out.",
+            help=help + "\n\nMicrographs are matched by name; their order and pixel size may differ between sets. "
+            "Micrographs that are not in all sets are left out.",
             **arguments,
         )
 
@@ -101,7 +101,9 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
         if errors:
             return errors
         if self._diameter() is None:
-            return ["Particle diameter is empty, and the sets do not say it or do not agree. Give it, in Å."]
+            return [
+                "Particle diameter is empty, and the sets have no diameter or different ones. Give the diameter, in Å."
+            ]
         return checkDiameter(self._diameter(), self._frame())
 
     def _leastSets(self) -> int:

@@ -57,20 +57,19 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
             "inputCoordinates",
             "SetOfCoordinates",
             "Coordinates",
-            "Picks on these micrographs, best with scores; micrographs are matched by name. While the "
-            "picking goes on, a micrograph waits for its picks.\n\nEmpty: particles and scores are not "
-            "measured.",
+            "Picks on these micrographs, preferably with scores; micrographs are matched by name. During picking, "
+            "each micrograph waits for its picks.\n\nEmpty: particles and scores are not measured.",
             allowsNull=True,
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["particle_diameter"],
-            particle_diameter=dict(more="\n\nEmpty: the one with which the coordinates were picked by cryodl."),
+            particle_diameter=dict(more="\n\nEmpty: the diameter stored with the coordinates by cryodl."),
         )
         form.addSection("Limits")
         addConfigParams(form, self._CONFIG, LIMITS)
-        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
+        self._addBatchParams(form, "While micrographs arrive, it starts with those available.")
 
     def usesGpu(self) -> bool:
         return False  # no network runs
@@ -151,7 +150,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
         if errors:
             return errors
         if self._diameter() is None:
-            return ["Particle diameter is empty, and no coordinates say it. Give it, in Å."]
+            return ["Particle diameter is empty, and there are no coordinates that store it. Give the diameter, in Å."]
         return checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
 
     def _checkCoordinates(self) -> List[str]:
@@ -163,7 +162,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                 if unlimited
                 else [
                     "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to "
-                    "measure it. Choose them, or leave both limits empty."
+                    "measure them on. Choose Coordinates, or leave both limits empty."
                 ]
             )
         problem = checkPicks(self.inputMicrographs.get(), coordinates)

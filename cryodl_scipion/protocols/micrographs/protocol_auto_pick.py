@@ -62,8 +62,8 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             pointerClass="SetOfCoordinates",
             allowsNull=True,
             label="Corrected picks",
-            help="Coordinates of *cryodl - pick by hand* on these micrographs: what you are certain of teaches in "
-            "every round, beside the network's own confident picks.\n\nEmpty: no corrections.",
+            help="Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks "
+            "that you confirmed or removed, beside the network's own confident picks.\n\nEmpty: no corrections.",
         )
         addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
         addModelParams(form, default=SHIPPED)
@@ -75,15 +75,15 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
         addBoxParam(form)
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
-        self._addBatchParams(form, "It picks what arrives after the first ones.", wait=LONGEST_WAIT)
+        self._addBatchParams(form, "It picks micrographs that arrive after the first ones.", wait=LONGEST_WAIT)
         form.addParam(
             "learningWait",
             params.IntParam,
             default=LEARNING_WAIT,
-            label="Longest wait for learning (s)",
-            help="While micrographs arrive, the rounds begin with the first *Training micrographs*, or with those that "
-            f"are there when the first has waited so long; {FEWEST} are needed. A set that is whole when the run "
-            "starts is learnt from and picked in one piece.",
+            label="Longest wait for training (s)",
+            help="While micrographs arrive, the rounds start with the first *Training micrographs*, or with those "
+            f"available when the first one has waited this long; at least {FEWEST} are needed. A set that is "
+            "complete when the run starts is used as a whole.",
         )
 
     # ----- what the steps share
@@ -128,21 +128,21 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             return []
         if correctionsFolder(corrected) is None:
             return [
-                "The corrected picks have no corrections. Choose the output of cryodl - pick by hand itself, no subset "
-                "of it."
+                "Corrected picks contains no corrections. Choose the output of cryodl - pick by hand itself, not a "
+                "subset of it."
             ]
         if micrographs.isStreamOpen():
             return ["The micrographs are still arriving; with corrected picks the run waits until all are there."]
         theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
         if theirs != {m.getObjId(): m.getMicName() for m in micrographs}:
-            return ["The corrected picks lie on other micrographs. Choose the set of micrographs that they belong to."]
+            return ["The corrected picks belong to other micrographs. Choose the micrographs that they belong to."]
         return []
 
     def _checkSizes(self, micrographs: SetOfMicrographs) -> List[str]:
         if micrographs.getSize() < FEWEST and self.rounds.get() and not micrographs.isStreamOpen():
             return [
-                "There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "
-                "rounds to 0, or take more micrographs."
+                "There is only one micrograph; the rounds need at least two, of which one is held out for "
+                "validation. Set Rounds to 0, or use more micrographs."
             ]
         return checkSizeFields(self)
 
@@ -152,8 +152,8 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             return []
         return [
             f"The model {card['name']} was trained on particles of {card['particle_diameter']:g} Å and is not a "
-            "general one. If yours are unlike those, the rounds will learn from wrong picks: look at the first "
-            "round."
+            "general model. If your particles look different, the rounds will learn from wrong picks; check the "
+            "picks of the first round."
         ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:

@@ -51,16 +51,16 @@ class CryodlProtCompare(PickSetsBase):
             "referenceCoordinates",
             "SetOfCoordinates",
             "Reference coordinates",
-            "Particles that are taken for the truth, for instance picked by hand. Only micrographs "
-            "on which it has particles count, and those should be picked completely.\n\nEmpty: the sets "
-            "are only compared with each other.",
+            "Particles regarded as ground truth, for instance picked by hand. Only micrographs with reference "
+            "particles are compared, and these should be picked completely.\n\nEmpty: the sets are only compared "
+            "with each other.",
             allowsNull=True,
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["particle_diameter", "tolerance", "border"],
-            particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
+            particle_diameter=dict(more="\n\nEmpty: the diameter stored with the sets by cryodl."),
         )
 
     # ----- steps
@@ -152,9 +152,7 @@ class CryodlProtCompare(PickSetsBase):
     def _checkInputs(self) -> List[str]:
         errors = PickSetsBase._checkInputs(self)
         if not errors and not self._comparedNames():
-            return [
-                "The reference has no particle on any of the micrographs that all sets have. Choose another reference."
-            ]
+            return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
         return errors
 
     def _tell(self, results: Sequence[Result]) -> List[str]:

@@ -55,14 +55,14 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addSetsParam(form, "Coordinates to combine, of other programs or of other settings.")
+        self._addSetsParam(form, "Coordinates to combine, from different programs or settings.")
         addConfigParams(
             form,
             self._CONFIG,
             ["rule", "minimum_sets", "minimum_score", "particle_diameter", "tolerance"],
             minimum_sets=dict(condition=f"rule == {_AT_LEAST}"),
             minimum_score=dict(condition=f"rule == {_SCORE}"),
-            particle_diameter=dict(more="\n\nEmpty: the one with which the sets were picked by cryodl."),
+            particle_diameter=dict(more="\n\nEmpty: the diameter stored with the sets by cryodl."),
         )
         form.addParam(
             "boxSize",
@@ -70,12 +70,13 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             default=None,
             allowsNull=True,
             label="Box size (px)",
-            help="Box of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: the first set's.",
+            help="Box size of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: that of the first "
+            "set.",
         )
         self._addBatchParams(
             form,
-            "It starts with those on which all sets have picks. Scores that are no probabilities are ranked within "
-            "their batch; sets that are whole when the run starts are one batch.",
+            "It starts with micrographs on which all sets have picks. Scores that are not probabilities are ranked "
+            "within their batch; sets that are complete when the run starts are one batch.",
             size=_BATCH,
             wait=_LONGEST_WAIT,
         )
@@ -171,7 +172,8 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         errors = PickSetsBase._checkInputs(self) or self._checkBatches()
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
             errors = [
-                f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for the first set's."
+                f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for that of the first "
+                "set."
             ]
         return errors
 
@@ -184,9 +186,9 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         }
         if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
             lines.append(
-                "The sets have boxes of other sizes "
-                f"({', '.join((f'{name}: {box:.0f} Å' for name, box in boxes.items()))}); the output gets "
-                f"{self._boxSize()} px. Set Box size (px) for another."
+                "The sets have different box sizes "
+                f"({', '.join((f'{name}: {box:.0f} Å' for name, box in boxes.items()))}); the output will have "
+                f"{self._boxSize()} px. Set Box size (px) to change it."
             )
         return lines
 
@@ -217,8 +219,8 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         if output is None:
             return []
         return [
-            f"{counted(output.getSize(), 'particle')} were kept that were found by {self._ruleInWords()}; picks "
-            f"within {self.tolerance.get():.2f} particle radii are the same particle."
+            f"{counted(output.getSize(), 'particle')} found by {self._ruleInWords()} were kept; picks within "
+            f"{self.tolerance.get():.2f} particle radii were regarded as the same particle."
         ]
 
 

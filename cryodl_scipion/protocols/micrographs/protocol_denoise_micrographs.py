@@ -27,7 +27,7 @@ DENOISED, MODEL = "outputMicrographs", "outputModel"
 KIND = "micrograph_denoiser"
 # Attribute of a denoised micrograph: the model that made it.
 DENOISER = "_cryodlDenoiser"
-ONLY_FOR = "For looking and picking, never for extraction of particles that are refined."
+ONLY_FOR = "For viewing and picking only. Never extract particles for refinement from them."
 
 
 class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
@@ -65,10 +65,9 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
                 form,
                 name,
                 "SetOfMicrographs",
-                f"{word.capitalize()} averages",
-                f"Averages of the {word} frames alone, as motion correction makes them on demand; matched by "
-                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as outputs "
-                "beside them; else none.",
+                f"{word.capitalize()}-frame averages",
+                f"Averages of only the {word} frames, which motion correction can write; matched by micrograph "
+                "name.\n\nEmpty: those in the outputs of the protocol that made the micrographs, if it has them.",
                 allowsNull=True,
             )
         addPointer(
@@ -76,14 +75,14 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             "inputModel",
             "CryodlModel",
             "Model",
-            "Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the "
-            "first micrographs that arrive.",
+            "Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: a new one is trained on the first "
+            "micrographs.",
             allowsNull=True,
         )
         fields = ["method", "training_micrographs", "steps", "resolution", "seed"]
         addConfigParams(form, self._CONFIG, fields, **{name: dict(condition="inputModel is None") for name in fields})
         self._addGpuParams(form)
-        self._addBatchParams(form, "The first batch is that of training.")
+        self._addBatchParams(form, "The first batch is used for training.")
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:

@@ -53,7 +53,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addMicrographsParam(
-            form, "Averages of motion-corrected movies; voltage, Cs and amplitude contrast are theirs."
+            form, "Averages of motion-corrected movies. Voltage, Cs and amplitude contrast are taken from them."
         )
         addConfigParams(
             form,
@@ -68,7 +68,7 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
             ],
             highest_resolution=dict(more=" The wizard shows it on power spectra."),
         )
-        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
+        self._addBatchParams(form, "While micrographs arrive, it starts with those available.")
 
     def usesGpu(self) -> bool:
         return False  # no network runs
@@ -152,8 +152,8 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         if ctfs is None:
             return []
         return [
-            f"The contrast transfer functions of {counted(ctfs.getSize(), 'micrograph')} were estimated with "
-            f"cryodl {__version__}, from rings between {self.lowestResolution.get():g} and "
+            f"The contrast transfer functions of {counted(ctfs.getSize(), 'micrograph')} were estimated with cryodl "
+            f"{__version__}, from Thon rings between {self.lowestResolution.get():g} and "
             f"{self.highestResolution.get():g} Å in their power spectra."
         ]
 

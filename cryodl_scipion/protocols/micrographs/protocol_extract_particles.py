@@ -68,8 +68,8 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
             "inputCTF",
             "SetOfCTF",
             "CTFs",
-            "CTFs of the micrographs, matched by the micrographs' names. They may still be growing. Micrographs "
-            "without one are left out.\n\nEmpty: particles without CTF, which no 3-D step takes.",
+            "CTFs of the micrographs, matched by micrograph name. They may still be growing. Micrographs without a "
+            "CTF are left out.\n\nEmpty: particles without CTF, which 3-D steps cannot use.",
             allowsNull=True,
             important=True,
         )
@@ -78,8 +78,9 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
             "inputMicrographs",
             "SetOfMicrographs",
             "Other micrographs",
-            "Micrographs to cut from instead of those that were picked, matched by name: the raw ones, if the "
-            "picked ones were denoised. Positions are brought to their pixels.\n\nEmpty: the coordinates' own.",
+            "Micrographs to extract from instead of those that were picked, matched by name; for instance the raw "
+            "ones, if denoised micrographs were picked. Coordinates are scaled to their pixel size.\n\nEmpty: the "
+            "micrographs of the coordinates.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
         )
@@ -87,9 +88,11 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
             form,
             self._CONFIG,
             ["particle_diameter", "box", "scaled_box", "contrast", "normalise", "flip_phases", "edge"],
-            particle_diameter=dict(more="\n\nEmpty: what the coordinates know of it, or two thirds of their box."),
+            particle_diameter=dict(
+                more="\n\nEmpty: the diameter stored with the coordinates, or two thirds of their box size."
+            ),
         )
-        self._addBatchParams(form, "It starts with those that have picks and CTF.")
+        self._addBatchParams(form, "It starts with micrographs that have picks and CTF.")
 
     def usesGpu(self) -> bool:
         return False  # no network runs
@@ -208,13 +211,15 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
     def _checkInputs(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates.getMicrographs() is None:
-            return ["The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."]
+            return [
+                "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
+            ]
         micrographs = self._micrographs()
         errors = checkMicrographs(micrographs) + self._checkBatches()
         problem = checkPicks(micrographs, coordinates) if self.inputMicrographs.get() is not None else ""
         errors += [problem] if problem else []
         if not errors and self._diameter() is None:
-            errors.append("The coordinates do not say how large the particles are. Give the particle diameter.")
+            errors.append("Particle diameter is empty, and the coordinates do not store it. Give the diameter, in Å.")
         if not errors:
             errors = checkDiameter(self._diameter(), micrographs)
         return errors or self._checkContinuation()
@@ -226,14 +231,14 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         edge = sum(sum(r.outputs.at_edge.values()) for r in results)
         size = "" if not output.getDim() else f" of {output.getXDim()} px"
         lines = [f"*{counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
-        return lines + ([f"{edge} picks were left out: their box reaches over the edge."] if edge else [])
+        return lines + ([f"{edge} picks were left out because their box extends beyond the edge."] if edge else [])
 
     def _methods(self) -> List[str]:
         output = getattr(self, OUTPUT, None)
         if output is None:
             return []
         return [
-            f"{counted(output.getSize(), 'particle')} were cut out of the "
+            f"{counted(output.getSize(), 'particle')} were extracted from the "
             f"micrographs{' and normalised' if self.normalise.get() else ''} with cryodl {__version__}."
         ]
 

@@ -98,7 +98,7 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
             params.IntParam,
             default=LONGEST_WAIT,
             label="Longest wait (s)",
-            help="A batch that is not full is started when its first micrograph has waited so long. 0: at once.",
+            help="A batch that is not full is started when its first micrograph has waited this long. 0: immediately.",
         )
         form.addParallelSection(threads=2, mpi=0, binThreads=2)
 

@@ -52,7 +52,7 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
             allowsNull=True,
             important=True,
             label="Picks to correct",
-            help="Coordinates of any program to begin with; they are not changed.\n\nEmpty: begin without picks.",
+            help="Coordinates of any program to start from. They are not changed.\n\nEmpty: start without picks.",
         )
         form.addParam(
             "inputMicrographs",
@@ -157,18 +157,18 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
     def _checkInputs(self) -> List[str]:
         micrographs = self._set()
         if micrographs.isStreamOpen():
-            return ["The micrographs are still arriving. Wait until all are there."]
+            return ["The micrographs are still arriving. Wait until the set is complete."]
         return checkMicrographs(micrographs) or checkDiameter(self.particleDiameter.get(), micrographs)
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
-            return ["No coordinates yet. The window is on the screen of the machine that runs Scipion."]
+            return ["No coordinates yet. The window opens on the screen of the machine that runs Scipion."]
         counts, removed = results[-1].outputs.counts, results[-1].outputs.removed
         return [
             f"*{counted(output.getSize(), 'particle')}*",
             f"By hand: {counted(sum(counts.values()), 'pick')} on {counted(len(counts), 'micrograph')}, "
-            f"{sum(removed.values())} of the picks to begin with removed.",
+            f"{sum(removed.values())} of the initial picks removed.",
         ]
 
     def _methods(self) -> List[str]:

@@ -67,7 +67,7 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
         )
         addBoxSize(form, "micrographs", "three times the filament diameter, rounded to an even number.")
         self._addGpuParams(form)
-        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
+        self._addBatchParams(form, "While micrographs arrive, it starts with those available.")
 
     def stepsGeneratorStep(self) -> None:
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
@@ -149,7 +149,7 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
             return []
         return [
             f"{counted(segments.getSize(), 'segment')} along filaments were picked with cryodl {__version__}, by "
-            f"{contract.network_words('filament_picker', 'unet')} and learnt from simulated micrographs."
+            f"{contract.network_words('filament_picker', 'unet')} trained on simulated micrographs."
         ]
 
     def _citations(self) -> typing.List[str]:

@@ -73,7 +73,7 @@ class CryodlProtPickTemplates(OneRunBase):
             default=None,
             allowsNull=True,
             label="Box size (px)",
-            help="Box of the coordinates, in pixels of the micrographs.\n\nEmpty: 1.5 times the diameter.",
+            help="Box size of the coordinates, in pixels of the micrographs.\n\nEmpty: 1.5 times the diameter.",
         )
         form.addParallelSection(threads=2, mpi=0)
 
@@ -128,7 +128,10 @@ class CryodlProtPickTemplates(OneRunBase):
         errors = checkMicrographs(micrographs)
         if self.inputStructure.get() is None:
             if self.particleDiameter.get() is None:
-                errors.append("Give a Structure, whose projections are sought, or a Particle diameter, of blobs.")
+                errors.append(
+                    "Give either a Structure, whose projections are the templates, or the Particle diameter of "
+                    "round blobs."
+                )
             else:
                 errors += checkDiameter(self.particleDiameter.get(), micrographs)
         else:
@@ -143,8 +146,9 @@ class CryodlProtPickTemplates(OneRunBase):
             return ["No coordinates yet."]
         outputs = results[-1].outputs
         return [
-            f"*{counted(outputs.picks, 'pick')}* on {counted(len(outputs.counts), 'micrograph')} with a correlation of "
-            f"at least {score_text(outputs.threshold)}; expected false picks: {outputs.expected_false_picks}",
+            f"*{counted(outputs.picks, 'pick')}* on {counted(len(outputs.counts), 'micrograph')} with a correlation "
+            f"coefficient of at least {score_text(outputs.threshold)}; expected false picks: "
+            f"{outputs.expected_false_picks}",
             f"{counted(outputs.templates, 'template')}, particle diameter {outputs.particle_diameter:.0f} Å",
         ]
 

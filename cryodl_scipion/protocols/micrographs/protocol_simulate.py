@@ -45,9 +45,9 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
             "inputParticles",
             "SetOfParticles",
             "Orientations",
-            "Particles with projection alignment, whose orientations the simulated ones are drawn "
-            "from; for instance to have the preferred orientations of a real set.\n\nEmpty: uniform "
-            "over all orientations.",
+            "Particles with projection alignment. Orientations of the simulated particles are drawn from them, for "
+            "instance to reproduce the preferred orientations of a real set.\n\nEmpty: uniform over all "
+            "orientations.",
             allowsNull=True,
             pointerCondition="hasAlignmentProj",
             expertLevel=params.LEVEL_ADVANCED,
@@ -141,7 +141,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         ]
         particles = getattr(self, "outputParticles", None)
         if particles is not None:
-            lines.append(f"{particles.getSize()} of the particles were cut out.")
+            lines.append(f"{particles.getSize()} of the particles were extracted.")
         return lines + [self._sourceLine()]
 
     def _methods(self) -> List[str]:

@@ -45,7 +45,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             "inputCoordinates",
             "SetOfCoordinates",
             "Picked coordinates",
-            "Coordinates that cryodl picked: each has a score.",
+            "Coordinates picked by cryodl, which have scores.",
             important=True,
         )
         form.addParam(
@@ -55,11 +55,11 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
             allowsNull=True,
             label="Score threshold",
             important=True,
-            help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does, and starts at the "
+            help="Picks with a lower score are left out; from 0 to 1. The wizard shows the effect, and starts at the "
             "threshold that the picks were made with.",
         )
 
-        self._addBatchParams(form, "It starts with those that have picks.", size=_BATCH)
+        self._addBatchParams(form, "It starts with micrographs that have picks.", size=_BATCH)
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:
@@ -124,8 +124,8 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         if coordinates is None or hasCandidates(coordinates):
             return []
         return [
-            "The stored candidates of these coordinates are not there (the set is a subset, or the run that picked "
-            "them is gone). Picks can be removed but no weaker ones added."
+            "The stored candidates of these coordinates are not available (the set is a subset, or the run that "
+            "picked them was deleted). Picks can be removed, but picks of lower score cannot be added."
         ]
 
     def _summary(self) -> List[str]:

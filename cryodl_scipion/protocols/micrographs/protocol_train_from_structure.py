@@ -94,9 +94,9 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             params.BooleanParam,
             default=True,
             label="Start from the general model",
-            help="Continue from the general model that comes with the plugin, if it is of this network: "
-            "it has seen real micrographs, and less training is needed. With No, or without such a "
-            "model, training starts from random weights; the summary says which.",
+            help="Continue from the shipped general model, if it has this network. It was also trained on real "
+            "micrographs, so that less training is needed. With No, or if there is no such model, training "
+            "starts from random weights; the summary states which.",
         )
         addConfigParams(
             form,

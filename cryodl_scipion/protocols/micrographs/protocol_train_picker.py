@@ -69,9 +69,9 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             "inputCoordinates",
             "SetOfCoordinates",
             "Particle coordinates",
-            "Particles to learn from, on the micrographs that belong to them. Micrographs without any "
-            "coordinate are not used. *Labels* says whether all their particles are picked. Of *cryodl - pick by hand* "
-            "the certain picks teach, removed ones teach as background, and the rest and areas to ignore are left out.",
+            "Training particles, on their micrographs. Micrographs without coordinates are not used. *Labels* says "
+            "whether all particles are picked. From *cryodl - pick by hand*, confirmed picks are learnt as "
+            "particles and removed ones as background; other picks and ignored areas are not used.",
             important=True,
         )
         for word in OTHER_LABELS:
@@ -89,8 +89,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             "inputMicrographs",
             "SetOfMicrographs",
             "Other micrographs",
-            "Micrographs to learn from instead of those that belong to the coordinates, for instance "
-            "denoised ones. Same names, same pixel size.\n\nEmpty: those of the coordinates.",
+            "Micrographs to train on instead of those of the coordinates, for instance denoised ones. They must "
+            "have the same names and pixel size.\n\nEmpty: those of the coordinates.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
         )
@@ -107,7 +107,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             form,
             "A trained model to continue from, of the same network.",
             "startModel",
-            "the shipped model below, if one is named, else random weights",
+            "the shipped model below, if one is given, else random weights",
         )
         form.addParam(
             "shippedModel",
@@ -115,8 +115,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             default="",
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
-            help="Name of a model that comes with the plugin, of the same network; the wizard lists them. Corrected "
-            "picks are best learnt from *general*.\n\nEmpty: none.",
+            help="Name of a shipped model of the same network; the wizard lists them. For corrected picks, *general* "
+            "is the best choice.\n\nEmpty: none.",
         )
         addConfigParams(
             form, self._CONFIG, ["recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
@@ -218,8 +218,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         if expected >= labelled:
             return []
         return [
-            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. "
-            "Give the number of all particles, labelled or not."
+            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. Give "
+            "the mean number of all particles, labelled or not."
         ]
 
     def _startFolder(self) -> Optional[str]:
@@ -235,12 +235,13 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             return []
         known = shippedModels(Plugin.getEngineFolder(), "picker")
         if self.startModel.get() is None and name not in known:
-            return [f"Start from shipped model is {name!r}, which there is not. Shipped models: {', '.join(known)}."]
+            return [f"Start from shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known)}."]
         network, errors = self.getEnumText("network"), checkModelFolder(folder)
         found = None if errors else contract.read_card(folder)["network"]
         if not errors and found != network:
             errors.append(
-                f"The model to start from has the network {found}, but the form asks for {network}. Choose the same."
+                f"The model to start from has the network {found}, but Network is {network}. Choose the same "
+                "network, or another model."
             )
         return errors
 
@@ -248,18 +249,18 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         warnings, coordinates = [], self.inputCoordinates.get()
         if coordinates is not None and correctionsFolder(coordinates) and self._startFolder() is None:
             warnings.append(
-                "These picks were corrected by hand, and nothing is chosen to start from. If not all particles of the "
-                'corrected micrographs are picked, set "Start from shipped model" to general.'
+                "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
+                'corrected micrographs are not picked, set "Start from shipped model" to general.'
             )
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
             warnings.append(
-                f"There are only {coordinates.getSize()} particles to learn from; from about {FEW_PARTICLES} on "
-                "a picker becomes useful."
+                f"There are only {coordinates.getSize()} training particles; a useful picker needs about "
+                f"{FEW_PARTICLES} or more."
             )
         if self.getEnumText("network") == "cryolo" and not self.usesGpu():
             warnings.append(
-                "The network cryolo has 15 million weights; without a GPU its training takes minutes to "
-                "hours, by the steps. unet is trained in minutes."
+                "The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
+                "depending on the steps. unet trains in minutes."
             )
         return warnings
 
@@ -273,7 +274,9 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
 
 
 def _helpOfBoxes(info: Any) -> str:
-    return f"{info.help}\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: {info.none_means}."
+    return (
+        f"{info.help}\n\nThey must belong to the same set of micrographs as the particles.\n\nEmpty: {info.none_means}."
+    )
 
 
 def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:

@@ -17,8 +17,8 @@ def denoiserLines(card: Dict[str, Any]) -> List[str]:
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [
         f"Model {card['name']}, network {card['network']}, of "
-        f"{', '.join(card.get('structures') or ['unknown structures'])}; learned at {card['pixel_size']:.4g} "
-        f"Å/px, box {card['box']} px."
+        f"{', '.join(card.get('structures') or ['unknown structures'])}; working pixel size {card['pixel_size']:.4g} "
+        f"Å/px, box size {card['box']} px."
     ]
     if training:
         steps = f"{counted(training['steps'], 'step')}, stopped: " if training["steps"] else ""
@@ -28,10 +28,12 @@ def denoiserLines(card: Dict[str, Any]) -> List[str]:
         )
     if validation:
         lines.append(
-            f"On the particles kept for validation: mean FRC with the ground truth {validation['frc']:.3f}, of the raw "
-            f"images {validation['frc_raw']:.3f}."
+            f"On the held-out particles: mean FRC with the ground truth {validation['frc']:.3f}, of the raw images "
+            f"{validation['frc_raw']:.3f}."
         )
-    return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
+    return lines + [
+        "Denoised images are not raw data. Measure what the denoiser invents with *cryodl - evaluate denoiser*."
+    ]
 
 
 def denoiserInWords(card: Dict[str, Any]) -> str:
@@ -55,7 +57,7 @@ def denoiserInWords(card: Dict[str, Any]) -> str:
 
 def denoisingInWords(count: int, card: Dict[str, Any], result: Result) -> str:
     """Methods of a denoising run. card: of the model, or None if it is gone."""
-    by = f"the model {card['name']} ({networkInWords(card)})" if card else "a model that is no longer there"
+    by = f"the model {card['name']} ({networkInWords(card)})" if card else "a model that no longer exists"
     return (
         f"{counted(count, 'particle')} were denoised with cryodl {versionIn([result])} by {by}; the raw images were "
         "kept."
@@ -82,9 +84,9 @@ def backProjectingInWords(result: Result, symmetry: str, denoiser: str) -> str:
         f"back-projected with cryodl {versionIn([result])} under symmetry {symmetry}"
     )
     if denoiser:
-        return text + "; the map shows what the model learned."
+        return text + "; the map shows what the denoiser learned."
     return text + (
-        "; the resolution by the Fourier shell correlation of half-maps at 0.143 is "
+        "; the resolution at a Fourier shell correlation of the half-maps of 0.143 is "
         f"{resolution_in_words(made.resolution)}."
     )
 
@@ -96,9 +98,11 @@ def referenceLines(made: Any) -> Any:
         return []
     lines = [f"Angles from the reference {made.reference}, which both half-maps share"]
     if made.noise_fsc is None:
-        return lines + ["As many images of noise, oriented likewise: not tested"]
+        return lines + ["Noise control (as many images of noise, oriented in the same way): not tested"]
     noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.own_resolution)
-    lines.append(f"As many images of noise, oriented likewise: {noise}; without what noise has as well: {own}")
+    lines.append(
+        f"Noise control (as many images of noise, oriented in the same way): {noise}; map corrected for it: {own}"
+    )
     if made.fsc_beyond is not None:
         lines.append(
             f"Mean FSC beyond {made.compared:.3g} Å, which was not compared with the reference: {made.fsc_beyond:.3f}"
@@ -110,14 +114,14 @@ def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]
     lines = [
-        f"*{counted(evaluation['count'], 'particle')}* of {evaluation['box']} px, "
-        f"{evaluation['pixel_size']:.4g} Å/px against the truth"
+        f"*{counted(evaluation['count'], 'particle')}* of {evaluation['box']} px, {evaluation['pixel_size']:.4g} "
+        "Å/px, compared with the ground truth"
     ]
     for kind, word in KINDS:
         if mean.get(kind) is not None:
             half, seventh = (resolution_in_words((resolution.get(kind) or {}).get(level)) for level in ("0.5", "0.143"))
             lines.append(f"{word.capitalize()}: mean FRC {mean[kind]:.3f}; FRC 0.5 at {half}, 0.143 at {seventh}")
-    lines.append(f"*Control: {'passed' if control['verdict'] == 'ok' else 'WARNING, for the reason that comes first'}*")
+    lines.append(f"*Control: {'passed' if control['verdict'] == 'ok' else 'WARNING, see the first line'}*")
     lines += [f"  {sentence}" for sentence in control["sentences"]]
     return lines
 
@@ -141,13 +145,13 @@ def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results:
 def integrityLines(result: Result, subsets: Any, least: Any) -> List[str]:
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
-    lines = [f"*Likeliest composition of {counted(sum(made.counts.values()), 'particle')}*"]
+    lines = [f"*Most probable composition of {counted(sum(made.counts.values()), 'particle')}*"]
     lines += [
-        f"  {name}: {made.counts.get(name, 0)}, of them {subsets[name]} with a probability of {least:g} or more"
+        f"  {name}: {made.counts.get(name, 0)}, of which {subsets[name]} have a probability of at least {least:g}"
         for name in made.names
     ]
     if made.separation is not None:
-        lines.append(f"About {100 * made.separation:.0f} % of these classes should be right.")
+        lines.append(f"About {100 * made.separation:.0f} % of these classes are expected to be correct.")
     return lines + ["Images and alignments are those of the input."]
 
 
@@ -155,9 +159,9 @@ def integrityInWords(count: int, result: Result, card: Dict[str, Any]) -> str:
     """Methods of an assessment of compositions. card: the denoiser's, or None."""
     made = result.outputs
     text = (
-        f"The compositions {', '.join(made.names)} were told apart for each of {counted(count, 'particle')} with "
+        f"The compositions {', '.join(made.names)} were distinguished for each of {counted(count, 'particle')} with "
         f"cryodl {versionIn([result])}"
     )
-    text += f", with the denoiser {card['name']} beside the raw images" if card else ", from the raw images"
+    text += f", from the raw images and those of the denoiser {card['name']}" if card else ", from the raw images"
     likeliest = ", ".join(f"{name} for {made.counts.get(name, 0)}" for name in made.names)
-    return text + f"; the likeliest was {likeliest}."
+    return text + f"; the most probable was {likeliest}."

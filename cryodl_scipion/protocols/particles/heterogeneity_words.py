@@ -13,8 +13,8 @@ def verdictLine(made: Any) -> str:
     if made.verdict == "motion":
         return f"*Motion found* {amount}."
     return (
-        f"*No motion found* {amount}: the particles differ by no more than noise and errors of orientation and "
-        "CTF. The latent coordinates and maps below show noise."
+        f"*No motion found* {amount}: noise and errors of orientation and CTF explain the differences between "
+        "particles. The latent coordinates and maps below show noise."
     )
 
 
@@ -34,8 +34,8 @@ def heterogeneityLines(result: Result) -> Any:
 
 _WAYS = {
     "linear": "expectation-maximisation of principal components of the volumes",
-    "gaussian": "expectation-maximisation of principal motions of Gaussians that anchors carry, and of a decoder "
-    "network of the first of them",
+    "gaussian": "expectation-maximisation of principal motions of Gaussians moved by anchors, followed by a "
+    "decoder network",
 }
 
 

@@ -28,8 +28,8 @@ BATCH = 500
 # Seconds that a particle waits at most for others to fill its batch.
 LONGEST_WAIT = 600
 _HELP = (
-    "More are taken if more are there: what is learnt from the particles of a batch is the better, the more they are. "
-    "When no more can come, all that are left are a batch."
+    "All available particles are used, since larger batches give better results. When the input is complete, the "
+    "remaining particles are the last batch."
 )
 _SET = "particles.sqlite"  # the particles of a batch, as a set of their own
 
@@ -49,7 +49,7 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
         self._addBatchParams(form, _HELP, BATCH, LONGEST_WAIT)
         field = form.getParam(self._SIZE)
         field.label.set("Smallest batch")
-        field.help.set(f"While particles arrive, the program is started when so many wait. {_HELP}")
+        field.help.set(f"While particles arrive, the program is started when this many are waiting. {_HELP}")
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:

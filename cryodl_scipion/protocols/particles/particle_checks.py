@@ -28,9 +28,9 @@ def checkParticles(
     if particles.getSize() == 0:
         return [f"The set of {what} is empty. Choose another."]
     if particles.getSize() < fewest:
-        return [f"The {what} are {particles.getSize()}; at least {fewest} are needed here."]
+        return [f"There are {particles.getSize()} {what}; at least {fewest} are needed."]
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
-        return [f"The {what} have no pixel size (sampling rate). Import them again with it."]
+        return [f"The {what} have no pixel size (sampling rate). Import them again with their pixel size."]
     return (
         (_checkRaw(particles, what) if "raw" in need else [])
         or _checkNeeds(particles, need, what)
@@ -42,13 +42,13 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     model = denoiserOf(particles)
     if model:
         return [
-            f"The {what} are denoised images (model {model}), not raw data; what is made of them here would "
-            "show what the model learned. Take the raw ones: *cryodl - back to raw particles* gives them."
+            f"The {what} are denoised images (model {model}), not raw data; results from them would show what the "
+            "model learned. Use the raw particles: *cryodl - back to raw particles* restores them."
         ]
     if particles.isAmplitudeCorrected():
         return [
-            f"The CTF of the {what} was corrected in amplitude by Scipion's record; images are needed whose CTF "
-            "is still in them (phase-flipped ones will do). Extract them without CTF correction."
+            f"According to Scipion, the {what} are CTF-corrected in amplitude. Images without amplitude correction "
+            "are needed (phase flipping is allowed). Extract them without CTF correction."
         ]
     return []
 
@@ -84,9 +84,9 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
         boxes.setdefault(box, path)
     if len(boxes) > 1:
         return [
-            f"The {what} have boxes of several sizes: "
-            f"{', '.join((f'{box} px in {name}' for box, name in sorted(boxes.items())))}. Extract them with "
-            "one."
+            f"The {what} have several box sizes: "
+            f"{', '.join((f'{box} px in {name}' for box, name in sorted(boxes.items())))}. Extract them with one box "
+            "size."
         ]
     return [f"The {what} cannot be used: {bad}" for bad in [_notFinite(stacks) if finite else ""] if bad]
 
@@ -94,7 +94,7 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
 def _stackProblem(path: str, most: int) -> Tuple[str, int]:
     """(sentence or '', box in px) of a stack whose image number `most` is needed."""
     if not os.path.exists(path):
-        return f"the image stack {path} is not there. Bring it back, or extract the particles again.", 0
+        return f"the image stack {path} does not exist. Restore it, or extract the particles again.", 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -104,7 +104,7 @@ def _stackProblem(path: str, most: int) -> Tuple[str, int]:
         except (ValueError, OSError, EOFError) as error:
             return f"{path} is not a readable stack of images ({error}).", 0
     if mode not in _MODES or min(shape) < 1:
-        return f"{path} is no MRC stack (.mrcs). Convert the particles to one first.", 0
+        return f"{path} is not an MRC stack (.mrcs). Convert the particles first.", 0
     if shape[1] != shape[2]:
         return f"{path} has images of {shape[2]} x {shape[1]} px; they must be square.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
@@ -128,8 +128,8 @@ def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
                 for number in np.unique(np.linspace(0, (most or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)):
                     if not np.isfinite(images[number]).all():
                         return (
-                            f"image {number + 1} of {path} holds values that are no finite numbers (NaN). "
-                            "Extract it again, or take it out of the set."
+                            f"image {number + 1} of {path} contains values that are not finite numbers (NaN). "
+                            "Extract it again, or remove it from the set."
                         )
     return ""
 
@@ -142,8 +142,8 @@ def scaleWarnings(particles: SetOfParticles, structure: AtomStruct, what: str = 
     lines, own = [], particles.getSamplingRate()
     if abs(size / own - 1) > 0.001:
         lines.append(
-            f"The {what} has {size:.4g} Å/px, the particles {own:.4g} Å/px: it is resampled to theirs. Make "
-            "sure that both pixel sizes are right, since a wrong one spoils everything."
+            f"The {what} has {size:.4g} Å/px, the particles {own:.4g} Å/px: it will be resampled to that of the "
+            "particles. Make sure that both pixel sizes are correct; with a wrong one all results are wrong."
         )
     dimensions = structure.getDim()
     if dimensions and abs(dimensions[0] * size / (particles.getXDim() * own) - 1) > 0.01:

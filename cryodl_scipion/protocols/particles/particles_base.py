@@ -20,10 +20,9 @@ from ..one_run import OneRunBase
 _SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 # What every form of the denoiser says.
 WHAT_FOR = (
-    "A denoised particle is the network's guess, and the network knows one structure: it may be used for "
-    "looking, for sorting and for first orientations. It must not be used for a final map, for resolution, nor "
-    "as evidence of a detail: what the data lack, the guess takes from the structure. Every output stays "
-    "linked to the raw images."
+    "A denoised particle is a prediction of the network, which knows one structure. Use it for viewing, sorting and "
+    "initial orientations. Do not use it for a final map, for a resolution, or as evidence of a detail: where the "
+    "data lack information, the prediction follows the structure. Every output stays linked to the raw images."
 )
 
 
@@ -48,8 +47,9 @@ class ParticlesBase(OneRunBase):
                 dict(
                     important=True,
                     label="Structure",
-                    help=help + " Map (protein positive) or atomic model, of the right "
-                    "hand: a mirrored one cannot be noticed here. The pixel size of a map is that of Scipion's object.",
+                    help=help
+                    + " Map (protein positive) or atomic model. Its handedness must be right; a mirrored map is "
+                    "not detected. The pixel size of a map is that of Scipion's object.",
                 ),
                 **arguments,
             ),
@@ -78,8 +78,8 @@ class ParticlesBase(OneRunBase):
         if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
             return []
         return [
-            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to "
-            "I4, in RELION's axes. Helical symmetry is not known here."
+            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
+            "RELION's axes. Helical symmetry is not supported."
         ]
 
     def _checkDenoiser(self) -> List[str]:
@@ -102,10 +102,10 @@ class ParticlesBase(OneRunBase):
         theirs, own = card["pixel_size"], particles.getSamplingRate()
         if abs(theirs / own - 1) <= 0.01:
             return []
-        finer = f" Their detail finer than {2 * theirs:.3g} Å is not denoised." if own < theirs else ""
+        finer = f" Detail finer than {2 * theirs:.3g} Å is lost in the denoised images." if own < theirs else ""
         return [
-            f"The particles have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: the images are "
-            f"resampled for it and back.{finer}"
+            f"The particles have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: the images are resampled for "
+            f"the model and back.{finer}"
         ]
 
     def _denoiserFolder(self) -> Optional[str]:

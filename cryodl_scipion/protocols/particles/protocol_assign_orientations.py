@@ -44,13 +44,12 @@ class CryodlProtAssignOrientations(ParticleBatches):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addParticlesParam(form, "Raw particles with CTF; angles that they have are not used.")
-        self._addStructureParam(form, "What the particles are compared with.")
+        self._addParticlesParam(form, "Raw particles with CTF. Existing angles are not used.")
+        self._addStructureParam(form, "Structure whose projections the particles are compared with.")
         self._addDenoiserParam(
             form,
-            "Denoiser whose output is compared with the projections; the particles of the "
-            "output are the raw ones all the same.\n\nEmpty: the raw images are compared, with "
-            "their CTF and noise taken into account.",
+            "Denoiser whose output is compared with the projections. The output particles are still the raw "
+            "ones.\n\nEmpty: the raw images are compared, taking their CTF and noise into account.",
             allowsNull=True,
         )
         addConfigParams(
@@ -113,10 +112,10 @@ class CryodlProtAssignOrientations(ParticleBatches):
         if score is not None:
             lines.append(f"Mean score {score:.3g}; scores and margins are attributes of the particles.")
         if probability is not None:
-            lines.append(f"{100 * probability:.0f} % of the orientations should be right (within 15°).")
+            lines.append(f"{100 * probability:.0f} % of the orientations are expected to be correct (within 15°).")
         if made.reference:
-            lines.append(f"The angles come from the reference {os.path.basename(made.reference)}.")
-        return lines + ["The images are the raw ones. The angles are a start for a refinement."]
+            lines.append(f"The angles were assigned with the reference {os.path.basename(made.reference)}.")
+        return lines + ["The images are the raw ones. Use the angles as the start of a refinement."]
 
     def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()

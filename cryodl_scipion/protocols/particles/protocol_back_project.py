@@ -40,8 +40,8 @@ class CryodlProtBackProject(ParticlesBase):
         form.addSection("Input")
         self._addParticlesParam(
             form,
-            "Particles with angles and shifts. Denoised ones are taken, for tests of a "
-            "denoiser: their map shows what the network learned.",
+            "Particles with angles and shifts. Denoised particles are allowed for tests of a denoiser: their map "
+            "shows what the network learned.",
         )
         addConfigParams(form, self._CONFIG, ["symmetry", "mask_diameter", "correct_ctf", "seed"])
         self._addGpuParams(form)
@@ -66,7 +66,7 @@ class CryodlProtBackProject(ParticlesBase):
         if made.reference:
             volume.setObjComment(f"Angles from the reference {made.reference}.")
         if denoiser:
-            volume.setObjComment(f"Of denoised particles (model {denoiser}): it shows what the model learned.")
+            volume.setObjComment(f"From denoised particles (model {denoiser}): it shows what the model learned.")
         fsc = FSC()
         frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
         fsc.setData(frequencies, list(made.fsc))
@@ -102,9 +102,9 @@ class CryodlProtBackProject(ParticlesBase):
         if particles is None or not denoiserOf(particles):
             return []
         return [
-            f"The particles are denoised (model {denoiserOf(particles)}): their map shows the structure that "
-            "the model learned, even of pure noise. Its FSC says nothing about resolution. For a map take the "
-            "raw particles."
+            f"The particles are denoised (model {denoiserOf(particles)}): their map shows the structure that the "
+            "model learned, even if they contain only noise. Its FSC says nothing about resolution. Use the raw "
+            "particles for a map."
         ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
@@ -119,7 +119,7 @@ class CryodlProtBackProject(ParticlesBase):
         lines += referenceLines(made)
         if denoiserOf(self.inputParticles.get()):
             lines.append(
-                "Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."
+                "From denoised particles: it shows what the model learned, and its FSC says nothing about resolution."
             )
         return lines
 

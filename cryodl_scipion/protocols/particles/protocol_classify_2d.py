@@ -37,9 +37,7 @@ class CryodlProtClassify2D(ParticlesBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addParticlesParam(
-            form, "Raw particles of one box size, as they were extracted. Angles that they have are not used."
-        )
+        self._addParticlesParam(form, "Raw particles of one box size, as extracted. Existing angles are not used.")
         addConfigParams(
             form,
             self._CONFIG,
@@ -85,8 +83,8 @@ class CryodlProtClassify2D(ParticlesBase):
         count = self.classes.get()
         if not errors and count and particles.getSize() < 2 * count:
             errors.append(
-                f"There are {particles.getSize()} particles for {count} classes; there must be at least two for "
-                "each, and a few tens are better. Choose fewer classes."
+                f"There are {particles.getSize()} particles for {count} classes; at least two for each class are "
+                "needed, and a few tens are better. Choose fewer classes."
             )
         return errors
 
@@ -95,8 +93,7 @@ class CryodlProtClassify2D(ParticlesBase):
         if particles is None or particles.hasCTF():
             return []
         return [
-            "The particles have no CTF: the classes are made without it, and their averages have the contrast of "
-            "the microscope."
+            "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope."
         ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
@@ -108,7 +105,7 @@ class CryodlProtClassify2D(ParticlesBase):
         good = [count for count, score in filled if score >= GOOD]
         lines = [
             f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made.count, 'particle')}",
-            f"{len(good)} averages have a score of {GOOD:g} or more; they have {sum(good)} particles.",
+            f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
         ]
         if not made.converged:
             lines.append("The classes still changed in the last pass.")
@@ -119,9 +116,8 @@ class CryodlProtClassify2D(ParticlesBase):
         if result is None or getattr(self, "outputClasses", None) is None:
             return []
         return [
-            f"{result.outputs.count} particles were sorted into {self.classes.get()} 2-D classes with "
-            "cryodl: first by rotational invariants, then by comparison with aligned class averages, whose CTF "
-            "was "
+            f"{result.outputs.count} particles were classified into {self.classes.get()} 2-D classes with cryodl: "
+            "first by rotational invariants, then by comparison with aligned class averages, whose CTF was "
             f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
         ]
 

@@ -44,13 +44,13 @@ class CryodlProtDenoise(ParticleBatches):
         form.addSection("Input")
         self._addParticlesParam(
             form,
-            "Raw particles, with CTF unless the model does without. No angles are needed; "
-            "those that are there are kept.\n\n" + WHAT_FOR,
+            "Raw particles, with CTF unless the model works without. No angles are needed; existing ones are "
+            "kept.\n\n" + WHAT_FOR,
         )
         self._addDenoiserParam(
             form,
-            "A model of *cryodl - train denoiser*, or imported. It should know the molecule "
-            "of these particles: of others it makes the ones it knows.",
+            "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
+            "particles; it turns other particles into the molecule that it knows.",
             important=True,
         )
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
@@ -88,7 +88,7 @@ class CryodlProtDenoise(ParticleBatches):
         return [
             f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
             f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
-            f"{1.5 * diameter:.0f} Å, or take another model."
+            f"{1.5 * diameter:.0f} Å, or use another model."
         ]
 
     def _warnings(self) -> List[str]:
@@ -100,8 +100,8 @@ class CryodlProtDenoise(ParticleBatches):
             return ["No denoised particles yet."]
         return [
             f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}: not raw data.",
-            "For looking, sorting and first orientations; never for the final map.",
-            "The way back: *cryodl - back to raw particles*.",
+            "For viewing, sorting and initial orientations; never for the final map.",
+            "*cryodl - back to raw particles* restores the raw images.",
         ]
 
     def _methods(self) -> List[str]:
@@ -140,9 +140,9 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             "rawParticles",
             "SetOfParticles",
             "Raw particles",
-            "The particles that were denoised, for sets whose items have lost the place of their raw "
-            "images or whose images were rescaled: items are then found by their ids, and shifts are "
-            "rescaled.\n\nEmpty: the files named by the items.",
+            "The particles that were denoised. They are needed if a later step has lost the paths of the raw images "
+            "or rescaled the images; items are then matched by id, and shifts are rescaled.\n\nEmpty: the paths "
+            "stored in the items.",
             allowsNull=True,
             expertLevel=params.LEVEL_ADVANCED,
         )
@@ -177,28 +177,27 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
     def _checkOwnPositions(self, particles: SetOfParticles) -> List[str]:
         if not rawImageOf(particles.getFirstItem()):
             return [
-                "The particles do not know the place of raw images: they are no denoised particles, or a later "
-                "step has lost it. In the second case give the raw particles as well (expert level)."
+                "The particles do not store the paths of raw images: they are not denoised particles, or a later "
+                "step has lost the paths. In the second case give the raw particles as well (expert level)."
             ]
         item = particles.getFirstItem().clone()
         item.setLocation(*locationOf(rawImageOf(item)))
-        errors = [] if item.getDim() else [f"The raw image {rawImageOf(item)} is not there. Bring it back."]
+        errors = [] if item.getDim() else [f"The raw image {rawImageOf(item)} does not exist. Restore it."]
         if not errors and item.getDim()[0] != particles.getXDim():
             errors.append(
-                f"The particles have boxes of {particles.getXDim()} px and their raw images of "
-                f"{item.getDim()[0]} px, so they were rescaled or cut. Give the raw particles as well (expert "
-                "level)."
+                f"The particles have boxes of {particles.getXDim()} px and their raw images of {item.getDim()[0]} "
+                "px, so they were rescaled or cropped. Give the raw particles as well (expert level)."
             )
         return errors
 
     def _checkRaw(self, particles: SetOfParticles, raw: SetOfParticles) -> Any:
         if denoiserOf(raw):
-            return ["The raw particles are denoised ones, too. Choose those that were denoised first."]
+            return ["Raw particles is also a set of denoised particles. Choose the particles that were denoised."]
         errors = [] if raw.getSize() else ["The set of raw particles is empty. Choose another."]
         missing = len(idsOf(particles) - idsOf(raw)) if not errors else 0
         if missing:
             errors.append(
-                f"{missing} of the {particles.getSize()} particles have no raw particle of their id. Choose the "
+                f"{missing} of the {particles.getSize()} particles have no raw particle with the same id. Choose the "
                 "set that was denoised."
             )
         return errors or checkStacks(raw, "raw particles")
@@ -208,7 +207,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
         return (
             ["No particles yet."]
             if output is None
-            else [f"*{output.getSize()} raw particles*, with all that later steps gave to their denoised images."]
+            else [f"*{output.getSize()} raw particles*, with the results of later steps on their denoised images."]
         )
 
     def _methods(self) -> List[str]:
@@ -216,7 +215,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
         return (
             []
             if output is None
-            else [f"The raw images of {output.getSize()} denoised particles were used from there on."]
+            else [f"The raw images of {output.getSize()} denoised particles were used in later steps."]
         )
 
     def _citations(self) -> List[str]:

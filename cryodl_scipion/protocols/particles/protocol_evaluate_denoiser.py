@@ -43,17 +43,17 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
-            form, "Raw particles with angles, shifts and CTF that the denoiser did not learn from.\n\n" + WHAT_FOR
+            form, "Raw particles with angles, shifts and CTF that were not in the denoiser's training.\n\n" + WHAT_FOR
         )
         self._addDenoiserParam(form, "The model to evaluate.", important=True)
-        self._addStructureParam(form, "The truth, in the frame of the particles' angles.")
+        self._addStructureParam(form, "Ground-truth structure, in the coordinate frame of the particles' angles.")
         addConfigParams(form, self._CONFIG, ["count", "symmetry", "contrast", "seed"])
         form.addSection("Control")
         self._addParticlesParam(
             form,
-            "Particles with CTF of a molecule that the denoiser never saw. What it makes of "
-            "them should not look like what it learned from.\n\nEmpty: one is simulated: random "
-            "blobs of the same size, CTF and noise.",
+            "Particles with CTF of a molecule that was not in the denoiser's training. Their denoised images should "
+            "not look like the training structure.\n\nEmpty: simulated random blobs of the same size, with the same "
+            "CTF and noise.",
             name="unseenParticles",
             allowsNull=True,
             important=False,
@@ -91,7 +91,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         for kind in ("raw", "denoised"):
             fsc = FSC()
             fsc.setData(evaluation["fsc"]["frequency"], evaluation["fsc"][kind])
-            fsc.setObjLabel(f"{kind} particles against the truth")
+            fsc.setObjLabel(f"{kind} particles against the ground truth")
             fscs.append(fsc)
         self._defineOutputs(outputFSCs=fscs)
         for pointer in (self.inputParticles, self.inputModel, self.inputStructure, self.unseenParticles):
@@ -124,8 +124,8 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
             if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
                 errors.append(
                     f"The unseen particles have a box of {unseen.getXDim()} px, the others one of "
-                    f"{self.inputParticles.get().getXDim()} px. Give the structure of the unseen ones, or "
-                    "particles of the same box."
+                    f"{self.inputParticles.get().getXDim()} px. Give the structure of the unseen particles, or "
+                    "particles of the same box size."
                 )
         return errors + ([] if structure is None else self._checkStructure(structure))
 

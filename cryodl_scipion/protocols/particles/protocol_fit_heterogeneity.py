@@ -47,8 +47,8 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
             "inputVolume",
             "Volume",
             "Reference",
-            "Map of the refinement that the angles come from. It is compared with the particles' own "
-            "map, and says where the molecule is.",
+            "Map of the refinement that the angles come from. It is compared with the map reconstructed from the "
+            "particles, and shows where the molecule is.",
             important=True,
         )
         addPointer(
@@ -56,7 +56,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
             "inputMask",
             "VolumeMask",
             "Mask",
-            "Only what lies in it may change.\n\nEmpty: found from the particles.",
+            "Mask of the part of the molecule that may change.\n\nEmpty: determined from the particles.",
             allowsNull=True,
         )
         addConfigParams(

@@ -45,7 +45,7 @@ class CryodlProtIntegrity(ParticlesBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement help, if there are any.")
+        self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement improve the result.")
         form.addParam(
             "inputStructures",
             params.MultiPointerParam,
@@ -53,30 +53,30 @@ class CryodlProtIntegrity(ParticlesBase):
             minNumObjects=2,
             important=True,
             label="Compositions",
-            help="Maps (protein positive) or atomic models to tell "
-            "apart, in one common coordinate frame, which is that of the particles' angles if they are used: "
-            "for instance with and without the partner. They must be of the right hand.",
+            help="Maps (protein positive) or atomic models to distinguish, for instance with and without the "
+            "partner. They must share one coordinate frame (that of the particles' angles, if these are used), "
+            "and have the right handedness.",
         )
         form.addParam(
             "compositionNames",
             params.StringParam,
             default="",
             label="Names of the compositions",
-            help="Names for classes and outputs, in the same order, with commas: *whole, without "
-            "partner*.\n\nEmpty: the names of the files.",
+            help="Names for classes and outputs, in the same order, separated by commas: *whole, without "
+            "partner*.\n\nEmpty: the file names.",
         )
         form.addParam(
             "leastProbability",
             params.FloatParam,
             default=0.8,
             label="Minimum probability",
-            help="The subset of a composition holds the particles that have it with at least this "
-            "probability; those that are less sure are in none.\n\nFrom 0 to 1.",
+            help="The subset of a composition contains the particles with at least this probability of it; other "
+            "particles are in no subset.\n\nFrom 0 to 1.",
         )
         self._addDenoiserParam(
             form,
-            "Denoiser trained on all of these compositions, to be used beside the raw "
-            "images.\n\nEmpty: the raw images alone.",
+            "Denoiser trained on all of these compositions, whose images are used in addition to the raw "
+            "images.\n\nEmpty: only the raw images are used.",
             allowsNull=True,
         )
         addConfigParams(form, self._CONFIG, ["orientations", "angular_step", "resolution", "contrast"])
@@ -156,17 +156,16 @@ class CryodlProtIntegrity(ParticlesBase):
         structures, names = self._structures(), self.getNames()
         if len(structures) < 2:
             return [
-                f"Compositions has {len(structures)}; two or more are needed to tell apart. Choose more with "
-                "the magnifying glass."
+                f"Compositions has {len(structures)}; at least two are needed. Choose more with the magnifying glass."
             ]
         errors = []
         if len(names) != len(structures):
             errors.append(
-                f"There are {len(names)} names for {len(structures)} compositions. Give as many, with commas "
-                "between, or none."
+                f"There are {len(names)} names for {len(structures)} compositions. Give one name for each, separated "
+                "by commas, or none."
             )
         elif len({outputWord(name, 0).lower() for name in names}) < len(names):
-            errors.append(f"Two compositions have the same name ({', '.join(names)}). Give each its own.")
+            errors.append(f"Two compositions have the same name ({', '.join(names)}). Give different names.")
         if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
             errors.append(f"Minimum probability is {self.leastProbability.get()}; it must be between 0 and 1.")
         need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())

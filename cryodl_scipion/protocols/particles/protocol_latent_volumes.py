@@ -37,8 +37,8 @@ class CryodlProtLatentVolumes(ParticlesBase):
             "domainMask",
             "VolumeMask",
             "Domain mask",
-            "Mask of a domain that moves as a rigid body, as it lies in the middle map. The particles come out "
-            "with the orientations and shifts of the domain, for a refinement of it.\n\nEmpty: none.",
+            "Mask of a domain that moves as a rigid body, at its position in the middle map. The output particles "
+            "have the orientations and shifts of the domain, for a focused refinement.\n\nEmpty: none.",
             allowsNull=True,
         )
         addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
@@ -135,9 +135,8 @@ class CryodlProtLatentVolumes(ParticlesBase):
         if result is None or getattr(self, "outputVolumes", None) is None:
             return []
         return [
-            f"{contract.counted(len(result.outputs.volumes), 'map')} of the latent space were reconstructed "
-            f"with cryodl {versionIn([result])} from the particles near to them, by Gaussian weights of their "
-            "latent coordinates."
+            f"{contract.counted(len(result.outputs.volumes), 'map')} of the latent space were reconstructed with "
+            f"cryodl {versionIn([result])} from nearby particles, with Gaussian weights in the latent coordinates."
             + (
                 " A moving domain and the rest were reconstructed in turn (Nakane et al. 2018)."
                 if result.outputs.domain

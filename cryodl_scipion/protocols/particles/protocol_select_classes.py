@@ -35,7 +35,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             "inputClasses",
             "SetOfClasses2D",
             "2-D classes",
-            "Classes of *cryodl - classify particles in 2d*: each has a score.",
+            "Classes of *cryodl - classify particles in 2d*, which have scores.",
             important=True,
         )
         addConfigParams(
@@ -67,10 +67,9 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
         return (
-            f"No class has a score of {used:g} and "
-            f"{contract.counted(self.minimumParticles.get(), 'particle')}; the best score is "
-            f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
-            "particles at all."
+            f"No class has a score of {used:g} and {contract.counted(self.minimumParticles.get(), 'particle')}; the "
+            f"best score is {max(row[4] for row in rows):.2f}. Choose a lower threshold, or check whether the picks "
+            "are particles."
         )
 
     # ----- validation and information

@@ -43,20 +43,20 @@ class CryodlProtSimulateParticles(ParticlesBase):
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addStructureParam(
-            form, "What the particles are made of. Of a model with assemblies the first one is built."
+            form, "Structure of the particles. If a model defines biological assemblies, the first one is built."
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["pixel_size", "box", "count", "snr", "snr_area", "max_shift", "per_micrograph", "contrast"],
-            pixel_size=dict(help="Pixel size of the images to make.\n\nEmpty: that of the map."),
+            pixel_size=dict(help="Pixel size of the simulated images.\n\nEmpty: that of the map."),
             **{name: dict(default=value) for name, value in self.OTHER_DEFAULTS.items()},
         )
         self._addParticlesParam(
             form,
-            "Particles with projection alignment, whose orientations the simulated ones are "
-            "drawn from; for instance to have the preferred orientations of a real set.\n\nEmpty: "
-            "uniform over all orientations.",
+            "Particles with projection alignment. Orientations of the simulated particles are drawn from them, for "
+            "instance to reproduce the preferred orientations of a real set.\n\nEmpty: uniform over all "
+            "orientations.",
             allowsNull=True,
             important=False,
             expertLevel=params.LEVEL_ADVANCED,
@@ -150,7 +150,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
             f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
             f"SNR {self.snr.get():g}",
             f"Structure: {self._structureName(self.inputStructure.get())}",
-            "Angles, shifts, CTF and clean images are the true ones.",
+            "Angles, shifts, CTF and noise-free images are exact.",
         ]
 
     def _methods(self) -> List[str]:

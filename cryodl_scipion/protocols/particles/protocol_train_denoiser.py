@@ -58,9 +58,8 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             minNumObjects=1,
             important=True,
             label="Particles",
-            help="Raw particles with CTF and angles of a 3-D refinement "
-            "(projection alignment). Several sets: several molecules, or several data sets, learnt "
-            "together.\n\n" + WHAT_FOR,
+            help="Raw particles with CTF and angles of a 3-D refinement (projection alignment). Choose several sets "
+            "to train on several molecules or data sets.\n\n" + WHAT_FOR,
         )
         form.addParam(
             "inputStructures",
@@ -69,10 +68,9 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             minNumObjects=1,
             important=True,
             label="Structures",
-            help="Maps (protein positive) or atomic models in the frame "
-            "of the particles' angles: one for all sets, or one for each in the same order. The pixel size "
-            "of a map is that of Scipion's object. They must be of the right hand: a mirrored one cannot be "
-            "noticed here.",
+            help="Maps (protein positive) or atomic models in the frame of the particles' angles: one for all sets, "
+            "or one for each in the same order. The pixel size of a map is that of Scipion's object. Their "
+            "handedness must be right; a mirrored map is not detected.",
         )
         addConfigParams(form, self._CONFIG, ["simulated_fraction", "resolution", "contrast"])
         form.addSection("Training")
@@ -178,8 +176,8 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         if start.getNetwork() == network:
             return []
         return [
-            f"The model to start from has the network {start.getNetwork()}, but the form asks for {network}. "
-            "Choose the same."
+            f"The model to start from has the network {start.getNetwork()}, but Network is {network}. Choose the "
+            "same network, or another model."
         ]
 
     def _warnings(self) -> List[str]:
@@ -187,13 +185,13 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         count = sum(particles.getSize() for particles in sets)
         if 0 < count < FEW_PARTICLES:
             warnings.append(
-                f"There are only {count} particles to learn from; from about {FEW_PARTICLES} on a denoiser "
-                "becomes useful. Make the simulated part larger."
+                f"There are only {count} training particles; a useful denoiser needs about {FEW_PARTICLES} or more. "
+                "Increase Simulated fraction."
             )
         if self._network() == "cgan" and not self.usesGpu():
             warnings.append(
-                "The network cgan is large; without a GPU its training takes hours. swinconv is trained "
-                "in minutes, and the projection of the template needs no training."
+                "The network cgan is large; without a GPU its training takes hours. swinconv trains in minutes, and "
+                "the projection of the template needs no training."
             )
         if structures and len(structures) in (1, len(sets)):
             for particles, structure in zip(sets, structures * (len(sets) if len(structures) == 1 else 1)):

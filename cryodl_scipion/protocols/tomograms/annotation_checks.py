@@ -23,13 +23,15 @@ def checkStacks(tiles: str, drawings: str) -> List[str]:
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
     if not tiles:
         return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
-    return [f"{path} is not there. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)]
+    return [
+        f"{path} does not exist. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)
+    ]
 
 
 def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any], Set[Any]]] = None) -> List[str]:
     """What is wrong with a folder of annotations. moved: names of tomograms at hand; None: they are not looked for."""
     if not folder:
-        return ["Folder of annotations is empty. Give the folder that holds annotations.json."]
+        return ["Folder of annotations is empty. Give the folder that contains annotations.json."]
     try:
         tiles = read_tiles(folder)
     except (ValueError, OSError) as error:
@@ -40,7 +42,7 @@ def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any],
         if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
     }
     return [
-        f"The annotated tomogram {name} is not at {path}, and none of the Tomograms has this name (tsId). Choose a set "
-        "that holds it."
+        f"The annotated tomogram {name} is not at {path}, and none of the Tomograms has this name (tsId). Choose a "
+        "set that contains it."
         for name, path in sorted(lost.items())[:1]
     ]

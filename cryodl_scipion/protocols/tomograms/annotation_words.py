@@ -26,7 +26,8 @@ def annotationLines(annotations: CryodlAnnotations) -> List[str]:
     ]
     if few:
         lines.append(
-            f"About {FEW_WITH} tiles with and {FEW_WITHOUT} without are wanted; there are fewer for {', '.join(few)}."
+            f"About {FEW_WITH} tiles with a feature and {FEW_WITHOUT} without are recommended; there are fewer for "
+            f"{', '.join(few)}."
         )
     return lines + [
         f"By {', '.join(annotations.getAnnotators())}, on {counted(len(annotations.getTomograms()), 'tomogram')}."

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Sequence
 from ...engine.cryodl.contract import Result, counted, network_citations, network_words
 from ..methods import versionIn
 
-ONLY_FOR = "For looking, annotating and segmenting. Average subtomograms of the tomograms as they were."
-GUESS = "What stands in the missing wedge is the network's guess: do not measure in it."
+ONLY_FOR = "For viewing, annotating and segmenting. Average subtomograms of the original tomograms."
+GUESS = "The content of the missing wedge is predicted by the network: do not use it for measurements."
 _MOST = 10  # tomograms whose controls a summary lists
 
 
@@ -29,8 +29,8 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
     if card["fills_wedge"]:
         found = card["validation"]
         lines.append(
-            f"{GUESS} Where it was hidden from the network and measured, its guess correlated by "
-            f"{found.get('wedge_correlation', 0):.3f} with the other raw half (a measurement: by "
+            f"{GUESS} In measured Fourier coefficients that were hidden from the network, its prediction correlated "
+            f"by {found.get('wedge_correlation', 0):.3f} with the other raw half (the measured coefficients: "
             f"{found.get('wedge_measured_correlation', 0):.3f})."
         )
     known = [(name, figures) for name, figures in sorted(controls.items()) if figures]
@@ -38,7 +38,7 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
     if len(known) > _MOST:
         lines.append(f"... and {len(known) - _MOST} more, in denoise.json.")
     if len(known) < len(controls):
-        lines.append("Tomograms without halves cannot be controlled: nothing tells what was invented in them.")
+        lines.append("Tomograms without halves have no control: it is not known what was invented in them.")
     return lines
 
 
@@ -61,5 +61,5 @@ def denoisedInWords(count: int, card: Dict[str, Any], results: Sequence[Result])
         f"denoised{', and their missing wedge filled,' if card['fills_wedge'] else ''} with cryodl "
         f"{versionIn(results)} by {network_words('tomogram_denoiser', card['network'])} that had learned to predict "
         f"one half of {counted(learned, 'tomogram') if learned else 'tomograms'} from the "
-        f"other{', turned and with a second wedge taken out' if card['fills_wedge'] else ''}."
+        f"other{', rotated and with a second wedge removed' if card['fills_wedge'] else ''}."
     )

@@ -19,11 +19,14 @@ def detectorLines(card: Dict[str, Any]) -> List[str]:
     for name, threshold in zip(card["species"], card["thresholds"]):
         figures = card["validation"].get(name) or {}
         if not figures.get("particles"):
-            lines.append(f"  {name}: none was held out; its threshold {score_text(threshold)} is a guess")
+            lines.append(
+                f"  {name}: no particles were held out, so the threshold {score_text(threshold)} is not validated"
+            )
         else:
             lines.append(
-                f"  {name}: {figures['found']} of {figures['particles']} held-out particles found, {figures['false']} "
-                f"wrong, at threshold {score_text(threshold)} (F{card['beta']:g} {figures['f_beta']:.2f})"
+                f"  {name}: {figures['found']} of {figures['particles']} held-out particles found, "
+                f"{figures['false']} false, at threshold {score_text(threshold)} (F{card['beta']:g} "
+                f"{figures['f_beta']:.2f})"
             )
     return lines
 
@@ -50,7 +53,7 @@ def detectedLines(made: Any) -> List[str]:
             lines.append(f"  {species}: {count} from score {score_text(made['thresholds'][name][species])}{told}")
     if any(made["expected_false_detections"].values()):
         lines.append(
-            "Expected in noise: in copies of the tomogram with its spectrum and random phases. It says nothing of "
+            "Expected in noise: in copies of the tomogram with its spectrum and random phases. It does not count "
             "other structures that look like the particle."
         )
     return lines
@@ -75,7 +78,7 @@ def detectionInWords(made: Any, structure: str, card: Optional[Dict[str, Any]], 
             f"{made['angular_step']:.3g}° apart."
         )
     how = f" ({network_words('detector', card['network'])})" if card else ""
-    return f"{start} by the model {card['name'] if card else 'that is gone'}{how}."
+    return f"{start} by the model {card['name'] if card else 'that no longer exists'}{how}."
 
 
 def detectorCitations(network: Optional[str]) -> List[str]:

@@ -61,29 +61,29 @@ class CryodlProtAnnotate(TomogramsBase):
             default=DRAW,
             choices=_SOURCES,
             label="Annotations from",
-            help="Drawing: a window opens on the screen of this computer; the run waits until it is closed. "
-            "Label volumes: tiles are chosen all over them. Stack of tiles: MRC stacks of images and of "
-            "the drawings on them, for instance of EMAN2. Folder: what this protocol, or cryodl "
-            "annotate, made elsewhere.",
+            help="Drawing: a window opens on the screen of this computer, and the run waits until it is closed. "
+            "Label volumes: tiles are chosen throughout the volumes. Stack of tiles: MRC stacks of images and "
+            "of drawings on them, for instance from EMAN2. Folder: annotations made elsewhere by this protocol "
+            "or by cryodl annotate.",
         )
         addPointer(
             form,
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "Tomograms to annotate, or those of the label volumes. For a folder of annotations: where "
-            "its tomograms are, found by their names (tsId); empty: where they were.",
+            "Tomograms to annotate, or those of the label volumes. For a folder of annotations: its tomograms, "
+            "matched by name (tsId).\n\nEmpty: the paths stored in the folder.",
             allowsNull=True,
             important=True,
             condition=_when(DRAW, LABELS, FOLDER),
         )
-        addLabelVolumes(form, "0 is nothing, 255 not annotated.", _when(LABELS))
+        addLabelVolumes(form, "0 is background, 255 not annotated.", _when(LABELS))
         form.addParam(
             "folder",
             params.FolderParam,
             condition=_when(FOLDER),
             label="Folder of annotations",
-            help="The folder that holds annotations.json. It is copied into the project.",
+            help="Folder that contains annotations.json. It is copied into the project.",
         )
         imported = contract.ImportAnnotationsConfig
         for config, names, sources in (
@@ -98,8 +98,8 @@ class CryodlProtAnnotate(TomogramsBase):
             "inputAnnotations",
             "CryodlAnnotations",
             "Add to annotations",
-            "Annotations of another run, which are copied and added to; of "
-            "other features, other annotators or other tomograms, too.\n\nEmpty: begin without any.",
+            "Annotations of another run, which are copied and extended. Features, annotators and tomograms may "
+            "differ.\n\nEmpty: start without annotations.",
             allowsNull=True,
         )
 
@@ -226,9 +226,7 @@ class CryodlProtAnnotate(TomogramsBase):
 
     def _checkScreen(self) -> List[str]:
         return (
-            ["The annotation window cannot be opened by a job of a queue. Set 'Use a queue' to No."]
-            if self.useQueue()
-            else []
+            ["A job in a queue cannot open the annotation window. Set 'Use a queue' to No."] if self.useQueue() else []
         )
 
     def _checkLabels(self) -> List[str]:
@@ -243,7 +241,7 @@ class CryodlProtAnnotate(TomogramsBase):
         drawn = self._drawn()
         if self.source.get() != DRAW or self.runMode.get() != MODE_RESTART or drawn is None or not drawn.getCounts():
             return []
-        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to go on drawing."]
+        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to draw more."]
 
     def _drawn(self) -> Optional[CryodlAnnotations]:
         """The annotations in the run's folder, None if there are none; they are there before the output is."""

@@ -37,7 +37,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSubtomogramsParam(
-            form, "Subtomograms to classify. Other boxes and pixel sizes than the model's are resampled."
+            form, "Subtomograms to classify. If their box or pixel size differs from the model's, they are resampled."
         )
         addPointer(
             form,
@@ -72,7 +72,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         if made.counts.get(UNKNOWN):
             unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
             unknown.copyInfo(self.inputSubtomograms.get())
-            unknown.setObjComment("Rejected: the highest out-of-distribution scores.")
+            unknown.setObjComment("Rejected because of a high out-of-distribution score.")
             appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
             self._defineOutputs(**{UNKNOWN_SET: unknown})
             self._defineSourceRelation(self.inputSubtomograms, unknown)
@@ -105,10 +105,7 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
             return []
         own, theirs = subtomograms.getSamplingRate(), card["pixel_size"]
         return (
-            [
-                f"The subtomograms have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: they are "
-                "resampled for it."
-            ]
+            [f"The subtomograms have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: they are resampled."]
             if abs(theirs / own - 1) > 0.01
             else []
         )

@@ -28,7 +28,7 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        self._addSubtomogramsParam(form, "Subtomograms to group.")
+        self._addSubtomogramsParam(form, "Subtomograms to cluster.")
         addConfigParams(
             form, self._CONFIG, ["classes", "embedding", "align", "components", "particle_diameter", "resolution"]
         )

@@ -57,8 +57,8 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "With their even and odd halves, which reconstruction programs make on demand. Tomograms "
-            "without halves need a model.",
+            "Tomograms with their even and odd halves, which reconstruction programs can write. Tomograms without "
+            "halves need a model.",
             important=True,
         )
         addPointer(
@@ -66,7 +66,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             "inputModel",
             "CryodlModel",
             "Model",
-            "Tomogram denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on these tomograms.",
+            "Tomogram denoiser of an earlier run of this protocol.\n\nEmpty: a new one is trained on these tomograms.",
             allowsNull=True,
         )
         learned = "inputModel is None"
@@ -159,23 +159,22 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         without = [idOf(item) for item in items if not halvesOf(item)]
         if not without:
             lost = [path for item in items for path in halvesOf(item) if not os.path.exists(path)]
-            return [f"{path}, a half tomogram, is not there. Bring it back, or make it again." for path in lost[:1]]
-        if len(without) < len(items):
             return [
-                f"These tomograms have no halves, and the others do: {listed(without)}. Make a subset of those "
-                "with halves."
+                f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]
             ]
+        if len(without) < len(items):
+            return [f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have."]
         if self.inputModel.get() is None:
             return [
-                "The tomograms have no halves, from which the network would learn. Reconstruct them with even and odd "
-                "tomograms, or choose a model that was trained on halves of such tomograms."
+                "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that "
+                "was trained on halves of similar tomograms."
             ]
         return []
 
     def _checkTilts(self) -> List[str]:
         if self.inputModel.get() is None and self.fillWedge.get() and not self._tilts():
             return [
-                "The tomograms do not say their least and largest tilt, which the missing wedge follows from. Import "
+                "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
                 "them again with their acquisition."
             ]
         return []

@@ -68,7 +68,7 @@ class CryodlProtDetectParticles(TomogramsBase):
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "Tomograms to search. The range of their tilts is taken from their acquisition.",
+            "Tomograms to search. Their tilt range is taken from their acquisition.",
             important=True,
         )
         form.addParam(
@@ -77,8 +77,9 @@ class CryodlProtDetectParticles(TomogramsBase):
             default=TEMPLATE,
             label="Find by",
             choices=["a template", "a trained detector"],
-            help="A template is compared with every place in many orientations: it needs no training, takes long, and "
-            "gives orientations. A detector of *cryodl - train particle detector* knows its species and is fast.",
+            help="A template is compared at every position in many orientations: it needs no training and gives "
+            "orientations, but takes long. A detector trained with *cryodl - train particle detector* finds the "
+            "species of its training and is fast.",
         )
         addPointer(
             form,
@@ -199,7 +200,7 @@ class CryodlProtDetectParticles(TomogramsBase):
 
     def _warnings(self) -> List[str]:
         if self._byTemplate() and not self._tilts(self.inputTomograms.get()):
-            return ["The tomograms do not say the range of their tilts; -60 to 60° is taken."]
+            return ["The tomograms do not store their tilt range; -60° to 60° is assumed."]
         return []
 
     def _made(self) -> Any:

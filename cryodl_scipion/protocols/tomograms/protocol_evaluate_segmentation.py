@@ -42,14 +42,14 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         self._addMasksParam(
             form,
             "inputMasks",
-            "TomoMasks to judge: labels (*cryodl - merge features*), or scores of "
-            "one feature (*cryodl - segment tomograms*).",
+            "TomoMasks to evaluate: labels (*cryodl - merge features*), or scores of one feature (*cryodl - segment "
+            "tomograms*).",
         )
         self._addMasksParam(
             form,
             "inputTruth",
-            "TomoMasks of the same tomograms, of the same size; 255 is not judged. "
-            "Matched by the names (tsId) of the tomograms.",
+            "TomoMasks of the same tomograms and of the same size, matched by name (tsId). Voxels with value 255 "
+            "are not evaluated.",
             label="True labels",
         )
         addConfigParams(form, self._CONFIG, ["label", "threshold"], threshold=dict(condition="label is not None"))
@@ -94,17 +94,16 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         errors = checkTomograms(masks, "segmentations") or checkTomograms(ground_truth, "true labels")
         if not errors and not set(byId(masks)) & set(byId(ground_truth)):
             errors = [
-                "The segmentations and the true labels have no tomogram in common: "
-                f"{listed(sorted(byId(masks)))}, and {listed(sorted(byId(ground_truth)))}. They are matched by their "
-                "names (tsId)."
+                f"The segmentations and the true labels have no tomogram in common: {listed(sorted(byId(masks)))}, "
+                f"and {listed(sorted(byId(ground_truth)))}. They are matched by name (tsId)."
             ]
         if errors:
             return errors
         if featureOf(masks) and self.label.get() is None:
             known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(ground_truth), 1))
             return [
-                f"The segmentations are scores of {featureOf(masks)}: Label must say which value of the true "
-                f"labels that is{f' ({known})' if known else ''}."
+                f"The segmentations are scores of {featureOf(masks)}. Set Label to the value of this feature in the "
+                f"true labels{f' ({known})' if known else ''}."
             ]
         return self._checkCommon(masks, ground_truth)
 
@@ -123,9 +122,7 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         if masks is None or ground_truth is None:
             return []
         alone = sorted(set(byId(masks)) ^ set(byId(ground_truth)))
-        return (
-            [f"Only tomograms that both sets have are compared; these are left out: {listed(alone)}."] if alone else []
-        )
+        return [f"Only tomograms in both sets are compared; these are left out: {listed(alone)}."] if alone else []
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()

@@ -53,8 +53,8 @@ class CryodlProtMergeFeatures(TomogramsBase):
             minNumObjects=1,
             important=True,
             label="Scores",
-            help="Outputs of *cryodl - segment tomograms*, one for each "
-            "feature, of the same tomograms. Their order is the order of the labels 1, 2, ...",
+            help="Outputs of *cryodl - segment tomograms*, one for each feature, of the same tomograms. Their order "
+            "defines the labels 1, 2, ...",
         )
         addConfigParams(
             form,
@@ -151,12 +151,12 @@ class CryodlProtMergeFeatures(TomogramsBase):
         if not sets:
             return ["Scores is empty. Choose the outputs of cryodl - segment tomograms, one for each feature."]
         if not all(featureOf(masks) for masks in sets):
-            return ["Some of the sets hold no scores. Choose the outputs of cryodl - segment tomograms."]
+            return ["Some of the sets have no scores. Choose the outputs of cryodl - segment tomograms."]
         features = [featureOf(masks) for masks in sets]
         if len(set(features)) < len(features):
             return [
-                "Several sets hold scores of the same feature: "
-                f"{listed(sorted({name for name in features if features.count(name) > 1}))}. Choose one of each."
+                "Several sets have scores of the same feature: "
+                f"{listed(sorted({name for name in features if features.count(name) > 1}))}. Choose one set of each."
             ]
         errors = []
         for masks in sets:
@@ -169,8 +169,8 @@ class CryodlProtMergeFeatures(TomogramsBase):
         missing = sorted(set(byId(first)) ^ set(byId(other)))
         if missing:
             return [
-                f"The scores of {featureOf(first)} and {featureOf(other)} are not of the same tomograms; these "
-                f"are in one of them only: {listed(missing)}. Continue the segmentation to its end."
+                f"The scores of {featureOf(first)} and {featureOf(other)} belong to different tomograms; these are "
+                f"in only one of them: {listed(missing)}. Finish the segmentation first."
             ]
         return checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
 

@@ -63,9 +63,8 @@ class CryodlProtPickFeatures(TomogramsBase):
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "Tomograms that the coordinates are to belong to, matched by their names "
-            "(tsId). They may be binned otherwise than the segmentations; the coordinates are "
-            "scaled.\n\nEmpty: the segmentations themselves.",
+            "Tomograms to link the coordinates to, matched by name (tsId). Their binning may differ from that of "
+            "the segmentations; coordinates are scaled.\n\nEmpty: the segmentations themselves.",
             allowsNull=True,
         )
         form.addParallelSection(threads=0, mpi=0)
@@ -138,10 +137,7 @@ class CryodlProtPickFeatures(TomogramsBase):
     def _checkTomogramsHave(self, masks: SetOfTomoMasks, tomograms: SetOfTomograms) -> List[str]:
         missing = sorted(set(byId(masks)) - set(byId(tomograms)))
         return (
-            [
-                f"Some segmentations have no partner among the tomograms: {listed(missing)}. They are matched "
-                "by their names (tsId)."
-            ]
+            [f"Some segmentations have no matching tomogram: {listed(missing)}. They are matched by name (tsId)."]
             if missing
             else []
         )
@@ -151,8 +147,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - self.threshold.get()) < 0.005:
             return []
         return [
-            f"The threshold is {score_text(self.threshold.get())}; the model of {featureOf(masks)} found "
-            f"{score_text(getattr(masks, THRESHOLD).get())} best."
+            f"Threshold is {score_text(self.threshold.get())}; for the model of {featureOf(masks)}, "
+            f"{score_text(getattr(masks, THRESHOLD).get())} was best on its validation data."
         ]
 
     def _what(self) -> str:

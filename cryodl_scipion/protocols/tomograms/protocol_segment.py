@@ -63,7 +63,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "Tomograms to search. They may still be arriving.",
+            "Tomograms to segment. They may still be arriving.",
             important=True,
         )
         form.addParam(
@@ -74,9 +74,9 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             allowsNull=True,
             important=True,
             label="Models",
-            help="Segmenters of this project, one for each feature; all are applied in one "
-            "reading of a tomogram. Their order will be the order of the labels when features are merged. "
-            "Several models of one feature (of several annotators) are combined.",
+            help="Segmenters of this project, one for each feature, all applied in one pass over a tomogram. Their "
+            "order defines the labels when features are merged. Several models of one feature (by several "
+            "annotators) are combined.",
         )
         addShippedModels(form, KIND)
         addConfigParams(
@@ -86,7 +86,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             scores=dict(default=contract.describe(self._CONFIG, "scores").choices.index(self.OTHER_DEFAULTS["scores"])),
         )
         self._addGpuParams(form)
-        self._addBatchParams(form, "One is best for large tomograms.", size=1)
+        self._addBatchParams(form, "For large tomograms, 1 is best.", size=1)
 
     @property
     def _possibleOutputs(self) -> Dict[str, type]:
@@ -209,8 +209,8 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     def _checkInputs(self) -> List[str]:
         if not self._folders() and not checkShippedModels(self, KIND):
             return [
-                "There is no model. Choose one or several of the project with the magnifying glass (Models), or name "
-                "some that come with the plugin (Shipped models)."
+                "There is no model. Choose models of the project with the magnifying glass (Models), or name "
+                "shipped ones (Shipped models)."
             ]
         errors = checkTomograms(self.inputTomograms.get()) + checkShippedModels(self, KIND)
         for folder in self._folders():
@@ -234,8 +234,8 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         if tomograms is None or not tomograms.getSamplingRate():
             return []
         return [
-            f"The tomograms have {tomograms.getSamplingRate():.4g} Å/px, the model {card['name']} learned at "
-            f"{card['pixel_size']:.4g} Å/px: they are resampled for it, and its scores back."
+            f"The tomograms have {tomograms.getSamplingRate():.4g} Å/px, the model {card['name']} works at "
+            f"{card['pixel_size']:.4g} Å/px: they are resampled for it, and its scores are resampled back."
             for card in self._cards()
             if abs(card["pixel_size"] / tomograms.getSamplingRate() - 1) > 0.05
         ]

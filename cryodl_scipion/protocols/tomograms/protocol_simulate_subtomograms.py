@@ -39,8 +39,8 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
             minNumObjects=1,
             important=True,
             label="Structures",
-            help="Maps (protein positive) or atomic models, of the right "
-            "hand. Each is a class, in this order. The pixel size of a map is that of Scipion's object.",
+            help="Maps (protein positive) or atomic models, of the right handedness. Each is a class, in this order. "
+            "The pixel size of a map is that of Scipion's object.",
         )
         addConfigParams(form, self._CONFIG, ["pixel_size", "box", "count", "snr", "max_shift"])
         form.addSection("Microscope")
@@ -122,7 +122,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
             f"*{counted(output.getSize(), 'subtomogram')}* of {made.box} px, at {made.pixel_size:g} Å/px, "
             f"SNR {self.snr.get():g}",
             "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(made.classes, 1)),
-            "Classes, transforms and half sets are the true ones.",
+            "Classes, transforms and half sets are exact.",
         ]
 
     def _methods(self) -> List[str]:

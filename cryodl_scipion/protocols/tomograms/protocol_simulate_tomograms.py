@@ -42,9 +42,9 @@ class CryodlProtSimulateTomograms(OneRunBase):
             minNumObjects=0,
             allowsNull=True,
             label="Structures",
-            help="Maps (protein positive) or atomic models of the "
-            "particles, of the right hand; each is a feature of its own, with its own label. The pixel size "
-            "of a map is that of Scipion's object.\n\nEmpty: no particles, only the rest of the cell.",
+            help="Maps (protein positive) or atomic models of the particles, of the right handedness. Each is a "
+            "separate feature with its own label. The pixel size of a map is that of Scipion's "
+            "object.\n\nEmpty: no particles, only the rest of the cell.",
         )
         addConfigParams(form, self._CONFIG, ["copies", "pixel_size", "size", "thickness", "count"])
         addBoxSize(form, "tomograms", default=32)

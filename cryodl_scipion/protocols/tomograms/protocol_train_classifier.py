@@ -46,8 +46,8 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
             self._CONFIG,
             ["class_names", "particle_diameter", "resolution"],
             class_names=dict(
-                help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those that "
-                "the input gives, else class 1, class 2, ..."
+                help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those of "
+                "the input, else class 1, class 2, ..."
             ),
         )
         self._addTiltParams(form)

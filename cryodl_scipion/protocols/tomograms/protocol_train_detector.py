@@ -49,7 +49,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
             "inputTomograms",
             "SetOfTomograms",
             "Tomograms",
-            "Tomograms in which all particles of the species are known. What has no coordinate is learned as "
+            "Tomograms in which the coordinates of all particles of the species are known. The rest is learned as "
             "background.",
             important=True,
         )
@@ -60,16 +60,16 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
             minNumObjects=1,
             important=True,
             label="Coordinates",
-            help="Coordinates of the particles in these tomograms, matched by their names (tsId). Each set is a "
-            "species of its own, named species_1, species_2, ... in their order, unless its coordinates say what they "
-            "are, as those of cryodl do.",
+            help="Coordinates of the particles in these tomograms, matched by name (tsId). Each set is one species, "
+            "named species_1, species_2, ... in their order, unless the coordinates store their species, as "
+            "those of cryodl do.",
         )
         addConfigParams(
             form,
             self._CONFIG,
             ["diameter", "species", "beta"],
             diameter=dict(important=True),
-            species=dict(more="\n\nSeparated by commas. Empty: all that there are."),
+            species=dict(more="\n\nSeparated by commas. Empty: all species."),
         )
         form.addSection("Training")
         addConfigParams(
@@ -148,8 +148,8 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         if theirs & known:
             return []
         return [
-            f"None of the coordinates ({name}) lies in one of the tomograms ({listed(sorted(known))}); their tomograms "
-            f"are {listed(sorted(str(n) for n in theirs))}. They are matched by their names (tsId)."
+            f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
+            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId)."
         ]
 
     def _warnings(self) -> List[str]:

@@ -55,18 +55,17 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             "labelsFrom",
             params.EnumParam,
             default=DRAWN,
-            label="Learn from",
+            label="Train on",
             choices=["annotated tiles", "label volumes (TomoMasks)"],
-            help="Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: "
-            "masks of whole tomograms, in which 0 is nothing, 255 not annotated, and the feature has a "
-            "value of its own.",
+            help="Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: masks of "
+            "whole tomograms, in which 0 is background, 255 is not annotated, and the feature has its own value.",
         )
         addPointer(
             form,
             "inputAnnotations",
             "CryodlAnnotations",
             "Annotations",
-            "Tiles with and without the feature.",
+            "Annotated tiles with and without the feature.",
             condition=_DRAWN,
             important=True,
         )
@@ -110,8 +109,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             important=False,
             expertLevel=params.LEVEL_ADVANCED,
             label="Start from shipped model",
-            help="Name of a segmenter that comes with the plugin, to be sharpened by these labels: {}. It has the "
-            "network {}.\n\nEmpty: none.".format(*startable(KIND)),
+            help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
+            "none.".format(*startable(KIND)),
         )
         addConfigParams(form, self._CONFIG, ["seed"])
         self._addGpuParams(form)
@@ -181,11 +180,11 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         for what, given, there in (("Feature", feature, list(counts)), ("Annotator", self.annotator.get(), annotators)):
             if not errors and (given not in there if given else len(there) != 1):
                 errors = [
-                    f"{what} is {given or 'empty'}; the annotations have tiles of: "
-                    f"{', '.join(there) or 'none'}. One model learns one."
+                    f"{what} is {given or 'empty'}; the annotations have tiles of: {', '.join(there) or 'none'}. "
+                    "Choose one of them; a model learns only one."
                 ]
         if not errors and not counts[feature]["positive"]:
-            errors = [f"There is no tile with the feature {feature}. Draw it on at least one; ten are better."]
+            errors = [f"There is no tile with the feature {feature}. Draw it on at least one tile; ten are better."]
         return errors
 
     def _checkLabelled(self) -> List[str]:
@@ -206,8 +205,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         errors = checkModelFolder(folder, KIND)
         if not errors and contract.read_card(folder)["network"] != network:
             errors = [
-                f"The model to start from has the network {contract.read_card(folder)['network']}, but the form asks "
-                f"for {network}. Choose the same."
+                f"The model to start from has the network {contract.read_card(folder)['network']}, but Network is "
+                f"{network}. Choose the same network, or another model."
             ]
         return errors
 
@@ -223,8 +222,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             ]
         )
         return [
-            f"There is no tile without {feature}: the network may find it in all that it has not seen. Mark "
-            "tiles without it; a hundred are good."
+            f"There are no tiles without {feature}, so the network may find it in everything it has not seen. Mark "
+            "tiles without it; a hundred are recommended."
             for feature in alone
         ]
 

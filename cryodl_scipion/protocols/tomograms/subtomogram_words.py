@@ -42,13 +42,13 @@ def classifierLines(card: Dict[str, Any]) -> List[str]:
     validation, training = card.get("validation") or {}, card.get("training") or {}
     lines = [
         f"*{len(card['classes'])} classes*: {', '.join(map(str, card['classes']))}",
-        f"Model {card['name']}, network {card['network']}, box {card['box']} px at {card['pixel_size']:.4g} "
+        f"Model {card['name']}, network {card['network']}, box size {card['box']} px at {card['pixel_size']:.4g} "
         f"Å/px, particles of {card['particle_diameter']:.4g} Å.",
     ]
     if training.get("steps"):
         lines.append(f"{counted(training['steps'], 'step')}, stopped: {training.get('stop_reason')}.")
     if validation.get("accuracy") is not None:
-        lines.append(f"On the subtomograms kept for validation: accuracy {validation['accuracy']:.3f}.")
+        lines.append(f"On the held-out subtomograms: accuracy {validation['accuracy']:.3f}.")
     return lines
 
 
@@ -61,7 +61,7 @@ def classifierInWords(card: Dict[str, Any]) -> str:
         f"({', '.join(map(str, card['classes']))}) {_how(card['network'])}"
     )
     if validation.get("accuracy") is not None:
-        text += f"; the accuracy on subtomograms kept for validation was {validation['accuracy']:.3f}"
+        text += f"; the accuracy on held-out subtomograms was {validation['accuracy']:.3f}"
     return text + "."
 
 
@@ -77,7 +77,7 @@ def classifiedLines(outputs: ClassifySubtomogramsOutputs) -> List[str]:
         f"  {name}: {count}" for name, count in counts.items()
     ]
     if outputs.accuracy is not None:
-        lines.append(f"Accuracy, against the classes of the input: {outputs.accuracy:.3f}")
+        lines.append(f"Accuracy, compared with the classes of the input: {outputs.accuracy:.3f}")
     return lines
 
 
@@ -87,13 +87,13 @@ def classifyingInWords(outputs: ClassifySubtomogramsOutputs, card: Optional[Dict
     text = f"{counted(sum(counts.values()), 'subtomogram')} were classified with cryodl {versionIn([result])}"
     if card:
         text += f" {_how(card['network'])} (model {card['name']})"
-    return text + f"; {counts.get(UNKNOWN, 0)} were left out as unknown."
+    return text + f"; {counts.get(UNKNOWN, 0)} were rejected as unknown."
 
 
 _ALIGNED = {
     "given": "Compared in the orientations of the input.",
-    "search": "They were aligned for the comparison.",
-    "none": "Compared as they are, without orientations.",
+    "search": "Aligned for the comparison.",
+    "none": "Compared without alignment.",
 }
 _EMBEDDINGS = {
     "pca": "principal components of the differences from their mean",
@@ -105,24 +105,24 @@ _EMBEDDINGS = {
 def clusteredLines(outputs: ClusterSubtomogramsOutputs) -> List[str]:
     """Result.outputs of `cluster-subtomograms` in the lines of a summary."""
     counts = outputs.counts
-    lines = [f"*{counted(sum(counts.values()), 'subtomogram')} in {counted(len(counts), 'group')}*"]
-    lines += [f"  group {number}: {count}{_resolution(outputs, number)}" for number, count in counts.items()]
+    lines = [f"*{counted(sum(counts.values()), 'subtomogram')} in {counted(len(counts), 'cluster')}*"]
+    lines += [f"  cluster {number}: {count}{_resolution(outputs, number)}" for number, count in counts.items()]
     return lines + [_ALIGNED[outputs.aligned]]
 
 
 def _resolution(outputs: ClusterSubtomogramsOutputs, number: str) -> str:
     found = outputs.resolutions.get(number)
-    return "" if found is None else f", its halves agree to {found:.3g} Å"
+    return "" if found is None else f", half-maps agree to {found:.3g} Å"
 
 
 def clusteringInWords(outputs: ClusterSubtomogramsOutputs, embedding: str, compensate: bool, result: Result) -> str:
     """Methods of a clustering."""
     text = (
-        f"{counted(sum(outputs.counts.values()), 'subtomogram')} were grouped into {len(outputs.counts)} "
-        f"classes with cryodl {versionIn([result])} by {_EMBEDDINGS[embedding]}"
+        f"{counted(sum(outputs.counts.values()), 'subtomogram')} were clustered into {len(outputs.counts)} classes "
+        f"with cryodl {versionIn([result])} by {_EMBEDDINGS[embedding]}"
     )
     return text + (
-        ", comparing only Fourier coefficients that both had measured."
+        ", comparing only Fourier coefficients measured in both."
         if compensate
-        else ", without regard to the missing wedge."
+        else ", without compensation of the missing wedge."
     )

@@ -36,8 +36,8 @@ class SubtomogramsBase(OneRunBase):
                 [name],
                 **{
                     name: dict(
-                        help=f"{word} tilt of the series, about the y axis: what lies beyond was not measured. Used "
-                        "where neither the subtomograms nor their tomograms know their range of tilts."
+                        help=f"{word} tilt angle of the series, about the y axis; it defines the missing wedge. Used "
+                        "if neither the subtomograms nor their tomograms store their tilt range."
                     )
                 },
             )

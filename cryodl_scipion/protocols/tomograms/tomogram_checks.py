@@ -20,14 +20,14 @@ def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str
     if volumes.getSize() == 0 and not volumes.isStreamOpen():
         return [f"The set of {what} is empty. Choose another."]
     if not volumes.getSamplingRate() or volumes.getSamplingRate() <= 0:
-        return [f"The {what} have no pixel size (sampling rate). Import them again with it."]
+        return [f"The {what} have no pixel size (sampling rate). Import them again with their pixel size."]
     items = clonesOf(volumes)
     names = [idOf(item) for item in items]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         return [
-            f"Several {what} have the same name (tsId): {listed(repeated)}. Tomograms are told apart by it; "
-            "import them with different names."
+            f"Several {what} have the same name (tsId): {listed(repeated)}. Tomograms are identified by it; import "
+            "them with different names."
         ]
     return [f"The {what} cannot be used: {problem}" for problem in [_filesProblem(items)] if problem]
 
@@ -36,12 +36,12 @@ def _filesProblem(items: Sequence[Tomogram]) -> str:
     strange = sorted(fileOf(item) for item in items if not fileOf(item).lower().endswith(MRC_ENDINGS))
     if strange:
         return (
-            f"{listed(strange)} is no MRC file by its name ({', '.join(MRC_ENDINGS)}). Convert the volumes to MRC "
-            "and import them again."
+            f"{listed(strange)} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}). Convert the "
+            "volumes to MRC and import them again."
         )
     lost = sorted(fileOf(item) for item in items if not os.path.exists(fileOf(item)))
     if lost:
-        return f"{listed(lost)} is not there. Bring it back, or import it again."
+        return f"{listed(lost)} does not exist. Restore it, or import it again."
     for item in items:
         try:
             sizeOf(item)
@@ -59,13 +59,13 @@ def checkPaired(
         tomogram = known.get(idOf(mask))
         if tomogram is None:
             return [
-                f"The {what} of {idOf(mask)} have no partner among the {other}: {listed(sorted(known))}. They "
-                "are matched by their names (tsId)."
+                f"The {what} of {idOf(mask)} match none of the {other}: {listed(sorted(known))}. They are matched by "
+                "name (tsId)."
             ]
         if sizeOf(tomogram) != sizeOf(mask):
             return [
                 f"The {what} of {idOf(mask)} have {' x '.join(map(str, sizeOf(mask)))} px and the {other} "
-                f"{' x '.join(map(str, sizeOf(tomogram)))}. They must be the same; bring them to one size."
+                f"{' x '.join(map(str, sizeOf(tomogram)))}. Their sizes must be equal; resample or crop one of them."
             ]
     return []
 
@@ -84,7 +84,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     if subtomograms.getSize() == 0:
         return ["The set of subtomograms is empty. Choose another."]
     if not images.getSamplingRate() or images.getSamplingRate() <= 0:
-        return ["The subtomograms have no pixel size (sampling rate). Import them again with it."]
+        return ["The subtomograms have no pixel size (sampling rate). Import them again with their pixel size."]
     first = images.getFirstItem()
     if not fileOf(first).lower().endswith(MRC_ENDINGS):
         return [
@@ -92,7 +92,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
             "Convert and import them again."
         ]
     if not os.path.exists(fileOf(first)):
-        return [f"The subtomogram {fileOf(first)} is not there. Bring it back, or extract the subtomograms again."]
+        return [f"The subtomogram {fileOf(first)} does not exist. Restore it, or extract the subtomograms again."]
     if len(set(sizeOf(first))) > 1 and not first.getIndex():
         return [f"The subtomogram {fileOf(first)} has {' x '.join(map(str, sizeOf(first)))} px; cubes are needed."]
     return _checkClasses(subtomograms) if classes else []
@@ -107,11 +107,11 @@ def _checkClasses(subtomograms: EMSet) -> List[str]:
             "least two are needed. Choose a set of classes, or subtomograms with class numbers."
         ]
     if unnamed:
-        return [f"{unnamed} of the subtomograms have no class. Take them out of the set, or classify them."]
+        return [f"{unnamed} of the subtomograms have no class. Remove them from the set, or classify them."]
     few = sorted(f"{number} ({count})" for number, count in counts.items() if count < FEWEST_OF_CLASS)
     if few:
         return [
-            f"Some classes have fewer than {FEWEST_OF_CLASS} subtomograms, too few to learn from and to "
-            f"validate: {listed(few)}."
+            f"Some classes have fewer than {FEWEST_OF_CLASS} subtomograms, too few for training and validation: "
+            f"{listed(few)}."
         ]
     return []

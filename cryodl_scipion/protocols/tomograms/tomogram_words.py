@@ -38,13 +38,13 @@ def segmenterLines(card: Dict[str, Any]) -> List[str]:
     tiles, training, validation = card.get("tiles") or {}, card.get("training") or {}, card.get("validation") or {}
     by = card["annotator"] if card["annotator"] != "unknown" else None
     lines = [
-        f"*{card['feature']}*{f' as {by} draws it' if by else ''}: model {card['name']}, network "
+        f"*{card['feature']}*{f' as annotated by {by}' if by else ''}: model {card['name']}, network "
         f"{card['network']}, at {card['pixel_size']:.4g} Å/px."
     ]
     if tiles:
         lines.append(
-            f"Learned from {counted(tiles.get('positive', 0), 'tile')} with and {tiles.get('negative', 0)} "
-            f"without the feature; {tiles.get('validation', 0)} more for validation."
+            f"Trained on {counted(tiles.get('positive', 0), 'tile')} with and {tiles.get('negative', 0)} without the "
+            f"feature; {tiles.get('validation', 0)} more for validation."
         )
     if training.get("steps"):
         lines.append(f"{counted(training['steps'], 'step')}, stopped: {training.get('stop_reason')}.")
@@ -58,7 +58,7 @@ def segmenterLines(card: Dict[str, Any]) -> List[str]:
 
 
 def _boundary(error: Optional[float]) -> str:
-    return "" if error is None else f", boundary off by {error:.3g} Å"
+    return "" if error is None else f", boundary error {error:.3g} Å"
 
 
 def segmenterInWords(card: Dict[str, Any]) -> str:
@@ -92,7 +92,7 @@ def noiseLines(results: Sequence[Result]) -> List[str]:
             worst = max(features, key=lambda name: features[name].get("noise_before", features[name]["noise"]))
             lines.append(noise_in_words(tomogram, worst, features[worst]))
     if len(lines) > MOST_NOISE_LINES:
-        lines[MOST_NOISE_LINES:] = [f"... and so on for {len(lines) - MOST_NOISE_LINES} more tomograms."]
+        lines[MOST_NOISE_LINES:] = [f"... and {len(lines) - MOST_NOISE_LINES} more tomograms."]
     return lines
 
 
@@ -143,7 +143,7 @@ def pickedInWords(count: int, shape: str, spacing: float, what: str, results: Se
     """Methods of a picking in segmentations. what: the feature in words."""
     positions = _SHAPES[shape] % spacing if "%" in _SHAPES[shape] else _SHAPES[shape]
     return (
-        f"In the segmentation of {what}, {counted(count, 'place')} were taken with cryodl {versionIn(results)}: "
+        f"From the segmentation of {what}, {counted(count, 'point')} were picked with cryodl {versionIn(results)}: "
         f"{positions}."
     )
 
@@ -179,7 +179,7 @@ def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutp
         f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
         f"{made.pixel_size:g} Å/px",
         "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)),
-        "Labels, positions and angles are the true ones.",
+        "Labels, positions and angles are exact.",
     ]
 
 

@@ -94,7 +94,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertRegex(
             self.finished._methods()[0],
             r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
-            r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 "
+            r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), retrained in 3 "
             r"rounds on its own confident picks.$",
         )
         self.assertIn("Wang2016", self.finished._citations())
@@ -214,7 +214,7 @@ class TestCryodlAutoPick(CryodlTest):
         protocol = self.makeProtocol(
             CryodlProtAutoPick, dict(self.inputs, inputModel=(special, "outputModel")), modelFrom=0
         )
-        self.assertIn("is not a general one", " ".join(protocol.warnings()))
+        self.assertIn("is not a general model", " ".join(protocol.warnings()))
 
     def test_wizards_know_the_form(self):
         protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, modelFrom=0)

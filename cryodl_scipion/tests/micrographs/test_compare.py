@@ -42,7 +42,9 @@ class TestCryodlCompare(PickSetsTest):
 
     def test_binned_micrographs_and_fewer_of_them(self):
         protocol = self.compare(self.a, self.c)
-        self.assertRegex(" ".join(protocol._warnings()), r"Not all sets have these 1 micrographs of .*: mic_003.mrc")
+        self.assertRegex(
+            " ".join(protocol._warnings()), r"1 micrographs of .* are not in all sets and are left out: mic_003.mrc"
+        )
         comparison = self.run_(protocol).comparison()
         self.assertEqual((comparison["micrographs"], list(comparison["counts"].values())), (2, [6, 1]))
         self.assertAlmostEqual(comparison["agreement"][0][1], 2 / 7)
@@ -78,9 +80,7 @@ class TestCryodlCompare(PickSetsTest):
         self.assertIn("Particle diameter is empty", errors(self.a, self.b, particleDiameter=None))
         synthetic.writeMicrograph(self.data + "/strange_1.mrc", 1)
         strange = self.importMicrographs(self.data, "strange_*.mrc")
-        self.assertIn(
-            "There is not one micrograph that all sets belong to", errors(self.a, self.makeCoordinates(strange, {1: A}))
-        )
+        self.assertIn("No micrograph is common to all sets", errors(self.a, self.makeCoordinates(strange, {1: A})))
         scaled = self.importMicrographs(self.data + "/mics", pixelSize=2 * synthetic.PIXEL_SIZE)
         self.assertIn("cover 960 x 768 Å", errors(self.a, self.makeCoordinates(scaled, {1: A})))
 
@@ -131,7 +131,7 @@ class TestCryodlConsensus(PickSetsTest):
 
     def test_boxes_of_other_sizes_and_too_many_sets_asked_for_are_said(self):
         self.assertRegex(
-            " ".join(self.consensus(self.a, self.b)._warnings()), r"boxes of other sizes .*120 Å.*180 Å.*40 px"
+            " ".join(self.consensus(self.a, self.b)._warnings()), r"different box sizes .*120 Å.*180 Å.*40 px"
         )
         self.assertIn("there are only 2 sets", " ".join(self.consensus(self.a, self.b, minimumSets=3).validate()))
         self.assertIn("at least 2", " ".join(self.consensus(self.a, self.b, boxSize=1).validate()))

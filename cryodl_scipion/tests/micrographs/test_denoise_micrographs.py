@@ -74,7 +74,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         summary = "\n".join(protocol.summary())
         self.assertIn("*4 micrographs denoised* by the model model (added-noise, to 8 Å)", summary)
         self.assertIn(ONLY_FOR, summary)
-        self.assertIn("extracted from the micrographs as they were", protocol.methods()[0])
+        self.assertIn("extracted from the original micrographs", protocol.methods()[0])
         self.assertEqual(set(protocol._citations()), {"cryodl", "Lehtinen2018", "Bepler2020", "Pang2021"})
         again = self.start(self.make(model=protocol))
         self.check(again, (1, 2, 3, 4))

@@ -75,14 +75,14 @@ class TestCryodlExtractParticles(CryodlTest):
         summary = "\n".join(self.extracted.summary())
         self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)
         self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no CTF")
-        self.assertIn(f"{2 * WHOLE} particles were cut out", self.extracted.methods()[0])
+        self.assertIn(f"{2 * WHOLE} particles were extracted", self.extracted.methods()[0])
 
     def test_without_ctfs_all_micrographs_are_used(self):
         bare = self.extract(self.picked, None, box=100)
         counts = self.perMicrograph(bare)
         self.assertEqual(sorted(counts), ["mic_001.mrc", "mic_002.mrc", "mic_009.mrc"])
         self.assertFalse(bare.outputParticles.hasCTF())
-        self.assertIn("their box reaches over the edge", "\n".join(bare.summary()))
+        self.assertIn("because their box extends beyond the edge", "\n".join(bare.summary()))
 
     def test_what_does_not_fit_is_named(self):
         wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())

@@ -54,7 +54,7 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(protocol.warnings() + protocol.validate(), [])
         self.assertEqual(os.path.basename(protocol._engineValues()["start_from"]), "general")
         protocol.shippedModel.set("nonsense")
-        self.assertIn("'nonsense', which there is not", " ".join(protocol.validate()))
+        self.assertIn("'nonsense', which does not exist", " ".join(protocol.validate()))
         self.proj.launchProtocol(corrected, wait=True)  # continued: the window opens again
         self.assertEqual(correctionsFolder(corrected.outputCoordinates), corrected._getExtraPath("picks"))
 
@@ -68,7 +68,7 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(protocol.validate(), [])
         self.assertEqual(protocol._engineValues()["corrections"], corrected._getExtraPath("picks"))
         protocol.correctedCoordinates.set(picked)
-        self.assertIn("have no corrections", " ".join(protocol.validate()))
+        self.assertIn("contains no corrections", " ".join(protocol.validate()))
 
     def test_the_window_of_picks_starts_the_corrections_in_the_project(self):
         picked = self.pick()

@@ -38,5 +38,5 @@ class TestCryodlPickTemplates(CryodlTest):
         self.assertIn("cross-correlation with round blobs", self.picked.methods()[0])
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("Give a Structure", " ".join(self.make().validate()))
+        self.assertIn("Give either a Structure", " ".join(self.make().validate()))
         self.assertIn("Box size (px) is 1", " ".join(self.make(boxSize=1, particleDiameter=60).validate()))

@@ -152,7 +152,7 @@ class TestCryodlPick(PickTest):
         self.assertIn("20 Å is only 6.7 px", errors(particleDiameter=20))
         self.assertIn("Box size (px) is 1", errors(boxSize=1))
         self.assertIn(
-            "Shipped model is 'riboso', which there is not. Shipped models: general, ribosome",
+            "Shipped model is 'riboso', which does not exist. Shipped models: general, ribosome",
             errors(modelFrom=1, shippedModel="riboso"),
         )
         self.assertIn("EMPTY", errors(dict(inputModel=(None, ""))))

@@ -211,7 +211,7 @@ class TestCryodlSimulate(SimulateTest):
         text = "\n".join(self.simulated.summary())
         for words in (
             "*3 micrographs* with 6 particles of 60 Å, at 2 Å/px",
-            "6 of the particles were cut out",
+            "6 of the particles were extracted",
             "map.mrc",
             "CPU (fake)",
         ):

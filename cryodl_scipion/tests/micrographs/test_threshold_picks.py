@@ -64,7 +64,7 @@ class TestCryodlThresholdPicks(PickTest):
             CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=0.6
         )
         self.assertEqual(protocol.validate(), [])
-        self.assertIn("no weaker ones", " ".join(protocol.warnings()))
+        self.assertIn("picks of lower score cannot be added", " ".join(protocol.warnings()))
         self.launchProtocol(protocol)
         self.assertEqual(len(picksOf(protocol.outputCoordinates)["mic_001.mrc"]), 3)
 

@@ -80,7 +80,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         text = "\n".join(self.classified.summary())
         self.assertIn("*3 classes* of 11 particles", text)
         self.assertIn("2 averages have a score of 0.5 or more", text)
-        self.assertIn("sorted into 4 2-D classes", self.classified._methods()[0])
+        self.assertIn("classified into 4 2-D classes", self.classified._methods()[0])
 
     def test_mistakes_are_named_before_the_run(self):
         errors = lambda **values: " ".join(self.classify(self.raw, run=False, **values).validate())

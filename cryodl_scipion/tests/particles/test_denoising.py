@@ -42,7 +42,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
             "4 Å/px",
             "12 particles, 1 more for validation; 3 steps",
             "mean FRC with the ground truth 0.300, of the raw images 0.100",
-            "no raw data",
+            "not raw data",
         ):
             self.assertIn(words, text)
         self.assertRegex(
@@ -178,7 +178,7 @@ class TestCryodlDenoise(ParticlesTest):
         for protocolClass in (CryodlProtDenoise, CryodlProtTrainDenoiser):
             form = self.newProtocol(protocolClass).getDefinition()
             help = form.getParam("inputParticles" if protocolClass is CryodlProtDenoise else "inputSets").getHelp()
-            for words in ("may be used for looking", "must not be used for a final map"):
+            for words in ("Use it for viewing", "Do not use it for a final map"):
                 self.assertIn(words, help)
 
     def test_mistakes_are_named_before_the_run(self):
@@ -206,7 +206,7 @@ class TestCryodlDenoise(ParticlesTest):
             useGpu=False,
         )
         self.assertEqual(protocol.validate(), [])
-        self.assertIn("4 Å/px, the model learned at 8 Å/px: the images are resampled", " ".join(protocol.warnings()))
+        self.assertIn("4 Å/px, the model works at 8 Å/px: the images are resampled", " ".join(protocol.warnings()))
         self.assertIn("finer than 16 Å", " ".join(protocol.warnings()))
 
     def test_what_is_finished_is_not_done_again(self):
@@ -247,11 +247,13 @@ class TestCryodlRawParticles(ParticlesTest):
     def test_mistakes_are_named(self):
         self.assertEqual(self.back(self.denoised).validate(), [])
         self.assertEqual(self.back(self.denoised, self.raw).validate(), [])
-        self.assertIn("do not know the place of raw images", " ".join(self.back(self.raw).validate()))
+        self.assertIn("do not store the paths of raw images", " ".join(self.back(self.raw).validate()))
         self.assertIn(
             "12 of the 12 particles have no raw particle", " ".join(self.back(self.denoised, self.raw2).validate())
         )
-        self.assertIn("are denoised ones, too", " ".join(self.back(self.denoised, self.denoised).validate()))
+        self.assertIn(
+            "is also a set of denoised particles", " ".join(self.back(self.denoised, self.denoised).validate())
+        )
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath("raw.mrcs")
         os.rename(stack, stack + ".away")
         try:

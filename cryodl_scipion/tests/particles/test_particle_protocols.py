@@ -181,12 +181,12 @@ class TestCryodlBackProject(ParticlesTest):
         self.assertIn("at 0.143 is 9.5 Å", protocol._methods()[0])
 
     def test_a_map_of_denoised_particles_says_what_it_is(self):
-        self.assertIn("even of pure noise", " ".join(self.project(self.denoised, False).warnings()))
+        self.assertIn("even if they contain only noise", " ".join(self.project(self.denoised, False).warnings()))
         protocol = self.finished(self.project(self.denoised))
         self.assertFalse(self.request(protocol).correct_ctf)
         self.assertIn("shows what the model learned", protocol.outputVolume.getObjComment())
-        self.assertIn("the FSC says nothing of resolution", "\n".join(protocol.summary()))
-        self.assertIn("the map shows what the model learned", protocol._methods()[0])
+        self.assertIn("its FSC says nothing about resolution", "\n".join(protocol.summary()))
+        self.assertIn("the map shows what the denoiser learned", protocol._methods()[0])
         self.assertIn("cryodlDenoiser", columnsOf(self.request(protocol).particles, "particles"))
 
     def test_mistakes_are_named_before_the_run(self):
@@ -308,8 +308,8 @@ class TestCryodlIntegrity(ParticlesTest):
         )
         text = "\n".join(protocol.summary())
         for words in (
-            "whole: 6, of them 6 with a probability of 0.8",
-            "no partner: 6, of them 0",
+            "whole: 6, of which 6 have a probability of at least 0.8",
+            "no partner: 6, of which 0",
             "About 78 % of these",
         ):
             self.assertIn(words, text)

@@ -317,7 +317,7 @@ class TestCryodlParticleChecks(ParticlesCase):
         self.assertIn("no pixel size", self.errors(self.make(pixelSize=None)))
         corrected = self.make()
         corrected.setIsAmplitudeCorrected(True)
-        self.assertIn("corrected in amplitude", self.errors(corrected, "raw"))
+        self.assertIn("CTF-corrected in amplitude", self.errors(corrected, "raw"))
 
     def test_bad_stacks_are_named_with_their_file(self):
         def problem(change):

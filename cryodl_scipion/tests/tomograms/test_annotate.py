@@ -89,10 +89,7 @@ class TestCryodlAnnotate(AnnotateTest):
         protocol.runMode.set(MODE_RESTART)
         self.assertEqual(
             protocol._warnings(),
-            [
-                "Restart deletes what was drawn in this run (membrane: 2 with, 4 "
-                "without). Choose Continue to go on drawing."
-            ],
+            ["Restart deletes what was drawn in this run (membrane: 2 with, 4 without). Choose Continue to draw more."],
         )
         protocol.runMode.set(0)
         self.launch(protocol)
@@ -165,7 +162,7 @@ class TestCryodlImportAnnotations(AnnotateTest):
 
     def test_a_folder_whose_tomograms_are_nowhere_is_refused(self):
         protocol = self.makeProtocol(CryodlProtAnnotate, None, source=FOLDER, folder=self.folderOfAFriend())
-        self.assertRegex(" ".join(protocol.validate()), "tomogram TS_01 is not at .*gone.*Choose a set that holds")
+        self.assertRegex(" ".join(protocol.validate()), "tomogram TS_01 is not at .*gone.*Choose a set that contains")
         self.assertIn("has no annotations.json", " ".join(self.annotation(FOLDER, folder=self.data).validate()))
         self.assertIn("Folder of annotations is empty", " ".join(self.annotation(FOLDER).validate()))
 
@@ -182,4 +179,4 @@ class TestCryodlImportAnnotations(AnnotateTest):
             self.assertIn(words, " ".join(protocol.validate()))
         queued = self.annotation()
         queued._useQueue.set(True)
-        self.assertIn("cannot be opened by a job of a queue", " ".join(queued.validate()))
+        self.assertIn("job in a queue cannot open the annotation window", " ".join(queued.validate()))

@@ -103,7 +103,7 @@ class TestCryodlDetection(ViewersTest):
         protocol.inputTomograms.set(others)
         protocol.inputTomograms.setExtended("outputTomograms")
         (problem,) = protocol._validate()
-        self.assertIn("None of the coordinates (species_1) lies in one of the tomograms (TS_08)", problem)
+        self.assertIn("None of the coordinates (species_1) belongs to one of the tomograms (TS_08)", problem)
 
     def test_species_are_groups_and_sets_of_their_own(self):
         found = self.byNetwork.outputCoordinates
@@ -128,7 +128,7 @@ class TestCryodlDetection(ViewersTest):
     def test_the_summary_says_what_noise_gives(self):
         text = "\n".join(self.byTemplate._summary())
         self.assertIn("ribosome: 3 from score 0.4, 0.25 expected in noise at this threshold", text)
-        self.assertIn("says nothing of other structures", text)
+        self.assertIn("does not count other structures", text)
         self.assertIn("1944 orientations", " ".join(self.byTemplate._methods()))
         self.assertIn("Roseman2003", self.byTemplate._citations())
 

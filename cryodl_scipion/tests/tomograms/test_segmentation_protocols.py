@@ -86,7 +86,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
     def test_what_does_not_fit_is_named(self):
         self.assertIn("There is no model. Choose", " ".join(self.segmentation(models=[]).validate()))
         unknown = self.segmentation(models=[], shippedModels="membrain")
-        self.assertIn("Shipped models has 'membrain', which there is not", " ".join(unknown.validate()))
+        self.assertIn("Shipped models has 'membrain', which does not exist", " ".join(unknown.validate()))
         self.assertIn(
             "Threads is 2; at least 3 are needed: one starts the others, one looks for new tomograms",
             " ".join(self.segmentation(numberOfThreads=2).validate()),
@@ -135,7 +135,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertIn("the same feature: membrane", errors(self.merging(self.segmented, ("membrane", "membrane"))))
         strange = self.makeProtocol(CryodlProtMergeFeatures)
         addTo(strange.inputScores, [self.labels], "outputMasks")
-        self.assertIn("hold no scores", errors(strange))
+        self.assertIn("have no scores", errors(strange))
         one = self.launch(self.segmentation(makeTomograms(self, ("TS_01",))))
         mixed = self.merging(self.segmented, ("membrane",))
         addTo(mixed.inputScores, [one], "scores_ribosome")
@@ -250,7 +250,7 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         tomogram = self.tomograms.outputTomograms.getFirstItem().getFileName()
         self.assertEqual([os.path.realpath(path) for path in request.tomograms], [os.path.realpath(tomogram)])
         text = "\n".join(protocol.summary())
-        self.assertIn("*1*: Dice 1.000, precision 1.000, recall 1.000, boundary off by 12.5 Å", text)
+        self.assertIn("*1*: Dice 1.000, precision 1.000, recall 1.000, boundary error 12.5 Å", text)
         self.assertIn("*2*: Dice 0.000", text)
         self.assertIn("Dice coefficient is 1.000 for 1, 0.000 for 2", protocol._methods()[0])
 

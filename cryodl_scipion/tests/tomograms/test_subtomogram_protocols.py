@@ -183,7 +183,7 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
         self.assertIn("have no classes; at least two", errors(makeSubtomograms(self, classes=0)))
         self.assertIn("only one class (1)", errors(makeSubtomograms(self, classes=1)))
         self.assertIn(
-            "fewer than 4 subtomograms, too few to learn from and to validate: 1 (3), 2 (3)",
+            "fewer than 4 subtomograms, too few for training and validation: 1 (3), 2 (3)",
             errors(makeSubtomograms(self, count=6)),
         )
         self.assertIn(
@@ -247,10 +247,10 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
         for words in (
             "*10 subtomograms*",
             "  large: 4\n  small: 4\n  unknown: 2",
-            "against the classes of the input: 0.750",
+            "compared with the classes of the input: 0.750",
         ):
             self.assertIn(words, text)
-        self.assertIn("2 were left out as unknown.", self.classified._methods()[0])
+        self.assertIn("2 were rejected as unknown.", self.classified._methods()[0])
         self.assertTrue(self.request(self.classified).ground_truth)
         self.assertIn("rlnClassNumber", columnsOf(self.request(self.classified).subtomograms, "particles"))
 
@@ -292,7 +292,7 @@ class TestCryodlClusterSubtomograms(SubtomogramsTest):
         self.assertEqual(groups, {1: [10, 14, 18, 22, 26], 2: [12, 16, 20, 24, 28]})
         self.assertEqual(protocol.outputAverages.getSize(), 2)
         self.assertIn(
-            "*10 subtomograms in 2 groups*\n  group 1: 5, its halves agree to 34.5 Å", "\n".join(protocol.summary())
+            "*10 subtomograms in 2 clusters*\n  cluster 1: 5, half-maps agree to 34.5 Å", "\n".join(protocol.summary())
         )
         self.assertRegex(
             protocol._methods()[0],
