@@ -67,21 +67,21 @@ class Plugin(pwem.Plugin):
             CRYODL_HOME,
             f"cryodl-{ENV_VERSION}",
             var_type=VarTypes.FOLDER,
-            description="Folder of the engine's environment, made by `scipion installb cryodl`.",
+            description="Folder of the engine's environment, created by `scipion installb cryodl`.",
         )
         cls._defineVar(
             CRYODL_PYTHON,
             "",
             var_type=VarTypes.PATH,
-            description="Python of a ready environment (torch and the rest of requirements.lock) to use "
-            "instead of the one in CRYODL_HOME. Empty: the one in CRYODL_HOME.",
+            description="Python of an existing environment with the packages of requirements.lock (torch and others). "
+            "Empty: the Python in CRYODL_HOME.",
         )
         cls._defineVar(
             CRYODL_PIP_ARGS,
             "",
             var_type=VarTypes.STRING,
-            description="More arguments for pip when the environment is made, for instance "
-            "--index-url or --extra-index-url of a CPU build of torch.",
+            description="Further arguments for pip when the environment is created, for instance --index-url or "
+            "--extra-index-url of a CPU build of torch.",
         )
 
     @classmethod

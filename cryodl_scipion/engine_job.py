@@ -49,7 +49,7 @@ def jobPath(path: str) -> str:
     """
     relative = os.path.relpath(path)
     if "%" in relative:
-        raise ValueError(f"The path {path} has a % sign, which Scipion's command lines do not allow. Rename it.")
+        raise ValueError(f"The path {path} contains a % sign, which Scipion's command lines do not allow. Rename it.")
     for character in ("\\", '"', "$", "`"):
         relative = relative.replace(character, "\\" + character)
     return relative
@@ -62,8 +62,8 @@ def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu
         kinds = {"input": ValueError, "all skipped": contract.AllSkipped}
         raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
     raise RuntimeError(
-        f"cryodl {command} stopped {_ending(exitCode)} and left no result. {_advice(exitCode)} The run's logs "
-        "hold its last words."
+        f"cryodl {command} stopped {_ending(exitCode)} without a result. {_advice(exitCode)} The run's logs show its "
+        "last messages."
     )
 
 
@@ -85,5 +85,5 @@ def _signal(exitCode: int) -> int:
 
 def _advice(exitCode: Optional[int]) -> str:
     if exitCode is not None and _signal(exitCode) == 9:
-        return "Signal 9 mostly means that the machine had too little memory, or that somebody stopped the job."
-    return "Try `cryodl doctor`, and continue the run: what is finished is not done again."
+        return "Signal 9 usually means that the machine ran out of memory, or that the job was killed."
+    return "Run `cryodl doctor` to check the installation, then continue the run; finished work is kept."

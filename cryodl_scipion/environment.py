@@ -43,14 +43,17 @@ def problems(home: str, ownPython: str) -> List[str]:
         return _problemsOfOwn(ownPython)
     folder = os.path.join(home, "env")
     if not os.path.isdir(folder):
-        return [f"cryodl's environment is missing: there is no folder {folder} ({CRYODL_HOME}). Run: {INSTALL_COMMAND}"]
+        return [
+            f"cryodl's environment is missing: the folder {folder} ({CRYODL_HOME}) does not exist. Run: "
+            f"{INSTALL_COMMAND}"
+        ]
     if os.path.exists(markerOf(home)) and os.path.exists(pythonOf(home)):
         return []
     if any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
         return [f"cryodl's environment in {folder} was made for another version of cryodl. Run: {INSTALL_COMMAND}"]
     return [
-        f"cryodl's environment in {folder} is half installed: its installation stopped before the end. It will "
-        f"be built anew if you run: {INSTALL_COMMAND}"
+        f"cryodl's environment in {folder} is incomplete: its installation did not finish. To build it again, run: "
+        f"{INSTALL_COMMAND}"
     ]
 
 
@@ -65,10 +68,10 @@ def _problemsOfOwn(python: str) -> List[str]:
         f"and run: {INSTALL_COMMAND}"
     )
     if not (os.path.isfile(python) and os.access(python, os.X_OK)):
-        return [f"{CRYODL_PYTHON} is {python}, which is not a program. {remedy}"]
+        return [f"{CRYODL_PYTHON} is {python}, which is not an executable file. {remedy}"]
     missing = own_python.missingIn(python, NEEDED)
     if missing is None:
-        return [f"{CRYODL_PYTHON} is {python}, which is not a Python. {remedy}"]
+        return [f"{CRYODL_PYTHON} is {python}, which is not a Python interpreter. {remedy}"]
     if missing:
         words = ", ".join(f"{name} ({why})" for name, why in missing.items())
         return [f"{CRYODL_PYTHON} is {python}, which lacks what the engine needs: {words}. {remedy}"]

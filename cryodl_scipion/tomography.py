@@ -16,8 +16,8 @@ def _hasTomo() -> bool:
         import tomo.objects  # noqa: F401
     except ImportError as error:
         logging.getLogger(__name__).warning(
-            "The protocols of cryodl on tomograms are left out: the plugin "
-            "scipion-em-tomo is installed, but cannot be imported (%s).",
+            "cryodl's tomogram protocols are not available: the plugin scipion-em-tomo is installed, but cannot be "
+            "imported (%s).",
             error,
         )
         return False

@@ -206,7 +206,7 @@ class CryodlResolutionWizard(Wizard):
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
             form.showError(
-                "Choose the particles or a map first; they are shown with the detail that is left.", "Resolution"
+                "Choose the particles or a map first; they are shown at the chosen resolution.", "Resolution"
             )
             return
         from .viewers.resolution_window import ResolutionWindow
@@ -237,8 +237,8 @@ def picksToFilter(protocol: EMProtocol) -> Any:
     coordinates = getattr(protocol, "outputCoordinates", None)
     if coordinates is None:
         raise ValueError(
-            "There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards "
-            "choose here, or in cryodl - filter picks by score, which does not pick again."
+            "There are no picks yet to choose a threshold on. Leave the field empty and run; then choose the "
+            "threshold here, or in cryodl - filter picks by score, which does not pick again."
         )
     return coordinates
 
@@ -337,9 +337,7 @@ class CryodlShippedModelWizard(Wizard):
     def show(self, form: Form, *params: Any) -> None:
         lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))
         if not lines:
-            form.showError(
-                "This version of the plugin comes without models. Train one, or import one.", "Shipped model"
-            )
+            form.showError("This version of the plugin has no shipped models. Train or import one.", "Shipped model")
             return
         from pyworkflow.gui.dialog import ListDialog
         from pyworkflow.gui.tree import ListTreeProviderString
@@ -349,6 +347,6 @@ class CryodlShippedModelWizard(Wizard):
             item = String(f"{name}: {text}")
             item.modelName = name
             items.append(item)
-        dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose a model")
+        dialog = ListDialog(form.root, "Shipped models", ListTreeProviderString(items), "Choose a model")
         if dialog.values:
             form.setVar("shippedModel", dialog.values[0].modelName)

@@ -38,12 +38,12 @@ def labelled(protocol: EMProtocol) -> Any:
     pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
     masks = pointer.get()
     if masks is None:
-        raise ValueError("Choose the label volumes first; the list shows the values that they hold.")
+        raise ValueError("Choose the label volumes first; the list shows their values.")
     errors = checkTomograms(masks, "label volumes")
     if errors:
         raise ValueError(errors[0])
     if featureOf(masks):
-        raise ValueError(f"These masks hold scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
+        raise ValueError(f"These masks are scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
     return masks
 
 
@@ -81,7 +81,7 @@ class CryodlLabelWizard(Wizard):
         try:
             lines = labelLines(labelled(form.protocol))
             if not lines:
-                raise ValueError("The label volumes hold no value but 0 (nothing) and 255 (not annotated).")
+                raise ValueError("The label volumes contain only the values 0 (background) and 255 (not annotated).")
         except (ValueError, OSError) as error:
             form.showError(str(error), "Label")
             return
@@ -107,8 +107,8 @@ def scoreSets(protocol: EMProtocol) -> Any:
     sets = [masks for masks in sets if masks is not None and featureOf(masks)]
     if not sets:
         raise ValueError(
-            "Choose scores first (of cryodl - segment tomograms); the threshold is chosen by eye on them. "
-            "Labels need no threshold."
+            "Choose scores of cryodl - segment tomograms first; the threshold is chosen by eye on them. Labels need "
+            "no threshold."
         )
     for masks in sets:
         errors = checkTomograms(masks, f"scores of {featureOf(masks)}")
@@ -238,7 +238,7 @@ class CryodlShippedModelsWizard(Wizard):
 
         lines = shippedModelLines("segmenter")
         if not lines:
-            form.showError("This version of the plugin comes without segmenters. Train one.", "Shipped models")
+            form.showError("This version of the plugin has no shipped segmenters. Train one.", "Shipped models")
             return
         from pyworkflow.gui.dialog import ListDialog
         from pyworkflow.gui.tree import ListTreeProviderString
@@ -248,6 +248,6 @@ class CryodlShippedModelsWizard(Wizard):
             item = String(f"{name}: {text}")
             item.modelName = name
             items.append(item)
-        dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose one or several")
+        dialog = ListDialog(form.root, "Shipped models", ListTreeProviderString(items), "Choose one or several")
         if dialog.values:
             form.setVar("shippedModels", ", ".join(item.modelName for item in dialog.values))

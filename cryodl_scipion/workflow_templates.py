@@ -33,9 +33,9 @@ class CryodlTemplate(LocalTemplate):
         if missing and startsRuns():
             os.remove(path)
             sys.exit(
-                "No project was made, since these runs of the workflow could never "
-                f"start:\n{_listed(missing)}\nInstall what is missing, or add {_NO_SCHEDULE} to make the "
-                "project without starting it, and replace these runs there."
+                f"No project was made, because these runs of the workflow cannot start:\n{_listed(missing)}\nInstall "
+                f"what is missing, or add {_NO_SCHEDULE} to make the project without starting it, and replace these "
+                "runs there."
             )
         if missing:
             print(f"These runs of the workflow cannot start on this machine:\n{_listed(missing)}")

@@ -157,7 +157,7 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
 def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> str:
     """What is wrong with coordinates for micrographs: a sentence, or ''."""
     if coordinates.getMicrographs() is None:
-        return "The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."
+        return "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     if ours and theirs and not ours & theirs:
         return (

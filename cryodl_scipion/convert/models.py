@@ -14,7 +14,7 @@ def copyModel(source: str, target: str) -> None:
     Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
     """
     if os.path.exists(target):
-        raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder or remove it.")
+        raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder, or remove it.")
     contract.check_model(source)
     partial = f"{target}.{os.getpid()}.partial"
     try:

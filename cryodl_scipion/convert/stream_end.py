@@ -48,9 +48,9 @@ class StreamEnd:
         if self._stoppedSince is None:
             self._stoppedSince = time.monotonic()
             print(
-                f"{path}: the run that makes this set stopped before its end. Continue it: this run waits "
-                f"{self._longest / 3600:.3g} hours for it, and then stops. To go on with what is there, stop this run "
-                "and continue it.",
+                f"{path}: the run that makes this set stopped before it finished. Continue it; this run waits "
+                f"{self._longest / 3600:.3g} hours for it, and then stops. To process only the items available, stop "
+                "this run and continue it.",
                 flush=True,
             )
         elif time.monotonic() - self._stoppedSince > self._longest:

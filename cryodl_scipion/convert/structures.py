@@ -43,13 +43,13 @@ def structureProblem(structure: EMObject) -> str:
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
     name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
     if not os.path.isfile(path):
-        return f"The file of the structure, {path or '(no name)'}, is not there. Import the structure again."
+        return f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again."
     if not name.lower().endswith(known):
         return (
             f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again."
         )
     if known is _MAPS and (structure.getSamplingRate() or 0) <= 0:
-        return f"The map {path} has no pixel size (sampling rate). Import it again with it."
+        return f"The map {path} has no pixel size (sampling rate). Import it again with its pixel size."
     return ""
 
 

@@ -101,7 +101,7 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
         if not target:
             return ["New folder is empty. Give the folder to create for the copy."]
         if os.path.exists(target) and not self.isFinished():
-            return [f"{target} already exists and is not replaced. Choose another name, or remove it."]
+            return [f"{target} exists already and is not replaced. Choose another name, or remove it."]
         above = os.path.dirname(os.path.abspath(target))
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
             return [f"The folder {above} does not exist or is not writable. Choose another folder."]

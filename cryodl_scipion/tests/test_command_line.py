@@ -95,7 +95,7 @@ def test_a_program_that_is_no_python_is_refused():
 
 
 def test_a_file_that_is_no_program_is_refused(tmp_path):
-    assert "not a program" in environment.problems("", str(tmp_path / "nothing"))[0]
+    assert "not an executable file" in environment.problems("", str(tmp_path / "nothing"))[0]
 
 
 def test_each_package_that_a_python_lacks_is_named_with_the_reason(ownPython):

@@ -99,7 +99,7 @@ def test_failure_is_told_in_the_engines_own_words(project, tmp_path, kind, error
 
 def test_old_results_are_not_taken_for_new_ones(project, tmp_path):
     writeResult("Runs/result.json")
-    with pytest.raises(RuntimeError, match="left no result"):
+    with pytest.raises(RuntimeError, match="without a result"):
         runEngine(tmp_path, "exit 0\n")
 
 

@@ -80,7 +80,7 @@ def test_installing_twice_does_nothing_the_second_time(installer):
 def test_a_half_installed_environment_is_named_and_made_anew(installer, breakAt):
     installer.has("mamba")
     assert installer.run(breakAt=breakAt).returncode != 0
-    assert "half installed" in installer.problems()[0] and "installb cryodl" in installer.problems()[0]
+    assert "incomplete" in installer.problems()[0] and "installb cryodl" in installer.problems()[0]
     (installer.home / "env" / "leftover").write_text("")
     assert installer.run().returncode == 0
     assert installer.problems() == [] and not (installer.home / "env" / "leftover").exists()

@@ -110,7 +110,7 @@ class TestCryodlModelProtocols(CryodlTest):
         self.assertIn("no card.json", importErrors(self.data))
         self.assertIn("is empty", exportErrors(""))
         self.assertIn("exists already", exportErrors(good))
-        self.assertIn("is not there", exportErrors(os.path.join(self.data, "no", "where")))
+        self.assertIn("does not exist", exportErrors(os.path.join(self.data, "no", "where")))
         self.assertEqual(exportErrors(os.path.join(self.data, "new")), "")
 
     def test_import_and_export_need_no_engine(self):

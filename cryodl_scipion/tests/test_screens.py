@@ -194,7 +194,7 @@ class TestCryodlScreens(CryodlTest):
                 "!tab2 hears h",  # the tab that is seen, and no other
                 "!tab hears h",
                 "after all were seen ['showFirst', 'showPlot', 'showLater']",
-                "['What is not there yet.', 'Wait.']",  # a message is read in its tab
+                "['What does not exist yet.', 'Wait.']",  # a message is read in its tab
                 "looked again ['showLater']",
                 "['Results']",  # no other window
             ],

@@ -198,4 +198,4 @@ class TestCryodlViewers(CryodlTest):
         with mock.patch.object(wizards, "shippedModels", return_value={}):
             form = mock.Mock()
             wizards.CryodlShippedModelWizard().show(form)
-            self.assertIn("without models", form.showError.call_args[0][0])
+            self.assertIn("no shipped models", form.showError.call_args[0][0])

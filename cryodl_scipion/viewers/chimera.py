@@ -17,7 +17,7 @@ def chimeraViews(viewer: PanelsViewer, path: str, what: str = "file") -> List[An
     return [
         viewer.infoMessage(
             f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
-            f"Scipion's configuration. A ChimeraX elsewhere can open the {what}: {os.path.abspath(path)}",
+            f"Scipion's configuration. A ChimeraX installed elsewhere can open the {what}: {os.path.abspath(path)}",
             "No ChimeraX",
         )
     ]

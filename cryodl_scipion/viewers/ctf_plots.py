@@ -34,7 +34,7 @@ def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     for axes, values, label in (
         (defocus, [(row[1] + row[2]) / 2e4 for row in rows], "Mean defocus (µm)"),
         (astigmatism, [row[4] for row in rows], "Astigmatism (Å)"),
-        (resolution, [row[5] for row in rows], "Rings seen to (Å)"),
+        (resolution, [row[5] for row in rows], "Rings fitted to (Å)"),
     ):
         axes.hist(values, bins=_BINS, color=_OTHER)
         axes.set_xlabel(label)

@@ -7,10 +7,10 @@ from typing import Any, Dict
 from ..engine.cryodl.contract import resolution_in_words
 
 TITLES = ("Images", "Mean FRC with the ground truth", "FRC 0.5", "FRC 0.143")
-_IMAGES = (("raw", "raw"), ("wiener", "Wiener filter (best linear one)"), ("denoised", "denoised"))
+_IMAGES = (("raw", "raw"), ("wiener", "Wiener filter (best linear filter)"), ("denoised", "denoised"))
 _CONTROLS = (
-    ("noise", "denoised pure noise, truths at random"),
-    ("unrelated", "unrelated projections, truths at random"),
+    ("noise", "denoised pure noise, random ground truth"),
+    ("unrelated", "unrelated projections, random ground truth"),
 )
 # File names of the engine's pictures, in the order of reading.
 PICTURES = {

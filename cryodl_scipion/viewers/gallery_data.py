@@ -27,11 +27,11 @@ class Gallery:
     """
 
     # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
-    ITEM, GROUP, FILTER = "Particle", "Composition", "Filter raw images to (Å, 0: not)"
+    ITEM, GROUP, FILTER = "Particle", "Composition", "Low-pass filter of raw images (Å, 0: none)"
     WORDS = {
         RAW: "raw (the data)",
-        DENOISED: "denoised (the denoiser's guess)",
-        GROUND_TRUTH: "truth (no noise, no CTF)",
+        DENOISED: "denoised (the denoiser's prediction)",
+        GROUND_TRUTH: "ground truth (no noise, no CTF)",
     }
 
     # Whether the first row is at the bottom, as of tomograms and maps (engine/cryodl/contract/frames.py).

@@ -60,7 +60,7 @@ class GalleryWindow(CanvasWindow):
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
-        text += f"A click shows a {self._data.ITEM.lower()} large."
+        text += f"Click a {self._data.ITEM.lower()} to enlarge it."
         ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
         if self._subset is not None:
             self._addSubset()

@@ -13,7 +13,7 @@ _ZOOM = 1.25  # of one click of the mouse wheel
 _CONTRAST = 1.3  # of one press of the key
 _DRAG = 4  # px of the screen; less is a click
 _BAR = "scale bar"  # name of the bar among what is drawn
-HINT = "Wheel: zoom. Drag: move. 0: all of it. c, C: contrast. h: hide what is drawn."
+HINT = "Wheel: zoom. Drag: move. 0: whole image. c, C: contrast. h: hide overlays."
 
 
 def barLength(width: float) -> float:

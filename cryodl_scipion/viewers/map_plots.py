@@ -25,12 +25,12 @@ def readMap(path: str, stack: bool = False) -> Any:
         try:
             data = mrcfile.mmap(path.split(":")[0], permissive=True).data
         except FileNotFoundError:
-            raise FileNotFoundError(f"The map {path} is not there.") from None
+            raise FileNotFoundError(f"The map {path} does not exist.") from None
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
         raise ValueError(
-            f"{path} holds no map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
+            f"{path} is not a map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
         )
     return data
 

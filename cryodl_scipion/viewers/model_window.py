@@ -15,7 +15,7 @@ METRICS = "metrics.csv"
 SAMPLES, CONFUSION = "samples", "confusion.png"
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
-_CTF = {"wiener": "corrected, as Wiener does", "none": "left as it is"}
+_CTF = {"wiener": "corrected by a Wiener filter", "none": "not corrected"}
 _FIGURES = {
     "f1": "Validation F1",
     "frc": "Validation FRC",
@@ -23,7 +23,7 @@ _FIGURES = {
     "loss": "Validation loss",
     "auc": "AUC",
     "q_score": "Q-score",
-    "q_score_before": "Q-score before",
+    "q_score_before": "Q-score of originals",
     "boundary_error_angstrom": "Boundary error, Å",
 }
 _STEP = re.compile(r"step_0*(\d+)\.png$")
@@ -59,7 +59,7 @@ def samplesIn(folder: str) -> Dict[str, Any]:
 def cardLines(folder: str) -> List[str]:
     """The card in words, one line each; what is not in it is left out."""
     if not os.path.exists(os.path.join(folder, contract.CARD)):
-        return ["The model is not finished yet.", "The curves follow the training."]
+        return ["The model is not finished yet.", "The curves are updated during training."]
     card = contract.read_card(folder)
     training, validation, tiles = (card.get(name) or {} for name in ("training", "validation", "tiles"))
     facts = [

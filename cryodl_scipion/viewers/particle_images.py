@@ -22,7 +22,7 @@ def readParticle(name: str) -> Any:
     """
     number, path = locationOf(name)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The image stack {path} is not there.")
+        raise FileNotFoundError(f"The image stack {path} does not exist.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -48,12 +48,12 @@ _FIGURES = {
     "validation_f1": ("F1", _FIGURE),
     "validation_average_precision": ("average precision", _VALIDATION),
     "validation_frc": ("mean FRC with the ground truth", _FIGURE),
-    "validation_frc_raw": ("that of the raw images", _VALIDATION),
+    "validation_frc_raw": ("of the raw images", _VALIDATION),
     "validation_correlation": ("correlation with the targets", _FIGURE),
-    "validation_wiener_correlation": ("that of the Wiener filter", None),
-    "validation_correlation_before": ("that of the maps as they are", _VALIDATION),
+    "validation_wiener_correlation": ("of the Wiener filter", None),
+    "validation_correlation_before": ("of the original maps", _VALIDATION),
     "validation_q_score": ("Q-score", None),
-    "validation_q_score_before": ("Q-score of the maps as they are", None),
+    "validation_q_score_before": ("Q-score of the original maps", None),
 }
 _LOSSES = {
     "train_loss": ("training", _TRAINING),
@@ -75,7 +75,7 @@ def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
         for name in metrics
         if name.startswith("validation_") and name not in losses
     }
-    for axes, title, curves in ((left, "Loss", losses), (right, "On what is kept for validation", figures)):
+    for axes, title, curves in ((left, "Loss", losses), (right, "On the validation data", figures)):
         taken = {colour for _, colour in curves.values()}
         axes.set_prop_cycle(color=[colour for colour in _COLOURS if colour not in taken])
         for column, (label, colour) in curves.items():
@@ -92,7 +92,7 @@ def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
             axes.legend(fontsize="small" if len(curves) > _FEW_CURVES else None)
     right.set_ylim(0, 1.02)
     if not metrics:
-        left.text(0.5, 0.5, "No figures yet", ha="center", transform=left.transAxes)
+        left.text(0.5, 0.5, "No metrics yet", ha="center", transform=left.transAxes)
 
 
 def drawTraining(figure: Any, metrics: Dict[str, np.ndarray], sample: Any = None) -> None:
@@ -159,7 +159,7 @@ def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
     axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {score_text(threshold)}")
     axes.set_xlabel("Score")
-    axes.set_ylabel("Picks and weaker candidates")
+    axes.set_ylabel("Picks and other candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
         axes.set_yscale("log")  # many weak candidates would hide the few picks
     axes.legend()

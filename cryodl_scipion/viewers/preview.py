@@ -23,7 +23,7 @@ def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
     Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The micrograph {path} is not there.")
+        raise FileNotFoundError(f"The micrograph {path} does not exist.")
     try:
         image = readImage(path)
     except (ValueError, OSError, EOFError) as error:
@@ -46,7 +46,7 @@ def readImage(path: str) -> Any:
         with mrcfile.mmap(path, permissive=True) as mrc:
             image = mrc.data
     if image is None:
-        raise ValueError("it holds no image")
+        raise ValueError("it contains no image")
     # a stack of frames, or a micrograph saved as a volume of one slice
     while image.ndim > 2:
         image = image[0]

@@ -34,4 +34,7 @@ class ResolutionWindow(MicrographWindow):
         axes.images[0].set_data(stretch(self._images.filtered(self.index(), self.value.get())))
 
     def _text(self) -> str:
-        return f"Detail finer than {self.value.get():.1f} Å is taken away. Choose the finest that still can be seen."
+        return (
+            f"Detail finer than {self.value.get():.1f} Å is removed. Choose the finest resolution at which detail is "
+            "visible."
+        )

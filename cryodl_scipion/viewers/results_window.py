@@ -34,8 +34,8 @@ class ResultsWindow:
         if goesOn():
             row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
             row.pack(fill=tk.X)
-            ttk.Label(row, text="The run goes on: this is what it has made until now.").pack(side=tk.LEFT)
-            ttk.Button(row, text="Look again", command=self.lookAgain).pack(side=tk.RIGHT)
+            ttk.Label(row, text="The run is still active; these are its results so far.").pack(side=tk.LEFT)
+            ttk.Button(row, text="Refresh", command=self.lookAgain).pack(side=tk.RIGHT)
         self._notebook = ttk.Notebook(self.root)
         for panel in self._panels:
             self._notebook.add(Tab(self._notebook), text=panel.label)

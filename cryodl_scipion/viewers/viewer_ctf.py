@@ -21,7 +21,7 @@ class CryodlCTFViewer(PanelsViewer):
         Panel(
             "showSpectra",
             "Power spectra and fits",
-            "Each micrograph's power spectrum (right) beside the fitted CTF (left), and both as curves.",
+            "Power spectrum (right) and fitted CTF (left) of each micrograph, and both as curves.",
         ),
         Panel(
             "showDefocus",

@@ -16,7 +16,7 @@ def positionsOf(path: str, most: Optional[int] = None) -> np.ndarray:
         name = path[:-3] if path.endswith(".gz") else path
         positions = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
     if not positions:
-        raise ValueError(f"{path} holds no atoms. Import the atomic model again.")
+        raise ValueError(f"{path} contains no atoms. Import the atomic model again.")
     return np.array(positions[:: max(1, -(-len(positions) // most))] if most else positions)
 
 

@@ -22,7 +22,7 @@ from ..structures import structureFileOf
 from .atoms import positionsOf
 
 AUTOMATIC, SCIPION, HEADER = range(3)
-FRAMES = ("where the density is", "Scipion's origin of the map", "the header of the map's file")
+FRAMES = ("by the density", "Scipion's origin of the map", "the header of the map's file")
 _MRC = (".mrc", ".map", ".ccp4")
 _SAMPLE = 20000  # atoms that are looked at: more tell no more
 
@@ -88,7 +88,7 @@ def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
     atoms = positionsOf(structure, _SAMPLE)
     found = [_densityAt(volume, origin, atoms) for origin in (ours, theirs)]
     best = HEADER if found[1] > found[0] else SCIPION
-    return Frame((ours, theirs)[best == HEADER], f"{FRAMES[best]}, by which the map is denser at the atoms")
+    return Frame((ours, theirs)[best == HEADER], f"{FRAMES[best]}, with which the map has higher density at the atoms")
 
 
 def _densityAt(volume: Volume, origin: Any, atoms: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
     told = next((o for o in outputs if o.get("segment_distance")), None)
     if told:
         lines.append(
-            f"One segment every {told['segment_distance']:g} Å; mean score at least {score_text(told['threshold'])}"
+            f"One segment every {told['segment_distance']:g} Å; minimum mean score {score_text(told['threshold'])}"
         )
     if micrographs and not segments:
         lines.append("No filament was found. Check the filament diameter and the contrast, or lower the threshold.")

@@ -41,8 +41,8 @@ def checkHalves(
         missing = sorted(ours - {m.getMicName() for m in half})
         if missing and half.isStreamClosed():
             return [
-                f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. "
-                "Micrographs are matched by name; choose a subset, or leave the averages out."
+                f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. Micrographs "
+                "are matched by name; choose a subset of micrographs, or leave both averages empty."
             ]
     return []
 

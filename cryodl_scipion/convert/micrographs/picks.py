@@ -108,7 +108,7 @@ def thresholdsInWords(results: Sequence[Result]) -> str:
         set(score_text(t) for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
     )
     if ofEach and len(thresholds) > 1:
-        return f"{thresholds[0]} to {thresholds[-1]}, for each micrograph its own"
+        return f"{thresholds[0]} to {thresholds[-1]}, chosen for each micrograph"
     return " and ".join(thresholds)
 
 
@@ -119,8 +119,8 @@ def _expectedLines(results: Sequence[Result]) -> List[str]:
         return []
     deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
     return [
-        f"By their scores these micrographs hold about {sum(e['number'] for e in expected):.0f} particles "
-        f"(standard deviation {deviation:.0f})."
+        f"According to the scores, these micrographs contain about {sum(e['number'] for e in expected):.0f} "
+        f"particles (standard deviation {deviation:.0f})."
     ]
 
 
@@ -142,5 +142,5 @@ def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:
             f"Particle diameter: {', '.join(f'{d:g}' for d in diameters)} Å, box {coordinates.getBoxSize() or 0} px"
         )
     if count and coordinates.getSize() == 0:
-        lines.append("Nothing scored above the threshold. Lower it with *cryodl - filter picks by score*.")
+        lines.append("No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*.")
     return lines

@@ -42,7 +42,7 @@ def roundInWords(entry: Dict[str, Any]) -> str:
         ("picks", "%.0f picks"),
         ("confident", "%.0f confident"),
         ("figure", "separation %.2f"),
-        ("agreement", "agreement with the round before %.2f"),
+        ("agreement", "agreement with the previous round %.2f"),
     ]
     return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)
 

@@ -28,7 +28,7 @@ def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str,
         output.append(_described(item.clone(), row))
     if output.getSize() != particles.getSize():
         raise ValueError(
-            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol again."
         )
 
 

@@ -37,8 +37,8 @@ def markSet(particles: SetOfParticles, model: str) -> None:
     particles.setIsPhaseFlipped(True)
     particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
-        f"Denoised by the model {model}: not raw data. For looking, sorting and first orientations; never for "
-        "the final map."
+        f"Denoised by the model {model}: not raw data. For viewing, sorting and initial orientations; never for the "
+        "final map."
     )
 
 

@@ -37,7 +37,7 @@ def appendDenoised(
         copy.setLocation(*locationOf(row[0], path))
         denoised.append(copy)
     if found != particles.getSize():
-        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol anew.")
+        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
     markSet(denoised, model)
 
 

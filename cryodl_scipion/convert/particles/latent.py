@@ -37,7 +37,7 @@ def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, c
         output.append(copy)
     if output.getSize() != particles.getSize():
         raise ValueError(
-            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol again."
         )
 
 

@@ -51,7 +51,7 @@ def appendOriented(
             setattr(copy, NOISE, String(noise))
         output.append(copy)
     if found != particles.getSize():
-        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol anew.")
+        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
 
 
 def noiseControlOf(particles: SetOfParticles) -> Any:

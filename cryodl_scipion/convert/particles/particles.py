@@ -52,7 +52,8 @@ def pairedRows(particles: SetOfParticles, path: Any, columns: Sequence[str], kin
         item = next((item for item in items if item.getObjId() == row[0]), None)
         if item is None:
             raise ValueError(
-                f"{path} has particle {row[0]}, which the input set does not have at that place. Run the protocol anew."
+                f"{path} has particle {row[0]}, which the input set does not have at this position. Run the protocol "
+                "again."
             )
         yield item, row[1:]
 

@@ -78,8 +78,8 @@ EPILOGS = {
     "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
     "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
     "pick": "example:\n  cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output "
-    "picks/\nAnother threshold costs nothing: repeat the command with --threshold; the candidates are kept in "
-    "picks/candidates.",
+    "picks/\nTo change the threshold, repeat the command with --threshold. It is fast, because the candidates "
+    "are kept in picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
     "--particle-diameter 190",
     "export-relion": "example:\n  cryodl export-relion --coordinates picks/ --micrographs "
@@ -131,9 +131,8 @@ EPILOGS = {
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
     "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
-    "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
-    "Further micrographs, or a stopped run: the same command; the model in denoised/model "
-    "is used.",
+    "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\nTo denoise further micrographs or continue an "
+    "interrupted run, repeat the command; it uses the model in denoised/model.",
 }
 
 
@@ -243,13 +242,13 @@ def build_parser() -> Parser:
         )
         groups = {}
         for info in infos:
-            title = "needed" if info.required else "seldom needed" if info.expert else "often useful"
+            title = "needed" if info.required else "advanced options" if info.expert else "common options"
             if title not in groups:
                 groups[title] = sub.add_argument_group(title)
             _add_argument(groups[title], info)
         other = sub.add_argument_group("for other programs (Scipion)")
-        other.add_argument("--request", metavar="FILE", help="Read all values from this JSON file instead.")
-        other.add_argument("--result", metavar="FILE", help="Also write what was made to this JSON file, last.")
+        other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
+        other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
     return parser
 
 
@@ -296,7 +295,7 @@ def _config(command: Command, options: argparse.Namespace) -> typing.Any:
             raise UserError(f"{options.request} is a request for {request.command}, not for {command.name}.")
         others = sorted(set(given) - {"device", "threads"})
         if others:
-            raise UserError(f"With --request only --device and --threads may be given; found {', '.join(others)}.")
+            raise UserError(f"With --request, only --device and --threads may be given; found {', '.join(others)}.")
         from dataclasses import replace
 
         return _checked(replace(request.config, **given))
@@ -347,7 +346,7 @@ def _sentence(error: Exception) -> str:
     """The message of an error; that of the system's own errors with the file's name and without their number."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}" + (". Choose another place, or check its permissions." if where else "")
+        return f"{where}{error.strerror}" + (". Choose another folder, or check its permissions." if where else "")
     return str(error)
 
 

@@ -66,7 +66,7 @@ def _versions() -> tuple[dict[str, str], list[typing.Any]]:
             versions[distribution] = importlib.metadata.version(distribution)
         except (ImportError, OSError) as error:
             # OSError: a library of a broken or half-installed torch.
-            problems.append(f"{distribution} does not import in {sys.executable}: {error}. {REMEDY}")
+            problems.append(f"{distribution} cannot be imported in {sys.executable}: {error}. {REMEDY}")
     return versions, problems
 
 
@@ -89,20 +89,20 @@ def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typi
             torch.ones(1, device=f"cuda:{index}").add(1).item()
         except RuntimeError as error:
             problems.append(
-                f"GPU {index} ({properties.name}) is seen but does not compute: "
-                f"{str(error).splitlines()[0]} Use another GPU, or --device cpu."
+                f"GPU {index} ({properties.name}) was found but cannot compute: {str(error).splitlines()[0]} Use "
+                "another GPU, or --device cpu."
             )
     wanted = asked.replace(",", " ").split()
     absent = [name for name in wanted if name not in ("auto", "cpu") and name not in {g["device"] for g in gpus}]
     if absent:
         problems.append(
-            f"GPU {', '.join(absent)} (--device {asked}) is asked for and absent; torch sees "
-            f"{len(gpus)} GPU(s). Choose one of: {', '.join([*(str(g['device']) for g in gpus), 'cpu'])}."
+            f"GPU {', '.join(absent)} (--device {asked}) is not available; torch finds {len(gpus)} GPU(s). Choose "
+            f"one of: {', '.join([*(str(g['device']) for g in gpus), 'cpu'])}."
         )
     if not gpus and shutil.which("nvidia-smi"):
         build = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a CPU build"
         notes.append(
-            f"The NVIDIA driver is installed, but torch {torch.__version__} sees no GPU; it {build}. Check "
+            f"The NVIDIA driver is installed, but torch {torch.__version__} finds no GPU; it {build}. Check "
             "`nvidia-smi`, or install torch for your driver (CRYODL_PIP_ARGS, see docs/install.md)."
         )
     return gpus, problems, notes
@@ -139,7 +139,9 @@ def find_models(folder: Path) -> tuple[list[dict[str, typing.Any]], list[str]]:
                 }
             )
         except (OSError, ValueError) as error:
-            problems.append(f"The shipped model {model.name} cannot be used: {error} Or install the plugin again.")
+            problems.append(
+                f"The shipped model {model.name} cannot be used: {error} If it is damaged, install the plugin again."
+            )
     return models, problems
 
 
@@ -169,7 +171,7 @@ def as_text(report: typing.Mapping[str, typing.Any]) -> str:
             )
         )
     if not report["models"]:
-        lines.append("  none is shipped with this version; train one with `cryodl train-picker`")
+        lines.append("  none shipped with this version; train one with `cryodl train-picker`")
     lines += ["", *("Note: " + note for note in report["notes"])]
     lines += ["PROBLEM: " + problem for problem in report["problems"]] or ["No problems found."]
     return "\n".join(lines)

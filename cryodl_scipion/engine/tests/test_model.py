@@ -131,9 +131,7 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
         find_model(str(model / "card.json"))
 
 
-@pytest.mark.parametrize(
-    "name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))]
-)
+@pytest.mark.parametrize("name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none shipped"))])
 def test_shipped_models_fit_their_networks(name):
     from cryodl.maps.improvers.run import load_network
     from cryodl.micrographs.filaments.unet import FilamentUNet

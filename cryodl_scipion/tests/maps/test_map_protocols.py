@@ -310,7 +310,7 @@ class TestCryodlTrainMapImprover(MapsTest):
         self.assertIn("1 maps and 0 resolutions", errors(*pair))
         self.assertIn("separated by commas", errors(*pair, resolutions="about 4"))
         self.assertIn("No training data are given", errors([], []))
-        self.assertIn("nowhere.csv, is not there", errors([], [], pairsFrom=1, pairs="nowhere.csv"))
+        self.assertIn("nowhere.csv, does not exist", errors([], [], pairsFrom=1, pairs="nowhere.csv"))
         self.assertIn("No file matches", errors([], [], structureFiles=self.data + "/none*.pdb"))
         start = self.train(*pair, run=False, resolutions="4", modelFrom=FROM_PROJECT, network=1)
         start.inputModel.set(self.model)

@@ -102,7 +102,7 @@ class TestCryodlEstimateCTF(CryodlTest):
         self.assertEqual(len(data.profile(0)["frequency"]), 50)
         (plotter,) = self.panels(self.estimated)["showDefocus"]("showDefocus")
         counts = {a.get_xlabel(): sum(p.get_height() for p in a.patches) for a in plotter.getFigure().axes}
-        self.assertEqual((counts["Mean defocus (µm)"], counts["Rings seen to (Å)"]), (2, 2))
+        self.assertEqual((counts["Mean defocus (µm)"], counts["Rings fitted to (Å)"]), (2, 2))
         path = os.path.join(self.data, "defocus.png")
         plotter.savefig(path)
         self.assertGreater(os.path.getsize(path), 10000)

@@ -224,7 +224,7 @@ class TestCryodlPick(PickTest):
                 expected_particles=dict(number=20.0, deviation=4.0),
             ),
         ]
-        self.assertEqual(thresholdsInWords(both), "0.300 to 0.600, for each micrograph its own")
+        self.assertEqual(thresholdsInWords(both), "0.300 to 0.600, chosen for each micrograph")
         text = "\n".join(pickLines(self.pick().outputCoordinates, both))
         self.assertIn("about 60 particles (standard deviation 5)", text)
         self.assertIn("Protein is bright in these micrographs", text)

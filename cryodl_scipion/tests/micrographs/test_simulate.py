@@ -161,7 +161,7 @@ class TestCryodlSimulate(SimulateTest):
         strange.setSamplingRate(2.0)
         from ...convert.structures import structureProblem
 
-        self.assertIn("is not there", structureProblem(strange))
+        self.assertIn("does not exist", structureProblem(strange))
         os.rename(writeMap(self.data + "/other.mrc", 2.0), self.data + "/map.xyz")
         self.assertIn("must end in one of .mrc, .map", structureProblem(strange))
 

@@ -257,7 +257,7 @@ class TestCryodlRawParticles(ParticlesTest):
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath("raw.mrcs")
         os.rename(stack, stack + ".away")
         try:
-            self.assertIn(f"raw image 000001@{stack} is not there", " ".join(self.back(self.denoised).validate()))
+            self.assertIn(f"raw image 000001@{stack} does not exist", " ".join(self.back(self.denoised).validate()))
         finally:
             os.rename(stack + ".away", stack)
         writeStack(stack, box=48)

@@ -53,7 +53,7 @@ class TestCryodlParticleImages(FolderTest):
         path = self.write("s.mrcs", np.zeros((3, 4, 4)))
         with self.assertRaisesRegex(ValueError, "Image 4 of .*s.mrcs cannot be read: it holds 3 images"):
             particle_images.readParticle("000004@" + path)
-        with self.assertRaisesRegex(FileNotFoundError, "absent.mrcs is not there"):
+        with self.assertRaisesRegex(FileNotFoundError, "absent.mrcs does not exist"):
             particle_images.readParticle("000001@absent.mrcs")
 
     def test_the_filter_takes_fine_waves_and_leaves_coarse_ones(self):
@@ -249,7 +249,7 @@ class TestCryodlMapPlots(FolderTest):
         ):
             with self.assertRaisesRegex(ValueError, words):
                 map_plots.readMap(path)
-        with self.assertRaisesRegex(FileNotFoundError, "absent.mrc is not there"):
+        with self.assertRaisesRegex(FileNotFoundError, "absent.mrc does not exist"):
             map_plots.readMap("absent.mrc")
 
 

@@ -231,7 +231,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
             protocol._methods()[0],
         )
         labels = [fsc.getObjLabel() for fsc in protocol.outputFSCs]
-        self.assertEqual(labels, ["raw particles against the truth", "denoised particles against the truth"])
+        self.assertEqual(labels, [f"{kind} particles against the ground truth" for kind in ("raw", "denoised")])
         self.assertEqual(float(protocol.outputFSCs.getFirstItem().getData()[0][-1]), 0.125)  # Nyquist, 1/Å
         self.assertEqual((protocol.getEvaluation()["count"], self.request(protocol).unseen), (12, None))
 

@@ -327,7 +327,7 @@ class TestCryodlParticleChecks(ParticlesCase):
             self.assertIn("Runs/extra/bad.mrcs", found)
             return found
 
-        self.assertIn("is not there", problem(os.remove))
+        self.assertIn("does not exist", problem(os.remove))
         self.assertIn("too short: image 12 is needed, and it holds 7.", problem(lambda path: writeStack(path, 7)))
         self.assertIn("ends before", problem(lambda path: os.truncate(path, os.path.getsize(path) - 5)))
         self.assertIn("NaN", problem(lambda path: writeStack(path, bad=range(COUNT))))

@@ -147,7 +147,7 @@ class TestCryodlImportAnnotations(AnnotateTest):
         self.assertIn("needs its pixel size", " ".join(self.annotation(STACK, tiles=tiles).validate()))
         self.assertIn("Tiles is empty", " ".join(self.annotation(STACK).validate()))
         absent = self.annotation(STACK, tiles=tiles, drawings="no.mrcs")
-        self.assertIn("no.mrcs is not there", " ".join(absent.validate()))
+        self.assertIn("no.mrcs does not exist", " ".join(absent.validate()))
         protocol = self.launch(self.annotation(STACK, tiles=tiles, drawings=tiles, pixelSize=7.0))
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         config = contract.Request.read(protocol._getExtraPath("request.json")).config

@@ -119,7 +119,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         figure = Figure()
         preview = Preview(np.random.RandomState(0).uniform(size=(24, 20)), 1, 20, 24)
         axes = drawSlices(figure, preview, preview)
-        self.assertEqual([a.get_title() for a in axes], ["As it was", "Denoised"])
+        self.assertEqual([a.get_title() for a in axes], ["Original", "Denoised"])
         (below,) = [Figure().add_subplot()]
         drawControls(below, "TS_01", TOMOGRAM_CONTROLS)
         np.testing.assert_allclose(below.lines[0].get_ydata(), TOMOGRAM_CONTROLS["fsc_halves"])

@@ -100,7 +100,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         )
         lost = makeTomograms(self)
         os.remove(lost._getExtraPath("TS_01.mrc"))
-        self.assertIn("TS_01.mrc is not there", " ".join(self.segmentation(lost).validate()))
+        self.assertIn("TS_01.mrc does not exist", " ".join(self.segmentation(lost).validate()))
         # Scipion cannot make a set of such files without the package that reads them, so the items are given alone
         tomogram = lost.outputTomograms.getFirstItem().clone()
         tomogram.setFileName("TS_01.hdf")

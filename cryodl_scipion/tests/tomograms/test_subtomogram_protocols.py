@@ -192,7 +192,7 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
         self.assertIn("not above the minimum tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
         gone = makeSubtomograms(self)
         os.remove(gone.outputSubtomograms.getFirstItem().getFileName())
-        self.assertIn("is not there", errors(gone))
+        self.assertIn("does not exist", errors(gone))
 
 
 class TestCryodlClassifySubtomograms(SubtomogramsTest):

@@ -36,7 +36,7 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         )
         self.assertEqual((gallery.groupNames, list(gallery.figures)), (["large", "small"], [CONFIDENCE]))
         self.assertEqual([image.shape for image in gallery.images(0)], [(BOX, BOX)] * 3)
-        self.assertIn("turned like the average", "\n".join(gallery.lines(0)))
+        self.assertIn("rotated to the average", "\n".join(gallery.lines(0)))
         self.assertIn("Class: large", gallery.lines(int(gallery.order(None, 1)[0])))
 
     def test_numbers_and_averages_are_drawn(self):

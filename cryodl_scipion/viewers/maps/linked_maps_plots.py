@@ -29,7 +29,7 @@ class LinkedSlices:
             if data.shape != self.shape:
                 raise ValueError(
                     f"{paths[name]} has {' x '.join(map(str, data.shape[::-1]))} voxels, the first map "
-                    f"{' x '.join(map(str, self.shape[::-1]))}: they cannot be shown at the same place."
+                    f"{' x '.join(map(str, self.shape[::-1]))}: they cannot be shown at the same position."
                 )
         self._limits = {name: (fixed or {}).get(name) or _limitsOf(data) for name, data in self._maps.items()}
         self.position = tuple(length // 2 for length in self.shape)

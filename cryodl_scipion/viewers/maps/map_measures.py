@@ -32,7 +32,7 @@ def verdictOf(evaluation: Dict[str, Any]) -> Any:
     """(good, sentences) of the half-map test; (None, a sentence) without one."""
     if evaluation.get("half_map_test"):
         return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
-    return None, ["No half-map test was made: nothing tells whether a gain is in the data or invented."]
+    return None, ["No half-map test was made, so it is not known whether a gain is in the data or invented."]
 
 
 def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
@@ -60,7 +60,7 @@ def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
             chain[column + _BEFORE],
             color=_THEN,
             linewidth=1,
-            label=f"before: mean {chain[column + _BEFORE].mean():.3f}",
+            label=f"original: mean {chain[column + _BEFORE].mean():.3f}",
         )
     axes.plot(position, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)

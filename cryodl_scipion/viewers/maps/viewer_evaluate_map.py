@@ -32,14 +32,20 @@ class CryodlEvaluateMapViewer(PanelsViewer):
     _PANELS = (
         Panel(
             "showFigures",
-            "Figures and half-map test",
-            "FSC, Q-score and local correlation of the map and of "
-            "the one before, with the same mask; and what the half-map test says in words.",
+            "Metrics and half-map test",
+            "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result "
+            "of the half-map test.",
         ),
-        Panel("showSlices", "Before and after, slice by slice", "Both maps at the same place across all three axes."),
-        Panel("showFsc", "FSC curves", "Of map and model, of the half-maps, and of the half-map test."),
-        Panel("showResidues", "Q-score per residue", "Along each chain; also the local correlation."),
-        Panel("showLocal", "Local resolution", "Histogram of the windowed FSC of the half-maps."),
+        Panel(
+            "showSlices", "Before and after, slice by slice", "Both maps at the same position, across all three axes."
+        ),
+        Panel("showFsc", "FSC curves", "FSC between map and model, of the half-maps, and of the half-map test."),
+        Panel("showResidues", "Q-score per residue", "Q-score and local correlation along each chain."),
+        Panel(
+            "showLocal",
+            "Local resolution",
+            "Histogram of the local resolution, from the windowed FSC of the half-maps.",
+        ),
         Panel(
             "showInChimera",
             "Map and model in ChimeraX",
@@ -94,7 +100,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
         if values is None or not values.size:
             return [
                 self.infoMessage(
-                    "There is no local resolution: the map has no half-maps, or they do not agree.",
+                    "There is no local resolution, because the map has no half-maps or they do not agree.",
                     "No local resolution",
                 )
             ]
@@ -112,7 +118,7 @@ class CryodlCompareModelsViewer(PanelsViewer):
     _label = "compared models viewer"
     _targets = [CryodlProtCompareModels]
     _SECTION = "Comparison"
-    _PANELS = (Panel("showResidues", "Matched residues", "Figures, and the list of the pairs of matched residues."),)
+    _PANELS = (Panel("showResidues", "Matched residues", "Metrics, and the list of matched residues."),)
     _WAIT = "There is no comparison yet. Wait until the run has finished."
 
     def _data(self) -> Optional[CompareModelsOutputs]:

@@ -21,14 +21,14 @@ class CryodlHeterogeneityViewer(PanelsViewer):
         Panel(
             "showLatent",
             "Latent space",
-            "The particles by two latent coordinates, coloured by cluster. Draw around some with the mouse, "
-            "and make a set of them.",
+            "The particles by two latent coordinates, coloured by cluster. Draw around particles with the mouse to "
+            "make a subset of them.",
         ),
         Panel(
             "showPath",
             "Maps along an axis",
-            "Central slices and projections of the maps along the first axes of the latent space; the slider "
-            "goes along an axis.",
+            "Central slices and projections of the maps along the first axes of the latent space; the slider moves "
+            "along an axis.",
         ),
     )
     _WAIT = "There is no latent space yet. Wait until the run has finished."
@@ -42,7 +42,7 @@ class CryodlHeterogeneityViewer(PanelsViewer):
 
     def _showPath(self, result: Result) -> List[str]:
         if not any(result.outputs.paths):
-            raise ValueError("No maps were asked for along any axis. Set *Axes with maps* to 1 or more, and run again.")
+            raise ValueError("No maps were requested along the axes. Set *Axes with maps* to 1 or more, and run again.")
         return [WindowView(PathWindow, self.getTkRoot(), result.outputs.paths, self.protocol.getRunName())]
 
 
@@ -53,7 +53,11 @@ class CryodlLatentVolumesViewer(PanelsViewer):
     _targets = [CryodlProtLatentVolumes]
     _SECTION = "Latent volumes"
     _PANELS = (
-        Panel("showPath", "Maps along the way", "Central slices and projections of the maps; the slider goes along."),
+        Panel(
+            "showPath",
+            "Maps along the path",
+            "Central slices and projections of the maps; the slider moves along the path.",
+        ),
     )
     _WAIT = "There are no maps yet. Wait until the run has finished."
 

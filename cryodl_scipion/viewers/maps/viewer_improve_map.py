@@ -18,7 +18,9 @@ from ..window import WindowView
 from .linked_maps_window import LinkedMapsWindow
 
 _CONFIDENCE = "confidence"
-_LOOK = "What is bright in the improved map and dark in the confidence is not to be trusted: look at the map before."
+_LOOK = (
+    "Do not trust density that is bright in the improved map but dark in the confidence map; check the original map."
+)
 _SCRIPT = "show_improved.cxc"
 _MOST_OPENED = 5  # maps of a set
 _TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
@@ -35,20 +37,20 @@ class CryodlImproveMapViewer(PanelsViewer):
         Panel(
             "showSlices",
             "Before and after, slice by slice",
-            "The map as it was, the improved one, and the confidence, at the same place across all three "
-            "axes. Sliders and clicks move all. " + _LOOK,
+            "Original map, improved map and confidence at the same position, across all three axes. Sliders and "
+            "clicks move all of them. " + _LOOK,
         ),
         Panel(
             "showTest",
             "Half-map test",
-            "What is gained, and what is invented: FSC of the half-maps, of both "
-            "improved, and of one improved with the other as it is, where they fall to 0.143.",
+            "What is gained and what is invented: FSC of the half-maps, of both improved half-maps, and of one "
+            "improved half-map with the other raw one, and their resolutions at 0.143.",
         ),
         Panel(
             "showInChimera",
             "Improved map in ChimeraX",
-            "Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model tells it; of a set the first "
-            f"{_MOST_OPENED}. Opens ChimeraX, if Scipion has it.",
+            f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MOST_OPENED} "
+            "maps of a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
         ),
     )
     _WAIT = "There is no improved map yet. Wait until the run has finished."
@@ -85,8 +87,8 @@ class CryodlImproveMapViewer(PanelsViewer):
         if not tests:
             return [
                 self.infoMessage(
-                    "There were no half-maps, so nothing tells what is gained and what is invented. "
-                    "Give a map with half-maps.",
+                    "There were no half-maps, so it is not known what is gained and what is invented. Use a map "
+                    "with half-maps.",
                     "No half-map test",
                 )
             ]
@@ -150,10 +152,10 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
     _PANELS = (
         Panel(
             "showSlices",
-            "Maps and truth, slice by slice",
-            "The whole map, one half-map and the ground truth, at the same position across all three axes.",
+            "Maps and ground truth, slice by slice",
+            "Full map, one half-map and ground truth at the same position, across all three axes.",
         ),
-        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion has it."),
+        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
     )
     _WAIT = "There are no maps yet. Wait until the run has finished."
 
@@ -164,7 +166,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         )
 
     def _showSlices(self, made: Any) -> List[str]:
-        group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.ground_truth}
+        group = {"full map": made.full, "half-map 1": made.half1, "truth": made.ground_truth}
         return [
             WindowView(
                 LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"

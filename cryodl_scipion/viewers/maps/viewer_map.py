@@ -32,12 +32,12 @@ class CryodlBackProjectViewer(PanelsViewer):
     _targets = [CryodlProtBackProject]
     _SECTION = "Map"
     _PANELS = (
-        Panel("showSlices", "Slices of the map and the half-maps", "Slices across the three axes; a slider."),
+        Panel("showSlices", "Slices of the map and the half-maps", "Slices across the three axes, with sliders."),
         Panel(
             "showFsc",
             "FSC of the half-maps",
-            "Fourier shell correlation of the half-maps, and the resolution at 0.143. Of denoised "
-            "particles it says nothing of resolution: both half-maps show what the model learned.",
+            "Fourier shell correlation of the half-maps, and the resolution at 0.143. For denoised particles it "
+            "says nothing about resolution: both half-maps show what the model learned.",
         ),
         Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
     )

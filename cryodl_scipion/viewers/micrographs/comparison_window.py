@@ -40,7 +40,7 @@ class ComparisonWindow(CanvasWindow):
             f"{comparison['micrographs']} micrographs; picks matched one to one within "
             f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
         )
-        return text if comparison["metrics"] else text + ". Without a reference there is only the agreement."
+        return text if comparison["metrics"] else text + ". Without a reference, only the agreement is shown."
 
     def _addTable(self, comparison: Dict[str, Any]) -> None:
         rows = tableRows(comparison)

@@ -43,8 +43,8 @@ class EstimatedCTFs:
         """
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
         return (
-            f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings "
-            f"seen to {resolution:.1f} Å, correlation {correlation:.2f}, strength {strength:.0f}"
+            f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings fitted "
+            f"to {resolution:.1f} Å, correlation {correlation:.2f}, strength {strength:.0f}"
         )
 
     def profile(self, index: int) -> Any:
@@ -75,7 +75,7 @@ class CtfWindow(MicrographWindow):
     def _load(self, index: int) -> Any:
         path = self._paths[index]
         if not path or not os.path.exists(path):
-            raise ValueError(f"The power spectrum {path} is not there.")
+            raise ValueError(f"The power spectrum {path} does not exist.")
         return previewOf(mrcfile.read(path))
 
     def _look(self) -> None:

@@ -45,7 +45,7 @@ def drawPair(figure: Figure, before: Optional[str], after: Any) -> Any:
         2, 2, height_ratios=(3, 1), left=0.06, right=0.99, top=0.95, bottom=0.09, wspace=0.03, hspace=0.1
     )
     left, right, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
-    for axes, preview, title in ((left, before, "As it was"), (right, after, "Denoised")):
+    for axes, preview, title in ((left, before, "Original"), (right, after, "Denoised")):
         drawMicrograph(axes, preview)
         axes.set_title(title)
     return left, right, below
@@ -54,7 +54,7 @@ def drawPair(figure: Figure, before: Optional[str], after: Any) -> Any:
 def drawSpectra(axes: Axes, paths: Sequence[str], pixelSize: float) -> None:
     """Power spectra of the files before and after. pixelSize: Å/px."""
     axes.clear()
-    for path, label, colour in zip(paths, ("as it was", "denoised"), (BEFORE, AFTER)):
+    for path, label, colour in zip(paths, ("original", "denoised"), (BEFORE, AFTER)):
         frequency, power = radialPower(readImage(path), pixelSize)
         axes.semilogy(frequency, np.maximum(power, 1e-12 * power.max()), label=label, color=colour)
     axes.set_xlabel("Frequency (1/Å)")

@@ -56,5 +56,5 @@ class DenoisedWindow(MicrographWindow):
         return (
             "There are no denoised micrographs."
             if self.index() is None
-            else "For looking and picking. Extract particles from the micrographs as they were."
+            else "For viewing and picking. Extract particles from the original micrographs."
         )

@@ -65,8 +65,8 @@ class DiameterWindow(MicrographWindow):
 
     def _text(self) -> str:
         if self.index() is None:
-            return "There is nothing to measure on."
+            return "There are no images to measure on."
         return (
             f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
-            "should just hold the particle."
+            "should just enclose the particle."
         )

@@ -76,4 +76,7 @@ class SpectrumWindow(MicrographWindow):
         self._circle.set_radius(radius)
 
     def _text(self) -> str:
-        return f"Rings up to {self.value.get():.1f} Å are fitted. Choose the last that can be seen in most micrographs."
+        return (
+            f"Rings up to {self.value.get():.1f} Å are fitted. Choose the outermost ring that is visible in most "
+            "micrographs."
+        )

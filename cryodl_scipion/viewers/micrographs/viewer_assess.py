@@ -23,9 +23,9 @@ class CryodlAssessViewer(PanelsViewer):
         Panel(
             "showMicrographs",
             "Micrographs and verdicts",
-            "Each micrograph with picks, contaminated and carbon areas, metrics, and why it is bad.",
+            "Each micrograph with picks, contaminated and carbon areas and metrics, and why it is bad.",
         ),
-        Panel("showMetrics", "Metrics and limits", "Histograms of what was measured, with the limits of this run."),
+        Panel("showMetrics", "Metrics and limits", "Histograms of the metrics, with the limits of this run."),
     )
     _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
 

@@ -25,10 +25,10 @@ class CryodlCompareViewer(PanelsViewer):
     _PANELS = (
         Panel(
             "showFigures",
-            "Figures, curves and agreement",
-            "The table of metrics, how far each pair of sets agrees, and with a reference the curves.",
+            "Metrics, curves and agreement",
+            "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
         ),
-        Panel("showPicks", "Picks on the micrographs", "All sets on the micrographs, each in its colour."),
+        Panel("showPicks", "Picks on the micrographs", "All sets on the micrographs, each in its own colour."),
     )
     _WAIT = "There is no comparison yet. Wait until the run has finished."
 
@@ -65,7 +65,8 @@ class CryodlConsensusViewer(PanelsViewer):
         Panel(
             "showPicks",
             "Particles on the micrographs",
-            "All that any set found, in the colour of how many sets found it; a slider chooses the least number.",
+            "All particles found by any set, coloured by the number of sets that found them; a slider sets the "
+            "minimum number.",
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."

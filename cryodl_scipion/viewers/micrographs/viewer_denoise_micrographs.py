@@ -23,13 +23,12 @@ class CryodlDenoiseMicrographsViewer(PanelsViewer):
         Panel(
             "showMicrographs",
             "Before and after",
-            "Each micrograph as it was and denoised, with the power spectra of both. The wheel zooms.",
+            "Each micrograph before and after denoising, with both power spectra. The wheel zooms.",
         ),
         Panel(
             "showModel",
             "Model and its training",
-            "How training went, and what the model is. The figure is the correlation with views of the "
-            "micrographs that it did not see.",
+            "Training curves and model card. The metric is the correlation with held-out views of the micrographs.",
         ),
     )
     _WAIT = "No micrograph is denoised yet. Wait until the first batch is done."

@@ -75,7 +75,7 @@ def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str
         particleDiameter=round(diameter, 1),
         boxSize=coordinates.getBoxSize(),
     )
-    return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* keeps the corrected picks."
+    return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* stores the corrected picks."
 
 
 class CryodlPickProtocolViewer(PanelsViewer):
@@ -91,13 +91,13 @@ class CryodlPickProtocolViewer(PanelsViewer):
     ]
     _SECTION = "Picks"
     _PANELS: Tuple[Panel, ...] = (
-        Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
-        Panel("showScores", "Histogram of the scores", "Scores of the picks and of the weaker candidates."),
         Panel(
-            "showCounts",
-            "Picks of each micrograph",
-            "A micrograph with far fewer picks than the others is worth a look.",
+            "showPicks",
+            "Picks on the micrographs",
+            "Micrographs with their picks, and a slider for the score threshold.",
         ),
+        Panel("showScores", "Histogram of the scores", "Scores of the picks and of candidates below the threshold."),
+        Panel("showCounts", "Picks of each micrograph", "Check micrographs with far fewer picks than the others."),
     )
     _WAIT = "There are no coordinates yet. Wait until the first batch is picked."
 
@@ -135,13 +135,13 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         Panel(
             "showRounds",
             "Rounds",
-            "How far picks and background of held-out micrographs are apart, in standard deviations, judged by an "
-            "observer that does not know the network. The best round picks all micrographs.",
+            "Separation of picks and background on held-out micrographs, in standard deviations, measured "
+            "independently of the network. The best round picks all micrographs.",
         ),
         Panel(
             "showRoundPicks",
             "Picks of each round",
-            "Micrographs that the rounds learn from. Round 0 is the first model, before any training.",
+            "Picks on the training micrographs of the rounds. Round 0 is the first model, before any training.",
         ),
     )
 

@@ -134,5 +134,5 @@ class Classes2DWindow(CanvasWindow):
             return text + " (these classes have no scores)"
         return text + (
             f", score. Kept: {counted(int(kept.sum()), 'class', 'classes')} with "
-            f"{counted(int(self._data.counts[kept].sum()), 'particle')}; those left out are pale."
+            f"{counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
         )

@@ -74,7 +74,7 @@ class LatentWindow(CanvasWindow):
     def choose(self, corners: Any) -> None:
         """Choose the particles within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
-        self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} chosen")
+        self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} selected")
         self.draw()
 
     def createSubset(self) -> Any:

@@ -52,7 +52,7 @@ def directionsInWords(counts: Any) -> str:
     """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
     mean, empty = counts.mean(), 100 * np.mean(counts == 0)
     fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
-    return f"{int(counts.sum())} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
+    return f"{int(counts.sum())} particles; {empty:.0f} % of the directions are empty; the maximum is {fullest}"
 
 
 def drawDistributions(figure: Figure, columns: Any) -> None:
@@ -88,6 +88,6 @@ def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], 
     panels[-1].bar_label(bars)
     panels[-1].set_xticks(range(len(names)))
     panels[-1].set_xticklabels(names, rotation=20, ha="right")
-    panels[-1].set_ylabel("Particles, by the likeliest composition")
+    panels[-1].set_ylabel("Particles, by most probable composition")
     panels[-1].margins(y=0.15)
     figure.tight_layout()

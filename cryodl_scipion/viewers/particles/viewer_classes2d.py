@@ -18,8 +18,8 @@ from .class2d_window import Classes2DWindow
 _CLASSES = Panel(
     "showClasses",
     "Class averages",
-    "All averages with their numbers of particles and scores, sorted by "
-    "one of them. The slider shows which ones a threshold keeps.",
+    "All averages with their numbers of particles and scores, sorted by one of them. The slider shows which classes "
+    "a threshold keeps.",
 )
 
 
@@ -29,7 +29,7 @@ class CryodlClasses2DViewer(PanelsViewer):
     _label = "2-D classes viewer"
     _targets = [CryodlProtClassify2D, CryodlProtSelectClasses]
     _SECTION = "2-D classes"
-    _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles, class by class."))
+    _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles of each class."))
     _WAIT = "There are no classes yet. Wait until the run has finished."
 
     def _data(self) -> Any:

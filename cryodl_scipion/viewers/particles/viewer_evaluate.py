@@ -20,16 +20,16 @@ class CryodlEvaluateViewer(PanelsViewer):
         Panel(
             "showVerdict",
             "Verdict and control",
-            "The figures, and what the network makes of pure noise and of particles that it never saw: "
-            "what it shows there is invented.",
+            "Metrics, and what the network makes of pure noise and of unseen particles: what it shows there is "
+            "invented.",
         ),
         Panel(
             "showCurves",
             "FRC and FSC curves",
-            "Correlation with the ground truth, ring by ring: raw, filtered by the best linear filter, and denoised "
-            "images; and of maps of raw and denoised particles.",
+            "FRC with the ground truth of raw, Wiener-filtered and denoised images, and FSC of maps from raw and "
+            "denoised particles.",
         ),
-        Panel("showParticles", "Triplets and gallery", "Particles raw, denoised and as they truly are."),
+        Panel("showParticles", "Triplets and gallery", "Raw particles, denoised particles and ground truth."),
     )
     _WAIT = "There is no evaluation yet. Wait until the run has finished."
 

@@ -24,16 +24,16 @@ class CryodlOrientationsViewer(PanelsViewer):
         Panel(
             "showDirections",
             "Distribution of the directions",
-            "Particles per direction, on a map of the sphere with equal areas: uniform directions have one "
-            "colour all over. Directions of a symmetric structure lie in one asymmetric unit only.",
+            "Particles per direction, on an equal-area map of the sphere; uniform directions have one colour "
+            "everywhere. For symmetric structures, only one asymmetric unit is filled.",
         ),
         Panel(
             "showScores",
             "Scores and margins",
-            "How well the best orientation fits, and by how much it is better than the best one elsewhere. A "
-            "small margin means that the orientation may as well be the other.",
+            "Score: how well the best orientation fits. Margin: its advantage over the best distant orientation. "
+            "With a small margin, the other orientation is almost as likely.",
         ),
-        Panel("showParticles", "Particles, sorted by score", "The raw particles, best first, or in other orders."),
+        Panel("showParticles", "Particles, sorted by score", "The raw particles, best first or in another order."),
     )
     _WAIT = "There are no orientations yet. Wait until the run has finished."
 
@@ -75,12 +75,12 @@ class CryodlIntegrityViewer(PanelsViewer):
         Panel(
             "showProbabilities",
             "Probabilities and numbers",
-            "How sure the compositions are: many particles near 0 and 1 and few between are well told apart.",
+            "Distribution of the probabilities. Compositions are well distinguished if most particles are near 0 or 1.",
         ),
         Panel(
             "showParticles",
             "Particles of each composition",
-            "The raw particles, sorted by the probability of a composition, all or those of one.",
+            "The raw particles sorted by the probability of a composition: all, or those of one composition.",
         ),
     )
     _WAIT = "There are no probabilities yet. Wait until the run has finished."

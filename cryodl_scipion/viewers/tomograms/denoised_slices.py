@@ -46,14 +46,14 @@ class DenoisedSlicesWindow(SlicesWindow):
             view(axes, self._preview, centre, span)
 
     def _text(self) -> str:
-        return SlicesWindow._text(self) + "; left as it was, right denoised"
+        return SlicesWindow._text(self) + "; left: original, right: denoised"
 
 
 def drawSlices(figure: Figure, before: str, after: Any) -> Any:
     """The two Previews beside each other. Returns their axes."""
     figure.clear()
     left, right = figure.subplots(1, 2, gridspec_kw=dict(left=0.01, right=0.99, top=0.94, bottom=0.01, wspace=0.02))
-    for axes, preview, title in ((left, before, "As it was"), (right, after, "Denoised")):
+    for axes, preview, title in ((left, before, "Original"), (right, after, "Denoised")):
         drawMicrograph(axes, preview, upwards=True)
         axes.set_title(title)
     return left, right
@@ -65,7 +65,7 @@ def drawControls(axes: Axes, name: str, figures: Dict[str, Any]) -> None:
     frequencies = figures["frequencies"]
     axes.plot(frequencies, figures["fsc_halves"], color="#4477aa", label="raw half with raw half")
     axes.plot(frequencies, figures["fsc_denoised"], color="#cc6677", label="denoised half with the other raw half")
-    axes.plot(frequencies, figures["kept"], color="#888888", ls="--", label="amplitude of the signal that is kept")
+    axes.plot(frequencies, figures["kept"], color="#888888", ls="--", label="fraction of the signal's amplitude kept")
     axes.set_xlabel("Frequency (1/Å)")
     axes.set_ylim(-0.05, 1.1)
     axes.set_title(f"{name}: what denoising keeps")

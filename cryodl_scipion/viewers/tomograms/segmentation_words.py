@@ -4,7 +4,15 @@
 from typing import Dict, List, Optional, Tuple
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
-JUDGED_TITLES = ("Feature", "Dice", "Precision", "Recall", "Boundary error (Å)", "Components found", "Components right")
+JUDGED_TITLES = (
+    "Feature",
+    "Dice",
+    "Precision",
+    "Recall",
+    "Boundary error (Å)",
+    "Components found",
+    "Correct components",
+)
 _ALL = "all tomograms"
 
 

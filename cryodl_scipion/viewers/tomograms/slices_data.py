@@ -121,7 +121,7 @@ class TomogramSlices:
     def _volume(self, tsId: str) -> np.ndarray:
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
         if path is None:
-            raise ValueError(f"Neither a tomogram nor a mask of {tsId} is known.")
+            raise ValueError(f"There is neither a tomogram nor a mask of {tsId}.")
         return readMap(path)
 
     def _contrast(self, tsId: str) -> Tuple[float, float]:

@@ -65,7 +65,7 @@ class SlicesWindow(MicrographWindow):
     def _addLayers(self) -> None:
         row = ttk.Frame(self.root)
         row.pack(fill=tk.X, padx=6)
-        ttk.Label(row, text="Over it").pack(side=tk.LEFT)
+        ttk.Label(row, text="Overlay").pack(side=tk.LEFT)
         names = [layer.name for layer in self._data.layers] + [_NOTHING]
         box = ttk.Combobox(row, textvariable=self._chosen, values=names, state="readonly", width=24)
         box.pack(side=tk.LEFT, padx=6)
@@ -156,10 +156,10 @@ class SlicesWindow(MicrographWindow):
         ]
         if self._data.points:
             near = len(self._data.pointsNear(tsId, self._axis(), self._position))
-            parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'place')} here")
+            parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'point')} in this slice")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:
-            parts.append(f"{layer.name}: none of this tomogram")
+            parts.append(f"{layer.name}: none for this tomogram")
         if self._data.files[tsId] is None:
-            parts.append("the tomogram itself is not there")
+            parts.append("the tomogram's file does not exist")
         return "; ".join(parts + [self._problem] * bool(self._problem))

@@ -22,7 +22,7 @@ class SubtomogramGallery(Gallery):
     """Central slices of subtomograms. names: 'path' or '000002@path' of the volumes, thrice. transforms: [(4, 4)] or
     None: of each subtomogram, to turn it like its class average."""
 
-    ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Filter to (Å, 0: not)", True
+    ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Low-pass filter (Å, 0: none)", True
     WORDS = {plane: f"across {plane}" for plane in _PLANES}
 
     def __init__(
@@ -56,7 +56,7 @@ class SubtomogramGallery(Gallery):
         )
 
     def _positions(self, position: int) -> List[str]:
-        how = "turned like the average of its class" if self._transforms is not None else "as it is in the file"
+        how = "rotated to the average of its class" if self._transforms is not None else "not rotated"
         return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
@@ -150,7 +150,7 @@ def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or "class" not in rows[0]:
-        raise ValueError(f"{path} holds no embedding: there is no column `class`.")
+        raise ValueError(f"{path} is not an embedding: it has no column `class`.")
     components = [name for name in rows[0] if name not in ("name", "class")]
     return (
         np.array([[float(row[name]) for name in components] for row in rows]),

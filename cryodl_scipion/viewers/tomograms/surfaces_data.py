@@ -36,10 +36,10 @@ def readSurface(path: str, most: int = MOST_TRIANGLES) -> np.ndarray:
     path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError(f"The surface {path} is not there. Make it again by merging the features.")
+        raise FileNotFoundError(f"The surface {path} does not exist. Merge the features again.")
     count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
     if count < 0 or rest:
-        raise ValueError(f"The surface {path} is no whole binary STL file. Merge the features again.")
+        raise ValueError(f"The surface {path} is not a complete binary STL file. Merge the features again.")
     if not count:
         return np.zeros((0, 3, 3), np.float32)
     corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]

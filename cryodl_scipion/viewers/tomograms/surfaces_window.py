@@ -17,7 +17,7 @@ class SurfacesWindow(CanvasWindow):
         self._data, self._inChimera = data, inChimera
         self._name = tk.StringVar(self.root, data.names[0])
         self._shown = {feature: tk.BooleanVar(self.root, True) for feature in data.features}
-        self.message = tk.StringVar(self.root, "The left button turns, the right button zooms.")
+        self.message = tk.StringVar(self.root, "The left button rotates, the right button zooms.")
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
         box = ttk.Combobox(row, textvariable=self._name, values=data.names, state="readonly", width=36)

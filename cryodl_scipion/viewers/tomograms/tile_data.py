@@ -19,7 +19,7 @@ class TileGallery(Gallery):
     """Tiles of annotations beside what was drawn on them; a group is a feature, with or without it."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Tile", "Tiles", "", True
-    WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain, or nothing is drawn)"}
+    WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain or not drawn)"}
 
     def __init__(self, folder: str) -> None:
         self._folder, self._tiles = folder, read_tiles(folder)

@@ -32,8 +32,8 @@ class CryodlAnnotateViewer(PanelsViewer):
     _targets = [CryodlProtAnnotate]
     _SECTION = "Annotations"
     _PANELS = (
-        Panel("showTiles", "Tiles and drawings", "The annotated tiles beside what was drawn on them."),
-        Panel("showPlaces", "Tiles in their tomograms", "Where the tiles lie; circles are as wide as a tile."),
+        Panel("showTiles", "Tiles and drawings", "The annotated tiles beside their drawings."),
+        Panel("showPlaces", "Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile."),
     )
     _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
 
@@ -48,7 +48,8 @@ class CryodlAnnotateViewer(PanelsViewer):
         if data is None:
             return [
                 self.infoMessage(
-                    "The tiles are of stacks, or their tomograms are gone: there is nothing to show them in.",
+                    "The tiles are from stacks, or their tomograms no longer exist, so they cannot be shown in "
+                    "tomograms.",
                     "No tomograms",
                 )
             ]

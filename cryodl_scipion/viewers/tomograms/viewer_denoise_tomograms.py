@@ -23,18 +23,19 @@ class CryodlDenoiseTomogramsViewer(PanelsViewer):
     _targets = [CryodlProtDenoiseTomograms]
     _SECTION = "Denoised tomograms"
     _PANELS = (
-        Panel("showSlices", "Before and after", "Slices of each tomogram as it was and denoised. The wheel zooms."),
+        Panel("showSlices", "Before and after", "Slices of each tomogram before and after denoising. The wheel zooms."),
         Panel(
             "showControls",
             "What denoising keeps",
-            "Of a tomogram with halves, by frequency: the correlation of the raw halves, that of a denoised half with "
-            "the other raw one, and how much of the signal's amplitude is kept. denoise.json has those of all.",
+            "For a tomogram with halves, by frequency: correlation of the raw halves, correlation of a denoised "
+            "half with the other raw half, and fraction of the signal's amplitude that is kept. denoise.json has "
+            "the values of all tomograms.",
         ),
         Panel(
             "showModel",
             "Model and its training",
-            "How training went, and what the model is. The figure is the correlation with the other half in rows of "
-            "the tomograms that it did not see.",
+            "Training curves and model card. The metric is the correlation with the other half in held-out parts of "
+            "the tomograms.",
         ),
     )
     _WAIT = "No tomogram is denoised yet. Wait until the run has finished."
@@ -66,5 +67,5 @@ class CryodlDenoiseTomogramsViewer(PanelsViewer):
     def _showModel(self, protocol: EMProtocol) -> List[str]:
         folder = protocol.getModelFolder()
         if not any(os.path.isdir(path) for path in (folder, f"{folder}.partial")):
-            return [self.infoMessage("Training has not begun yet.", "Nothing yet")]
+            return [self.infoMessage("Training has not started yet.", "Nothing yet")]
         return [WindowView(ModelWindow, self.getTkRoot(), folder, f"Training: {protocol.getRunName()}")]

@@ -15,13 +15,13 @@ from ..window import WindowView
 from .class_plots import drawAverages, drawConfusion, drawCounts, drawEmbeddingAndAverages
 from .subtomogram_data import SubtomogramGallery, averagesOf, readEmbedding
 
-_COUNTS = Panel("showCounts", "Numbers of the classes", "How many subtomograms each class has.")
+_COUNTS = Panel("showCounts", "Sizes of the classes", "Number of subtomograms of each class.")
 _AVERAGES = Panel("showAverages", "Averages of the classes", "Middle slices of each average.")
 _GALLERY = Panel(
     "showGallery",
     "Subtomograms of each class",
-    "Middle slices of the subtomograms, a few averaged, of "
-    "all classes or of one; turned like the average if angles were found.",
+    "Middle slices of the subtomograms (mean of a few slices), of all classes or of one; rotated to the average if "
+    "they have angles.",
 )
 
 
@@ -63,7 +63,7 @@ class CryodlClassifyViewer(_ClassesPanels):
         Panel(
             "showConfusion",
             "Confusion matrix",
-            "Found against true classes; only of runs with *Compare with the input's classes*.",
+            "Assigned against true classes; only for runs with *Compare with the input's classes*.",
         ),
         _AVERAGES,
         _GALLERY,
@@ -97,7 +97,8 @@ class CryodlClusterViewer(_ClassesPanels):
         Panel(
             "showEmbedding",
             "Embedding and averages",
-            "Each subtomogram is a point; near ones are alike. Colours are the classes, whose averages stand beside.",
+            "Each subtomogram is a point; similar ones are close together. Colours are the classes, whose averages "
+            "are shown beside.",
         ),
         _COUNTS,
         _AVERAGES,

@@ -75,7 +75,7 @@ class CryodlSegmentViewer(PanelsViewer):
         Panel(
             "showScores",
             "Scores over the tomograms",
-            "Slices of each tomogram, and over them the scores of a feature that reach a threshold.",
+            "Slices of each tomogram, overlaid with the scores of a feature above a threshold.",
         ),
     )
     _WAIT = "There are no scores yet. Wait until the first tomogram is segmented."
@@ -101,13 +101,12 @@ class CryodlMergeViewer(PanelsViewer):
     _targets = [CryodlProtMergeFeatures]
     _SECTION = "Features"
     _PANELS = (
-        Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, and over them the features."),
-        Panel("showTable", "Volumes, components and areas", "What was found in each tomogram, as a table."),
+        Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, overlaid with the features."),
+        Panel("showTable", "Volumes, components and areas", "Table of the features found in each tomogram."),
         Panel(
             "showSurfaces",
             "Surfaces in 3-D",
-            "Surfaces of the features, to be turned with the mouse; from "
-            "there into ChimeraX. Only of runs with *Surfaces*.",
+            "Surfaces of the features, which the mouse rotates and ChimeraX can open. Only for runs with *Surfaces*.",
         ),
     )
     _WAIT = "There are no labels yet. Wait until the run has finished."
@@ -128,7 +127,7 @@ class CryodlMergeViewer(PanelsViewer):
                 f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
                 foundRows(self.protocol.getFound()),
-                f"All figures: {os.path.abspath(self.protocol._result().outputs.table)}",
+                f"All values: {os.path.abspath(self.protocol._result().outputs.table)}",
             )
         ]
 
@@ -161,8 +160,8 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     _PANELS = (
         Panel(
             "showPlaces",
-            "Places in the tomograms",
-            "Circles as wide as the box, smaller where a slice misses the middle, over the segmentation.",
+            "Points in the tomograms",
+            "Circles as wide as the box over the segmentation, smaller in slices away from the centre.",
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
@@ -175,7 +174,7 @@ class CryodlPickFeaturesViewer(PanelsViewer):
             slicesView(
                 self.getTkRoot(),
                 slicesWithCoordinates(coordinates, [self.protocol.inputMasks.get()]),
-                f"Places: {self.protocol.getRunName()}",
+                f"Points: {self.protocol.getRunName()}",
             )
         ]
 
@@ -190,7 +189,7 @@ class CryodlDetectParticlesViewer(PanelsViewer):
         Panel(
             "showDetections",
             "Detections in the tomograms",
-            "Circles as wide as the box, smaller where a slice misses the middle, in a colour for each species.",
+            "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
@@ -216,7 +215,7 @@ class CryodlSimulateTomogramsViewer(PanelsViewer):
         Panel(
             "showTomograms",
             "Tomograms and the ground truth",
-            "Slices of each tomogram, its labels over it, and circles around the particles.",
+            "Slices of each tomogram, overlaid with its labels and circles around the particles.",
         ),
     )
     _WAIT = "There are no tomograms yet. Wait until the run has finished."
@@ -239,8 +238,12 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
     _targets = [CryodlProtEvaluateSegmentation]
     _SECTION = "Evaluation"
     _PANELS = (
-        Panel("showFigures", "Figures and pictures", "Dice, precision, recall, boundary error of each feature."),
-        Panel("showSlices", "Segmentation and truth", "Slices of each tomogram; over them one or the other."),
+        Panel("showFigures", "Metrics and pictures", "Dice, precision, recall and boundary error of each feature."),
+        Panel(
+            "showSlices",
+            "Segmentation and ground truth",
+            "Slices of each tomogram, overlaid with the segmentation or the ground truth.",
+        ),
     )
     _WAIT = "There is no evaluation yet. Wait until the run has finished."
 
@@ -265,7 +268,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
     def _showSlices(self, result: Result) -> List[str]:
         found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
         data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "truth"), layerOf(found, "segmentation")])
-        return [slicesView(self.getTkRoot(), data, "Segmentation and truth")]
+        return [slicesView(self.getTkRoot(), data, "Segmentation and ground truth")]
 
 
 def slicesView(root: Any, data: Any, title: str) -> Any:

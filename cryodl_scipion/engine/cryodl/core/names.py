@@ -40,7 +40,7 @@ def numbers_by_name(
         if not low < value < high:
             raise ValueError(f"{what} has {text!r}; give a number above {low:g} and below {high:g}, or name=number.")
         if equals and name not in names:
-            raise ValueError(f"{what} names {name!r}, which is not there; there are {', '.join(names)}.")
+            raise ValueError(f"{what} names {name!r}, which does not exist; there are {', '.join(names)}.")
         if not equals and len(texts) > 1:
             raise ValueError(f"{what} has {text!r} beside others; give one number for all, or name=number for each.")
         found.update({name: value} if equals else dict.fromkeys(names, value))

@@ -50,7 +50,7 @@ def click(session, *positions, erase=False):
 
 
 def kept(tmp_path, name="a", part="hand"):
-    """Sorted (y, x) of a file, None if it is not there."""
+    """Sorted (y, x) of a file, None if it does not exist."""
     path = tmp_path / part / f"{name}.star"
     return sorted(tuple(p) for p in read_coordinates(path)[name][0]) if path.exists() else None
 

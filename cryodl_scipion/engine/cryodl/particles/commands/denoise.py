@@ -143,7 +143,7 @@ def _explained(
     paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
-        why = f"{gone[0]} is not there" if gone else f"{particles.path} has no CTF"
+        why = f"{gone[0]} does not exist" if gone else f"{particles.path} has no CTF"
         print(f"Whether these particles are of the structure of {card['name']} was not tested: {why}.")
         return None, []
     found = []
