@@ -243,6 +243,14 @@ def picksToFilter(protocol: EMProtocol) -> Any:
     return coordinates
 
 
+def madeBy(protocol: EMProtocol) -> Any:
+    """The run that picked what picksToFilter gives, None if it is not known."""
+    if not protocol.hasAttribute("inputCoordinates"):
+        return protocol
+    source = protocol.inputCoordinates.getObjValue()
+    return source if isinstance(source, EMProtocol) else None
+
+
 class CryodlThresholdWizard(Wizard):
     """Choose the score threshold while looking at the picks."""
 
@@ -264,7 +272,7 @@ class CryodlThresholdWizard(Wizard):
 
         PicksWindow(
             form.root,
-            PicksData.ofSet(coordinates),
+            PicksData.ofSet(coordinates, madeBy(form.protocol)),
             "Score threshold",
             accept=lambda value: form.setVar("threshold", round(value, 4)),
             value=form.protocol.threshold.get(),

@@ -21,6 +21,12 @@ REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MOST_LISTED = 10
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+
+
+def hasGpuDriver() -> bool:
+    """Whether this machine has NVIDIA's driver (Linux, or Linux in Windows)."""
+    return any(os.path.exists(path) for path in _DRIVERS)
 
 
 class CryodlProtBase(PluginProtocol):
@@ -51,7 +57,7 @@ class CryodlProtBase(PluginProtocol):
         form.addHidden(
             USE_GPU,
             params.BooleanParam,
-            default=os.path.exists("/dev/nvidiactl"),
+            default=hasGpuDriver(),
             label="Use GPU?",
             help="If Yes and no GPU is available, the run stops with an error; it does not fall back to the CPU.",
         )
@@ -116,6 +122,18 @@ class CryodlProtBase(PluginProtocol):
         if self._missingPointers():
             return []  # pyworkflow names them
         return (self._checkInputs() or problems(self._config(**self._engineValues()))) + self._checkGpus()
+
+    def warnings(self) -> List[str]:
+        """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""
+        return self._gpuWarnings() + super().warnings()
+
+    def _gpuWarnings(self) -> List[str]:
+        if not self.usesGpu() or self.useQueue() or hasGpuDriver():
+            return []
+        return [
+            "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
+            "the run to a machine with a GPU."
+        ]
 
     def _checkGpus(self) -> List[str]:
         """Each run of the engine takes one GPU; Scipion hands the list out to the steps that run side by side."""

@@ -170,6 +170,18 @@ class TestCryodlForms(BaseTest):
                     continue
                 self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
 
+    def test_no_two_fields_of_a_form_have_one_label(self):
+        twice = []
+        for protocolClass in ourProtocols():
+            seen = {}
+            for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
+                if isinstance(param, params.LabelParam) or param.condition.get() == "False":
+                    continue
+                first = seen.setdefault(param.getLabel(), name)
+                if first != name:
+                    twice.append(f"{protocolClass.__name__}: {first} and {name} are both {param.getLabel()!r}")
+        self.assertEqual(twice, [])
+
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")
         self.assertEqual(protocol.getGpuList(), [])

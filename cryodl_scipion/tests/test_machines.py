@@ -4,11 +4,12 @@
 import os
 import stat
 import time
+from unittest import mock
 
 from pyworkflow.project import Manager
 
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtTrainPicker
+from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtTrainPicker, protocol_base
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
 from .fake_model import writeModel
@@ -60,6 +61,16 @@ class TestCryodlDevices(MachineTest):
 
     def pick(self, **values):
         return self.runProtocol(CryodlProtPick, self.inputs, streamingBatchSize=2, **values)
+
+    def test_the_form_asks_before_a_gpu_is_used_that_is_not_there(self):
+        protocol = self.makeProtocol(CryodlProtTrainPicker, {}, useGpu=True)
+        for driver, queue, asked in ((False, False, True), (False, True, False), (True, False, False)):
+            protocol._useQueue.set(queue)
+            with mock.patch.object(protocol_base, "hasGpuDriver", return_value=driver):
+                self.assertEqual("has no GPU driver" in " ".join(protocol.warnings()), asked)
+        protocol.useGpu.set(False)
+        with mock.patch.object(protocol_base, "hasGpuDriver", return_value=False):
+            self.assertNotIn("has no GPU driver", " ".join(protocol.warnings()))
 
     def test_gpus_that_could_not_all_work_are_refused_before_the_run(self):
         def errors(protocolClass=CryodlProtPick, **values):

@@ -113,7 +113,7 @@ class Gallery:
 
     def caption(self, position: Any, figure: Any) -> str:
         """'12   0.83': id, and the figure if there is one."""
-        return f"{self.ids[position]}" + ("" if figure is None else f"   {self.figures[figure][position]:.3g}")
+        return f"{self.ids[position]}" + ("" if figure is None else f"   {shortNumber(self.figures[figure][position])}")
 
 
 def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
@@ -123,6 +123,11 @@ def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
 
 def _imageNames(rows: Any) -> List[str]:
     return [f"{row['MAX'] or 1:06d}@{row['_filename']}" for row in rows]
+
+
+def shortNumber(value: float) -> str:
+    """Three digits, or as many as stand before the point: '0.83', '2830'; never '2.83e+03'."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def pageOf(order: Any, page: int, size: int) -> Any:

@@ -7,7 +7,7 @@ from tkinter import ttk
 from typing import Any, Callable, Optional, Sequence
 
 from ..engine.cryodl.contract import counted
-from .gallery_data import pageOf
+from .gallery_data import pageOf, shortNumber
 from .gallery_plots import drawParticle, drawTiles, tileAt
 from .window import CanvasWindow
 
@@ -164,7 +164,7 @@ class GalleryWindow(CanvasWindow):
         text = f"{self.kept()} of {counted(len(order), self._data.ITEM.lower())}"
         if label is None or not len(order):
             return text
-        return text + f", {label.lower()} at least {self._data.figures[label][order[self.kept() - 1]]:.3g}"
+        return text + f", {label.lower()} at least {shortNumber(self._data.figures[label][order[self.kept() - 1]])}"
 
     def _clicked(self, event: Any) -> None:
         if event.inaxes is self._axes and event.xdata is not None:

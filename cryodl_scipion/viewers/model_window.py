@@ -4,7 +4,7 @@
 import os
 import re
 import tkinter as tk
-from tkinter import ttk
+from tkinter import font, ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from ..engine.cryodl import contract
@@ -130,6 +130,9 @@ def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
     return ["", f"{title} ({len(names)}):"] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
 
 
+_COLUMN = 19  # letters before what is told, see cardLines
+
+
 class ModelWindow(FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
@@ -139,6 +142,7 @@ class ModelWindow(FollowingWindow):
         FollowingWindow.__init__(self, parent, title)
         self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
+        self._text.tag_configure("card", lmargin2=_COLUMN * font.Font(self.root, "TkFixedFont").measure("0"))
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
         self._choice = None
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
@@ -155,7 +159,7 @@ class ModelWindow(FollowingWindow):
         self._offer(samples)
         self._text.config(state=tk.NORMAL)
         self._text.delete("1.0", tk.END)
-        self._text.insert(tk.END, "\n".join(cardLines(self._folder)))
+        self._text.insert(tk.END, "\n".join(cardLines(self._folder)), "card")
         self._text.config(state=tk.DISABLED)
 
     def _offer(self, samples: Any) -> None:

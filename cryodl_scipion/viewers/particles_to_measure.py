@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles and projections of maps that wizards show. No windows here."""
 
-import os
 from typing import Any, List, Optional, Tuple
 
 import numpy as np
 from pwem.objects import SetOfParticles, Volume
 
-from ..convert.particles.particles import locationOf, nameOf
+from ..convert.particles.particles import nameOf
 from .map_plots import readMap
 from .particle_images import lowPass, meanOf, readParticle
 from .preview import Preview, stretch
@@ -26,12 +25,6 @@ def firstNames(particles: SetOfParticles, count: int) -> Any:
     return names
 
 
-def _short(name: str) -> str:
-    """'000001@particles.mrcs' of an image's name, without folders."""
-    index, path = locationOf(name)
-    return f"{index:06d}@{os.path.basename(path)}"
-
-
 def previewOf(image: np.ndarray) -> Preview:
     """Preview of an image in its own pixels."""
     return Preview(stretch(image), 1, image.shape[1], image.shape[0])
@@ -45,7 +38,9 @@ class ParticlesToMeasure:
 
     def __init__(self, particles: SetOfParticles) -> None:
         self._images = firstNames(particles, _AVERAGED)
-        self.names = [f"mean of {len(self._images)} particles"] + [_short(name) for name in self._images[:_SHOWN]]
+        self.names = [f"mean of {len(self._images)} particles"] + [
+            f"particle {number}" for number in range(1, len(self._images[:_SHOWN]) + 1)
+        ]
         self.pixelSize, self.first = particles.getSamplingRate(), 0
         self.largest = int(particles.getXDim() * self.pixelSize)
 
@@ -70,8 +65,8 @@ class ImagesToFilter:
         for volume in (s for s in structures if isinstance(s, Volume)):
             for axis, name in ((0, "z"), (1, "y"), (2, "x")):
                 self._makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
-        for name in [] if particles is None else firstNames(particles, _SHOWN):
-            self._makers.append(("particle " + _short(name), name, None, particles.getSamplingRate()))
+        for number, name in enumerate([] if particles is None else firstNames(particles, _SHOWN), 1):
+            self._makers.append((f"particle {number}", name, None, particles.getSamplingRate()))
         self.names = [maker[0] for maker in self._makers]
         sizes = [maker[3] for maker in self._makers]
         self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)

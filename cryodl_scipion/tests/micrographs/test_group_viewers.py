@@ -13,7 +13,7 @@ from ...protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensu
 from ...viewers.micrographs import group_plots
 from ...viewers.micrographs.assessment_window import AssessedMicrographs
 from ...viewers.micrographs.comparison_window import tableRows
-from ...viewers.micrographs.group_data import ComparedPicks, FoundTogether
+from ...viewers.micrographs.group_data import ComparedPicks, FoundTogether, matched
 from ...viewers.micrographs.viewer_assess import CryodlAssessViewer
 from ...viewers.micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
 from .. import synthetic
@@ -65,6 +65,26 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(data.words(0), "of " + data.labels[2])
         data.off = set()
         self.assertEqual((data.diameter, data.firstToShow(), data.words(0)), (20, 0, "of all sets"))
+
+    def test_a_set_is_judged_by_the_reference(self):
+        data = ComparedPicks(self.compared)
+        first, second = data.modes[1:]
+        verdicts = {}
+        for mode in (first, second):
+            data.choose(mode)
+            verdicts[mode] = [data.picks(0, 0)[:, 2].tolist().count(verdict) for verdict in (1, 2, 3)]
+        # A is the reference itself; of B one of two lies near one of its three
+        self.assertEqual(verdicts, {first: [3, 0, 0], second: [1, 1, 2]})
+        self.assertEqual(
+            (data.labels, data.words(0)), (("true", "false", "missed"), "2 true, 2 false, 4 missed in all")
+        )
+        data.choose(data.modes[0])
+        self.assertEqual((len(data.labels), data.colours, data.counts(0).tolist()), (3, None, [8, 8]))
+
+    def test_picks_are_matched_one_to_one(self):
+        picks, reference = np.array([[0.0, 0], [4, 0], [50, 0]]), np.array([[3.0, 0], [90, 0]])
+        found, met = matched(picks, reference, 10)
+        self.assertEqual((found.tolist(), met.tolist()), ([False, True, False], [True, False]))
 
     def test_a_particle_has_the_colour_of_how_many_sets_found_it(self):
         data = FoundTogether(self.together)

@@ -8,6 +8,7 @@ from pyworkflow.object import Set
 
 from ...convert.growing import opened
 from ...protocols import CryodlProtThresholdPicks
+from ...viewers.micrographs.picks_data import PicksData
 from ...viewers.micrographs.viewer_picks import picksFrom
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
@@ -21,6 +22,7 @@ class TestCryodlThresholdPicks(PickTest):
             protocol = self.runProtocol(
                 CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=threshold
             )
+            self.assertEqual(PicksData.ofSet(protocol.outputCoordinates, protocol).threshold, threshold)
             self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
             self.assertEqual(picksOf(protocol.outputCoordinates)["mic_002.mrc"], wanted)
             self.assertEqual(protocol.outputCoordinates.getBoxSize(), picked.outputCoordinates.getBoxSize())

@@ -22,7 +22,7 @@ from ...protocols import (
     CryodlProtTrainDenoiser,
 )
 from ...viewers import chimera, particles_to_measure
-from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery
+from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery, shortNumber
 from ...viewers.gallery_window import GalleryWindow
 from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
@@ -72,7 +72,9 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         window._first.set(3)
         window.refresh()
         values = sorted(gallery.figures[figure], reverse=True)
-        self.assertEqual(window.message.get(), f"3 of {COUNT} particles, {figure.lower()} at least {values[2]:.3g}")
+        self.assertEqual(
+            window.message.get(), f"3 of {COUNT} particles, {figure.lower()} at least {shortNumber(values[2])}"
+        )
         window.createSubset()
         window.root.destroy()
         best = [gallery.figures[figure][list(gallery.ids).index(number)] for number in asked[0]]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of several sets of picks: coloured circles, agreement, curves."""
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,12 +17,15 @@ from ..plots import shortened
 COLOURS = ("#ffcc33", "#33bbee", "#ee3377", "#19e57b", "#ee7733", "#aa77ff", "#ffffff", "#cc8844")
 
 
-def colourOf(group: Any) -> Any:
-    """group: 1, 2, ..."""
-    return COLOURS[(group - 1) % len(COLOURS)]
+def colourOf(group: Any, colours: Optional[Sequence[str]] = None) -> Any:
+    """group: 1, 2, ... colours: of the groups, None for those of sets."""
+    colours = colours or COLOURS
+    return colours[(group - 1) % len(colours)]
 
 
-def drawGroups(axes: Axes, picks: Sequence[Any], labels: Sequence[str], diameter: float) -> None:
+def drawGroups(
+    axes: Axes, picks: Sequence[Any], labels: Sequence[str], diameter: float, colours: Optional[Sequence[str]] = None
+) -> None:
     """Circles in their group's colour, and a legend. picks: (n, 3) x, y, group. Replaces those of an earlier call.
 
     Circles of later groups are a little larger, so that those on the same particle are all seen.
@@ -31,7 +34,7 @@ def drawGroups(axes: Axes, picks: Sequence[Any], labels: Sequence[str], diameter
         old.remove()
     circles = [Circle((x, y), diameter / 2 * (1 + 0.06 * (group - 1))) for x, y, group in picks]
     collection = PatchCollection(
-        circles, facecolors="none", edgecolors=[colourOf(int(p[2])) for p in picks] or "none", linewidths=1.4
+        circles, facecolors="none", edgecolors=[colourOf(int(p[2]), colours) for p in picks] or "none", linewidths=1.4
     )
     collection.set_gid("picks")
     axes.add_collection(collection, autolim=False)
@@ -42,7 +45,7 @@ def drawGroups(axes: Axes, picks: Sequence[Any], labels: Sequence[str], diameter
             marker="o",
             linestyle="",
             markerfacecolor="none",
-            markeredgecolor=colourOf(number),
+            markeredgecolor=colourOf(number, colours),
             markeredgewidth=2,
             label=label,
         )

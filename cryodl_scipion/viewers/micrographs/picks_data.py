@@ -38,14 +38,18 @@ class PicksData:
         )
 
     @classmethod
-    def ofSet(cls, coordinates: SetOfCoordinates) -> Any:
-        """Of a SetOfCoordinates. The threshold is the lowest score in the set, which is what was used."""
+    def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
+        """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
+        the set stands for it."""
         scored = scoredPicks(coordinates)
         inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
         if not inSet:
             # Nothing was strong enough for the set; the slider starts where the best candidate is.
             inSet = [max((pick[2] for _, picks in scored for pick in picks), default=None)]
         used = min(inSet) if None not in inSet else None
+        asked = usedThreshold(protocol)
+        if used is not None and asked is not None and asked < used:
+            used = asked
         return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used)
 
     @classmethod
@@ -77,6 +81,16 @@ class PicksData:
 def _roundedDown(score: Any) -> Any:
     """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
     return math.floor(float(score) * 1e4 + 1e-6) / 1e4
+
+
+def usedThreshold(protocol: Any) -> Optional[float]:
+    """The threshold that a run picked with; None where each micrograph had its own, or the run tells none."""
+    field = getattr(protocol, "threshold", None)
+    if field is not None and field.get() is not None:
+        return float(field.get())
+    outputs = [result.outputs for result in protocol._engineResults()] if hasattr(protocol, "_engineResults") else []
+    found = {getattr(made, "threshold", None) for made in outputs if not getattr(made, "thresholds", None)}
+    return float(found.pop()) if len(found) == 1 and None not in found else None
 
 
 def isOurs(coordinates: SetOfCoordinates) -> bool:

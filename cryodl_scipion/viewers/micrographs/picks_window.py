@@ -29,7 +29,7 @@ class PicksWindow(MicrographWindow):
         subset: Optional[Callable[[float], str]] = None,
     ) -> None:
         self._data, self._correct, self._subset, self._pixelSize = data, correct, subset, data.pixelSize
-        slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
+        slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None
         MicrographWindow.__init__(
             self,
             parent,
@@ -79,4 +79,4 @@ class PicksWindow(MicrographWindow):
         if self.index() is None:
             return "There are no micrographs."
         text = f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
-        return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"
+        return text if self._data.hasScores else text + " (these coordinates have no scores)"

@@ -28,7 +28,12 @@ class CryodlCompareViewer(PanelsViewer):
             "Metrics, curves and agreement",
             "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
         ),
-        Panel("showPicks", "Picks on the micrographs", "All sets on the micrographs, each in its own colour."),
+        Panel(
+            "showPicks",
+            "Picks on the micrographs",
+            "All sets on the micrographs, each in its own colour; or true, false and missed picks of one set, judged "
+            "by the reference.",
+        ),
     )
     _WAIT = "There is no comparison yet. Wait until the run has finished."
 

@@ -40,7 +40,7 @@ class CryodlPicksViewer(Viewer):
         return isinstance(instance, SetOfCoordinates) and isOurs(instance)
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [picksView(self, PicksData.ofSet(obj), obj)]
+        return [picksView(self, PicksData.ofSet(obj, self.protocol), obj)]
 
 
 def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> WindowView:
@@ -103,7 +103,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
 
     def _data(self) -> Any:
         coordinates = getattr(self.protocol, "outputCoordinates", None)
-        return None if coordinates is None else PicksData.ofSet(coordinates)
+        return None if coordinates is None else PicksData.ofSet(coordinates, self.protocol)
 
     def _showPicks(self, data: Any) -> List[Any]:
         return [picksView(self, data, self.protocol.outputCoordinates)]

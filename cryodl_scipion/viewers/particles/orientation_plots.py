@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..gallery_data import shortNumber
+
 _MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
 _FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
 _PIECES = 8  # of a cell, each way
@@ -65,8 +67,9 @@ def drawDistributions(figure: Figure, columns: Any) -> None:
             # values that are all but equal would have an axis that nobody can read
             half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
             middle = (known.min() + known.max()) / 2
-            axes.hist(known, bins=40, range=(middle - half, middle + half), color=_BLUE)
-            axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {np.median(known):.3g}")
+            shown = (0, 1) if label.startswith("Probability") else (middle - half, middle + half)
+            axes.hist(known, bins=40, range=shown, color=_BLUE)
+            axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {shortNumber(np.median(known))}")
             axes.legend()
         axes.set_xlabel(label)
         axes.set_ylabel("Particles")
