@@ -92,7 +92,7 @@ class ComparedPicks(GroupedPicks):
         )
         self._all, self._names = self._picks, list(self.labels)
         comparison = protocol.comparison()
-        self._distance = comparison["match_distance_px"] if comparison else None
+        self._distance: Any = comparison["match_distance_px"] if comparison else None
         if protocol.referenceCoordinates.get() is not None and self._distance:
             self.modes = [_ALL_SETS] + [f"{name}: true, false, missed" for name in self._names[1:]]
 

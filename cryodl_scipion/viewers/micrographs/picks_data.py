@@ -89,7 +89,7 @@ def usedThreshold(protocol: Any) -> Optional[float]:
     if field is not None and field.get() is not None:
         return float(field.get())
     outputs = [result.outputs for result in protocol._engineResults()] if hasattr(protocol, "_engineResults") else []
-    found = {getattr(made, "threshold", None) for made in outputs if not getattr(made, "thresholds", None)}
+    found: Any = {getattr(made, "threshold", None) for made in outputs if not getattr(made, "thresholds", None)}
     return float(found.pop()) if len(found) == 1 and None not in found else None
 
 
