@@ -113,7 +113,7 @@ def rate(
 ) -> float:
     """Items per second, after a warm-up."""
     placed = [x.to(device) for x in inputs]
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
     with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         network(*placed)
         wait()

@@ -11,6 +11,7 @@ fewer trials goes on with the missing ones. Exits 1 if a trial differs.
 """
 
 import argparse
+import importlib
 import json
 import shutil
 import sys
@@ -22,7 +23,7 @@ from forked_commands import load_program, start_forked
 from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, write_rows
 
 EARLIEST = 0.02  # of the undisturbed time
-PORTION = 5  # trials of a command before the next one has its turn: a run that is stopped has tried all of them
+PORTION = 2  # trials of a command before the next one has its turn: a run that is stopped has tried all of them
 
 
 def main() -> int:
@@ -36,6 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     make_data(options.work)
     load_program()
+    importlib.import_module("cryodl.learning.run_training").FEWEST_STEPS = 2  # so that short trainings have checkpoints
     rows, undisturbed = rows_of(options.output), {}
     for goal in range(PORTION, options.count + PORTION, PORTION):
         for name in options.commands:

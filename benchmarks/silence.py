@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long each command is silent while it works on data of a usual size: its log must show that it works.
 
-    python benchmarks/silence.py --work silence/ --output silence.json [--commands pick ...] [--seconds 60]
+    python benchmarks/silence.py --work silence/ --output silence.json [--commands pick ...] [--seconds 30]
 
-Each command is started as Scipion starts it, its output read through a pipe, and it is stopped after so many seconds.
-The longest silence counts from the start to the end. Lines that io/silence.py adds are counted apart: "own" is the
-longest silence without them, which on a terminal is that between two moves of a progress bar. Exits 1 if a log was
-silent for more than 10 s. Made are 2 micrographs of 4096 x 4096 px, 2,000 particles of 64 px, a tomogram of
-512 x 512 x 256 voxels with its halves, 40 subtomograms, and half-maps of 96 voxels.
+Each command is started as Scipion starts it, its output read through a pipe, and it is stopped after so many seconds of
+CPU. The longest silence counts from the start to the end. "Own" is the longest one, in seconds of CPU, without the
+lines that io/silence.py adds: what a terminal shows. Exits 1 if a log was silent for more than 10 s. Made are 2
+micrographs of 4096 x 4096 px, 2,000 particles of 64 px, a tomogram of 512 x 512 x 256 voxels with its halves, 40
+subtomograms, and half-maps of 96 voxels.
 """
 
 import argparse
@@ -74,7 +74,8 @@ _MADE = (
     f"simulate-micrographs {_STRUCTURE} --pixel-size 1.5 --count 2 --size 4096 --snr 0.1 --output sim {_COMPUTE}",
     f"simulate-particles {_STRUCTURE} --pixel-size 4 --box 64 --count 2000 --snr 0.1 --output particles.star "
     f"{_COMPUTE}",
-    f"train-denoiser {_PARTICLES} {_STRUCTURE} --network swinconv --steps 2 --batch-size 2 --output denoiser "
+    f"simulate-particles {_STRUCTURE} --pixel-size 4 --box 64 --count 50 --snr 0.1 --output few.star {_COMPUTE}",
+    f"train-denoiser --particles few.star {_STRUCTURE} --network swinconv --steps 2 --batch-size 2 --output denoiser "
     f"{_COMPUTE}",
     f"simulate-subtomograms --structures map.mrc other.mrc --count 20 --output subtomograms.star {_COMPUTE}",
     "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 96 --output helix --threads 1",
@@ -85,7 +86,7 @@ def main() -> int:
     """Run the commands, print a line for each, and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
-    parser.add_argument("--seconds", type=float, default=60.0, help="After which a command is stopped.")
+    parser.add_argument("--seconds", type=float, default=30.0, help="Of CPU, after which a command is stopped.")
     parser.add_argument("--work", type=Path, default=Path("silence"), help="Folder to work in.")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
@@ -93,18 +94,20 @@ def main() -> int:
     rows = []
     for name in options.commands:
         rows.append(measure(name, options.work, options.seconds))
-        print("{name:22s} {longest:5.1f} s, own {own:5.1f} s after {after!r}; {end}".format(**rows[-1]), flush=True)
+        print(
+            "{name:22s} {longest:5.1f} s, own {own:5.1f} s of CPU after {after!r}; {end}".format(**rows[-1]), flush=True
+        )
         if options.output:
             write_rows(options.output, rows[-1:])
     return 1 if any(row["longest"] > LONGEST for row in rows) else 0
 
 
 def measure(name: str, work: Path, limit: float) -> dict:
-    """The longest silences (s) of a command, what it had said before its own one, and how it ended."""
+    """The longest silence (s) of a command, its own one (s of CPU) and what was said before, and how it ended."""
     output = f"out-{name}{_ENDS.get(name, '')}"
     subprocess.run(["rm", "-rf", output, f"{output}.partial"], cwd=work, check=True)
     words = [sys.executable, "-m", "cryodl", name, *COMMANDS[name].split(), "--output", output]
-    start, texts = time.monotonic(), []  # (time, text)
+    start, said = time.monotonic(), [(0.0, 0.0, b"")]  # wall and CPU seconds, what was printed then
     with (
         subprocess.Popen(
             words, cwd=work, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -112,28 +115,37 @@ def measure(name: str, work: Path, limit: float) -> dict:
         selectors.DefaultSelector() as selector,
     ):
         selector.register(process.stdout, selectors.EVENT_READ)
-        while time.monotonic() < start + limit and process.poll() is None:
+        cpu, stopped = 0.0, False
+        while not stopped and process.poll() is None:
             if selector.select(0.5):
                 text = os.read(process.stdout.fileno(), 1 << 16)
-                texts += [(time.monotonic(), text)] if text else []
-        stopped = process.poll() is None
+                said += [(time.monotonic() - start, cpu, text)] if text else []
+            cpu = _cpu_seconds(process.pid, cpu)
+            stopped = cpu > limit
         process.kill()
-    end = "stopped" if stopped else f"ended with {process.returncode}"
-    (work / f"{name}.log").write_bytes(b"".join(text for _, text in texts))
-    own = [(at, text) for at, text in texts if not text.startswith(ADDED)]
-    (longest, _), (silence, after) = (_longest(start, found, time.monotonic()) for found in (texts, own))
+    said.append((time.monotonic() - start, cpu, b""))
+    (work / f"{name}.log").write_bytes(b"".join(text for _, _, text in said))
+    own = [entry for entry in said if not entry[2].startswith(ADDED)]
+    place = int(np.argmax(np.diff([seconds for _, seconds, _ in own])))
+    after = own[place][2].decode(errors="replace").strip().replace("\r", "\n").splitlines()
     return dict(
-        name=name, command=f"{name} {COMMANDS[name]}", seconds=round(time.monotonic() - start, 1), end=end,
-        longest=round(longest, 1), own=round(silence, 1), after=after,
-    )  # fmt: skip
+        name=name,
+        command=f"{name} {COMMANDS[name]}",
+        seconds=round(said[-1][0], 1),
+        end="stopped" if stopped else f"ended with {process.returncode}",
+        longest=round(float(np.diff([seconds for seconds, _, _ in said]).max()), 1),
+        own=round(own[place + 1][1] - own[place][1], 1),
+        after="".join(after[-1:])[:80],
+    )
 
 
-def _longest(start, texts, end):
-    """(s, last line before it) of the longest silence."""
-    times = [start, *(at for at, _ in texts), end]
-    said = ["", *(text.decode(errors="replace").strip().splitlines()[-1:] or [""] for _, text in texts)]
-    place = int(np.argmax(np.diff(times)))
-    return times[place + 1] - times[place], "".join(said[place]).split("\r")[-1][:80]
+def _cpu_seconds(process, before):
+    """User and system time of a process; what it was before if it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return before
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") or before
 
 
 def _environment():
@@ -150,6 +162,8 @@ def make_data(work: Path) -> None:
     for number, name in enumerate("abcd"):
         write_helix(work / "helices" / f"{name}.pdb", number)
     for words in _MADE:
+        if (work / words.split("--output ")[1].split()[0]).exists():
+            continue  # a start that was stopped has made it
         command = [sys.executable, "-m", "cryodl", *words.split()]
         with open(work / "data.log", "a") as log:
             subprocess.run(command, cwd=work, env=_environment(), stdout=log, stderr=log, check=True)

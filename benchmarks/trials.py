@@ -36,7 +36,7 @@ COMMANDS = {
     "extract-particles": (f"extract-particles --coordinates data/sim/coordinates {_SIZED} --threads 1", "out.star"),
     "pick-filaments": (f"pick-filaments {_MICROGRAPHS} --filament-diameter 160 {_COMPUTE}", "out"),
     "train-picker": (
-        f"train-picker {_FOUR} --coordinates data/sim/coordinates --steps 6 --batch-size 1 {_COMPUTE}",
+        f"train-picker {_FOUR} --coordinates data/sim/coordinates --steps 24 --batch-size 1 {_COMPUTE}",
         "out",
     ),
     "auto-pick": (f"auto-pick {_FOUR} --contrast dark --rounds 1 --steps 4 --training-micrographs 3 {_COMPUTE}", "out"),
@@ -69,7 +69,7 @@ COMMANDS = {
         "out",
     ),
     "train-classifier": (
-        "train-classifier --subtomograms data/subtomograms.star --network dsrf3d --steps 2 --batch-size 2 " + _COMPUTE,
+        "train-classifier --subtomograms data/subtomograms.star --network dsrf3d --steps 4 --batch-size 2 " + _COMPUTE,
         "out",
     ),
     "cluster-subtomograms": (
@@ -81,12 +81,12 @@ COMMANDS = {
         "out",
     ),
     "train-segmenter": (
-        f"train-segmenter {_CELLS} --labels data/cells/labels/*.mrc --label 1 --tiles 4 --feature membrane --steps 2 "
+        f"train-segmenter {_CELLS} --labels data/cells/labels/*.mrc --label 1 --tiles 4 --feature membrane --steps 6 "
         f"--batch-size 2 {_COMPUTE}",
         "out",
     ),
     "segment": (f"segment {_CELLS} --model membrane ribosome {_COMPUTE}", "out"),
-    "denoise-tomograms": (f"denoise-tomograms {_HALVES} --steps 2 {_COMPUTE}", "out"),
+    "denoise-tomograms": (f"denoise-tomograms {_HALVES} --steps 4 {_COMPUTE}", "out"),
     "train-detector": (
         f"train-detector {_CELLS} --coordinates data/cells/coordinates/*.star --diameter 160 --steps 6 "
         f"--batch-size 2 {_COMPUTE}",
@@ -211,13 +211,13 @@ def fresh_folder(parent: Path, name: str) -> Path:
     return folder
 
 
-def output_files(folder: Path, own: str = "") -> dict:
+def output_files(folder: Path, own: tuple = ()) -> dict:
     """{name: digest of what a file says} of all that a command has left, without times. Pictures are only counted.
 
-    own: a path in texts that is another one in every run.
+    own: strings in names and texts that are others in every run.
     """
     return {
-        str(path.relative_to(folder)): _digest(path, own.encode())
+        without(str(path.relative_to(folder)), own): _digest(path, own)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not path.is_symlink()
@@ -235,10 +235,17 @@ def leftovers(folder: Path) -> list:
     ]
 
 
-def _digest(path, own=b""):
+def without(text: str, strings: tuple) -> str:
+    """A text without some strings."""
+    for string in strings:
+        text = text.replace(string, "")
+    return text
+
+
+def _digest(path, own=()):
     values = path.read_bytes()
     if own and path.suffix in (".json", ".csv", ".star", ".txt"):
-        values = values.replace(own, b"")
+        values = without(values.decode(), own).encode()
     if path.suffix == ".json":
         values = json.dumps(_without_times(json.loads(values)), sort_keys=True).encode()
     elif path.suffix == ".csv":

@@ -44,6 +44,7 @@ ANSWERS = {
     "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),
     "cryodl-denoising": dict(mappixel=4, pixel=4, box=32, count=40, snr=0.1, mask=100, gpu="false"),
     "cryodl-maps": dict(resolution=5, pixel=2, model="improver"),
+    "cryodl-motion": dict(pixel=4, box=32, count=40, snr=0.1, domain="A:1-5", range=45, maps=2),
     "cryodl-tomograms": dict(
         mappixel=8, otherpixel=8, copies=5, pixel=16, size=64, box=16, subpixel=16, subbox=16, count=20, snr=0.5
     ),
@@ -68,6 +69,7 @@ class TestCryodlScheduler(CryodlTest):
             "cryodl-unattended": ["mics", "map"],
             "cryodl-denoising": ["map"],
             "cryodl-maps": ["structure"],
+            "cryodl-motion": ["structure"],
             "cryodl-tomograms": ["map", "othermap"],
         }
         names = os.environ.get("CRYODL_TEMPLATES", "").split() or list(ANSWERS)
@@ -115,6 +117,12 @@ class TestCryodlScheduler(CryodlTest):
             said = " ".join(run.summary())
             self.assertNotRegex(said, r"\byet\b", run.getObjLabel())
             self.assertTrue(run.methods(), run.getObjLabel())
+
+    def test_no_log_has_a_traceback(self):
+        for run in self.ours():
+            for path in run.getLogPaths()[:2]:
+                with open(path, errors="replace") as file:
+                    self.assertNotIn("Traceback", file.read(), f"{run.getObjLabel()}: {path}")
 
     def test_every_run_has_what_its_viewer_shows(self):
         for run in self.ours():

@@ -108,7 +108,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
         sets = [self._createSetOfParticles(), self._createSetOfParticles("_clean")]
         for particles, hasCTF in zip(sets, (True, False)):
             particles.setSamplingRate(config.pixel_size)
-            particles.setAcquisition(acquisition)
+            particles.setAcquisition(acquisition.clone())  # each set stores its own
             particles.setHasCTF(hasCTF)
             particles.setAlignmentProj()
         appendSimulated(sets[0], made.particles, made.clean, sets[1])

@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from .schedule import FitReport, Schedule
 
 MOST_VALIDATIONS = 16
+FEWEST_STEPS = 10  # between two validations
 MOST_HOURS = 12  # that one process waits for another
 
 
@@ -133,7 +134,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     steps = config.steps or task.usual_steps
     schedule = Schedule(
         steps,
-        max(10, -(-steps // MOST_VALIDATIONS)),
+        max(FEWEST_STEPS, -(-steps // MOST_VALIDATIONS)),
         getattr(config, "patience", steps),
         config.learning_rate or task.method.learning_rate,
         config.seed,
@@ -142,7 +143,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     )
     if task.validates_poorly:
         # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
-        schedule = dataclasses.replace(schedule, every=max(10, steps // 5), patience=steps, tolerance=1.0)
+        schedule = dataclasses.replace(schedule, every=max(FEWEST_STEPS, steps // 5), patience=steps, tolerance=1.0)
     return schedule
 
 
