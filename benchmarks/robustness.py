@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of what was tried and survived, from the JSON files of fuzz.py, kills.py and faults.py.
+"""The page of what was tried and survived, from the JSON files of fuzz.py, kills.py, protocol_kills.py, silence.py and
+faults.py.
 
 python benchmarks/robustness.py --results benchmarks/robustness --page docs/robustness.md
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 HEAD = """# What was tried, and what survived
 
 Users kill programs, fill disks and give them broken files. This page lists trials of that kind. It is written by
-`python benchmarks/robustness.py`, from the results of the three commands that do the trials. Every row names the
+`python benchmarks/robustness.py`, from the results of the commands that do the trials. Every row names the
 command that repeats it. Run them with the engine's Python in the folder of the repository.
 
 The design behind the results:
@@ -32,11 +33,11 @@ The design behind the results:
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="Folder of fuzz.json, kills.json, faults.json.")
+    parser.add_argument("--results", type=Path, required=True, help="Folder of the JSON files.")
     parser.add_argument("--page", type=Path, required=True)
     options = parser.parse_args()
     parts = [HEAD]
-    for name, section in (("faults", faults), ("kills", kills), ("fuzz", fuzz)):
+    for name, section in SECTIONS.items():
         path = options.results / f"{name}.json"
         if path.exists():
             parts.append(section(json.loads(path.read_text(encoding="utf-8"))["rows"]))
@@ -76,6 +77,45 @@ def kills(rows: list) -> str:
     return "\n".join(lines + [""] * bool(notes) + notes) + "\n"
 
 
+def protocol_kills(rows: list) -> str:
+    """Section of the kills of whole protocols."""
+    total = sum(row["killed"] for row in rows)
+    lines = [
+        "## Kills of whole protocols",
+        "",
+        f"{total} runs of protocols in Scipion were killed with the engine and all their processes (SIGKILL) at a random "
+        "time, and continued. Equal: every file and the rows of every output set are those of an undisturbed run (times "
+        "and ids aside). Clean: no temporary file, lock or working folder is left.",
+        "",
+        "| protocol | kills | runs | equal | clean | repeat |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {row['killed']} | {row['trials']} | {row['equal']} | {row['clean']} | "
+        f"`python benchmarks/protocol_kills.py --protocols {row['name']} --count {row['killed']}` |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def silence(rows: list) -> str:
+    """Section of the silence of logs."""
+    lines = [
+        "## Silence of logs",
+        "",
+        "How long a log stands still while a command works on data of a usual size (2 micrographs of 4096 x 4096 px; "
+        "2,000 particles of 64 px; a tomogram of 512 x 512 x 256 voxels; maps of 96 voxels), on one of two busy cores. "
+        "A command that has said nothing for 8 s prints how long it has been at work, and at which step a training is. "
+        "The last column is the longest silence without these lines, in seconds of CPU: what a terminal shows. Each "
+        "command was stopped after some seconds of CPU, so later stages are not in the table.",
+        "",
+        "| command | stopped or ended after, s | longest silence, s | without the added lines, s of CPU |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {row['name']} | {row['seconds']:.0f} | {row['longest']:.1f} | {row['own']:.0f} |" for row in rows]
+    return "\n".join(lines) + "\n\nRepeat: `python benchmarks/silence.py --output silence.json`\n"
+
+
 def fuzz(rows: list) -> str:
     """Section of the mutated files."""
     total = sum(row["files"] for row in rows)
@@ -101,6 +141,8 @@ def fuzz(rows: list) -> str:
 def _cell(text):
     return text.replace("|", "\\|").replace("\n", " ").removeprefix("cryodl: error: ")
 
+
+SECTIONS = {"faults": faults, "kills": kills, "protocol_kills": protocol_kills, "silence": silence, "fuzz": fuzz}
 
 if __name__ == "__main__":
     main()

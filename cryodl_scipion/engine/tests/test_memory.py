@@ -84,6 +84,8 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
         ("consensus-picks", "begins anew"),
         ("annotate", "is in the annotations"),
         ("estimate-ctf", "continues after the last finished micrograph"),
+        ("pick-filaments", "continues after the last finished micrograph"),
+        ("train-filament-picker", "after the last checkpoint"),
         ("classify-2d", "continues after the last finished pass"),
         ("pick-by-hand", "is in the folder of coordinates"),
     ],

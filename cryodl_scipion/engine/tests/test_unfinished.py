@@ -126,3 +126,16 @@ def test_a_finished_folder_holds_no_trace_of_the_work(tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.star"] and not folder.exists()
     with pytest.raises(FileExistsError, match="Output folder .*out .--output. exists already"):
         check_output(config.output)
+
+
+def test_what_a_kill_after_the_last_rename_left_is_removed_by_the_next_start(tmp_path, monkeypatch):
+    folder = working_folder(config_in(tmp_path))
+    (folder / CHECKPOINT).touch()
+    (folder / "card.json").touch()
+    monkeypatch.setattr("cryodl.io.unfinished._tidy", lambda folder: None)  # killed there
+    finish_folder(folder, tmp_path / "out", CHECKPOINT)
+    monkeypatch.undo()
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    with pytest.raises(FileExistsError, match="exists already"):
+        check_output(str(tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["card.json"]

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a command that was interrupted (Ctrl-C) has left, and what the same command does then."""
 
-# A training keeps a checkpoint at each validation; see checkpoints.py.
-_TRAININGS = (
-    "train-picker",
-    "train-general-picker",
-    "train-general-segmenter",
-    "train-denoiser",
-    "train-segmenter",
-    "train-classifier",
-    "train-detector",
-    "train-map-improver",
-)
+# A training (train-...) keeps a checkpoint at each validation; see checkpoints.py.
 # What is finished is kept, item by item.
 _ITEMS = {
     "pick": "micrograph",
+    "pick-filaments": "micrograph",
+    "pick-templates": "micrograph",
     "assess-micrographs": "micrograph",
     "estimate-ctf": "micrograph",
     "extract-particles": "micrograph",
@@ -39,6 +31,8 @@ _ITEMS = {
 _OTHERS = {
     "annotate": "what was saved is in the annotations.",
     "pick-by-hand": "every change is in the folder of coordinates.",
+    "fit-heterogeneity": "the same command continues the method gaussian after its last round; the method linear "
+    "begins anew.",
     "doctor": "it writes nothing.",
 }
 
@@ -55,7 +49,7 @@ def stopped_sentence(command: str) -> str:
     -------
     str
     """
-    if command in _TRAININGS:
+    if command.startswith("train-"):
         tail = (
             "the same command continues after the last checkpoint, which is written at each validation; before the "
             "first one it begins anew."

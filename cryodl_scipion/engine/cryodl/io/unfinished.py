@@ -36,6 +36,7 @@ def check_output(output: str, what: str = "Output folder") -> None:
         If there is already something under its name.
     """
     if os.path.exists(output):
+        _tidy(Path(output))
         raise FileExistsError(
             f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove it."
         )
@@ -131,9 +132,21 @@ def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str]
     *leftovers : str
         Names of files or folders in it.
     """
+    record = Path(folder) / RECORD
+    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    write_json(record, dict(known, leftovers=leftovers))
     rename_folder(folder, output)
-    for name in (*leftovers, RECORD):  # after the rename: till then a stopped run needs them
-        _remove(Path(output) / name)
+    _tidy(Path(output))  # after the rename: till then a stopped run needs them
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what finish_folder leaves in a folder that has its final name, if it was killed then."""
+    try:
+        leftovers = json.loads((folder / RECORD).read_text(encoding="utf-8"))["leftovers"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name in (*leftovers, RECORD):
+        _remove(folder / name)
 
 
 def remove_unused(output: str | None) -> None:
