@@ -83,9 +83,9 @@ def protocol_kills(rows: list) -> str:
     lines = [
         "## Kills of whole protocols",
         "",
-        f"{total} runs of protocols in Scipion were killed with the engine and all their processes (SIGKILL) at a random "
-        "time, and continued. Equal: every file and the rows of every output set are those of an undisturbed run (times "
-        "and ids aside). Clean: no temporary file, lock or working folder is left.",
+        f"{total} runs of protocols in Scipion were killed with the engine and all their processes (SIGKILL) at a "
+        "random time, and continued. Equal: every file and the rows of every output set are those of an undisturbed "
+        "run (times and ids aside). Clean: no temporary file, lock or working folder is left.",
         "",
         "| protocol | kills | runs | equal | clean | repeat |",
         "|---|---|---|---|---|---|",

@@ -30,10 +30,10 @@ _PARTICLES = "--particles particles.star"
 _STRUCTURE = "--structure map.mrc"
 _TOMOGRAMS = "--tomograms tomograms/*.mrc"
 COMMANDS = {
-    "pick": f"{_SIZED} {_COMPUTE}",
+    "pick": f"{_SIZED} --model general {_COMPUTE}",
     "auto-pick": f"{_SIZED} --training-micrographs 2 {_COMPUTE}",
     "train-picker": f"{_SIZED} --coordinates sim/coordinates {_COMPUTE}",
-    "pick-templates": f"{_MICROGRAPHS} {_STRUCTURE} {_COMPUTE}",
+    "pick-templates": f"{_MICROGRAPHS} {_STRUCTURE} --threads 1",
     "pick-filaments": f"{_MICROGRAPHS} --filament-diameter 160 {_COMPUTE}",
     "assess-micrographs": f"{_SIZED} --threads 1",
     "estimate-ctf": f"{_MICROGRAPHS} --voltage 300 --spherical-aberration 2.7 --threads 1",

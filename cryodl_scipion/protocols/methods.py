@@ -90,7 +90,17 @@ def particleSimulationInWords(config: Any, source: EMSet, results: Sequence[Resu
         f"{counted(config.count, 'particle')} of {source} were simulated with cryodl {versionIn(results)} at "
         f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.defocus_min:.0f} to "
         f"{config.defocus_max:.0f} Å and a signal-to-noise ratio of {config.snr:g}."
-    )
+    ) + "".join(f" {sentence}" for sentence in heterogeneityLines(config))
+
+
+def heterogeneityLines(config: Any) -> List[str]:
+    """Sentences on what differs between simulated particles; none if nothing does. config: SimulateParticlesConfig."""
+    lines = []
+    if config.domain:
+        lines.append(f"The domain {config.domain} rotates by {config.hinge_range:g}° in {config.hinge_states} states.")
+    if config.missing_chains:
+        lines.append(f"Some particles lack parts: {config.missing_chains}.")
+    return lines
 
 
 def trainingLines(card: Dict[str, Any]) -> Any:

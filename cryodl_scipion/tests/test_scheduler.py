@@ -44,7 +44,7 @@ ANSWERS = {
     "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),
     "cryodl-denoising": dict(mappixel=4, pixel=4, box=32, count=40, snr=0.1, mask=100, gpu="false"),
     "cryodl-maps": dict(resolution=5, pixel=2, model="improver"),
-    "cryodl-motion": dict(pixel=4, box=32, count=40, snr=0.1, domain="A:1-5", range=45, maps=2),
+    "cryodl-motion": dict(pixel=4, box=32, count=200, snr=0.1, domain="A:1-5", range=45, maps=2),
     "cryodl-tomograms": dict(
         mappixel=8, otherpixel=8, copies=5, pixel=16, size=64, box=16, subpixel=16, subbox=16, count=20, snr=0.5
     ),

@@ -14,7 +14,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..form_parts import notOnForm
-from ..methods import particleSimulationInWords
+from ..methods import heterogeneityLines, particleSimulationInWords
 from ..simulating import checkOrientations
 from .particles_base import ParticlesBase
 
@@ -150,6 +150,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
             f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
             f"SNR {self.snr.get():g}",
             f"Structure: {self._structureName(self.inputStructure.get())}",
+            *heterogeneityLines(self._config(**self._engineValues())),
             "Angles, shifts, CTF and noise-free images are exact.",
         ]
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...convert.alignment import anglesOf, originOf
 from ...convert.star import columnsOf, readColumns
+from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,
@@ -14,6 +15,7 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
+from ...protocols.methods import heterogeneityLines
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
 
@@ -47,6 +49,14 @@ class TestCryodlSimulateParticles(ParticlesTest):
         self.assertEqual((item.getCTF().getDefocus(), item._rlnRandomSubset.get()), ((8100, 8000, 15), 1))
         self.assertEqual([p.getMicId() for p in particles], [1] * 4 + [2] * 4 + [3])
         self.assertEqual(item.getCoordinate().getMicName(), "mic_0.mrc")
+
+    def test_its_last_record_is_written_and_what_moves_is_told(self):
+        with open(self.simulated.getStderrLog()) as log:
+            self.assertNotIn("Circular reference", log.read())
+        config = contract.SimulateParticlesConfig(
+            "x.pdb", 4.0, 64, 9, 0.1, "out.star", domain="A:1-9", hinge_range=30.0
+        )
+        self.assertEqual(heterogeneityLines(config), ["The domain A:1-9 rotates by 30° in 31 states."])
 
     def test_clean_images_have_the_same_ids_and_alignment_but_no_ctf(self):
         noisy, clean = self.simulated.outputParticles, self.simulated.outputClean

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
+from ...io.silence import doing
 from ...likelihood.prepare import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from . import masks
@@ -72,6 +73,7 @@ def fit_heterogeneity(
     """
     particles = inputs.particles
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
+    doing("reading the images")
     setting = Setting(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         ParticleViews.of(particles),
@@ -82,10 +84,12 @@ def fit_heterogeneity(
         same_images(particles),
     )
     coarse = min(COARSE, inputs.radius)
+    doing("the mean volume")
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
     notes = compare_maps(mean, curve, inputs.reference, config)
     spread = FIRST_SPREAD
     if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
+        doing("refining the orientations")
         mean, spread = refine_views(setting, mean, coarse, spread)
         voxel = particles.box * particles.pixel_size / inputs.box
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
@@ -102,11 +106,13 @@ def _linear(
     """Motion, ComponentFit and nothing for the record: principal components of the volumes."""
     setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
+    doing("the motion test")
     motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
     if motion.verdict == "motion":
         first, second = motion.halves
         setting.focus = masks.changing(first, second, setting.mask)
     known = motion.halves[0]
+    doing("the principal components")
     fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.spread, start.curve, rng)
     if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
@@ -118,8 +124,11 @@ def _gaussian(
 ) -> tuple[Motion, ComponentFit, dict]:
     """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
     device = choose_device(config.device)
+    doing("placing the Gaussians")
     model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
+    doing("the motion test")
     motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
+    doing("the latent coordinates")
     mean, curve = mean_of(start.setting, inputs.radius, start.spread)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
     return motion, fit, record
