@@ -5,6 +5,7 @@ Scipion gives the outputs of a run new object ids whenever a project is refreshe
 is another one when the run is continued. Files keep their names.
 """
 
+import re
 import zlib
 from typing import Any
 
@@ -33,3 +34,8 @@ def checksum(*words: Any) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
     text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
     return f"{zlib.crc32(text):08x}"
+
+
+def withoutChecksum(text: str) -> str:
+    """A file's name, or a sentence with one, as the user knows it: without the letters that checksum() gave."""
+    return re.sub(r"_[0-9a-f]{8}(?=\.(mrc|map|pdb|cif)\b)", "", text)

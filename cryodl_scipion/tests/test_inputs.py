@@ -17,7 +17,7 @@ from pyworkflow.tests import BaseTest, setupTestProject
 
 import cryodl_scipion
 
-from ..convert.names import inputName
+from ..convert.names import checksum, inputName, withoutChecksum
 from ..protocols import CryodlProtClassify2D, CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
 from .particle_sets import ParticlesTest
 from .run_states import deadProcess, writeRunState
@@ -25,6 +25,12 @@ from .test_forms import ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
 _TEXT_CALLS = ("join", "format", "_getExtraPath", "_getPath", "_getTmpPath", "_insertFunctionStep")
+
+
+def test_names_with_a_checksum_reach_the_user_without_it():
+    name = f"ribosome_{checksum('Runs/a.mrc', 3.5)}.mrc"
+    assert withoutChecksum(f"Angles from {name}.") == "Angles from ribosome.mrc."
+    assert withoutChecksum("map_20240101a.mrc") == "map_20240101a.mrc"
 
 
 class TestCryodlPointers(BaseTest):

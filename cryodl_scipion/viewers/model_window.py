@@ -7,6 +7,7 @@ import tkinter as tk
 from tkinter import font, ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
+from ..convert.names import withoutChecksum
 from ..engine.cryodl import contract
 from .plots import drawTraining, readMetrics
 from .window import FollowingWindow
@@ -74,7 +75,7 @@ def cardLines(folder: str) -> List[str]:
         ("Pixel size", _with(card.get("pixel_size"), "%g Å/px")),
         ("Trained at", _with(card.get("trained_pixel_size"), "%g Å/px")),
         ("Box", _with(card.get("box"), "%d px")),
-        ("Structures", ", ".join(card.get("structures") or []) or None),
+        ("Structures", withoutChecksum(", ".join(card.get("structures") or [])) or None),
         ("CTF of the input", _CTF.get(str(card.get("ctf")), card.get("ctf"))),
         ("Working pixel size", _with(card.get("working_pixel_size"), "%g Å/px")),
         ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import AtomStruct
 
+from ...convert.names import withoutChecksum
 from ...engine.cryodl import __version__
 from ...engine.cryodl.contract import Result, counted, resolution_in_words
 from ..methods import networkInWords, versionIn
@@ -39,7 +40,7 @@ def denoiserLines(card: Dict[str, Any]) -> List[str]:
 def denoiserInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training = card.get("training") or {}
-    structures = ", ".join(card.get("structures") or ["the structure"])
+    structures = withoutChecksum(", ".join(card.get("structures") or ["the structure"]))
     text = (
         f"The denoiser {card['name']}, {networkInWords(card)}, was "
         f"{'trained' if training.get('steps', 1) else 'made'} with cryodl "
@@ -96,7 +97,7 @@ def referenceLines(made: Any) -> Any:
     `reconstruct`."""
     if not made.reference:
         return []
-    lines = [f"Angles from the reference {made.reference}, which both half-maps share"]
+    lines = [f"Angles from the reference {withoutChecksum(made.reference)}, which both half-maps share"]
     if made.noise_fsc is None:
         return lines + ["Noise control (as many images of noise, oriented in the same way): not tested"]
     noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.own_resolution)

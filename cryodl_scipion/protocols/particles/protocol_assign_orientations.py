@@ -8,6 +8,7 @@ from typing import Any, List, Sequence
 from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol.params import Form
 
+from ...convert.names import withoutChecksum
 from ...convert.particles.oriented import appendOriented
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
@@ -114,7 +115,9 @@ class CryodlProtAssignOrientations(ParticleBatches):
         if probability is not None:
             lines.append(f"{100 * probability:.0f} % of the orientations are expected to be correct (within 15°).")
         if made.reference:
-            lines.append(f"The angles were assigned with the reference {os.path.basename(made.reference)}.")
+            lines.append(
+                f"The angles were assigned with the reference {withoutChecksum(os.path.basename(made.reference))}."
+            )
         return lines + ["The images are the raw ones. Use the angles as the start of a refinement."]
 
     def _methods(self) -> List[str]:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import FSC, Volume
 from pyworkflow.protocol.params import Form
 
+from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
@@ -64,7 +65,7 @@ class CryodlProtBackProject(ParticlesBase):
         volume.setSamplingRate(made.pixel_size)
         volume.setHalfMaps([made.half1, made.half2])
         if made.reference:
-            volume.setObjComment(f"Angles from the reference {made.reference}.")
+            volume.setObjComment(f"Angles from the reference {withoutChecksum(made.reference)}.")
         if denoiser:
             volume.setObjComment(f"From denoised particles (model {denoiser}): it shows what the model learned.")
         fsc = FSC()

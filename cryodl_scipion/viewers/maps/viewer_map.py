@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 from pwem.objects import Volume
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
+from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtBackProject
 from ..chimera import chimeraViews
 from ..map_plots import drawFsc
@@ -54,7 +55,7 @@ class CryodlBackProjectViewer(PanelsViewer):
         plotter = self._plot("FSC")
         axes = plotter.getFigure().add_subplot()
         drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
-        axes.set_title(comment or f"{made.count} particles", fontsize=10)
+        axes.set_title(withoutChecksum(comment or "") or f"{made.count} particles", fontsize=10)
         return [plotter]
 
     def _showInChimera(self, volume: Volume) -> Any:
@@ -62,7 +63,7 @@ class CryodlBackProjectViewer(PanelsViewer):
 
 
 def slicesView(root: Any, volume: Volume) -> Any:
-    return WindowView(MapWindow, root, mapsOf(volume), str(volume), volume.getObjComment())
+    return WindowView(MapWindow, root, mapsOf(volume), str(volume), withoutChecksum(volume.getObjComment() or ""))
 
 
 def mapsOf(volume: Volume) -> Dict[str, Any]:

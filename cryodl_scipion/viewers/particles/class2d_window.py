@@ -12,7 +12,7 @@ from ..gallery_plots import drawTiles
 from ..window import CanvasWindow
 from .class2d_data import SCORE, SIZE
 
-_COLUMNS, _ROWS = 12, 6
+_GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few classes are shown larger
 _LEFT_OUT = 0.35  # of the contrast of averages that are not kept
 
 
@@ -107,7 +107,8 @@ class Classes2DWindow(CanvasWindow):
 
     def refresh(self) -> None:
         order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
-        shown, pages = pageOf(order, self._page, _COLUMNS * _ROWS)
+        columns, rows = next((grid for grid in _GRIDS if grid[0] * grid[1] >= len(order)), _GRIDS[-1])
+        shown, pages = pageOf(order, self._page, columns * rows)
         self._page = min(max(0, self._page), pages - 1)
         self._position.set(f"Page {self._page + 1} of {pages}")
         self.message.set(self._text(kept))
@@ -117,7 +118,7 @@ class Classes2DWindow(CanvasWindow):
             self._axes.clear()
             self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         else:
-            drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], _COLUMNS)
+            drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], columns)
         self._canvas.draw_idle()
 
     def _tile(self, position: int, kept: bool) -> Any:
