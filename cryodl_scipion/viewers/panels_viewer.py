@@ -53,9 +53,9 @@ class PanelsViewer(ProtocolViewer):
         self._tkRoot = tab
         return self._getVisualizeDict()[name](name)
 
-    def _plot(self, what: str, size: Any = (8, 5)) -> PlotView:
-        """An empty drawing. size: (width, height), inches."""
-        return PlotView(self.getTkRoot(), f"{what}: {self.protocol.getRunName()}", size)
+    def _plot(self, what: str, size: Any = (8, 5), tight: bool = True) -> PlotView:
+        """An empty drawing. size: (width, height), inches. tight: see PlotView."""
+        return PlotView(self.getTkRoot(), f"{what}: {self.protocol.getRunName()}", size, tight)
 
     def _getVisualizeDict(self) -> Dict[str, Callable[..., Any]]:
         return {panel.name: self._show for panel in self._PANELS}

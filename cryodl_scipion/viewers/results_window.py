@@ -66,7 +66,9 @@ class ResultsWindow:
         tab: Any = self._notebook.nametowidget(self._notebook.select())
         for old in tab.winfo_children():
             old.destroy()
-        ttk.Label(tab, text=panel.help, wraplength=_WRAP, foreground="#444444").pack(anchor=tk.W, padx=8, pady=(6, 0))
+        ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=_WRAP, foreground="#444444").pack(
+            anchor=tk.W, padx=8, pady=(6, 0)
+        )
         for view in self._views(panel.name, tab):
             _position(view, tab, panel.label)
 

@@ -81,10 +81,12 @@ class PlotWindow(CanvasWindow):
 
 
 class PlotView(View):
-    """A drawing that Scipion shows in a window, and a test or a script can save. size: (width, height), inches."""
+    """A drawing that Scipion shows in a window, and a test or a script can save. size: (width, height), inches. tight:
+    False for a drawing of several figures, which places its axes itself."""
 
-    def __init__(self, parent: Any, title: str, size: Any = (8, 5)) -> None:
-        self._parent, self._title, self._figure = parent, title, Figure(figsize=size, facecolor="white", layout="tight")
+    def __init__(self, parent: Any, title: str, size: Any = (8, 5), tight: bool = True) -> None:
+        self._parent, self._title = parent, title
+        self._figure = Figure(figsize=size, facecolor="white", layout="tight" if tight else None)
 
     def getFigure(self) -> Figure:
         return self._figure

@@ -109,7 +109,7 @@ class CryodlClusterViewer(_ClassesPanels):
         positions, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
-        plotter = self._plot("Embedding", (13, 7))
+        plotter = self._plot("Embedding", (13, 7), tight=False)
         drawEmbeddingAndAverages(plotter.getFigure(), positions, numbers, averages, names)
         return [plotter]
 
