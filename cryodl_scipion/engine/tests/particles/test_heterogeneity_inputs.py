@@ -11,6 +11,7 @@ from heterogeneity_data import command, moving_particles
 from synthetic import write_mrc
 
 from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io.star import read_tables, write_tables
 from cryodl.reconstruction.halves import same_images, split_halves
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=1, resolution=18, axes=0, threads=1)
@@ -73,6 +74,21 @@ def treated(state):
 def test_particles_without_an_alignment_or_a_ctf_are_told_from_others(here, changes, words, tmp_path):
     said = message(tmp_path, particles=changed(tmp_path, changes))
     assert all(word in said for word in words)
+
+
+def test_several_boxes_or_pixel_sizes_are_named(here, tmp_path):
+    tables = read_tables("p.star")
+    particles = dict(tables["particles"], rlnOpticsGroup=["1"] * 150 + ["2"] * 150)
+    particles["rlnImageName"] = [name.replace("@", f"@{here}/") for name in particles["rlnImageName"]]
+    optics = {name: [values[0], values[0]] for name, values in tables["optics"].items()}
+    optics.update(rlnOpticsGroup=["1", "2"], rlnOpticsGroupName=["one", "two"], rlnImagePixelSize=["5.0", "6.0"])
+    write_tables(tmp_path / "sizes.star", dict(optics=optics, particles=particles))
+    said = message(tmp_path, particles=tmp_path / "sizes.star")
+    assert "pixel size" in said and "sizes.star" in said
+    mrcfile.write(tmp_path / "other.mrcs", np.zeros((1, 40, 40), np.float32))
+    particles["rlnImageName"][7] = f"1@{tmp_path}/other.mrcs"
+    write_tables(tmp_path / "boxes.star", dict(tables, particles=dict(particles, rlnOpticsGroup=["1"] * 300)))
+    assert "one box size is needed" in message(tmp_path, particles=tmp_path / "boxes.star")
 
 
 def test_orientations_of_other_particles_are_no_alignment(here, tmp_path):

@@ -139,6 +139,16 @@ def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):
     assert all(entry["particles"] > 60 for entry in json.loads(Path(made["record"]).read_text())["volumes"])
 
 
+def test_a_map_at_a_point_is_the_same_however_many_points_are_asked_for(here, tmp_path):
+    ask = lambda name, points: (
+        command(
+            "latent-volumes", particles="latent.star", axes="1,2", points=points, threads=1, output=tmp_path / name
+        ).outputs
+    )
+    alone, among = ask("alone", "0:0.5"), ask("among", ",".join(["0:0.5"] + ["10:0"] * 15))
+    assert np.allclose(mrcfile.read(alone["volumes"][0]), mrcfile.read(among["volumes"][0]), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [

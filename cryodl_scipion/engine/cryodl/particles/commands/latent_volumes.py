@@ -19,6 +19,7 @@ from ...io.warn import warn
 from .fit_heterogeneity import LATENT
 from .select_latent import latent_column
 
+AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are
 WORSE = 1.03  # times the resolution before, from which a domain's own orientations are worse
 
 if typing.TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run(config: LatentVolumesConfig) -> Result:
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in _axes(config.axes)], axis=1)
     points = trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
-    per_map = config.per_map or max(1, len(particles) // (2 * len(points)))
+    per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))
     if per_map > len(particles):
         raise ValueError(
             f"Particles per map (--per-map) is {per_map}, but {config.particles} has {len(particles)}. Give fewer."
