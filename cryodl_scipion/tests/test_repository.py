@@ -63,7 +63,8 @@ def test_lock_holds_what_the_engine_imports():
         for path in sources(os.path.join(ENGINE, "cryodl"))
         for name in importedBy(path) - ours - set(standard)
     }
-    assert used <= listed
+    optional = {"umap"}  # fit-heterogeneity --umap says how to install it
+    assert used <= listed | optional
 
 
 def test_the_engine_alone_asks_for_the_same_packages():
