@@ -33,6 +33,17 @@ def classesOf(module, base):
 
 
 class TestCryodlTree(unittest.TestCase):
+    def test_each_tab_of_the_results_has_what_it_shows(self):
+        from .. import viewers
+
+        missing = [
+            f"{name}: {panel.name}"
+            for name, viewer in vars(viewers).items()
+            for panel in getattr(viewer, "_PANELS", ())
+            if not hasattr(viewer, f"_{panel.name}")
+        ]
+        self.assertEqual(missing, [])
+
     def test_every_class_of_the_tree_exists_and_every_protocol_is_in_it(self):
         with open(os.path.join(FOLDER, "protocols.conf")) as file:
             inTree = set(re.findall(r'"value": "(\w+)"', file.read()))

@@ -5,7 +5,7 @@ PANELS = {
     "CryodlProtSegment": ("showScores",),
     "CryodlProtDenoiseTomograms": ("showSlices",),
     "CryodlProtMergeFeatures": ("showLabels", "showTable"),
-    "CryodlProtPickFeatures": ("showPlaces",),
+    "CryodlProtPickFeatures": ("showCoordinates",),
     "CryodlProtClassifySubtomograms": ("showGallery",),
 }
 WIZARDS = {

@@ -100,7 +100,7 @@ class TestCryodlTomogramViewers(ViewersTest):
             self.assertIn("script.cxc", chimera.chimeraViews(viewer, "some/script.cxc")[0]._cmd)
 
     def test_places_lie_in_their_tomograms(self):
-        data = self.slices(self.picked, "showPlaces")
+        data = self.slices(self.picked, "showCoordinates")
         self.assertEqual(
             {name: len(positions) for name, positions in data.points.items()},
             dict.fromkeys(data.ids, SHAPE[1] * SHAPE[2]),
@@ -131,7 +131,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         np.testing.assert_array_equal(gallery.pictures(0)[0], image[::-1])  # drawn with the first row at the bottom
         protocol = self.newProtocol(CryodlProtAnnotate)
         protocol.outputAnnotations = made.outputAnnotations
-        self.assertIn("of stacks", self.panel(protocol, "showPlaces").getMessage())
+        self.assertIn("of stacks", self.panel(protocol, "showCoordinates").getMessage())
 
     def test_all_windows_on_volumes_have_the_first_row_at_the_bottom(self):
         """As 3dmod shows them (engine/cryodl/contract/frames.py); micrographs and particles have it on top."""

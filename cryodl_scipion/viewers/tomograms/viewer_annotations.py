@@ -33,7 +33,7 @@ class CryodlAnnotateViewer(PanelsViewer):
     _SECTION = "Annotations"
     _PANELS = (
         Panel("showTiles", "Tiles and drawings", "The annotated tiles beside their drawings."),
-        Panel("showPlaces", "Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile."),
+        Panel("showCoordinates", "Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile."),
     )
     _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
 

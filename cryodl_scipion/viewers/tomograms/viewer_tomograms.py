@@ -120,6 +120,8 @@ class CryodlMergeViewer(PanelsViewer):
         return [slicesView(self.getTkRoot(), data, f"Features: {self.protocol.getRunName()}")]
 
     def _showTable(self, labels: Sequence[str]) -> List[str]:
+        table, folder = self.protocol._result().outputs.table, self.protocol.getWorkingDir()
+        path = os.path.relpath(table, folder)
         return [
             WindowView(
                 TableWindow,
@@ -127,7 +129,7 @@ class CryodlMergeViewer(PanelsViewer):
                 f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
                 foundRows(self.protocol.getFound()),
-                f"All values: {os.path.abspath(self.protocol._result().outputs.table)}",
+                f"All values: {path}, in the folder of the run.",
             )
         ]
 
@@ -156,10 +158,10 @@ class CryodlPickFeaturesViewer(PanelsViewer):
 
     _label = "places viewer"
     _targets = [CryodlProtPickFeatures, CryodlProtMeasureMembranes]
-    _SECTION = "Places"
+    _SECTION = "Points"
     _PANELS = (
         Panel(
-            "showPlaces",
+            "showCoordinates",
             "Points in the tomograms",
             "Circles as wide as the box over the segmentation, smaller in slices away from the centre.",
         ),
