@@ -40,6 +40,8 @@ EPILOGS = {
     "pick-templates": "examples:\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --structure "
     "1abc.cif --output picks/\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 "
     "--particle-diameter 180 --output picks/\n",
+    "train-micrograph-denoiser": "example:\n  cryodl train-micrograph-denoiser --structures 'structures/*.pdb' "
+    "--output models/denoiser\n",
     "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 "
     "--surfaces --output merged/\n",

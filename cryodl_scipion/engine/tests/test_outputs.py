@@ -105,7 +105,7 @@ def test_declared_outputs_can_be_checked_by_old_pythons(command):
 
 # Their files hold neither pixels nor coordinates: models, figures, tables, copies of tables, or pictures to look at.
 WITHOUT_PIXELS = {
-    "train-picker", "train-filament-picker", "train-general-picker", "train-classifier",
+    "train-picker", "train-filament-picker", "train-general-picker", "train-micrograph-denoiser", "train-classifier",
     "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",
     "compare-models", "report",
     "assess-micrographs", "estimate-ctf", "list-pairs",

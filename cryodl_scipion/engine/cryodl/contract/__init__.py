@@ -32,7 +32,7 @@ from .micrographs.by_hand import PickByHandConfig
 from .micrographs.comparing import ComparePicksConfig, EvaluatePicksConfig
 from .micrographs.consensus import ConsensusPicksConfig
 from .micrographs.ctf import EstimateCtfConfig
-from .micrographs.denoising import DenoiseMicrographsConfig
+from .micrographs.denoising import DenoiseMicrographsConfig, TrainMicrographDenoiserConfig
 from .micrographs.exporting import ExportRelionConfig
 from .micrographs.extracting import ExtractParticlesConfig
 from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfig
@@ -175,6 +175,7 @@ __all__ = [
     "TrainGeneralPickerConfig",
     "TrainGeneralSegmenterConfig",
     "TrainMapImproverConfig",
+    "TrainMicrographDenoiserConfig",
     "TrainPickerConfig",
     "TrainSegmenterConfig",
     "UNANNOTATED",

@@ -16,7 +16,12 @@ from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
 from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig, EvaluatePicksOutputs
 from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
-from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
+from .micrographs.denoising import (
+    DenoiseMicrographsConfig,
+    DenoiseMicrographsOutputs,
+    TrainMicrographDenoiserConfig,
+    TrainMicrographDenoiserOutputs,
+)
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
 from .micrographs.extracting import ExtractParticlesConfig, ExtractParticlesOutputs
 from .micrographs.filaments import (
@@ -160,6 +165,12 @@ COMMANDS = {
             "micrographs.commands.denoise_micrographs",
             DenoiseMicrographsConfig,
             DenoiseMicrographsOutputs,
+        ),
+        Command(
+            "train-micrograph-denoiser",
+            "micrographs.commands.train_micrograph_denoiser",
+            TrainMicrographDenoiserConfig,
+            TrainMicrographDenoiserOutputs,
         ),
         Command("annotate", "tomograms.commands.annotate", AnnotateConfig, AnnotationsOutputs),
         Command(

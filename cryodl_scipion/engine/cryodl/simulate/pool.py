@@ -92,11 +92,22 @@ def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
     pixel_size = rough / across
     density = load_density(path, pixel_size)
     extent = particle_diameter(density, pixel_size)
-    return PoolMember(Path(path).name.split(".")[0], _cropped(density, across), extent)
+    return PoolMember(Path(path).name.split(".")[0], cropped_density(density, across), extent)
 
 
-def _cropped(density: torch.Tensor, across: int) -> torch.Tensor:
-    """Without the empty rim, largest value 1. Empty means outside of 0.75 of `across` voxels from the middle."""
+def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
+    """A density without its empty rim, its maximum 1.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    across : int
+        Voxels of its widest extent; what lies further from the middle than 0.75 of it is cut off.
+
+    Returns
+    -------
+    Tensor, (e, e, e)
+    """
     reach = int(0.75 * across)
     middle = density.shape[-1] // 2
     part = slice(max(0, middle - reach), middle + reach)

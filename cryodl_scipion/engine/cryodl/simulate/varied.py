@@ -80,17 +80,17 @@ def random_scene(
     stated, sought = _stated(rng)
     zoom = diameter_px / (extent_px * stated)  # voxels -> px
     pixel_size = extent / (extent_px * zoom)
-    views = _views(density, zoom, VIEWS, rng)
+    views = project_views(density, zoom, VIEWS, rng)
     wide = extent_px * zoom
     shape = (side, side)
     centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
-    clean = _paint(views, centres, shape, rng)
+    clean = paint(views, centres, shape, rng)
     good = np.ones(len(centres), bool)
-    clean = clean + _paint(views, clumped, shape, rng)
+    clean = clean + paint(views, clumped, shape, rng)
     if len(clumped):
         good &= far(centres, clumped, 0.75 * wide)
-    signal = _strength(clean, centres if len(centres) else clumped, wide)
-    stray = _stray(other, zoom, shape, wide, rng) if other else 0.0
+    signal = signal_strength(clean, centres if len(centres) else clumped, wide)
+    stray = stray_pieces(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
     snr = FAINT_SNR if faint else SNR
     image = as_recorded(exposed(clean / signal, pixel_size, shape, rng, snr), wide, rng)
@@ -106,10 +106,25 @@ def _stated(rng: np.random.Generator) -> tuple[float, bool]:
     return float(rng.uniform(*(TOO_LARGE if rng.random() < 0.5 else TOO_SMALL))), False
 
 
-def _views(density: torch.Tensor, zoom: float, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """(count, b, b) projections at the scale of the scene, in-plane turns included."""
+def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random.Generator) -> torch.Tensor:
+    """Projections at the scale of a scene.
+
+    Parameters
+    ----------
+    density : Tensor, (d, d, d)
+    zoom : float
+        Pixels of the scene per voxel.
+    count : int
+        Projections.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Tensor, (count, b, b)
+        In random orientations, in some scenes preferred ones.
+    """
     if zoom > 2.2:  # coarser, and enlarged: so large a particle is there only to be left alone
-        views = _views(density, 1.5, min(count, 24), rng)
+        views = project_views(density, 1.5, min(count, 24), rng)
         side = int(views.shape[-1] * zoom / 3) * 2
         return torch.nn.functional.interpolate(views[:, None], size=(side, side), mode="bicubic", align_corners=False)[
             :, 0
@@ -126,9 +141,22 @@ def _views(density: torch.Tensor, zoom: float, count: int, rng: np.random.Genera
     return project(density, angles)
 
 
-def _paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
-    """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next, in
-    some fields many of them faint."""
+def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
+    """Sum of random views at whole pixels; each is a little stronger or weaker than the next, in some fields many are
+    faint.
+
+    Parameters
+    ----------
+    views : Tensor, (n, b, b)
+    centres : array, (m, 2) yx, px
+    shape : tuple of int
+        (h, w), px.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Tensor, (h, w)
+    """
     views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is turned
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
@@ -146,8 +174,21 @@ def rotated_view(view: torch.Tensor, turn: int) -> torch.Tensor:
     return view.flip(0) if turn > 3 else view
 
 
-def _strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
-    """Standard deviation of the clean image within the particles' circles."""
+def signal_strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
+    """Standard deviation of a clean image in squares around its particles.
+
+    Parameters
+    ----------
+    clean : Tensor, (h, w)
+    centres : array, (n, 2) yx, px
+    wide : float, px
+        Side of the squares.
+
+    Returns
+    -------
+    Tensor
+        A number.
+    """
     h, w = clean.shape
     inside = torch.zeros((h, w), dtype=torch.bool)
     reach = int(wide / 2) + 1
@@ -157,23 +198,38 @@ def _strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Te
     return part.std().clamp(min=1e-6) if len(part) > 8 else clean.std().clamp(min=1e-6)
 
 
-def _stray(
+def stray_pieces(
     other: typing.Sequence[torch.Tensor], zoom: float, shape: tuple[int, ...], wide: float, rng: np.random.Generator
 ) -> float | torch.Tensor:
-    """Pieces of other things, from a few to very many: fragments clearly smaller (or some few larger), that must not be
-    taken for particles."""
+    """Pieces of other things, from none to very many: clearly smaller fragments, or some few larger ones.
+
+    Parameters
+    ----------
+    other : sequence of Tensor, (e, e, e) each
+    zoom : float
+        Pixels of the scene per voxel, for particles.
+    shape : tuple of int
+        (h, w), px.
+    wide : float, px
+        Of a particle's extent.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Tensor, (h, w), or 0.0
+    """
     if rng.random() > 0.6:
         return 0.0
     if rng.random() < 0.15:
-        views = _views(other[int(rng.integers(len(other)))], zoom * rng.uniform(1.8, 2.6), 8, rng)
-        return float(rng.uniform(0.2, 0.8)) * _paint(
+        views = project_views(other[int(rng.integers(len(other)))], zoom * rng.uniform(1.8, 2.6), 8, rng)
+        return float(rng.uniform(0.2, 0.8)) * paint(
             views, rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * shape, shape, rng
         )
-    views = _views(other[int(rng.integers(len(other)))], zoom * rng.uniform(0.2, 0.45), 24, rng)
+    views = project_views(other[int(rng.integers(len(other)))], zoom * rng.uniform(0.2, 0.45), 24, rng)
     most = shape[0] * shape[1] / wide**2
     count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
     strength = float(np.exp(rng.uniform(math.log(0.3), math.log(2.0))))
-    return strength * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
+    return strength * paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
 def exposed(
@@ -183,10 +239,35 @@ def exposed(
     rng: np.random.Generator,
     snr_range: tuple[float, float] = SNR,
 ) -> torch.Tensor:
-    """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein; (h, w).
+    """The image that the microscope takes, (h, w): the sum of the two parts of `exposure`, whose parameters it has."""
+    signal, noise = exposure(clean, pixel_size, shape, rng, snr_range)
+    return signal + noise
 
-    clean: (h, w) projection, protein bright, standard deviation of the particles 1. pixel_size: Å/px. snr_range: of the
-    variance of the particles over that of the noise, in pixels of the scene.
+
+def exposure(
+    clean: torch.Tensor,
+    pixel_size: float,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    snr_range: tuple[float, float] = SNR,
+) -> tuple[torch.Tensor, ...]:
+    """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein.
+
+    Parameters
+    ----------
+    clean : Tensor, (h, w)
+        Projection, protein bright, standard deviation of the particles 1.
+    pixel_size : float, Å/px
+    shape : tuple of int
+        (h, w), px.
+    rng : numpy Generator
+    snr_range : tuple of float, variance ratio
+        Of the variance of the particles over that of the noise, in pixels of the scene.
+
+    Returns
+    -------
+    tuple of Tensor, (h, w) each
+        What the particles show, protein dark, and the noise of solvent and detector, to be added to it.
     """
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
@@ -205,21 +286,25 @@ def exposed(
     transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
     snr = float(np.exp(rng.uniform(*np.log(snr_range))))
     solvent = float(rng.uniform(0, 0.8))
-    structure = clean * snr**0.5 / _transmitted(clean, transfer)
-    structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-    image = torch.fft.irfft2(torch.fft.rfft2(structure) * transfer, s=shape)
+    structure = torch.fft.rfft2(clean * snr**0.5 / _transmitted(clean, transfer)) * transfer
+    around = solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     low = float(rng.uniform(0, 1) ** 2 * 0.6) * smooth_noise(shape, float(rng.uniform(4, 60)), rng)
-    return _filtered(noise - image + low, frequency * pixel_size, rng)
+    kept = _kept_amplitude(frequency * pixel_size, rng)
+    noise_transform = torch.fft.rfft2(noise + low) - torch.fft.rfft2(around) * transfer
+    return tuple(torch.fft.irfft2(part * kept, s=shape) for part in (-structure, noise_transform))
 
 
-def _filtered(image: torch.Tensor, frequency: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """As the file was sampled down, or low-passed or denoised before. frequency: cycles/px of the rfft, up to 0.7."""
+def _kept_amplitude(frequency: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """What is left of each amplitude where the file was sampled down, or low-passed or denoised before.
+
+    frequency: cycles/px of the rfft, up to 0.7.
+    """
     kept = torch.exp(-(frequency**2) * float(rng.uniform(0, 5)))
     if rng.random() < 0.35:
         cutoff = math.exp(rng.uniform(math.log(0.05), math.log(0.35)))
         kept = kept / (1 + (frequency / cutoff) ** (2 * int(rng.integers(1, 5))))
-    return torch.fft.irfft2(torch.fft.rfft2(image) * kept, s=image.shape)
+    return kept
 
 
 def _transmitted(clean: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:

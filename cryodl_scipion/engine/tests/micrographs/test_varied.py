@@ -11,7 +11,7 @@ from cryodl.micrographs.pickers.general import chances_of, simulated_images, spl
 from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.pool import EXTENT_PX, made_up_assemblies
-from cryodl.simulate.varied import _paint, random_scene, rotated_view
+from cryodl.simulate.varied import paint, random_scene, rotated_view
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,6 +147,6 @@ def test_particles_are_painted_at_their_centres():
     views = torch.zeros(3, 12, 12)
     views[:, 6, 6] = 1
     centres = np.array([[20.0, 31.2], [50.4, 8.0], [63.0, 60.0], [2.0, 40.0]] * 4)
-    image = _paint(views, centres, (70, 64), np.random.default_rng(0))
+    image = paint(views, centres, (70, 64), np.random.default_rng(0))
     found = {tuple(map(int, yx)) for yx in image.nonzero()}
     assert found == {(20, 31), (50, 8), (63, 60), (2, 40)}

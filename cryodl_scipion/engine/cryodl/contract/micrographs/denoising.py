@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the command that denoises micrographs."""
+"""Parameters and outputs of the commands that denoise micrographs."""
 
 import dataclasses
 import typing
@@ -16,9 +16,11 @@ from ..fields import (
     seed_field,
     threads_field,
 )
-from ..outputs import Counts, Outputs, Texts, output
+from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from ..search_fields import resolution_field
+from ..simulation_fields import leave_out_field
+from ..training_fields import learning_rate_field, model_folder_field, steps_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,9 @@ class DenoiseMicrographsConfig:
     pixel_size: float = pixel_size_field()
     output: str = output_folder_field("Folder for <micrograph>.mrc, and model/ if one was trained.")
     model: typing.Optional[str] = model_field(
-        "Trained micrograph denoiser.", default=None, none_means="a new one is trained on these micrographs"
+        "Trained micrograph denoiser: a folder, or general_denoiser, which is shipped and needs no training.",
+        default=None,
+        none_means="a new one is trained on these micrographs",
     )
     method: str = param(
         "even-odd: learn to predict the average of the odd frames from that of the even frames (noise2noise). "
@@ -100,6 +104,56 @@ class DenoiseMicrographsOutputs(Outputs):
     files: Texts = output("Denoised file of each micrograph.", path="file")
     counts: Counts = output("1 for each micrograph.")
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
-    method: str = output("Training method of the model: 'even-odd' or 'added-noise'.")
-    resolution: float = output("Resolution limit of the model's output.", unit="Å")
+    method: str = output("Training method of the model: 'even-odd', 'added-noise' or 'simulated'.")
+    resolution: float = output("Resolution limit of the output.", unit="Å")
     pixel_size: float = output("Pixel size of the files, which is that of the input.", unit="Å/px")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainMicrographDenoiserConfig:
+    """Train a general micrograph denoiser on simulated micrographs of many structures."""
+
+    output: str = model_folder_field()
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file). A tenth of "
+        "them is held out for validation.",
+        default=(),
+        label="Structures",
+        path="file",
+    )
+    procedural: int = param(
+        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures; a quarter of "
+        "the micrographs shows them.",
+        default=60,
+        label="Artificial assemblies",
+        minimum=2,
+        maximum=100000,
+    )
+    leave_out: Paths = leave_out_field(
+        "File names of structures (without extensions) not to learn from; for testing on molecules that the model "
+        "never saw."
+    )
+    simulated: int = param(
+        "Simulated micrographs, 576 x 576 px of 3.4 to 7 Å; further ones are simulated for validation.",
+        default=300,
+        label="Simulated micrographs",
+        minimum=2,
+        maximum=1000000,
+    )
+    steps: typing.Optional[int] = steps_field("12000")
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainMicrographDenoiserOutputs(Outputs):
+    """What `train-micrograph-denoiser` wrote."""
+
+    model: str = output("Model folder.", path="folder")
+    structures: int = output("Structures of files that were learnt from.")
+    validation: Details = output(
+        "correlation and wiener_correlation: mean correlation of the denoised micrograph, and of its Wiener filter, "
+        "with the noise-free one, on simulated micrographs of structures that were held out."
+    )

@@ -36,7 +36,7 @@ from ...io.mrc import read_header
 from ...io.stamps import stamp
 from ...io.warn import warn
 
-KIND = "micrograph_denoiser"
+KIND, GENERAL = "micrograph_denoiser", "simulated"  # of the card: kind, and method of a general model
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs
 LABEL = "cryodl: denoised, for looking and picking; not for extraction"
@@ -62,7 +62,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     model = _model(config, sources, folder)
     card = read_card(model, KIND)
     _agree_with_folder(folder, config, card)
-    notes += _model_warnings(card, config.pixel_size)
+    notes += _model_warnings(card, config.pixel_size, _resolution(config, card))
     target = lambda source: folder / f"{source.name}.mrc"
     todo = [s for s in sources if not _is_denoised(s, target(s))]
     print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them denoised before.")
@@ -82,7 +82,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
         counts=dict.fromkeys(files, 1),
         model=str(model),
         method=card["method"],
-        resolution=card["resolution"],
+        resolution=_resolution(config, card),
         pixel_size=config.pixel_size,
     )
     return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
@@ -108,7 +108,7 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
-        return find_model(config.model, "denoiser")
+        return find_model(config.model, KIND)
     if not (folder / MODEL / CARD).exists():
         from ..denoise.run import train_model
 
@@ -119,22 +119,33 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
 def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> None:
     """Write down what decides the output. Raises ValueError if the folder or the model is of another run."""
     wanted, has = (max(r or 0, 2 * config.pixel_size) for r in (config.resolution, card["resolution"]))
-    if config.resolution and abs(wanted / has - 1) > 0.01:
+    general = card["method"] == GENERAL
+    if config.resolution and not general and abs(wanted / has - 1) > 0.01:
         raise ValueError(
             f"The model was trained for a resolution of {card['resolution']:g} Å, and --resolution is "
             f"{config.resolution:g} Å. Leave --resolution out, or train a model for it."
         )
     mine = dict(pixel_size=config.pixel_size, weights_sha256=card["weights_sha256"], even_odd=bool(config.even))
+    if general:
+        mine.update(resolution=_resolution(config, card))
     record = folder / RECORD
     if not record.exists():
         return write_json(record, mine)
     found = json.loads(record.read_text(encoding="utf-8"))
     words = dict(
-        pixel_size="pixel size", weights_sha256="model", even_odd="kind of input (even and odd averages, or not)"
+        pixel_size="pixel size",
+        weights_sha256="model",
+        even_odd="kind of input (even and odd averages, or not)",
+        resolution="resolution (--resolution)",
     )
     other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
     if other:
         raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
+
+
+def _resolution(config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> float:
+    """Å that the output is filtered to: a general model's is the user's to choose."""
+    return (config.resolution if card["method"] == GENERAL else None) or card["resolution"]
 
 
 def _is_denoised(source: MicrographSource, target: Path) -> bool:
@@ -149,7 +160,9 @@ def _is_denoised(source: MicrographSource, target: Path) -> bool:
     return same
 
 
-def _model_warnings(card: typing.Mapping[str, typing.Any], pixel_size: float) -> typing.Iterator[str]:
+def _model_warnings(
+    card: typing.Mapping[str, typing.Any], pixel_size: float, resolution: float
+) -> typing.Iterator[str]:
     """Sentences about a model that may not serve."""
     found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
     if found <= filtered:
@@ -157,7 +170,16 @@ def _model_warnings(card: typing.Mapping[str, typing.Any], pixel_size: float) ->
             f"The network is no better than a Wiener filter on what it did not learn from (correlation {found:.3f} "
             f"against {filtered:.3f}): it has learned too little. Give it more micrographs or more steps."
         )
-    if pixel_size > 1.02 * card["resolution"] / 2:
+    working = max(pixel_size, resolution / 2)
+    if card["method"] == GENERAL:
+        low, high = card["pixel_sizes"]
+        if not low / 1.02 <= working <= 1.02 * high:
+            yield (
+                f"The model learned from micrographs of {low:g} to {high:g} Å/px; at {working:g} Å/px (half of "
+                "--resolution, or the pixel size of the micrographs) it was not tried. Without --model, a model is "
+                "trained on these micrographs."
+            )
+    elif pixel_size > 1.02 * card["resolution"] / 2:
         yield (
             f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these are coarser, "
             f"{pixel_size:g} Å/px, and it sees their particles smaller. A model trained on these does better."
@@ -179,7 +201,8 @@ def _denoise(
 
     device, skipped = choose_device(config.device), []
     set_threads(config.threads)
-    denoiser = MicrographDenoiser(*read_model(model, KIND), device)
+    card, weights = read_model(model, KIND)
+    denoiser = MicrographDenoiser(card, weights, device, _resolution(config, card))
     print(f"Denoising on {device_name(device)} with {model}.")
     for source in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:

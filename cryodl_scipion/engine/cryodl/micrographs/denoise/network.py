@@ -24,12 +24,17 @@ class MicrographUNet(PickerUNet):
     of its first layer; the answer has the input's size. receptive_radius: as the picker's.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.down[0] = ConvBlock(2 * self.stride**2, WIDTHS[0])
+    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
+        super().__init__(widths)
+        self.down[0] = ConvBlock(2 * self.stride**2, widths[0])
         self.head = nn.Conv2d(self.head.in_channels, self.stride**2, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(typing.cast("torch.Tensor", self.head.bias))
+
+    @classmethod
+    def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> MicrographUNet:
+        """The network that has such weights, with new ones of its own."""
+        return cls(tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS))))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, 1:] + F.pixel_shuffle(super().forward(x), self.stride)

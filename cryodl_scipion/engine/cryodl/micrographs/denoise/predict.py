@@ -6,36 +6,41 @@ from __future__ import annotations
 
 import typing
 
+import numpy as np
 import torch
 
 from ...core.tiles import apply_tiled
 from ...learning.inference import for_inference
 from .network import MicrographUNet
 from .scaling import denoising_pixel_size, restored, working_images
-from .views import SEED, joined_views, make_views, pair
-
-if typing.TYPE_CHECKING:
-    import numpy as np
+from .views import SEED, joined_views, make_views, pair, whole_view
 
 TILE = 1024  # working px; about 0.4 GB
 
 
+def is_general(card: typing.Mapping[str, typing.Any]) -> bool:
+    """Whether a model learnt from simulated micrographs of every kind: it takes all of the dose at once."""
+    return bool(card["method"] == "simulated")
+
+
 class MicrographDenoiser:
-    """card, weights: of a model of kind 'micrograph_denoiser'. device: torch.device. tile: largest side at a time,
-    working px."""
+    """card, weights: of a model of kind 'micrograph_denoiser'. device: torch.device. resolution: Å, of a general model,
+    which leaves the choice; None for the card's. tile: largest side at a time, working px."""
 
     def __init__(
         self,
         card: typing.Mapping[str, typing.Any],
         weights: typing.Mapping[str, torch.Tensor],
         device: torch.device,
+        resolution: float | None = None,
         tile: int = TILE,
     ) -> None:
-        network = MicrographUNet()
+        network = MicrographUNet.like(weights)
         network.load_state_dict(weights)
         self.multiple = network.multiple
         self.overlap = -(-network.receptive_radius // network.multiple) * network.multiple
         self.card, self.device, self.tile = card, device, tile
+        self.resolution: float = resolution or card["resolution"]
         # float32 everywhere: the answer is an image, and 8 bits would show as steps in flat areas
         self.network = for_inference(network, device, torch.float32)
 
@@ -47,7 +52,13 @@ class MicrographDenoiser:
         images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
         Raises ValueError for images that cannot be denoised.
         """
-        working = working_images(images, pixel_size / denoising_pixel_size(pixel_size, self.card["resolution"]))
+        general = is_general(self.card)
+        if general and len(images) > 1:
+            images = [np.mean(images, axis=0, dtype=np.float32)]
+        working = working_images(images, pixel_size / denoising_pixel_size(pixel_size, self.resolution))
+        if general:
+            whole = whole_view(working[0])
+            return restored(self._answer(torch.cat([whole.images, whole.wiener])) * whole.strength, working[0])
         views = make_views(working)
         answers = [self._answer(seen) for seen in pair(views, torch.Generator().manual_seed(SEED))]
         return restored(joined_views(torch.stack(answers), views), working[0])

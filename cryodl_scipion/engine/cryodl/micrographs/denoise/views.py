@@ -59,6 +59,16 @@ def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
     )
 
 
+def whole_view(working: WorkingImage) -> WienerViews:
+    """A micrograph with all of its dose as the only view, for a network that learnt from images without noise."""
+    signal = np.maximum(cross_power(working.image, working.image, working.mask) - 1, 0)
+    gain = signal / (signal + 1)
+    strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
+    images = working.image[None]
+    smooth = filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength
+    return WienerViews(images, smooth, gain, strength, working.mask)
+
+
 def cut_views(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
     """The WienerViews of a part. rows, columns: slices."""
     return dataclasses.replace(

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl train-micrograph-denoiser`: simulated micrographs of many structures in; a model that denoises micrographs
+that it never saw out.
+
+Result.outputs are the contract's TrainMicrographDenoiserOutputs.
+"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+from ...contract import Result, TrainMicrographDenoiserConfig
+from ...contract.micrographs.denoising import TrainMicrographDenoiserOutputs
+from ...io.files import expand_paths
+
+if typing.TYPE_CHECKING:
+    from ...learning.recipe import TrainingRun
+    from ...simulate.pool import PoolMember
+    from ..denoise.general import CleanExample
+
+SCENES = "scenes"  # in the working folder
+VALIDATION_SHARE, FEWEST_VALIDATION = 0.08, 8
+TRAINING, VALIDATION = 1, 2
+VALIDATIONS = 20
+
+
+def run(config: TrainMicrographDenoiserConfig) -> Result:
+    """Simulate, train and write the model. A killed training continues from <output>.partial."""
+    from ...learning.recipe import TrainingRun
+    from ...learning.schedule import Schedule
+    from ..denoise.general import RATE, GeneralTask
+
+    training = TrainingRun(config)
+    folder = training.take_folder()
+    device = training.take_device()
+    learnt, held = _structures(config)
+    count = max(FEWEST_VALIDATION, round(VALIDATION_SHARE * config.simulated))
+    examples = _simulated(learnt, config.simulated, (config.seed, TRAINING), folder)
+    validation = _simulated(held, count, (config.seed, VALIDATION), folder)
+    names = [[m.name for m in part[0]] for part in (learnt, held)]
+    print(
+        f"Training a micrograph denoiser on {training.device_name}: {len(examples)} simulated micrographs of "
+        f"{len(names[0])} structures and {config.procedural} artificial assemblies."
+    )
+    training.start()
+    task = GeneralTask(examples, validation, device)
+    steps = config.steps or GeneralTask.usual_steps
+    every = max(1, -(-steps // VALIDATIONS))
+    training.fit(task, Schedule(steps, every, VALIDATIONS, config.learning_rate or RATE, config.seed, ema=0.998))
+    card = _card(config, training, names)
+    training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
+    figures = card["validation"]
+    print(
+        f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
+        f"micrograph {figures['correlation']:.3f}, of a Wiener filter {figures['wiener_correlation']:.3f})"
+    )
+    return training.result(
+        TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=figures)
+    )
+
+
+def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
+    """[structures of files, artificial assemblies] to learn from, and others to validate on."""
+    from ...simulate.denoising_scenes import detailed_member
+    from ...simulate.pool import made_up_assemblies
+    from ..pickers.general import split_members
+
+    paths = expand_paths(config.structures) if config.structures else []
+    named = {Path(path).name.split(".")[0]: path for path in paths}
+    strange = [name for name in config.leave_out if name not in named]
+    if strange:
+        raise ValueError(
+            f"Leave out (--leave-out) names {', '.join(strange)}, which is not the file name (without extensions) of "
+            "any of the structures (--structures). Nothing would be left out."
+        )
+    files = [detailed_member(path) for name, path in named.items() if name not in config.leave_out]
+    parts = [
+        split_members(members, config.seed) if len(members) > 1 else (members, members)
+        for members in (files, made_up_assemblies(config.procedural, config.seed))
+    ]
+    return [list(part[0]) for part in parts], [list(part[1]) for part in parts]
+
+
+def _simulated(
+    groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
+) -> list[CleanExample]:
+    from tqdm import tqdm
+
+    from ..denoise.general import clean_examples
+
+    made = clean_examples(groups, count, seeds, folder / SCENES)
+    return list(tqdm(made, total=count, unit="micrograph", mininterval=5.0))
+
+
+def _card(
+    config: TrainMicrographDenoiserConfig, run: TrainingRun, names: typing.Sequence[list[str]]
+) -> dict[str, typing.Any]:
+    from ...simulate.denoising_scenes import PIXEL_SIZES, SNR
+    from ..denoise.scaling import USUAL_RESOLUTION
+
+    return dict(
+        kind="micrograph_denoiser",
+        name=Path(config.output).name,
+        network="unet",
+        method="simulated",
+        resolution=USUAL_RESOLUTION,
+        pixel_sizes=list(PIXEL_SIZES),
+        training=dict(
+            simulated_micrographs=config.simulated,
+            snr=list(SNR),
+            structures=names[0],
+            held_out=names[1],
+            left_out=list(config.leave_out),
+            procedural=config.procedural,
+            **run.record(),
+        ),
+        validation=run.figures(),
+    )
