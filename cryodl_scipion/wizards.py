@@ -18,6 +18,7 @@ from .protocols import (
     CryodlProtAssess,
     CryodlProtAssignOrientations,
     CryodlProtAutoPick,
+    CryodlProtDenoiseMicrographs,
     CryodlProtBackProject,
     CryodlProtClassify2D,
     CryodlProtCompare,
@@ -317,6 +318,8 @@ def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
 def _purposeOf(card: Dict[str, Any]) -> str:
     if card["kind"] == "segmenter":
         return f"for {card['feature']}s in tomograms"
+    if card["kind"] == "micrograph_denoiser":
+        return "for micrographs of every kind, without training"
     if card["kind"] == "map_improver":
         return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     return (
@@ -338,6 +341,7 @@ class CryodlShippedModelWizard(Wizard):
             CryodlProtImproveMap,
             CryodlProtEvaluateMap,
             CryodlProtTrainMapImprover,
+            CryodlProtDenoiseMicrographs,
         )
     ]
     _environments = [DESKTOP_TKINTER]

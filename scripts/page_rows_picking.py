@@ -97,3 +97,55 @@ def arriving_cost(figures: typing.Any) -> Rows:
     head = [f"{first + 1:,} to {last:,}" for first, last in zip(edges, edges[1:])]
     rows = [[name, *(f"{value:.1f}" for value in values)] for name, values in figures["rows"].items()]
     return [["ms of CPU for a micrograph", *head], *rows]
+
+
+WAYS = {
+    "raw": "as it was, low-passed to 8 Å",
+    "best radial": "best radial filter, told by the truth",
+    "topaz": "Topaz 0.3.20, pretrained `unet`",
+    "general": "`--model general_denoiser`",
+    "trained on them": "trained on these micrographs (600 steps)",
+}
+
+
+def denoised_micrographs(figures: typing.Any) -> Rows:
+    """Agreement of simulated micrographs with the noise-free ones, means over the molecules of each SNR."""
+    rows = [["SNR", "molecules", "micrographs", "correlation", "mean FRC to 8 Å", "even with odd frames", "CPU s each"]]
+    found: typing.Dict[typing.Any, typing.Dict[str, typing.Any]] = {}
+    for key, one in figures.items():
+        part, molecule, *rest = key.split("/")
+        if part == "simulated":
+            ways = found.setdefault(float(rest[0]), {})
+            ways.setdefault(rest[1], {})[molecule] = one
+            if rest[1] == "raw":
+                best = dict(correlation=one["best_radial"], mean_frc=one["best_radial_frc"])
+                ways.setdefault("best radial", {})[molecule] = best
+    for snr in sorted(found, reverse=True):
+        taught = set(found[snr].get("trained on them", {}))
+        for names in (set(found[snr]["raw"]), taught):
+            for way in WAYS if names else ():
+                ones = [one for name, one in found[snr].get(way, {}).items() if name in names]
+                if len(ones) == len(names):
+                    cells = [
+                        f"{mean([o[k] for o in ones]):.{d}f}" if k in ones[0] else ""
+                        for k, d in (("correlation", 3), ("mean_frc", 3), ("even_odd", 3), ("cpu", 0))
+                    ]
+                    what = "all four" if names != taught else " and ".join(sorted(names))
+                    rows.append([f"{snr:g}", what, WAYS[way], *cells])
+    return rows
+
+
+def picked_denoised(figures: typing.Any) -> Rows:
+    """Picking on real micrographs as they were and denoised."""
+    rows = [
+        ["set", "test micrographs", "picked on", "best F1 / AP (F1 at the default threshold)", "CPU s to denoise each"]
+    ]
+    for key, one in figures.items():
+        part, name, *rest = key.split("/")
+        if part == "real":
+            cost = "" if one["cpu"] is None else f"{one['cpu']:.0f}"
+            way = WAYS[rest[0]].split(",")[0] if rest[0] == "raw" else WAYS[rest[0]]
+            rows.append(
+                [name.replace("empiar", "EMPIAR-"), plain(one["micrographs"]), way, best_and_default(one), cost]
+            )
+    return rows

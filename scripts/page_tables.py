@@ -32,6 +32,8 @@ TABLES = {
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "class-choice": ("class_choice", particles.class_choice),
     "corrections": ("corrections", picking.corrections),
+    "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),
+    "picked-denoised": ("micrograph_denoising", picking.picked_denoised),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
     "foreign-particles": ("foreign_particles", particles.foreign_particles),

@@ -160,9 +160,13 @@ _NO_GROUND_TRUTH = {
 
 def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Result], card: Dict[str, Any]) -> str:
     """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
+    if card["method"] == "simulated":
+        learnt = f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
+    else:
+        learnt = f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_GROUND_TRUTH[card['method']]}"
+    resolution = results[0].outputs.resolution if results else card["resolution"]
     return (
         f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "
-        f"{versionIn(results)} to {card['resolution']:.3g} Å by a U-Net that was trained on "
-        f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_GROUND_TRUTH[card['method']]}; "
+        f"{versionIn(results)} to {resolution:.3g} Å by a U-Net that was trained on {learnt}; "
         "particles were extracted from the original micrographs."
     )

@@ -55,7 +55,7 @@ def denoiseMicrographs(config):
         counts=dict.fromkeys(files, 1),
         model=model,
         method=card["method"],
-        resolution=card["resolution"],
+        resolution=(card["method"] == "simulated" and config.resolution) or card["resolution"],
         pixel_size=config.pixel_size,
     ), skipped
 

@@ -21,12 +21,15 @@ from ..checks import checkMicrographs, checkModelFolder
 from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems
 from ..methods import denoisedMicrographsInWords
+from ..model_field import addShippedModel, checkOptionalShippedModel, optionalShippedFolder
 from ..protocol_base import CryodlProtBase
 
 DENOISED, MODEL = "outputMicrographs", "outputModel"
 KIND = "micrograph_denoiser"
 # Attribute of a denoised micrograph: the model that made it.
 DENOISER = "_cryodlDenoiser"
+# How a model learnt, for the summary.
+_LEARNT = {"even-odd": "even-odd", "added-noise": "added-noise", "simulated": "trained on simulated micrographs"}
 ONLY_FOR = "For viewing and picking only. Never extract particles for refinement from them."
 
 
@@ -42,6 +45,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
     _label = "denoise micrographs"
     _devStatus = BETA
     _CONFIG = contract.DenoiseMicrographsConfig
+    _MODEL_KIND = KIND
     _OUTPUTS, _WORK = (DENOISED,), "denoise"
     _MADE = "denoised"
     NOT_ON_FORM = notOnForm(
@@ -76,11 +80,20 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             "CryodlModel",
             "Model",
             "Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: a new one is trained on the first "
-            "micrographs.",
+            "micrographs, unless a shipped one is named below.",
             allowsNull=True,
         )
-        fields = ["method", "training_micrographs", "steps", "resolution", "seed"]
-        addConfigParams(form, self._CONFIG, fields, **{name: dict(condition="inputModel is None") for name in fields})
+        addShippedModel(
+            form,
+            KIND,
+            "inputModel is None",
+            "a model is trained on the first micrographs that arrive. A shipped one needs no training",
+        )
+        training = dict(condition="inputModel is None and not shippedModel")
+        trained = ["method", "training_micrographs", "steps", "seed"]
+        addConfigParams(form, self._CONFIG, trained[:-1], **{name: training for name in trained[:-1]})
+        addConfigParams(form, self._CONFIG, ["resolution"], resolution=dict(condition="inputModel is None"))
+        addConfigParams(form, self._CONFIG, ["seed"], seed=training)
         self._addGpuParams(form)
         self._addBatchParams(form, "The first batch is used for training.")
 
@@ -130,7 +143,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
                 setattr(micrograph, DENOISER, String(contract.read_card(self._modelFolder())["name"]))
             if chosen:
                 appendItems(self, DENOISED, self.inputMicrographs, chosen)
-            if self.inputModel.get() is None and not self.hasAttribute(MODEL):
+            if not self._givenModel() and not self.hasAttribute(MODEL):
                 self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
                 self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
 
@@ -148,15 +161,23 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     def _modelFolder(self) -> str:
         """Folder of the model that there is by now: the given one, or the one trained here. '' if there is none yet."""
-        if self.inputModel.get() is not None:
-            return self.inputModel.get().getFolder()
+        if self._givenModel():
+            return self._givenModel()
         return self._ownModelFolder() if os.path.exists(os.path.join(self._ownModelFolder(), contract.CARD)) else ""
+
+    def _givenModel(self) -> str:
+        """Folder of the model of an earlier run or of a shipped one; '' if one is trained here."""
+        model = self.inputModel.get()
+        return optionalShippedFolder(self, KIND) if model is None else model.getFolder()
 
     # ----- settings
     def _halfSets(self) -> Tuple[None, None]:
         """(even, odd) sets, or (None, None)."""
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
-        wanted = self.getEnumText("method") != "added-noise" or self.inputModel.get() is not None
+        if self.inputModel.get() is None and self._givenModel():
+            wanted = False  # a shipped model takes all of the dose at once
+        else:
+            wanted = self.getEnumText("method") != "added-noise" or bool(self._givenModel())
         if any(half is not None for half in given):
             return given
         return halvesOf(self.inputMicrographs) if wanted else (None, None)
@@ -177,17 +198,18 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     def _engineValues(self) -> Any:
         micrographs, (even, odd) = self.inputMicrographs.get(), self._halfSets()
-        model = self.inputModel.get()
+        model = self._givenModel()
         return dict(
             micrographs=(micrographs.getFileName(),),
             names=(),
             pixel_size=micrographs.getSamplingRate(),
             even=() if even is None else (even.getFileName(),),
             odd=() if odd is None else (odd.getFileName(),),
-            model=None if model is None else model.getFolder(),
+            model=model or None,
             output=self._denoisedFolder(),
             threads=self.binThreads.get(),
-            **({} if model is None else dict(resolution=None, method="auto")),
+            **(dict(method="auto") if model else {}),
+            **({} if self.inputModel.get() is None else dict(resolution=None)),
         )
 
     # ----- validation and information
@@ -196,6 +218,8 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         errors = checkMicrographs(micrographs) or checkHalves(micrographs, *self._halfSets())
         if self.inputModel.get() is not None:
             errors += checkModelFolder(self.inputModel.get().getFolder(), KIND)
+        else:
+            errors += checkOptionalShippedModel(self, KIND)
         errors += self._checkBatches()
         return errors or self._checkContinuation()
 
@@ -207,9 +231,10 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         denoised, card = getattr(self, DENOISED, None), self._card()
         if denoised is None or card is None:
             return ["No denoised micrographs yet."]
+        resolution = results[0].outputs.resolution if results else card["resolution"]
         return [
             f"*{counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
-            f"({card['method']}, to {card['resolution']:.3g} Å).",
+            f"({_LEARNT[card['method']]}, to {resolution:.3g} Å).",
             ONLY_FOR,
         ]
 
@@ -219,4 +244,6 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     def _citations(self) -> List[str]:
         method = (self._card() or {}).get("method", "even-odd")
+        if method == "simulated":
+            return ["cryodl", "Zhang2023SCUNet", "Bepler2020"]
         return ["cryodl", "Lehtinen2018", "Bepler2020"] + (["Pang2021"] if method == "added-noise" else [])

@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from ..denoise.general import CleanExample
 
 SCENES = "scenes"  # in the working folder
-VALIDATION_SHARE, FEWEST_VALIDATION = 0.08, 8
+VALIDATION_SHARE, FEWEST_VALIDATION = 0.08, 4
 TRAINING, VALIDATION = 1, 2
 VALIDATIONS = 20
 
