@@ -163,7 +163,8 @@ def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Resul
     if card["method"] == "simulated":
         learnt = f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
     else:
-        learnt = f"{counted(len(card['training']['micrographs']), 'micrograph')} of them, {_NO_GROUND_TRUTH[card['method']]}"
+        taught = counted(len(card["training"]["micrographs"]), "micrograph")
+        learnt = f"{taught} of them, {_NO_GROUND_TRUTH[card['method']]}"
     resolution = results[0].outputs.resolution if results else card["resolution"]
     return (
         f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "

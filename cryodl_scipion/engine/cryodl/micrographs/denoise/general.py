@@ -136,7 +136,7 @@ class GeneralTask(NetworkTask):
     def validate(self) -> dict[str, float]:
         """Mean correlations with the signal, of the network's answers and of the Wiener filter alone."""
         found = []
-        network = self.networks["denoiser"].eval()
+        network = typing.cast("MicrographUNet", self.networks["denoiser"].eval())
         for example in self.validation:
             side = min(n // network.multiple * network.multiple for n in example.seen.shape[1:])
             seen = example.seen[None, :, :side, :side].float()

@@ -54,7 +54,7 @@ class MicrographDenoiser:
         """
         general = is_general(self.card)
         if general and len(images) > 1:
-            images = [np.mean(images, axis=0, dtype=np.float32)]
+            images = [np.asarray(np.mean(images, axis=0, dtype=np.float32))]
         working = working_images(images, pixel_size / denoising_pixel_size(pixel_size, self.resolution))
         if general:
             whole = whole_view(working[0])
