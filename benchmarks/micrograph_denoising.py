@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoised micrographs beside the noise-free ones (simulated), and what picking makes of them (real).
 
-    PYTHON benchmarks/micrograph_denoising.py [--topaz PYTHON_WITH_TOPAZ] [--parts simulated real] [--output DIR]
+    PYTHON benchmarks/micrograph_denoising.py [--topaz PYTHON_WITH_TOPAZ] [--parts simulated real noise] [--output DIR]
 
 PYTHON is the engine's. Simulated micrographs come from `simulate_micrograph`, not from the generator of the training
 scenes, and show molecules that the shipped denoiser did not learn from. SNR: variance of the noise-free, CTF-filtered
@@ -30,12 +30,14 @@ SNRS = (0.3, 0.1, 0.03)
 TAUGHT = ("GroEL",)  # of which a denoiser is trained on the micrographs themselves, too
 HALVES = 0.1  # SNR at which even frames are compared with odd ones
 PIXEL_SIZE, SIDE, COUNT, PARTICLES, RESOLUTION = 2.0, 1280, 3, 60, 8.0
+PARTS = ("simulated", "real", "noise")
+SMOOTH = (0.0, 1.0, 2.0)  # px: standard deviation of the Gaussian that noise is smoothed by
 REAL = ("empiar10017", "empiar10028")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=("simulated", "real"), default=["simulated", "real"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--topaz", help="Python of an environment with topaz-em")
     parser.add_argument("--model", default="general_denoiser", help="the general denoiser: shipped name or folder")
     parser.add_argument("--output", default="benchmark_results/micrograph_denoising")
@@ -48,6 +50,9 @@ def main():
     if "real" in options.parts:
         for name in REAL:
             real_set(bench, bench.real(name))
+    if "noise" in options.parts:
+        for smooth in SMOOTH:
+            bench.once(f"noise/{smooth:g}", lambda: left_of_noise(bench, smooth))
     if options.figures:
         Path(options.figures).write_text(json.dumps(bench.figures, indent=1) + "\n")
 
@@ -192,6 +197,23 @@ def best_radial(image, truth):
     ring = rings(image.shape)
     product, power = (np.bincount(ring.ravel(), x.ravel()) for x in ((a * b.conj()).real, np.abs(a) ** 2))
     return np.fft.irfft2(a * (product / np.maximum(power, 1e-30))[ring], s=image.shape)
+
+
+def left_of_noise(bench, smooth):
+    """What is left of noise alone, 1024 x 1024 px of 4 Å, in units of its standard deviation: the control."""
+    import torch
+    from scipy.ndimage import gaussian_filter
+
+    from cryodl.io.model import find_model, read_model
+    from cryodl.micrographs.denoise.predict import MicrographDenoiser
+
+    torch.set_num_threads(1)
+    kind = "micrograph_denoiser"
+    denoiser = MicrographDenoiser(*read_model(find_model(bench.options.model, kind), kind), torch.device("cpu"))
+    noise = gaussian_filter(np.random.default_rng(9).standard_normal((1024, 1024)), smooth).astype(np.float32)
+    left = denoiser.denoise([noise / noise.std()], 4.0)
+    left = np.abs((left - gaussian_filter(left, 60))[32:-32, 32:-32])
+    return dict(std=float(np.sqrt((left**2).mean())), above=float((left > 0.2).mean()), most=float(left.max()))
 
 
 def real_set(bench, real):

@@ -149,3 +149,14 @@ def picked_denoised(figures: typing.Any) -> Rows:
                 [name.replace("empiar", "EMPIAR-"), plain(one["micrographs"]), way, best_and_default(one), cost]
             )
     return rows
+
+
+def denoised_noise(figures: typing.Any) -> Rows:
+    """What is left of noise without particles."""
+    rows = [["noise", "standard deviation left (%)", "px above 0.2 of the noise's standard deviation (%)", "maximum"]]
+    for key, one in figures.items():
+        part, smooth = key.split("/")[:2]
+        if part == "noise":
+            what = "white" if smooth == "0" else f"smoothed by a Gaussian of {smooth} px"
+            rows.append([what, f"{100 * one['std']:.1f}", f"{100 * one['above']:.2g}", f"{one['most']:.2f}"])
+    return rows

@@ -33,6 +33,7 @@ TABLES = {
     "class-choice": ("class_choice", particles.class_choice),
     "corrections": ("corrections", picking.corrections),
     "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),
+    "denoised-noise": ("micrograph_denoising", picking.denoised_noise),
     "picked-denoised": ("micrograph_denoising", picking.picked_denoised),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),

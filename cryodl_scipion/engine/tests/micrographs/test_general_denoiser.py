@@ -62,30 +62,29 @@ def test_a_name_that_is_no_structure_is_not_left_out_in_silence(tmp_path):
     assert "--leave-out" in Failure.read(tmp_path / "failure.json").message
 
 
-def test_the_shipped_model_is_nearer_to_the_truth_than_any_linear_filter_without_training():
-    """Blobs that no generator of scenes made; the best radial filter is told the truth's spectrum."""
+def test_the_shipped_model_is_nearer_to_the_ground_truth_than_any_linear_filter_without_training():
+    """Blobs that no generator of scenes made; the best radial filter is told the ground truth's spectrum."""
     denoiser = shipped()
     for seed in range(2):
-        empty, full = (blob_micrograph((400, 420), 20 * seed, 85, contrast=c)[0] for c in (0, 0.7))
+        empty, full = (blob_micrograph((400, 420), 20 * seed, 85, contrast=c)[0] for c in (0, 1.0))
         truth = full - empty
         raw = (100 + 5 * (truth + np.random.default_rng(seed).standard_normal(truth.shape))).astype(np.float32)
         denoised = denoiser.denoise([raw], 4.0)
-        assert correlation(denoised, truth) > max(oracle(raw, truth), 1.5 * correlation(raw, truth))
+        assert correlation(denoised, truth) > max(oracle(raw, truth) + 0.05, 1.5 * correlation(raw, truth))
         assert denoised[truth < 0.5 * truth.min()].mean() < denoised.mean()  # protein stays dark
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
-def test_the_shipped_model_draws_nothing_into_noise(smooth):
-    """White noise, and noise of a fallen spectrum: what is left is weak, and no spot stands out from it."""
+def test_the_shipped_model_draws_next_to_nothing_into_noise(smooth):
+    """White noise, and noise of a falling spectrum: what is left of it, in units of its standard deviation."""
     from scipy.ndimage import gaussian_filter
 
     noise = np.random.default_rng(4).standard_normal((512, 512)).astype(np.float32)
     noise = gaussian_filter(noise, smooth) if smooth else noise
-    noise /= noise.std()
-    left = shipped().denoise([noise], 4.0)
+    left = shipped().denoise([noise / noise.std()], 4.0)
     left = (left - gaussian_filter(left, 60))[32:-32, 32:-32]
-    assert left.std() < 0.25  # of the noise's standard deviation
-    assert np.abs(left).max() < 8 * left.std()
+    assert left.std() < 0.03
+    assert (np.abs(left) > 0.2).mean() < 0.001
 
 
 def test_even_and_odd_frames_are_joined(tmp_path):
