@@ -50,7 +50,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         with open(protocol._getExtraPath("denoised", "denoised.log")) as file:
             return file.read().splitlines()
 
-    def check(self, protocol, numbers):
+    def check(self, protocol, numbers, model="model"):
         """Names, ids, pixel size and size are those of the input, so that coordinates fit; the files are others."""
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         output, source = protocol.outputMicrographs, protocol.inputMicrographs.get()
@@ -62,7 +62,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
             original = originals[micrograph.getObjId()]
             self.assertEqual(micrograph.getMicName(), original.getMicName())
             self.assertNotEqual(micrograph.getFileName(), original.getFileName())
-            self.assertEqual(getattr(micrograph, DENOISER).get(), "model")
+            self.assertEqual(getattr(micrograph, DENOISER).get(), model)
             self.assertEqual(micrograph.getDim()[:2], original.getDim()[:2])
 
     def test_micrographs_and_a_model_come_out_and_the_first_batch_trains(self):
@@ -80,6 +80,17 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         self.check(again, (1, 2, 3, 4))
         self.assertFalse(again.hasAttribute("outputModel"))
         self.assertNotIn("train 2", self.log(again))
+
+    def test_a_shipped_model_needs_no_training(self):
+        protocol = self.start(self.make(shippedModel="general_denoiser", resolution=12, batchSize=2))
+        self.check(protocol, (1, 2, 3, 4), model="general_denoiser")
+        self.assertFalse(protocol.hasAttribute("outputModel"))
+        self.assertNotIn("train 2", self.log(protocol))
+        self.assertIn("(trained on simulated micrographs, to 12 Å)", "\n".join(protocol.summary()))
+        self.assertIn("simulated micrographs of other structures", protocol.methods()[0])
+        self.assertIn("Zhang2023SCUNet", protocol._citations())
+        errors = self.make(shippedModel="nobody").validate()
+        self.assertIn("Shipped model is 'nobody', which does not exist", " ".join(errors))
 
     def test_damaged_micrographs_are_left_out_and_named(self):
         folder = os.path.join(self.data, "damaged")
