@@ -122,6 +122,7 @@ def control_c(folder):
     """Ctrl-C: says what is kept, and the same command continues."""
     log = folder.parent / "control-c.log"
     log.unlink(missing_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
     process = start(arguments_of("train-picker"), folder, log)
     wait_for(lambda: (folder / "out.partial/checkpoint.safetensors").exists() or process.poll() is not None, 300)
     process.send_signal(signal.SIGINT)
