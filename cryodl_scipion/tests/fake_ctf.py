@@ -21,7 +21,7 @@ def estimate(config):
     for name, path in zip(config.names, config.micrographs):
         number = int(name.rsplit("_", 1)[1])
         if os.path.getsize(path) < 4096 or number == 9:
-            reason = "no rings stand out" if number == 9 else "the file is shorter than its header says"
+            reason = "no significant Thon rings" if number == 9 else "the file is shorter than its header says"
             skipped.append(contract.Skipped(name, path, reason))
             continue
         figures[name] = dict(

@@ -23,7 +23,7 @@ def extract(config):
     for done, (name, path) in enumerate(zip(config.names, config.micrographs)):
         dieSometimes(folder, done)
         if os.path.getsize(path) < 4096 or known is not None and name + ".mrc" not in known:
-            skipped.append(contract.Skipped(name, path, "it has no CTF in the file given (--ctf)"))
+            skipped.append(contract.Skipped(name, path, "it has no CTF in the CTF file (--ctf)"))
             continue
         image, boxes = mrcfile.read(path), []
         for number, (x, y, _) in enumerate(fake_compare.rows(os.path.join(config.coordinates, name + ".star")), 1):
@@ -38,7 +38,7 @@ def extract(config):
             with mrcfile.new(os.path.join(folder, name + ".mrcs"), overwrite=True) as mrc:
                 mrc.set_data(np.array(boxes))
     if not counts:
-        raise contract.AllSkipped(f"No particle could be cut out. The first: {skipped[0].reason}")
+        raise contract.AllSkipped(f"No particle could be extracted. The first: {skipped[0].reason}")
     columns = ["rlnImageName", "rlnMicrographName", "cryodlPickNumber"]
     lines = (
         ["data_particles", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)] + rows

@@ -316,4 +316,4 @@ def test_labels_that_teach_nothing_are_said(project, capsys):
     for name, (yx, scores) in read_coordinates(project / "coordinates").items():
         write_coordinates(project / f"coordinates/{name}.star", np.vstack([yx / 4, yx / 4 + 3]), np.ones(2 * len(yx)))
     assert main(train_arguments(project, **{"--steps": 3})) == 0
-    assert any("were not learnt" in w for w in Result.read(project / "result.json").warnings)
+    assert any("has not learnt these particles" in w for w in Result.read(project / "result.json").warnings)

@@ -27,7 +27,9 @@ def test_a_replaced_micrograph_is_picked_again_and_the_others_are_not(project, c
     capsys.readouterr()
     assert pick(project) == 0
     after, said = times(project), capsys.readouterr().out
-    assert "mic1.mrc has changed since it was picked; it is picked again." in said and "1 of them picked before" in said
+    assert (
+        "mic1.mrc has changed since it was picked; it is picked again." in said and "1 of them already picked" in said
+    )
     assert after["mic0.star"] == before["mic0.star"] and after["mic1.star"] != before["mic1.star"]
     texts = [(project / f"out/candidates/mic{i}.star").read_text().split("\n", 1)[1] for i in (0, 1)]
     assert texts[0] == texts[1]

@@ -35,7 +35,7 @@ def test_a_gpu_by_number(gpus):
     assert choose_device("1") == choose_device("cuda:1") == torch.device("cuda:1")
 
 
-@pytest.mark.parametrize("count, words", [(0, "torch"), (2, "torch sees 2 GPU")])
+@pytest.mark.parametrize("count, words", [(0, "torch"), (2, "torch finds 2 GPU")])
 def test_a_gpu_that_is_absent_is_an_error_with_a_way_out(gpus, count, words):
     gpus(count)
     with pytest.raises(ValueError) as error:

@@ -57,7 +57,7 @@ def test_picking_continues_after_a_kill(tmp_path):
 
     again = run_cryodl(pick_arguments(tmp_path, "out"), tmp_path)
     assert again.returncode == 0, again.stderr
-    assert f"{len(done)} of them picked before" in again.stdout
+    assert f"{len(done)} of them already picked" in again.stdout
     result = json.loads((tmp_path / "out.json").read_text())
     assert len(result["outputs"]["coordinates"]) == 40 and result["skipped"] == []
     for name, (time_before, text) in done.items():

@@ -62,7 +62,7 @@ def test_the_limit_of_the_process_counts():
     before, after = map(float, done.stdout.split())
     assert after < min(before + 1, 3 << 30)
     require_memory(1e6, "A map", "Bin it.")
-    with pytest.raises(ValueError, match="A map needs 1e[+]06 GB of memory, and .* GB are free. Bin it."):
+    with pytest.raises(ValueError, match="A map needs 1e[+]06 GB of memory, but .* GB are free. Bin it."):
         require_memory(1e15, "A map", "Bin it.")
     assert available_memory() > 1e8
 

@@ -81,7 +81,18 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
         (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
         (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
     ],
-    ids=["newer", "no version", "kind", "network", "lacks", "cut", "list", "no card", "no weights", "empty weights"],
+    ids=[
+        "newer",
+        "no version",
+        "kind",
+        "network",
+        "lacks",
+        "cut",
+        "list",
+        "no card",
+        "no readable weights",
+        "empty weights",
+    ],
 )
 def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words):
     harm(model)

@@ -122,7 +122,7 @@ def test_a_new_stack_takes_the_place_of_the_raw_images_and_their_names_are_kept(
     assert again.columns["rlnImageOriginalName"] == list(particles.names)
     assert (again.box, again.pixel_size, again.denoiser) == (4, 4.0, "m")
     assert again.shifts_yx.tolist() == (particles.shifts_yx / 2).tolist()
-    with pytest.raises(ValueError, match="denoised images .by m.; raw ones are needed"):
+    with pytest.raises(ValueError, match="denoised images .by m.; raw images are needed"):
         read_particles("job/new.star", ("raw",))
 
 
@@ -195,7 +195,7 @@ def test_what_a_file_lacks_is_said(changes, needs, words):
 
 def test_an_empty_set_is_refused():
     Path("job/p.star").write_text("\ndata_particles\n\nloop_\n_rlnImageName #1\n\n")
-    with pytest.raises(ValueError, match="holds no particles"):
+    with pytest.raises(ValueError, match="has no particles"):
         read_particles("job/p.star")
 
 

@@ -112,7 +112,7 @@ def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
     Result(
         "estimate-ctf",
         dict(star="ctf.star", folder="ctf", spectra={}, fits={name: figures for name in names}),
-        skipped=tuple(Skipped(name, name + ".mrc", "no rings stand out") for name in skipped),
+        skipped=tuple(Skipped(name, name + ".mrc", "no significant Thon rings") for name in skipped),
     ).write(f"{path}/result.json")
 
 
@@ -134,7 +134,7 @@ def report(*more):
 def test_the_page_of_a_folder_shows_numbers_pictures_and_versions(folder):
     status, page, said, text = report("--folder", "results")
     assert status == 0 and said.runs == 4 and not said.working
-    for words in ("8picks", "4picked micrographs", "12.5 Å", "no run is at work", "1.2.3", "FSC"):
+    for words in ("8picks", "4picked micrographs", "12.5 Å", "no run is active", "1.2.3", "FSC"):
         assert words in page.words, words
     assert len(page.pictures) == 4 + 4  # growth, classes, FSC, CTF and four micrographs
     assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
@@ -180,7 +180,7 @@ def test_alarms_are_for_what_needs_attention(folder):
     write_map(noise=12.0)
     write_ctf(["m1"], skipped=("m2", "m3"))
     alarms = " ".join(report("--folder", "results")[2].alarms)
-    assert "comes from the reference" in alarms and "2 of 3 items were left out" in alarms
+    assert "is reference bias" in alarms and "2 of 3 items were left out" in alarms
 
 
 def test_a_drift_is_an_alarm(folder):
@@ -211,7 +211,7 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     status, page, said, text = report("--project", "project", "--words", "words.json")
     assert status == 0 and said.runs == 2 and said.working
     assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 picks" in page.words
-    assert 'http-equiv="refresh"' in text and "runs are at work" in page.words
+    assert 'http-equiv="refresh"' in text and "runs are active" in page.words
     assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 2
 
 

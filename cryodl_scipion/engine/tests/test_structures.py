@@ -111,7 +111,7 @@ def test_the_noise_of_a_map_is_no_density_and_its_offset_is_taken_off(tmp_path):
 @pytest.mark.parametrize(
     "data, words",
     [
-        (np.zeros((16, 16, 16), np.float32), "no density above its solvent"),
+        (np.zeros((16, 16, 16), np.float32), "no density above the solvent level"),
         (np.full((16, 16, 16), np.nan, np.float32), "not finite"),
     ],
 )

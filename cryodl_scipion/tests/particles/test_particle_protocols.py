@@ -131,7 +131,7 @@ class TestCryodlOrientations(ParticlesTest):
         for words in (
             "*12 particles* with angles",
             "768 directions (10° apart, symmetry C2)",
-            "62 % of the orientations should be right",
+            "62 % of the orientations are expected to be correct",
             "The images are the raw ones",
         ):
             self.assertIn(words, text)

@@ -93,7 +93,9 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
     if hit.shape != scores.shape:
         raise ValueError(f"There are {len(hit)} labels for {len(scores)} scores; each score needs one.")
     if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
-        raise ValueError(f"Scores go from {scores.min():g} to {scores.max():g}; probabilities lie between 0 and 1.")
+        raise ValueError(
+            f"Scores range from {scores.min():g} to {scores.max():g}; they must be probabilities between 0 and 1."
+        )
     which = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
     score, frequency = (

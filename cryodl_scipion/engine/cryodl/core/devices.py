@@ -35,23 +35,23 @@ def choose_device(device: str) -> torch.device:
     numbers = wanted.replace("cuda:", "").replace(",", " ").split()
     if len(numbers) != 1 or not numbers[0].isdigit():
         raise ValueError(
-            f"Device (--device) is {device!r}; it must be 'auto', 'cpu' or the number of one GPU. For "
-            "several GPUs start one process each (Scipion does that: one thread more than GPUs)."
+            f"Device (--device) is {device!r}; it must be 'auto', 'cpu' or the number of one GPU. To use several "
+            "GPUs, start one process for each (in Scipion, set one thread more than GPUs)."
         )
     if int(numbers[0]) >= count:
         raise ValueError(
-            f"GPU {numbers[0]} was asked for (--device {device}), but {_what_is_there(count)} Choose "
-            "--device cpu, or repair the driver (`cryodl doctor` shows what torch sees)."
+            f"GPU {numbers[0]} was asked for (--device {device}), but {_what_is_there(count)} Choose --device cpu, "
+            "or repair the driver (`cryodl doctor` shows the GPUs that torch finds)."
         )
     return torch.device(f"cuda:{numbers[0]}")
 
 
 def _what_is_there(count: int) -> str:
     if count:
-        return f"torch sees {count} GPU(s), numbered from 0."
+        return f"torch finds {count} GPU(s), numbered from 0."
     if torch.version.cuda is None:
         return "this environment has the CPU build of torch."
-    return "torch sees no GPU."
+    return "torch finds no GPU."
 
 
 def set_threads(threads: int) -> int:

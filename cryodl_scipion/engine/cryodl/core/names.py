@@ -42,6 +42,8 @@ def numbers_by_name(
         if equals and name not in names:
             raise ValueError(f"{what} names {name!r}, which does not exist; there are {', '.join(names)}.")
         if not equals and len(texts) > 1:
-            raise ValueError(f"{what} has {text!r} beside others; give one number for all, or name=number for each.")
+            raise ValueError(
+                f"{what} mixes {text!r} with other values; give one number for all, or name=number for each."
+            )
         found.update({name: value} if equals else dict.fromkeys(names, value))
     return found

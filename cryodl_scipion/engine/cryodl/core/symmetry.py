@@ -58,9 +58,8 @@ def operations(symmetry: str) -> np.ndarray:
         generators = _GENERATORS[name]
     else:
         raise ValueError(
-            f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to "
-            f"D{LARGEST_FOLD}, T, O, I, or I1 to I4, in RELION's axes. Helical symmetry and mirrors are "
-            "not known here."
+            f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to D{LARGEST_FOLD}, T, O, "
+            "I, or I1 to I4, in RELION's axes. Helical symmetry and mirror planes are not supported."
         )
     return _closed([_rotation(order, axis) for order, axis in generators])
 
@@ -172,7 +171,7 @@ def check_symmetry(density: torch.Tensor, symmetry: str, path: str) -> None:
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:
         raise ValueError(
-            f"{path} does not have the symmetry {symmetry} about RELION's axes: turned by it, the map "
-            f"correlates with itself by {found:.2f} only. Align it (relion_align_symmetry --sym "
-            f"{symmetry}), or give --symmetry C1."
+            f"{path} does not have the symmetry {symmetry} about RELION's axes: the correlation of the map with its "
+            f"rotated copies is only {found:.2f}. Align it (relion_align_symmetry --sym {symmetry}), or give "
+            "--symmetry C1."
         )

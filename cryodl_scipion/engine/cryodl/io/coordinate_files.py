@@ -38,7 +38,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     except ValueError:
         values = np.zeros((0, 0))
     if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
-        raise ValueError(f"{path} is no Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
+        raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift = _DYNAMO["x"] - 1, _DYNAMO["shift"] - 1
     several = len(set(at("kind"))) > 1
@@ -78,7 +78,7 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     with open(path, "rb") as file:
         data = file.read()
     if data[:8] != b"IMODV1.2":
-        raise ValueError(f"{path} is no binary IMOD model (it does not begin with IMODV1.2). Save it with 3dmod.")
+        raise ValueError(f"{path} is not a binary IMOD model (it does not start with IMODV1.2). Save it with 3dmod.")
     points: list[np.ndarray] = []
     species: list[str] = []
     name, position = "", _HEADER
@@ -93,7 +93,7 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
         elif kind == b"CONT":
             stop = position + _CONTOUR + 12 * size
             if size < 0 or stop > len(data):
-                raise ValueError(f"{path} is cut short: a contour promises {size} points. Save it again.")
+                raise ValueError(f"{path} is truncated: a contour should have {size} points. Save it again.")
             found = np.frombuffer(data, ">f4", 3 * size, position + _CONTOUR).reshape(-1, 3)
             points.append(found.astype(float) - _MIDDLE)
             species += [name] * size
@@ -147,7 +147,7 @@ def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
     try:
         found: typing.Any = json.loads(read_text(path))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from None
+        raise ValueError(f"{path} is not a JSON file ({error}).") from None
     return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
 
 
@@ -177,7 +177,7 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
         unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no boxes of EMAN2 ({error!r}): boxes_3d has rows x, y, z, ...") from None
+        raise ValueError(f"{path} has no EMAN2 boxes ({error!r}): boxes_3d must have rows x, y, z, ...") from None
     name = micrograph_key(Path(path).stem).removesuffix("_info")
     species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
     centred = unbinned is not None and unbinned > 0
@@ -227,9 +227,7 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     except (KeyError, TypeError, ValueError):
         zyx = np.zeros((0, 3))
     if not len(zyx):
-        raise ValueError(
-            f"{path} holds no points of napari: the columns axis-0, axis-1, axis-2 with numbers are needed."
-        )
+        raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else key for line in lines)
@@ -264,11 +262,11 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
         species, run = str(found["pickable_object_name"]), str(found["run_name"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} holds no picks of copick ({error!r}); run_name, pickable_object_name and points with a location "
-            "x, y, z are needed."
+            f"{path} has no copick picks ({error!r}); run_name, pickable_object_name and points with a location x, "
+            "y, z are needed."
         ) from None
     if found.get("unit", "angstrom") != "angstrom":
-        raise ValueError(f"{path} has the unit {found['unit']!r}; copick's picks are read in angstrom.")
+        raise ValueError(f"{path} has the unit {found['unit']!r}; copick picks must be in angstrom.")
     return Coordinates3D(
         str(path), (run,) * len(points), (species,) * len(points), np.array(points).reshape(-1, 3), "Å"
     )

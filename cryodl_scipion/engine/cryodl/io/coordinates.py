@@ -57,8 +57,8 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
         for key, values in _read_file(file).items():
             if owner.setdefault(key, file) != file:
                 raise ValueError(
-                    f"Two files hold coordinates of the micrograph {key}: {owner[key]} and {file}. "
-                    "Keep one of them in the folder."
+                    f"Two files have coordinates of the micrograph {key}: {owner[key]} and {file}. Keep one of them "
+                    "in the folder."
                 )
             rows[key] = values
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
@@ -92,8 +92,8 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
             raise ValueError(
-                f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep "
-                "one of them in the folder."
+                f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them in "
+                "the folder."
             )
         owner[name] = key
     return {name: coordinates[key] for name, key in owner.items()}
@@ -130,7 +130,7 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     readers = {".star": _read_star, ".box": _read_box, ".txt": _read_topaz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path} is not a coordinate file; .star, .box and .txt (Topaz) are read.")
+        raise ValueError(f"{path} is not a coordinate file; .star, .box and .txt (Topaz) are supported.")
     try:
         groups = reader(path)
     except (ValueError, UnicodeDecodeError, RuntimeError, IndexError) as error:
@@ -169,9 +169,8 @@ def _keys_of(names: typing.Sequence[str]) -> list[str]:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:
             raise ValueError(
-                f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. "
-                "Micrographs are known by their name without folder and extension; rename one of them, or "
-                "split the file."
+                f"it has coordinates of two micrographs with the name {key}: {owner[key]} and {file}. Micrographs "
+                "are identified by name without folder and extension; rename one of them, or split the file."
             )
         keys.append(key)
     return keys

@@ -34,7 +34,9 @@ def split_name(name: str) -> tuple[int, str]:
     if not at:
         return 1, name
     if not number.isdigit() or int(number) < 1:
-        raise ValueError(f"The image name {name!r} does not begin with the number of the image in its stack, from 1.")
+        raise ValueError(
+            f"The image name {name!r} does not start with the number of the image in its stack, counted from 1."
+        )
     return int(number), stack
 
 
@@ -68,8 +70,8 @@ def find_images(
         shape = stack_shape(found[stack])
         if number > shape[0]:
             raise ValueError(
-                f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut "
-                "short or is not the one that belongs to this STAR file."
+                f"{path} names image {number} of {found[stack]}, which has only {shape[0]}. The stack is truncated, "
+                "or does not belong to this STAR file."
             )
         boxes.setdefault(shape[1], found[stack])
     if len(boxes) > 1:
@@ -107,8 +109,8 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
     hit = next((position / stack for position in positions if (position / stack).is_file()), None)
     if hit is None:
         raise FileNotFoundError(
-            f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above "
-            f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the {what} there."
+            f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above it, nor in "
+            f"{os.getcwd()}. Start in the project's folder, or copy the {what} to one of these folders."
         )
     return str(hit)
 

@@ -59,7 +59,7 @@ def require_memory(needed: float, what: str, advice: str) -> None:
     there = available_memory()
     if needed > there:
         raise TooLittleMemory(
-            f"{what} needs {needed / GIGABYTE:.3g} GB of memory, and {there / GIGABYTE:.3g} GB are free. {advice}"
+            f"{what} needs {needed / GIGABYTE:.3g} GB of memory, but {there / GIGABYTE:.3g} GB are free. {advice}"
         )
 
 
@@ -128,7 +128,7 @@ def memory_sentence(error: BaseException, command: typing.Any) -> str:
     return (
         f"too little memory{f' (a part of {asked.group(1)} was refused)' if asked else ''}. "
         + (f"Try {' or '.join(helps)}, or use" if helps else "Use")
-        + " a machine, queue or GPU with more memory; stop other programs that take it."
+        + " a machine, queue or GPU with more memory; stop other programs that use memory."
     )
 
 

@@ -50,7 +50,7 @@ def read_micrograph_ctfs(
     for row, name in enumerate(table[_NAME]):
         key = micrograph_key(name)
         if key in found:
-            raise ValueError(f"{path} has two micrographs called {key}. Keep one of them, or rename it.")
+            raise ValueError(f"{path} has two micrographs with the name {key}. Keep one of them, or rename it.")
         phase = 0.0 if phases is None else float(phases[row, 0])
         found[key] = Optics(*map(float, (*defocus[row], *(values[row] for values in constants), phase)))
     return found
@@ -97,4 +97,4 @@ def _constant(
             return [by_group[group] for group in groups]
         raise ValueError(f"{path} (--ctf) has micrographs whose optics group is not in its table of optics groups.")
     word = {MICROSCOPE[0]: "voltage", MICROSCOPE[1]: "spherical-aberration", MICROSCOPE[2]: "amplitude-contrast"}[name]
-    raise ValueError(f"{path} (--ctf) has no {name}. Give it as --{word}.")
+    raise ValueError(f"{path} (--ctf) has no {name}. Give it with --{word}.")

@@ -41,13 +41,13 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
         image = image[0]
     if image.ndim != 2:
         raise ValueError(
-            f"{path} holds an array of shape {tuple(image.shape)}; a micrograph is one image. "
-            "Movies must be averaged (motion-corrected) first."
+            f"{path} has an array of shape {tuple(image.shape)}; a micrograph must be one image. Movies must be "
+            "averaged (motion-corrected) first."
         )
     if min(image.shape) < 16:
-        raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px; that is no micrograph.")
+        raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px, which is too small for a micrograph.")
     if np.iscomplexobj(image):
-        raise ValueError(f"{path} holds complex numbers (a Fourier transform); give the micrograph itself.")
+        raise ValueError(f"{path} has complex numbers (a Fourier transform); give the micrograph itself.")
     return _as_float32(image, path)
 
 
@@ -58,8 +58,8 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
             return np.ascontiguousarray(image, dtype=np.float32)
     except FloatingPointError:
         raise ValueError(
-            f"{path} holds values up to {np.abs(image[np.isfinite(image)]).max():.3g}, more than 32-bit "
-            "numbers can (3.4e38). It is damaged, or must be scaled."
+            f"{path} has values up to {np.abs(image[np.isfinite(image)]).max():.3g}, above the range of 32-bit "
+            "numbers (3.4e38). It is damaged, or must be scaled."
         ) from None
 
 
@@ -166,7 +166,7 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise FileNotFoundError(f"Micrograph {path} {what}.")
     if os.path.getsize(path) == 0:
-        raise ValueError(f"{path} is empty (0 bytes); it was probably not copied to the end.")
+        raise ValueError(f"{path} is empty (0 bytes); it was probably not copied completely.")
 
 
 def _read_mrc(path: str | os.PathLike[str]) -> np.ndarray:

@@ -83,8 +83,7 @@ def read_model(
         return card, load_file(Path(folder) / WEIGHTS)
     except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
         raise ValueError(
-            f"{Path(folder) / WEIGHTS} holds no weights that can be read: {error}. Take the model from "
-            "its source again."
+            f"{Path(folder) / WEIGHTS} has no readable weights: {error}. Get the model from its source again."
         ) from None
 
 

@@ -98,8 +98,8 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     shape = (int(record.nz), int(record.ny), int(record.nx))
     if extended < 0 or opener is open and HEADER + extended > os.path.getsize(path):
         raise ValueError(
-            f"{path} is damaged or cut short: its header promises an extended header of {extended} bytes "
-            f"(NSYMBT), and the file has {os.path.getsize(path)}. Copy it again."
+            f"{path} is damaged or truncated: its header states an extended header of {extended} bytes (NSYMBT), but "
+            f"the file has {os.path.getsize(path)}. Copy it again."
         )
     return MrcHeader(record, shape, HEADER + extended, opener)
 
@@ -141,7 +141,7 @@ def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
     size, what = header.nbytes, "{2} x {1} x {0} values of mode {3}".format(*header.shape, header.mode)
     if header.dtype is None or min(header.shape) < 1:
         raise ValueError(
-            f"{path} is not a readable MRC file: its header promises {what}. Modes 0, 1, 2, 6 and 12 are read."
+            f"{path} is not a readable MRC file: its header states {what}. Modes 0, 1, 2, 6 and 12 are supported."
         )
     there = os.path.getsize(path) - header.start
     if header.opener is open and there < size:
@@ -181,5 +181,6 @@ def _read_bytes(path: str | os.PathLike[str], header: MrcHeader, size: int) -> n
 
 def _cut_short(path: str | os.PathLike[str], what: str, found: int) -> ValueError:
     return ValueError(
-        f"{path} is damaged or cut short: its header promises {what}, {found or 'fewer'} could be read. Copy it again."
+        f"{path} is damaged or truncated: its header states {what}, but {found or 'fewer'} could be read. Copy it "
+        "again."
     )

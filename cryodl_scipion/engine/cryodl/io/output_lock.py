@@ -97,8 +97,8 @@ def _check_writable(output: Path, field: str) -> None:
                 continue  # all goes into the output's own folder
             raise OSError(
                 error.errno,
-                f"Nothing can be written into {folder} (--{field}): {error.strerror}. Make "
-                "room, or choose another folder.",
+                f"Cannot write to {folder} (--{field}): {error.strerror}. Free disk space or change permissions, or "
+                "choose another folder.",
             ) from None
         finally:
             with contextlib.suppress(OSError):

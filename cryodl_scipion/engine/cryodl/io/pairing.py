@@ -55,20 +55,20 @@ def pair_by_name(
     positions = [others.index(in_order[name]) for name in names]
     if not found:
         return positions, (
-            f"No name of the {what[0]} ({what[1]}) is like one of the {of_others[0]} ({of_others[1]}); they were "
+            f"No name of the {what[0]} ({what[1]}) matches one of the {of_others[0]} ({of_others[1]}); they were "
             f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names."
         )
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
     if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
         return positions, (
-            f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) are not alike; they "
+            f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) do not match; they "
             f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names."
         )
     left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
     raise ValueError(
-        f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
-        f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
-        f"{of_others[0]}. Give those that belong together, with the same names."
+        f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) match. Left over: "
+        f"{_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the {of_others[0]}. Give those that belong "
+        "together, with the same names."
     )
 
 

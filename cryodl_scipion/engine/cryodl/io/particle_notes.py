@@ -36,8 +36,8 @@ def aberration_notes(particles: typing.Any) -> list[str]:
     if not found:
         return []
     return [
-        f"{particles.path} has {', '.join(found)}: they are not corrected here, so that detail beyond some 5 Å is "
-        "less well matched. The columns are kept."
+        f"{particles.path} has {', '.join(found)}, which are not corrected here, so detail finer than about 5 Å "
+        "matches less well. The columns are kept."
     ]
 
 
@@ -57,8 +57,8 @@ def header_notes(particles: typing.Any) -> list[str]:
     if voxel in (0.0, 1.0) or abs(voxel / particles.pixel_size - 1) <= SAME:
         return []
     return [
-        f"{particles.path} says that its pixels are {particles.pixel_size:.4g} Å (rlnImagePixelSize), the header "
-        f"of {stack} {voxel:.4g} Å. The first is used; if it is wrong, nothing will fit."
+        f"The pixel size in {particles.path} is {particles.pixel_size:.4g} Å (rlnImagePixelSize), that in the header "
+        f"of {stack} {voxel:.4g} Å. The first is used; if it is wrong, all results are wrong."
     ]
 
 

@@ -249,7 +249,7 @@ def _particle_set(
 def _missing(path: str, need: str) -> str:
     return {
         "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, "
-        "or let `cryodl assign-orientations` find them.",
+        "or use `cryodl assign-orientations`.",
         "ctf": f"{path} has particles without a CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, "
         "rlnAmplitudeContrast of their optics group). Estimate it and extract the particles again.",
     }[need]
@@ -258,8 +258,8 @@ def _missing(path: str, need: str) -> str:
 def _check_needs(particles: ParticleSet, need: typing.Collection[str]) -> None:
     if "raw" in need and particles.denoiser:
         raise ValueError(
-            f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "
-            f"Their names stand in its column {ORIGINAL}, or give the STAR file that was denoised."
+            f"{particles.path} has denoised images (by {particles.denoiser}); raw images are needed. Use those named "
+            f"in its column {ORIGINAL}, or the STAR file that was denoised."
         )
     if "angles" in need and particles.angles is None:
         raise ValueError(_missing(particles.path, "angles"))

@@ -68,8 +68,8 @@ def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     angles = np.array(columns).T
     if not np.isfinite(angles).all():
         raise ValueError(
-            f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its "
-            "orientations is not made of three numbers."
+            f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its orientations does not "
+            "have three finite numbers."
         )
     return angles
 

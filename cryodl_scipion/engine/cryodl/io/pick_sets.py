@@ -45,14 +45,14 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     real = [os.path.realpath(path) for _, path in pairs]
     for index, path in enumerate(real):
         if path in real[:index]:
-            raise ValueError(f"The set of picks {texts[index]} is given twice; compared with itself it says nothing.")
+            raise ValueError(f"The set of picks {texts[index]} is given twice. Remove one of them.")
     unnamed = iter(_shortest_names([path for name, path in pairs if not name]))
     named = [(name or next(unnamed), path) for name, path in pairs]
     for index, (name, path) in enumerate(named):
         for other, before in named[:index]:
             if other == name:
                 raise ValueError(
-                    f"Two sets of picks are called {name}: {before} and {path}. Give them names: "
+                    f"Two sets of picks have the name {name}: {before} and {path}. Give them different names: "
                     f"one={before} two={path}."
                 )
     return dict(named)
@@ -123,7 +123,7 @@ def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str])
     list of str
     """
     return [
-        f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"
-        f"{' ...' if len(absent) > 8 else ''}); there it counts as having found nothing."
+        f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs "
+        f"({', '.join(absent[:8])}{' ...' if len(absent) > 8 else ''}); there it counts as having no picks."
         for name, absent in lacking(sets, names).items()
     ]

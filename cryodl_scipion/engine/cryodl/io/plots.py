@@ -115,8 +115,10 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
     axes.plot(curve.confidence[some], curve.frequency[some], marker="o", label=f"calibration error {error:.3f}")
     share = curve.count / max(curve.count.sum(), 1)
-    axes.bar((np.arange(bins) + 0.5) / bins, share, width=0.9 / bins, color="0.85", zorder=0, label="share of places")
-    axes.set(xlabel="score", ylabel="share that are particles", xlim=(0, 1), ylim=(0, 1))
+    axes.bar(
+        (np.arange(bins) + 0.5) / bins, share, width=0.9 / bins, color="0.85", zorder=0, label="fraction of positions"
+    )
+    axes.set(xlabel="score", ylabel="fraction that are particles", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
     save_figure(figure, path)
 
@@ -146,7 +148,9 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
     right.legend()
     for axes in (left, right):
         axes.set_xticks(numbers)
-    figure.legend([first, second], ["separation", "agreement with the round before"], loc="outside lower left", ncols=2)
+    figure.legend(
+        [first, second], ["separation", "agreement with the previous round"], loc="outside lower left", ncols=2
+    )
     save_figure(figure, path)
 
 

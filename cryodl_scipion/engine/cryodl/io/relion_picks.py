@@ -45,13 +45,13 @@ def project_name(path: str, project: str) -> str:
     if name.startswith(os.pardir + os.sep):
         folder = os.path.dirname(os.path.abspath(path))
         raise ValueError(
-            f"{path} lies outside RELION's project folder (--project {project}), and RELION reads only what is inside. "
-            f"Link its folder there (ln -s {folder} {project}/) and give the micrographs by that link."
+            f"{path} lies outside RELION's project folder (--project {project}), where RELION cannot read it. Link "
+            f"its folder into the project (ln -s {folder} {project}/) and give the micrographs by that link."
         )
     if not name.lower().endswith(READABLE):
         raise ValueError(f"{path} is not of a format that RELION reads (MRC or TIFF, uncompressed). Unpack it first.")
     if re.search(r"\s", name):
-        raise ValueError(f"{name} has a blank in its name, which RELION's tables cannot hold. Link or rename it.")
+        raise ValueError(f"{name} has a space in its name, which RELION's STAR files do not allow. Link or rename it.")
     return name
 
 

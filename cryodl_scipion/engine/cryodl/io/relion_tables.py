@@ -57,15 +57,15 @@ def modern_tables(
     """
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
-        raise ValueError(f"{path} holds no particles: it has no table with rlnImageName, or the table is empty.")
+        raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
     if optics is None:
         return _from_old(columns, path, dimensions)
     if "rlnOpticsGroup" not in columns:
         if len(optics["rlnOpticsGroup"]) > 1:
             raise ValueError(
-                f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
-                "column rlnOpticsGroup that says which is theirs."
+                f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no column "
+                "rlnOpticsGroup."
             )
         columns["rlnOpticsGroup"] = [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"])
     return optics, columns
@@ -105,9 +105,8 @@ def _old_pixel_sizes(
             return columns[name]
     if any(name not in columns for name in OLD_PIXEL):
         raise ValueError(
-            f"{path} does not say how large its pixels are: it has no optics table with "
-            "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles "
-            "again, or add the column."
+            f"{path} has no pixel size: it has no optics table with rlnImagePixelSize, nor rlnDetectorPixelSize and "
+            "rlnMagnification. Export the particles again, or add the column."
         )
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
@@ -159,8 +158,8 @@ def number_columns(
             (name, row) for name in names for row, word in enumerate(columns[name]) if not _is_number(word)
         )
         raise ValueError(
-            f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Mend that "
-            "row, or take the file as the program wrote it."
+            f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Correct that row, or "
+            "use the original file."
         ) from None
     if not np.isfinite(values).all():
         row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
@@ -200,8 +199,8 @@ def whole_column(
     bad = np.nonzero(values[:, 0] != np.rint(values[:, 0]))[0]
     if len(bad):
         raise ValueError(
-            f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. "
-            "Correct the column, or take it out."
+            f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. Correct the "
+            "column, or remove it."
         )
     return values[:, 0].astype(int)
 
@@ -244,7 +243,7 @@ def groups_of_particles(
     said = optics.get("rlnImageDimensionality", [str(dimensions)] * len(rows))
     if any(said[row] != str(dimensions) for row in used):
         found, wanted = ("subtomograms", "particle images")[:: 1 if dimensions == 2 else -1]
-        raise ValueError(f"{path} holds {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
+        raise ValueError(f"{path} has {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
     row_of_particle = np.array([rows[number] for number in columns["rlnOpticsGroup"]])
     return Groups(
         _pixel_size(optics, used, path),
@@ -258,16 +257,16 @@ def _pixel_size(
 ) -> float:
     if "rlnImagePixelSize" not in optics:
         raise ValueError(
-            f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
-            "Export the particles again, or add the column."
+            f"{path} has no pixel size: its optics table has no rlnImagePixelSize. Export the particles again, or "
+            "add the column."
         )
     sizes = [float(optics["rlnImagePixelSize"][row]) for row in used]
     if not min(sizes) > 0:
         raise ValueError(f"{path} has a pixel size (rlnImagePixelSize) of {min(sizes):g} Å; it must be positive.")
     if max(sizes) > 1.0001 * min(sizes):
         raise ValueError(
-            f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is "
-            "needed. Resample the ones to the others', or give them in two STAR files."
+            f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is needed. Resample "
+            "some of them, or give them in two STAR files."
         )
     return sizes[0]
 
@@ -300,7 +299,7 @@ def _optics(
     values = np.column_stack([u, v, angle, microscope, phase, b_factor, scale])
     bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
     if len(bad):
-        raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} is not made of finite numbers.")
+        raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} has values that are not finite numbers.")
     if not (u.any() or v.any()):
         return None  # written by programs that know no CTF
     return OpticsTable(values)
@@ -328,7 +327,7 @@ def _ctf_state(
         )
     if len(states) > 1:
         raise ValueError(
-            f"{path} mixes images that were treated differently with their CTF "
-            f"({', '.join(sorted(states))}). Give them in several STAR files."
+            f"{path} mixes images with different CTF treatment ({', '.join(sorted(states))}). Give them in several "
+            "STAR files."
         )
     return states.pop()

@@ -51,14 +51,14 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     mode, shape, start = header.mode, header.shape, header.start
     if mode not in MODES or min(shape) < 1 or header.opener is not open:
         raise ValueError(
-            f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x "
-            f"{shape[0]}. Uncompressed MRC stacks (.mrcs, .mrc) are read."
+            f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x {shape[0]}. "
+            "Uncompressed MRC stacks (.mrcs, .mrc) are supported."
         )
     needed = start + header.nbytes
     if os.path.getsize(path) < needed:
         raise ValueError(
-            f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} "
-            f"images of {shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again."
+            f"{path} is truncated: it has {os.path.getsize(path)} bytes, but its header states {shape[0]} images of "
+            f"{shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again."
         )
     if shape[1] != shape[2]:
         raise ValueError(f"{path} has images of {shape[2]} x {shape[1]} px; particles must be square.")
@@ -111,8 +111,8 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
     bad = np.nonzero(~finite)[0]
     if len(bad):
         raise ValueError(
-            f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers "
-            "(NaN or infinite). Extract it again, or take it out of the particles."
+            f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} has values that are not finite numbers (NaN or "
+            "infinite). Extract it again, or remove it from the particles."
         )
     return images
 

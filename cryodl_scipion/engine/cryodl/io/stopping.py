@@ -52,10 +52,10 @@ def stopped_sentence(command: str) -> str:
     if command.startswith("train-"):
         tail = (
             "the same command continues after the last checkpoint, which is written at each validation; before the "
-            "first one it begins anew."
+            "first one it starts again."
         )
     elif command in _ITEMS:
         tail = f"finished work is kept; the same command continues after the last finished {_ITEMS[command]}."
     else:
-        tail = _OTHERS.get(command, "the output is not complete, and the same command begins anew.")
+        tail = _OTHERS.get(command, "the output is incomplete; the same command starts again.")
     return f"stopped by the user; {tail}"

@@ -32,14 +32,14 @@ def find_volumes(
         z, y, x = opened(found[name]).shape
         if x != y or z % x:
             raise ValueError(
-                f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, "
-                "one after another along z). Stacks of 2-D images, as RELION 5 may write, are not read: "
-                "extract 3-D subtomograms."
+                f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after "
+                "another along z). Stacks of 2-D images, which RELION 5 can write, are not supported: extract 3-D "
+                "subtomograms."
             )
         if number * x > z:
             raise ValueError(
-                f"{path} names subtomogram {number} of {found[name]}, which holds {z // x}. The file is "
-                "cut short or is not the one that belongs to this STAR file."
+                f"{path} names subtomogram {number} of {found[name]}, which has only {z // x}. The file is "
+                "truncated, or does not belong to this STAR file."
             )
         boxes.setdefault(x, found[name])
     if len(boxes) > 1:
@@ -104,9 +104,7 @@ def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
         positions = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
         values = values[np.ix_(positions, positions, positions[: box // 2 + 1])]
     if not np.quantile(values, _MEASURED) > 0:
-        raise ValueError(
-            f"The weights {path} are zero all but everywhere: nothing was measured. Extract the subtomogram again."
-        )
+        raise ValueError(f"The weights {path} are zero almost everywhere. Extract the subtomogram again.")
     return values.astype(np.float32, copy=False)
 
 

@@ -160,13 +160,12 @@ def read_subtomograms(
     there = [name for name in ANGLES if name in columns]
     if there and len(there) < len(ANGLES):
         raise ValueError(
-            f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: "
-            "an orientation takes all three. Add what is missing, or take these columns out to have the "
-            "subtomograms aligned."
+            f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: an "
+            "orientation needs all three. Add the missing columns, or remove these to have the subtomograms aligned."
         )
     if tilt_max <= tilt_min:
         raise ValueError(
-            f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the least."
+            f"The tilt range of {tilt_min:g} to {tilt_max:g}° is not valid; the maximum tilt must be above the minimum."
         )
     groups = groups_of_particles(optics, columns, path, dimensions=3)
     positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
@@ -259,8 +258,8 @@ def _tilts(
     if len(bad):
         low, high = tilts[bad[0]]
         raise ValueError(
-            f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to "
-            f"{high:g}°; the largest must be above the least, and both between -90 and 90°."
+            f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to {high:g}°; the "
+            "maximum must be above the minimum, and both between -90° and 90°."
         )
     return tilts
 

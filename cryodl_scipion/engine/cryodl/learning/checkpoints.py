@@ -66,7 +66,7 @@ def load_checkpoint(
             tensors = {k: file.get_tensor(k) for k in file.keys()}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder / CHECKPOINT} is damaged ({error}). Remove it; the training then begins anew."
+            f"{folder / CHECKPOINT} is damaged ({error}). Remove it to start the training again."
         ) from None
 
     def part(head: str) -> dict[str, torch.Tensor]:

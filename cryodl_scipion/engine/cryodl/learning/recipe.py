@@ -155,8 +155,8 @@ def start_weights(
         option = f" (--{name.replace('_', '-')})" if hasattr(config, name) else ""
         if said.get(name) != mine:
             raise ValueError(
-                f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {said.get(name)}, but this "
-                f"training has {mine}{option}. Both must be the same."
+                f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {said.get(name)}, but "
+                f"this training has {mine}{option}. They must be equal."
             )
     return card, weights
 
@@ -179,8 +179,8 @@ def refuse_steps(config: typing.Any, *names: str) -> None:
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]
     if given:
         raise ValueError(
-            f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network "
-            f"{config.network}, which learns nothing by steps. Leave it out, or choose another --network."
+            f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network {config.network}, "
+            "which is not trained in steps. Leave the option out, or choose another --network."
         )
 
 

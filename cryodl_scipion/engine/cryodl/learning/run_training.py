@@ -123,8 +123,8 @@ def fit_task(
         if not is_out_of_memory(error):
             raise
         raise ValueError(
-            f"The memory of {device_name(device)} is too small for batches of {task.batch_size} "
-            f"{task.example_name}. Choose a smaller --batch-size, or --device cpu."
+            f"The memory of {device_name(device)} is too small for batches of {task.batch_size} {task.example_name}. "
+            "Choose a smaller --batch-size, or --device cpu."
         ) from error
 
 

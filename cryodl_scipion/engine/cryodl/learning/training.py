@@ -151,8 +151,8 @@ def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any
     }
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(
-            f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try "
-            "a lower --learning-rate, and look for images with extreme values among the training ones."
+            f"The training loss became {values} at step {step + 1}, so the weights are useless. Try a lower "
+            "--learning-rate, and check the training images for extreme values."
         )
     return values
 
@@ -166,8 +166,8 @@ def _share(batch: typing.Any, accelerator: typing.Any, task: Task) -> typing.Any
         )
     if len(batch[0]) % count:
         raise ValueError(
-            f"Batch size (--batch-size) is {len(batch[0])}, which {count} processes cannot share evenly. "
-            f"Choose a multiple of {count}."
+            f"Batch size (--batch-size) is {len(batch[0])}, which is not a multiple of the {count} processes. Choose "
+            f"a multiple of {count}."
         )
     return tuple(x[accelerator.process_index :: count] for x in batch)
 
@@ -202,8 +202,8 @@ def _validate(
         state.best, state.best_step, state.best_weights = figures, state.step, weights
     if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
         state.stop_reason = (
-            f"no better validation figure for {state.since_best} validations "
-            f"({state.since_best * schedule.every} steps)"
+            f"no better validation metric for {state.since_best} validations ({state.since_best * schedule.every} "
+            "steps)"
         )
     row = dict(
         step=state.step,

@@ -133,7 +133,7 @@ def find_contrast(
     template = template - template.mean((1, 2), keepdim=True)
     matches = (images * template).mean((1, 2))
     error = float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
-    return _verdict(float(matches.mean()), error, "a ball of the particle's size")
+    return _verdict(float(matches.mean()), error, "a sphere of the particle's size")
 
 
 def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:
@@ -142,8 +142,8 @@ def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]
             "bright",
             False,
             (
-                f"The contrast could not be told by comparing the images with {compared}; protein is "
-                "taken to be bright, as after RELION's extraction. Say --contrast dark if it is not."
+                f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
+                "to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
             ),
         )
     contrast = "bright" if value > 0 else "dark"

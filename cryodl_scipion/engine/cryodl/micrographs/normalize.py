@@ -84,7 +84,8 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     valid = _unfilled(small) & (share > 0.5)
     if valid.float().mean() < 0.02:
         raise ValueError(
-            "the image is constant (its detail is nowhere more than rounding): an empty or failed exposure."
+            "the image is constant (its detail is nowhere larger than rounding errors), as in an empty or failed "
+            "exposure."
         )
     return small, valid
 

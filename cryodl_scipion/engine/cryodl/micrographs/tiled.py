@@ -59,7 +59,10 @@ class TiledNetwork:
         if tile == 4 * self._overlap:
             return False
         self.memory /= 2
-        self.notes.append(f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used.")
+        self.notes.append(
+            f"There was not enough memory for tiles of {tile} px; half of the memory limit ({self.memory:.2g} GB) is "
+            "used."
+        )
         print(self.notes[-1])
         return True
 

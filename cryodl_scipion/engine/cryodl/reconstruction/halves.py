@@ -58,9 +58,9 @@ def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
     counts = [int((halves == half).sum()) for half in (1, 2)]
     if min(counts) == 0 or sum(counts) < len(halves):
         raise ValueError(
-            f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 "
-            f"(rlnRandomSubset), of {len(halves)}; both halves need some, and every particle must belong "
-            "to one. At least two particles are needed; without the column they are split at random."
+            f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 (rlnRandomSubset), of "
+            f"{len(halves)}; both halves need particles, and every particle must belong to one. At least two "
+            "particles are needed. Without the column, particles are split at random."
         )
     return np.asarray(halves)
 

@@ -36,13 +36,13 @@ class ReferenceTest:
     def sentences(self, resolution: float | None) -> list[str]:
         """What the user is told of a map of that resolution (Å, or None)."""
         said = [
-            f"The angles come from the reference {self.name}, which both halves share: the FSC holds its detail, "
-            "too, and is no proof of the map's."
+            f"The angles were assigned with the reference {self.name}, which both halves share: the FSC includes "
+            "reference bias and does not prove the map's detail."
         ]
         if self.noise is None:
             said.append(
-                "There is no noise control beside the particles (NAME_noise.star of assign-orientations): how "
-                "much of the FSC the reference makes alone is not known."
+                "There is no noise control beside the particles (NAME_noise.star of assign-orientations): how much "
+                "of the FSC is reference bias is not known."
             )
         elif self.noise_resolution is None:
             said.append("As many images of noise, oriented by the same reference, resolve nothing at FSC 0.143.")
@@ -52,15 +52,17 @@ class ReferenceTest:
                 "at FSC 0.143."
             )
             if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
-                said.append("The map cannot be told from one of noise by its FSC: it may be the reference alone.")
+                said.append(
+                    "By its FSC the map cannot be distinguished from a map of noise: it may show only the reference."
+                )
             reached = (
                 "nothing is resolved" if self.own_resolution is None else f"{self.own_resolution:.1f} Å are reached"
             )
-            said.append(f"Without the part of the FSC that noise has as well, {reached}.")
+            said.append(f"Corrected for the FSC of noise, {reached}.")
         if self.beyond is not None:
             said.append(
-                f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean "
-                f"FSC is {self.beyond:.3f}, which the particles alone can make."
+                f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean FSC is "
+                f"{self.beyond:.3f}, which comes from the particles alone."
             )
         return said
 

@@ -37,8 +37,8 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
 
     if not shared_value(particles, REFERENCE):
         return None, [
-            f"The control {wanted} was not used: {particles.path} does not say that its angles come from a "
-            f"reference ({REFERENCE})."
+            f"The control {wanted} was not used: {particles.path} does not state the reference of its angles "
+            f"({REFERENCE})."
         ] * bool(wanted)
     path = Path(wanted or control_name(str(particles.path), kind))
     if wanted is None and not path.exists():
@@ -63,7 +63,7 @@ def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
     for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
         theirs, its = (shared_value(one, name) for one in (particles, noise))
         if name == REFERENCE and not its:
-            return "it does not say from which reference its angles come"
+            return "it does not state the reference of its angles"
         if theirs and its and theirs != its and not _same_number(theirs, its):
             return f"the {what} of its angles is {its}, that of the particles' is {theirs}"
     if noise.box != particles.box or abs(noise.pixel_size / particles.pixel_size - 1) > SAME_PIXEL:
@@ -77,7 +77,7 @@ def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
 def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
     """How particles with noise in place of fine detail differ from those that they should be made of, or ''."""
     if not shared_value(control, BEYOND):
-        return f"it does not say from which detail on it holds noise ({BEYOND})"
+        return f"it does not state beyond which resolution it has noise ({BEYOND})"
     if len(control) != len(particles):
         return f"it has {len(control)} particles, not {len(particles)}"
     return ""

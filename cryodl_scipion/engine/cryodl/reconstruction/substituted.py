@@ -28,9 +28,9 @@ class SubstitutionTest:
         """What the user is told."""
         reached = "nothing is resolved" if self.resolution is None else f"{self.resolution:.1f} Å are reached"
         return (
-            f"With noise in place of detail finer than {self.beyond:.1f} Å the same images, oriented likewise, have a "
-            f"mean FSC of {self.mean:.3f} there, which the reference makes alone; the map has {self.own:.3f}. Without "
-            f"that part {reached}."
+            f"With detail finer than {self.beyond:.1f} Å replaced by noise, the same images, oriented in the same "
+            f"way, have a mean FSC of {self.mean:.3f} there, which is reference bias; the map has {self.own:.3f}. "
+            f"Corrected for it, {reached}."
         )
 
 

@@ -38,7 +38,7 @@ def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
     found = groups_of_particles(optics, columns, path).optics
     if found is None:
         raise ValueError(
-            f"{path} (--ctf-from) has particles without a CTF (rlnDefocusU ...). Give a STAR file that has it."
+            f"{path} (--ctf-from) has particles without a CTF (rlnDefocusU ...). Give a STAR file with CTFs."
         )
     if len({(o.voltage_kv, o.cs_mm, o.amplitude_contrast) for o in found}) > 1:
         raise ValueError(

@@ -42,14 +42,13 @@ def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
             atoms &= (model.residue >= int(found[2])) & (model.residue <= int(found[3]))
         if not atoms.any():
             raise ValueError(
-                f"{option} names {word!r}, of which {model.path} has no atom. Its chains are "
+                f"{option} names {word!r}, but {model.path} has no such atoms. Its chains are "
                 f"{', '.join(dict.fromkeys(model.chain.tolist()))}."
             )
         chosen |= atoms
     if chosen.all() or not chosen.any():
         raise ValueError(
-            f"{option} selects {'every' if chosen.any() else 'no'} atom of {model.path}; a part of the "
-            "molecule is expected."
+            f"{option} selects {'every' if chosen.any() else 'no'} atom of {model.path}; select a part of the molecule."
         )
     return chosen
 

@@ -108,7 +108,7 @@ def voxel_notes(structure: str, pixel_size: float) -> list[str]:
         return dark_notes(structure)
     return dark_notes(structure) + [
         f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
-        "If one of the two is wrong, nothing will fit."
+        "Check both values; if one is wrong, all results are wrong."
     ]
 
 

@@ -205,6 +205,6 @@ def read_atom_model(path: str) -> AtomModel:
     rows = [(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ, a.residue.seqid.num) for a in found.all()]
     values = np.array(rows, float).reshape(-1, 5)
     if not len(values) or not values[:, 3].sum() > 0:
-        raise ValueError(f"{path} holds no atoms.")
+        raise ValueError(f"{path} contains no atoms.")
     chains = np.array([a.chain.name for a in found.all()])
     return AtomModel(str(path), values[:, :3], values[:, 3], chains, values[:, 4].astype(int))

@@ -134,9 +134,9 @@ def check_memory(side: int, path: Path | str, pixel_size: float, available: floa
     needed = projection_memory(side) + 8 * side**3
     if side > LARGEST_SIDE or needed > available:
         raise ValueError(
-            f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB "
-            f"of memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are "
-            "taken. Choose a larger --pixel-size."
+            f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of memory, "
+            f"of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are allowed. Choose a larger "
+            "--pixel-size."
         )
 
 
@@ -159,7 +159,7 @@ def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
         (v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)), float
     ).reshape(-1, 4)
     if not len(values) or not values[:, 3].sum() > 0:
-        raise ValueError(f"{path} holds no atoms.")
+        raise ValueError(f"{path} contains no atoms.")
     return values[:, :3], values[:, 3]
 
 
@@ -182,8 +182,8 @@ def density_of_atoms(
     radius, usual = radii.max() + 2 * resolution, np.median(radii)
     if not radius < max(NEAR, MOST_STRAY * usual):
         raise ValueError(
-            f"{path} has an atom {radii.max():.3g} Å from the middle, and half of its atoms lie within "
-            f"{usual:.3g} Å. Take the stray atom out of the file."
+            f"{path} has an atom {radii.max():.3g} Å from the middle, and half of its atoms lie within {usual:.3g} "
+            "Å. Remove the stray atom from the file."
         )
     side = 2 * int(np.ceil(radius / pixel_size)) + 2
     check_memory(side, path, pixel_size)
@@ -265,7 +265,7 @@ def dark_notes(path: Path | str) -> list[str]:
     if not without_solvent(data[::step, ::step, ::step], step * voxels)[1]:
         return []
     return [
-        f"Protein is negative in {path}: the sign of the map was changed. If that is wrong, give a map in which "
+        f"Protein seems to be negative in {path}: the map was inverted. If that is wrong, give a map in which "
         "protein is positive."
     ]
 
@@ -279,7 +279,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     voxels = np.array([float(record.cella[axis]) for axis in "zyx"]) / counts
     order = [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
-        raise ValueError(f"{path} holds an array of shape {data.shape}; a map has three axes.")
+        raise ValueError(f"{path} has an array of shape {data.shape}; a map must have three axes.")
     if sorted(order) == [1, 2, 3]:
         data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
     if not (np.isfinite(voxels).all() and (voxels > 0).all()):
@@ -290,7 +290,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"must be cubes of {FINEST:g} to {COARSEST:g} Å. Correct the header."
         )
     if not np.isfinite(data).all():
-        raise ValueError(f"{path} holds voxels that are not finite numbers.")
+        raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite).")
     return data, voxels
 
 
@@ -298,7 +298,7 @@ def _without_solvent(data: np.ndarray, voxels: np.ndarray, path: Path) -> np.nda
     """The map with its solvent at zero and protein positive; see solvent.without_solvent."""
     density, _ = without_solvent(data, voxels)
     if not density.max() > 0:
-        raise ValueError(f"{path} holds no density above its solvent. Give a map that shows the molecule.")
+        raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
     return density
 
 

@@ -63,7 +63,7 @@ def test_one_file_is_downloaded_once_however_many_pairs_it_is_in(tmp_path):
 def test_resolutions_are_chosen_with_their_limits(tmp_path):
     text = "emdb_id,pdb_id,resolution\n1111,1aaa,3\n2222,2aaa,6\n3333,3aaa,2.99\n4444,4aaa,6.01\n"
     assert listed(tmp_path, text).outputs["count"] == 2
-    with pytest.raises(ValueError, match="none of them of 7 to 8 Å"):
+    with pytest.raises(ValueError, match="none of them with a resolution of 7 to 8 Å"):
         listed(tmp_path, text, output=str(tmp_path / "other"), resolution_min=7.0, resolution_max=8.0)
     assert not (tmp_path / "other").exists()
 

@@ -75,7 +75,7 @@ def test_no_input_is_replaced_by_an_output(files, tmp_path, output, halves):
     if output == "half.mrc":
         improve(files, tmp_path, output=str(tmp_path / output), **given)
     else:
-        with pytest.raises(ValueError, match=f"{output} is an input and would be replaced"):
+        with pytest.raises(ValueError, match=f"{output} is an input and would be overwritten"):
             improve(files, tmp_path, output=str(tmp_path / output), **given)
     assert {name: open(path, "rb").read() for name, path in files.items()} == before
 
@@ -127,7 +127,7 @@ def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
             improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")),
             evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)),
         ]
-        assert [any("nowhere falls below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
+        assert [any("does not fall below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
 
 
 def test_a_map_that_is_there_is_not_replaced(files, tmp_path):
@@ -222,7 +222,7 @@ def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, 
     ]
     (tmp_path / "unknown.pdb").write_text("\n".join(unknown) + "\n")
     result = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=str(tmp_path / "unknown.pdb")))
-    assert any("atoms without a known element, which are left out:" in warning for warning in result.warnings)
+    assert any("atoms have no known element and are left out" in warning for warning in result.warnings)
     (tmp_path / "water.pdb").write_text(
         "HETATM    1  O   HOH A   1      10.000  10.000  10.000  1.00 20.00           O\n"
     )
@@ -260,7 +260,7 @@ def test_a_map_in_the_place_of_a_mask_is_cut_off_with_a_warning_in_both_commands
         improve(files, tmp_path, mask=files["map"]),
         evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], mask=files["map"])),
     ]
-    assert all(any("mask and no map" in warning for warning in result.warnings) for result in results)
+    assert all(any("mask and not a map" in warning for warning in result.warnings) for result in results)
 
 
 def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warnings(files, tmp_path, monkeypatch):
@@ -307,4 +307,4 @@ def test_a_simulation_that_misses_its_resolution_says_so(files, tmp_path):
         ).warnings
     )
     assert not simulated("good", resolution=4.0)
-    assert any("were to agree to 20 Å" in w for w in simulated("coarse", resolution=20.0, pixel_size=5.0))
+    assert any("is 20 Å, but the FSC" in w for w in simulated("coarse", resolution=20.0, pixel_size=5.0))

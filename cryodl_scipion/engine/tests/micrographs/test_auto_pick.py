@@ -213,7 +213,7 @@ def test_other_parameters_or_micrographs_are_refused(copied, capsys):
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4", "--confident", "0.9") == 2
     assert "confident 0.8 (now 0.9)" in capsys.readouterr().err
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "3") == 2
-    assert "other micrographs to learn from" in capsys.readouterr().err
+    assert "other training micrographs" in capsys.readouterr().err
     write_untrained_model(copied / "other")
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4", model=str(copied / "other")) == 2
     assert "another first model" in capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_micrographs_without_any_candidate_are_no_failure(start, monkeypatch):
     )
     assert auto_pick(start) == 0
     result = result_of(start)
-    assert result.outputs["picks"] == 0 and any("not a single pick" in w for w in result.warnings)
+    assert result.outputs["picks"] == 0 and any("no picks" in w for w in result.warnings)
     assert any("hardly any confident pick" in w for w in result.warnings)
 
 

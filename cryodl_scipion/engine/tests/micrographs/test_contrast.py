@@ -88,7 +88,10 @@ def test_a_general_model_finds_bright_protein_and_says_so(bright, monkeypatch, c
     assert general(bright) == 0
     assert outputs(bright)["contrast"] == json.loads((bright / "out/pick.json").read_text())["contrast"] == "bright"
     assert any("Protein is bright" in w for w in Result.read(bright / "result.json").warnings)
-    assert "Protein is bright: with dark protein 3 particles are expected, 0 of them surely" in capsys.readouterr().out
+    assert (
+        "Protein is bright: with dark protein 3 particles are expected, 0 of them with confidence"
+        in capsys.readouterr().out
+    )
     assert outputs(bright)["picks"] == 30
 
 

@@ -79,7 +79,7 @@ def test_what_the_user_states_goes_before_what_the_folder_suggests(project):
 def test_picks_of_a_machine_are_no_corrections(project):
     config = config_of(project)
     assert not is_corrected(project / "machine")
-    with pytest.raises(ValueError, match="holds no corrections.*pick-by-hand"):
+    with pytest.raises(ValueError, match="has no corrections.*pick-by-hand"):
         read_corrections(project / "machine", "abc")
     with pytest.raises(FileNotFoundError, match="gone"):
         read_corrections(project / "gone", "abc")
@@ -107,5 +107,5 @@ def test_rounds_learn_from_the_corrected_micrographs_first(project):
     config = AutoPickConfig(("x",), 2.0, "out", training_micrographs=2, corrections=str(project / "hand"))
     chosen = [name for name, _ in _to_learn_from(named, config)]
     assert chosen[0] == "a" and len(chosen) == 2
-    with pytest.raises(ValueError, match="nothing that is certain"):
+    with pytest.raises(ValueError, match="no confirmed or removed picks"):
         _to_learn_from([("z", "z.mrc")], config)

@@ -147,7 +147,7 @@ def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder,
     assert run(folder) == 0
     before = {n: os.stat(folder / f"ctf/m{n}.json").st_mtime_ns for n in (1, 2)}
     write_mrc(folder / "mics/m2.mrc", micrograph(512, 5, 0.8, defocus_u=15000, defocus_v=15000, angle=0))
-    assert run(folder) == 0 and "2 micrographs, 1 of them fitted before" in capsys.readouterr().out
+    assert run(folder) == 0 and "2 micrographs, 1 of them already fitted" in capsys.readouterr().out
     assert os.stat(folder / "ctf/m1.json").st_mtime_ns == before[1]
     assert json.loads((folder / "ctf/m2.json").read_text())["defocus_u"] == pytest.approx(15000, abs=300)
     assert run(folder, "--highest-resolution", "6") != 0

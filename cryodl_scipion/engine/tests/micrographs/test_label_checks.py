@@ -49,7 +49,7 @@ def test_labels_without_contrast_are_taken_for_dark_and_that_is_said():
 
 def test_what_the_user_says_is_obeyed_and_contradicted():
     contrast, said = judge_contrast(Signal(-1.5, 0.1), "dark")
-    assert contrast == "dark" and "as asked (--contrast), but the labelled particles look bright" in said[0]
+    assert contrast == "dark" and "Contrast (--contrast) is dark, but the labelled particles look bright" in said[0]
     assert judge_contrast(Signal(-1.5, 0.1), "bright") == ("bright", [])
     assert judge_contrast(Signal(-0.1, 0.1), "dark") == ("dark", [])
 

@@ -92,7 +92,7 @@ def test_everything_can_be_taken_back_also_on_another_micrograph(session, tmp_pa
     assert session.name == "a" and kept(tmp_path) == [(50, 60), (120, 200)] and kept(tmp_path, "b") == []
     assert kept(tmp_path, part="hand/removed") is None and not list((tmp_path / "hand/ignored").iterdir())
     session.undo()
-    assert session.message == "There is nothing to take back."
+    assert session.message == "There is nothing to undo."
 
 
 def test_the_painted_area_is_a_mask_that_training_takes(session, tmp_path):

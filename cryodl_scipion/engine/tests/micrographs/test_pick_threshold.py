@@ -28,7 +28,7 @@ def test_threshold_0_keeps_every_candidate_and_1_nearly_none(project):
     assert every > 0 and outputs(project)["threshold"] == 0
     assert pick(project, "--threshold", "1") == 0
     assert outputs(project)["picks"] < every
-    assert any("not a single pick" in w for w in Result.read(project / "result.json").warnings)
+    assert any("no picks" in w for w in Result.read(project / "result.json").warnings)
 
 
 def test_without_a_threshold_the_models_is_taken(project):

@@ -166,7 +166,7 @@ def test_too_little_memory_makes_smaller_tiles_and_says_so(error, capsys):
     whole, _ = candidates(picker(), image, 4.0, 120.0)
     failures = len(small.network.failures)
     assert failures >= 1 and np.allclose(yx, whole, atol=1e-3)
-    assert small.notes and "Memory was too small for tiles" in capsys.readouterr().out
+    assert small.notes and "not enough memory for tiles" in capsys.readouterr().out
     candidates(small, image, 4.0, 120.0)
     assert len(small.network.failures) == failures  # the next micrograph does not try the large tiles again
 

@@ -131,11 +131,11 @@ def entry(number, figure, **more):
         ([entry(0, 3.0), entry(1, 2.9)], "no better than round 0 (separation 2.90 after 3.00)", False),
         ([entry(0, 3.0), entry(1, 3.5), entry(2, 4.0)], "all 2 rounds were done", False),
         ([entry(0, 3.0), entry(1, None, agreement_first=0.2)], "drifted away: only 20 %", True),
-        ([entry(0, 3.0), entry(1, None)], "round 1 have too few picks to judge it by (at least 20", True),
+        ([entry(0, 3.0), entry(1, None)], "round 1 have too few picks to evaluate it (at least 20", True),
         ([entry(0, 3.0), entry(1, None)], "the picks are those of round 0", True),
         ([entry(0, 3.0, confident=19)], "hardly any confident pick (49 with", True),
         ([entry(0, 3.0, confident_held_out=1)], "hardly any confident pick", True),
-        ([entry(0, None)], "too few picks to judge", True),
+        ([entry(0, None)], "too few picks to evaluate", True),
         ([entry(0, None, micrographs=1)], "only one of the training micrographs", True),
     ],
 )

@@ -194,7 +194,7 @@ def test_the_card_of_a_training_with_sparse_labels(tmp_path):
     assert train(tmp_path, "--labels", "sparse", "--expected-particles", "30", "--pu-criterion", "nnpu") == 0
     result, card = outcome(tmp_path)
     assert card["labels"] == "sparse" and card["training"]["expected_particles"] == 30
-    assert any("count unlabelled particles as mistakes" in w for w in result.warnings)
+    assert any("count unlabelled particles as false picks" in w for w in result.warnings)
 
 
 def test_bright_protein_is_trained_turned_and_the_card_says_it(tmp_path):

@@ -154,7 +154,7 @@ def test_a_single_micrograph_is_cut_for_validation_and_the_user_is_told(tmp_path
     blob_project(tmp_path, count=1, shape=(256, 480))
     assert train(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
-    assert any("validation used a part of it" in w for w in result.warnings)
+    assert any("validation uses a part of it" in w for w in result.warnings)
     card = json.loads((tmp_path / "model/card.json").read_text())
     assert card["training"]["micrographs"] == card["training"]["validation_micrographs"] == ["mic0"]
 

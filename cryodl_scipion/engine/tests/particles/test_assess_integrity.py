@@ -166,6 +166,6 @@ def test_probabilities_that_promise_too_much_are_said():
     from cryodl.particles.commands.assess_integrity import _warnings
 
     record = dict(orientations="search", log_likelihood=100.0, separation=0.84, simulated_accuracy=0.65)
-    assert [w for w in _warnings(record) if "only 65 % came out right" in w]
+    assert [w for w in _warnings(record) if "only 65 % were" in w]
     for accuracy in (0.80, None):
         assert not list(_warnings(dict(record, simulated_accuracy=accuracy)))

@@ -92,7 +92,7 @@ def test_flipped_phases_are_noticed_and_said(project):
         return torch.fft.irfft2(torch.fft.rfft2(images) * signs, s=images.shape[-2:])
 
     result = orient(particles=changed_stack(flipped), angular_step=8)
-    assert any("phases of these images are flipped" in w for w in result.warnings)
+    assert any("fits best if the images are phase-flipped" in w for w in result.warnings)
     assert np.median(errors()[0]) < 4
 
 
@@ -188,7 +188,7 @@ def test_a_denoised_set_is_oriented_with_a_warning(project):
     write_untrained_denoiser(project / "model")
     run_command("denoise", particles="p.star", model="model", output="d.star")
     result = orient(particles="d.star")
-    assert any("holds denoised images" in w for w in result.warnings)
+    assert any("has denoised images" in w for w in result.warnings)
     assert "denoised images" in orient(code=2, particles="d.star", model="model", output="again.star")
 
 

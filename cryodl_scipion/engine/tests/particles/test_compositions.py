@@ -58,7 +58,9 @@ def test_models_that_are_not_superposed_are_refused_with_what_would_superpose_th
     folder, whole, _ = models
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     other = write_model(folder / "other.pdb", {"A": CHAIN}, turn, (10, 0, 30))
-    with pytest.raises(ValueError, match=r"not in one frame: their 60 common residues .* 0.0 Å when .* turned by 90°"):
+    with pytest.raises(
+        ValueError, match=r"not in the same coordinate frame: their 60 common residues .* 0.0 Å if .* rotated by 90°"
+    ):
         load_compositions([whole, other], 4.0, 48)
 
 
@@ -66,7 +68,9 @@ def test_maps_that_are_shifted_are_refused_with_the_offset(tmp_path):
     density = lopsided_density(32)
     shifted = np.roll(density, (0, 0, 12), (0, 1, 2))
     first, second = (write_mrc(tmp_path / name, data, 2.0) for name, data in (("a.mrc", density), ("b.mrc", shifted)))
-    with pytest.raises(ValueError, match=r"not in one frame: only .* Moved by -24 \+0 \+0 Å along x y z"):
+    with pytest.raises(
+        ValueError, match=r"not in the same coordinate frame: only .* Shifted by -24 \+0 \+0 Å along x y z"
+    ):
         load_compositions([str(first), str(second)], 2.0, 48)
 
 
@@ -81,13 +85,13 @@ def test_densities_that_never_fit_are_said_to_be_turned_or_others():
     rod, other = torch.zeros(32, 32, 32), torch.zeros(32, 32, 32)
     rod[14:18, 14:18, 2:30] = 1
     other[2:30, 14:18, 14:18] = 1
-    with pytest.raises(ValueError, match="turned, of different scale, or of different molecules"):
+    with pytest.raises(ValueError, match="rotated, have different scales, or be different molecules"):
         check_one_frame([rod, other], ["a", "b"], 2.0)
 
 
 def test_the_same_density_twice_is_refused(models):
     _, whole, _ = models
-    with pytest.raises(ValueError, match="nothing to tell apart"):
+    with pytest.raises(ValueError, match="Give different compositions"):
         load_compositions([whole, whole], 4.0, 48)
 
 

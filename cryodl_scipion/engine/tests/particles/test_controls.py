@@ -18,7 +18,10 @@ from cryodl.particles.denoisers.wiener import ring_power
 
 BOX = 32
 OTHER = dict(
-    what="a made-up molecule", similarity=0.5, own_similarity=0.45, mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.15)
+    what="an artificial molecule",
+    similarity=0.5,
+    own_similarity=0.45,
+    mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.15),
 )
 GOOD = dict(
     noise=0.01,
@@ -80,7 +83,7 @@ def test_controls_far_from_the_real_result_pass():
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(noise=0.09), "brings the structure along"),
+        (dict(noise=0.09), "produces the structure from noise"),
         (dict(noise_similarity=0.75, noise_contrast=0.9), "draws its molecule where there is none"),
         (dict(mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.19)), "no better than a Wiener filter"),
         (dict(unseen=dict(OTHER, similarity=0.79, own_similarity=0.6)), "makes its own molecule of another one"),

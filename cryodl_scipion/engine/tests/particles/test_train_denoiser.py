@@ -156,9 +156,9 @@ def test_the_network_works_at_the_coarsest_pixels_that_lose_nothing(sets, resolu
 
 def test_a_card_warns_where_nothing_was_learnt():
     card = dict(validation=dict(frc=0.1, frc_raw=0.11), training=dict(validation_particles=100))
-    assert ["nothing was learnt" in text for text in card_warnings(card)] == [True]
+    assert ["has learnt nothing" in text for text in card_warnings(card)] == [True]
     card["training"]["validation_particles"] = 5
-    assert ["figures are uncertain" in text for text in card_warnings(card)] == [True]
+    assert ["metrics are uncertain" in text for text in card_warnings(card)] == [True]
     good = dict(validation=dict(frc=0.3, frc_raw=0.11), training=dict(validation_particles=100))
     assert not list(card_warnings(good))
 

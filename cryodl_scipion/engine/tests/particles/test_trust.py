@@ -81,7 +81,7 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
 
 def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
     result = orient(noise_star())
-    assert any("show nothing above their noise" in w or "not explained" in w for w in result.warnings)
+    assert any("have no signal above the noise" in w or "not explained" in w for w in result.warnings)
     assert result.outputs["mean_probability"] < 0.2
 
 
@@ -108,7 +108,7 @@ def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_referenc
 
 
 def test_noise_substitution_that_changes_nothing_is_refused(project):
-    assert "hold nothing finer than 8 Å" in orient(code=2, noise_substitution=8)
+    assert "is 8 Å, but the Nyquist limit" in orient(code=2, noise_substitution=8)
 
 
 def test_what_substituted_images_have_beyond_their_detail_is_taken_off():
@@ -180,13 +180,13 @@ def test_a_noise_control_of_another_reference_is_not_used_and_that_is_said(proje
     write("again.star", digest="ffffffffffff")  # another map under the same name
     fsc, said = reconstruct("right.star")
     assert len(fsc) == BOX // 2 + 1 and "not the noise control" not in said
-    assert "Without the part of the FSC that noise has as well" in said
+    assert "Corrected for the FSC of noise" in said
     for control, words in (("other.star", "reference of its angles is other.mrc"), ("again.star", "SHA-256")):
         fsc, said = reconstruct(control)
         assert fsc is None and f"{control} is not the noise control of o.star" in said and words in said
     fsc, said = reconstruct("p.star")
-    assert fsc is None and "does not say from which reference" in said
-    assert "does not say that its angles come from a reference" in reconstruct("o.star", particles="p.star")[1]
+    assert fsc is None and "does not state the reference of its angles" in said
+    assert "does not state the reference of its angles" in reconstruct("o.star", particles="p.star")[1]
 
 
 def test_an_earlier_noise_control_is_not_replaced(project):

@@ -133,7 +133,7 @@ def test_undoing_goes_back_step_by_step_over_features_and_tomograms(session):
     assert session.name == "tomo" and session.feature == "actin" and kinds(session) == ["positive"]
     session.undo()
     session.undo()
-    assert kinds(session) == [] and session.message == "There is nothing to take back."
+    assert kinds(session) == [] and session.message == "There is nothing to undo."
 
 
 def test_a_deleted_tile_comes_back_with_its_drawing(session):

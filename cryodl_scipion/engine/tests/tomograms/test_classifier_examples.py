@@ -41,8 +41,8 @@ def test_classes_get_labels_in_the_order_of_their_numbers():
         ([1, 1, 2], (), "1 subtomogram of class 2 .* each class needs 2"),
         ([1, 1, -1, 2, 2], (), "a class .* of -1"),
         ([1, 1, 2, 2], ("a",), "1 names of classes .*: a; s.star has 2 classes: 1, 2"),
-        ([1, 1, 2, 2], ("a", "a"), "each must be another"),
-        ([1, 1, 2, 2], ("a", "unknown"), "none 'unknown'"),
+        ([1, 1, 2, 2], ("a", "a"), "must be different"),
+        ([1, 1, 2, 2], ("a", "unknown"), "not 'unknown'"),
     ],
 )
 def test_classes_that_cannot_be_learnt_are_refused(classes, names, words):
@@ -68,7 +68,7 @@ def test_whole_tomograms_validate_if_every_class_stays_in_both_parts():
 def test_otherwise_a_part_of_each_class_validates():
     tomograms, labels = ("a",) * 30 + ("b",) * 10, np.repeat([0, 1], [30, 10])  # a tomogram has one class
     training, validation, how = split(SimpleNamespace(path="s.star", tomograms=tomograms), labels, 0.2, 0)
-    assert np.bincount(labels[validation]).tolist() == [6, 2] and "some class would be missing" in how
+    assert np.bincount(labels[validation]).tolist() == [6, 2] and "would leave a class out" in how
     assert sorted([*training, *validation]) == list(range(40))
     two = split(SimpleNamespace(path="s.star", tomograms=("",) * 4), np.array([0, 0, 1, 1]), 0.05, 0)
     assert np.bincount(np.array([0, 0, 1, 1])[two[0]]).tolist() == [1, 1]

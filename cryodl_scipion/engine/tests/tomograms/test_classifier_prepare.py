@@ -70,7 +70,7 @@ def test_the_contrast_is_measured(tmp_path, sign, expected):
     assert contrast == expected and f"Protein is {expected}" in said and not warning
     other = {"bright": "dark", "dark": "bright"}[expected]
     contrast, _, warning = find_contrast(found, 100.0, other)
-    assert contrast == other and f"Protein was said to be {other}" in warning
+    assert contrast == other and f"Contrast (--contrast) is {other}" in warning
 
 
 def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):

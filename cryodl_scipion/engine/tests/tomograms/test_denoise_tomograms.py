@@ -70,7 +70,7 @@ def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(
     controls = result.outputs.controls["tomo1"]
     assert controls["signal_correlation_after"] > controls["signal_correlation_before"] + 0.2
     assert controls["noise_left"] < 1 and len(controls["kept"]) == len(controls["frequencies"])
-    assert "of noise alone it leaves" in capsys.readouterr().out
+    assert "of pure noise it keeps" in capsys.readouterr().out
 
 
 def test_halves_are_found_by_their_names_and_a_lonely_one_is_said():
@@ -92,7 +92,7 @@ def test_a_finished_tomogram_is_not_denoised_again_and_a_changed_one_is(capsys):
     again = denoise(**options)
     assert Path("out/tomo1.mrc").stat().st_mtime_ns == before
     assert again.outputs.controls == first.outputs.controls
-    assert "1 tomogram, 1 of them denoised before" in capsys.readouterr().out
+    assert "1 tomogram, 1 of them already denoised" in capsys.readouterr().out
     halves(noise=1.1)
     denoise(**options)
     assert "has changed since it was denoised" in capsys.readouterr().out
@@ -155,7 +155,7 @@ def spoil(kind):
         ("copy", "They are copies, or were denoised before"),
         ("denoised", "They are copies, or were denoised before"),
         ("strange", "have nothing in common"),
-        ("scaled", "each was scaled by itself"),
+        ("scaled", "were scaled separately"),
         ("moved", "have different grey values"),
         ("image", "It is an image, not a tomogram"),
         ("empty", "has the same value nearly everywhere"),
@@ -183,7 +183,7 @@ def test_with_names_halves_are_paired_in_their_order():
 
 def test_one_file_twice_and_half_a_request_are_refused():
     halves()
-    assert "is given as even and as odd half" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_even.mrc")
+    assert "is given as both even and odd half" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_even.mrc")
     assert "belong together" in denoise(code=2, even="tomo1_even.mrc")
     assert "Give either the halves" in denoise(code=2)
     halves("tomo2")
@@ -197,7 +197,7 @@ def test_a_model_of_another_pixel_size_is_warned_of_and_refused():
     os.rename("tomo1_even.mrc", "a.mrc")
     options["tomograms"] = "a.mrc"
     assert any("another size" in w for w in denoise(**options, output="b", pixel_size=13).warnings)
-    assert "That is too different" in denoise(code=2, **options, output="c", pixel_size=25)
+    assert "The difference is too large" in denoise(code=2, **options, output="c", pixel_size=25)
 
 
 def test_a_folder_of_another_model_is_not_filled_up():
@@ -215,7 +215,7 @@ def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():
     card = json.loads(Path("out/model/card.json").read_text())
     assert card["fills_wedge"] and card["tilts"] == [-50, 60] and result.outputs.fills_wedge
     assert {"wedge_correlation", "wedge_measured_correlation"} <= set(card["validation"])
-    assert any("network's guess" in w for w in result.warnings)
+    assert any("predicted by the network" in w for w in result.warnings)
     plain = denoise(**options, steps=1, output="plain").outputs.model
     assert "holds a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
     assert "trained without the missing wedge" in denoise(

@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused_in_words(tmp_path):
     write(tmp_path, np.zeros((4, 8, 9), np.int8), ground_truth)
     assert evaluate(tmp_path) == 2 and "9 x 8 x 4" in message(tmp_path) and "8 x 8 x 4" in message(tmp_path)
     write(tmp_path, ground_truth * 0, ground_truth * 0)
-    assert evaluate(tmp_path) == 2 and "hold any feature" in message(tmp_path)
+    assert evaluate(tmp_path) == 2 and "contain a feature" in message(tmp_path)
     write(tmp_path, ground_truth.astype(np.float32), ground_truth)
     assert evaluate(tmp_path, "--label", 7) == 2 and "the value 7 (--label)" in message(tmp_path)
     write(tmp_path, ground_truth.astype(np.float32) * 0.7, ground_truth)

@@ -271,7 +271,7 @@ def test_thresholds_for_all_and_for_one():
 def test_an_empty_folder_and_a_missing_one_are_named(tmp_path, capsys):
     (tmp_path / "scores").mkdir()
     assert merge(tmp_path / "scores") == 2 and "holds no score volume" in capsys.readouterr().err
-    assert merge(tmp_path / "none") == 2 and "is no folder" in capsys.readouterr().err
+    assert merge(tmp_path / "none") == 2 and "is not a folder" in capsys.readouterr().err
 
 
 def test_finished_tomograms_are_not_merged_again_and_new_ones_are_added(scores):

@@ -93,7 +93,7 @@ def test_what_is_no_stronger_than_in_noise_is_not_drawn(tmp_path, capsys):
     assert (Tomogram(result.outputs["files"]["a"]["blob"]).raw() < 0.5).all()
     assert any("regard the feature as not found" in warning for warning in result.warnings)
     assert main([*command[:-4], "--output", str(tmp_path / "out"), "--noise-limit", "100"]) != 0
-    assert "limit of what is found in noise (--noise-limit)" in capsys.readouterr().err
+    assert "limit in noise (--noise-limit)" in capsys.readouterr().err
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
@@ -104,4 +104,4 @@ def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):
         main([*command, "--output", str(tmp_path / "out"), "--result", str(tmp_path / "r.json"), "--device", "cpu"])
         == 0
     )
-    assert any("holds a single slice" in warning for warning in Result.read(tmp_path / "r.json").warnings)
+    assert any("has a single slice" in warning for warning in Result.read(tmp_path / "r.json").warnings)

@@ -121,7 +121,7 @@ def test_pixel_sizes_that_differ_are_resampled_and_said(tomo):
     result = Result.read(tomo / "result.json")
     words = " ".join(result.warnings)
     assert "10 Å/px, that of the model" in words and "resampled to 10 Å/px" in words
-    assert "learned from tomograms of 10 Å/px; some here have 24" in words
+    assert "was trained on tomograms of 10 Å/px, but some have 24" in words
     assert result.outputs["pixel_sizes"] == {"a": 10, "b": 24}
     values, pixel_size = read(tomo / "out/b__blob.mrc")
     assert values.shape == SHAPE and pixel_size == 24
@@ -210,7 +210,7 @@ def test_a_finished_tomogram_that_was_made_anew_is_segmented_again_and_another_o
 def test_what_the_user_keeps_under_the_name_of_unfinished_work_stays(tomo):
     (tomo / "out/a.partial").mkdir(parents=True)
     (tomo / "out/a.partial/thesis.txt").write_text("years")
-    assert segment(tomo) == 2 and "holds something else" in Failure.read(tomo / "failure.json").message
+    assert segment(tomo) == 2 and "contains other files" in Failure.read(tomo / "failure.json").message
     assert (tomo / "out/a.partial/thesis.txt").read_text() == "years"
 
 

@@ -111,7 +111,7 @@ def test_when_memory_runs_out_smaller_tiles_are_taken(whole_numbers):
     found.grids[0].__dict__["bytes_per_pixel"] = 1e5
     scores = torch.stack([s for _, _, slices in found.slabs() for _, s in slices], dim=1)
     assert torch.equal(scores, scores_of(whole_numbers, [Average(overlap=4)]))
-    assert "Memory was too small" in found.notes[-1]
+    assert "not enough memory" in found.notes[-1]
 
 
 LARGE = """

@@ -46,7 +46,7 @@ def test_tiles_of_annotations_become_the_same_examples_as_their_voxels(tmp_path)
 
 def test_which_feature_is_asked_where_there_are_several(tmp_path):
     annotated(tmp_path)
-    with pytest.raises(ValueError, match=r"more than one feature \(membrane, actin\). Say which one"):
+    with pytest.raises(ValueError, match=r"more than one feature \(membrane, actin\). Give the one"):
         gather(config(tmp_path), segmenter_method("unet"))
     with pytest.raises(ValueError, match=r"no tile with the feature golgi \(--feature\); there is: membrane, actin"):
         gather(config(tmp_path, feature="golgi"), segmenter_method("unet"))
@@ -66,7 +66,7 @@ def test_a_feature_without_anything_else_is_refused_and_without_negative_tiles_w
     store = store_with_tomogram(tmp_path)
     tile = store.add("tomo", 8.0, (4, 50, 70), 16, "membrane", "anna", np.ones((16, 16), np.int16))
     store.save()
-    with pytest.raises(ValueError, match="All that is annotated in .* is membrane"):
+    with pytest.raises(ValueError, match="only annotations of membrane"):
         gather(config(tmp_path), segmenter_method("unet"))
     drawing = np.zeros((16, 16), np.int16)
     drawing[:8] = 1
@@ -92,7 +92,7 @@ def test_stacks_of_tiles_teach_networks_that_see_single_slices(tmp_path):
     assert gathered.examples[0].known.sum() == 64 * 64
     image = gathered.examples[0].image[0, corner : corner + 64, corner : corner + 64].float()
     assert abs(float(image.mean())) < 0.1 and float(image.std()) == pytest.approx(1.0, abs=0.1)
-    with pytest.raises(ValueError, match=r"Choose a network that looks at single slices \(unet2d, eman2\)"):
+    with pytest.raises(ValueError, match=r"Choose a network for single slices \(unet2d, eman2\)"):
         gather(config(tmp_path), segmenter_method("unet"))
 
 

@@ -168,7 +168,7 @@ def test_volumes_are_z_y_x_as_in_the_file():
             dict(rlnOpticsGroup=[1, 2]),
             "of 10 and of 12 Å/px",
         ),
-        (OPTICS, {name: [] for name in ROWS}, "holds no particles"),
+        (OPTICS, {name: [] for name in ROWS}, "has no particles"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_said(optics, changes, words):

@@ -146,7 +146,7 @@ def test_noise_gives_about_as_many_detections_as_are_allowed_and_says_so(capsys)
     result = detect(false_detections=0.5)
     assert result.outputs["counts"]["tomo"]["lump"] <= 3
     assert "0.5 expected in noise of the same spectrum" in capsys.readouterr().out
-    assert any("No lump was found" in w or "expected in noise alone" in w for w in result.warnings)
+    assert any("No lump was found" in w or "noise alone is expected" in w for w in result.warnings)
 
 
 def test_inverted_contrast_is_told():

@@ -161,7 +161,7 @@ def test_annotations_are_learnt_from_too(project):
 def test_a_label_that_is_nowhere_is_refused_with_those_that_there_are(project, capsys):
     source = ["--tomograms", str(project / "tomo/*.mrc"), "--labels", str(project / "labels/*.mrc"), "--label", "7"]
     text = refused(project, capsys, source=source)
-    assert "The value 7 (--label) is not in the label volumes" in text and "the values there are 0, 1" in text
+    assert "The value 7 (--label) is not in the label volumes" in text and "its values are 0, 1" in text
 
 
 def test_labels_of_another_shape_are_refused_with_both_files(project, capsys):

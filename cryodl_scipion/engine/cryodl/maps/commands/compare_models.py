@@ -67,7 +67,8 @@ def _nothing_matched(
     offset = ", ".join(f"{d:.1f}" for d in built.xyz.mean(axis=0) - reference.xyz.mean(axis=0))
     return [
         f"No residue of {config.structure} lies within {config.distance:g} Å of one of {config.reference}: their "
-        f"centres are ({offset}) Å (x, y, z) apart. The models are compared as they stand; superpose them first."
+        f"centres are ({offset}) Å (x, y, z) apart. The models are compared without superposition; superpose them "
+        "first."
     ]
 
 
@@ -77,7 +78,8 @@ def _print(config: CompareModelsConfig, figures: typing.Mapping[str, typing.Any]
         f"{figures['matched']} of the reference's {figures['reference_residues']} residues are matched within "
         f"{config.distance:g} Å ({figures['coverage']:.1%}), in {counted(figures['fragments'], 'fragment')}; RMSD "
         f"{'-' if rmsd is None else f'{rmsd:.2f} Å'}, sequence {figures['sequence_match']:.1%} right; "
-        f"{figures['false_residues']} of the {figures['residues']} residues built match nothing."
+        f"{figures['false_residues']} of the {figures['residues']} residues in the model match no residue of the "
+        "reference."
     )
     for chain, coverage in figures["chains"].items():
         print(f"  chain {chain}: {coverage:.1%}")

@@ -93,15 +93,15 @@ def map_figures(
     details = dict(map=details, volume=volume, reference=reference)
     if config.before:
         before = read_volume(config.before, config.pixel_size)
-        check_same_grid(volume, before, "map before")
-        warnings += other_position(volume, before, "map before")
+        check_same_grid(volume, before, "original map")
+        warnings += other_position(volume, before, "original map")
         figures["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
     if figures["local_correlation"] < LEAST_AGREEMENT:
         warnings.append(
             f"{config.map} and {config.structure} hardly agree: their local correlation is "
-            f"{figures['local_correlation']:.2f} at the atoms. Check the model's place in the map, the "
-            "map's origin and its hand."
+            f"{figures['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
+            "handedness."
         )
     if config.half_maps:
         found, sentences = _halves(config, volume, reference, details, device)
@@ -129,12 +129,12 @@ def _halves(
         sentences += other_position(volume, half, "half-map")
         if check_contrast(half, volume) > SAME:
             sentences.append(
-                f"The map {config.map} and the half-map {half.path} are the same: the figures of the map "
-                "are those of half of the data."
+                f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
+                "of half of the data."
             )
     check_halves(halves)
     if not volume.isotropic:
-        sentences.append(f"{config.map} has voxels that are no cubes: local resolution was not measured.")
+        sentences.append(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
     sentences += dependent(halves, details["half_maps"]["fsc"])
     if config.improver:
@@ -156,9 +156,8 @@ def check_contrast(half: Volume, volume: Volume) -> float:
     found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
     if found < INVERTED:
         raise ValueError(
-            f"The half-map {half.path} and the map {volume.path} are of opposite contrast: their "
-            f"correlation is {found:.2f}. Turn the sign of the one whose protein is negative "
-            "(relion_image_handler --multiply_constant -1)."
+            f"The half-map {half.path} and the map {volume.path} have opposite contrast: their correlation is "
+            f"{found:.2f}. Invert the one whose protein is negative (relion_image_handler --multiply_constant -1)."
         )
     return found
 

@@ -88,14 +88,14 @@ def _check_size(volume: Volume, grid: float) -> None:
 
     if not FINEST <= volume.pixel_size <= COARSEST:
         raise ValueError(
-            f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; maps of "
-            f"{FINEST:g} to {COARSEST:g} Å/px are improved. Give the right --pixel-size."
+            f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; it must be {FINEST:g} to "
+            f"{COARSEST:g} Å/px. Give the correct --pixel-size."
         )
     voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / grid))
     require_memory(
         BYTES * voxels + 32 * volume.data.size,
         f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to {grid:g} Å/px,",
-        "Check the pixel size, or cut the map around the molecule.",
+        "Check the pixel size, or crop the map around the molecule.",
     )
 
 
@@ -118,12 +118,12 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
             warnings += other_position(volume, half, "half-map")
             if check_contrast(half, volume) > SAME:
                 raise ValueError(
-                    f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "
-                    "data as --map, or the half-maps alone."
+                    f"The map {config.map} and the half-map {half.path} are the same. Give the full map as --map, or "
+                    "only the half-maps."
                 )
     else:
         volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
-        warnings.append("The mean of the two half-maps was improved as it is, without sharpening and masking.")
+        warnings.append("The mean of the two half-maps was improved, without sharpening or masking before.")
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
@@ -133,8 +133,8 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
     if not volume.isotropic:
         x, y, z = volume.voxels_zyx[::-1]
         warnings.append(
-            f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic ones and "
-            "given back on its own."
+            f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic voxels and "
+            "resampled to its own grid."
         )
     return volume, halves, warnings
 
@@ -143,9 +143,9 @@ def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iter
     """Sentences about a map that the model was not made for."""
     if volume.pixel_size < FINER * card["working_pixel_size"] and volume.pixel_size < card["resolutions"][0] / 4:
         yield (
-            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the model's grid is {card['grid']:g} Å: "
-            f"detail finer than {2 * card['grid']:g} Å is lost. Use a model of a finer grid for maps better than "
-            f"{card['resolutions'][0]:g} Å."
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the working pixel size of the model is "
+            f"{card['grid']:g} Å: detail finer than {2 * card['grid']:g} Å is lost. Use a model with a smaller "
+            f"working pixel size for maps better than {card['resolutions'][0]:g} Å."
         )
 
 
@@ -154,7 +154,7 @@ def _resolution(
 ) -> tuple[float | None, str]:
     """(resolution in Å or None, where it is from in words)."""
     if config.resolution:
-        return config.resolution, "as stated (--resolution)"
+        return config.resolution, "as given (--resolution)"
     if halves:
         from ..measures.density import dense_mask
         from ..measures.shells import shell_correlation
@@ -166,7 +166,7 @@ def _resolution(
         return None if dependent(halves, curve) else curve.resolution(0.143), "by the FSC of the half-maps"
     from ..measures.resolution import estimated_resolution
 
-    return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map alone"
+    return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map"
 
 
 def _reason_to_leave(
@@ -178,7 +178,7 @@ def _reason_to_leave(
     if 2 * volume.pixel_size > (1 + FAR) * coarse:
         return (
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
-            f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is left as it is."
+            f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is not changed."
         )
     margin = ROUGH if source.startswith("estimated") else FAR
     if resolution is None or (1 - FAR) * fine <= resolution <= (1 + margin) * coarse:
@@ -189,7 +189,7 @@ def _reason_to_leave(
         else "Use a model that was trained for it."
     )
     return (
-        f"The resolution of {volume.path} is {resolution:.3g} Å, {source}, and {trained}: the map is left as it is. "
+        f"The resolution of {volume.path} is {resolution:.3g} Å, {source}, and {trained}: the map is not changed. "
         + way_out
     )
 
@@ -271,9 +271,7 @@ def _check_output(output: str, config: ImproveMapConfig) -> None:
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
     for path in written:
         if path.resolve() in inputs:
-            raise ValueError(
-                f"{path} is an input and would be replaced by what is made of it. Give another name (--output)."
-            )
+            raise ValueError(f"{path} is an input and would be overwritten. Give another name (--output).")
     check_output(output, "Map")  # it is written last: the files beside it may be of a run that was stopped
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
 

@@ -24,7 +24,7 @@ def run(config: ListPairsConfig) -> Result:
     entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]
     if not entries:
         raise ValueError(
-            f"{config.ids} has {counted(len(every), 'pair')} of map and model, none of them of "
+            f"{config.ids} has {counted(len(every), 'pair')} of map and model, none of them with a resolution of "
             f"{config.resolution_min:g} to {config.resolution_max:g} Å. Change --resolution-min and "
             "--resolution-max, or the list."
         )

@@ -80,9 +80,9 @@ def run(config: SimulateHalfMapsConfig) -> Result:
 def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.Iterator[str]:
     if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
         yield (
-            f"The half-maps were to agree to {config.resolution:g} Å (--resolution); the FSC around the atoms falls "
-            f"to 0.143 at: {resolution_in_words(resolution)}. A molecule or box so small has few Fourier shells "
-            "there; choose a larger --box, or a finer resolution."
+            f"Resolution (--resolution) is {config.resolution:g} Å, but the FSC of the half-maps around the atoms "
+            f"falls to 0.143 at: {resolution_in_words(resolution)}. A molecule or box this small has few Fourier "
+            "shells there; choose a larger --box, or a finer resolution."
         )
 
 

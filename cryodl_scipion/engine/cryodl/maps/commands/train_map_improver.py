@@ -53,7 +53,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     training.finish(card, task.networks["improver"].state_dict())
     print(
         f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the "
-        f"validation molecules, {card['validation']['correlation_before']:.3f} of the maps as they are)"
+        f"validation molecules, {card['validation']['correlation_before']:.3f} for the original maps)"
     )
     outputs = TrainMapImproverOutputs(
         model=str(config.output),

@@ -58,7 +58,7 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     figures = card["validation"]
     if figures["correlation"] < figures["correlation_before"] + POOR_GAIN:
         yield (
-            f"The correlation with the targets is {figures['correlation']:.3f} on the validation part, and "
-            f"{figures['correlation_before']:.3f} of the maps as they are: hardly anything was learnt. Train "
-            "longer, and look at the sample pictures."
+            f"The correlation with the targets is {figures['correlation']:.3f} on the validation data, and "
+            f"{figures['correlation_before']:.3f} for the original maps: the network has hardly learnt anything. "
+            "Train longer, and check the sample pictures."
         )

@@ -70,11 +70,11 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
             continue
         if len(pdb) > 1:
             notes.append(
-                f"{where}: EMD-{entry.emdb} has {len(pdb)} models; {entry.pdb} is taken. If another one fits "
-                "better, write it there alone."
+                f"{where}: EMD-{entry.emdb} has {len(pdb)} models; {entry.pdb} is used. To use another one, list "
+                "only that one."
             )
         if entry in entries:
-            notes.append(f"{where}: EMD-{entry.emdb} with {entry.pdb} is there already; it is left out.")
+            notes.append(f"{where}: EMD-{entry.emdb} with {entry.pdb} is listed twice; the second is left out.")
             continue
         entries.append(entry)
     if wrong:
@@ -106,14 +106,14 @@ def _cells(row: typing.Sequence[str], positions: typing.Iterable[typing.Any]) ->
 def _emdb(text: str) -> str:
     found = re.fullmatch(r"(?:EMD[-_])?(\d{4,5})", text, re.IGNORECASE)
     if not found:
-        raise ValueError(f"{text!r} is no EMDB id, such as EMD-0393 or EMD-30342")
+        raise ValueError(f"{text!r} is not an EMDB id, such as EMD-0393 or EMD-30342")
     return found.group(1)
 
 
 def _pdb(text: str) -> str:
     found = re.fullmatch(r"(?:pdb_0000)?(\d[a-z0-9]{3})", text.lower())
     if not found:
-        raise ValueError(f"{text!r} is no PDB id, such as 7cec")
+        raise ValueError(f"{text!r} is not a PDB id, such as 7cec")
     return found.group(1)
 
 
@@ -123,5 +123,5 @@ def _resolution(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1000:
-        raise ValueError(f"{text!r} is no resolution in Å")
+        raise ValueError(f"{text!r} is not a resolution in Å")
     return value

@@ -71,9 +71,9 @@ class MapPairs:
                 log(f"{number + 1} of {len(self.sources)} pairs are ready.")
         if not self.training or not self.validation:
             raise ValueError(
-                f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar "
-                "ones; at least two families are needed, one to learn from and one to validate on. "
-                "Give more structures (--structures) or pairs (--pairs)."
+                f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar molecules; at "
+                "least two families are needed, one for training and one for validation. Give more structures "
+                "(--structures) or pairs (--pairs)."
             )
 
     def _without_left_out(
@@ -87,13 +87,13 @@ class MapPairs:
         unknown = set(leave_out) - {stem(path) for path in every}
         if unknown:
             raise ValueError(
-                f"Hold out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no "
-                f"structure. There are: {', '.join(sorted(stem(p) for p in every)[:20])} ..."
+                f"Hold out (--leave-out) names {', '.join(sorted(unknown))}, which is not among the structures. The "
+                f"structures are: {', '.join(sorted(stem(p) for p in every)[:20])} ..."
             )
         groups = families(every)
         gone = {groups[path] for path in every if stem(path) in leave_out}
         dropped = sorted(stem(p) for p in every if groups[p] in gone)
-        self.notes.append(f"Left out, with what is similar: {', '.join(dropped)}.")
+        self.notes.append(f"Held out, with similar molecules: {', '.join(dropped)}.")
         keep = lambda path: groups[path] not in gone
         return [row for row in rows if keep(row["structure"])], [s for s in structures if keep(s)]
 
@@ -191,7 +191,7 @@ def _table(table: str) -> list[dict[str, typing.Any]]:
         for name in ("map", "structure"):
             if not (row[name] or "").strip():
                 raise ValueError(
-                    f"{path}, line {line}: no {name} is named. Give the {name}'s file, or take the line out."
+                    f"{path}, line {line}: the {name} is missing. Give the {name}'s file, or remove the line."
                 )
             row[name] = str(path.parent / row[name])
             if not Path(row[name]).is_file():
@@ -228,8 +228,7 @@ def _real(
     agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])
     if not agreement > LEAST_AGREEMENT:
         raise ValueError(
-            f"The map {row['map']} and the model {row['structure']} do not agree: around the atoms their "
-            f"correlation is {agreement:.2f}. Fit the model into the map, or take the pair out of "
-            "the table."
+            f"The map {row['map']} and the model {row['structure']} do not agree: around the atoms their correlation "
+            f"is {agreement:.2f}. Fit the model into the map, or remove the pair from the table."
         )
     return real_pair(volume, atoms, row["resolution"], config, lowest), warnings

@@ -84,8 +84,8 @@ class Improver:
             scale = map_scale(data)
         except ValueError:
             raise ValueError(
-                f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
-                "be positive. Check its contrast."
+                f"{volume.path} has no density: at least {100 - PERCENTILE:.3f} % of its voxels should be positive. "
+                "Check its contrast."
             ) from None
         data = scaled_map(data, scale, self.method.lowest)
         output = apply_boxes(

@@ -89,14 +89,14 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
             residues.append((chain.name, str(group.seqid), group.name))
     if not xyz:
         raise ValueError(
-            f"{path} holds no atoms"
+            f"{path} has no atoms"
             + (
-                f" with a known element ({unknown} without). Put the elements into columns 77-78, or use mmCIF."
+                f" with a known element ({unknown} without). Write the elements into columns 77-78, or use mmCIF."
                 if unknown
-                else " but hydrogens and waters. Give a model of protein or nucleic acid."
+                else " except hydrogens and waters. Give a model of protein or nucleic acid."
             )
         )
-    notes = (f"{path}: atoms without a known element, which are left out: {unknown}.",) if unknown else ()
+    notes = (f"{path}: {unknown} atoms have no known element and are left out.",) if unknown else ()
     return Atoms(
         str(path),
         np.array(xyz),
@@ -136,22 +136,22 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     offset = ", ".join(f"{d:.1f}" for d in centre - middle)
     if inside.mean() < 0.5:
         raise ValueError(
-            f"Map and model do not overlap: {inside.mean():.0%} of the {len(atoms)} atoms of {atoms.path} "
-            f"lie inside the map {volume.path}. The model's centre is ({offset}) Å (x, y, z) from "
-            "the map's middle. Fit the model into the map, or correct the map's origin."
+            f"Map and model do not overlap: {inside.mean():.0%} of the {len(atoms)} atoms of {atoms.path} lie inside "
+            f"the map {volume.path}. The model's centre is ({offset}) Å (x, y, z) from the map's centre. Fit the "
+            "model into the map, or correct the map's origin."
         )
     from scipy.ndimage import map_coordinates
 
     density = map_coordinates(volume.data, positions[inside].T, order=1)
     if not density.mean() > volume.data.mean() + 0.05 * volume.data.std():
         raise ValueError(
-            f"Map and model do not overlap: {volume.path} is not denser at the atoms of {atoms.path} than "
-            f"elsewhere. The model's centre is ({offset}) Å (x, y, z) from the map's middle. Fit the "
-            "model into the map; it may also be of the other hand, or the map inverted."
+            f"Map and model do not overlap: the density of {volume.path} at the atoms of {atoms.path} is not higher "
+            f"than elsewhere. The model's centre is ({offset}) Å (x, y, z) from the map's centre. Fit the model into "
+            "the map; the map may also be mirrored or inverted."
         )
     if inside.all():
         return []
     return [
-        f"{int((~inside).sum())} of the {len(atoms)} atoms of {atoms.path} lie outside of {volume.path} and count "
-        "nothing."
+        f"{int((~inside).sum())} of the {len(atoms)} atoms of {atoms.path} lie outside {volume.path} and are not "
+        "counted."
     ]

@@ -61,8 +61,8 @@ def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
             trace.append((int(residue), xyz, bool(protein)))
     if not trace:
         raise ValueError(
-            f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is no model of protein or "
-            "nucleic acid that could be compared."
+            f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is not a model of protein or nucleic "
+            "acid and cannot be compared."
         )
     return trace
 

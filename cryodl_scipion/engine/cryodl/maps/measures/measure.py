@@ -106,7 +106,7 @@ def dependent(halves: typing.Sequence[Volume], curve: Curve) -> list[str]:
     if not (curve.value[1:] >= 0.143).all():
         return []
     return [
-        f"The FSC of the half-maps {halves[0].path} and {halves[1].path} nowhere falls below 0.143, up to "
-        f"{1 / curve.frequency[-1]:.2f} Å, the finest that their voxels hold. One of them may be the map of all "
-        "data, or they share a mask or a filter; else the voxels are too large for their resolution."
+        f"The FSC of the half-maps {halves[0].path} and {halves[1].path} does not fall below 0.143 up to "
+        f"{1 / curve.frequency[-1]:.2f} Å, the Nyquist limit. One of them may be the full map, or they share a mask "
+        "or a filter, or the pixel size is too large for their resolution."
     ]

@@ -69,13 +69,13 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
     data, header = read_data(path, found), found.record
     if data.ndim != 3 or np.iscomplexobj(data):
         raise ValueError(
-            f"{path} holds an array of shape {data.shape} and type {data.dtype}; a {what} has three axes "
-            "of real numbers."
+            f"{path} has an array of shape {data.shape} and type {data.dtype}; a {what} must have three axes of real "
+            "numbers."
         )
     order = _order(header, path)
     data = np.ascontiguousarray(np.transpose(data, order), np.float32)
     if not np.isfinite(data).all():
-        raise ValueError(f"{path} holds voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
+        raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
     if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
         raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
     voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(header, path)
@@ -114,13 +114,13 @@ def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
     """
     if volume.data.shape != other.data.shape:
         raise ValueError(
-            f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} "
-            f"{_size(volume)}. They must lie on the same grid; resample one onto the other first."
+            f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} {_size(volume)}. They must "
+            "have the same grid; resample one to the grid of the other first."
         )
     if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
         raise ValueError(
             f"The {what} {other.path} has voxels of {other.pixel_size:.4g} Å, the map {volume.path} of "
-            f"{volume.pixel_size:.4g} Å. They must lie on the same grid."
+            f"{volume.pixel_size:.4g} Å. They must have the same grid; resample one to the grid of the other first."
         )
 
 
@@ -131,8 +131,8 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
     position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
         f"The {what} {other.path} begins at ({position(other)}) Å (x, y, z) by its header, the map {volume.path} at "
-        f"({position(volume)}) Å. They were laid on each other voxel by voxel; if the headers are right, resample the "
-        f"{what} onto the map."
+        f"({position(volume)}) Å. They were compared voxel by voxel; if the headers are correct, resample the {what} "
+        "to the grid of the map first."
     ]
 
 
@@ -146,8 +146,8 @@ def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tup
     sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()
     if low < -0.01 or high > 1.01:
         sentences.append(
-            f"The mask {path} has values from {low:.3g} to {high:.3g}; it was cut off at 0 and 1. Check "
-            "that it is a mask and no map."
+            f"The mask {path} has values from {low:.3g} to {high:.3g}; it was clipped to 0 and 1. Check that it is a "
+            "mask and not a map."
         )
     return np.clip(given.data, 0, 1), sentences
 
@@ -164,9 +164,9 @@ def check_positive(volume: Volume) -> None:
         if _upside_down(data, tail):
             where = f", after a blur of {blur:g} Å" if blur else ""
             raise ValueError(
-                f"Protein seems to be negative in {volume.path}{where} (the strongest voxels are "
-                f"{data.min():.3g}, the others reach {data.max():.3g}). Turn the sign first "
-                "(relion_image_handler --multiply_constant -1)."
+                f"Protein seems to be negative in {volume.path}{where} (the strongest voxels are {data.min():.3g}, "
+                f"the others reach {data.max():.3g}). Invert the map first (relion_image_handler --multiply_constant "
+                "-1)."
             )
 
 
@@ -187,7 +187,9 @@ def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, 
     if mapped == [0, 0, 0]:
         return (0, 1, 2)
     if sorted(mapped) != [1, 2, 3]:
-        raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
+        raise ValueError(
+            f"The header of {path} has the axes {mapped[::-1]} (MAPC, MAPR, MAPS); they must be 1, 2 and 3."
+        )
     return mapped.index(3), mapped.index(2), mapped.index(1)
 
 
@@ -201,17 +203,17 @@ def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
         )
     angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
     if any(angle not in (0.0, 90.0) for angle in angles):
-        raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are read.")
+        raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are supported.")
     voxels = lengths / counts
     if not FINEST <= voxels.min() <= voxels.max() <= COARSEST:
         raise ValueError(
-            f"{path} has voxels of {voxels[2]:.3g} x {voxels[1]:.3g} x {voxels[0]:.3g} Å by its header; "
-            f"{FINEST:g} to {COARSEST:g} Å are read. Correct it, or give --pixel-size."
+            f"{path} has voxels of {voxels[2]:.3g} x {voxels[1]:.3g} x {voxels[0]:.3g} Å by its header; they must be "
+            f"{FINEST:g} to {COARSEST:g} Å. Correct the header, or give --pixel-size."
         )
     if voxels.max() / voxels.min() > MOST_UNEQUAL:
         raise ValueError(
-            f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. "
-            "Correct it, or give --pixel-size."
+            f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. Correct the "
+            "header, or give --pixel-size."
         )
     return voxels
 

@@ -73,8 +73,8 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
         raise FileNotFoundError(f"The folder of corrections {folder} does not exist.")
     if not is_corrected(folder):
         raise ValueError(
-            f"{folder} holds no corrections: no STAR file in it has the column {CERTAIN}. Make them with "
-            "`cryodl pick-by-hand --coordinates FOLDER --start-from PICKS`."
+            f"{folder} has no corrections: none of its STAR files has the column {CERTAIN}. Make them with `cryodl "
+            "pick-by-hand --coordinates FOLDER --start-from PICKS`."
         )
     certain, machine = dict[str, np.ndarray](), dict[str, np.ndarray]()
     for name, (yx, sure) in align_keys(_with_certainty(folder), names).items():

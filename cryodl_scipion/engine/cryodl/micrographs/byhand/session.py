@@ -129,12 +129,12 @@ class HandSession(Shown):
     def undo(self) -> None:
         """Take back the last change, and go where it was made."""
         if not self._undo:
-            self.message = "There is nothing to take back."
+            self.message = "There is nothing to undo."
             return
         number, picks, removed, ignored = self._undo.pop()
         if number != self.number:
             self.choose(number)
-        self.picks, self.removed, self.message = picks, removed, "Taken back."
+        self.picks, self.removed, self.message = picks, removed, "Undone."
         if ignored is not None:
             self.ignored = ignored
         self.save(ignored is not None)
@@ -163,7 +163,7 @@ class HandSession(Shown):
         number = self.near(y, x)
         if number is None:
             self._undo.pop()
-            self.message = "There is no pick to remove here."
+            self.message = "There is no pick to remove at this position."
             return
         pick = self.picks.pop(number)
         if not (pick.certain and pick.score == 1.0):  # what a human put himself was a slip, no example of a wrong pick

@@ -74,7 +74,7 @@ class HandPicks:
         path = self.folder / REMOVED / f"{name}.star"
         if removed:
             path.parent.mkdir(exist_ok=True)
-            _write(path, removed, f"cryodl: picks of {name} that were taken away by hand")
+            _write(path, removed, f"cryodl: picks of {name} that were removed by hand")
         else:
             path.unlink(missing_ok=True)
 

@@ -13,8 +13,8 @@ SIZE = 13.6, 9.4  # inches
 _ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
 _ZOOM = 1.25  # of one click of the wheel
 _WAYS_OUT = (
-    "Work at the machine's screen, or over ssh -X; coordinates of other programs (.star, .box, Topaz .txt) are "
-    "labels, too."
+    "Work at the machine's screen, or over ssh -X; coordinates of other programs (.star, .box, Topaz .txt) can also "
+    "be used as labels."
 )
 BUTTONS = (
     ("right", "Next (n)"),
@@ -32,11 +32,10 @@ BUTTONS = (
     ("0", "Whole (0)"),
 )
 HELP = (
-    "Left click = add a pick, or confirm the one there; drag = move it; right click or x = remove;  wheel = zoom, "
-    "middle button = move the picture\n"
-    "i = paint areas to ignore (left) and take them back (right), + - = brush;  k = all picks of this micrograph are "
-    "right;  n p = other micrograph;  everything is saved at once\n"
-    "green = you are certain, orange = the machine's, red cross = removed, magenta = ignored"
+    "Left click = add a pick, or confirm the one there; drag = move it; right click or x = remove; wheel = zoom, "
+    "middle button = move the picture\ni = paint areas to ignore (left) and erase them (right), + - = brush; k = "
+    "confirm all picks of this micrograph; n p = next or previous micrograph; every change is saved "
+    "immediately\ngreen = confirmed, orange = automatic, red cross = removed, magenta = ignored"
 )
 
 
@@ -148,8 +147,8 @@ class HandWindow:
         painting = f"  |  painting areas to ignore, brush {s.brush * s.pixel_size:.0f} Å" if s.painting else ""
         low_pass = f"  |  low-pass {s.low_pass} Å" if s.low_pass else ""
         self._state.set_text(
-            f"{s.name} ({s.number + 1} of {len(s.micrographs)})  |  {len(s.picks)} picks, {certain} of them certain, "
-            f"{len(s.removed)} removed{painting}{low_pass}"
+            f"{s.name} ({s.number + 1} of {len(s.micrographs)})  |  {len(s.picks)} picks, {certain} of them "
+            f"confirmed, {len(s.removed)} removed{painting}{low_pass}"
         )
         self._message.set_text(s.message)
         self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")

@@ -41,7 +41,7 @@ def run(config: AssessMicrographsConfig) -> Result:
     records = _read_records(folder)
     _check_same_run(folder, records, config)
     todo = [(n, p) for n, p in named if not _is_measured(records.get(n), p)]
-    print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them measured before.")
+    print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already measured.")
     skipped = _measure(todo, config, folder, records)
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be assessed. The first: {in_words(skipped[0])}")
@@ -54,15 +54,15 @@ def run(config: AssessMicrographsConfig) -> Result:
     }
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     print(
-        f"{len(good)} good and {len(bad)} bad micrographs: {folder}/micrographs.csv says why"
+        f"{len(good)} good and {len(bad)} bad micrographs; {folder}/micrographs.csv gives the reasons"
         + (f"; {len(skipped)} could not be read" if skipped else "")
     )
     warnings = list(pixel_size_warnings([p for _, p in todo], config.pixel_size))
     warnings += said_skipped(skipped, "micrograph")
     if unpicked:
         warnings.append(
-            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their "
-            f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
+            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so their numbers of "
+            f"particles are unknown: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
         )
     outputs = AssessMicrographsOutputs(
         folder=str(folder), table=str(folder / "micrographs.csv"), metrics=figures, good=good, bad=bad

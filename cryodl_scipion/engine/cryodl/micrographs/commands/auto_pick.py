@@ -42,7 +42,7 @@ def run(config: AutoPickConfig) -> Result:
         number = len(entries)
         entry = read_round(folder, number)
         if entry is None:
-            what = f"learning from the picks of round {number - 1}" if number else "picking with the first model"
+            what = f"training on the picks of round {number - 1}" if number else "picking with the first model"
             print(f"Round {number}: {what}.")
             entry = loop.round(number)
             write_round(folder, entries + [entry])
@@ -69,8 +69,8 @@ def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list
     names = read_corrections(config.corrections, [name for name, _ in named]).names
     if not names:
         raise ValueError(
-            f"{config.corrections} (--corrections) has nothing that is certain for these micrographs. Correct picks of "
-            "some of them, or leave --corrections away."
+            f"{config.corrections} (--corrections) has no confirmed or removed picks for these micrographs. Correct "
+            "picks of some of them, or leave --corrections out."
         )
     first = [item for item in named if item[0] in names][: config.training_micrographs]
     others = [item for item in named if item[0] not in names]
@@ -96,15 +96,15 @@ def _check_same_run(
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
     if strange and not record.exists():
         raise ValueError(
-            f"{folder} (--output) holds {' and '.join(strange)} of something else than an auto-pick; "
-            "nothing of it is replaced. Choose another folder."
+            f"{folder} (--output) contains {' and '.join(strange)} not written by auto-pick, which are not replaced. "
+            "Choose another folder."
         )
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):
         phrases = dict(
             model="another first model",
-            training_micrographs="other micrographs to learn from",
-            files="micrographs whose files have changed since",
+            training_micrographs="other training micrographs",
+            files="micrographs whose files have changed",
             corrections="other corrections",
         )
         other = [
@@ -114,9 +114,9 @@ def _check_same_run(
         ]
         if other:
             raise ValueError(
-                f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another "
-                f"--output, or remove the folder. `cryodl pick --model {folder}/model` picks further "
-                "micrographs."
+                f"{folder} has rounds made with other parameters: {'; '.join(other)}. Choose another --output, or "
+                "remove the folder. To pick further micrographs with its model, run `cryodl pick --model "
+                f"{folder}/model`."
             )
     elif found != mine:
         # that run failed before it found anything: it binds nobody

@@ -88,7 +88,7 @@ def _elsewhere(sets: typing.Mapping[str, typing.Any], names: typing.Sequence[str
     """Sentences about picks that do not take part."""
     known = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in known) for k, picks in sets.items()}
-    return [f"{count} picks of {k} are of micrographs that are not compared." for k, count in outside.items() if count]
+    return [f"{count} picks of {k} are on micrographs that are not compared." for k, count in outside.items() if count]
 
 
 def _against(

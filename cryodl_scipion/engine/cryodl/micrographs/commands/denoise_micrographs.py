@@ -39,7 +39,7 @@ from ...io.warn import warn
 KIND, GENERAL = "micrograph_denoiser", "simulated"  # of the card: kind, and method of a general model
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs
-LABEL = "cryodl: denoised, for looking and picking; not for extraction"
+LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     notes += _model_warnings(card, config.pixel_size, _resolution(config, card))
     target = lambda source: folder / f"{source.name}.mrc"
     todo = [s for s in sources if not _is_denoised(s, target(s))]
-    print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them denoised before.")
+    print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them already denoised.")
     device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
     if len(skipped) == len(sources):
         raise AllSkipped(f"None of the {len(sources)} micrographs could be denoised. The first: {in_words(skipped[0])}")
@@ -73,8 +73,8 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     bad = {item.item for item in skipped}
     files = {s.name: str(target(s)) for s in sources if s.name not in bad}
     print(
-        f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for looking and picking: "
-        "extract particles from the micrographs that these were made of."
+        f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing and picking; "
+        "extract particles from the original micrographs."
     )
     outputs = DenoiseMicrographsOutputs(
         micrographs=str(folder),
@@ -97,9 +97,8 @@ def _sources(config: DenoiseMicrographsConfig) -> list[MicrographSource]:
     even, odd = expand_paths(config.even), expand_paths(config.odd)
     if not len(even) == len(odd) == len(paths):
         raise ValueError(
-            f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames "
-            f"(--even) and {len(odd)} of odd ones (--odd). Give one of each for every micrograph, in the "
-            "same order."
+            f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames (--even) and "
+            f"{len(odd)} of odd frames (--odd). Give one of each for every micrograph, in the same order."
         )
     return [MicrographSource(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
 
@@ -140,7 +139,7 @@ def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typ
     )
     other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
     if other:
-        raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
+        raise ValueError(f"{folder} has micrographs denoised with another {other}. Choose another --output.")
 
 
 def _resolution(config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> float:
@@ -167,8 +166,9 @@ def _model_warnings(
     found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
     if found <= filtered:
         yield (
-            f"The network is no better than a Wiener filter on what it did not learn from (correlation {found:.3f} "
-            f"against {filtered:.3f}): it has learned too little. Give it more micrographs or more steps."
+            f"On held-out data the network is no better than a Wiener filter (correlation {found:.3f} against "
+            f"{filtered:.3f}); it has learned too little. Use more micrographs (--training-micrographs) or more "
+            "steps (--steps)."
         )
     working = max(pixel_size, resolution / 2)
     if card["method"] == GENERAL:
@@ -181,8 +181,8 @@ def _model_warnings(
             )
     elif pixel_size > 1.02 * card["resolution"] / 2:
         yield (
-            f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these are coarser, "
-            f"{pixel_size:g} Å/px, and it sees their particles smaller. A model trained on these does better."
+            f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these have a larger pixel size, "
+            f"{pixel_size:g} Å/px, so particles appear smaller to it. A model trained on these micrographs is better."
         )
 
 

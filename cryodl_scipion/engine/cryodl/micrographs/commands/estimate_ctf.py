@@ -64,7 +64,7 @@ def run(config: EstimateCtfConfig) -> Result:
     for note in notes:
         warn(note)
     records = {name: record for name, path in named if (record := _earlier(folder, name, path, config))}
-    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them fitted before.")
+    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them already fitted.")
     todo = [pair for pair in named if pair[0] not in records]
     skipped = _fit_all(todo, config, folder, records)
     if len(skipped) == len(named):
@@ -98,9 +98,9 @@ def _range_warnings(config: EstimateCtfConfig) -> list[str]:
     if least <= config.minimum_defocus:
         return []
     return [
-        f"Up to the finest detail that is fitted there are too few rings for a defocus below {least:.0f} Å "
-        f"(pixel size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such "
-        f"micrographs are skipped, or get a wrong defocus. Give micrographs with smaller pixels."
+        f"For a defocus below {least:.0f} Å there are too few Thon rings up to the highest fitted resolution (pixel "
+        f"size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such micrographs are "
+        "skipped, or get a wrong defocus. Use micrographs with a smaller pixel size."
     ]
 
 
@@ -113,8 +113,8 @@ def _earlier(folder: Path, name: str, path: str, config: EstimateCtfConfig) -> d
         folder / f"{name}.json",
         KIND,
         {key: getattr(config, key) for key in SETTINGS},
-        "is not the fit of a micrograph's CTF",
-        "holds fits with other parameters",
+        "is not the CTF fit of a micrograph",
+        "has fits with other parameters",
     )
     if record is None or not os.path.exists(path) or record["stamp"] != stamp(path):
         return None
@@ -222,6 +222,6 @@ def _in_words(records: typing.Mapping[str, typing.Any]) -> str:
 
     means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in records.values()]
     return (
-        f"{counted(len(records), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings seen "
+        f"{counted(len(records), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted "
         f"to {statistics.median(r['resolution'] for r in records.values()):.1f} Å (median)"
     )

@@ -30,8 +30,8 @@ def run(config: EvaluatePicksConfig) -> Result:
     warnings = []
     if missing:
         warnings.append(
-            f"{len(missing)} micrographs of the reference have no picks, which counts all their particles as "
-            f"missed: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
+            f"{len(missing)} micrographs of the reference have no picks; all their particles count as missed: "
+            f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
             "--micrographs."
         )
     candidates = os.path.join(config.coordinates, CANDIDATES)
@@ -94,9 +94,8 @@ def check_common(
     """Raises ValueError if picks and reference have no micrograph in common."""
     if not set(reference) & set(picks):
         raise ValueError(
-            f"{source} and {config.reference} have no micrograph in common: picks are of "
-            f"{sorted(picks)[:4]}, the reference is of {sorted(reference)[:4]}. Names are compared "
-            "without folder and extension."
+            f"{source} and {config.reference} have no micrograph in common: the picks are on {sorted(picks)[:4]}, "
+            f"the reference on {sorted(reference)[:4]}. Names are compared without folder and extension."
         )
 
 

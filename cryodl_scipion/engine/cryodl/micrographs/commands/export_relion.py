@@ -80,13 +80,13 @@ def project_name_of_folder(output: str, project: str) -> str:
     position = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
     if position.startswith(os.pardir):
         raise ValueError(
-            f"The output folder {output} (--output) lies outside RELION's project folder (--project {project}), and "
-            "RELION reads only what is inside. Choose one inside."
+            f"The output folder {output} (--output) lies outside RELION's project folder (--project {project}), "
+            "where RELION cannot read it. Choose a folder inside the project."
         )
     if any(letter.isspace() for letter in position):
         raise ValueError(
-            f"The output folder {output} (--output) has a blank in its path, which RELION's tables cannot hold. Choose "
-            "another name."
+            f"The output folder {output} (--output) has a space in its path, which RELION's STAR files do not allow. "
+            "Choose another name."
         )
     return position
 
@@ -97,7 +97,9 @@ def _check_files(rows: typing.Mapping[str, str]) -> None:
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
         if other != row:
-            raise ValueError(f"RELION looks for the picks of {other} and of {row} in one file. Rename one of them.")
+            raise ValueError(
+                f"RELION looks for the picks of {other} and {row} in the same file. Rename one of the micrographs."
+            )
 
 
 def _micrographs(
@@ -151,9 +153,9 @@ def _warnings(
     if unknown:
         first = ", ".join(sorted(unknown)[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        yield f"No micrograph is called as these lists of picks, which are not written: {first}{more}."
+        yield f"No micrograph has the name of these lists of picks, which are not written: {first}{more}."
     empty = [name for name, count in counts.items() if not count]
     if empty:
-        yield f"{counted(len(empty), 'micrograph')} without a single pick: {', '.join(empty[:5])}."
+        yield f"{counted(len(empty), 'micrograph')} without picks: {', '.join(empty[:5])}."
     if skipped:
         yield from said_skipped(skipped, "micrograph")

@@ -58,17 +58,17 @@ def run(config: ExtractParticlesConfig) -> Result:
     records, skipped, fresh = _cut_all(named, picks, config, folder)
     if len(skipped) == len(named):
         raise AllSkipped(
-            f"No particle could be cut out of the {len(named)} micrographs. The first: {in_words(skipped[0])}"
+            f"No particle could be extracted from the {len(named)} micrographs. The first: {in_words(skipped[0])}"
         )
     counts = {name: len(record["rows"]) for name, record in records.items()}
     write_star(star, folder, list(records.values()), config)
     outputs = _outputs(config, star, folder, records, counts)
     print(_in_words(outputs))
     if not outputs["count"]:
-        notes.append("No particle was cut out: the micrographs that could be used have no pick whose box can be.")
+        notes.append("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
         warn(notes[-1])
     notes += said_skipped(skipped, "micrograph")
-    device = "CPU" if fresh else "none: nothing was cut"
+    device = "CPU" if fresh else "none: nothing was extracted"
     return Result("extract-particles", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
 
 
@@ -105,7 +105,7 @@ def _ctf_of(name: str, path: str, ctfs: dict[str, Optics] | None) -> Optics | No
         return None
     found = ctfs.get(name) or ctfs.get(micrograph_key(path))
     if found is None:
-        raise _Missing("it has no CTF in the file given (--ctf)")
+        raise _Missing("it has no CTF in the CTF file (--ctf)")
     return found
 
 
@@ -165,10 +165,7 @@ def _in_words(outputs: ExtractParticlesOutputs) -> str:
     """'812 particles of 128 px from 12 micrographs: particles.star. ...'."""
     left = [
         f"{sum(outputs[key].values())} {words}"
-        for key, words in (
-            ("at_edge", "at the edge"),
-            ("unusable", "without contrast or with values that are no numbers"),
-        )
+        for key, words in (("at_edge", "at the edge"), ("unusable", "with constant or non-finite values"))
         if outputs[key]
     ]
     return (

@@ -54,8 +54,8 @@ def run(config: PickConfig) -> Result:
         warn(warning)
     picks = Picks(folder, config, card, settings)
     print(
-        f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them picked before; particle diameter "
-        + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be found.")
+        f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
+        + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
     )
     new = {n for n, _ in todo}
     for name in (n for n, _ in named if n not in new):
@@ -134,7 +134,7 @@ def _pick_new(
     settings.tell(picker)
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
-        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")
+        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
@@ -152,7 +152,7 @@ def _pick_new(
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
             scores[keep],
-            f"cryodl: every candidate of {name}, whatever its score; {input_words(path)}",
+            f"cryodl: all candidates of {name}, whatever their score; {input_words(path)}",
         )
         # as they are read back by a run that is continued: what is expected of them must not differ
         picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
@@ -180,9 +180,9 @@ def _ask_some_micrographs(
     agreed = record_settings(folder, mine)
     if settings.contrast not in (None, agreed.contrast):
         notes.append(
-            f"The first micrographs of {folder} did not show their contrast and were picked as "
-            f"{settings.contrast}; these are picked as {agreed.contrast}. To have all alike, pick again with "
-            f"--contrast {agreed.contrast} --overwrite."
+            f"The contrast of the first micrographs of {folder} was unclear and they were picked with "
+            f"{settings.contrast} protein; these micrographs are picked with {agreed.contrast} protein. To pick all "
+            f"with the same contrast, repeat the command with --contrast {agreed.contrast} --overwrite."
         )
     return agreed
 
@@ -215,9 +215,9 @@ def _pick_nothing(
         picks.write(name, np.zeros((0, 2)), np.zeros(0))
     if len(skipped) < len(todo):
         notes.append(
-            f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size: nowhere do "
-            "several positions score as particles, as on empty ice, on carbon, or where contrast is too low. "
-            "They got no picks. Give --particle-diameter to see the candidates all the same."
+            f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size. They may "
+            "show empty ice or carbon, or have too low contrast. They have no picks. Give --particle-diameter to "
+            "get the candidates nevertheless."
         )
         print(notes[-1])
 
@@ -226,6 +226,6 @@ def _warnings(picks: Picks, skipped: typing.Sequence[Skipped], settings: PickSet
     yield from said_skipped(skipped, "micrograph")
     if picks.counts and not any(picks.counts.values()):
         yield (
-            f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check "
-            "pixel size and particle diameter, or lower the threshold."
+            f"There are no picks, assuming {settings.contrast} protein (--contrast). Check pixel size and particle "
+            "diameter, or lower the threshold."
         )

@@ -29,7 +29,7 @@ def run(config: PickByHandConfig) -> Result:
     removed = {name: len(gone) for name, (_, gone) in picked.items()}
     print(
         f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} "
-        f"changed now): {config.coordinates}"
+        f"changed in this session): {config.coordinates}"
     )
     _say_training(config, any(not p.certain for picks, _ in picked.values() for p in picks))
     if not done:
@@ -54,6 +54,6 @@ def _say_training(config: PickByHandConfig, partial: bool) -> None:
     )
     if partial:
         print(
-            "Some picks were not confirmed: only what you are certain of will teach, and what you removed teaches as "
-            "background. `cryodl auto-pick --corrections` learns from it beside the machine's own confident picks."
+            "Some picks were not confirmed: training uses only confirmed picks as particles, and removed picks as "
+            "background. `cryodl auto-pick --corrections` uses both beside its own confident picks."
         )

@@ -45,7 +45,7 @@ def run(config: PickFilamentsConfig) -> Result:
         warn(note)
     records = {} if config.overwrite else _earlier(folder, named, settings)
     todo = [pair for pair in named if pair[0] not in records]
-    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them picked before.")
+    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked.")
     skipped: list = []
     device = (
         _pick(todo, config, model, settings, folder, records, skipped, notes) if todo else "none: no network was run"
@@ -84,7 +84,7 @@ def _earlier(folder: Path, named: list, settings: dict[str, typing.Any]) -> dict
             KIND,
             settings,
             "is not the record of picked filaments",
-            "holds filaments that were picked with other parameters",
+            "has filaments that were picked with other parameters",
             "Choose another --output, or pick again with --overwrite.",
         )
         if record is None or not (folder / f"{name}.star").exists():
@@ -192,6 +192,6 @@ def _nothing_found(outputs: PickFilamentsOutputs, config: PickFilamentsConfig) -
     if outputs["segments"]:
         return []
     return [
-        f"No filament was found, with protein taken to be {config.contrast} (--contrast). Check pixel size and "
-        "filament diameter, or lower the threshold."
+        f"No filament was found, assuming {config.contrast} protein (--contrast). Check pixel size and filament "
+        "diameter, or lower the threshold."
     ]

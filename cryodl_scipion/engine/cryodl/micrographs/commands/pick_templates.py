@@ -59,12 +59,12 @@ def run(config: PickTemplatesConfig) -> Result:
     else:
         templates = of_blobs(float(config.particle_diameter or 0))
     print(
-        f"{counted(len(named), 'micrograph')}, {len(records)} of them compared before; "
+        f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked; "
         f"{counted(len(templates.images), 'template')}, particle diameter {templates.diameter:.0f} Å."
     )
     skipped = _compare([pair for pair in named if pair[0] not in records], config, templates, settings, records)
     if len(skipped) == len(named):
-        raise AllSkipped(f"None of the {len(named)} micrographs could be compared. The first: {in_words(skipped[0])}")
+        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
     outputs = _pick(config, templates, [n for n, _ in named if n in records], records)
     if config.pictures:
         from ..pickers.pictures import draw_first
@@ -91,8 +91,8 @@ def _earlier(folder: Path, named: list, settings: dict[str, typing.Any]) -> dict
             folder / CANDIDATES / f"{name}.json",
             KIND,
             settings,
-            "is not the record of candidates by templates",
-            "holds candidates that were made with other parameters",
+            "is not a record of template candidates",
+            "has candidates that were made with other parameters",
             "Choose another --output, or pick again with --overwrite.",
         )
         if record is None or not (folder / CANDIDATES / f"{name}.star").exists():
@@ -139,7 +139,7 @@ def _compare_one(
     apart = DISTANCE * templates.diameter if config.minimum_distance is None else config.minimum_distance
     yx, scores, false = candidates(image, config.pixel_size, templates, apart, config.contrast == "dark")
     folder = Path(config.output) / CANDIDATES
-    write_coordinates(folder / f"{name}.star", yx, scores, f"cryodl: every candidate of {name}")
+    write_coordinates(folder / f"{name}.star", yx, scores, f"cryodl: all candidates of {name}")
     record = dict(
         kind=KIND,
         stamp=made_of,
@@ -172,7 +172,7 @@ def _pick(
     picks, expected_false_picks = sum(counts.values()), int((false >= threshold).sum())
     print(
         f"{counted(picks, 'pick')} in {counted(len(names), 'micrograph')} with a correlation of at least "
-        f"{score_text(threshold)}, {expected_false_picks} in their negatives: {folder}/<micrograph>.star"
+        f"{score_text(threshold)}, {expected_false_picks} with inverted contrast: {folder}/<micrograph>.star"
     )
     return dict(
         folder=str(folder),
@@ -193,7 +193,7 @@ def _nothing_found(outputs: dict[str, typing.Any], config: PickTemplatesConfig) 
     if outputs["picks"]:
         return []
     return [
-        f"There is not a single pick, with protein taken to be {config.contrast} (--contrast): nothing is more like "
-        "the templates than the micrographs' negatives are. Check pixel size and diameter, or set a threshold "
-        "(--threshold)."
+        f"There are no picks, assuming {config.contrast} protein (--contrast): no position matches the templates "
+        "better than positions in the micrographs with inverted contrast. Check pixel size and diameter, or set a "
+        "threshold (--threshold)."
     ]

@@ -75,8 +75,8 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
         )
     if config.box_size and diameter / config.pixel_size > config.box_size - 2:
         raise ValueError(
-            f"Box size (--box-size) is {config.box_size} px, but {config.structure} is {diameter:.0f} "
-            f"Å wide, {diameter / config.pixel_size:.0f} px. RELION wants 1.5 times that."
+            f"Box size (--box-size) is {config.box_size} px, but {config.structure} is {diameter:.0f} Å wide, "
+            f"{diameter / config.pixel_size:.0f} px. Choose about 1.5 times that, as RELION recommends."
         )
     try:
         return Projector(density.to(device)), diameter
@@ -84,9 +84,8 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
         if not is_out_of_memory(error):
             raise
         raise ValueError(
-            f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too "
-            "large to be projected in this device's memory. Choose a larger --pixel-size, or "
-            "--device cpu."
+            f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too large for "
+            "projections in this device's memory. Choose a larger --pixel-size, or --device cpu."
         ) from error
 
 
@@ -128,7 +127,7 @@ def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> Measured
             prepared = prepare_micrograph(image, 1.0, diameter_px)
             spectra.append(measure_spectrum(prepared.image, diameter_px, prepared.valid))
         except ValueError as error:
-            raise ValueError(f"No noise can be measured on {path}: {error}") from None
+            raise ValueError(f"The noise of {path} cannot be measured: {error}") from None
     return MeasuredNoise(np.array(spectra))
 
 
@@ -204,10 +203,11 @@ def _warnings(config: SimulateMicrographsConfig, total: int, cut: int) -> typing
     wanted = config.count * config.particles
     if total < 0.9 * wanted:
         yield (
-            f"{total} of the {wanted} particles wanted found room. Choose fewer --particles, a smaller "
-            "--minimum-distance or a larger --size."
+            f"Only {total} of {wanted} particles fit. Choose fewer --particles, a smaller --minimum-distance or a "
+            "larger --size."
         )
     if config.box_size and cut < total:
         yield (
-            f"{total - cut} particles were not cut out, since their box of {config.box_size} px leaves the micrograph."
+            f"{total - cut} particles were not extracted, because their box of {config.box_size} px extends beyond "
+            "the micrograph."
         )

@@ -37,7 +37,7 @@ def run(config: TrainFilamentPickerConfig) -> Result:
     threshold = task.best_threshold(validation)
     figures = task.agreement(test, threshold).figures()
     training.finish(_card(config, threshold, figures, training), task.networks["picker"].state_dict())
-    print(f"Model: {config.output} (on other simulated micrographs: F1 by length {figures['f1']:.3f})")
+    print(f"Model: {config.output} (on simulated test micrographs: F1 by length {figures['f1']:.3f})")
     outputs = TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=figures)
     return training.result(outputs)
 

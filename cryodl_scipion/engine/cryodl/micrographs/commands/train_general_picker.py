@@ -47,7 +47,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     material = _material(config, method, device)
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
-        f"{len(material.names)} structures and {config.procedural} made-up assemblies, real sets: "
+        f"{len(material.names)} structures and {config.procedural} artificial assemblies; real sets: "
         f"{', '.join(s.name for s in material.real) or 'none'}."
     )
     training.start()
@@ -58,7 +58,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     training.finish(card, task.networks["picker"].state_dict())
     figures = card["validation"]
     print(
-        f"Model: {config.output} (on simulated micrographs of other structures: F1 {figures['f1']:.3f}, average "
+        f"Model: {config.output} (on simulated micrographs of held-out structures: F1 {figures['f1']:.3f}, average "
         f"precision {figures['average_precision']:.3f}, expected calibration error "
         f"{figures['calibration_error']:.3f})"
     )
@@ -167,8 +167,8 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
     if strange:
         raise ValueError(
-            f"Hold out (--leave-out) names {', '.join(strange)}, which is neither a real set "
-            f"({', '.join(sets)}) nor a structure's file name without extensions. Nothing would be left out."
+            f"Hold out (--leave-out) names {', '.join(strange)}, which is neither a real set ({', '.join(sets)}) nor "
+            "a structure's file name without extension. Correct the names."
         )
     return named
 

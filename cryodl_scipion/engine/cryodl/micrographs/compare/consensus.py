@@ -133,12 +133,14 @@ def comparable_scores(
     """
     scores = np.concatenate([s for _, s in picks.values()]) if picks else np.zeros(0)
     if len(scores) and not scores.any():
-        return {n: (yx, np.ones(len(s))) for n, (yx, s) in picks.items()}, "has no scores; each of its picks counts 1"
+        return {
+            n: (yx, np.ones(len(s))) for n, (yx, s) in picks.items()
+        }, "has no scores; each of its picks counts as 1"
     if not len(scores) or (scores.min() >= 0 and scores.max() <= 1):
         return dict(picks), ""
     ordered = np.sort(scores)
     ranked = {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}
     return ranked, (
-        f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are no probabilities; the part "
-        "of its picks that score no better was used in their place"
+        f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are not probabilities; they were replaced by "
+        "ranks (the fraction of its picks that do not score higher)"
     )

@@ -72,7 +72,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     first, last = max(2, int(np.ceil(lowest * tile))), int(highest * tile)
     if last - first < _LEAST_RINGS:
         raise ValueError(
-            f"its tiles of {tile:.0f} Å hold {max(0, last - first + 1)} frequencies from {1 / lowest:.3g} to "
+            f"its tiles of {tile:.0f} Å have {max(0, last - first + 1)} frequencies from {1 / lowest:.3g} to "
             f"{1 / highest:.3g} Å, too few for a fit. Give a larger micrograph or a wider range of resolution."
         )
     ring = np.rint(radius).astype(int)

@@ -119,23 +119,23 @@ def checked(fit: CtfFit) -> CtfFit:
     """
     if not fit.strength >= LEAST_STRENGTH:  # also where it is not a number
         raise ValueError(
-            f"no rings stand out of its power spectrum: the best stand {fit.strength:.1f} standard "
-            f"deviations above the noise, and {LEAST_STRENGTH:g} are needed. The micrograph shows too "
-            "little, or pixel size, voltage or the range of defocus do not fit it."
+            f"its power spectrum has no significant Thon rings: the best fit is {fit.strength:.1f} standard "
+            f"deviations above the noise, and {LEAST_STRENGTH:g} are needed. The signal is too weak, or pixel size, "
+            "voltage or defocus range are wrong."
         )
     if fit.correlation < LEAST_CORRELATION:
         mean = 0.5 * (fit.defocus_u + fit.defocus_v)
         raise ValueError(
             f"its power spectrum does not agree with the best defocus, {mean:.0f} Å: the correlation is "
-            f"{fit.correlation:.2f}, and {LEAST_CORRELATION:g} is needed. The micrograph shows too "
-            "little, or pixel size, voltage or the range of defocus do not fit it."
+            f"{fit.correlation:.2f}, and {LEAST_CORRELATION:g} is needed. The signal is too weak, or pixel size, "
+            "voltage or defocus range are wrong."
         )
     lead = 0.5 * (fit.strength**2 - fit.rival**2)
     if lead < LEAST_LEAD:
         raise ValueError(
-            f"another defocus explains its power spectrum about as well as the best, "
-            f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.rival:.1f} and "
-            f"{fit.strength:.1f}). Narrow the range of defocus, or leave the micrograph out."
+            "its defocus is ambiguous: another value fits the power spectrum about as well as the best, "
+            f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.rival:.1f} and {fit.strength:.1f}). "
+            "Narrow the defocus range, or leave the micrograph out."
         )
     return fit
 

@@ -76,9 +76,8 @@ def _check_decay(power: np.ndarray, pixel_size: float) -> None:
     decay = low.mean() / max(np.median(high), 1e-30) if len(low) else 0
     if decay > _MOST_DECAY:
         raise ValueError(
-            f"its power falls by a factor of {decay:,.0f} from 150-30 Å to its fine detail, as only in "
-            "smoothed or denoised micrographs, where no rings are left. Give the micrograph as it was "
-            "averaged from its frames."
+            f"its power falls by a factor of {decay:,.0f} from 150-30 Å to fine detail. Only smoothed or denoised "
+            "micrographs, which have no Thon rings, do so. Use the original average of the frames."
         )
 
 

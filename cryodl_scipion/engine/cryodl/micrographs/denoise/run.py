@@ -87,13 +87,13 @@ def load_views(
             made = make_views(working_images(images, factor))
         except (ValueError, FileNotFoundError) as error:
             bad.append(Skipped(name, paths[0], str(error)))
-            print(f"Not learnt from: {in_words(bad[-1])}")
+            print(f"Not used for training: {in_words(bad[-1])}")
             continue
         names.append(name)
         views.append(cut_down(made, MOST_PIXELS // wanted, np.random.default_rng((config.seed, index))))
     if not names:
         raise AllSkipped(
-            f"None of the {len(sources)} micrographs could be read to learn from. The first: {in_words(bad[0])}"
+            f"None of the {len(sources)} training micrographs could be read. The first: {in_words(bad[0])}"
         )
     return names, views
 
@@ -104,7 +104,7 @@ def read_averages(paths: typing.Sequence[str]) -> list[np.ndarray]:
     images = [read_micrograph(path) for path in paths]
     if len({image.shape for image in images}) > 1:
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]} px" for image in images)
-        raise ValueError(f"{paths[0]} and {paths[1]} differ in size ({sizes}); they are no halves of one micrograph.")
+        raise ValueError(f"{paths[0]} and {paths[1]} differ in size ({sizes}); they are not halves of one micrograph.")
     return images
 
 

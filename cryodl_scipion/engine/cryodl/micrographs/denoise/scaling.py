@@ -71,8 +71,8 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     shape = resampled_shape(mean.shape, factor)
     if min(shape) < SMALLEST_SIDE:
         raise ValueError(
-            f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed "
-            "to tell noise from particles. Choose a finer --resolution."
+            f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed to "
+            "distinguish particles from noise. Choose a finer --resolution."
         )
     small, valid = rescale_micrograph(mean, factor)
     offset = _median(mean)  # rescale_micrograph takes it off

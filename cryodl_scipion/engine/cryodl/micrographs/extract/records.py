@@ -45,8 +45,8 @@ def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict |
         folder / f"{name}.json",
         KIND,
         settings_of(config),
-        "does not say what was cut out of a micrograph",
-        "holds particles cut otherwise",
+        "is not a record of extracted particles",
+        "has particles extracted with other parameters",
     )
     if record is None:
         return None

@@ -17,9 +17,8 @@ from .predict import Picker, working_factor
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 
 UNSURE = (
-    "At no size do these micrographs show what looks surely like particles: they may be empty, all carbon, or of "
-    "very low contrast. They are picked at the stated diameter; trust no score before you have looked at the "
-    "picks."
+    "No clear particles of any size were found in these micrographs; they may be empty, show only carbon, or have "
+    "very low contrast. They are picked at the given diameter. Check the picks before you trust their scores."
 )
 
 
@@ -157,6 +156,6 @@ def _say_size(size: Size, stated: float | None, notes: list[str]) -> None:
     if size.others:
         notes.append(
             f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
-            f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick "
-            "the others in a run of their own, with --particle-diameter."
+            f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick the "
+            "others in a separate run, with --particle-diameter."
         )

@@ -153,19 +153,19 @@ def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequenc
     learnt = figures["f1"] if card["labels"] != "sparse" else figures["recall"]
     if figures["reference"] < FEW_PARTICLES:
         yield (
-            f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
-            "threshold are uncertain. Look at the picks before you trust the threshold."
+            f"Only {figures['reference']} particles were held out for validation, so its metrics and the default "
+            "threshold are uncertain. Check the picks before you trust the threshold."
         )
     elif learnt < 0.3:
         yield (
-            f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation part is only {learnt:.2f}: "
-            "these particles were not learnt. Check that coordinates, pixel size and particle diameter belong to "
-            f"these micrographs, and that protein is {card['contrast']}."
+            f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation data is only {learnt:.2f}: "
+            "the network has not learnt these particles. Check that coordinates, pixel size and particle diameter "
+            f"belong to these micrographs, and that protein is {card['contrast']}."
         )
     if card["labels"] == "sparse":
         yield (
-            "Labels are sparse: F1 and precision of the validation part count unlabelled particles as mistakes and "
-            "are too low. Its recall is right."
+            "Labels are sparse: F1 and precision on the validation data count unlabelled particles as false picks "
+            "and are too low. Recall is correct."
         )
     if set(training["micrographs"]) & set(training["validation_micrographs"]):
-        yield "Only one micrograph has labelled particles; validation used a part of it."
+        yield "Only one micrograph has labelled particles; validation uses a part of it."

@@ -36,15 +36,15 @@ class ContrastFound:
     def sentence(self) -> str:
         """For the log and the result's warnings."""
         found = (
-            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them "
-            f"surely; with bright protein {self.bright.particles:.0f} and {self.bright.sure:.0f} "
+            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them with "
+            f"confidence; with bright protein {self.bright.particles:.0f} and {self.bright.sure:.0f} "
             f"({self.micrographs} micrographs compared)"
         )
         if self.clear:
             return f"Protein is {self.contrast}: {found}."
         return (
-            f"Contrast is not clear: {found}. Protein is taken to be {self.contrast}, as the model's training had "
-            "it; look at the picks, and give the contrast (--contrast) if this is wrong."
+            f"Contrast is not clear: {found}. Protein is assumed to be {self.contrast}, as in the model's training. "
+            "Check the picks, and give the contrast (--contrast) if this is wrong."
         )
 
 

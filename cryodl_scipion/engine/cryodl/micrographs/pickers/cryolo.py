@@ -68,8 +68,8 @@ class CrYOLO(PickerMethod):
 
     name = "cryolo"
     weak = (
-        "15 million weights: slow to train without a GPU, and from few labels. A cell of 16 px (0.4 diameters) "
-        "holds one particle at most."
+        "15 million weights: slow to train without a GPU, and poor with few labels. Each cell of 16 px (0.4 "
+        "diameters) can have one particle at most."
     )
     working_diameter = 40.0
     learning_rate = 0.0005

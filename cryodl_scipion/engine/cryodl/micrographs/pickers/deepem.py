@@ -33,8 +33,8 @@ class DeepEM(PatchPicker):
 
     name = "deepem"
     weak = (
-        "Sigmoids with squared error can learn slowly: both have hardly any slope where the network is wrong and "
-        "sure of it, so that hard background is learnt last. Kept as published, for comparison."
+        "Sigmoids with squared error can learn slowly: their gradient almost vanishes for confident errors, so that "
+        "difficult background is learnt last. Kept as published, for comparison."
     )
     learning_rate = 0.1
     bytes_per_pixel = 40

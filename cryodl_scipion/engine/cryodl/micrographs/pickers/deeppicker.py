@@ -31,8 +31,8 @@ class DeepPicker(PatchPicker):
 
     name = "deeppicker"
     weak = (
-        "Negative windows keep 0.6 windows from every particle, so it never learns what lies between two particles "
-        "that touch, and picks there in crowded micrographs."
+        "Negative windows are at least 0.6 windows away from every particle, so the network does not learn the gaps "
+        "between touching particles, and picks there in crowded micrographs."
     )
     learning_rate = 0.01
     decay = 0.95

@@ -70,7 +70,9 @@ class EMAN2(HeatmapPicker):
     """Two shallow networks with large kernels, against background and against contamination."""
 
     name = "eman2"
-    weak = "Kernels of 15x15 are costly on CPUs, and three layers see no more than the particle itself."
+    weak = (
+        "Kernels of 15 x 15 are slow on CPUs, and the receptive field of three layers is no larger than the particle."
+    )
     working_diameter = 32.0
     learning_rate = 0.0002
     needs_contamination = True

@@ -52,7 +52,8 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     said = [
-        f"Contrast: {contrast} protein ({'as asked' if config.contrast != 'auto' else 'by the labelled particles'})."
+        f"Contrast: {contrast} protein "
+        f"({'as given' if config.contrast != 'auto' else 'determined from the labelled particles'})."
     ]
     images, sentences = _with_boxes(images, config, method)
     said += sentences
@@ -91,7 +92,7 @@ def _with_boxes(
         )
         if wanted
     ]
-    return filled, [f"Proposed, as none was given: {' and '.join(kinds)} (see them with `cryodl propose-boxes`)."]
+    return filled, [f"Proposed, because none were given: {' and '.join(kinds)} (`cryodl propose-boxes` writes them)."]
 
 
 def _with_expected(
@@ -103,7 +104,7 @@ def _with_expected(
     """
     if expected is not None:
         filled = [dataclasses.replace(im, expected=max(expected, float(len(im.positives)))) for im in images]
-        return filled, f"{expected:g} particles are expected per micrograph, as asked.", None
+        return filled, f"{expected:g} particles are expected per micrograph, as given.", None
     counts, clear = estimate_particles(images, diameter)
     filled = [dataclasses.replace(im, expected=n) for im, n in zip(images, counts)]
     labelled = np.mean([len(im.positives) for im in images])
@@ -111,8 +112,8 @@ def _with_expected(
     if clear:
         return filled, f"{sentence} (estimated from what looks like the labelled ones).", None
     warning = (
-        f"{sentence}; this is a guess, as particles hardly differ from noise here. If you know better, give the "
-        "expected particles per micrograph (--expected-particles)."
+        f"{sentence}; this estimate is uncertain, because particles hardly differ from noise. If you know the "
+        "number, give it (--expected-particles)."
     )
     return filled, warning, warning
 

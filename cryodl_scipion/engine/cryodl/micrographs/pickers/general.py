@@ -54,8 +54,7 @@ def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = 
     missing = [c for c in COLUMNS if not rows or c not in rows[0]]
     if missing:
         raise ValueError(
-            f"{path} has no column {', '.join(missing)} (or no line at all); it must have the columns "
-            f"{', '.join(COLUMNS)}."
+            f"{path} is empty or has no column {', '.join(missing)}; it must have the columns {', '.join(COLUMNS)}."
         )
     return [_read_set(path, line, row) for line, row in enumerate(rows, 2) if row["name"] not in leave_out]
 

@@ -63,24 +63,24 @@ def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
     do.
     """
     seen = "dark" if signal.difference > 0 else "bright"
-    measured = f"the labelled places differ from the rest by {abs(signal.difference):.2f} standard deviations"
+    measured = f"labelled positions differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":
         if signal.clear and seen != wanted:
             return wanted, [
-                f"Protein is taken to be {wanted} as asked (--contrast), but the labelled particles look "
-                f"{seen}: {measured}. Check the contrast; auto takes what the labels show."
+                f"Contrast (--contrast) is {wanted}, but the labelled particles look {seen}: {measured}. Check the "
+                "contrast, or set it to auto to determine it from the labels."
             ]
         return wanted, []
     if not signal.clear:
         return "dark", [
-            f"The labelled particles show no clear contrast ({measured}); protein is taken to be dark. If "
-            "it is bright, say so (--contrast bright); if the picks are poor, check that the labels belong "
-            "to these micrographs."
+            f"The labelled particles show no clear contrast ({measured}); protein is assumed to be dark. If it is "
+            "bright, set --contrast bright; if the picks are poor, check that the labels belong to these "
+            "micrographs."
         ]
     if seen == "bright":
         return "bright", [
-            f"Protein is bright in these micrographs ({measured}): their sign is turned for the network, "
-            "and will be when the model picks."
+            f"Protein is bright in these micrographs ({measured}): they are inverted for the network, in training "
+            "and in picking."
         ]
     return "dark", []
 
@@ -89,10 +89,10 @@ def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:
     """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
     if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
         return (
-            f"The coordinates seem to be upside down: mirrored in y, the labelled places differ from the rest by "
-            f"{abs(flipped.difference):.2f} standard deviations, as they are only by {abs(signal.difference):.2f}. "
-            "The model will hardly be of use. Count y from the other edge (height - 1 - y), or mirror the "
-            "micrographs, and train again."
+            "The coordinates seem to be mirrored in y: mirrored labelled positions differ from the rest by "
+            f"{abs(flipped.difference):.2f} standard deviations, unmirrored ones only by "
+            f"{abs(signal.difference):.2f}. The model will probably be useless. Count y from the other edge (height "
+            "- 1 - y), or mirror the micrographs, and train again."
         )
     return None
 

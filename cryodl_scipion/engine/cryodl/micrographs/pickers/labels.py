@@ -70,8 +70,8 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
         config = dataclasses.replace(config, labels="boxes")
     certain, machine = (sum(map(len, part.values())) for part in (found.certain, found.machine))
     return config, [
-        f"{config.coordinates} was corrected by hand: {certain} certain picks teach; the {machine} that nobody "
-        f"confirmed do not, and neither do places without a label (labels: {config.labels})."
+        f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training; {machine} "
+        f"unconfirmed picks and unlabelled areas are not (labels: {config.labels})."
     ]
 
 
@@ -107,7 +107,7 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     if total < FEWEST_PARTICLES:
         raise ValueError(
             f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
-            f"{FEWEST_PARTICLES}, and 20 or more to be of use."
+            f"{FEWEST_PARTICLES}, and a useful model needs 20 or more."
         )
     return items
 
@@ -163,9 +163,9 @@ def _of_micrographs(
     strangers = sorted(k for k, value in values.items() if k not in names and len(value))
     if not names & set(values):
         raise ValueError(
-            f"No coordinates of {source} belong to these micrographs. Coordinates are for: "
-            f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared "
-            "without folder and extension."
+            f"None of the coordinates of {source} belong to these micrographs. Coordinates are for: "
+            f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared without folder "
+            "and extension."
         )
     if strangers:
         warn(
@@ -194,9 +194,8 @@ def _check_positions(item: Labels) -> None:
         if len(outside):
             y, x = outside[0]
             raise ValueError(
-                f"{len(outside)} coordinates of {item.name} lie outside of {item.path} ({shape[1]} x "
-                f"{shape[0]} px), for example x {x:g}, y {y:g}. Were they picked on micrographs of "
-                "another binning?"
+                f"{len(outside)} coordinates of {item.name} lie outside {item.path} ({shape[1]} x {shape[0]} px), "
+                f"for example x {x:g}, y {y:g}. Check whether they were picked on micrographs of another binning."
             )
 
 
@@ -224,7 +223,7 @@ def load_labels(
 def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) -> str:
     needed = f"which leaves {left} particles; training needs at least {FEWEST_PARTICLES}"
     if not skipped:
-        return f"Nearly all labelled particles lie on uncertain places (--uncertain), {needed}."
+        return f"Nearly all labelled particles lie in uncertain regions (--uncertain), {needed}."
     return (
         f"{len(skipped)} of the {len(items)} labelled micrographs cannot be used, {needed}. "
         f"The first: {skipped[0].reason}"

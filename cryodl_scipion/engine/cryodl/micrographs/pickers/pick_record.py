@@ -151,9 +151,9 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     general, tells_size = card.get("general", False), card.get("tells_size", False)
     if config.particle_diameter is None and general and not tells_size:
         raise ValueError(
-            f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: "
-            "it has no particle of its own, and every micrograph is rescaled by the diameter. Give that "
-            "of a circle that just holds the particle, in Å."
+            f"Particle diameter (--particle-diameter) is missing. The model {model} is a general model without a "
+            "particle diameter, and micrographs are rescaled by the diameter. Give the diameter of the smallest "
+            "circle around the particle, in Å."
         )
     diameter = config.particle_diameter or (None if general else card["particle_diameter"])
     distance = config.minimum_distance
@@ -196,8 +196,8 @@ def agree_with_folder(folder: Path, mine: PickSettings, overwrite: bool) -> Pick
     other = [] if overwrite else list(_differences(found, mine))
     if other and any((folder / CANDIDATES).glob("*.star")):
         raise ValueError(
-            f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
-            "--output, or --overwrite to pick these micrographs again."
+            f"{folder} has picks made with other parameters: {'; '.join(other)}. Choose another --output, or "
+            "--overwrite to pick these micrographs again."
         )
     if other or overwrite:
         record.unlink(missing_ok=True)

@@ -57,7 +57,10 @@ def look_of(items: typing.Sequence[typing.Any], diameter: float) -> Look:
     Raises ValueError if no particle is labelled.
     """
     if not any(len(item.positives) for item in items):
-        raise ValueError("Boxes are proposed from what the labelled particles look like, but no particle is labelled.")
+        raise ValueError(
+            "Boxes are proposed by comparison with labelled particles, but no particle is labelled. Label some "
+            "particles."
+        )
     values = np.hstack(
         [
             [

@@ -71,18 +71,18 @@ def train_recursively(
         images = [add_negatives(image, positions) for image, positions in zip(task.training, false_positives(task))]
         count = sum(len(new.negatives) - len(old.negatives) for new, old in zip(images, task.training))
         if not count:
-            print(f"Recursion {number}: no false positives on the training micrographs are left.")
+            print(f"Recursion {number}: no false picks are left on the training micrographs.")
             break
         network = copy.deepcopy(task.networks["picker"])
         following = PickerTask(task.method, network, images, task.validation, config.batch_size, device)
         following.minimum_distance = task.minimum_distance
-        print(f"Recursion {number}: {count} false positives on the training micrographs are taught as background.")
+        print(f"Recursion {number}: {count} false picks on the training micrographs are added as background.")
         (part := folder / round_folder(number)).mkdir(exist_ok=True)
         later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * usual), part, device)
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:
-            print(f"Recursion {number} was no gain on the validation part; the weights before it are kept.")
+            print(f"Recursion {number} did not improve the validation metric; the previous weights are kept.")
             break
         _add_metrics(folder, part, report.steps)
         task, report = following, _joined(report, later)

@@ -48,8 +48,8 @@ def round_in_words(entry: dict[str, typing.Any]) -> str:
     words = (
         f"Round {entry['round']}: {counted(entry['picks'], 'pick')} in {counted(entry['micrographs'], 'micrograph')}"
     )
-    words += f", {entry['confident']} confident on those to learn from"
-    for name, value in (("separation", entry["figure"]), ("agreement with the round before", entry["agreement"])):
+    words += f", {entry['confident']} confident picks on the training micrographs"
+    for name, value in (("separation", entry["figure"]), ("agreement with the previous round", entry["agreement"])):
         words += "" if value is None else f"; {name} {value:.3f}"
     return words + "."
 
@@ -68,7 +68,7 @@ def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confide
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if not last["micrographs"]:
-        return "no particles were found, so there is nothing to learn from", True
+        return "no particles were found to train on", True
     if number and last["figure"] is None:
         if last["agreement_first"] < LEAST_AGREEMENT:
             return (
@@ -81,21 +81,21 @@ def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confide
         ), True
     if number and best_round(entries) != number:
         return (
-            f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f} after "
+            f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f}, before "
             f"{max(e['figure'] for e in entries):.2f})"
         ), False
     if number >= most:
         return f"all {most} rounds were done", False
     if last["micrographs"] < 2:
         return (
-            "only one of the training micrographs could be picked, and a round needs one to learn from and one to "
-            f"judge by; the picks are those of round {number}"
+            "only one of the training micrographs could be picked, and a round needs one for training and one for "
+            f"validation; the picks are those of round {number}"
         ), True
     if last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
         return (
             f"round {number} has hardly any confident pick ({found} with a score of at least {confident:g} in "
-            f"{last['micrographs']} micrographs), so there is nothing to learn from; the picks are those of round "
-            f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with "
+            f"{last['micrographs']} micrographs), too few to train on; the picks are those of round "
+            f"{best_round(entries)}. Check them, and particle diameter, pixel size and contrast, or start from "
             "another model"
         ), True
     if last["figure"] is None:
@@ -107,6 +107,6 @@ def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confide
 
 def _too_few(number: int) -> str:
     return (
-        f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, "
-        "and as many places without one)"
+        f"the held-out micrographs of round {number} have too few picks to evaluate it (at least 20 are needed, and "
+        "as many positions without a pick)"
     )

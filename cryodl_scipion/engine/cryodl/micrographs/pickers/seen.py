@@ -91,9 +91,9 @@ def decide_labels(
         return decided, []
     kind = "boxes" if sum(len(item.positives) for item in items) <= FEW else "sparse"
     return dataclasses.replace(config, labels=kind), [
-        f"{labelled} particles are labelled on {looked} micrographs, on which the general model surely sees "
-        f"{seen:.0f}. They are taken for some of the particles (--labels {kind}), and places without a label teach "
-        "nothing. If they are all, give --labels complete."
+        f"{labelled} particles are labelled on {looked} micrographs, on which the general model finds {seen:.0f} "
+        f"with confidence. The labels are therefore regarded as incomplete (--labels {kind}), and unlabelled areas "
+        "are not used for training. If all particles are labelled, set --labels complete."
     ]
 
 

@@ -49,14 +49,14 @@ class Size:
     def sentence(self, stated: float | None = None) -> str:
         """For the log, and a warning if a stated diameter (Å) is contradicted."""
         found = (
-            f"{self.diameter:.0f} Å wide ({self.particles:.0f} sure particles in {self.micrographs} micrographs "
-            f"were measured)"
+            f"{self.diameter:.0f} Å wide (measured on {self.particles:.0f} confident particles in {self.micrographs} "
+            "micrographs)"
         )
         if stated and self.contradicts(stated):
             return (
-                f"The particle diameter of {stated:g} Å is contradicted by the micrographs: their particles are "
-                f"{found}, {self.diameter / stated:.2f} times that. They are picked at {self.diameter:.0f} Å; "
-                "boxes keep the stated diameter."
+                f"The micrographs contradict the particle diameter of {stated:g} Å: their particles are {found}, "
+                f"{self.diameter / stated:.2f} times the given diameter. They are picked at {self.diameter:.0f} Å; "
+                "boxes keep the given diameter."
             )
         return f"Particles are {found}."
 

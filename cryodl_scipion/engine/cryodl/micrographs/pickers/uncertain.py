@@ -41,7 +41,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
             key = micrograph_key(path)
             if key in masks:
                 raise ValueError(
-                    f"Two masks belong to the micrograph {key}: {masks[key]} and {path}. Keep one of them."
+                    f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one of them."
                 )
             masks[key] = str(path)
     if not masks and not with_coordinates:
@@ -57,8 +57,8 @@ def check_mask(mask: str | os.PathLike[str], path: str | os.PathLike[str], shape
     found = micrograph_shape(mask)
     if tuple(found) != tuple(shape):
         raise ValueError(
-            f"The mask {mask} (--uncertain) has {found[1]} x {found[0]} px, but its micrograph {path} has "
-            f"{shape[1]} x {shape[0]} px. Make the mask in the micrograph's size."
+            f"The mask {mask} (--uncertain) has {found[1]} x {found[0]} px, but its micrograph {path} has {shape[1]} "
+            f"x {shape[0]} px. Make a mask of the micrograph's size."
         )
 
 
@@ -79,5 +79,5 @@ def certain_area(
         # a working pixel is uncertain if any pixel under it is
         certain &= F.adaptive_max_pool2d(marked[None, None], tuple(working_shape))[0, 0] == 0
     if not certain.any():
-        raise ValueError("all of it is marked as uncertain (--uncertain), so nothing can be learnt from it.")
+        raise ValueError("all of it is marked as uncertain (--uncertain), so it cannot be used for training.")
     return certain

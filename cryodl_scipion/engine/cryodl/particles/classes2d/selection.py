@@ -103,8 +103,8 @@ def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size
         shape = stack_shape(file)
         if number >= shape[0]:
             raise ValueError(
-                f"{table.path} names average {number + 1} of {os.path.basename(file)}, which holds "
-                f"{shape[0]}. Take the folder as `cryodl classify-2d` wrote it."
+                f"{table.path} names average {number + 1} of {os.path.basename(file)}, which has only {shape[0]}. "
+                "Use the folder as `cryodl classify-2d` wrote it."
             )
     images = read_images(files, np.array(numbers, int))
     with StackWriter(str(folder / STACK), len(rows), images.shape[-1], pixel_size) as stack:

@@ -68,8 +68,7 @@ def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[Particl
     if particles.optics is None:
         return particles, [
             f"{particles.path} has no CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, "
-            "rlnAmplitudeContrast): the classes are made without it, and their averages have the "
-            "contrast of the microscope."
+            "rlnAmplitudeContrast): the averages are not CTF-corrected and have the contrast of the microscope."
         ]
     if not config.correct_ctf:
         return dataclasses.replace(particles, optics=None), []
@@ -86,8 +85,8 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
         rings = max(LEAST_RINGS, min(asked, MOST_RINGS, int(0.9 * box / 2)))
         if rings < asked:
             notes.append(
-                f"Particles are compared to {width / rings:.1f} Å, not to {config.resolution:g} Å "
-                "(--resolution): finer detail than that tells no classes here. The averages have all of it."
+                f"Particles are compared to {width / rings:.1f} Å, not to {config.resolution:g} Å (--resolution): "
+                "finer detail does not help to distinguish classes. The averages are not limited."
             )
     side = min(box, 2 * -(-int(2.7 * rings) // 2))
     radius = MASK * side if config.mask_diameter is None else config.mask_diameter / 2 / width * side
@@ -125,8 +124,8 @@ def _sign(
     value = float(matches.mean())
     if abs(value) <= SURE * error:
         return 1.0, [
-            "The contrast could not be told from the images; protein is taken to be bright, as after RELION's "
-            "extraction. Say --contrast dark if it is not."
+            "The contrast could not be determined from the images; protein is assumed to be bright, as after "
+            "RELION's extraction. If it is dark, set --contrast dark."
         ]
     print(f"Protein is {'bright' if value > 0 else 'dark'} in the images ({abs(value) / error:.0f} standard errors).")
     return (1.0 if value > 0 else -1.0), []

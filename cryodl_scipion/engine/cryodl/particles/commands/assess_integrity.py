@@ -65,7 +65,7 @@ def _names(config: AssessIntegrityConfig) -> list[str]:
     """Names of the compositions. Raises ValueError if two are the same."""
     names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
     if len(set(names)) < len(names):
-        raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give each its own with --names.")
+        raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")
     return names
 
 
@@ -95,7 +95,7 @@ def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, device: torc
         more = dict(model=config.model)
     print(
         f"Comparing {len(particles)} particles with {len(densities)} compositions, "
-        + ("around their own angles." if given else "at all orientations.")
+        + ("near their given angles." if given else "in all orientations.")
     )
     source = Given if given else Searched
     candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, device, **more)
@@ -248,7 +248,7 @@ def _write(
     finish_folder(folder, config.output, PARTS)
     print(
         f"{', '.join(f'{name}: {number}' for name, number in counts.items())} of {len(particles)} particles; about "
-        f"{100 * separation:.0f} % of these classes should be right. {config.output}"
+        f"{100 * separation:.0f} % of these classes are expected to be correct. {config.output}"
     )
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(
@@ -281,18 +281,18 @@ def _warnings(record: dict[str, typing.Any]) -> typing.Iterator[str]:
     if record["orientations"] == "search" and record["log_likelihood"] < SEEN:
         yield (
             "Single images show too little of these compositions to find their orientation (mean log-likelihood "
-            f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or finer "
-            "pixels."
+            f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or a smaller "
+            "pixel size."
         )
     made_up = record["simulated_accuracy"]
     if made_up is not None and record["separation"] - made_up > OVERSTATED:
         yield (
-            f"The probabilities say that {100 * record['separation']:.0f} % of the classes are right, but of "
-            f"particles that were made up to be like these only {100 * made_up:.0f} % came out right. Trust that "
-            "figure; with the angles of a refinement it is better."
+            f"According to the probabilities {100 * record['separation']:.0f} % of the classes are correct, but for "
+            f"simulated particles like these only {100 * made_up:.0f} % were. Trust the second value; the angles of "
+            "a refinement improve it."
         )
     if record["separation"] < HARDLY:
         yield (
-            f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can "
-            "hardly tell these compositions apart. Trust the probabilities, not the classes."
+            f"Only {100 * record['separation']:.0f} % of the classes are expected to be correct: single images "
+            "hardly distinguish these compositions. Use the probabilities, not the classes."
         )

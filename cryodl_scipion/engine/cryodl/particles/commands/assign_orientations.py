@@ -52,8 +52,8 @@ def run(config: AssignOrientationsConfig) -> Result:
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
     print(
         f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x "
-        f"{len(search.grid.psi)} angles in the "
-        f"plane, to {structure.settings.search_resolution():.1f} Å, on {device_name(device)}."
+        f"{len(search.grid.psi)} in-plane angles, to {structure.settings.search_resolution():.1f} Å, on "
+        f"{device_name(device)}."
     )
     warnings = list(structure.notes) + _prepare(search, sources, config, device)
     for warning in warnings:
@@ -74,8 +74,8 @@ def run(config: AssignOrientationsConfig) -> Result:
         warn(doubt)
     probability = trust["rlnMaxValueProbDistribution"]
     print(
-        f"Orientations: {config.output}; their angles come from the reference {config.structure}. "
-        f"{100 * probability.mean():.0f} % should be right (within {RIGHT:g}°)."
+        f"Orientations: {config.output}, assigned with the reference {config.structure}. "
+        f"{100 * probability.mean():.0f} % are expected to be correct (within {RIGHT:g}°)."
     )
     outputs = AssignOrientationsOutputs(
         particles=config.output,
@@ -122,8 +122,8 @@ def _prepare(
         warnings += notes
     if search.source.particles.denoiser:
         warnings.append(
-            f"{config.particles} holds denoised images, and so does the STAR file written. Refine with "
-            "the raw ones: give them here, with the denoiser as --model."
+            f"{config.particles} has denoised images, and so has the output. For a refinement with raw images, give "
+            "the raw particles, and the denoiser as --model."
         )
     elif search.source.denoise is None:
         warnings += size_notes(search, config.particles, config.structure)
@@ -147,8 +147,8 @@ def _trust(
 
     if search.source.denoise is not None or search.source.ctf_state == "denoised":
         return {"rlnMaxValueProbDistribution": found.probability}, [
-            "The probabilities of the answers are not calibrated and too high, and whether the structure explains the "
-            "particles was not tested: both need raw images, and these were denoised."
+            "The images are denoised, so probabilities are not calibrated and too high, and it was not tested "
+            "whether the structure explains the particles. Both need raw images."
         ]
     calibration, _ = calibrated(search)
     explanation = explained(search, found.evidence)
@@ -156,7 +156,7 @@ def _trust(
     doubts = explanation.warnings(config.particles, config.structure) + _doubts(probability, config)
     print(
         f"The structure explains {100 * explanation.whole:.0f} % of the evidence that particles of this structure "
-        f"with as much signal would give; of such particles {100 * calibration.right:.0f} % were oriented right."
+        f"with as much signal would give; {100 * calibration.right:.0f} % of such particles were oriented correctly."
     )
     return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}, doubts
 
@@ -220,7 +220,7 @@ def _doubts(probability: np.ndarray, config: AssignOrientationsConfig) -> list[s
         return []
     hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
     return [
-        f"Only {100 * mean:.0f} % of the orientations should be right (within {RIGHT:g}°): the others cannot be "
-        f"told from single images of this signal-to-noise ratio. Keep particles with a large {MARGIN} or "
-        f"rlnMaxValueProbDistribution.{hint}"
+        f"Only {100 * mean:.0f} % of the orientations are expected to be correct (within {RIGHT:g}°): the others "
+        "cannot be determined from single images at this signal-to-noise ratio. Keep particles with a large "
+        f"{MARGIN} or rlnMaxValueProbDistribution.{hint}"
     ]

@@ -37,9 +37,8 @@ def run(config: Classify2DConfig) -> Result:
     particles = read_particles(config.particles)
     if len(particles) < 2 * config.classes:
         raise ValueError(
-            f"{config.particles} has {counted(len(particles), 'particle')} for {config.classes} classes "
-            "(--classes); there must be at least two for each, and a few tens are better. Choose fewer "
-            "classes."
+            f"{config.particles} has {counted(len(particles), 'particle')} for {config.classes} classes (--classes); "
+            "at least two for each class are needed, and a few tens are better. Choose fewer classes."
         )
     ranker = load_ranker(config.ranker)  # a missing one is an error before the work
     settings = settings_of(config, particles)
@@ -51,15 +50,15 @@ def run(config: Classify2DConfig) -> Result:
     for note in warnings:
         warn(note)
     print(
-        f"Sorting {len(particles)} particles into {config.classes} classes with detail to {settings.resolution:.1f} "
-        f"Å on {device_name(device)}."
+        f"Classifying {len(particles)} particles into {config.classes} classes with detail to "
+        f"{settings.resolution:.1f} Å on {device_name(device)}."
     )
     records, skipped = _records(folder / WORK, settings, config)
     work, converged = _classify(records, config, settings, device)
     if not converged:
         warnings.append(
-            f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); more "
-            "would change them further."
+            f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); use more passes "
+            "for stable classes."
         )
     answer = finished_answer(work, particles, records, settings, ranker, device)
     outputs = write_answer(folder, config.output, particles, answer)
@@ -95,8 +94,8 @@ def _records(
         Skipped(
             particles.names[row],
             str(particles.files[row]),
-            f"image {particles.numbers[row] + 1} holds values that are not finite numbers, or one value "
-            "all over; it is in no class (rlnClassNumber 0).",
+            f"image {particles.numbers[row] + 1} has non-finite or constant values; it is in no class "
+            "(rlnClassNumber 0).",
         )
         for row in missing
     ]
@@ -106,9 +105,8 @@ def _records(
         warn(f"{len(skipped) - NAMED} more particles cannot be used; the result lists them.")
     if len(records) < 2 * config.classes:
         raise ValueError(
-            f"{config.particles}: only {len(records)} of {len(particles)} images can be used (the others "
-            "hold values that are not finite numbers, or one value all over), too few for "
-            f"{config.classes} classes (--classes). Extract them again."
+            f"{config.particles}: only {len(records)} of {len(particles)} images can be used (the others have "
+            f"non-finite or constant values), too few for {config.classes} classes (--classes). Extract them again."
         )
     return records, skipped
 

@@ -49,8 +49,8 @@ def run(config: DenoiseConfig) -> Result:
     if looks_flipped(denoiser, particles, contrast, diameter_px):
         particles = dataclasses.replace(particles, ctf_state="flipped")
         notes.append(
-            f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; "
-            "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+            f"{particles.path}: the images fit the model's output only if they are phase-flipped; they are assumed "
+            "to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
         )
     explained, doubts = _explained(particles, denoiser.card, contrast, device)
     notes += doubts
@@ -64,13 +64,13 @@ def run(config: DenoiseConfig) -> Result:
     columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
-    shown = "what the network believes" if denoiser.method.learns else "projections of the template"
-    print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md says what they may be used for.")
+    shown = "the network's prediction" if denoiser.method.learns else "projections of the template"
+    print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md describes valid uses.")
     empty = sum(value < EMPTY for value in strength)
     if empty:
         notes.append(
-            f"{empty} of {len(particles)} images are empty or all but empty: {name} finds none of its "
-            f"particles in them (column {STRENGTH})."
+            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds none of its particles in "
+            f"them (column {STRENGTH})."
         )
         warn(notes[-1])
     outputs = DenoiseOutputs(
@@ -96,8 +96,8 @@ def _check_output(output: str) -> str:
     begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run stopped before its last step
     if os.path.exists(stack) and not begun:
         raise FileExistsError(
-            f"{stack}, where the denoised images would go, exists already; it is not replaced. "
-            "Choose another --output or remove it."
+            f"{stack}, the stack for the denoised images, exists already and is not replaced. Choose another "
+            "--output, or remove it."
         )
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
     return stack
@@ -108,10 +108,9 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
     wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
     if wanted > room:
         raise ValueError(
-            f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of "
-            f"{particles.path} are only {room:.0f} Å wide ({particles.box} px x "
-            f"{particles.pixel_size:g} Å). Extract them with a box of {1.5 * wanted:.0f} Å, or take "
-            "another model."
+            f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of {particles.path} are "
+            f"only {room:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract them with a box of "
+            f"{1.5 * wanted:.0f} Å, or use another model."
         )
     return wanted / particles.pixel_size
 
@@ -126,7 +125,7 @@ def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float)
             print(sentence)
         return found, [] if sure else [sentence]
     if sure and found != config.contrast:
-        return config.contrast, [f"Protein was said to be {config.contrast} (--contrast), but: {sentence}"]
+        return config.contrast, [f"Contrast (--contrast) is {config.contrast}, but: {sentence}"]
     return config.contrast, []
 
 
@@ -144,7 +143,7 @@ def _explained(
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
         why = f"{gone[0]} does not exist" if gone else f"{particles.path} has no CTF"
-        print(f"Whether these particles are of the structure of {card['name']} was not tested: {why}.")
+        print(f"It was not tested whether these particles show the structure of {card['name']}: {why}.")
         return None, []
     found = []
     for path in paths:
@@ -162,15 +161,15 @@ def _differences(particles: ParticleSet, denoiser: Denoiser) -> list[str]:
     card, notes = denoiser.card, []
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
         notes.append(
-            f"The model was trained at {card['pixel_size']:g} Å/px, these images have "
-            f"{particles.pixel_size:g} Å/px: they are resampled, and the result is sampled as they were."
+            f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "
+            "they are resampled for the model, and the result is resampled back."
         )
     learnt = {entry["ctf_state"] for entry in card["training_particles"]}
     if "flipped" in learnt and particles.ctf_state == "none":
         notes.append(
-            f"The particles that {card['name']} was trained on had their phases flipped, but those of "
-            f"{particles.path} have not, by the file. If they have, write 1 in its optics table's "
-            "rlnCtfDataArePhaseFlipped: otherwise the result is wrong."
+            f"The particles that {card['name']} was trained on were phase-flipped, but those of {particles.path} are "
+            "not, according to the file. If they are, set rlnCtfDataArePhaseFlipped to 1 in its optics table, else "
+            "the result is wrong."
         )
     return notes
 

@@ -50,9 +50,7 @@ def run(config: EvaluateDenoiserConfig) -> Result:
 
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
-        raise ValueError(
-            f"{config.particles} has {len(particles)} particle; two or more are needed to say anything of a denoiser."
-        )
+        raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
     device = choose_device(config.device)
     set_threads(config.threads)
     denoiser = load_denoiser(config.model, device)
@@ -111,9 +109,8 @@ def _other_molecule(
         )
     elif particles.box != bench.particles.box:
         raise ValueError(
-            f"{config.unseen} has a box of {particles.box} px, {config.particles} one of "
-            f"{bench.particles.box} px. Give the structure of the unseen particles (--unseen-structure), "
-            "or particles of the same box."
+            f"{config.unseen} has a box of {particles.box} px, {config.particles} one of {bench.particles.box} px. "
+            "Give the structure of the unseen particles (--unseen-structure), or particles of the same box size."
         )
     diameter_px = diameter / particles.pixel_size
     other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
@@ -132,8 +129,8 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
         raise ValueError(
-            f"The model {model} has no training_targets.mrcs, with which its answers to noise are "
-            "compared. Copy the whole folder, or train it again."
+            f"The model {model} has no training_targets.mrcs, with which its response to noise is compared. Copy the "
+            "whole folder, or train it again."
         )
     count = min(stack_shape(path)[0], MOST_TARGETS)
     images = torch.from_numpy(read_images([path] * count, np.arange(count)))
@@ -253,7 +250,7 @@ def _verdict(control: dict[str, typing.Any]) -> tuple[str, ...]:
         return ()
     first = control["sentences"][0]
     controls_failed = not first.startswith("On these particles")  # then it only gains nothing
-    return (f"The control comes near the real result: {first}" if controls_failed else first,)
+    return (f"The control is close to the real result: {first}" if controls_failed else first,)
 
 
 def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> EvaluateDenoiserOutputs:

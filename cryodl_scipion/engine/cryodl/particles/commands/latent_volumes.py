@@ -40,7 +40,8 @@ def run(config: LatentVolumesConfig) -> Result:
     per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))
     if per_map > len(particles):
         raise ValueError(
-            f"Particles per map (--per-map) is {per_map}, but {config.particles} has {len(particles)}. Give fewer."
+            f"Particles per map (--per-map) is {per_map}, but {config.particles} has only {len(particles)}. Give a "
+            "smaller number."
         )
     folder = working_folder(config, [f for f in (config.particles, config.domain) if f], continues=False)
     weights = near_points(latent, points, per_map)
@@ -112,12 +113,16 @@ def _domain_notes(found: dict[str, typing.Any]) -> list[str]:
     """A sentence, in a list, if the domain's map is no better than before."""
     before, after = (found[f"resolution_{when}"] for when in ("before", "after"))
     words = [f"{value:.1f} Å" if value else "nothing" for value in (before, after)]
-    print(f"The domain is resolved to {words[1]} at its own orientations, {words[0]} before (FSC 0.143 in its mask).")
+    print(
+        f"The domain is resolved to {words[1]} at its own orientations, and to {words[0]} at the original ones (FSC "
+        "0.143 in its mask)."
+    )
     if not before or (after and after <= WORSE * before):
         return []
     return [
-        f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} before: use the "
-        "particles as they were. The domain may not move as a rigid body, or the mask may hold another part."
+        f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} at the original "
+        "ones: use the original particles. The domain may not move as a rigid body, or the mask may contain another "
+        "part."
     ]
 
 
@@ -140,7 +145,8 @@ def _points(words: str, count: int) -> np.ndarray:
         points = []
     if not points or any(len(point) != count for point in points):
         raise ValueError(
-            f"Points (--points) is {words!r}; points with commas, each of {counted(count, 'coordinate')} with colons "
-            f"between them (--axes), are expected: {':'.join(['-1.5'] * count)},{':'.join(['0.5'] * count)}."
+            f"Points (--points) is {words!r}; points separated by commas are expected, each with "
+            f"{counted(count, 'coordinate')} (--axes) separated by colons: "
+            f"{':'.join(['-1.5'] * count)},{':'.join(['0.5'] * count)}."
         )
     return np.array(points)

@@ -49,8 +49,8 @@ def run(config: ReconstructConfig) -> Result:
     found = _reconstruct(particles, halves, config, device)
     if looks_inverted(found.whole):
         warnings.append(
-            f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
-            "Turn the sign of the images or of the map before it is used."
+            f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
+            "or the map before you use it."
         )
     told, sentences = _reference(particles, noise, config, found, device)
     more_told, more = _substituted(substituted, halves, config, found, device)
@@ -62,7 +62,7 @@ def run(config: ReconstructConfig) -> Result:
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
         write_map(paths[name], density, particles.pixel_size)
     resolution = None if found.resolution is None else round(found.resolution, 3)
-    of_reference = f", angles from the reference {told['reference']}" if told["reference"] else ""
+    of_reference = f", angles assigned with the reference {told['reference']}" if told["reference"] else ""
     reached = "nothing resolved" if resolution is None else f"{resolution:.1f} Å"
     print(f"Map: {config.output} ({reached} at FSC 0.143{of_reference})")
     outputs = ReconstructOutputs(
@@ -93,9 +93,9 @@ def _check_mask(particles: ParticleSet, config: ReconstructConfig) -> None:
     width = particles.box * particles.pixel_size
     if config.mask_diameter is not None and config.mask_diameter > width:
         raise ValueError(
-            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of "
-            f"{particles.path} are only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} "
-            "Å). Choose a smaller one; without it 0.9 of the box is taken."
+            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {particles.path} are "
+            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, "
+            "or leave it out to use 0.9 of the box size."
         )
 
 
@@ -103,19 +103,15 @@ def _warnings(particles: ParticleSet, config: ReconstructConfig) -> list[str]:
     """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
     if particles.denoiser:
         return [
-            f"{particles.path} holds denoised images (by {particles.denoiser}): a map of denoised images shows "
-            "the structure that the denoiser was trained on. Its resolution proves nothing; use the raw particles "
-            "for results."
+            f"{particles.path} has denoised images (by {particles.denoiser}): a map of denoised images shows the "
+            "structure that the denoiser was trained on. Its resolution is meaningless; use the raw particles for "
+            "results."
         ]
     if config.correct_ctf and particles.optics is None:
         from ...io.particle_sets import read_particles
 
         read_particles(config.particles, need=("ctf",))
-    return (
-        []
-        if config.correct_ctf
-        else ["The CTF was not corrected: contrast and detail of the map are those of the microscope."]
-    )
+    return [] if config.correct_ctf else ["The CTF was not corrected, so the map has the contrast of the microscope."]
 
 
 def _reference(

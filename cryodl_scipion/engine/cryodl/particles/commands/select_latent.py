@@ -37,8 +37,8 @@ def run(config: SelectLatentConfig) -> Result:
     if not chosen.any():
         asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
-            f"No particle of {config.particles} lies there ({', '.join(asked)}). Choose a wider region or other "
-            "clusters."
+            f"No particle of {config.particles} is in this selection ({', '.join(asked)}). Choose a wider region or "
+            "other clusters."
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))
@@ -72,7 +72,9 @@ def _numbers(words: str) -> list[int]:
     try:
         return [int(word) for word in words.replace(",", " ").split()]
     except ValueError:
-        raise ValueError(f"Clusters (--clusters) is {words!r}; whole numbers with commas are expected.") from None
+        raise ValueError(
+            f"Clusters (--clusters) is {words!r}; whole numbers separated by commas are expected."
+        ) from None
 
 
 def latent_column(particles: ParticleSet, name: str) -> np.ndarray:

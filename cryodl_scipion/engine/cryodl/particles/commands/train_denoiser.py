@@ -53,7 +53,7 @@ def run(config: TrainDenoiserConfig) -> Result:
     training.finish(card, task.networks["denoiser"].state_dict())
     print(
         f"Model: {config.output} (mean FRC with the projections {card['validation']['frc']:.3f} on the validation "
-        f"part, {card['validation']['frc_raw']:.3f} of the raw images)"
+        f"data, {card['validation']['frc_raw']:.3f} for the raw images)"
     )
     outputs = TrainDenoiserOutputs(
         model=str(config.output),
@@ -123,7 +123,7 @@ def _say_start(
     for sentence in pairs.warnings:
         warn(sentence)
     count = sum(len(rows) for rows in pairs.training)
-    made = f", {config.simulated_fraction:.0%} of the pairs made from the structure" if method.learns else ""
+    made = f", {config.simulated_fraction:.0%} of the pairs simulated from the structure" if method.learns else ""
     print(
         f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} "
         f"particles of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}."

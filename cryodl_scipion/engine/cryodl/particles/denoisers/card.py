@@ -79,12 +79,12 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     figures, training = card["validation"], card["training"]
     if training["validation_particles"] < FEW_PARTICLES:
         yield (
-            f"Only {training['validation_particles']} particles were held out for validation, so its figures are "
+            f"Only {training['validation_particles']} particles were held out for validation, so its metrics are "
             "uncertain."
         )
     elif figures["frc"] < POOR_GAIN * figures["frc_raw"]:
         yield (
-            f"The mean FRC with the projections is {figures['frc']:.3f} on the validation part, and "
-            f"{figures['frc_raw']:.3f} of the raw images: nothing was learnt. Check that structure, angles and "
-            "pixel size belong to these particles, and see the sample pictures."
+            f"The mean FRC with the projections is {figures['frc']:.3f} on the validation data, and "
+            f"{figures['frc_raw']:.3f} for the raw images: the network has learnt nothing. Check that structure, "
+            "angles and pixel size belong to these particles, and check the sample pictures."
         )

@@ -20,8 +20,8 @@ class ConditionalGAN(DenoiserMethod):
 
     name = "cgan"
     weak = (
-        "a GAN's pictures look real whether or not they are right, and the raw particle, which this network is "
-        "given, hides what the CTF inverts."
+        "the images of a GAN look real even if they are wrong, and its input, the raw particle, is not corrected "
+        "for the phases that the CTF inverts."
     )
     learning_rate = 4e-4
     decay = 1.0

@@ -122,7 +122,11 @@ def judge_controls(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[
     (bad if along else good).append(
         f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "
         f"unrelated projections one of {figures['unrelated']:.3f}: "
-        + ("the network brings the structure along." if along else "nothing of the truth comes from the network alone.")
+        + (
+            "the network produces the structure from noise."
+            if along
+            else "the network alone contributes nothing of the ground truth."
+        )
     )
     close = closeness(figures["noise_similarity"], figures["real_similarity"], figures["chance_similarity"])
     drawn = close > CLOSE and figures["noise_contrast"] > FAINT

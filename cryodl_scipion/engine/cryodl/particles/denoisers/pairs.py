@@ -163,18 +163,16 @@ class Pairs:
         """1 for bright protein, -1 for dark; says what was found."""
         if not fit.sure:
             self.warnings.append(
-                f"{particles.path}: the images do not show the structure's projections at their "
-                f"angles ({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it "
-                "the right structure, of the right hand, pixel size and symmetry axes?"
+                f"{particles.path}: the images do not show the structure's projections at their angles "
+                f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Check the structure, its "
+                "handedness, pixel size and symmetry axes."
             )
         if particles.optics is None:
-            self.warnings.append(
-                f"{particles.path} has no CTF; the images are learnt from as if it had been corrected."
-            )
+            self.warnings.append(f"{particles.path} has no CTF; training treats the images as CTF-corrected.")
         if fit.ctf_state != particles.ctf_state:
             self.warnings.append(
-                f"{particles.path}: the images fit the structure only as phase-flipped ones; they are "
-                "taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+                f"{particles.path}: the images fit the structure only if they are phase-flipped; they are assumed to "
+                "be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
             )
         found = "bright" if fit.amplitude > 0 or not fit.sure else "dark"
         if contrast == "auto":
@@ -184,8 +182,8 @@ class Pairs:
             )
         elif fit.sure and contrast != found:
             self.warnings.append(
-                f"{particles.path}: protein was said to be {contrast} (--contrast), but is {found} by "
-                "the structure's projections."
+                f"{particles.path}: Contrast (--contrast) is {contrast}, but according to the structure's "
+                f"projections protein is {found}."
             )
         return 1 if (found if contrast == "auto" else contrast) == "bright" else -1
 

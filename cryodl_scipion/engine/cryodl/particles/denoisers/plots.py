@@ -79,7 +79,7 @@ def plot_control(
             color=_colour(name, True),
             label=f"{name} ({np.mean(values):.2f})",
         )
-    right.set(xlabel="largest correlation with a training target", ylabel="share of the images")
+    right.set(xlabel="largest correlation with a training target", ylabel="fraction of the images")
     right.legend(fontsize=8)
     save_figure(figure, path)
 
@@ -140,8 +140,8 @@ def plot_probabilities(names: typing.Sequence[str], probability: np.ndarray, pat
     most = np.sort(probability.max(1))[::-1]
     right.plot(np.arange(1, len(most) + 1) / len(most), np.cumsum(most) / np.arange(1, len(most) + 1))
     right.set(
-        xlabel="part of the particles that is kept, surest first",
-        ylabel="expected part of right ones",
+        xlabel="fraction of the particles kept, most certain first",
+        ylabel="expected fraction of correct ones",
         xlim=(0, 1),
         ylim=(1 / len(names), 1.01),
     )

@@ -245,8 +245,8 @@ class Posterior(DenoiserMethod):
 
     name = "posterior"
     weak = (
-        "Everything that it shows is the structure that it was given: another conformation, a partner that is not "
-        "in it or damage look like it, or are left out. Train it on several structures to tell them apart."
+        "It shows only the structure that it was given: other conformations, damage or a partner that is not in the "
+        "structure look like it, or are missing. Train on several structures to distinguish them."
     )
     learns = False
 

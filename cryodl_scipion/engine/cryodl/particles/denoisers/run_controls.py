@@ -44,7 +44,7 @@ def made_up_others(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
     molecule = Projector(made_up_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
-        bench, *made_up_images(bench, molecule, rng, MOST_IMAGES), "a made-up molecule of the same size"
+        bench, *made_up_images(bench, molecule, rng, MOST_IMAGES), "an artificial molecule of the same size"
     )
 
 

@@ -20,8 +20,8 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
     """
     if len(particles) < 2:
         raise ValueError(
-            f"{particles.path} holds {len(particles)} particle; at least two are needed, one to learn "
-            "from and one to validate with, and thousands to learn well."
+            f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
+            "validation, and thousands for a good model."
         )
     names = set(particles.micrographs) - {""}
     halves = set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}
@@ -38,7 +38,7 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
                 "micrograph": f"{particles.path} does not name two micrographs or more (rlnMicrographName)",
                 "half": f"{particles.path} has no two half sets (rlnRandomSubset)",
             }[by]
-            + f", so that its particles cannot be kept apart by {by} (--split-by). Choose auto."
+            + f", so its particles cannot be split by {by} (--split-by). Choose auto."
         )
     rng = np.random.default_rng((seed, 77))
     ways: dict[str, typing.Callable[..., typing.Any]] = {
@@ -53,8 +53,8 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
         training,
         validation,
         (
-            f"{particles.path}: {len(training)} particles to learn from and {len(validation)} to "
-            f"validate with, kept apart {how}."
+            f"{particles.path}: {len(training)} training particles and {len(validation)} validation particles, split "
+            f"{how}."
         ),
     )
 

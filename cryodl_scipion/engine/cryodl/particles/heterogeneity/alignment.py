@@ -66,24 +66,24 @@ def check_alignment(
     if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
         rot, tilt = angles[0, :2]
         raise ValueError(
-            f"All particles of {particles.path} have the same rlnAngleRot ({rot:g}) and rlnAngleTilt ({tilt:g}): they "
-            "are aligned in the plane at best. Refine them in 3-D, or let `cryodl assign-orientations` find their "
-            "orientations."
+            f"All particles of {particles.path} have the same rlnAngleRot ({rot:g}) and rlnAngleTilt ({tilt:g}): "
+            "they have at best a 2-D alignment. Refine them in 3-D, or assign orientations with `cryodl "
+            "assign-orientations`."
         )
     found = match_reference(particles, reference, voxel, diameter)
     value = errors_from_zero(found.own)
     if abs(value) <= SURE:
         return ("bright" if contrast == "auto" else contrast), [
-            f"{particles.path}: the images do not show {name} at their orientations ({abs(value):.1f} standard errors "
-            "from no correlation). They are noise, or their orientations are wrong."
+            f"{particles.path}: the images do not show {name} at their orientations ({abs(value):.1f} standard "
+            "errors from no correlation). They are noise, or their orientations are wrong."
         ]
     _check_ctf(particles, found.gains)
     sign = 1 if value > 0 else -1
     if errors_from_zero(sign * (found.own - found.shuffled)) < UNSURE:
         raise ValueError(
             f"{particles.path}: the images fit {name} no better at their own orientations than at those of other "
-            "images. The angles do not belong to these images or to this map. Give the particles and the map of one "
-            "refinement."
+            "images. The angles do not belong to these images or to this map. Give the particles and the map of the "
+            "same refinement."
         )
     return (("bright" if sign > 0 else "dark") if contrast == "auto" else contrast), []
 
@@ -131,7 +131,7 @@ def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
     if best == stated or errors_from_zero(gains[best] - gains[stated]) < SURE:
         return
     raise ValueError(
-        f"{particles.path} says that its images are {WORDS[stated]}, but they look {WORDS[best]}. Correct "
+        f"According to {particles.path} its images are {WORDS[stated]}, but they seem to be {WORDS[best]}. Correct "
         "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw "
         "images."
     )

@@ -136,8 +136,8 @@ def _check_contents(particles: ParticleSet, rows: np.ndarray, images: torch.Tens
     if same.any():
         row = rows[int(np.argmax(same))]
         raise ValueError(
-            f"Image {particles.numbers[row] + 1} of {particles.files[row]} has one value all over. Extract it again, "
-            "or take it out of the particles."
+            f"Image {particles.numbers[row] + 1} of {particles.files[row]} is constant. Extract it again, or remove "
+            "it from the particles."
         )
 
 

@@ -72,8 +72,8 @@ def gaussian_model(
     moving = gaussians.subset(_inside(gaussians, mask))
     if len(moving) < FEWEST:
         raise ValueError(
-            f"The mask {config.mask} holds {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at least "
-            f"{FEWEST} are needed. Give a wider mask or more Gaussians (--gaussians)."
+            f"The mask {config.mask} contains {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at "
+            f"least {FEWEST} are needed. Give a wider mask or more Gaussians (--gaussians)."
         )
     basis = basis_of(moving, place_anchors(moving, config.anchors, config.seed), box, voxel)
     rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MOST).round().astype(int))

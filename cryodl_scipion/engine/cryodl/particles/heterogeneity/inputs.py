@@ -82,8 +82,8 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     notes += [] if copies else symmetry_notes(density, config.reference)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
-            f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
-            f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
+            f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "
+            f"limit is 1/{LARGEST} of the box size, and the pixel size."
         )
     cube = fit_cube(density, box)
     mask = None if config.mask is None else _mask(config, config.mask, voxel, box, cube.numpy())
@@ -97,8 +97,8 @@ def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, ref
     held = float((values * reference).sum() / max(reference.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(
-            f"The mask {mask} lies outside of the molecule: it holds {held:.1%} of the density of "
-            f"{config.reference}. Give a mask in the frame of the reference."
+            f"The mask {mask} lies outside the molecule: it contains {held:.1%} of the density of "
+            f"{config.reference}. Give a mask in the coordinate frame of the reference."
         )
     return values
 
@@ -117,13 +117,13 @@ def copy_notes(particles: ParticleSet) -> list[str]:
         twice = np.nonzero(np.bincount(mixed[:, 0]) > 1)[0]
         if len(twice):
             raise ValueError(
-                f"{particles.path}: the image {particles.names[int(np.argmax(image == twice[0]))]} stands in it "
-                "several times, in both halves (rlnRandomSubset). Copies of one image must be in the same half: take "
-                "the column out, or the one from before the expansion."
+                f"{particles.path}: the image {particles.names[int(np.argmax(image == twice[0]))]} occurs several "
+                "times, in both halves (rlnRandomSubset). Copies of one image must be in the same half: remove the "
+                "column, or use that of the particles before the expansion."
             )
     return [
-        f"{particles.path} has {len(particles)} particles of {number} images: they are taken to be expanded by "
-        "symmetry, and the copies of an image stay in one half."
+        f"{particles.path} has {len(particles)} particles of {number} images: they are assumed to be "
+        "symmetry-expanded, and copies of an image are kept in one half."
     ]
 
 
@@ -133,8 +133,8 @@ def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str]) -> list[
     if not found:
         return []
     return [
-        f"{path} looks symmetric ({found[-1]}). The latent space is fitted without symmetry: the same change of "
-        "each subunit is a direction of its own. Expand the particles by the symmetry first "
+        f"{path} looks symmetric ({found[-1]}). The latent space is fitted without symmetry: the same change of each "
+        "subunit is a separate direction. Expand the particles by the symmetry first "
         "(relion_particle_symmetry_expand), and give a mask of one subunit."
     ]
 
@@ -169,16 +169,17 @@ def compare_maps(
         ]
     if same < DIFFER:
         raise ValueError(
-            f"{config.particles} are not aligned to {config.reference}: the map of the particles and the "
-            f"reference have a Fourier shell correlation of {same:.2f} at low resolution (of the "
-            f"particles' halves {together:.2f}). Give the map of the refinement that their angles come "
-            "from, in the same frame and hand."
+            f"{config.particles} are not aligned to {config.reference}: the map of the particles and the reference "
+            f"have a Fourier shell correlation of {same:.2f} at low resolution (between the halves of the particles "
+            f"{together:.2f}). Give the map of the refinement that their angles come from, in the same coordinate "
+            "frame and handedness."
         )
     flipped = max(_alike(own, np.roll(np.flip(reference, axis), 1, axis)) for axis in range(3))
     if flipped > same + OTHER_HAND:
         raise ValueError(
-            f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell correlation "
-            f"at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the map of the other hand."
+            f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell "
+            f"correlation at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the mirrored "
+            "map."
         )
     return []
 

@@ -14,8 +14,8 @@ def require_umap() -> None:
     """Raises ValueError, with the command that installs it, if umap-learn is missing."""
     if importlib.util.find_spec("umap") is None:
         raise ValueError(
-            f"UMAP (--umap) needs the Python package {PACKAGE}, which the engine's environment does not have. Install "
-            f"it with `{sys.executable} -m pip install {PACKAGE}` (some 210 MB), or leave UMAP out."
+            f"UMAP (--umap) needs the Python package {PACKAGE}, which is missing in the engine's environment. "
+            f"Install it with `{sys.executable} -m pip install {PACKAGE}` (some 210 MB), or leave UMAP out."
         )
 
 

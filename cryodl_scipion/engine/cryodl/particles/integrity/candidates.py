@@ -147,8 +147,8 @@ class Given:
         self.source = Source(particles, diameter_px, contrast, state).measured()
         if state != particles.ctf_state:
             self.notes.append(
-                f"{particles.path}: the images fit the compositions better if their phases were flipped; "
-                "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+                f"{particles.path}: the images fit the compositions better if they are phase-flipped; they are "
+                "assumed to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
             )
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
@@ -197,7 +197,7 @@ class Given:
         if strength > 0:
             return strength, fall
         self.notes.append(
-            f"{self.particles.path}: the images do not show the compositions at their angles. Choose "
-            "orientations: search, or check that structures and angles are of one frame and hand."
+            f"{self.particles.path}: the images do not show the compositions at their angles. Choose orientations: "
+            "search, or check that structures and angles have the same coordinate frame and handedness."
         )
         return first_fit(observed, reference).strength, 0.0

@@ -35,9 +35,9 @@ def load_compositions(
     models = [is_model(path) for path in paths]
     if any(models) != all(models):
         raise ValueError(
-            f"{paths[models.index(True)]} is an atomic model and {paths[models.index(False)]} is a map: "
-            "whether they are in one frame cannot be known. Give all compositions (--structures) as "
-            "models, or all as maps."
+            f"{paths[models.index(True)]} is an atomic model and {paths[models.index(False)]} is a map: it cannot be "
+            "checked whether they share a coordinate frame. Give all compositions (--structures) as models, or all "
+            "as maps."
         )
     for path in paths:
         if not Path(path).exists():
@@ -76,9 +76,7 @@ def one_scale(
         ratio = float((first[common] / density[common]).median()) if common.any() else 1.0
         scaled.append(density * ratio)
         if abs(ratio - 1) > SAME_SCALE:
-            notes.append(
-                f"{name} was multiplied by {ratio:.3g}, to be as strong as {names[0]} where both have density."
-            )
+            notes.append(f"{name} was multiplied by {ratio:.3g}, to match {names[0]} where both have density.")
     return scaled, notes
 
 
@@ -99,11 +97,10 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
         turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
         shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))
         raise ValueError(
-            f"{first} and {second} are not in one frame: their {len(common)} common residues lie "
-            f"{distance:.0f} Å apart, but {best.rmsd:.1f} Å when {second} is moved by {shift} Å along x y "
-            f"z and turned by {turn:.0f}°. Superpose it onto "
-            f"{first} first (in ChimeraX: matchmaker, then save the model relative to the other), and "
-            "give that file."
+            f"{first} and {second} are not in the same coordinate frame: their {len(common)} common residues are "
+            f"{distance:.0f} Å apart, but only {best.rmsd:.1f} Å if {second} is shifted by {shift} Å along x y z and "
+            f"rotated by {turn:.0f}°. Superpose it onto {first} first (in ChimeraX: matchmaker, then save the model "
+            "relative to the other), and give that file."
         )
 
 
@@ -132,20 +129,19 @@ def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequ
         if here < LEAST_OVERLAP and best > here + CLEARLY_BETTER:
             shift = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
             raise ValueError(
-                f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
-                f"lie within the other. Moved by {shift} Å along x y z, {second} would overlap by "
-                f"{100 * best:.0f} % (it may be turned as well). "
-                "Superpose their common chains first, and give both as models, or as maps of one box."
+                f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
+                f"one lie within the other. Shifted by {shift} Å along x y z, {second} would overlap by "
+                f"{100 * best:.0f} % (it may also be rotated). Superpose their common chains first, and give both as "
+                "models, or as maps of one box."
             )
         if here < LEAST_OVERLAP:
             raise ValueError(
-                f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
-                f"lie within the other, and a shift alone makes it no more than {100 * best:.0f} %. Are "
-                "they turned, of different scale, or of "
-                "different molecules? Superpose their common chains first."
+                f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
+                f"one lie within the other, and a shift alone increases it to at most {100 * best:.0f} %. They may "
+                "be rotated, have different scales, or be different molecules. Superpose their common chains first."
             )
         if float((one - two).abs().sum()) < 1e-3 * float(one.abs().sum()):
-            raise ValueError(f"{first} and {second} are the same density; there is nothing to tell apart.")
+            raise ValueError(f"{first} and {second} are the same density. Give different compositions.")
 
 
 def overlaps(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float, np.ndarray]:

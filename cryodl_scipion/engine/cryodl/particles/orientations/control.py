@@ -66,13 +66,13 @@ def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet)
         return
     if config.model or particles.denoiser:
         raise ValueError(
-            "Noise substitution (--noise-substitution) needs raw images, and denoised ones would be compared. Leave it "
-            "out, or the denoiser."
+            "Noise substitution (--noise-substitution) needs raw images, but a denoiser is given. Leave one of them "
+            "out."
         )
     if beyond <= finest:
         raise ValueError(
-            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the pixels of {particles.path} hold "
-            f"nothing finer than {finest:.3g} Å. Choose a coarser one, such as that of an FSC of 0.5."
+            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the Nyquist limit of {particles.path} "
+            f"is {finest:.3g} Å. Choose a lower resolution, such as that at an FSC of 0.5."
         )
 
 

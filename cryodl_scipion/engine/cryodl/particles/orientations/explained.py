@@ -45,16 +45,16 @@ class Explained:
         """Sentences if the particles are not explained by the structure."""
         if self.signal < ERRORS:
             return [
-                f"The images of {path} show nothing above their noise ({self.signal:.1f} standard errors): these "
-                f"particles are not explained by {structure}, and all that follows from them would be {structure} "
-                "itself."
+                f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
+                f"{structure} does not explain these particles, and all results from them would only reproduce "
+                f"{structure}."
             ]
         if self.whole * (1 + UNSURE / self.signal) >= LEAST:
             return []
         return [
-            f"These particles are not explained by {structure}: the evidence for it is {100 * self.whole:.0f} % of "
-            f"what particles of this structure with as much signal would give (at least {100 * LEAST:.0f} % are "
-            "expected). They may show another molecule, another state, or junk."
+            f"{structure} does not explain these particles: the evidence for it is {100 * self.whole:.0f} % of that "
+            f"of particles of this structure with the same signal (at least {100 * LEAST:.0f} % are expected). They "
+            "may show another molecule, another state, or junk."
         ]
 
 

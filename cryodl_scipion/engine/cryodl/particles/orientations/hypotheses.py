@@ -51,16 +51,16 @@ def choose_hypothesis(
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
     if len(contrasts) > 1 and not said:
         warnings.append(
-            f"{path}: the contrast could not be told by comparing the images with the structure; protein "
-            f"is taken to be {contrast}. Say --contrast if that is wrong."
+            f"{path}: the contrast could not be determined by comparing the images with the structure; protein is "
+            f"assumed to be {contrast}. Set --contrast if that is wrong."
         )
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
     state, sure = _decided(states, sources[0].ctf_state)
     if state == "flipped" != sources[0].ctf_state and sure:
         warnings.append(
-            f"{path}: the phases of these images are flipped, by what fits the structure best, though the "
-            "file does not say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will "
-            "have to be told."
+            f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
+            "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use "
+            "RELION."
         )
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
     return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
@@ -88,7 +88,8 @@ def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.d
         []
         if abs(pixel_size / own - 1) <= 0.01
         else [
-            f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for it."
+            f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
+            "the model."
         ]
     )
     return dataclasses.replace(source, denoise=denoise).measured(), notes

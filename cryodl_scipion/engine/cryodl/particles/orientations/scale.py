@@ -49,7 +49,7 @@ def size_notes(search: Search, particles: str, structure: str) -> list[str]:
     if gain < SURE:
         return []
     return [
-        f"{particles} fits {structure} better if the structure is made {size:.2f} times as large: one of their pixel "
-        f"sizes seems to be wrong by such a factor (the particles' is {search.pixel_size:.4g} Å). Check it "
-        "and the map's header; or the particles show something else."
+        f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: one of their pixel sizes "
+        f"seems to be wrong by this factor (that of the particles is {search.pixel_size:.4g} Å). Check both pixel "
+        "sizes; the particles may also show something else."
     ]

@@ -93,14 +93,14 @@ def _check(config: ReportConfig) -> None:
         raise FileNotFoundError(f"The folder {folder} ({flag}) does not exist.")
     if config.project and not os.path.isfile(os.path.join(folder, "project.sqlite")):
         raise ValueError(
-            f"{folder} (--project) has no project.sqlite: it is no Scipion project. Give the results of the command "
-            "line as --folder."
+            f"{folder} (--project) has no project.sqlite and is not a Scipion project. For results of the command "
+            "line, use --folder."
         )
     if os.path.exists(config.output):
         with open(config.output, "rb") as file:
             if MARK.encode() not in file.read(256):
                 raise FileExistsError(
-                    f"{config.output} (--output) is no report, and is not replaced. Choose another name."
+                    f"{config.output} (--output) is not a report and is not replaced. Choose another name."
                 )
     Path(config.output).absolute().parent.mkdir(parents=True, exist_ok=True)
 
@@ -109,8 +109,8 @@ def _nothing(config: ReportConfig) -> str:
     if config.project:
         return f"The project {config.project} (--project) has no runs yet."
     return (
-        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Start commands with "
-        "--result FOLDER/result.json to have one."
+        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Run commands with "
+        "--result FOLDER/result.json to write one."
     )
 
 

@@ -29,7 +29,7 @@ def alarms_of(runs: typing.Sequence[Run], now: float | None = None) -> list[str]
         found += [f"{run.label}: {sentence}" for sentence in run.failures]
         last = max((finished.time for finished in run.results), default=None)
         if run.status == "running" and last is not None and now - last > SILENT:
-            found.append(f"{run.label}: no new result for {(now - last) / 60:.0f} minutes, though it is at work.")
+            found.append(f"{run.label}: no new result for {(now - last) / 60:.0f} minutes, although the run is active.")
         left = skipped_of(run)
         done = sum(_done(finished) for finished in run.results)
         if left and len(left) > SKIPPED * (len(left) + done):
@@ -89,12 +89,12 @@ def _drifts(runs: typing.Sequence[Run]) -> list[str]:
     if len(picks) >= 2 * LATEST:
         before, now = statistics.median(picks[:-LATEST]), statistics.median(picks[-LATEST:])
         if now < FEWER * before:
-            found.append(f"The last {LATEST} micrographs have {now:g} picks (median), those before {before:g}.")
+            found.append(f"The last {LATEST} micrographs have {now:g} picks (median), earlier ones {before:g}.")
     if len(rings) >= 2 * LATEST:
         earlier, latest = statistics.median(rings[:-LATEST]), statistics.median(rings[-LATEST:])
         if latest > WORSE * earlier:
             found.append(
-                f"Rings of the last {LATEST} micrographs are seen to {latest:.1f} Å (median), of those before "
+                f"Thon rings of the last {LATEST} micrographs are fitted to {latest:.1f} Å (median), of earlier ones "
                 f"to {earlier:.1f} Å."
             )
     return found
@@ -110,6 +110,6 @@ def _noise(runs: typing.Sequence[Run]) -> list[str]:
     if not (noise and resolution and noise < NOISE * resolution):
         return []
     return [
-        f"The map's FSC reaches {resolution:.3g} Å, and that of as many images of noise, oriented likewise, "
-        f"{noise:.3g} Å: the agreement of the half-maps comes from the reference, not from the data."
+        f"The map's FSC reaches {resolution:.3g} Å, and that of as many images of noise, oriented in the same way, "
+        f"{noise:.3g} Å: the agreement of the half-maps is reference bias and not supported by the data."
     ]

@@ -59,7 +59,7 @@ def page_of(content: Content, now: datetime.datetime) -> str:
     """The whole page as text. now: when it is written."""
     working = any(run.works for run in content.runs)
     refresh = f'<meta http-equiv="refresh" content="{content.refresh}">' if content.refresh and working else ""
-    state = "runs are at work" if working else "no run is at work"
+    state = "runs are active" if working else "no run is active"
     parts = [
         f"<h1>{_e(content.title)}</h1>",
         f'<p class="when">{_e(content.source)}, {now:%Y-%m-%d %H:%M:%S}; {state}.</p>',

@@ -145,7 +145,9 @@ def fsc_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     frequency = np.arange(len(made["fsc"])) / (made["box"] * made["pixel_size"])
     axes.plot(frequency, made["fsc"], color=_BLUE, label="half-maps")
     if made.get("noise_fsc"):
-        axes.plot(frequency[: len(made["noise_fsc"])], made["noise_fsc"], color=_RED, label="noise, oriented likewise")
+        axes.plot(
+            frequency[: len(made["noise_fsc"])], made["noise_fsc"], color=_RED, label="noise, oriented in the same way"
+        )
     axes.axhline(0.143, color=_GREY, linewidth=0.8)
     axes.set(xlabel="spatial frequency (1/Å)", ylabel="FSC", ylim=(-0.1, 1.05))
     axes.legend(fontsize=8)
@@ -165,7 +167,7 @@ def ctf_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     for axis, numbers, title in zip(
         axes[0],
         (mean, values[:, 0] - values[:, 1], values[:, 2]),
-        ("mean defocus (µm)", "astigmatism (Å)", "rings seen to (Å)"),
+        ("mean defocus (µm)", "astigmatism (Å)", "rings fitted to (Å)"),
     ):
         axis.hist(numbers, bins=min(30, max(5, len(values) // 3)), color=_BLUE)
         axis.set_xlabel(title)

@@ -105,7 +105,7 @@ def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(found, dict):
-            raise ValueError("it holds no {name: ...}")
+            raise ValueError("it is not of the form {name: ...}")
         return found, []
     except _ERRORS as error:
         return {}, [f"{path} (--words) cannot be read: {error}."]
@@ -138,7 +138,7 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
         result = _sound(Result.read(path))
         time = os.stat(path).st_mtime
     except _ERRORS as error:
-        return None, f"{path} is not a result that can be read: {_one_line(error)}"
+        return None, f"{path} is not a readable result: {_one_line(error)}"
     config = None
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         config = Request.read(os.path.join(os.path.dirname(path), REQUEST)).config
@@ -157,7 +157,7 @@ def _sound(result: Result) -> Result:
     wrong += ["warnings"] * any(not isinstance(w, str) for w in result.warnings)
     wrong += ["skipped"] * any(not isinstance(text, str) for s in result.skipped for text in vars(s).values())
     if wrong:
-        raise ValueError(f"its {', '.join(wrong)} are not what a result holds")
+        raise ValueError(f"its {', '.join(wrong)} are not those of a result")
     return result
 
 
@@ -170,7 +170,7 @@ def _add(run: Run, path: str, finished: Finished | None, problem: str) -> None:
         try:
             run.failures.append(_one_line(Failure.read(path).message))
         except _ERRORS as error:
-            run.problems.append(f"{path} is not a failure that can be read: {_one_line(error)}")
+            run.problems.append(f"{path} is not a readable failure.json: {_one_line(error)}")
 
 
 def _one_line(text: object) -> str:

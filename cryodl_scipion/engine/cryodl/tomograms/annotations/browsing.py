@@ -99,7 +99,7 @@ class Browser(ShownSlices):
         """Choose a sheet, and go to its slice."""
         self.z, self.active = sheet.z, sheet
         self.message = {
-            EMPTY: "Draw the feature on this tile; it is kept as soon as something is drawn.",
+            EMPTY: "Draw the feature on this tile; the tile is saved with the first stroke.",
             WITHOUT_IT: "A tile without the feature.",
         }.get(sheet.state, "")
 

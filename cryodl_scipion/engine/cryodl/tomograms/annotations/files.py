@@ -42,8 +42,7 @@ def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None,
         ) from None
     if any(position >= data.shape[0] or side > min(data.shape[1:]) for position, side in there):
         raise ValueError(
-            f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the "
-            "whole folder again."
+            f"{path} does not hold all images that {TABLE} in the same folder lists. Copy the whole folder again."
         )
     return data
 

@@ -49,7 +49,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
     ):
         if len(positions) < wanted:
             warnings.append(
-                f"{wanted} tiles {kind} the feature were asked for; the label volumes have only {len(positions)}."
+                f"{wanted} tiles {kind} the feature were requested, but the label volumes have only {len(positions)}."
             )
         for position in positions:
             y, x = (corner + config.tile // 2 for corner in position.corner_yx)
@@ -85,8 +85,8 @@ def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]
             "px in the label volumes, or lies where most is not annotated. Choose a smaller --tile."
         )
     return (
-        f"No voxel of the label volumes has the value {config.label} (--label); the values found are {values}. "
-        "Give the one of the feature."
+        f"No voxel of the label volumes has the value {config.label} (--label); the values found are {values}. Give "
+        "the value of the feature."
     )
 
 
@@ -100,23 +100,21 @@ def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig, tiles:
     for path in filter(None, (tiles, config.drawings)):
         if path.lower().endswith((".hdf", ".h5")):
             raise ValueError(
-                f"{path} is an HDF file, which is not read here. Write it as MRC stacks (.mrcs) with the "
-                "program that made it, for instance e2proc2d.py: the tiles into one, the drawings into "
-                "another."
+                f"{path} is an HDF file, which is not supported. Convert it to two MRC stacks (.mrcs), one of the "
+                "tiles and one of the drawings, with the program that made it, for instance e2proc2d.py."
             )
     count, size, _ = stack_shape(tiles)
     if config.drawings and stack_shape(config.drawings) != (count, size, size):
         found = stack_shape(config.drawings)
         raise ValueError(
-            f"The drawings {config.drawings} are {found[0]} of {found[2]} x {found[1]} px, the tiles "
-            f"{tiles} {count} of {size} x {size} px; there must be one drawing for each tile, of "
-            "its size."
+            f"The drawings {config.drawings} are {found[0]} of {found[2]} x {found[1]} px, the tiles {tiles} {count} "
+            f"of {size} x {size} px; there must be one drawing of the same size for each tile."
         )
     name = micrograph_key(tiles)
     if any(t.image is not None for t in store.tiles(config.feature, config.annotator, name)):
         raise ValueError(
-            f"{store.folder} holds tiles of {name} for {config.feature} by {config.annotator} already. "
-            "Give another --annotator, or another folder."
+            f"{store.folder} already has tiles of {name} for {config.feature} by {config.annotator}. Give another "
+            "--annotator, or another folder."
         )
     for start in range(0, count, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, count))

@@ -39,7 +39,7 @@ class LabelVolume:
         self,
         path: str | os.PathLike[str],
         tomogram: Tomogram,
-        otherwise: str = "Check that it is no tomogram, and no volume of scores.",
+        otherwise: str = "Check that it is not a tomogram or a score volume.",
     ) -> None:
         self.path, self._volume, self._otherwise = str(path), Tomogram(path), otherwise
         self.shape = self._volume.shape

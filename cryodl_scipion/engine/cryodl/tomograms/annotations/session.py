@@ -126,13 +126,13 @@ class Session(Browser):
     def undo(self) -> None:
         """Take back the last change, and go where it was made."""
         if not self._undo:
-            self.message = "There is nothing to take back."
+            self.message = "There is nothing to undo."
             return
         self.number, self.feature, sheet, drawing, sheet.negative, present = self._undo.pop()
         sheet.drawing[:] = drawing
         others = [s for s in self.sheets() if s is not sheet]
         self.sheets()[:] = others + [sheet] if present else others
-        self.z, self.active, self.message = sheet.z, sheet if present else None, "Taken back."
+        self.z, self.active, self.message = sheet.z, sheet if present else None, "Undone."
         self._keep(sheet)
 
     def change_brush(self, step: int) -> None:

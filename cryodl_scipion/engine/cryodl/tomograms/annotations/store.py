@@ -117,9 +117,8 @@ class AnnotationStore:
             return cut_tile(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
         if context or margin:
             raise ValueError(
-                f"A tile of {tile.tomogram} in {self.folder} is a single image without its tomogram: "
-                "neither other slices nor the surroundings are known. Choose a network that looks at "
-                "single slices (unet2d, eman2)."
+                f"A tile of {tile.tomogram} in {self.folder} is a single image without its tomogram: neither other "
+                "slices nor the surroundings are known. Choose a network for single slices (unet2d, eman2)."
             )
         image = self._images[tile.image] if tile.image in self._images else self._stored_images[tile.image]
         return np.array(image[None, : tile.size, : tile.size], np.float32)
@@ -160,7 +159,7 @@ class AnnotationStore:
         check_name(feature)
         check_name(annotator, "annotator")
         if image is None and tomogram not in self._positions:
-            raise ValueError(f"The place of the tomogram {tomogram} is not known.")
+            raise ValueError(f"The path of the tomogram {tomogram} is unknown.")
         if image is not None:
             position = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
             self._images[position] = check_image(image, size)
@@ -203,8 +202,8 @@ class AnnotationStore:
         found = read_table(self.folder)["revision"] if os.path.exists(os.path.join(self.folder, TABLE)) else 0
         if found != self._revision:
             raise ValueError(
-                f"The annotations {self.folder} were changed by another program since they were opened "
-                "here. Close it and open them again; what was drawn since the last saving is not kept."
+                f"The annotations {self.folder} were changed by another program since they were opened here. Close "
+                "it and open them again; drawings since the last saving are lost."
             )
         if DRAWINGS in self._changed:
             side = max(len(drawing) for drawing in self._drawings.values())

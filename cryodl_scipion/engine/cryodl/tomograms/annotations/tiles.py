@@ -22,8 +22,8 @@ def check_drawing(drawing: np.ndarray, size: int) -> np.ndarray:
     wrong = np.setdiff1d(drawing, (WITHOUT, FEATURE, UNCERTAIN))
     if len(wrong):
         raise ValueError(
-            f"A drawing holds the value {wrong[0]}; allowed are 0 (without the feature), 1 (the feature) "
-            "and 255 (uncertain)."
+            f"A drawing has the value {wrong[0]}; allowed are 0 (without the feature), 1 (the feature) and 255 "
+            "(uncertain)."
         )
     return drawing.astype(np.int16)
 
@@ -34,7 +34,7 @@ def check_image(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape != (size, size):
         raise ValueError(f"The image of a tile has the shape {image.shape}; it must be {size} x {size} px.")
     if not np.isfinite(image).all():
-        raise ValueError("The image of a tile holds values that are not finite numbers (NaN or infinite).")
+        raise ValueError("The image of a tile has values that are not finite numbers (NaN or infinite).")
     return image
 
 

@@ -27,8 +27,8 @@ class OpenTomograms(TomogramPaths):
         path = self.path(name)
         if path is None or not os.path.isfile(path):
             raise FileNotFoundError(
-                f"The tomogram {name} of the annotations {self.folder} is not at {path}. Put it "
-                "back, or give the place where it is now (--tomograms); it is found by its name."
+                f"The tomogram {name} of the annotations {self.folder} is not at {path}. Restore it, or give its "
+                "present path (--tomograms); it is matched by name."
             )
         tomogram, was = Tomogram(path), self.shape(name)
         if was and list(tomogram.shape) != was:

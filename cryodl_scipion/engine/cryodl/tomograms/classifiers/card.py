@@ -91,12 +91,12 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     if min(per_class) < FEW:
         yield (
             f"Only {min(per_class)} subtomograms of {classes[per_class.index(min(per_class))]} were held out for "
-            "validation: figures and the limit of the unknown class are uncertain."
+            "validation: metrics and rejection threshold are uncertain."
         )
     chance = max(per_class) / figures["number"]
     if figures["accuracy"] <= chance + 2 * figures["standard_error"]:
         yield (
-            f"The accuracy on the validation part is {figures['accuracy']:.2f}; calling all of them "
-            f"{classes[per_class.index(max(per_class))]} would give {chance:.2f}: next to nothing was learnt. Check "
-            "the classes, the contrast and the tilt range, or give more subtomograms."
+            f"The accuracy on the validation data is {figures['accuracy']:.2f}; assigning all to "
+            f"{classes[per_class.index(max(per_class))]} would give {chance:.2f}: the network has hardly learnt "
+            "anything. Check the classes, the contrast and the tilt range, or give more subtomograms."
         )

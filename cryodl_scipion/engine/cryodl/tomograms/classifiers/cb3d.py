@@ -17,7 +17,7 @@ class CB3D(PublishedClassifier):
     # less leaves single voxels to the last kernels; the taps that then see padding only get arbitrary gradients from
     # torch 2.x on CPUs with bfloat16
     smallest = 32
-    weak = "it needs some eight times the time of dsrf3d."
+    weak = "it takes about eight times as long as dsrf3d."
 
     def build(self, classes: int, box: int) -> nn.Sequential:
         layers, channels = [], 1

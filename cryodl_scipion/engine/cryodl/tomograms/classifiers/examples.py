@@ -59,8 +59,8 @@ def labelled(
         )
     if (classes == 0).any():
         notes.append(
-            f"{int((classes == 0).sum())} of {len(classes)} subtomograms of {path} have no class "
-            "(rlnClassNumber is 0); nothing is learnt from them."
+            f"{int((classes == 0).sum())} of {len(classes)} subtomograms of {path} have no class (rlnClassNumber is "
+            "0) and are not used for training."
         )
         subtomograms = subtomograms.subset(classes != 0)
         classes = _classes(subtomograms)
@@ -69,14 +69,14 @@ def labelled(
     if len(numbers) < 2:
         found = f"only the class {numbers[0]}" if len(numbers) else "no class"
         raise ValueError(
-            f"{path} has {found} (rlnClassNumber); at least two are needed to tell them apart. Add "
-            "subtomograms of something else, for example of false picks."
+            f"{path} has {found} (rlnClassNumber); at least two are needed. Add subtomograms of another class, for "
+            "example of false picks."
         )
     if counts.min() < FEWEST:
         raise ValueError(
-            f"{path} has {counts.min()} subtomogram of class {numbers[counts.argmin()]} (rlnClassNumber); "
-            f"each class needs {FEWEST} at the very least, one to learn from and one to validate with, "
-            "and tens to learn well. Add some, or take the class out."
+            f"{path} has {counts.min()} subtomogram of class {numbers[counts.argmin()]} (rlnClassNumber); each class "
+            f"needs at least {FEWEST}, one for training and one for validation, and tens for a good model. Add some, "
+            "or remove the class."
         )
     return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes
 
@@ -89,8 +89,8 @@ def _refuse_copies(subtomograms: SubtomogramSet) -> None:
         position, number = next(iter(copies.items()))
         raise ValueError(
             f"{subtomograms.path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
-            f"{subtomograms.names[positions.index(position)]}, {number} times. Their copies would be learnt "
-            "from and validated with; leave one row of each."
+            f"{subtomograms.names[positions.index(position)]}, {number} times. Copies would be in both training and "
+            "validation data; keep one row of each."
         )
 
 
@@ -104,8 +104,8 @@ def _names(numbers: np.ndarray, given: typing.Sequence[str], path: str | os.Path
         )
     if len(set(given)) < len(given) or not all(name.strip() for name in given) or "unknown" in given:
         raise ValueError(
-            f"The names of classes (--class-names) are {', '.join(given)}; each must be another, none "
-            "empty, and none 'unknown', which is the name of class 0."
+            f"The names of classes (--class-names) are {', '.join(given)}; they must be different, not empty, and "
+            "not 'unknown', which is the name of class 0."
         )
     return tuple(given)
 
@@ -124,13 +124,13 @@ def split(
     if held is None:
         held, how = _part_of_each_class(labels, fraction, rng), "at random within each class"
         if len(set(subtomograms.tomograms)) > 1:
-            how += ", since some class would be missing from whole tomograms"
+            how += ", because whole tomograms would leave a class out"
     return (
         np.nonzero(~held)[0],
         np.nonzero(held)[0],
         (
-            f"{subtomograms.path}: {int((~held).sum())} subtomograms to learn from and {int(held.sum())} to validate "
-            f"with, kept apart {how}."
+            f"{subtomograms.path}: {int((~held).sum())} training subtomograms and {int(held.sum())} for validation, "
+            f"split {how}."
         ),
     )
 

@@ -45,8 +45,8 @@ class Likelihood(ClassifierMethod):
 
     name = "likelihood"
     weak = (
-        "A class is one average: of a class of several different shapes only what they have in common is learnt. "
-        "Give each shape a class of its own."
+        "Each class is one average: of a class with several shapes, only their common part is learnt. Use a "
+        "separate class for each shape."
     )
     learns_by_steps = False
 

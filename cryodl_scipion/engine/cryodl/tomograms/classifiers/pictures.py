@@ -41,7 +41,7 @@ def plot_confusion(
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel="found", ylabel="true", title=title)
-    figure.colorbar(image, ax=axes, label="part of the true class", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="fraction of the true class", shrink=0.8)
     save_figure(figure, path)
 
 

@@ -55,14 +55,14 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
         return []
     if resolution > diameter / LEAST_WAVES:
         raise ValueError(
-            f"Resolution (--resolution) is {resolution:g} Å, but the particles are {diameter:g} Å wide: "
-            f"too little of them would be left. Give {diameter / LEAST_WAVES:.0f} Å or less."
+            f"Resolution (--resolution) is {resolution:g} Å, but the particles are {diameter:g} Å wide, and too "
+            f"little of their detail would be left. Give {diameter / LEAST_WAVES:.0f} Å or less."
         )
     finest = 2 * subtomograms.pixel_size
     return (
         [
             f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
-            f"{subtomograms.pixel_size:g} Å, which hold nothing finer than {finest:g} Å; all that there is was taken."
+            f"{subtomograms.pixel_size:g} Å, whose Nyquist limit is {finest:g} Å; all detail was used."
         ]
         if resolution < finest
         else []
@@ -82,19 +82,19 @@ def find_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> 
     value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
     error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
-    said = f"Protein is {found} in the subtomograms (compared with a ball, {abs(value) / error:.0f} standard errors)."
+    said = f"Protein is {found} in the subtomograms (compared with a sphere, {abs(value) / error:.0f} standard errors)."
     if asked == "auto" and not sure:
         return (
             "bright",
             "",
             (
-                "The contrast could not be told by comparing the subtomograms with a ball; protein is "
-                "taken to be bright. Say --contrast dark if it is not."
+                "The contrast could not be determined by comparing the subtomograms with a sphere; protein is "
+                "assumed to be bright. If it is dark, set --contrast dark."
             ),
         )
     if asked == "auto":
         return found, said, ""
-    return asked, "", f"Protein was said to be {asked} (--contrast), but: {said}" if sure and found != asked else ""
+    return asked, "", f"Contrast (--contrast) is {asked}, but: {said}" if sure and found != asked else ""
 
 
 def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:

@@ -29,7 +29,7 @@ class RB3D(PublishedClassifier):
     """The published RB3D: residual blocks."""
 
     name = "rb3d"
-    weak = "its 263 million weights take 1 GB on the disk and 8 GB of memory in training."
+    weak = "its 263 million weights need 1 GB on disk and 8 GB of memory in training."
 
     def build(self, classes: int, box: int) -> nn.Sequential:
         return started(

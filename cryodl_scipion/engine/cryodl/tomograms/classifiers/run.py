@@ -101,8 +101,8 @@ class Classifier:
             )
         if width < 0.98 * card["box"] * card["pixel_size"] <= learnt["box"] * learnt["pixel_size"]:
             notes.append(
-                f"These subtomograms are {width:.0f} Å wide, but the model looks at "
-                f"{card['box'] * card['pixel_size']:.0f} Å: zeros are put around them."
+                f"These subtomograms are {width:.0f} Å wide, but the model's box is "
+                f"{card['box'] * card['pixel_size']:.0f} Å wide: they are padded with zeros."
             )
         if subtomograms.weight_files is None and np.abs(subtomograms.tilts - learnt["tilts"]).max() > OTHER_TILTS:
             low, high = learnt["tilts"]

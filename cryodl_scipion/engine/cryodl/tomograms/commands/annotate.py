@@ -36,8 +36,8 @@ def run(config: AnnotateConfig) -> Result:
         print(f"{feature} by {config.annotator}: {counted(positive, 'tile')} with it, {negative} without.")
         if positive and not negative:
             warnings.append(
-                f"There is no tile without {feature} by {config.annotator}. Networks need some to learn "
-                "from: mark about a hundred (key w, one click each)."
+                f"There are no tiles without {feature} by {config.annotator}. Training needs them: mark about a "
+                "hundred (key w, one click each)."
             )
     if not store.entries:
         warnings.append("Nothing was annotated.")

@@ -74,10 +74,9 @@ def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, 
     number, fraction = len(card["validation"]["unknown_confidence"]), config.rejected_fraction
     if fraction != 0 and not np.isfinite(least):
         return [
-            f"{card['name']} was validated with {number} subtomograms: too few to tell which "
-            f"{MOST_USUAL if fraction is None else fraction:.0%} are least sure. None is called unknown; give "
-            "--rejected-fraction "
-            f"{np.ceil(100 / (number + 1)) / 100:.2f} or more."
+            f"{card['name']} was validated with {number} subtomograms: too few to determine the rejection threshold "
+            f"for {MOST_USUAL if fraction is None else fraction:.0%}. No subtomogram is called unknown; give "
+            f"--rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
         ]
     return []
 

@@ -68,7 +68,7 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
     print(
         "Classes: "
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
-        + f". Grouped subtomograms: {config.output}"
+        + f". Clustered subtomograms: {config.output}"
     )
     if outputs.chance > RARELY and config.classes > 1:
         notes.append(_nothing_found(config, how, outputs.chance))
@@ -80,8 +80,8 @@ def _nothing_found(config: ClusterSubtomogramsConfig, how: str, chance: float) -
     """A sentence for the user whose groups are no tighter than those of noise."""
     align = "" if how == "given" else "Align the subtomograms first (--align given). "
     return (
-        f"Nothing was found: the {config.classes} groups are no tighter than those of a single cloud of the same "
-        f"spread ({100 * chance:.0f} % of such clouds are as tight), so that the classes may be chance. {align}Give "
+        f"No clusters were found: the {config.classes} clusters are no tighter than those of random data of the same "
+        f"spread ({100 * chance:.0f} % of such data sets are as tight), so the classes may be chance. {align}Use "
         "more subtomograms, or other --classes or --resolution."
     )
 
@@ -91,16 +91,16 @@ def _diameter(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> float
     diameter = config.particle_diameter or DIAMETER * width
     if diameter > width:
         raise ValueError(
-            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of "
-            f"{found.path} are only {width:g} Å wide ({found.box} px x "
-            f"{found.pixel_size:g} Å). Extract larger ones, or give a smaller diameter."
+            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of {found.path} are "
+            f"only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract them with a larger box, or "
+            "give a smaller diameter."
         )
     return diameter
 
 
 def _check_number(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> None:
     if len(found) < 2:
-        raise ValueError(f"{found.path} has only 1 subtomogram; at least two are needed to compare them. Give more.")
+        raise ValueError(f"{found.path} has only 1 subtomogram; at least two are needed.")
     if len(found) < config.classes:
         raise ValueError(
             f"{found.path} has {len(found)} subtomograms for {config.classes} classes (--classes); there "
@@ -121,15 +121,15 @@ def _alignment(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> str:
     """'given', 'search' or 'none'. Raises ValueError if angles are asked for and there are none."""
     if config.align == "given" and found.angles is None:
         raise ValueError(
-            f"{found.path} has no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), but they are to be "
-            "taken from there (--align given). Choose --align search, or align the subtomograms first."
+            f"{found.path} has no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), which --align given needs. Choose "
+            "--align search, or align the subtomograms first."
         )
     if config.align != "auto":
         return config.align
     if found.angles is not None and not np.any(found.angles):
         print(
-            f"All angles of {found.path} are zero: they are no alignment, and one is searched for. If all "
-            "subtomograms do have one orientation, choose --align given."
+            f"All angles of {found.path} are zero, so an alignment is searched for. If all subtomograms really have "
+            "the same orientation, choose --align given."
         )
         return "search"
     return "search" if found.angles is None else "given"

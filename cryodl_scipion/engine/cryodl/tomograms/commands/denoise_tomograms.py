@@ -51,15 +51,15 @@ def run(config: DenoiseTomogramsConfig) -> Result:
         warn(note)
     record = read_record(folder, config, card)
     todo = [s for s in sources if not finished(s, record, folder)]
-    print(f"{counted(total, 'tomogram')}, {len(sources) - len(todo)} of them denoised before.")
+    print(f"{counted(total, 'tomogram')}, {len(sources) - len(todo)} of them already denoised.")
     device = _denoise(todo, config, model, folder, record, skipped, notes) if todo else "none: nothing was denoised"
     if len(skipped) == total:
         raise AllSkipped(f"None of the {total} tomograms could be denoised. The first: {in_words(skipped[0])}")
     notes += said_skipped(skipped, "tomogram")
     outputs = _outputs(config, sources, {item.item for item in skipped}, folder, model, card, record)
     print(
-        f"{counted(len(outputs['files']), 'denoised tomogram')}: {folder}/<tomogram>.mrc. They are for looking and "
-        "segmenting: average subtomograms of the tomograms that these were made of."
+        f"{counted(len(outputs['files']), 'denoised tomogram')}: {folder}/<tomogram>.mrc. They are for viewing and "
+        "segmenting; average subtomograms of the original tomograms."
     )
     return Result(
         "denoise-tomograms", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes))
@@ -78,9 +78,9 @@ def _sources(
             source, said = open_source(one, config.pixel_size, card["pixel_size"] if card else None)
             if len(source.paths) == 1 and card is None:
                 raise ValueError(
-                    f"{source.paths[0]} has no halves, and a network that learns from noisy tomograms alone needs two "
-                    "with noise of their own: reconstruct the even and the odd frames (or tilts) apart and give both "
-                    "(--even, --odd), or give a --model that was trained on halves of such tomograms."
+                    f"{source.paths[0]} has no halves, and training needs two halves with independent noise. "
+                    "Reconstruct the even and odd frames (or tilts) separately and give both (--even, --odd), or "
+                    "give a --model that was trained on halves of similar tomograms."
                 )
         except (ValueError, FileNotFoundError) as error:
             _skip(one, error, skipped)
@@ -114,15 +114,15 @@ def _fitting(sources: list[HalfSource], card: dict, skipped: list[Skipped], note
         if times > TOO_DIFFERENT:
             _skip(
                 source,
-                f"{source.paths[0]} has {source.pixel_size:g} Å/px; the model {card['name']} learned at "
-                f"{card['pixel_size']:g} Å/px. That is too different. Bin the tomogram, or train a model on it.",
+                f"{source.paths[0]} has {source.pixel_size:g} Å/px; the model {card['name']} was trained at "
+                f"{card['pixel_size']:g} Å/px. The difference is too large. Bin the tomogram, or train a model on it.",
                 skipped,
             )
             continue
         if times > DIFFERENT:
             notes.append(
-                f"The model {card['name']} learned at {card['pixel_size']:g} Å/px; some tomograms here have "
-                f"{source.pixel_size:g} Å/px, and it sees their features in another size. Train a model on them."
+                f"The model {card['name']} was trained at {card['pixel_size']:g} Å/px, but some tomograms have "
+                f"{source.pixel_size:g} Å/px, so their features have another size for it. Train a model on them."
             )
         kept.append(source)
     return kept

@@ -28,8 +28,8 @@ if typing.TYPE_CHECKING:
 INDEX, ALL = "detect_particles.json", "particles.star"
 FREE = ("tomograms", "output", "names", "memory", "device", "threads")
 CONTROL_WORDS = (
-    "Numbers expected in noise are of detections in copies of the tomogram with its spectrum and random phases: they "
-    "say nothing of other structures that look like the particle, such as membranes, gold or carbon."
+    "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
+    "do not include other structures that look like the particle, such as membranes, gold or carbon."
 )
 
 
@@ -41,7 +41,8 @@ def run(config: DetectParticlesConfig) -> Result:
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     if "particles" in dict(named):
         raise ValueError(
-            "A tomogram is called 'particles', as the file of all detections is. Give it another name (--names)."
+            "A tomogram has the name 'particles', which the file of all detections uses. Give it another name "
+            "(--names)."
         )
     device = choose_device(config.device)
     set_threads(config.threads)
@@ -176,6 +177,6 @@ def _warnings(outputs: typing.Mapping[str, typing.Any], skipped: list[Skipped]) 
         ]
         if doubtful:
             yield (
-                f"More than half as many {species} as were detected in {', '.join(doubtful[:5])} are expected in noise "
-                "alone. Raise the threshold (--threshold)."
+                f"In {', '.join(doubtful[:5])}, noise alone is expected to give more than half of the detections of "
+                f"{species}. Raise the threshold (--threshold)."
             )

@@ -141,12 +141,13 @@ def _check_labels(
     """Raises ValueError if there is nothing to compare."""
     if not labels:
         raise ValueError(
-            f"Neither {pairs[0].segmentation} nor its labels hold any feature: all values are 0 or 255 (not annotated)."
+            f"Neither {pairs[0].segmentation} nor its labels contain a feature: all values are 0 or 255 (not "
+            "annotated)."
         )
     if config.label is not None and not any(m[config.label].overlap.ground_truth for m, _, _ in measured):
         raise ValueError(
-            f"No label volume holds the value {config.label} (--label) where it is annotated. Check "
-            "the value, and that the labels belong to these tomograms."
+            f"No label volume has the value {config.label} (--label) in its annotated part. Check the value, and "
+            "that the labels belong to these tomograms."
         )
 
 
@@ -169,18 +170,16 @@ def _values(
         + " of the labels."
     )
     notes = [
-        f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), "
-        "and neither name is on the other side: they are compared as one feature. If they are two, give one "
-        "another value."
+        f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), and "
+        "neither name occurs in the other: they are compared as one feature. If they are different features, change "
+        "one of the values."
         for k in mine
         if renamed(k, mine, theirs)
     ]
     lost = [name for k, name in mine.items() if not values[k]]
     missed = [name for k, name in theirs.items() if k not in values.values()]
     if lost:
-        notes.append(
-            f"The labels have no {', '.join(lost)} (features.json); what the segmentations have of it is not compared."
-        )
+        notes.append(f"The labels have no {', '.join(lost)} (features.json); in the segmentations it is not evaluated.")
     if missed:
         notes.append(
             f"The segmentations have no {', '.join(missed)} (features.json); in the labels it counts as not found."

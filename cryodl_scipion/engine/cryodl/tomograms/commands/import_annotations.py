@@ -29,12 +29,12 @@ def run(config: ImportAnnotationsConfig) -> Result:
     counts = store.counts()[config.feature]
     if not store.tiles(config.feature, config.annotator, kind="negative"):
         warnings.append(
-            f"There is no tile without {config.feature} by {config.annotator}. Networks need some to learn "
-            "from: import them too, or mark them with cryodl annotate."
+            f"There are no tiles without {config.feature} by {config.annotator}. Training needs them: import them "
+            "too, or mark them with cryodl annotate."
         )
     store.save()
     print(
-        f"Tiles added to {config.annotations}: {len(store.entries) - before}. It holds "
+        f"Tiles added to {config.annotations}: {len(store.entries) - before}. It has "
         f"{counted(counts['positive'], 'tile')} with {config.feature} and {counts['negative']} without."
     )
     return Result(

@@ -15,7 +15,7 @@ def run(config: JoinAnnotationsConfig) -> Result:
     store = open_annotations(config.annotations)
     new = sum(add_annotations(store, read_annotations(folder, dict(tomograms))) for folder in config.folders)
     store.save()
-    print(f"Added to {config.annotations}: {counted(new, 'tile')}. It holds {len(store.entries)}.")
+    print(f"Added to {config.annotations}: {counted(new, 'tile')}. It now has {len(store.entries)}.")
     return Result(
         "join-annotations", AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()), device="CPU"
     )

@@ -87,5 +87,5 @@ def _warnings(
         yield (
             f"Nothing was found in {len(without)} of {len(counts)} tomograms ({', '.join(without[:5])}"
             + (" ..." if len(without) > 5 else "")
-            + f"): {mask}, or what there is was left out by size or border."
+            + f"): {mask}, or all components were left out because of size or border."
         )

@@ -70,7 +70,7 @@ def run(config: SegmentConfig) -> Result:
     finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
     print(
-        f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them segmented before; features: "
+        f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them already segmented; features: "
         f"{', '.join(f.name for f in features)}."
     )
     for note in dict.fromkeys(notes):
@@ -93,7 +93,7 @@ def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typin
         for feature, parts in found.items():
             words = noise_in_words(name, feature, parts)
             if parts["noise"] > max(NOISY, NOISY_PART * parts["tomogram"]):
-                yield f"{words} That much of what was found may be noise; look at it, or raise the threshold."
+                yield f"{words} This fraction of the result may be noise; check it, or raise the threshold."
             elif parts.get("raised"):
                 yield words
 
@@ -150,8 +150,8 @@ def _sources(
             notes += _differences(tomogram, pixel_size, cards, learnt)
             if tomogram.shape[0] == 1:
                 notes.append(
-                    f"{path} holds a single slice: it is an image, not a tomogram, and networks that look at several "
-                    "slices see it repeated. Check the file; micrographs are for `cryodl pick`."
+                    f"{path} has a single slice: it is an image, not a tomogram, and networks for several slices see "
+                    "it repeated. Check the file; micrographs are for `cryodl pick`."
                 )
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
@@ -173,20 +173,19 @@ def _differences(
         times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
         if times > TOO_DIFFERENT:
             raise ValueError(
-                f"{tomogram.path} has {pixel_size:g} Å/px; the model {card['name']} learned at "
-                f"{trained:g} Å/px. That is too different. Check the pixel size (--pixel-size), or bin "
-                "the tomogram."
+                f"{tomogram.path} has {pixel_size:g} Å/px; the model {card['name']} was trained at {trained:g} Å/px. "
+                "The difference is too large. Check the pixel size (--pixel-size), or bin the tomogram."
             )
         if times > DIFFERENT:
             yield (
-                f"The model {card['name']} learned from tomograms of {trained:g} Å/px; some here have "
-                f"{pixel_size:g} Å/px, and it may not know the features at that resolution. Look at the result, or "
-                "train on such tomograms."
+                f"The model {card['name']} was trained on tomograms of {trained:g} Å/px, but some have "
+                f"{pixel_size:g} Å/px, and it may not find features at that resolution. Check the result, or train "
+                "on such tomograms."
             )
         if grid_factor(pixel_size, working) != 1.0:
             yield (
                 f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
-                "the scores are brought back to the tomogram's voxels."
+                "the scores are resampled back."
             )
 
 

@@ -92,7 +92,8 @@ def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> 
     taken = sorted(set(names) & set(OTHERS))
     if taken:
         raise ValueError(
-            f"A structure (--structures) is called {taken[0]}, which is another feature's name. Rename its file."
+            f"A structure (--structures) has the name {taken[0]}, which is the name of another feature. Rename its "
+            "file."
         )
     if len(names) + len(OTHERS) > MOST_FEATURES:
         raise ValueError(
@@ -207,6 +208,6 @@ def _warnings(counts: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
         for feature, (placed, wanted) in found.items():
             if placed < wanted:
                 yield (
-                    f"{placed} of the {wanted} things wanted of {feature} found room in {name}. Choose fewer "
-                    "copies, or a larger --size or --thickness."
+                    f"Only {placed} of {wanted} copies of {feature} fit into {name}. Choose fewer copies, or a "
+                    "larger --size or --thickness."
                 )

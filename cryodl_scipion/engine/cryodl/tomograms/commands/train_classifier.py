@@ -71,9 +71,9 @@ def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[
     diameter = config.particle_diameter or DIAMETER * width
     if diameter > width:
         raise ValueError(
-            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of "
-            f"{found.path} are only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract "
-            "larger ones, or give the diameter of the particle."
+            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of {found.path} are "
+            f"only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract them with a larger box, or "
+            "correct the diameter."
         )
     notes += resolution_notes(found, diameter, config.resolution)
     contrast, said, warning = find_contrast(found, diameter, config.contrast)
@@ -99,7 +99,7 @@ def _say_start(
     if examples.box != one.box or abs(examples.pixel_size / one.pixel_size - 1) > 1e-3:
         print(
             f"The {config.network} classifier works with {examples.box} px x {examples.pixel_size:.4g} Å; "
-            f"subtomograms of {one.box} px x {one.pixel_size:.4g} Å are resampled, and cut or surrounded by zeros."
+            f"subtomograms of {one.box} px x {one.pixel_size:.4g} Å are resampled, and cropped or padded with zeros."
         )
     print(f"Training the {config.network} classifier on {device} with {len(examples.training)} subtomograms.")
     say_weakness(config.network, method)

@@ -68,8 +68,8 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
     without = [s for n, s in enumerate(gathered.species) if not sum(len(one.points[n]) for one in training)]
     if without:
         raise ValueError(
-            f"No particle of {', '.join(without)} is left to learn from after holding out data. Label more, or lower "
-            "--validation-fraction."
+            f"No particle of {', '.join(without)} is left for training after data were held out. Label more, or "
+            "lower --validation-fraction."
         )
     network = _started(config, method, gathered) if config.start_from else method.build(len(gathered.species))
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), how

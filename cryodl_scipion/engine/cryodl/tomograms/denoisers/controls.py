@@ -94,7 +94,7 @@ def control_in_words(name: str, figures: dict[str, typing.Any]) -> str:
     """A sentence on a tomogram's figures."""
     return (
         f"{name}: estimated correlation of a half with the signal {figures['signal_correlation_before']:.2f}, after "
-        f"denoising {figures['signal_correlation_after']:.2f} (in rows that were not learned from); of noise alone it "
-        f"leaves {100 * figures['noise_left']:.0f} % of the contrast that it gives the tomogram (a Wiener filter "
+        f"denoising {figures['signal_correlation_after']:.2f} (in held-out rows); of pure noise it keeps "
+        f"{100 * figures['noise_left']:.0f} % of the contrast that it gives the tomogram (a Wiener filter "
         f"{100 * figures['wiener_noise_left']:.0f} %), of random phases {100 * figures['random_phases_left']:.0f} %."
     )

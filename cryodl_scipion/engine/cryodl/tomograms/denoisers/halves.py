@@ -47,11 +47,11 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
     first, other = named.paths[0], named.paths[-1]
     if len(volumes) == 2 and os.path.realpath(first) == os.path.realpath(other):
         raise ValueError(
-            f"{first} is given as even and as odd half of {named.name}. Two halves with noise of their own are needed."
+            f"{first} is given as both even and odd half of {named.name}. Two halves with independent noise are needed."
         )
     shapes = [" x ".join(str(n) for n in v.shape[::-1]) for v in volumes]
     if len(set(shapes)) > 1:
-        raise ValueError(f"{first} has {shapes[0]} px and {other} has {shapes[1]}; halves have the same size.")
+        raise ValueError(f"{first} has {shapes[0]} px and {other} has {shapes[1]}; halves must have the same size.")
     if min(volumes[0].shape) < SMALLEST:
         raise ValueError(
             f"{first} has {shapes[0]} px (x, y, z); at least {SMALLEST} are needed along each axis. "
@@ -60,8 +60,8 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
     sizes = [v.pixel_size for v in volumes if v.pixel_size]
     if len(sizes) == 2 and abs(sizes[0] / sizes[1] - 1) > SAME_PIXEL:
         raise ValueError(
-            f"The headers of {first} and {other} say {sizes[0]:g} and {sizes[1]:g} Å/px; halves have the same pixel "
-            "size. Correct the headers, or bin both alike."
+            f"The headers of {first} and {other} state {sizes[0]:g} and {sizes[1]:g} Å/px; halves must have the same "
+            "pixel size. Correct the headers, or use the same binning."
         )
     size, note = working_pixel_size(volumes[0], pixel_size, otherwise)
     return HalfSource(named.name, named.paths, volumes, size), [note] if note else []
@@ -82,8 +82,8 @@ def bricks_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[t
     bricks = [brick for brick in bricks if all(float(x.std()) > 0 for x in brick)]
     if not bricks:
         raise ValueError(
-            f"{source.paths[0]} has the same value nearly everywhere: there is nothing to see in it. Check that it is "
-            "the reconstruction, and not a mask or an empty volume."
+            f"{source.paths[0]} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
+            "mask or an empty volume."
         )
     return bricks
 
@@ -107,21 +107,21 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
     both = f"{source.paths[0]} and {source.paths[1]}"
     if fine > COPIES:
         raise ValueError(
-            f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, or "
-            "were denoised before. Give the halves as they were reconstructed."
+            f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, "
+            "or were denoised before. Give the halves as reconstructed."
         )
     if not _certainty(powers) > CERTAIN:
         raise ValueError(
-            f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one is "
-            "moved or of opposite contrast, or they hold noise alone."
+            f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one "
+            "is shifted or inverted, or they contain only noise."
         )
     if fine > DEPENDENT:
         return (
             scale,
             fsc,
             [
-                f"{both} agree much at the finest detail (FSC {fine:.2f}). If they were filtered or denoised before, "
-                "what is learned from them is not to be relied on: noise that they share is taken for signal."
+                f"{both} agree strongly at the finest detail (FSC {fine:.2f}). If they were filtered or denoised "
+                "before, the result is not reliable: noise that they share is treated as signal."
             ],
         )
     return scale, fsc, []
@@ -133,8 +133,8 @@ def _check_greys(source: HalfSource, bricks: list[tuple[torch.Tensor, ...]]) -> 
     if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
         raise ValueError(
             f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "
-            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): each was scaled by itself. "
-            "Reconstruct both alike, and keep floating point."
+            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): they were scaled separately. "
+            "Reconstruct both in the same way, in floating point."
         )
 
 

@@ -34,8 +34,8 @@ def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], lis
     even, odd = expand_paths(config.even), expand_paths(config.odd)
     if len(even) != len(odd):
         raise ValueError(
-            f"There are {len(even)} even halves (--even) and {len(odd)} odd ones (--odd). Give one of each for every "
-            "tomogram."
+            f"There are {len(even)} even halves (--even) and {len(odd)} odd halves (--odd). Give one of each for "
+            "every tomogram."
         )
     if config.names:  # files of one tomogram may have any names
         named = name_tomograms(even, config.names)

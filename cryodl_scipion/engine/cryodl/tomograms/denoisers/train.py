@@ -104,13 +104,13 @@ def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[Ha
             ]
         except (ValueError, FileNotFoundError) as error:
             bad.append(Skipped(source.name, source.paths[0], str(error)))
-            print(f"Not learned from: {in_words(bad[-1])}")
+            print(f"Not used for training: {in_words(bad[-1])}")
             continue
         used.append(source)
         for part, regions in zip(parts, found):
             part.extend(regions)
     if not used:
-        raise AllSkipped(f"None of the tomograms can be learned from. The first: {in_words(bad[0])}")
+        raise AllSkipped(f"None of the tomograms can be used for training. The first: {in_words(bad[0])}")
     return used, *parts
 
 

@@ -17,7 +17,7 @@ from .predict import TomogramDenoiser
 from .spectra import HalfScale
 
 RECORD, HALVES = "denoise.json", ("even", "odd")
-LABEL = "cryodl: denoised{}, for looking and segmenting; not for averaging"
+LABEL = "cryodl: denoised{}, for viewing and segmenting; not for averaging"
 _WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 
@@ -31,10 +31,10 @@ def read_record(folder: Path, config: typing.Any, card: dict) -> dict:
         record = json.loads(path.read_text(encoding="utf-8"))
         found, _ = dict(record["settings"]), dict(record["tomograms"])
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
+        raise ValueError(f"{path} is damaged, or was written by another program. Choose another --output.") from None
     other = " and ".join(words for key, words in _WORDS.items() if found.get(key) != mine[key])
     if other:
-        raise ValueError(f"{folder} holds tomograms denoised with another {other}. Choose another --output.")
+        raise ValueError(f"{folder} has tomograms denoised with another {other}. Choose another --output.")
     return record
 
 
@@ -77,23 +77,24 @@ def model_notes(config: typing.Any, card: dict) -> typing.Iterator[str]:
     """Sentences about a model that may not serve."""
     if config.model and config.fill_wedge and not card["fills_wedge"]:
         raise ValueError(
-            f"The model {config.model} was trained without the missing wedge, which --fill-wedge asks for. Leave one "
-            "of them out."
+            f"The model {config.model} was trained without the missing wedge, which --fill-wedge needs. Leave one of "
+            "them out."
         )
     if not config.model and config.fill_wedge != card["fills_wedge"]:
         raise ValueError(
-            f"{config.output} holds a model that was trained {'with' if card['fills_wedge'] else 'without'} the "
+            f"{config.output} has a model that was trained {'with' if card['fills_wedge'] else 'without'} the "
             "missing wedge (--fill-wedge). Choose another --output."
         )
     found, filtered = (card["validation"].get(key, 0.0) for key in ("correlation", "wiener_correlation"))
     if found <= filtered:
         yield (
-            f"The network is no better than a Wiener filter on rows that it did not learn from (correlation "
-            f"{found:.3f} against {filtered:.3f}): it has learned too little. Give it more tomograms or more --steps."
+            f"On held-out rows the network is no better than a Wiener filter (correlation {found:.3f} against "
+            f"{filtered:.3f}); it has learned too little. Use more tomograms or more --steps."
         )
     if card["fills_wedge"]:
         yield (
-            "What stands in the missing wedge is the network's guess. Where it was hidden from it and measured, the "
-            f"guess correlated by {card['validation'].get('wedge_correlation', 0.0):.3f} with the other raw half (a "
-            f"measurement by {card['validation'].get('wedge_measured_correlation', 0.0):.3f}). Do not measure in it."
+            "The content of the missing wedge is predicted by the network: do not use it for measurements. In "
+            "measured Fourier coefficients that were hidden from the network, its prediction correlated by "
+            f"{card['validation'].get('wedge_correlation', 0.0):.3f} with the other raw half (the measured "
+            f"coefficients by {card['validation'].get('wedge_measured_correlation', 0.0):.3f})."
         )

@@ -50,17 +50,18 @@ def card_warnings(card: dict[str, typing.Any]) -> typing.Iterator[str]:
         figures = card["validation"][name]
         if not figures["particles"]:
             yield (
-                f"No particle of {name} was held out, so nothing tells how well it was learnt, and its threshold is a "
-                "guess. Label more."
+                f"No particle of {name} was held out, so it is not known how well it was learnt, and its threshold "
+                "is not validated. Label more."
             )
         elif figures["f_beta"] < POOR:
             yield (
                 f"Of {name} {figures['found']} of {figures['particles']} held-out particles were found, with "
-                f"{figures['false']} wrong ones: it was hardly learnt. Check coordinates and diameter, or label more."
+                f"{figures['false']} false detections: it was hardly learnt. Check coordinates and diameter, or "
+                "label more."
             )
         elif figures["particles"] < FEW:
             yield (
-                f"Only {counted_particles(figures['particles'])} of {name} held out: its figures and threshold are "
+                f"Only {counted_particles(figures['particles'])} of {name} held out: its metrics and threshold are "
                 "uncertain."
             )
 

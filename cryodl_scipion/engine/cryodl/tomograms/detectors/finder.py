@@ -63,13 +63,13 @@ class NetworkFinder:
         times = math.exp(abs(math.log(pixel_size / trained)))
         if times > TOO_DIFFERENT:
             raise ValueError(
-                f"{tomogram.path} has {pixel_size:g} Å/px; the model {self.card['name']} learned at {trained:g} Å/px. "
-                "That is too different. Check the pixel size (--pixel-size), or bin the tomogram."
+                f"{tomogram.path} has {pixel_size:g} Å/px; the model {self.card['name']} was trained at {trained:g} "
+                "Å/px. The difference is too large. Check the pixel size (--pixel-size), or bin the tomogram."
             )
         if times > DIFFERENT:
             yield (
-                f"The model {self.card['name']} learned from tomograms of {trained:g} Å/px; some here have "
-                f"{pixel_size:g} Å/px, and it may not know the particles at that resolution."
+                f"The model {self.card['name']} was trained on tomograms of {trained:g} Å/px, but some have "
+                f"{pixel_size:g} Å/px, and it may not find particles at that resolution."
             )
 
     def _contrast(self, tomogram: Tomogram, blocks: TomogramBlocks) -> typing.Iterator[str]:
@@ -78,7 +78,7 @@ class NetworkFinder:
         found, learnt = skewness(voxels), float(self.card.get("skew", 0.0))
         if min(abs(found), abs(learnt)) > SKEWED and found * learnt < 0:
             yield (
-                f"The contrast of {tomogram.path} seems to be the other way than in the training of "
-                f"{self.card['name']} (skewness of the grey values {found:.2f}, there {learnt:.2f}). Multiply the "
-                "tomogram by -1, or train on such tomograms."
+                f"The contrast of {tomogram.path} seems to be opposite to that in the training of "
+                f"{self.card['name']} (skewness of the grey values {found:.2f}, in training {learnt:.2f}). Multiply "
+                "the tomogram by -1, or train on such tomograms."
             )

@@ -97,8 +97,8 @@ def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) ->
         if counts.get(name, 0) < FEWEST:
             raise ValueError(
                 f"There are {counts.get(name, 0)} examples of the species {name}; at least {FEWEST} are needed, and "
-                f"fifty are good. The files have: {', '.join(f'{k} {n}' for k, n in sorted(counts.items()))}. Label "
-                "more, or leave the species out (--species)."
+                f"fifty are recommended. The files have: {', '.join(f'{k} {n}' for k, n in sorted(counts.items()))}. "
+                "Label more, or leave the species out (--species)."
             )
     return tuple(config.species) or tuple(sorted(counts))
 

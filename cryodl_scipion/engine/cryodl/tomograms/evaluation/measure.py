@@ -48,9 +48,8 @@ def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures
         _measure_block(pair, core, found, curve)
         if len(found) > MOST_LABELS:
             raise ValueError(
-                f"{pair.segmentation} and its labels hold more than {MOST_LABELS} different values; these "
-                "are no label volumes. For score volumes, give the value of the feature in the labels "
-                "(--label)."
+                f"{pair.segmentation} and its labels have more than {MOST_LABELS} different values, so they are not "
+                "label volumes. For score volumes, give the value of the feature in the labels (--label)."
             )
     components, slices = count_components(pair, sorted(found))
     for label, counts in components.items():

@@ -50,13 +50,15 @@ class LabelledPair:
         self.shape = found.shape
         self.pixel_size, self.note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
         if self.note and found.pixel_size is None:
-            self.note = f"The header of {segmentation} has no pixel size; that of its labels was taken."
+            self.note = f"The header of {segmentation} has no pixel size; that of its labels is used."
         self._ground_truth = LabelVolume(labels, found)
         self._found = (
             found
             if label is not None
             else LabelVolume(
-                segmentation, ground_truth, "If it holds scores, give the value of the feature in the labels (--label)."
+                segmentation,
+                ground_truth,
+                "If it contains scores, give the value of the feature in the labels (--label).",
             )
         )
 
@@ -148,12 +150,11 @@ def refuse_labels(path: str | os.PathLike[str]) -> list[str]:
     names, values = found
     if names:
         raise ValueError(
-            f"{path} is a label volume: it holds nothing but values of the features.json beside it "
-            f"({', '.join(f'{k} {name}' for k, name in names.items())}). --label is for score volumes. "
-            "These are label volumes; leave out --label."
+            f"{path} is a label volume: it contains only values of the features.json beside it "
+            f"({', '.join(f'{k} {name}' for k, name in names.items())}). --label is for score volumes. These are "
+            "label volumes; leave out --label."
         )
     return [
-        f"{path} holds nothing but 0 and the whole numbers from 1 to {values[-1]}: taken for scores, which are "
-        f"hundredths in such files, none is above {values[-1] / 100:g}. If it is a label volume, leave out "
-        "--label."
+        f"{path} contains only 0 and whole numbers from 1 to {values[-1]}: as scores (in hundredths), none would be "
+        f"above {values[-1] / 100:g}. If it is a label volume, leave out --label."
     ]

@@ -149,7 +149,7 @@ def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> No
     axes[0, 1].plot(mean[some], share[some], marker="o")
     axes[0, 1].set(
         xlabel="score",
-        ylabel="share of voxels with the feature",
+        ylabel="fraction of voxels with the feature",
         xlim=(0, 1),
         ylim=(0, 1),
         title=f"calibration error {figures['calibration_error']:.3f}",

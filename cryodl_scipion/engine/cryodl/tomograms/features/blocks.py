@@ -31,8 +31,8 @@ def halo_blocks(
     if step_z < 1:
         needed = (2 * halo + 1) ** 2 * bytes_per_voxel * shape[2] / GIGABYTE
         raise ValueError(
-            f"Smoothing (--smoothing) reaches {halo} voxels far, which takes {needed:.1f} GB for a volume "
-            f"{shape[2]} voxels wide; Memory (--memory) is {memory:g} GB. Smooth less, or allow more."
+            f"Smoothing (--smoothing) reaches {halo} voxels far, which takes {needed:.1f} GB for a volume {shape[2]} "
+            f"voxels wide; Memory (--memory) is {memory:g} GB. Reduce the smoothing, or increase the memory."
         )
     cut = lambda length, step: [(start, min(start + step, length)) for start in range(0, length, step)]
     return [(z, cut(shape[1], step_y)) for z in cut(shape[0], step_z)]

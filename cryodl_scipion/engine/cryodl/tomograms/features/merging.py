@@ -71,8 +71,8 @@ def _pixel_size(scored: Scored, sources: typing.Sequence[FeatureScores]) -> floa
     known = next((s.pixel_size for s in sources if s.pixel_size is not None), scored.pixel_size)
     if not known:
         raise ValueError(
-            f"The header of {sources[0].path} has no pixel size; sizes could not be told. Segment the "
-            "tomogram again with --pixel-size."
+            f"The header of {sources[0].path} has no pixel size; sizes cannot be measured. Segment the tomogram "
+            "again with --pixel-size."
         )
     return float(known)
 

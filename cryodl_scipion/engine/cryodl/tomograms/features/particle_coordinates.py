@@ -62,7 +62,7 @@ def read_positions(
     if not any(found.values()):
         raise ValueError(
             f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "
-            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by their names; give others with --names."
+            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by name; change the names with --names."
         )
     if strange:
         notes.append(
@@ -94,7 +94,8 @@ def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> 
     if out.any():
         z, y, x = zyx[out][0]
         raise ValueError(
-            f"{path}: {out.sum()} of {len(zyx)} particles of {name} lie outside of the tomogram ({shape[2]} x "
-            f"{shape[1]} x {shape[0]} px), the first at x {x:.1f}, y {y:.1f}, z {z:.1f} px. Coordinates must be in px "
-            "of these tomograms, or centred Å as RELION 5 has them; perhaps they belong to another binning."
+            f"{path}: {out.sum()} of {len(zyx)} particles of {name} lie outside the tomogram ({shape[2]} x "
+            f"{shape[1]} x {shape[0]} px), the first at x {x:.1f}, y {y:.1f}, z {z:.1f} px. Coordinates must be in "
+            "px of these tomograms, or centred coordinates in Å as in RELION 5; check whether they belong to "
+            "another binning."
         )

@@ -28,8 +28,8 @@ class FolderRecord:
             ]
             if other and found["tomograms"]:
                 raise ValueError(
-                    f"{self.path.parent} holds tomograms made with other parameters: {'; '.join(other)}. "
-                    "Choose another --output."
+                    f"{self.path.parent} has tomograms made with other parameters: {'; '.join(other)}. Choose "
+                    "another --output."
                 )
             if not other:
                 self.items = found["tomograms"]

@@ -55,7 +55,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} (--scores) is no folder. Give the one that `cryodl segment` wrote.")
+        raise FileNotFoundError(f"{folder} (--scores) is not a folder. Give the folder that `cryodl segment` wrote.")
     index, notes = _read_index(folder), []
     if index is None:
         tomograms = _from_names(folder)
@@ -70,7 +70,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     if not tomograms:
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
     if len(names) > 127:
-        raise ValueError(f"{folder} has {len(names)} features; label volumes hold 127 at most.")
+        raise ValueError(f"{folder} has {len(names)} features; label volumes can have at most 127.")
     given = parse_thresholds(thresholds, names)
     chosen = [given.get(name, usual.get(name, USUAL_THRESHOLD)) for name in names]
     features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
@@ -97,8 +97,8 @@ def parse_thresholds(texts: typing.Sequence[str], names: typing.Sequence[str]) -
             )
         if not equals and len(texts) > 1:
             raise ValueError(
-                f"Thresholds (--threshold) has {text!r} beside others; give one number for all, or "
-                "name=number for each."
+                f"Thresholds (--threshold) mixes {text!r} with other values; give one number for all, or name=number "
+                "for each."
             )
         found.update({name: value} if equals else dict.fromkeys(names, value))
     return found
@@ -115,8 +115,8 @@ def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.nda
     if scores.size and not (scores.min() >= -1e-3 and scores.max() <= 1.001):  # also for NaN
         kind = "0 to 1" if values.dtype.kind == "f" else "0 to 100"
         raise ValueError(
-            f"{path} holds values from {values.min():g} to {values.max():g}; scores are {kind}. "
-            "If it is a label volume or a tomogram, it does not belong here."
+            f"{path} has values from {values.min():g} to {values.max():g}; scores must be {kind}. Check that it is "
+            "not a label volume or a tomogram."
         )
     return scores
 
@@ -191,7 +191,7 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
         index["tomograms"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is not readable ({error!r}). Remove it to take the volumes by their names, or segment again."
+            f"{path} is not readable ({error!r}). Remove it to find the volumes by name, or segment again."
         ) from None
     return index
 

@@ -30,15 +30,15 @@ class Segmentation:
         self.pixel_size, self.note = working_pixel_size(self._volume, pixel_size)
         if label is None and self._volume.dtype not in (np.int8, np.float16, np.float32):
             raise ValueError(
-                f"{path} holds {self._volume.dtype} numbers, which scores are not. Give the feature's "
-                "value (--label) if it is a label volume."
+                f"{path} has the data type {self._volume.dtype}, which scores cannot have. If it is a label volume, "
+                "give the feature's value (--label)."
             )
         if label is None and self._volume.dtype == np.int8 and not (is_listed(path) or says_scores(self.path)):
             self._refuse_labels()
         if label is not None and (self._volume.dtype == np.float16 or is_listed(path)):
             raise ValueError(
-                f"{path} holds scores, but a value of label volumes (--label {label}) was given. "
-                "These are scores; leave out --label."
+                f"{path} has scores, but a value of label volumes (--label {label}) was given. These are scores; "
+                "leave out --label."
             )
 
     def _refuse_labels(self) -> None:

@@ -120,7 +120,7 @@ def refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
         if found and found[0]:
             raise ValueError(
                 f"{path} is a label volume ({', '.join(f'{k} {n}' for k, n in found[0].items())} by its "
-                "features.json). Say which value to pick (--label)."
+                "features.json). Give the value to pick (--label)."
             )
 
 
@@ -135,7 +135,7 @@ def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[t
         named = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
     if "particles" in dict(named):
         raise ValueError(
-            "A tomogram is called 'particles', as the file of all points is. Give it another name (--names)."
+            "A tomogram has the name 'particles', which the file of all points uses. Give it another name (--names)."
         )
     return named
 

@@ -56,7 +56,7 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
     listed = ", ".join(there) or "nothing"
     if wanted is None:
         raise ValueError(
-            f"{config.annotations} has tiles of more than one {what} ({listed}). Say which one to learn (--{what})."
+            f"{config.annotations} has tiles of more than one {what} ({listed}). Give the one to learn (--{what})."
         )
     raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
 

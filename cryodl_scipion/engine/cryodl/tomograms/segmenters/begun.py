@@ -80,9 +80,9 @@ class Begun:
         self.kept = True
         words = lambda figures: f"Dice {figures['dice']:.3f}, average precision {figures['average_precision']:.3f}"
         return (
-            f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, which "
-            f"it began with ({words(self.figures)}): the weights of {self.name} are kept. Draw tiles where it fails, "
-            "or use it as it is."
+            f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, "
+            f"which it started from ({words(self.figures)}): the weights of {self.name} are kept. Draw tiles where "
+            f"it fails, or use {self.name} directly."
         )
 
     def calibrates(self, task: SegmenterTask) -> bool:

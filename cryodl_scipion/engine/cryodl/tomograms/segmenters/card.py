@@ -92,13 +92,13 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     tiles, figures = card["tiles"], card["validation"]
     if figures["dice"] is None:
         yield (
-            "No voxel of the validation tiles has the feature, so nothing tells how well it was learnt, and the "
-            "calibration is a guess. Annotate more tiles with the feature, and train again."
+            "No voxel of the validation tiles has the feature, so it is not known how well it was learnt, and the "
+            "calibration is not validated. Annotate more tiles with the feature, and train again."
         )
     elif tiles["validation_positive"] < FEW_POSITIVE:
         yield (
-            f"Only {tiles['validation_positive']} tiles with the feature were kept for validation, so its figures "
-            "and the calibration are uncertain. Look at the scores before you trust the threshold; more tiles help."
+            f"Only {tiles['validation_positive']} tiles with the feature were held out for validation, so metrics "
+            "and calibration are uncertain. Check the scores before you trust the threshold; more tiles help."
         )
     if figures["dice"] is not None and figures["dice"] < POOR_DICE:
         yield (
@@ -106,4 +106,4 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             "learnt. Check that the drawings belong to these tomograms, and look at samples/validation.png."
         )
     if "only" in card["split"]:
-        yield f"Validation used {card['split']}; its figures are too high."
+        yield f"Validation used {card['split']}; its metrics are too high."

@@ -60,8 +60,8 @@ def combined_features(
         if twin is not None:
             raise ValueError(
                 f"The models {folders[twin]} and {folders[n]} are both of {cards[n]['feature']} by "
-                f"{cards[n]['annotator']}; their volumes would have the same name. Combine them "
-                "(--annotators combined), or take one."
+                f"{cards[n]['annotator']}; their volumes would have the same name. Combine them (--annotators "
+                "combined), or choose one."
             )
     return features
 

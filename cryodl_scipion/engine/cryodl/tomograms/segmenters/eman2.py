@@ -53,7 +53,10 @@ class EMAN2Segmenter(SegmenterMethod):
     """The published network: kernels 40, 40, 1 of 15x15, pooling by 2 after the first."""
 
     name = "eman2"
-    weak = "Kernels of 15x15 are costly on CPUs, single slices are noisy, and three layers see no farther than 35 px."
+    weak = (
+        "Kernels of 15 x 15 are slow on CPUs, single slices are noisy, and the receptive field of three layers is "
+        "only 35 px."
+    )
     stride = granularity = POOL
     overlap = 36
     learning_rate = 0.01

@@ -30,7 +30,9 @@ def working_grid(sizes: typing.Sequence[float], wanted: float | None, notes: lis
     """
     working = wanted or max(sizes)
     if wanted is None and min(sizes) < (1 - SAME) * working:
-        notes.append(f"Pixel sizes go from {min(sizes):g} to {working:g} Å/px; all are resampled to {working:g}.")
+        notes.append(
+            f"Pixel sizes range from {min(sizes):g} to {working:g} Å/px; all are resampled to {working:g} Å/px."
+        )
     return working, [grid_factor(size, working) for size in sizes]
 
 
@@ -52,8 +54,8 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, flo
             bricks.append(brick.ravel())
     if not bricks:
         raise ValueError(
-            f"{tomogram.path} has the same value nearly everywhere: there is nothing to see in it. Check "
-            "that it is the reconstruction, and not a mask or an empty volume."
+            f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
+            "mask or an empty volume."
         )
     return values_statistics(np.concatenate(bricks))
 
@@ -62,7 +64,7 @@ def values_statistics(values: np.ndarray) -> tuple[float, float]:
     """(middle, width) of an array. Raises ValueError if most of it is of one value."""
     low, middle, high = np.percentile(values, (16, 50, 84))
     if not high > low:
-        raise ValueError("The images have the same value nearly everywhere: there is nothing to see in them.")
+        raise ValueError("The images have the same value nearly everywhere.")
     return float(middle), float(high - low) / 2
 
 

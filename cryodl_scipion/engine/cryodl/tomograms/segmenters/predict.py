@@ -48,8 +48,8 @@ class TomogramScores:
         self.plan = choose_plan(self.grids, self.memory)
         if self.plan.memory > self.memory:
             self.notes.append(
-                f"{self.tomogram.path}: its slices and the networks need {self.plan.memory:.2g} GB; "
-                f"that is used, though --memory is {self.memory:g} GB."
+                f"{self.tomogram.path}: its slices and the networks need {self.plan.memory:.2g} GB; this is used, "
+                f"although --memory is {self.memory:g} GB."
             )
 
     def slabs(self, first: int = 0) -> typing.Iterator[typing.Any]:
@@ -84,7 +84,7 @@ class TomogramScores:
             return False
         self.memory /= 2
         self.plan = type(self.plan)(self.plan.thickness, choose_plan(self.grids, self.memory).tiles, self.memory)
-        self.notes.append(f"Memory was too small; half of it ({self.memory:.2g} GB) is used.")
+        self.notes.append(f"There was not enough memory; half of the memory limit ({self.memory:.2g} GB) is used.")
         return True
 
     def _tiled(self, number: int, start: int, stop: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ _WORDS = dict(
     models="models",
     scores="kind of scores (--scores)",
     annotators="treatment of several annotators",
-    noise_limit="limit of what is found in noise (--noise-limit)",
+    noise_limit="limit in noise (--noise-limit)",
 )
 
 
@@ -50,8 +50,8 @@ class ScoreFolder:
         other = [words for key, words in _WORDS.items() if self.read()["settings"].get(key) != settings[key]]
         if other:
             raise ValueError(
-                f"{self.folder} holds scores made with other {' and other '.join(other)} ({RECORD} there "
-                "says which). Choose another --output, or remove the folder."
+                f"{self.folder} has scores made with other {' and other '.join(other)} (see its {RECORD}). Choose "
+                "another --output, or remove the folder."
             )
 
     def read(self) -> dict[str, typing.Any]:
@@ -63,7 +63,9 @@ class ScoreFolder:
             record = json.loads(path.read_text(encoding="utf-8"))
             return dict(record, settings=dict(record["settings"]), tomograms=dict(record["tomograms"]))
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
+            raise ValueError(
+                f"{path} is damaged, or was written by another program. Choose another --output."
+            ) from None
 
     def file_of(self, name: str, feature: CombinedFeature) -> Path:
         """Path of a tomogram's volume of a Feature."""
@@ -88,15 +90,15 @@ class ScoreFolder:
         if tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3:
             was, now = ("{2} x {1} x {0}".format(*s) for s in (entry["shape"], shape))
             raise ValueError(
-                f"{self.folder} holds scores of another tomogram called {name}: {was} voxels at "
-                f"{entry['pixel_size']:g} Å/px; this one has {now} at {pixel_size:g} Å/px. Choose another "
-                "--output, or --names."
+                f"{self.folder} has scores of another tomogram with the name {name}: {was} voxels at "
+                f"{entry['pixel_size']:g} Å/px; this one has {now} at {pixel_size:g} Å/px. Choose another --output, "
+                "or --names."
             )
         if any(entry.get(key, value) != value for key, value in file_stamp(path).items()):
             if entry["path"] != os.path.abspath(path):
                 raise ValueError(
-                    f"{self.folder} holds scores of another tomogram called {name}: {entry['path']}; this "
-                    f"one is {path}. Choose another --output, or --names."
+                    f"{self.folder} has scores of another tomogram with the name {name}: {entry['path']}; this one "
+                    f"is {path}. Choose another --output, or --names."
                 )
             print(f"{path} has changed since it was segmented; it is segmented again.")
             return None
@@ -179,8 +181,8 @@ class Unfinished:
         if self.folder.exists() and any(self.folder.iterdir()):
             if not (self.folder / PROGRESS).exists():
                 raise ValueError(
-                    f"{self.folder}, where unfinished volumes would be kept, holds something else. Remove "
-                    "it, or choose another --output."
+                    f"{self.folder}, the folder for unfinished volumes, contains other files. Remove it, or choose "
+                    "another --output."
                 )
             shutil.rmtree(self.folder)
         self.folder.mkdir(exist_ok=True)

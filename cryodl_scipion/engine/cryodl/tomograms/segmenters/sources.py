@@ -41,21 +41,20 @@ def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
         )
     if not any(bool((e.known & (e.target < 0.5)).any()) for e in gathered.examples):
         raise ValueError(
-            f"All that is annotated in {source} is {gathered.feature}; the network cannot learn what is "
-            "not. Mark tiles without the feature; a hundred are good."
+            f"{source} has only annotations of {gathered.feature} itself, so the network cannot learn the "
+            "background. Mark tiles without the feature; a hundred are recommended."
         )
     negative = sum(not e.positive for e in gathered.examples)
     if 0 < negative < FEW:
         gathered.warnings.append(
-            f"There {'is' if negative == 1 else 'are'} only {negative} "
-            f"tile{'' if negative == 1 else 's'} without {gathered.feature}. Networks learn from "
-            f"them what it does not look like; {FEW} are the least, a hundred are good."
+            f"There {'is' if negative == 1 else 'are'} only {negative} tile{'' if negative == 1 else 's'} without "
+            f"{gathered.feature}. The network learns the background from them; at least {FEW} are needed, and a "
+            "hundred are recommended."
         )
     if not negative:
         gathered.warnings.append(
-            f"There is no tile without {gathered.feature}: what looks unlike the surroundings in "
-            "the drawn tiles is unknown to the network, and it may find the feature there. Mark "
-            "tiles without it."
+            f"There are no tiles without {gathered.feature}: the network knows only the background of the drawn "
+            "tiles and may find the feature elsewhere. Mark tiles without it."
         )
 
 
@@ -91,8 +90,9 @@ def _nothing_found(
 ) -> str:
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
     return (
-        f"The value {config.label} (--label) is not in the label volumes ({volumes[0].path}"
-        f"{' ...' if len(volumes) > 1 else ''}); the values there are {values}. Give that of the feature."
+        f"The value {config.label} (--label) is not in the label volumes "
+        f"({volumes[0].path}{' ...' if len(volumes) > 1 else ''}); its values are {values}. Give the value of the "
+        "feature."
     )
 
 

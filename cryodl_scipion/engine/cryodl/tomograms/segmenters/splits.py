@@ -27,7 +27,11 @@ def split_examples(
     """
     positives = [i for i, e in enumerate(examples) if e.positive]
     if len(positives) == 1:
-        return list(examples), [examples[positives[0]]], "the only tile with the feature, which is also learnt"
+        return (
+            list(examples),
+            [examples[positives[0]]],
+            "the only tile with the feature, which is also in the training data",
+        )
     held = _whole_tomograms(examples, fraction, rng)
     if held is not None:
         return _parted(examples, held) + ("whole tomograms",)
@@ -41,7 +45,7 @@ def split_examples(
     return (
         [e for i, e in enumerate(examples) if i not in held],
         [examples[i] for i in sorted(held)],
-        "single tiles next to those that are learnt, as the feature is in one place only",
+        "single tiles next to training tiles, because the feature occurs at one position only",
     )
 
 

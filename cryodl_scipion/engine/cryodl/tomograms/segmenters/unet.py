@@ -76,7 +76,7 @@ class UNet2D(UNet):
     """The same on single slices, for stacks of tiles without their tomogram."""
 
     name = "unet2d"
-    weak = "It sees no neighbouring slices, which tell much in noisy tomograms."
+    weak = "It does not use neighbouring slices, which help much in noisy tomograms."
     slices_in = slices_out = 1
     bytes_per_voxel = 130
 
@@ -85,7 +85,7 @@ class UNet16(UNet):
     """The same with sixteen slices, of which it answers for eight, and wider layers below the first."""
 
     name = "unet16"
-    weak = "It has more weights than few tiles can teach; begin with those of a shipped model."
+    weak = "It has too many weights for few tiles; start from a shipped model."
     slices_in, slices_out = 16, 8
     widths = (32, 64, 96)
     bytes_per_voxel = 30

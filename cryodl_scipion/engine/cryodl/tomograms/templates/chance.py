@@ -51,7 +51,7 @@ def fit_chance(maxima: typing.Sequence[np.ndarray], block: float) -> Chance:
     values = np.concatenate(list(maxima)) if len(maxima) else np.zeros(0)
     if len(values) < FEWEST_BLOCKS:
         raise ValueError(
-            f"The control has only {len(values)} blocks of noise, too few to tell how high noise scores; "
+            f"The control has only {len(values)} blocks of noise, too few to estimate the scores of noise; "
             f"{FEWEST_BLOCKS} are needed. Give a larger --control, or a larger tomogram."
         )
     scale = max(float(values.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)

@@ -34,8 +34,8 @@ class TemplateFinder:
         self.threshold = given.get(self.species[0])
         if self.threshold is None and not config.control:
             raise ValueError(
-                "A threshold for a template is found in noise: give a part of the tomogram for that (--control), or "
-                "a threshold (--threshold)."
+                "The threshold for a template is determined in noise. Give a fraction of the tomogram for this "
+                "control (--control), or a threshold (--threshold)."
             )
         self.identity = {"checksum of the template": sha256(config.template)}
         self.notes: list[str] = []
@@ -83,8 +83,7 @@ class TemplateFinder:
         if found.inverted:
             other = "bright" if self.config.contrast == "dark" else "dark"
             notes.append(
-                f"In {name} the template fits better with its sign changed: protein seems to be {other} there. Try "
-                f"--contrast {other}."
+                f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
         one = SpeciesFound(
             template.name, found.zyx, found.scores, found.angles, found.threshold, found.expected, template.diameter

@@ -58,14 +58,15 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     diameter = config.diameter or particle_diameter(coarse, 4.0)
     if diameter < 4 * pixel_size:
         raise ValueError(
-            f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). It "
-            "cannot be told from noise there; check its pixel size (--template-pixel-size), or take finer tomograms."
+            f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
+            "It cannot be distinguished from noise. Check its pixel size (--template-pixel-size), or use tomograms "
+            "with a smaller pixel size."
         )
     resolution = config.resolution or max(PART * diameter, NYQUIST * pixel_size)
     if resolution < 2 * pixel_size:
         raise ValueError(
-            f"Resolution (--resolution) is {resolution:g} Å; tomograms of {pixel_size:g} Å/px hold nothing finer than "
-            f"{2 * pixel_size:g} Å."
+            f"Resolution (--resolution) is {resolution:g} Å; the Nyquist limit of tomograms of {pixel_size:g} Å/px "
+            f"is {2 * pixel_size:g} Å. Give a lower resolution."
         )
     working = max(pixel_size, resolution / NYQUIST)
     density = load_density(path, working * scale)
