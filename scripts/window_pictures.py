@@ -47,7 +47,8 @@ def wizards(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
     from pyworkflow.viewer import DESKTOP_TKINTER
 
     for field, wizard in sorted(screens.domain.findWizards(protocol, DESKTOP_TKINTER).items()):
-        if wizard.__module__.startswith("cryodl_scipion"):
+        # a protocol finds the wizards of the class it comes from, also of fields that its own form has not
+        if wizard.__module__.startswith("cryodl_scipion") and protocol.hasAttribute(field):
             name = f"{pageOf(protocol)}_wizard_{field.lower()}"
             yield name, lambda field=field: screens.wizardOf(protocol, field)
 

@@ -38,7 +38,7 @@ class CryodlImproveMapViewer(PanelsViewer):
             "showSlices",
             "Before and after, slice by slice",
             "Original map, improved map and confidence at the same position, across all three axes. Sliders and "
-            "clicks move all of them. " + _LOOK,
+            "clicks move all of them.",
         ),
         Panel(
             "showTest",
