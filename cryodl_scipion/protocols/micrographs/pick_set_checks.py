@@ -35,7 +35,7 @@ def _checkOne(label: str, coordinates: SetOfCoordinates, growing: bool) -> List[
     if coordinates.isStreamOpen() and not growing:
         return [f"{label} is still growing. Wait until its run has finished."]
     if coordinates.getSize() == 0 and not coordinates.isStreamOpen():
-        return [f"{label} has no coordinates. Remove it from the list."]
+        return [f"{label} is empty. Remove it from the list."]
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
         return [
             f"The micrographs of {label} have no pixel size (sampling rate). Import them again with their pixel size."
