@@ -97,6 +97,7 @@ def test_every_shipped_card_names_what_its_model_learned_from():
             "class_ranker": ("structures", "averages"),
             "segmenter": ("structures", "cells"),
             "filament_picker": ("made_up", "simulated_micrographs"),
+            "micrograph_denoiser": ("structures", "simulated_micrographs"),
         }.get(card["kind"], ("micrographs", "particles"))
         # a model that learnt from simulated micrographs only has no list of real ones
         named = training.get(learnt) or training.get("simulated_micrographs")
