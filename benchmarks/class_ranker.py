@@ -120,16 +120,16 @@ def augmented(images):
     import torch
 
     count = len(images)
-    turn, scale = torch.rand(count) * 2 * np.pi, 0.9 + 0.2 * torch.rand(count)
-    cosine, sine = turn.cos() / scale, turn.sin() / scale
+    rotation, scale = torch.rand(count) * 2 * np.pi, 0.9 + 0.2 * torch.rand(count)
+    cosine, sine = rotation.cos() / scale, rotation.sin() / scale
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     shift = (torch.rand(count, 2) - 0.5) * 0.06
     matrix = torch.stack(
         [torch.stack([cosine * mirror, -sine, shift[:, 0]], 1), torch.stack([sine * mirror, cosine, shift[:, 1]], 1)], 1
     )
     grid = torch.nn.functional.affine_grid(matrix, images.shape, align_corners=False)
-    turned = torch.nn.functional.grid_sample(images, grid, align_corners=False)
-    return turned + torch.randn_like(turned) * 0.15 * torch.rand(count, 1, 1, 1)
+    rotated = torch.nn.functional.grid_sample(images, grid, align_corners=False)
+    return rotated + torch.randn_like(rotated) * 0.15 * torch.rand(count, 1, 1, 1)
 
 
 def logits_of(network, images, numbers):
@@ -138,9 +138,9 @@ def logits_of(network, images, numbers):
     with torch.no_grad():
         return (
             sum(
-                network(torch.rot90(view, turn, (2, 3)), numbers)
+                network(torch.rot90(view, rotation, (2, 3)), numbers)
                 for view in (images, images.flip(-1))
-                for turn in range(4)
+                for rotation in range(4)
             )
             / 8
         )

@@ -36,14 +36,14 @@ class Molecule:
         sample = self.projector.project(random_angles(16, np.random.default_rng(0)))
         self.scale = 1 / float(sample.var(dim=(1, 2)).mean()) ** 0.5
 
-    def mean(self, spread, turn, wander, rng, centre=(0, 0)):
-        """(box, box) mean of projections about a random view. spread, turn: degrees between views and in the plane.
+    def mean(self, spread, rotation, wander, rng, centre=(0, 0)):
+        """(box, box) mean of projections about a random view. spread, rotation: degrees between views and in the plane.
         wander: px. centre: px."""
         angles = np.repeat(random_angles(1, rng), VIEWS, 0)
         if spread >= 180:
             angles = random_angles(VIEWS, rng)
         else:
-            angles += rng.standard_normal((VIEWS, 3)) * (spread, spread, turn)
+            angles += rng.standard_normal((VIEWS, 3)) * (spread, spread, rotation)
             away = max(0.2, abs(np.sin(np.radians(angles[0, 1]))))  # near the poles, rot moves the view but little
             angles[:, 0] = angles[0, 0] + (angles[:, 0] - angles[0, 0]) / away
         shifts = rng.standard_normal((VIEWS, 2)) * wander + centre

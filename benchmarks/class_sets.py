@@ -72,7 +72,7 @@ def _sorted_set(folder, name, count, classes, bad, snr, seed):
 
     from cryodl.contract import Classify2DConfig
     from cryodl.io.particle_sets import read_particles
-    from cryodl.particles.classes2d.answer import finished
+    from cryodl.particles.classes2d.answer import finished_answer
     from cryodl.particles.classes2d.ranker import load_ranker
     from cryodl.particles.classes2d.records import load_or_make
     from cryodl.particles.classes2d.run import classify
@@ -87,11 +87,11 @@ def _sorted_set(folder, name, count, classes, bad, snr, seed):
     device = torch.device("cpu")
     work, _ = classify(records, classes, settings.reach_px, config.epochs, seed, device, lambda done: None)
     seen = Seen(load_ranker())
-    answer = finished(work, particles, records, settings, seen, device)
+    answer = finished_answer(work, particles, records, settings, seen, device)
     shutil.rmtree(folder)
     part = np.array([good[answer.labels == n + 1].mean() if answer.counts[n] else 0 for n in range(classes)])
     there = answer.counts > 0
-    return ClassSet(*(v[there] for v in (seen.images, seen.numbers, answer.counts, part, answer.goodness)))
+    return ClassSet(*(v[there] for v in (seen.images, seen.numbers, answer.counts, part, answer.quality)))
 
 
 def make_particles(folder, name, count, bad, snr, seed):

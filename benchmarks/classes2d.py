@@ -175,9 +175,9 @@ def cut_particles(name, folder):
     """particles.star of the labelled particles of a real set, cut from its micrographs; no CTF is known of them."""
     import mrcfile
 
-    from cryodl.io.coordinates import read_star_column
     from cryodl.io.particle_sets import StackWriter
     from cryodl.io.star import write_tables
+    from cryodl.io.star_columns import read_star_column
 
     source, pixel_size = data_folder() / SETS[name][0], SETS[name][1]
     box, images, names = REAL[name], [], []

@@ -15,7 +15,7 @@ from classes2d_data import BOX, MOLECULES, PIXEL_SIZE, structure_file
 from common import ROOT
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
-LEAST, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
+MINIMUM, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
 
 
 def clean_aligned(ground_truth, psi, shifts_yx):
@@ -50,7 +50,7 @@ def measures(labels, psi, shifts_yx, ground_truth):
         mean = images[members].mean(0)
         explained = float(mean.square().sum())
         right, power = right + counts.max(), power + explained * len(members)
-        if len(members) >= LEAST and counts.max() >= PURE * len(members) and explained >= HALF:
+        if len(members) >= MINIMUM and counts.max() >= PURE * len(members) and explained >= HALF:
             means.append(mean)
     filled = len(np.unique(labels[used]))
     return dict(

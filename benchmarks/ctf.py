@@ -155,7 +155,7 @@ def ours(image, pixel_size, microscope):
         resolution=fit.resolution,
         correlation=fit.correlation,
         strength=fit.strength,
-        lead=0.5 * (fit.strength**2 - fit.rival**2),
+        lead=0.5 * (fit.strength**2 - fit.second_best**2),
         accepted=accepted,
     )
 

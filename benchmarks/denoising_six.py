@@ -120,13 +120,13 @@ def figures_of(ground, denoiser, targets, unseen, what):
     """Figures of one denoiser: mean FRC and FRC = 0.5 (raw, wiener, denoised), FSC = 0.5 of maps, controls."""
     from cryodl.particles.denoisers.evaluate import measure_bench
     from cryodl.particles.denoisers.evaluate_maps import map_curves
-    from cryodl.particles.denoisers.run_controls import OtherMolecule, made_up_others, run_controls
+    from cryodl.particles.denoisers.run_controls import OtherMolecule, random_other_molecule, run_controls
 
     rng = np.random.default_rng(8)
     tested = dataclasses.replace(ground, denoiser=denoiser)
     curves = measure_bench(tested)
     if unseen is None:
-        other = made_up_others(tested, rng)
+        other = random_other_molecule(tested, rng)
     else:
         other = OtherMolecule.of(
             dataclasses.replace(unseen, denoiser=Filter(unseen) if isinstance(denoiser, Filter) else denoiser), what

@@ -24,8 +24,8 @@ ENGINE = Path(__file__).resolve().parents[1] / "cryodl_scipion" / "engine"
 sys.path[:0] = [str(ENGINE), str(Path(__file__).resolve().parent)]
 from trials import write_rows  # noqa: E402, beside this file
 
-MOST_SECONDS = 10.0
-MOST_MEMORY = 1e9  # bytes above what the process had, beside the size of the file
+MAX_SECONDS = 10.0
+MAX_MEMORY = 1e9  # bytes above what the process had, beside the size of the file
 START = 60.0  # seconds that a new process may take for its imports
 KINDS = (
     "mrc",
@@ -110,7 +110,7 @@ def _follow(process, row, number, end):
                     row["failures"].append(dict(file=number, what=f"ended the process with {code}"))
                     return number + 1
                 return number
-            limit = MOST_SECONDS
+            limit = MAX_SECONDS
             found = json.loads(line)
             if "file" in found:
                 _count(row, found)
@@ -119,8 +119,8 @@ def _follow(process, row, number, end):
 
 def _count(row, found):
     row["slowest"], row["largest"] = max(row["slowest"], found["seconds"]), max(row["largest"], found["memory"] / 1e6)
-    too_large = found["memory"] > MOST_MEMORY + found["size"]
-    if found["error"] or too_large or found["seconds"] > MOST_SECONDS:
+    too_large = found["memory"] > MAX_MEMORY + found["size"]
+    if found["error"] or too_large or found["seconds"] > MAX_SECONDS:
         what = found["error"] or f"{found['seconds']:.1f} s, {found['memory'] / 1e6:.0f} MB"
         row["failures"].append(dict(file=found["file"], what=what))
     else:

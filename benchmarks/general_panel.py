@@ -94,7 +94,7 @@ def measure(model, images):
     picker = Picker(method, load_network(method, weights, model), torch.device("cpu"), narrow=narrow)
     hit, raw, reference = [], [], 0
     for image in images:
-        own, picker.usual_size = method.working_diameter * image.size, image.size
+        own, picker.typical_size = method.working_diameter * image.size, image.size
         yx, scores = picker.candidates_prepared(image, card["minimum_distance"] * own)
         matched, judged = judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)

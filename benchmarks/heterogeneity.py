@@ -77,8 +77,8 @@ def with_errors(path, degrees, seed=0):
     particles, rng = read_particles(path), np.random.default_rng(seed)
     axes = rng.standard_normal((len(particles), 3))
     axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
-    turned = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
-    angles = turned.as_euler("ZYZ", degrees=True).T
+    rotated = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
+    angles = rotated.as_euler("ZYZ", degrees=True).T
     changed = path.with_name(f"{path.stem}_error{degrees:g}.star")
     write_particles_star(str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)))
     return changed

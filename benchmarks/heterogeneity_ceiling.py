@@ -47,8 +47,8 @@ def positions(star, folder):
         split_halves(particles, 0), masks.sphere_mask(box), box, print, same_images(particles),
     )  # fmt: skip
     mean, _ = mean_of(setting, min(COARSE, inputs.radius), FIRST_SPREAD)
-    _, spread = refine_views(setting, mean, min(COARSE, inputs.radius), FIRST_SPREAD)
-    mean, _ = mean_of(setting, inputs.radius, spread)
+    _, sigmas = refine_views(setting, mean, min(COARSE, inputs.radius), FIRST_SPREAD)
+    mean, _ = mean_of(setting, inputs.radius, sigmas)
     states = [mrcfile.read(path) for path in sorted(star.parent.glob(f"{star.stem}_state*.mrc"))]
     maps = np.stack([resized_volume(volume, box) for volume in states])
     middle = maps.mean(0)
@@ -57,7 +57,7 @@ def positions(star, folder):
     volumes = np.tensordot(np.linalg.pinv(basis), maps, axes=1).astype(np.float32)
     found = expect(
         setting.coefficients, setting.views, setting.rows(), setting.cube(inputs.radius), volumes,
-        setting.coefficients.count(inputs.radius), spread, CurvedCoordinate(DEGREE), False,
+        setting.coefficients.count(inputs.radius), sigmas, CurvedCoordinate(DEGREE), False,
     )  # fmt: skip
     return found.latent[:, 0], np.array(particles.columns["cryodlTrueLatent"], float)
 

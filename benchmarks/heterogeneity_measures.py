@@ -14,10 +14,10 @@ def chosen_particles(states, count, seed=0):
     """(count,) rows of particles, of as many different states as there are, in random order."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(states))
-    seen, turn = {}, np.empty(len(states), int)
+    seen, rotation = {}, np.empty(len(states), int)
     for row in order:
-        turn[row] = seen[states[row]] = seen.get(states[row], -1) + 1
-    return np.sort(order[np.argsort(turn[order], kind="stable")][:count])
+        rotation[row] = seen[states[row]] = seen.get(states[row], -1) + 1
+    return np.sort(order[np.argsort(rotation[order], kind="stable")][:count])
 
 
 def molecule_mask(maps):

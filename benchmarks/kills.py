@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     make_data(options.work)
     load_program()
-    importlib.import_module("cryodl.learning.run_training").FEWEST_STEPS = 2  # so that short trainings have checkpoints
+    importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2  # so that short trainings have checkpoints
     rows, undisturbed = rows_of(options.output), {}
     for goal in range(PORTION, options.count + PORTION, PORTION):
         for name in options.commands:

@@ -61,9 +61,9 @@ def templates(particles):
     from scipy.spatial.transform import Rotation
 
     bare, sites = lattice()
-    turns = Rotation.from_euler("ZYZ", particles.angles, degrees=True).inv()
+    rotations = Rotation.from_euler("ZYZ", particles.angles, degrees=True).inv()
     shifts = particles.shifts_yx[:, ::-1] * particles.pixel_size
-    seen = lambda body: projections(*body, turns, shifts, particles.box, particles.pixel_size)
+    seen = lambda body: projections(*body, rotations, shifts, particles.box, particles.pixel_size)
     return seen(bare), np.stack([seen(site) for site in sites], 1)
 
 

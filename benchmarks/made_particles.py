@@ -47,8 +47,8 @@ def ctf(box, pixel_size, defocus):
 def projections(xyz, weight, rotations, shifts, box, pixel_size):
     """(n, box, box) projections of atoms. rotations: Rotation from the molecule to the image. shifts: (n, 2) xy, Å."""
     fine, images = box * FINE, []
-    for turn, shift in zip(rotations, shifts):
-        x, y = (turn.apply(xyz)[:, :2] + shift).T
+    for rotation, shift in zip(rotations, shifts):
+        x, y = (rotation.apply(xyz)[:, :2] + shift).T
         # pixel box // 2 is the centre of the coarse image: the mean of FINE x FINE fine pixels
         position = [v / pixel_size * FINE + FINE * (box // 2) + (FINE - 1) / 2 for v in (y, x)]
         grid, *_ = np.histogram2d(*position, bins=[np.arange(fine + 1) - 0.5] * 2, weights=weight)

@@ -84,7 +84,7 @@ def _slices(row, title, maps, case, titles):
 
 def _model(case):
     """Density of the model, as sharp as the network's targets are."""
-    from cryodl.maps.improvers.grids import target_width
+    from cryodl.maps.improvers.working_grid import target_width
     from cryodl.maps.measures.density import model_density
 
     width = max(float(target_width(3.0)), 0.55 * float(case.volume.voxels_zyx.max()))

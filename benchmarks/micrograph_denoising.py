@@ -149,11 +149,11 @@ def radial(folder):
     return dict(raw, even_odd=even_odd, best_radial=best["correlation"], best_radial_frc=best["mean_frc"])
 
 
-def agreement(folder, truth, filtered_by=None):
+def agreement(folder, ground_truth, filtered_by=None):
     """Mean correlation, and mean Fourier ring correlation up to 8 Å, of the micrographs of two folders."""
     correlations, curves = [], []
-    for path in sorted(Path(truth).glob("*.mrc")):
-        first, second = (low_passed(read(Path(f) / path.name)) for f in (folder, truth))
+    for path in sorted(Path(ground_truth).glob("*.mrc")):
+        first, second = (low_passed(read(Path(f) / path.name)) for f in (folder, ground_truth))
         first = filtered_by(first, second) if filtered_by else first
         correlations.append(float(np.corrcoef(first.ravel(), second.ravel())[0, 1]))
         curves.append(ring_correlation(first, second).mean())
@@ -191,9 +191,9 @@ def ring_correlation(first, second):
     return (product / np.sqrt(np.maximum(power * other, 1e-30)))[1 : last + 1]
 
 
-def best_radial(image, truth):
+def best_radial(image, ground_truth):
     """The image after the radial filter that brings it nearest to the truth."""
-    a, b = np.fft.rfft2(image), np.fft.rfft2(truth)
+    a, b = np.fft.rfft2(image), np.fft.rfft2(ground_truth)
     ring = rings(image.shape)
     product, power = (np.bincount(ring.ravel(), x.ravel()) for x in ((a * b.conj()).real, np.abs(a) ** 2))
     return np.fft.irfft2(a * (product / np.maximum(power, 1e-30))[ring], s=image.shape)
@@ -234,7 +234,7 @@ def picked(bench, real, way):
         files = [out / path.name for path in files]
     picks = bench.folder(f"{real.name} {way} picks")
     pick(files, real.pixel_size, real.diameter, "general", picks)
-    found = evaluate(picks, real.truth, real.pixel_size, real.diameter, real.border, real.test)
+    found = evaluate(picks, real.ground_truth, real.pixel_size, real.diameter, real.border, real.test)
     every = found.get("all_candidates", found)
     return dict(
         best_f1=every["best_f1"], ap=every["average_precision"], f1=found["f1"], cpu=cost, micrographs=len(files)

@@ -159,8 +159,8 @@ def _in_unit(star):
     from cryodl.io.particles import ANGLES
 
     particles, output = read_particles(star), star.with_name("truth.star")
-    turned = Rotation.from_matrix(into_unit(rotation_matrices(particles.angles), SYMMETRY))
-    angles = turned.as_euler("ZYZ", degrees=True)
+    rotated = Rotation.from_matrix(into_unit(rotation_matrices(particles.angles), SYMMETRY))
+    angles = rotated.as_euler("ZYZ", degrees=True)
     write_particles_star(output, particles, dict(zip(ANGLES, angles.T)))
     return output
 

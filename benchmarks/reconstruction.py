@@ -77,7 +77,8 @@ def _simulate(bench, name, count, seed):
 
 def _simulated_case(bench):
     engine_path()
-    from cryodl.io.coordinates import read_coordinates, read_star_column
+    from cryodl.io.coordinates import read_coordinates
+    from cryodl.io.star_columns import read_star_column
 
     data = _simulate(bench, "simulated", 4, 1)
     ground_truth = {k: v[0] for k, v in read_coordinates(data / "coordinates").items()}

@@ -24,7 +24,7 @@ def run(bench):
 
 def _measure(bench, real, model, name, angle):
     """F1 and best F1 on the whole micrograph (border left out) and on the disc."""
-    micrographs = [_turned(bench, path, angle) for path in real.test]
+    micrographs = [_rotated(bench, path, angle) for path in real.test]
     picks = bench.folder(f"rotation {name} {angle}")
     pick(micrographs, real.pixel_size, real.diameter, model, picks)
     return {
@@ -34,7 +34,7 @@ def _measure(bench, real, model, name, angle):
     }
 
 
-def _turned(bench, path, angle):
+def _rotated(bench, path, angle):
     """The micrograph turned about its middle pixel; by 90 degrees exactly, else by cubic splines."""
     if not angle:
         return path
@@ -44,8 +44,8 @@ def _turned(bench, path, angle):
     image = mrcfile.read(path).astype(np.float32)
     out = bench.output / "work" / f"turned-{angle}" / Path(path).name
     out.parent.mkdir(parents=True, exist_ok=True)
-    turned = np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect")
-    mrcfile.write(out, turned, overwrite=True)
+    rotated = np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect")
+    mrcfile.write(out, rotated, overwrite=True)
     return out
 
 
@@ -64,7 +64,7 @@ def _score(real, picks, angle, part):
         for path in real.test:
             shape, key = micrograph_shape(path), Path(path).stem
             yx, score = source[key]
-            yx = _turn_back(yx, angle, shape)
+            yx = _rotate_back(yx, angle, shape)
             inside = lambda points: _inside(points, shape, part, real)
             reference = ground_truth[key][0][inside(ground_truth[key][0])]
             keep = inside(yx)
@@ -75,7 +75,7 @@ def _score(real, picks, angle, part):
     return figures
 
 
-def _turn_back(yx, angle, shape):
+def _rotate_back(yx, angle, shape):
     """Positions of the turned micrograph, in the original."""
     middle = (np.array(shape) - 1) / 2
     a = np.deg2rad(angle)
@@ -92,10 +92,10 @@ def _inside(yx, shape, part, real):
 def tables(bench):
     rows = []
     for name in ("unet, trained", "general, set left out"):
-        still, quarter, turned = (bench.figures.get(f"rotation/{name}/{angle}") for angle in (0, 90, 37))
+        still, quarter, rotated = (bench.figures.get(f"rotation/{name}/{angle}") for angle in (0, 90, 37))
         for figure in ("f1", "best_f1"):
             value = lambda figures, part: figures and figures[f"{figure}_{part}"]
-            pairs = [(value(still, "square"), value(quarter, "square")), (value(still, "disc"), value(turned, "disc"))]
+            pairs = [(value(still, "square"), value(quarter, "square")), (value(still, "disc"), value(rotated, "disc"))]
             change = [None if None in pair else f"{pair[1] - pair[0]:+.4f}" for pair in pairs]
             rows.append(
                 [

@@ -126,15 +126,15 @@ def measure(name: str, work: Path, limit: float) -> dict:
     said.append((time.monotonic() - start, cpu, b""))
     (work / f"{name}.log").write_bytes(b"".join(text for _, _, text in said))
     own = [entry for entry in said if not entry[2].startswith(ADDED)]
-    place = int(np.argmax(np.diff([seconds for _, seconds, _ in own])))
-    after = own[place][2].decode(errors="replace").strip().replace("\r", "\n").splitlines()
+    position = int(np.argmax(np.diff([seconds for _, seconds, _ in own])))
+    after = own[position][2].decode(errors="replace").strip().replace("\r", "\n").splitlines()
     return dict(
         name=name,
         command=f"{name} {COMMANDS[name]}",
         seconds=round(said[-1][0], 1),
         end="stopped" if stopped else f"ended with {process.returncode}",
         longest=round(float(np.diff([seconds for seconds, _, _ in said]).max()), 1),
-        own=round(own[place + 1][1] - own[place][1], 1),
+        own=round(own[position + 1][1] - own[position][1], 1),
         after="".join(after[-1:])[:80],
     )
 

@@ -50,13 +50,13 @@ def subtomogram(density, snr, rng, empty=False):
     from scipy.ndimage import affine_transform
     from scipy.spatial.transform import Rotation
 
-    turn, middle = Rotation.random(random_state=rng).as_matrix(), np.full(3, BOX // 2)
-    offset = middle - turn @ (middle + rng.normal(0, SHIFT / 2, 3).clip(-SHIFT, SHIFT))
+    rotation, middle = Rotation.random(random_state=rng).as_matrix(), np.full(3, BOX // 2)
+    offset = middle - rotation @ (middle + rng.normal(0, SHIFT / 2, 3).clip(-SHIFT, SHIFT))
     z, _, x, k = frequencies()
     kept = np.abs(z) <= np.tan(np.radians(TILT)) * np.abs(x) + 1e-9
     seen = np.abs(contrast_transfer(k, rng.uniform(2e4, 5e4))) * kept
     clean = np.fft.irfftn(
-        np.fft.rfftn(affine_transform(density, turn, offset, order=3)) * seen, s=density.shape, axes=(0, 1, 2)
+        np.fft.rfftn(affine_transform(density, rotation, offset, order=3)) * seen, s=density.shape, axes=(0, 1, 2)
     )
     noise = np.fft.irfftn(np.fft.rfftn(rng.standard_normal(density.shape)) * kept, s=density.shape, axes=(0, 1, 2))
     noise *= clean.std() / noise.std() / np.sqrt(snr)

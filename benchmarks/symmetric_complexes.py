@@ -27,7 +27,7 @@ def body_of(name):
     path = data_folder() / "structures" / file
     if name == "cage":
         xyz, weight = atoms_of(path)
-        copies = [(xyz + np.array(SHELL)) @ turn.T for turn in operations(symmetry)]
+        copies = [(xyz + np.array(SHELL)) @ rotation.T for rotation in operations(symmetry)]
         return np.concatenate(copies), np.tile(weight, len(copies))
     return assembly(path)
 

@@ -15,8 +15,8 @@ def blobs(*positions):
 
 
 def test_a_turned_copy_is_the_same_view_and_another_shape_is_not():
-    first, turned, other = blobs((0, 10), (8, -6)), blobs((10, 0), (-6, -8)), blobs((0, 0), (0, 16), (12, 0))
-    assert classes2d_measures.distinct(torch.stack([first, turned, other])) == 2
+    first, rotated, other = blobs((0, 10), (8, -6)), blobs((10, 0), (-6, -8)), blobs((0, 0), (0, 16), (12, 0))
+    assert classes2d_measures.distinct(torch.stack([first, rotated, other])) == 2
 
 
 def test_purity_counts_the_commonest_molecule_and_explained_falls_with_mixed_views(monkeypatch):

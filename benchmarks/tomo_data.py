@@ -21,7 +21,7 @@ CLASSES = (
     "complexes/1BXN.pdb.gz",
 )
 TILE, POSITIVE, NEGATIVE = 64, 10, 100
-LEAST = 0.03  # of a tile is the feature, else nobody would draw on it
+MINIMUM = 0.03  # of a tile is the feature, else nobody would draw on it
 STROKE = 8  # px of a drawing that count as one stroke
 
 
@@ -107,7 +107,7 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
         corner = [int(rng.integers(n - size + 1)) for n, size in zip(ground_truth[number].shape, (1, TILE, TILE))]
         position = tuple(slice(c, c + size) for c, size in zip(corner, (1, TILE, TILE)))
         tile = ground_truth[number][position][0] == label
-        positive = bool(tile.mean() > LEAST)
+        positive = bool(tile.mean() > MINIMUM)
         if (tile.any() and not positive) or chosen[positive] >= (POSITIVE if positive else NEGATIVE):
             continue
         if positive and not (drawn[number][position] == 255).all():

@@ -99,10 +99,10 @@ def low_passed(image: np.ndarray, width: float) -> np.ndarray:
     """A Gaussian low-pass filter. width: cycles per px."""
     import torch
 
-    from cryodl.tomograms.denoisers.spectra import brick_frequencies
+    from cryodl.tomograms.denoisers.spectra import subvolume_frequencies
 
     transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(
-        -((brick_frequencies(image.shape) / width) ** 2) / 2
+        -((subvolume_frequencies(image.shape) / width) ** 2) / 2
     )
     return torch.fft.irfftn(transform, s=image.shape).numpy()
 

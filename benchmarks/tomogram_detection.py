@@ -213,23 +213,23 @@ def template(options, structures, species):
     result = output / f"template_{species}.json"
     _, cpu, _, memory = cryodl("detect-particles", *words, *more, "--output", found, "--result", result)
     made = json.loads(result.read_text())["outputs"]
-    hits, turns = [], []
+    hits, rotations = [], []
     there = 0
     for name, path in made["files"].items():
-        (true, angles), (positions, turned) = ground_truth(test, name, species), found_in(path, species)
+        (true, angles), (positions, rotated) = ground_truth(test, name, species), found_in(path, species)
         hit = match_picks(positions, true, SPECIES[species][1] / 2 / PIXEL_SIZE)
         hits, there = hits + hit.tolist(), there + len(true)
         for row in np.flatnonzero(hit):
             own = int(np.linalg.norm(true - positions[row], axis=1).argmin())
-            a, b = rotation_matrices(turned[[row]])[0], rotation_matrices(angles[[own]])[0]
-            turns.append(np.degrees(Rotation.from_matrix(a.T @ b).magnitude()))
+            a, b = rotation_matrices(rotated[[row]])[0], rotation_matrices(angles[[own]])[0]
+            rotations.append(np.degrees(Rotation.from_matrix(a.T @ b).magnitude()))
     voxels = len(tomograms) * TEST_CELL["size"] ** 2 * TEST_CELL["thickness"] / 1e6
     return dict(
         particles=there,
         found=int(sum(hits)),
         false=len(hits) - int(sum(hits)),
         thresholds={name: round(each[species], 3) for name, each in made["thresholds"].items()},
-        median_angle_error=round(float(np.median(turns)), 1) if turns else None,
+        median_angle_error=round(float(np.median(rotations)), 1) if rotations else None,
         orientations=made["orientations"],
         angular_step=made["angular_step"],
         cpu_seconds=round(cpu, 1),

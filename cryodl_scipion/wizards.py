@@ -294,7 +294,7 @@ class CryodlClassThresholdWizard(Wizard):
         from .viewers.particles.class2d_data import Classes2D
         from .viewers.particles.class2d_window import Classes2DWindow
 
-        data, fewest, value = (
+        data, minimum, value = (
             Classes2D.ofSet(classes),
             form.protocol.minimumParticles.get() or 1,
             form.protocol.threshold.get(),
@@ -303,8 +303,8 @@ class CryodlClassThresholdWizard(Wizard):
             form.root,
             data,
             "Threshold",
-            data.threshold(fewest) if value is None else value,
-            fewest,
+            data.threshold(minimum) if value is None else value,
+            minimum,
             accept=lambda value: form.setVar("threshold", round(value, 2)),
         ).show()
 

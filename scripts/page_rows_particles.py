@@ -44,10 +44,10 @@ def heterogeneity_null(figures: typing.Any) -> Rows:
     for kind, method in dict.fromkeys((r["kind"], r["method"]) for r in figures):
         mine = [r for r in figures if (r["kind"], r["method"]) == (kind, method)]
         values = [r["p_value"] for r in mine]
-        most = f"{max(r['variability'] for r in mine):.2%}"
+        maximum = f"{max(r['variability'] for r in mine):.2%}"
         seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
         low = str(sum(value < 0.05 for value in values))
-        rows.append([kind, method, str(len(mine)), low, f"{min(values):.2g}", most, seconds])
+        rows.append([kind, method, str(len(mine)), low, f"{min(values):.2g}", maximum, seconds])
     return rows
 
 
@@ -59,11 +59,11 @@ def heterogeneity_domain(figures: typing.Any) -> Rows:
         for name, words in (("before", "consensus"), ("after", "`--domain`")):
             curve = r[f"fsc_{name}"]
             first = lambda level, c=curve: str(next((k for k, v in enumerate(c) if v < level), f"> {len(c) - 1}"))
-            turns = ["", "", ""]
+            rotations = ["", "", ""]
             if name == "after":
                 degrees = [", ".join(f"{v:.0f}" for v in r[k]) for k in ("rotations_degrees", "true_rotations_degrees")]
-                turns = [f"{one}°" for one in degrees] + [f"{r['cpu_seconds']:.0f}"]
-            rows.append([r["set"], words, first(0.9), first(0.5), first(0.143), f"{mean(curve):.3f}", *turns])
+                rotations = [f"{one}°" for one in degrees] + [f"{r['cpu_seconds']:.0f}"]
+            rows.append([r["set"], words, first(0.9), first(0.5), first(0.143), f"{mean(curve):.3f}", *rotations])
     return rows
 
 

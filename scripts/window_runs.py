@@ -144,9 +144,11 @@ def filaments(folder: str) -> None:
     for number in (1, 2):
         image = rng.normal(size=(side, side)) * 1.5
         for angle, position in ((20, -120), (75, 60), (130, 190)):
-            turn = np.radians(angle + 9 * number)
-            along = (x - side / 2) * np.cos(turn) + (y - side / 2) * np.sin(turn)
-            across = abs((y - side / 2) * np.cos(turn) - (x - side / 2) * np.sin(turn) - position - along**2 / 2500)
+            rotation = np.radians(angle + 9 * number)
+            along = (x - side / 2) * np.cos(rotation) + (y - side / 2) * np.sin(rotation)
+            across = abs(
+                (y - side / 2) * np.cos(rotation) - (x - side / 2) * np.sin(rotation) - position - along**2 / 2500
+            )
             image -= np.sqrt(np.clip(25**2 - across**2, 0, None)) / 15
         with mrcfile.new(os.path.join(folder, f"tubes_{number}.mrc"), overwrite=True) as mrc:
             mrc.set_data(image.astype(np.float32))

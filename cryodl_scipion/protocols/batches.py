@@ -22,7 +22,7 @@ from .waiting import Waiting
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
 # One of Scipion's threads starts the others, one looks for new items, and one at least works.
-LEAST_THREADS = 3
+MIN_THREADS = 3
 
 
 def batchResultFiles(protocol: EMProtocol) -> List[str]:
@@ -75,7 +75,7 @@ class ArrivingBatches(StoredSettings):
                 label="Longest wait (s)",
                 help="A batch that is not full is started when its first item has waited this long. 0: immediately.",
             )
-        form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
+        form.addParallelSection(threads=MIN_THREADS, mpi=0, binThreads=2)
 
     def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed.
@@ -189,9 +189,9 @@ class ArrivingBatches(StoredSettings):
 
     def _checkBatches(self) -> List[str]:
         errors = []
-        if self.numberOfThreads.get() < LEAST_THREADS:
+        if self.numberOfThreads.get() < MIN_THREADS:
             errors.append(
-                f"Threads is {self.numberOfThreads.get()}; at least {LEAST_THREADS} are needed: one starts the "
+                f"Threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
                 f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}."
             )
         if self._batchLimit() < 1:

@@ -48,10 +48,10 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
         errors += _checkOtherLabels(word, other, own) or _outside(f"{word} coordinates", other, own)
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
-    if coordinates.getSize() < contract.FEWEST_PARTICLES:
+    if coordinates.getSize() < contract.MIN_PARTICLES:
         errors.append(
             f"There are {coordinates.getSize()} particle coordinates; training needs at least "
-            f"{contract.FEWEST_PARTICLES}, and a useful model needs 20 or more. Pick more."
+            f"{contract.MIN_PARTICLES}, and a useful model needs 20 or more. Pick more."
         )
     return errors
 

@@ -20,7 +20,7 @@ from .possible_outputs import possibleOutputs, refuseUndeclared
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
-MOST_LISTED = 10
+MAX_LISTED = 10
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -192,9 +192,9 @@ def skippedLines(results: Sequence[Result]) -> List[str]:
     if not skipped:
         return []
     lines = [f"*{len(skipped)} skipped:*"]
-    lines += [f"  {item.item}: {item.reason}" for item in skipped[:MOST_LISTED]]
-    if len(skipped) > MOST_LISTED:
-        lines.append(f"  and {len(skipped) - MOST_LISTED} more, see {RESULT_FILE} in extra/")
+    lines += [f"  {item.item}: {item.reason}" for item in skipped[:MAX_LISTED]]
+    if len(skipped) > MAX_LISTED:
+        lines.append(f"  and {len(skipped) - MAX_LISTED} more, see {RESULT_FILE} in extra/")
     return lines
 
 

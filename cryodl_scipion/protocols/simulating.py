@@ -90,7 +90,7 @@ class SimulatesMicrographs(ProtocolMixin):
             acquisition = own.getAcquisition()
             values.update(
                 pixel_size=own.getSamplingRate(),
-                noise_from=tuple(m.getFileName() for m in spread(own)),
+                noise_from=tuple(m.getFileName() for m in evenly_spaced(own)),
                 voltage=acquisition.getVoltage(),
                 spherical_aberration=acquisition.getSphericalAberration(),
                 amplitude_contrast=acquisition.getAmplitudeContrast(),
@@ -164,7 +164,7 @@ def checkOrientations(particles: Optional[SetOfParticles]) -> List[str]:
     ]
 
 
-def spread(micrographs: SetOfMicrographs) -> List[Any]:
+def evenly_spaced(micrographs: SetOfMicrographs) -> List[Any]:
     """Clones of some of a set, evenly spread over it."""
     chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
     return [m.clone() for index, m in enumerate(micrographs) if index in chosen]

@@ -19,12 +19,12 @@ def pickTemplates(config):
         if os.path.getsize(path) < 4096:
             skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
             continue
-        for folder, ofKind, least in zip(folders, files, (threshold, 0.0)):
+        for folder, ofKind, minimum in zip(folders, files, (threshold, 0.0)):
             ofKind[name] = os.path.join(folder, name + ".star")
             columns = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
             with open(ofKind[name], "w") as file:
                 file.write("data_\n\nloop_\n" + "".join(f"_{column} #{n}\n" for n, column in enumerate(columns, 1)))
-                file.writelines(" ".join(map(str, position)) + "\n" for position in PLACES if position[2] >= least)
+                file.writelines(" ".join(map(str, position)) + "\n" for position in PLACES if position[2] >= minimum)
         counts[name] = sum(score >= threshold for _, _, score in PLACES)
     return dict(
         folder=config.output,

@@ -42,7 +42,7 @@ class PicturesWindow(CanvasWindow):
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
-            addTable(self.root, *table, **({} if pictures else {"most": _ROWS_ALONE}))
+            addTable(self.root, *table, **({} if pictures else {"maximum": _ROWS_ALONE}))
         if pictures:
             self._addPictures()
 

@@ -203,5 +203,5 @@ def _orNan(value: Optional[float]) -> Any:
     return np.nan if value is None else value
 
 
-def shortened(name: str, most: int = 22) -> str:
-    return name if len(name) <= most else name[: most - 3] + "..."
+def shortened(name: str, maximum: int = 22) -> str:
+    return name if len(name) <= maximum else name[: maximum - 3] + "..."

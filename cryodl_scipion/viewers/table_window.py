@@ -15,7 +15,7 @@ class TableWindow(CanvasWindow):
         self, parent: Any, title: str, titles: Sequence[str], rows: Sequence[Sequence[Any]], note: str = ""
     ) -> None:
         CanvasWindow.__init__(self, parent, title)
-        addTable(self.root, titles, rows, 220, most=28)
+        addTable(self.root, titles, rows, 220, maximum=28)
         if note:
             line = ttk.Entry(self.root, width=len(note))
             line.insert(0, note)

@@ -108,7 +108,7 @@ class WindowView(View):
         self._windowClass(*self._arguments).show()
 
 
-def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, most: Any = 10) -> None:
+def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, maximum: Any = 10) -> None:
     """A table whose first column is text, at most `first` px wide, and the others figures; no title is cut off. most:
     rows that are seen at once."""
     style = ttk.Style(parent)
@@ -116,7 +116,7 @@ def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, most: Any = 
         font.Font(parent, style.lookup(name, "font") or other)
         for name, other in (("Treeview.Heading", "TkHeadingFont"), ("Treeview", "TkDefaultFont"))
     )
-    table = ttk.Treeview(parent, columns=titles, show="headings", height=min(most, len(rows)))
+    table = ttk.Treeview(parent, columns=titles, show="headings", height=min(maximum, len(rows)))
     for number, title in enumerate(titles):
         table.heading(title, text=title)
         needed = heading.measure(title) + _CELL_MARGIN

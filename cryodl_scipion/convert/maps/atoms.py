@@ -7,8 +7,8 @@ from typing import Iterator, List, Optional, TextIO
 import numpy as np
 
 
-def positionsOf(path: str, most: Optional[int] = None) -> np.ndarray:
-    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). most: a spread-out part, if there are more.
+def positionsOf(path: str, maximum: Optional[int] = None) -> np.ndarray:
+    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). maximum: of them, evenly spaced.
 
     Raises ValueError if the file has no atoms.
     """
@@ -17,7 +17,7 @@ def positionsOf(path: str, most: Optional[int] = None) -> np.ndarray:
         positions = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
     if not positions:
         raise ValueError(f"{path} contains no atoms. Import the atomic model again.")
-    return np.array(positions[:: max(1, -(-len(positions) // most))] if most else positions)
+    return np.array(positions[:: max(1, -(-len(positions) // maximum))] if maximum else positions)
 
 
 def _ofPdb(lines: TextIO) -> Iterator[List[float]]:

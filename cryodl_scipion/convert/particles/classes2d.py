@@ -91,10 +91,10 @@ def classRows(classes: SetOfClasses2D) -> Any:
     return rows
 
 
-def keptIds(rows: Any, threshold: Any, fewest: Any) -> Tuple[List[int], float]:
+def keptIds(rows: Any, threshold: Any, minimum: Any) -> Tuple[List[int], float]:
     """Ids of the classes of classRows that are kept, and the threshold used, see contract.chosen_classes."""
     ids, _, _, counts, scores = zip(*rows)
-    return contract.chosen_classes(ids, scores, counts, threshold, fewest)
+    return contract.chosen_classes(ids, scores, counts, threshold, minimum)
 
 
 def keepClasses(output: SetOfClasses2D, particles: SetOfParticles, classes: SetOfClasses2D, ids: Set[int]) -> None:

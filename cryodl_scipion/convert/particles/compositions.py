@@ -32,11 +32,11 @@ def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str,
         )
 
 
-def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, least: Any) -> int:
+def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, minimum: Any) -> int:
     """Append copies of the items that have composition `number` with at least that probability; returns how many."""
     column = (PROBABILITY % number)[1:]
     for item, (probability,) in pairedRows(particles, path, (column,), (float,)):
-        if probability >= least:
+        if probability >= minimum:
             copy = item.clone()
             setattr(copy, PROBABILITY % number, Float(probability))
             output.append(copy)

@@ -25,7 +25,7 @@ def shape(number):
     return ring + torch.exp(-((y - 1) ** 2 + (x - 9) ** 2) / 4)
 
 
-def turned(image, phi, shift_yx):
+def rotated(image, phi, shift_yx):
     """An image turned by phi (radians, from x towards y) about its middle, then shifted by px."""
     axis = torch.arange(BOX).float() - BOX // 2
     y, x = axis[:, None] - shift_yx[0], axis[None] - shift_yx[1]
@@ -43,7 +43,7 @@ def write_shapes(folder, count=60, noise=0.3, seed=0, spoil=None):
     rng = np.random.default_rng(seed)
     kinds, phi, shifts = rng.integers(2, size=count), rng.uniform(0, 2 * np.pi, count), rng.uniform(-2, 2, (count, 2))
     shapes = [shape(0), shape(1)]
-    images = np.stack([turned(shapes[k], p, s).numpy() for k, p, s in zip(kinds, phi, shifts)])
+    images = np.stack([rotated(shapes[k], p, s).numpy() for k, p, s in zip(kinds, phi, shifts)])
     images = (images + noise * rng.standard_normal(images.shape)).astype("float32")
     if spoil is not None:
         images = spoil(images)

@@ -33,7 +33,7 @@ def small(patch):
     patch.setattr(DSRF3D, "box", 16)
     patch.setattr(DSRF3D, "ema", 0.9)
     patch.setattr(DSRF3D, "learning_rate", 1e-2)
-    patch.setattr(DSRF3D, "fewest_steps", 0)
+    patch.setattr(DSRF3D, "minimum_steps", 0)
 
 
 def run(folder, command, *arguments):

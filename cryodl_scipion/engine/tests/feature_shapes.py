@@ -24,8 +24,8 @@ def tube(axis, shape, radius, lumen=-1):
 
 
 def arc(radius=50, z=12):
-    turn = np.linspace(0.15, 1.4, 300)
-    return np.stack([z + 10 * turn, 5 + radius * np.sin(turn), 8 + radius * np.cos(turn)], axis=1)
+    rotation = np.linspace(0.15, 1.4, 300)
+    return np.stack([z + 10 * rotation, 5 + radius * np.sin(rotation), 8 + radius * np.cos(rotation)], axis=1)
 
 
 def pick(folder, volume, *arguments, names=("t1",), label=True, output="picked"):

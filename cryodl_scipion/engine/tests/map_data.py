@@ -21,11 +21,11 @@ def helix(path, residues=12, chain="A", shift=(0.0, 0.0, 0.0), name="ALA"):
         residue = gemmi.Residue()
         residue.name, residue.seqid = name, gemmi.SeqId(k + 1, " ")
         for label, (radius, angle, height) in atoms.items():
-            turn = np.radians(angle + 100.0 * k)
+            rotation = np.radians(angle + 100.0 * k)
             atom = gemmi.Atom()
             atom.name, atom.element, atom.b_iso = label, gemmi.Element(label[0]), 20.0
             atom.pos = gemmi.Position(
-                radius * np.cos(turn) + shift[0], radius * np.sin(turn) + shift[1], 1.5 * k + height + shift[2]
+                radius * np.cos(rotation) + shift[0], radius * np.sin(rotation) + shift[1], 1.5 * k + height + shift[2]
             )
             residue.add_atom(atom)
         built.add_residue(residue)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodl.core.healpix_grid import ball_of_turns, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
+from cryodl.core.healpix_grid import ball_of_rotations, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance, operations
 
@@ -71,6 +71,6 @@ def test_shifts_lie_within_their_radius_and_hold_zero():
 
 
 def test_small_turns_hold_the_identity_and_their_opposites():
-    turns = ball_of_turns(6, 3)
-    angles = np.degrees(np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1)))
-    assert len(turns) == 33 and np.isclose(angles.min(), 0, atol=1e-4) and angles.max() < 6.01
+    rotations = ball_of_rotations(6, 3)
+    angles = np.degrees(np.arccos(np.clip((np.trace(rotations, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    assert len(rotations) == 33 and np.isclose(angles.min(), 0, atol=1e-4) and angles.max() < 6.01

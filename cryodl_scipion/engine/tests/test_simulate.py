@@ -119,26 +119,29 @@ def test_orientations_come_from_those_given():
 
 def test_artefacts_that_are_off_are_absent_and_change_nothing_else():
     plain, _ = simulated(count=0, noise=MicroscopeNoise(0.0))
-    assert not plain.spoiled.any() and abs(float(plain.image.mean())) < 0.01
+    assert not plain.contaminated.any() and abs(float(plain.image.mean())) < 0.01
     iced, _ = simulated(count=0, noise=MicroscopeNoise(0.0), ice=6)
-    clean = ~iced.spoiled & (iced.image - plain.image).abs().lt(1e-3)
-    assert iced.spoiled.any() and float(clean.float().mean()) > 0.3
+    clean = ~iced.contaminated & (iced.image - plain.image).abs().lt(1e-3)
+    assert iced.contaminated.any() and float(clean.float().mean()) > 0.3
     assert torch.allclose(iced.image[clean], plain.image[clean], atol=1e-3)
-    assert float((iced.image - plain.image)[iced.spoiled].mean()) < -0.5
+    assert float((iced.image - plain.image)[iced.contaminated].mean()) < -0.5
 
 
 def test_particles_keep_clear_of_ice_carbon_and_aggregates():
     for seed in range(4):
         micrograph, diameter = simulated(seed=seed, ice=5, carbon=1.0, aggregates=2)
         rows, columns = np.rint(micrograph.centres_yx).astype(int).T
-        assert len(rows) and micrograph.spoiled.any() and not micrograph.spoiled[rows, columns].any()
+        assert len(rows) and micrograph.contaminated.any() and not micrograph.contaminated[rows, columns].any()
 
 
 def test_particles_of_an_aggregate_are_drawn_but_not_listed():
     """Without listed particles the aggregates are all that the nearly noiseless image shows."""
     micrograph, diameter = simulated(snr=100, count=0, aggregates=3)
     assert len(micrograph.centres_yx) == 0
-    assert float(micrograph.image[micrograph.spoiled].mean()) < float(micrograph.image[~micrograph.spoiled].mean()) - 3
+    assert (
+        float(micrograph.image[micrograph.contaminated].mean())
+        < float(micrograph.image[~micrograph.contaminated].mean()) - 3
+    )
     positions = random_clumps((1000, 1000), 5, 40, np.random.default_rng(0))
     gaps = np.linalg.norm(positions[:, None] - positions[None], axis=2) + 1e9 * np.eye(len(positions))
     assert len(positions) > 20 and gaps.min(1).max() <= 0.8 * 40

@@ -104,7 +104,7 @@ class CryodlProtImproveMap(MapsBase):
         )
         addConfigParams(form, self._CONFIG, ["mask_radius"], mask_radius=dict(condition="inputMask is not None"))
         self._addFrameParam(form, "inputMask is not None")
-        addConfigParams(form, self._CONFIG, ["resolution", "confidence", "input_share", "overlap", "batch_size"])
+        addConfigParams(form, self._CONFIG, ["resolution", "confidence", "input_weight", "overlap", "batch_size"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

@@ -21,7 +21,7 @@ from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from ..waiting import Waiting
 
 OUTPUT = "outputCoordinates"
-FEWEST = 2  # micrographs to learn from: one of them judges
+MINIMUM = 2  # micrographs to learn from: one of them judges
 
 
 class AutoPickSteps(ArrivingBatches):
@@ -59,10 +59,10 @@ class AutoPickSteps(ArrivingBatches):
         """Batches. The first is the one that teaches: the whole set, or some of the micrographs that are there."""
         if self._firstNames() or not ready:
             return super()._partsOf(ready, all)
-        count = max(FEWEST, self.trainingMicrographs.get())
+        count = max(MINIMUM, self.trainingMicrographs.get())
         if self._arriving.closed:
             first = ready
-        elif len(ready) >= count or (self._learningWaits.over(ready) and len(ready) >= FEWEST):
+        elif len(ready) >= count or (self._learningWaits.over(ready) and len(ready) >= MINIMUM):
             first = ready[:: max(1, len(ready) // count)][:count]
         else:
             return []

@@ -92,9 +92,9 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
 
     def _checkInputs(self) -> List[str]:
         count = len(self._labelledSets())
-        if count < self._leastSets():
+        if count < self._minimumSets():
             return [
-                f"Sets of coordinates has {count}; at least {self._leastSets()} are needed. Choose more with "
+                f"Sets of coordinates has {count}; at least {self._minimumSets()} are needed. Choose more with "
                 "the magnifying glass."
             ]
         errors = checkPickSets(self._allSets(), self._GROWING)
@@ -106,7 +106,7 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
             ]
         return checkDiameter(self._diameter(), self._frame())
 
-    def _leastSets(self) -> int:
+    def _minimumSets(self) -> int:
         return 2
 
     def _warnings(self) -> List[str]:

@@ -20,7 +20,7 @@ from ..form_parts import notOnForm
 from ..methods import autoPickingInWords, citationsOf
 from ..model_field import SHIPPED, addBoxParam, addModelParams, cardOf, checkModelField, checkSizeFields, modelFolder
 from ..protocol_base import CryodlProtBase
-from .auto_pick_steps import FEWEST, AutoPickSteps
+from .auto_pick_steps import MINIMUM, AutoPickSteps
 
 PICKS_FOLDER = "picks"
 # Seconds that a micrograph waits at most for others to fill its batch, and the first one for those that teach.
@@ -82,7 +82,7 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             default=LEARNING_WAIT,
             label="Longest wait for training (s)",
             help="While micrographs arrive, the rounds start with the first *Training micrographs*, or with those "
-            f"available when the first one has waited this long; at least {FEWEST} are needed. A set that is "
+            f"available when the first one has waited this long; at least {MINIMUM} are needed. A set that is "
             "complete when the run starts is used as a whole.",
         )
 
@@ -139,7 +139,7 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
         return []
 
     def _checkSizes(self, micrographs: SetOfMicrographs) -> List[str]:
-        if micrographs.getSize() < FEWEST and self.rounds.get() and not micrographs.isStreamOpen():
+        if micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen():
             return [
                 "There is only one micrograph; the rounds need at least two, of which one is held out for "
                 "validation. Set Rounds to 0, or use more micrographs."

@@ -146,7 +146,7 @@ class CryodlProtCompare(PickSetsBase):
         )
 
     # ----- validation and information
-    def _leastSets(self) -> int:
+    def _minimumSets(self) -> int:
         return 2 if self.referenceCoordinates.get() is None else 1
 
     def _checkInputs(self) -> List[str]:

@@ -143,12 +143,12 @@ def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results:
     )
 
 
-def integrityLines(result: Result, subsets: Any, least: Any) -> List[str]:
+def integrityLines(result: Result, subsets: Any, minimum: Any) -> List[str]:
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
     lines = [f"*Most probable composition of {counted(sum(made.counts.values()), 'particle')}*"]
     lines += [
-        f"  {name}: {made.counts.get(name, 0)}, of which {subsets[name]} have a probability of at least {least:g}"
+        f"  {name}: {made.counts.get(name, 0)}, of which {subsets[name]} have a probability of at least {minimum:g}"
         for name in made.names
     ]
     if made.separation is not None:

@@ -18,7 +18,11 @@ _LOOKED_AT = 8
 
 
 def checkParticles(
-    particles: SetOfParticles, need: Tuple[str, ...] = (), what: str = "particles", fewest: int = 1, finite: bool = True
+    particles: SetOfParticles,
+    need: Tuple[str, ...] = (),
+    what: str = "particles",
+    minimum: int = 1,
+    finite: bool = True,
 ) -> List[str]:
     """What is wrong with a SetOfParticles.
 
@@ -27,8 +31,8 @@ def checkParticles(
     """
     if particles.getSize() == 0:
         return [f"The set of {what} is empty. Choose another."]
-    if particles.getSize() < fewest:
-        return [f"There are {particles.getSize()} {what}; at least {fewest} are needed."]
+    if particles.getSize() < minimum:
+        return [f"There are {particles.getSize()} {what}; at least {minimum} are needed."]
     if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
         return [f"The {what} have no pixel size (sampling rate). Import them again with their pixel size."]
     return (
@@ -77,8 +81,8 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
     `finite` is False)."""
     stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
     boxes = {}
-    for path, most in stacks:
-        problem, box = _stackProblem(path, most or 1)
+    for path, maximum in stacks:
+        problem, box = _stackProblem(path, maximum or 1)
         if problem:
             return [f"The {what} cannot be used: {problem}"]
         boxes.setdefault(box, path)
@@ -91,7 +95,7 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
     return [f"The {what} cannot be used: {bad}" for bad in [_notFinite(stacks) if finite else ""] if bad]
 
 
-def _stackProblem(path: str, most: int) -> Tuple[str, int]:
+def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
     """(sentence or '', box in px) of a stack whose image number `most` is needed."""
     if not os.path.exists(path):
         return f"the image stack {path} does not exist. Restore it, or extract the particles again.", 0
@@ -108,10 +112,10 @@ def _stackProblem(path: str, most: int) -> Tuple[str, int]:
     if shape[1] != shape[2]:
         return f"{path} has images of {shape[2]} x {shape[1]} px; they must be square.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
-    if most > shape[0] or os.path.getsize(path) < size:
+    if maximum > shape[0] or os.path.getsize(path) < size:
         return (
-            f"{path} is too short: image {most} is needed, and it holds "
-            f"{shape[0]}{'' if most > shape[0] else ' by its header, but ends before'}. Extract the particles "
+            f"{path} is too short: image {maximum} is needed, and it holds "
+            f"{shape[0]}{'' if maximum > shape[0] else ' by its header, but ends before'}. Extract the particles "
             "again."
         ), 0
     return "", shape[2]
@@ -120,12 +124,14 @@ def _stackProblem(path: str, most: int) -> Tuple[str, int]:
 def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
     """A sentence about the first of some images, spread over the stacks, that holds a NaN or infinity; '' if none."""
     chosen = [stacks[i] for i in np.unique(np.linspace(0, len(stacks) - 1, _LOOKED_AT).astype(int))]
-    for path, most in chosen:
+    for path, maximum in chosen:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with mrcfile.mmap(path, permissive=True) as mrc:
                 images = mrc.data if mrc.data.ndim == 3 else mrc.data[None]
-                for number in np.unique(np.linspace(0, (most or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)):
+                for number in np.unique(
+                    np.linspace(0, (maximum or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)
+                ):
                     if not np.isfinite(images[number]).all():
                         return (
                             f"image {number + 1} of {path} contains values that are not finite numbers (NaN). "

@@ -96,7 +96,7 @@ class CryodlProtBackProject(ParticlesBase):
         particles = self.inputParticles.get()
         raw = () if denoiserOf(particles) else ("raw",)
         needsCTF = ("ctf",) if self.correctCtf.get() and raw else ()
-        return checkParticles(particles, raw + ("angles",) + needsCTF, fewest=2) + self._checkSymmetry()
+        return checkParticles(particles, raw + ("angles",) + needsCTF, minimum=2) + self._checkSymmetry()
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()

@@ -115,7 +115,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        errors = checkParticles(self.inputParticles.get(), ("raw", "angles", "ctf"), fewest=2)
+        errors = checkParticles(self.inputParticles.get(), ("raw", "angles", "ctf"), minimum=2)
         errors += self._checkDenoiser() + self._checkStructure(self.inputStructure.get()) + self._checkSymmetry()
         unseen, structure = self.unseenParticles.get(), self._unseenStructure()
         if unseen is not None:

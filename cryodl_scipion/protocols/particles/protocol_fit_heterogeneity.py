@@ -149,10 +149,10 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
-        errors = checkParticles(particles, ("raw", "ctf", "angles"), fewest=self._fewest())
+        errors = checkParticles(particles, ("raw", "ctf", "angles"), minimum=self._minimum())
         return errors + self._checkStructure(self.inputVolume.get())
 
-    def _fewest(self) -> int:
+    def _minimum(self) -> int:
         return contract.PARTICLES_PER_DIMENSION * (self.latent.get() or 1)
 
     def _warnings(self) -> List[str]:

@@ -65,14 +65,15 @@ class CryodlProtIntegrity(ParticlesBase):
             help="Names for classes and outputs, in the same order, separated by commas: *whole, without "
             "partner*.\n\nEmpty: the file names.",
         )
-        form.addParam(
-            "leastProbability",
+        minimum = form.addParam(
+            "minimumProbability",
             params.FloatParam,
             default=0.8,
             label="Minimum probability",
             help="The subset of a composition contains the particles with at least this probability of it; other "
             "particles are in no subset.\n\nFrom 0 to 1.",
         )
+        minimum.formerNames = ["leastProbability"]
         self._addDenoiserParam(
             form,
             "Denoiser trained on all of these compositions, whose images are used in addition to the raw "
@@ -87,14 +88,14 @@ class CryodlProtIntegrity(ParticlesBase):
     def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.assessStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, self.leastProbability.get(), needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, self.minimumProbability.get(), needsGPU=False)
 
     def assessStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         structures = tuple(self._structureFor(structure) for structure in self._structures())
         self._runOnce(self._config(**dict(self._engineValues(), structures=structures)), self.getIntegrityFolder())
 
-    def createOutputStep(self, settings: Dict[str, Any], leastProbability: float) -> None:
+    def createOutputStep(self, settings: Dict[str, Any], minimumProbability: float) -> None:
         particles, path = self.inputParticles.get(), self._result().outputs.particles
         output = self._newSet("all")
         appendAssessed(output, particles, path, len(self.getNames()))
@@ -104,7 +105,7 @@ class CryodlProtIntegrity(ParticlesBase):
         outputs["outputClasses"] = classes
         for number, name in enumerate(self.getNames(), 1):
             subset = self._newSet(f"composition_{number}")
-            if appendLikely(subset, particles, path, number, leastProbability):
+            if appendLikely(subset, particles, path, number, minimumProbability):
                 subset.setObjLabel(name)
                 outputs[_SUBSET % outputWord(name, number)] = subset
         self._defineOutputs(**outputs)
@@ -166,8 +167,8 @@ class CryodlProtIntegrity(ParticlesBase):
             )
         elif len({outputWord(name, 0).lower() for name in names}) < len(names):
             errors.append(f"Two compositions have the same name ({', '.join(names)}). Give different names.")
-        if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
-            errors.append(f"Minimum probability is {self.leastProbability.get()}; it must be between 0 and 1.")
+        if not 0 <= (self.minimumProbability.get() if self.minimumProbability.get() is not None else -1) <= 1:
+            errors.append(f"Minimum probability is {self.minimumProbability.get()}; it must be between 0 and 1.")
         need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())
         errors += checkParticles(self.inputParticles.get(), need)
         for structure in structures:
@@ -194,7 +195,7 @@ class CryodlProtIntegrity(ParticlesBase):
             for number, name in enumerate(result.outputs.names, 1)
         }
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
-        return integrityLines(result, sizes, self.leastProbability.get())
+        return integrityLines(result, sizes, self.minimumProbability.get())
 
     def _methods(self) -> List[str]:
         result = self._result()

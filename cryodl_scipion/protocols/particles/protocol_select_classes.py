@@ -51,10 +51,10 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             needsGPU=False,
         )
 
-    def selectStep(self, size: int, threshold: float, fewest: int) -> None:
+    def selectStep(self, size: int, threshold: float, minimum: int) -> None:
         source = self.inputClasses.get()
         rows = classRows(source)
-        ids, used = keptIds(rows, threshold, fewest)
+        ids, used = keptIds(rows, threshold, minimum)
         if not ids:
             raise ValueError(self._nothingKept(rows, used))
         particles, classes = self._createSetOfParticles(), self._createSetOfClasses2D(source.getImagesPointer())
@@ -77,17 +77,17 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
-        threshold, fewest = self.threshold.get(), self.minimumParticles.get()
+        threshold, minimum = self.threshold.get(), self.minimumParticles.get()
         if threshold is not None and not 0 <= threshold <= 1:
             return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
-        if fewest is None or fewest < 1:
-            return [f"Minimum number of particles is {fewest}; it must be at least 1."]
+        if minimum is None or minimum < 1:
+            return [f"Minimum number of particles is {minimum}; it must be at least 1."]
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
         if any(row[4] is None for row in rows):
             return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
-        ids, used = keptIds(rows, threshold, fewest)
+        ids, used = keptIds(rows, threshold, minimum)
         return [] if ids else [self._nothingKept(rows, used)]
 
     def _summary(self) -> List[str]:

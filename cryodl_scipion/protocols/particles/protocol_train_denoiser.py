@@ -20,7 +20,7 @@ from .particles_base import WHAT_FOR, ParticlesBase
 
 # Below this a network learns the particles by heart; the engine itself needs fewer.
 FEW_PARTICLES = 200
-_FEWEST = 10
+_MINIMUM = 10
 # Networks that are trained by gradients, unlike the posterior.
 # What a choice is called on the form, where its name alone would mislead.
 _LABELS = {"posterior": "projection of the template (posterior)"}
@@ -148,7 +148,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         errors = []
         for number, particles in enumerate(sets, 1):
             what = "particles" if len(sets) == 1 else f"particles of set {number}"
-            errors += checkParticles(particles, ("raw", "angles", "ctf"), what, _FEWEST)
+            errors += checkParticles(particles, ("raw", "angles", "ctf"), what, _MINIMUM)
         errors += self._checkHalves(sets)
         for structure in structures:
             errors += self._checkStructure(structure)

@@ -8,7 +8,7 @@ from ..methods import versionIn
 
 ONLY_FOR = "For viewing, annotating and segmenting. Average subtomograms of the original tomograms."
 GUESS = "The content of the missing wedge is predicted by the network: do not use it for measurements."
-_MOST = 10  # tomograms whose controls a summary lists
+_MAXIMUM = 10  # tomograms whose controls a summary lists
 
 
 def citationsOf(card: Dict[str, Any], fillWedge: Any) -> List[str]:
@@ -34,9 +34,9 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
             f"{found.get('wedge_measured_correlation', 0):.3f})."
         )
     known = [(name, figures) for name, figures in sorted(controls.items()) if figures]
-    lines += [controlLine(name, figures) for name, figures in known[:_MOST]]
-    if len(known) > _MOST:
-        lines.append(f"... and {len(known) - _MOST} more, in denoise.json.")
+    lines += [controlLine(name, figures) for name, figures in known[:_MAXIMUM]]
+    if len(known) > _MAXIMUM:
+        lines.append(f"... and {len(known) - _MAXIMUM} more, in denoise.json.")
     if len(known) < len(controls):
         lines.append("Tomograms without halves have no control: it is not known what was invented in them.")
     return lines

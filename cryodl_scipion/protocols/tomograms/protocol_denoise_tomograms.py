@@ -124,7 +124,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         items = clonesOf(tomograms)
         names, halves = engineNames(tomograms), [halvesOf(item) for item in items]
         both = bool(halves) and all(halves)
-        least, largest = self._tilts() or (-60.0, 60.0)
+        minimum, largest = self._tilts() or (-60.0, 60.0)
         return dict(
             tomograms=() if both else tuple(fileOf(item) for item in items),
             even=tuple(pair[0] for pair in halves) if both else (),
@@ -132,7 +132,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
             names=tuple(names[idOf(item)] for item in items),
             model=None if model is None else model.getFolder(),
             pixel_size=tomograms.getSamplingRate(),
-            tilt_min=least,
+            tilt_min=minimum,
             tilt_max=largest,
             output=self._denoisedFolder(),
             threads=self.numberOfThreads.get(),

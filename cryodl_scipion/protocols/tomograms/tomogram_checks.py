@@ -12,7 +12,7 @@ from ...convert.tomograms.tomograms import MRC_ENDINGS, byId, clonesOf, featureO
 from ..checks import listed
 
 # Subtomograms of one class below which nothing can be learned.
-FEWEST_OF_CLASS = 4
+MIN_OF_CLASS = 4
 
 
 def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str]:
@@ -108,10 +108,10 @@ def _checkClasses(subtomograms: EMSet) -> List[str]:
         ]
     if unnamed:
         return [f"{unnamed} of the subtomograms have no class. Remove them from the set, or classify them."]
-    few = sorted(f"{number} ({count})" for number, count in counts.items() if count < FEWEST_OF_CLASS)
+    few = sorted(f"{number} ({count})" for number, count in counts.items() if count < MIN_OF_CLASS)
     if few:
         return [
-            f"Some classes have fewer than {FEWEST_OF_CLASS} subtomograms, too few for training and validation: "
+            f"Some classes have fewer than {MIN_OF_CLASS} subtomograms, too few for training and validation: "
             f"{listed(few)}."
         ]
     return []

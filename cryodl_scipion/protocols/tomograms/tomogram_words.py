@@ -20,7 +20,7 @@ from ..methods import versionIn
 
 # One network for each feature, and the competition of features, are of this paper.
 METHOD = "Chen2017"
-MOST_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
+MAX_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
 
 
 def citationsOf(network: Optional[str]) -> List[str]:
@@ -91,8 +91,8 @@ def noiseLines(results: Sequence[Result]) -> List[str]:
         if features:
             worst = max(features, key=lambda name: features[name].get("noise_before", features[name]["noise"]))
             lines.append(noise_in_words(tomogram, worst, features[worst]))
-    if len(lines) > MOST_NOISE_LINES:
-        lines[MOST_NOISE_LINES:] = [f"... and {len(lines) - MOST_NOISE_LINES} more tomograms."]
+    if len(lines) > MAX_NOISE_LINES:
+        lines[MAX_NOISE_LINES:] = [f"... and {len(lines) - MAX_NOISE_LINES} more tomograms."]
     return lines
 
 

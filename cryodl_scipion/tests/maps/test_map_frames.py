@@ -129,7 +129,7 @@ class TestMapFrames(unittest.TestCase):
             packed.write(file.read())
         for path in (pdb, cif, pdb + ".gz"):
             np.testing.assert_allclose(positionsOf(path), wanted)
-        self.assertEqual(len(positionsOf(pdb, most=3)), 3)
+        self.assertEqual(len(positionsOf(pdb, maximum=3)), 3)
         with open(self.path("empty.pdb"), "w") as file:
             file.write("REMARK nothing\n")
         with self.assertRaisesRegex(ValueError, "empty.pdb holds no atoms"):

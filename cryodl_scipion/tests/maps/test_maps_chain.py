@@ -42,8 +42,12 @@ def writeBundle(path, residues=("ALA", "GLY", "SER")):
         for k in range(count):
             number += 1
             for name, (radius, angle, height) in _RESIDUE.items():
-                turn = np.radians(angle + 100.0 * k)
-                position = (80 + x + radius * np.cos(turn), -30 + y + radius * np.sin(turn), 55 + z + 1.5 * k + height)
+                rotation = np.radians(angle + 100.0 * k)
+                position = (
+                    80 + x + radius * np.cos(rotation),
+                    -30 + y + radius * np.sin(rotation),
+                    55 + z + 1.5 * k + height,
+                )
                 lines.append(
                     f"ATOM  {len(lines) + 1:5d}  {name:<3} {residues[k % len(residues)]:>3} A{number:4d}    "
                     f"{position[0]:8.3f}{position[1]:8.3f}{position[2]:8.3f}  1.00 20.00          {name[0]:>2}\n"
@@ -124,8 +128,8 @@ class TestCryodlMapsChain(MapsTest):
         one, two = (mrcfile.read(v.getFileName()) for v in (improved, before))
         ours = np.corrcoef(one.ravel(), two.ravel())[0, 1]
         self.assertGreater(ours, 0.5)
-        for turned in (two[::-1], two[:, ::-1], two[:, :, ::-1], two.transpose(2, 1, 0)):
-            self.assertLess(np.corrcoef(one.ravel(), turned.ravel())[0, 1], ours - 0.1)
+        for rotated in (two[::-1], two[:, ::-1], two[:, :, ::-1], two.transpose(2, 1, 0)):
+            self.assertLess(np.corrcoef(one.ravel(), rotated.ravel())[0, 1], ours - 0.1)
 
     def test_the_measures_find_map_and_model_in_one_frame(self):
         evaluation = self.evaluated.getEvaluation()

@@ -116,8 +116,8 @@ class TestCryodlFromStructure(CryodlTest):
             for p in (path, os.path.join(self.simulated.getSimulatedFolder(), "particles.star"))
         )
         self.assertGreater(len(theirs), 20)
-        turn = (theirs[:, :3] - ours[:, :3] + 180) % 360 - 180
-        self.assertLess(abs(turn).max(), 0.01)
+        rotation = (theirs[:, :3] - ours[:, :3] + 180) % 360 - 180
+        self.assertLess(abs(rotation).max(), 0.01)
         self.assertLess(abs(theirs[:, 3:] - ours[:, 3:]).max(), 0.01)
         self.assertEqual((particles.getXDim(), self.simulated.outputCTF.getSize()), (BOX, 3))
 

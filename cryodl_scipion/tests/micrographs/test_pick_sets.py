@@ -14,12 +14,12 @@ class TestCryodlPickSets(PickSetsTest):
         self.assertEqual(picks, {"mic_001.mrc": [(40.5, 50.5, None)]})
 
     def test_ids_do_not_matter_names_do(self):
-        turned = mockSet({1: "mic_002.mrc", 2: "mic_001.mrc"})
+        rotated = mockSet({1: "mic_002.mrc", 2: "mic_001.mrc"})
         self.assertEqual(
-            pick_sets.commonMicrographs([self.a.outputCoordinates, turned]), ["mic_001.mrc", "mic_002.mrc"]
+            pick_sets.commonMicrographs([self.a.outputCoordinates, rotated]), ["mic_001.mrc", "mic_002.mrc"]
         )
         self.assertEqual(
-            pick_sets.commonMicrographs([turned, self.a.outputCoordinates]), ["mic_002.mrc", "mic_001.mrc"]
+            pick_sets.commonMicrographs([rotated, self.a.outputCoordinates]), ["mic_002.mrc", "mic_001.mrc"]
         )
 
     def test_scores_of_other_programs_are_found(self):

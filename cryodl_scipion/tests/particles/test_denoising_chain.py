@@ -156,8 +156,8 @@ def clones(particles):
 
 def angleBetween(one, other):
     """Degrees between the orientations of two of Scipion's (4, 4) matrices."""
-    turn = np.asarray(one)[:3, :3] @ np.asarray(other)[:3, :3].T
-    return np.rad2deg(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    rotation = np.asarray(one)[:3, :3] @ np.asarray(other)[:3, :3].T
+    return np.rad2deg(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
 
 
 def correlation(one, other):

@@ -87,8 +87,8 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.root.destroy()
         self.assertIn("UMAP draws latent spaces of 3 dimensions", self.errors(latent=1, umap=True))
 
-    def waitFor(self, protocol, most=60):
-        for _ in range(2 * most):
+    def waitFor(self, protocol, maximum=60):
+        for _ in range(2 * maximum):
             self.proj._updateProtocol(protocol)
             if not protocol.isActive():
                 return

@@ -299,7 +299,7 @@ class TestCryodlIntegrity(ParticlesTest):
         return " ".join(self.integrity(False, **values).validate())
 
     def test_probabilities_subsets_and_classes(self):
-        protocol = self.killedOnce(lambda: self.integrity(compositionNames="whole, no partner", leastProbability=0.8))
+        protocol = self.killedOnce(lambda: self.integrity(compositionNames="whole, no partner", minimumProbability=0.8))
         # the fake: even rows are whole with 0.95, odd ones lack the partner with 0.6
         everything = [p.clone() for p in protocol.outputParticles]
         self.assertEqual([p.getClassId() for p in everything], [1, 2] * (COUNT // 2))
@@ -330,7 +330,7 @@ class TestCryodlIntegrity(ParticlesTest):
     def test_another_probability_makes_other_subsets_without_another_run_of_the_engine(self):
         protocol = self.finished(self.integrity())
         stamp = os.stat(protocol._getExtraPath("result.json")).st_mtime_ns
-        protocol.leastProbability.set(0.5)
+        protocol.minimumProbability.set(0.5)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(self.finished(protocol).outputParticles_other.getSize(), 6)
         self.assertEqual(os.stat(protocol._getExtraPath("result.json")).st_mtime_ns, stamp)
@@ -340,7 +340,7 @@ class TestCryodlIntegrity(ParticlesTest):
         self.assertIn("Compositions has 1", self.errors(structures=[self.volume]))
         self.assertIn("There are 3 names for 2", self.errors(compositionNames="a, b, c"))
         self.assertIn("have the same name", self.errors(compositionNames="a b, a-b"))
-        self.assertIn("Minimum probability is 1.5", self.errors(leastProbability=1.5))
+        self.assertIn("Minimum probability is 1.5", self.errors(minimumProbability=1.5))
         bare = makeParticles(self, "bare", aligned=False)
         self.assertEqual(self.errors(particles=bare), "")
         self.assertIn("no alignment", self.errors(particles=bare, orientations=1))

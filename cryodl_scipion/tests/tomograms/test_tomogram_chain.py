@@ -230,14 +230,14 @@ class TestCryodlSubtomogramChain(Chain):
         gallery = SubtomogramGallery.ofClasses(self.classified.outputClasses)
         for group, average in enumerate([a.clone() for a in self.classified.outputAverages], 1):
             expected = middleSlices(readCube(fileOf(average)))
-            turned = self.meanOf(gallery, gallery.order(None, group))
+            rotated = self.meanOf(gallery, gallery.order(None, group))
             gallery._transforms, kept = None, gallery._transforms
             asTheyAre = self.meanOf(gallery, gallery.order(None, group))
             gallery._transforms = kept
             for plane in range(3):
-                self.assertGreater(correlation(turned[plane], expected[plane]), 0.8)
+                self.assertGreater(correlation(rotated[plane], expected[plane]), 0.8)
                 self.assertGreater(
-                    correlation(turned[plane], expected[plane]), correlation(asTheyAre[plane], expected[plane]) + 0.1
+                    correlation(rotated[plane], expected[plane]), correlation(asTheyAre[plane], expected[plane]) + 0.1
                 )
 
     def meanOf(self, gallery, positions):

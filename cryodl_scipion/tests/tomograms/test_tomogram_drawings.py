@@ -134,7 +134,7 @@ class TestCryodlSlices(Volumes):
         volume[2, :3, 0], volume[5] = 7, 2
         count = tomograms_to_measure.labelCounts
         self.assertEqual(count([volume, volume]), ({2: 960, 7: 6}, True))
-        large, all_ = count([np.broadcast_to(np.int8(3), (100, 50, 50))], most=50000)
+        large, all_ = count([np.broadcast_to(np.int8(3), (100, 50, 50))], maximum=50000)
         self.assertEqual((large, all_), ({3: 250000}, False))  # every fifth slice was read
 
 
@@ -205,10 +205,10 @@ class TestCryodlClassDrawings(Volumes):
         return [tuple(np.array(np.unravel_index(image.argmax(), image.shape)) - 12) for image in images]
 
     def test_a_volume_is_turned_as_its_transform_turns_places(self):
-        turn = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1.0]])  # x, y, z -> 2 - y, x, z - 1
-        images = subtomogram_data.turnedSlices(self.blob(6, 0, 1), turn)  # lands at x, y, z = 2, 6, 0
+        rotation = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1.0]])  # x, y, z -> 2 - y, x, z - 1
+        images = subtomogram_data.rotatedSlices(self.blob(6, 0, 1), rotation)  # lands at x, y, z = 2, 6, 0
         self.assertEqual(self.peaks(images)[0], (6, 2))
-        images = subtomogram_data.turnedSlices(self.blob(0, 2, 6), turn)  # at 0, 0, 5
+        images = subtomogram_data.rotatedSlices(self.blob(0, 2, 6), rotation)  # at 0, 0, 5
         self.assertEqual(self.peaks(images)[1:], [(5, 0), (5, 0)])
 
     def test_middle_slices_are_across_z_y_and_x(self):

@@ -29,7 +29,7 @@ BOX, PIXEL_SIZE = 48, 8.0
 # x, y, z of blobs from the middle voxel, px: unlike its mirror image, and no two axes alike
 BLOBS = np.array([(0, 0, 0), (13, 0, 0), (0, 9, 0), (0, 4, 15), (-7, -8, 3)], float)
 ANGLES, SHIFT = (35.0, 65.0, -110.0), np.array((3.0, -2.0, 4.0))  # shift x, y, z px of the particle in its box
-TURN = f"""
+ROTATION = f"""
 import json, sys, mrcfile, numpy as np, torch
 from cryodl.simulate.rotations import rotated
 from cryodl.io.subtomograms import read_subtomograms
@@ -62,14 +62,14 @@ class TestCryodlTomogramFrames(CryodlTest):
 
     _REAL_ENGINE = True
 
-    def turn(self, star="none", reference=None):
+    def rotation(self, star="none", reference=None):
         """(z, y, x) volume that the engine makes of the lopsided object, and the angles and shifts that it used."""
         source = writeVolume(
             os.path.join(self.data, "reference.mrc"), density(BLOBS) if reference is None else reference
         )
         target = os.path.join(self.data, "turned.mrc")
         answer = subprocess.run(
-            [Plugin.getPython(), "-c", TURN, star, source, target],
+            [Plugin.getPython(), "-c", ROTATION, star, source, target],
             env=Plugin.getEnviron(),
             capture_output=True,
             text=True,
@@ -78,16 +78,16 @@ class TestCryodlTomogramFrames(CryodlTest):
         return mrcfile.read(target), json.loads(answer.stdout.splitlines()[-1])
 
     def test_scipions_matrix_of_our_angles_turns_the_object_as_the_engine_does(self):
-        turned, _ = self.turn()
+        rotated, _ = self.rotation()
         # f'(r) = f(M r): what lies at p in the reference lies at M^-1 p in the subtomogram
         inverse = np.linalg.inv(matrixOf(ANGLES, -SHIFT))
         positions = BLOBS @ inverse[:3, :3].T + inverse[:3, 3]
-        self.assertGreater(likeness(turned, density(positions)), 0.97)
+        self.assertGreater(likeness(rotated, density(positions)), 0.97)
         mirrored = BLOBS * (1, 1, -1) @ inverse[:3, :3].T + inverse[:3, 3]
-        self.assertLess(likeness(turned, density(mirrored)), 0.8)
+        self.assertLess(likeness(rotated, density(mirrored)), 0.8)
 
     def test_a_subtomogram_goes_to_scipion_and_back_with_its_pose(self):
-        first, _ = self.turn()
+        first, _ = self.rotation()
 
         def make(protocol):
             subtomograms = SetOfSubTomograms.create(protocol._getPath())
@@ -104,7 +104,7 @@ class TestCryodlTomogramFrames(CryodlTest):
         stored = finishedWith(self, make).outputSubtomograms
         star = os.path.join(self.data, "back.star")
         writeSubtomograms(star, stored, (-60.0, 60.0))
-        again, ((angles,), (shift,)) = self.turn(star)
+        again, ((angles,), (shift,)) = self.rotation(star)
         self.assertTrue(np.allclose(angles, ANGLES, atol=1e-3), angles)
         self.assertTrue(np.allclose(shift, SHIFT[::-1], atol=1e-3), shift)
         self.assertGreater(likeness(first, again), 0.9999)

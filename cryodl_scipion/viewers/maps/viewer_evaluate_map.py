@@ -20,7 +20,7 @@ from .map_measures import drawLocalResolution, localResolutions, readResidues, t
 from .residues_window import ResiduesWindow
 
 _SCRIPT = "show.cxc"
-_MOST_ROWS = 2000
+_MAX_ROWS = 2000
 
 
 class CryodlEvaluateMapViewer(PanelsViewer):
@@ -129,8 +129,8 @@ class CryodlCompareModelsViewer(PanelsViewer):
             titles, *rows = list(csv.reader(file))
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
         lines = [line.replace("*", "") for line in comparedLines(made)]
-        if len(rows) > _MOST_ROWS:
-            lines.append(f"The first {_MOST_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
+        if len(rows) > _MAX_ROWS:
+            lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
         return [
             WindowView(
                 PicturesWindow,
@@ -139,6 +139,6 @@ class CryodlCompareModelsViewer(PanelsViewer):
                 {},
                 lines,
                 None,
-                (words, rows[:_MOST_ROWS]),
+                (words, rows[:_MAX_ROWS]),
             )
         ]

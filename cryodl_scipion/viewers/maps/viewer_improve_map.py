@@ -22,7 +22,7 @@ _LOOK = (
     "Do not trust density that is bright in the improved map but dark in the confidence map; check the original map."
 )
 _SCRIPT = "show_improved.cxc"
-_MOST_OPENED = 5  # maps of a set
+_MAX_OPENED = 5  # maps of a set
 _TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
 _KEYS = ("raw", "control", "improved", "crossed")
 
@@ -49,7 +49,7 @@ class CryodlImproveMapViewer(PanelsViewer):
         Panel(
             "showInChimera",
             "Improved map in ChimeraX",
-            f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MOST_OPENED} "
+            f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MAX_OPENED} "
             "maps of a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
         ),
     )
@@ -119,7 +119,7 @@ class CryodlImproveMapViewer(PanelsViewer):
     def _showInChimera(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[Any]:
         script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
         with open(script, "w", encoding="utf-8") as file:
-            file.write(chimeraScript([outputs for _, outputs in made.values()][:_MOST_OPENED]))
+            file.write(chimeraScript([outputs for _, outputs in made.values()][:_MAX_OPENED]))
         return chimeraViews(self, script, "script")
 
 

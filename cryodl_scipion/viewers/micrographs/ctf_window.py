@@ -100,5 +100,5 @@ class CtfTable(CanvasWindow):
                 row[:1] + tuple(f"{v:.0f}" for v in row[1:5]) + (f"{row[5]:.2f}", f"{row[6]:.2f}", f"{row[7]:.1f}")
                 for row in data.rows
             ],
-            most=_ROWS,
+            maximum=_ROWS,
         )

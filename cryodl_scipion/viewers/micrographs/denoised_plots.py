@@ -12,14 +12,14 @@ from ..preview import readImage
 
 BEFORE, AFTER = "#4477aa", "#cc6677"
 _PATCH = 512  # px: large enough for the coarse detail that is looked at, small enough to average over many
-_MOST_PATCHES = 36
+_MAX_PATCHES = 36
 
 
 def radialPower(image: np.ndarray, pixelSize: float) -> Any:
     """Frequencies (1/Å) and mean power at each, of patches of an (h, w) image. Two (n,) arrays."""
     side = min(_PATCH, *image.shape) // 2 * 2
     rows, columns = (
-        np.unique(np.linspace(0, n - side, max(1, min(int(_MOST_PATCHES**0.5), n // side))).astype(int))
+        np.unique(np.linspace(0, n - side, max(1, min(int(_MAX_PATCHES**0.5), n // side))).astype(int))
         for n in image.shape
     )
     window = np.hanning(side)[:, None] * np.hanning(side)

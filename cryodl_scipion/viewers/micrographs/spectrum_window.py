@@ -13,7 +13,7 @@ from ..particles_to_measure import previewOf
 from ..preview import readImage
 
 _TILE = 512  # px
-_MOST_TILES = 49
+_MAX_TILES = 49
 _FIRST_GUESS = 5.0  # Å
 
 
@@ -32,7 +32,7 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
     side = min(_TILE, *image.shape) // 2 * 2
     window = np.outer(np.hanning(side), np.hanning(side))
     positions = [
-        np.linspace(0, length - side, min(int(_MOST_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
+        np.linspace(0, length - side, min(int(_MAX_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
         for length in image.shape
     ]
     tiles = (

@@ -45,15 +45,15 @@ class Classes2D:
         values = self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)
         return np.argsort(-values, kind="stable")
 
-    def kept(self, threshold: float, fewest: int = 1) -> Any:
+    def kept(self, threshold: float, minimum: int = 1) -> Any:
         """(n,) bool: the classes with at least this score and so many particles."""
-        return (self.scores >= threshold) & (self.counts >= fewest)
+        return (self.scores >= threshold) & (self.counts >= minimum)
 
-    def threshold(self, fewest: int = 1) -> float:
+    def threshold(self, minimum: int = 1) -> float:
         """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
         if not self.hasScores:
             return 0.0
-        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, fewest)[1]
+        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
 
     def picture(self, position: int) -> Any:
         """The average of a class, not larger than the window's tiles."""

@@ -17,7 +17,7 @@ _LEFT_OUT = 0.35  # of the contrast of averages that are not kept
 
 
 class Classes2DWindow(CanvasWindow):
-    """data: Classes2D. value, fewest: to begin with. accept: of wizards, function that takes the threshold; with it
+    """data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold; with it
     there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
     from a score, and says so in one sentence; None for none."""
 
@@ -29,12 +29,12 @@ class Classes2DWindow(CanvasWindow):
         data: Any,
         title: str,
         value: float = 0.5,
-        fewest: int = 1,
+        minimum: int = 1,
         accept: Optional[Callable[..., Any]] = None,
         subset: Optional[Callable[[float], str]] = None,
     ) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._data, self._accept, self._fewest, self._page = data, accept, fewest, 0
+        self._data, self._accept, self._minimum, self._page = data, accept, minimum, 0
         self._subset = subset if data.hasScores else None
         self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
         self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
@@ -85,12 +85,12 @@ class Classes2DWindow(CanvasWindow):
         if self._subset is not None:
             ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
+            ttk.Button(row, text=text, command=functools.partial(self.rotation, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     # ----- what happens
-    def turn(self, step: int) -> None:
+    def rotation(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()
@@ -106,7 +106,7 @@ class Classes2DWindow(CanvasWindow):
             self.message.set(self._subset(self.value.get()))
 
     def refresh(self) -> None:
-        order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
+        order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._minimum)
         columns, rows = next((grid for grid in _GRIDS if grid[0] * grid[1] >= len(order)), _GRIDS[-1])
         shown, pages = pageOf(order, self._page, columns * rows)
         self._page = min(max(0, self._page), pages - 1)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..gallery_data import shortNumber
 
-_MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
+_MAX_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
 _FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
 _PIECES = 8  # of a cell, each way
 _BLUE, _RED = "#4477aa", "#cc6677"
@@ -22,9 +22,9 @@ def directionCounts(rot: float, tilt: float) -> Any:
     """
     # a tilt beyond 180 or below 0 is the direction on the other side
     z = np.cos(np.deg2rad(tilt))
-    turned = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
-    longitude = np.mod(turned + 180, 360) - 180
-    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MOST_BANDS))
+    rotated = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
+    longitude = np.mod(rotated + 180, 360) - 180
+    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MAX_BANDS))
     counts, _, _ = np.histogram2d(z, longitude, bins=(bands, 2 * bands), range=((-1, 1), (-180, 180)))
     return counts
 

@@ -14,7 +14,7 @@ from .slices_plots import colourOf
 from .subtomogram_data import middleSlices, readCube
 
 _SLICES = ("z", "y", "x")
-_MOST_ROWS = 8  # of averages that are drawn beside an embedding
+_MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 
 def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
@@ -102,4 +102,4 @@ def drawEmbeddingAndAverages(
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     drawEmbedding(left.add_subplot(), positions, classes, names)
     left.subplots_adjust(left=0.11, right=0.98, bottom=0.1, top=0.97)
-    drawAverages(right, averages[:_MOST_ROWS])
+    drawAverages(right, averages[:_MAX_ROWS])

@@ -134,7 +134,7 @@ class TomogramSlices:
 
 
 def sliceOf(
-    volume: np.ndarray, axis: int, index: int, average: bool, most: int = LARGEST_SIDE
+    volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE
 ) -> Tuple[np.ndarray, int]:
     """((h, w) float32 of at most `most` px a side, px of the volume per px of it) of a slice.
 
@@ -142,7 +142,7 @@ def sliceOf(
     n-th voxel is taken.
     """
     index = int(np.clip(index, 0, volume.shape[axis] - 1))
-    step = max(1, -(-max(np.delete(volume.shape, axis)) // most))
+    step = max(1, -(-max(np.delete(volume.shape, axis)) // maximum))
     if axis == 2:
         return np.array(volume[::step, ::step, index], np.float32), step
     image = volume[index] if axis == 0 else volume[:, index]

@@ -44,12 +44,12 @@ class SubtomogramGallery(Gallery):
         names, ids, numbers, matrices, found = zip(*kept)
         for label in found[0]:
             figures[label] = np.array([each.get(label, np.nan) for each in found], float)
-        turned = any(not np.allclose(matrix, np.eye(4)) for matrix in matrices)
+        rotated = any(not np.allclose(matrix, np.eye(4)) for matrix in matrices)
         return cls(
             list(names),
             ids,
             classes.getImages().getSamplingRate(),
-            matrices if turned else None,
+            matrices if rotated else None,
             figures=figures,
             groups=np.array(numbers),
             groupNames=[groups[number] for number in sorted(groups)],
@@ -63,7 +63,7 @@ class SubtomogramGallery(Gallery):
         """Three (h, w): means of the middle slices across z, y and x, turned like the class average if known."""
         volume = readCube(self.names["z"][position])
         if self._transforms is not None:
-            found = turnedSlices(volume, self._transforms[position])
+            found = rotatedSlices(volume, self._transforms[position])
         else:
             found = middleSlices(volume)
         return [shrunk(lowPass(image, resolution, self.pixelSize), side) for image in found]
@@ -105,7 +105,7 @@ def _middle(volume: np.ndarray, axis: int, half: int) -> Tuple[slice, ...]:
     return tuple(slice(place - half, place + half + 1) if n == axis else slice(None) for n in range(3))
 
 
-def turnedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
+def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
     """As middleSlices, of the volume as a transform of Scipion turns it: its positions into those of the average.
 
     volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.

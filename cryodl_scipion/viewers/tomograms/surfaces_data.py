@@ -10,7 +10,7 @@ FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u
 _HEADER = 84  # bytes before the facets; the last four are their number
 _AT_ONCE = 500000  # facets
 _COARSER = 1.4
-MOST_TRIANGLES = 9000  # of all surfaces of a picture; more of them turn slowly
+MAX_TRIANGLES = 9000  # of all surfaces of a picture; more of them turn slowly
 
 
 class Surfaces:
@@ -25,12 +25,12 @@ class Surfaces:
     def triangles(self, name: str) -> Dict[str, np.ndarray]:
         """{feature: (n, 3, 3) corners, x, y, z in nm} of a tomogram, simplified."""
         if name not in self._read:
-            most = MOST_TRIANGLES // max(1, len(self.files[name]))
-            self._read[name] = {feature: readSurface(path, most) / 10 for feature, path in self.files[name].items()}
+            maximum = MAX_TRIANGLES // max(1, len(self.files[name]))
+            self._read[name] = {feature: readSurface(path, maximum) / 10 for feature, path in self.files[name].items()}
         return self._read[name]
 
 
-def readSurface(path: str, most: int = MOST_TRIANGLES) -> np.ndarray:
+def readSurface(path: str, maximum: int = MAX_TRIANGLES) -> np.ndarray:
     """(n, 3, 3) corners of about `most` triangles at most, simplified by joining corners that lie near each other.
 
     path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
@@ -43,13 +43,13 @@ def readSurface(path: str, most: int = MOST_TRIANGLES) -> np.ndarray:
     if not count:
         return np.zeros((0, 3, 3), np.float32)
     corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]
-    if count <= most:
+    if count <= maximum:
         return np.array(corners)
     low = np.min([part.min(axis=(0, 1)) for part in _parts(corners)], axis=0)
-    cell = _firstCell(corners, most)
+    cell = _firstCell(corners, maximum)
     while True:
         found = _joined(corners, low, cell)
-        if len(found) <= 1.3 * most:
+        if len(found) <= 1.3 * maximum:
             return found
         cell *= _COARSER
 
@@ -58,11 +58,11 @@ def _parts(corners: np.ndarray) -> Iterable[Any]:
     return (corners[start : start + _AT_ONCE] for start in range(0, len(corners), _AT_ONCE))
 
 
-def _firstCell(corners: np.ndarray, most: int) -> float:
+def _firstCell(corners: np.ndarray, maximum: int) -> float:
     """Side of the cells that about so many triangles are left with: a triangle for each cell's face."""
     sides = np.array(corners[:: max(1, len(corners) // 10000)])
     area = 0.5 * np.linalg.norm(np.cross(sides[:, 1] - sides[:, 0], sides[:, 2] - sides[:, 0]), axis=1).mean()
-    return max(1e-6, np.sqrt(2 * area * len(corners) / most))
+    return max(1e-6, np.sqrt(2 * area * len(corners) / maximum))
 
 
 def _joined(corners: np.ndarray, low: np.ndarray, cell: float) -> np.ndarray:

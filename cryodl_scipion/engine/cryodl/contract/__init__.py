@@ -14,15 +14,15 @@ from .fields import (
     AVOIDABLE,
     CONTRASTS,
     FEATURE_SHAPES,
-    FEWEST_PARTICLES,
     LABEL_KINDS,
+    MIN_PARTICLES,
     PU_CRITERIA,
     THRESHOLD_RULES,
     UNANNOTATED,
 )
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
-from .maps.improving import INPUT_SHARE, ImproveMapConfig
+from .maps.improving import INPUT_WEIGHT, ImproveMapConfig
 from .maps.listing import ListPairsConfig
 from .maps.simulating import SimulateHalfMapsConfig
 from .maps.training import TrainMapImproverConfig
@@ -123,14 +123,14 @@ __all__ = [
     "ExportTomogramsConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
-    "FEWEST_PARTICLES",
+    "MIN_PARTICLES",
     "FORMAT_VERSION",
     "Failure",
     "FitHeterogeneityConfig",
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
-    "INPUT_SHARE",
+    "INPUT_WEIGHT",
     "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",

@@ -8,7 +8,7 @@ resolution. A fixed threshold would always reject classes of few, faint particle
 
 import typing
 
-LEAST = 0.1  # no class with a lower score is kept
+MINIMUM = 0.1  # no class with a lower score is kept
 DOUBTFUL = 0.5  # expected fraction of good particles below which a warning is given
 
 
@@ -25,14 +25,14 @@ def class_threshold(scores: typing.Sequence[float], counts: typing.Sequence[int]
     Returns
     -------
     float
-        At least LEAST.
+        At least MINIMUM.
     """
-    good, every, best, lowest = 0.0, 0, 0.0, LEAST
+    good, every, best, lowest = 0.0, 0, 0.0, MINIMUM
     for score, count in sorted(zip(scores, counts), reverse=True):
         good, every = good + score * count, every + count
         if good**2 / every >= best:
             best, lowest = good**2 / every, score
-    return max(lowest, LEAST)
+    return max(lowest, MINIMUM)
 
 
 def chosen_classes(
@@ -40,7 +40,7 @@ def chosen_classes(
     scores: typing.Sequence[typing.Optional[float]],
     counts: typing.Sequence[int],
     threshold: typing.Optional[float],
-    fewest: int,
+    minimum: int,
 ) -> typing.Tuple[typing.List[int], float]:
     """Numbers of the kept classes, in their order, and the threshold used.
 
@@ -50,14 +50,14 @@ def chosen_classes(
         Of the classes. A class without a score (None) is not kept.
     threshold : float or None
         Minimum score of kept classes; None for the class_threshold of the classes that are large enough.
-    fewest : int
+    minimum : int
         Classes with fewer particles are not kept.
 
     Returns
     -------
     list of int, float
     """
-    rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, fewest) and s is not None]
+    rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, minimum) and s is not None]
     used = class_threshold([s for _, s, _ in rows], [c for _, _, c in rows]) if threshold is None else threshold
     return [number for number, score, _ in rows if score >= used], float(used)
 

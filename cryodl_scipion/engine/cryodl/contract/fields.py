@@ -22,7 +22,7 @@ FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
 UNANNOTATED = 255
 
 # Minimum number of labelled particles to train a picker.
-FEWEST_PARTICLES = 5
+MIN_PARTICLES = 5
 
 
 def micrographs_field() -> typing.Any:

@@ -15,14 +15,14 @@ def model_folder_field() -> typing.Any:
     return param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
 
 
-def steps_field(none_means: str = f"{OWN} number", most: int = 10_000_000) -> typing.Any:
+def steps_field(none_means: str = f"{OWN} number", maximum: int = 10_000_000) -> typing.Any:
     """Maximum number of training steps. none_means: what is done without one."""
     return param(
         "Maximum number of training steps. Training stops earlier when the validation metric no longer improves.",
         default=None,
         label="Training steps",
         minimum=1,
-        maximum=most,
+        maximum=maximum,
         none_means=none_means,
     )
 
@@ -47,7 +47,7 @@ def patience_field(default: int, more: str = "") -> typing.Any:
 
 
 def batch_size_field(
-    what: str, default: typing.Optional[int] = None, none_means: str = OWN, most: int = 4096
+    what: str, default: typing.Optional[int] = None, none_means: str = OWN, maximum: int = 4096
 ) -> typing.Any:
     """Number of items per training step. what: their name in the plural."""
     return param(
@@ -55,7 +55,7 @@ def batch_size_field(
         default=default,
         label="Batch size",
         minimum=1,
-        maximum=most,
+        maximum=maximum,
         none_means="" if default else none_means,
         expert=True,
     )

@@ -48,8 +48,8 @@ class HalfBall:
     def ramp(self, shifts_zyx: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 factors that move volumes by (n, 3) px."""
         positions = torch.stack([self.z, self.y, self.x]).float()
-        turns = shifts_zyx.float() @ positions * (-2 * torch.pi / self.box)
-        return torch.polar(torch.ones_like(turns), turns)
+        phases = shifts_zyx.float() @ positions * (-2 * torch.pi / self.box)
+        return torch.polar(torch.ones_like(phases), phases)
 
     def within(self, radius: float) -> tuple[torch.Tensor, "HalfBall"]:
         """(d,) bool: the coefficients up to a lower radius, and the HalfBall of them, in the same order."""

@@ -129,7 +129,7 @@ def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 
     return float(np.sum(curve.count * np.abs(curve.confidence - curve.frequency)) / max(curve.count.sum(), 1))
 
 
-def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None) -> tuple[float, float]:
+def fit_calibration(hit: np.ndarray, raw: np.ndarray, fraction: float | None = None) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from positions that are known to be particles or not.
 
     Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples finite.
@@ -140,7 +140,7 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None
         Whether each position is a particle.
     raw : ndarray, (n,)
         Raw scores in [0, 1].
-    share : float, fraction, optional
+    fraction : float, fraction, optional
         Part of particles among the positions that will be asked about, if it is not that of the sample.
 
     Returns
@@ -156,8 +156,8 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None
         return 1.0, 0.0
     odds, positive, negative = logit(raw), int(hit.sum()), int((~hit).sum())
     weight = np.ones(len(hit))
-    if share is not None and positive and negative:
-        weight = np.where(hit, share / positive, (1 - share) / negative) * len(hit)
+    if fraction is not None and positive and negative:
+        weight = np.where(hit, fraction / positive, (1 - fraction) / negative) * len(hit)
     target = np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
     return _fit_curve(odds, target, weight)
 

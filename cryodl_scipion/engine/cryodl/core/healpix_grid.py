@@ -121,7 +121,7 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
     return result
 
 
-def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
+def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
     """Small rotations about all axes.
 
     Parameters
@@ -136,7 +136,7 @@ def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
     ndarray, (n, 3, 3)
     """
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
-    turns = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    turns = turns[(turns**2).sum(axis=1) <= radius_deg**2 + 1e-6]
-    result: np.ndarray = Rotation.from_rotvec(turns, degrees=True).as_matrix()
+    rotations = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    rotations = rotations[(rotations**2).sum(axis=1) <= radius_deg**2 + 1e-6]
+    result: np.ndarray = Rotation.from_rotvec(rotations, degrees=True).as_matrix()
     return result

@@ -31,8 +31,8 @@ class LocalCorrelation:
         mean = self._correlated(self.transform, of_disc) / covered
         squares = self._correlated(torch.fft.rfft2(image.square(), s=self.padded), of_disc)
         variance = squares / covered - mean.square()
-        least = max(quiet * float(variance.clamp(min=0).median()), 1e-12)
-        self.inverse = (1 / (covered * variance.clamp(min=least)).sqrt()).float()
+        minimum = max(quiet * float(variance.clamp(min=0).median()), 1e-12)
+        self.inverse = (1 / (covered * variance.clamp(min=minimum)).sqrt()).float()
         self.transform = self.transform.to(torch.complex64)  # enough for the scores, not for the variance
 
     def scores(self, templates: torch.Tensor) -> torch.Tensor:

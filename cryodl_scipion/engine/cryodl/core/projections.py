@@ -210,8 +210,8 @@ def _centred_transform(density: torch.Tensor, padded: int) -> torch.Tensor:
 
 def _origin(frequency: torch.Tensor, middle: int, device: torch.device) -> torch.Tensor:
     """Factors that make pixel `middle` the origin of a transform."""
-    turns = 2 * torch.pi * frequency.double() * middle
-    return torch.polar(torch.ones_like(turns), turns).to(torch.complex64).to(device)
+    phases = 2 * torch.pi * frequency.double() * middle
+    return torch.polar(torch.ones_like(phases), phases).to(torch.complex64).to(device)
 
 
 def centre_crop(images: torch.Tensor, box: int) -> torch.Tensor:

@@ -102,7 +102,8 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
     )
     result: np.ndarray = np.degrees(
         np.min(
-            [(first.inv() * Rotation.from_matrix(turn) * second).magnitude() for turn in operations(symmetry)], axis=0
+            [(first.inv() * Rotation.from_matrix(rotation) * second).magnitude() for rotation in operations(symmetry)],
+            axis=0,
         )
     )
     return result
@@ -138,16 +139,16 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     points = max(2, (2 * half + 1) // bins)
     axis = torch.linspace(-1, 1, points)
     inside = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 1
-    turned = [_turned(cube, turn, points)[inside] for turn in operations(symmetry)]
-    return min(float(torch.corrcoef(torch.stack([turned[0], other]))[0, 1]) for other in turned)
+    rotated = [_rotated(cube, rotation, points)[inside] for rotation in operations(symmetry)]
+    return min(float(torch.corrcoef(torch.stack([rotated[0], other]))[0, 1]) for other in rotated)
 
 
-def _turned(cube: torch.Tensor, turn: np.ndarray, points: int) -> torch.Tensor:
+def _rotated(cube: torch.Tensor, rotation: np.ndarray, points: int) -> torch.Tensor:
     """(points,) * 3 samples of a (1, 1, d, d, d) cube, turned about its middle by a (3, 3) rotation of xyz."""
     import torch
     import torch.nn.functional as F
 
-    matrix = torch.cat([torch.from_numpy(turn).float(), torch.zeros(3, 1)], 1)[None]
+    matrix = torch.cat([torch.from_numpy(rotation).float(), torch.zeros(3, 1)], 1)[None]
     grid = F.affine_grid(matrix, [1, 1, points, points, points], align_corners=True)
     return F.grid_sample(cube, grid, align_corners=True)[0, 0]
 

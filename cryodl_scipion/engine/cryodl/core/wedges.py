@@ -34,7 +34,7 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
     return result
 
 
-def turned_wedge(
+def rotated_wedge(
     box: int, tilt_min: float, tilt_max: float, axes: tuple[int, ...], flips: tuple[int, ...]
 ) -> torch.Tensor:
     """`wedge` of a cube that was turned: of volume.permute(axes).flip(flips).
@@ -60,7 +60,7 @@ def turned_wedge(
     whole[..., : half.shape[-1]] = half
     columns = torch.arange(half.shape[-1], box)
     whole[..., half.shape[-1] :] = half[opposite][:, opposite][..., box - columns]
-    turned = whole.permute(axes)
+    rotated = whole.permute(axes)
     for axis in flips:
-        turned = turned.index_select(axis, opposite)
-    return turned[..., : half.shape[-1]].contiguous()
+        rotated = rotated.index_select(axis, opposite)
+    return rotated[..., : half.shape[-1]].contiguous()

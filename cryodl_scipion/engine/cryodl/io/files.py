@@ -185,7 +185,7 @@ def name_micrographs(
     return pairs
 
 
-def spread(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
+def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
     """Items evenly spread over a list, in its order.
 
     Parameters
@@ -217,7 +217,7 @@ def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing
     -------
     list
     """
-    chosen = spread(range(len(items)), number)
+    chosen = evenly_spaced(range(len(items)), number)
     return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
 
 

@@ -62,10 +62,10 @@ def find_images(
     numbers: (n,) places in them, from 1. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError
     for stacks that are missing, too short or of several box sizes.
     """
-    found, boxes, most = dict[str, str](), dict[int, str](), dict[str, int]()
+    found, boxes, maximum = dict[str, str](), dict[int, str](), dict[str, int]()
     for stack, number in zip(stacks, numbers):
-        most[stack] = max(most.get(stack, 0), int(number))
-    for stack, number in most.items():
+        maximum[stack] = max(maximum.get(stack, 0), int(number))
+    for stack, number in maximum.items():
         found[stack] = find_file(path, stack)
         shape = stack_shape(found[stack])
         if number > shape[0]:

@@ -148,8 +148,11 @@ def _group() -> float | None:
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         try:
-            with open(f"{folder}/{limit}", encoding="ascii") as most, open(f"{folder}/{used}", encoding="ascii") as now:
-                room = float(most.read()) - float(now.read())
+            with (
+                open(f"{folder}/{limit}", encoding="ascii") as maximum,
+                open(f"{folder}/{used}", encoding="ascii") as now,
+            ):
+                room = float(maximum.read()) - float(now.read())
         except (OSError, ValueError):  # "max" is no number
             continue
         return max(0.0, room + _file_cache(f"{folder}/memory.stat", prefix))

@@ -5,7 +5,7 @@ import re
 import typing
 from itertools import starmap
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 def pair_by_name(
@@ -95,4 +95,4 @@ def _pairs(pairs: typing.Iterable[tuple[str, str]]) -> str:
 
 
 def _listed(names: typing.Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")

@@ -17,17 +17,17 @@ if typing.TYPE_CHECKING:
 
 WEIGHTS = "rlnCtfImage"  # column that names the weights
 _MEASURED = 0.99  # quantile of a file of weights that counts as measured in full: a few coefficients are in every image
-_LEAST = 0.05  # of that: smaller sums of CTF² would give noise alone
+_MINIMUM = 0.05  # of that: smaller sums of CTF² would give noise alone
 
 
 def find_volumes(
     path: str | os.PathLike[str], names: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, int]:
     """Paths (n,) of the volumes of a STAR file, and their box in px."""
-    found, boxes, most = dict[str, str](), dict[int, str](), dict[str, int]()
+    found, boxes, maximum = dict[str, str](), dict[int, str](), dict[str, int]()
     for name, number in zip(names, numbers):
-        most[name] = max(most.get(name, 0), int(number))
-    for name, number in most.items():
+        maximum[name] = max(maximum.get(name, 0), int(number))
+    for name, number in maximum.items():
         found[name] = find_file(path, name, "volume")
         z, y, x = opened(found[name]).shape
         if x != y or z % x:
@@ -116,7 +116,7 @@ def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """
     sums, squares = raw_weights(path, box), (np.fft.fftfreq(box) * box) ** 2
     radius = np.sqrt(squares[:, None, None] + squares[:, None] + np.arange(box // 2 + 1) ** 2)
-    kept = np.any([values > _LEAST * np.quantile(values, _MEASURED) for values in (sums, sums * radius)], axis=0)
+    kept = np.any([values > _MINIMUM * np.quantile(values, _MEASURED) for values in (sums, sums * radius)], axis=0)
     return sums * kept
 
 

@@ -19,8 +19,8 @@ from .memory import TooLittleMemory, require_memory
 if typing.TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-MOST_EXPANDED = 512 << 20  # bytes of a compressed file
-MOST_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
+MAX_EXPANDED = 512 << 20  # bytes of a compressed file
+MAX_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
 _OPENERS: dict[str, typing.Callable[..., io.BufferedIOBase]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
@@ -96,9 +96,9 @@ def _open(path: str | os.PathLike[str]) -> typing.BinaryIO:
     if opener is None:
         return open(path, "rb")
     with opener(path, "rb") as file:
-        values = file.read(MOST_EXPANDED + 1)
-    if len(values) > MOST_EXPANDED:
-        raise _Refused(f"expands to more than {MOST_EXPANDED >> 20} MB. Give the file as it is without compression.")
+        values = file.read(MAX_EXPANDED + 1)
+    if len(values) > MAX_EXPANDED:
+        raise _Refused(f"expands to more than {MAX_EXPANDED >> 20} MB. Give the file as it is without compression.")
     return io.BytesIO(values)
 
 
@@ -124,7 +124,7 @@ def _check_size(page: TiffPage, shape: tuple[int, ...], path: str | os.PathLike[
         raise _Refused("is not a readable TIFF file: the type of its values is not known.")
     size = int(np.prod(shape, dtype=object)) * page.dtype.itemsize
     there = sum(int(n) for n in page.databytecounts)
-    if size > MOST_DENSE * max(1, min(there, page.parent.filehandle.size)):
+    if size > MAX_DENSE * max(1, min(there, page.parent.filehandle.size)):
         raise _Refused(
             f"is damaged: its tags promise {' x '.join(map(str, shape[::-1]))} values, and the file holds "
             f"{there} bytes of them. Copy it again."

@@ -16,9 +16,9 @@ if typing.TYPE_CHECKING:
 
     from .schedule import FitReport, Schedule
 
-MOST_VALIDATIONS = 16
-FEWEST_STEPS = 10  # between two validations
-MOST_HOURS = 12  # that one process waits for another
+MAX_VALIDATIONS = 16
+MIN_STEPS = 10  # between two validations
+MAX_HOURS = 12  # that one process waits for another
 
 
 def check_output(output: str) -> None:
@@ -80,7 +80,7 @@ def accelerator_for(device: torch.device) -> typing.Any:
 
     os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
     # the others wait while the first process prepares the data, which may take longer than torch's ten minutes
-    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=MOST_HOURS))
+    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=MAX_HOURS))
     return Accelerator(
         cpu=device.type == "cpu",
         kwargs_handlers=[patience],
@@ -96,7 +96,7 @@ def fit_task(
     Parameters
     ----------
     task : Task
-        With a method (learning_rate, decay, ema) and usual_steps.
+        With a method (learning_rate, decay, ema) and default_steps.
     config : object
         Has steps, learning_rate, seed and perhaps patience.
     folder : Path
@@ -131,10 +131,10 @@ def fit_task(
 def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     from .schedule import Schedule
 
-    steps = config.steps or task.usual_steps
+    steps = config.steps or task.default_steps
     schedule = Schedule(
         steps,
-        max(FEWEST_STEPS, -(-steps // MOST_VALIDATIONS)),
+        max(MIN_STEPS, -(-steps // MAX_VALIDATIONS)),
         getattr(config, "patience", steps),
         config.learning_rate or task.method.learning_rate,
         config.seed,
@@ -143,7 +143,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     )
     if task.validates_poorly:
         # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
-        schedule = dataclasses.replace(schedule, every=max(FEWEST_STEPS, steps // 5), patience=steps, tolerance=1.0)
+        schedule = dataclasses.replace(schedule, every=max(MIN_STEPS, steps // 5), patience=steps, tolerance=1.0)
     return schedule
 
 

@@ -33,8 +33,8 @@ class Schedule:
             return self.learning_rate * (step + 1) / warm
         if self.decay:
             return self.learning_rate * self.decay ** (step // self.every)
-        turn = math.pi * (step - warm) / max(1, self.steps - warm)
-        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(turn)))
+        rotation = math.pi * (step - warm) / max(1, self.steps - warm)
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(rotation)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
     batch = task.batch(np.random.default_rng((schedule.seed, step)))
     if accelerator.num_processes > 1:
-        batch = _share(batch, accelerator, task)
+        batch = _of_process(batch, accelerator, task)
     losses = task.train_step(batch, accelerator)
     values = {
         k: float(accelerator.reduce(v, "mean") if accelerator.num_processes > 1 else v) for k, v in losses.items()
@@ -157,7 +157,7 @@ def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any
     return values
 
 
-def _share(batch: typing.Any, accelerator: typing.Any, task: Task) -> typing.Any:
+def _of_process(batch: typing.Any, accelerator: typing.Any, task: Task) -> typing.Any:
     """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
     count = accelerator.num_processes
     if not task.by_processes:
@@ -200,7 +200,7 @@ def _validate(
         state.since_best += 1
     if figures["metric"] >= state.highest - schedule.tolerance:
         state.best, state.best_step, state.best_weights = figures, state.step, weights
-    if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
+    if state.since_best >= schedule.patience and state.step >= task.minimum_steps:
         state.stop_reason = (
             f"no better validation metric for {state.since_best} validations ({state.since_best * schedule.every} "
             "steps)"

@@ -50,16 +50,18 @@ def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_
     -------
     Modes
     """
-    turns = _turns(grid.symmetry, log_likelihood.device)
-    parts = [_modes(part, grid, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
+    rotations = _rotations_of(grid.symmetry, log_likelihood.device)
+    parts = [_modes(part, grid, rotations, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
 
 
-def _modes(log_likelihood: torch.Tensor, grid: Grid, turns: torch.Tensor, count: int, separation_deg: float) -> Modes:
+def _modes(
+    log_likelihood: torch.Tensor, grid: Grid, rotations: torch.Tensor, count: int, separation_deg: float
+) -> Modes:
     total = torch.logsumexp(log_likelihood, 1, keepdim=True)
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
     chosen = Rotation.from_euler("ZYZ", grid.angles(numbers.cpu().numpy()).reshape(-1, 3), degrees=True)
-    angle = _angles_between(_quaternions(chosen, numbers), turns)
+    angle = _angles_between(_quaternions(chosen, numbers), rotations)
     kernel = torch.exp(-0.5 * (angle / NEIGHBOURHOOD) ** 2)
     mass = (kernel @ (values - total).exp()[..., None])[..., 0]
     found, masses = [], []
@@ -87,8 +89,8 @@ def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:
     Tensor, (n, k, k)
         Degrees.
     """
-    turned = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
-    return _angles_between(_quaternions(turned, matrices[:, :, 0, 0]), _turns(symmetry, matrices.device))
+    rotated = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
+    return _angles_between(_quaternions(rotated, matrices[:, :, 0, 0]), _rotations_of(symmetry, matrices.device))
 
 
 def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:
@@ -96,16 +98,16 @@ def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(rotations.as_quat()).float().to(like.device).reshape(*like.shape, 4)
 
 
-def _angles_between(quaternions: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """(n, k, k) degrees between (n, k, 4) quaternions. turns: (s, 4, 4) of _turns."""
+def _angles_between(quaternions: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    """(n, k, k) degrees between (n, k, 4) quaternions. rotations: (s, 4, 4) of _turns."""
     # of half the angle; the group has the identity at least
     cosine = functools.reduce(
-        torch.maximum, ((quaternions @ turn.T @ quaternions.transpose(1, 2)).abs() for turn in turns)
+        torch.maximum, ((quaternions @ rotation.T @ quaternions.transpose(1, 2)).abs() for rotation in rotations)
     )
     return 2 * torch.acos(cosine.clamp(max=1.0)) * (180 / np.pi)
 
 
-def _turns(symmetry: str, device: torch.device) -> torch.Tensor:
+def _rotations_of(symmetry: str, device: torch.device) -> torch.Tensor:
     """(s, 4, 4) matrices that multiply a quaternion from the left by the operations of a group."""
     return torch.from_numpy(_left_products(Rotation.from_matrix(operations(symmetry)).as_quat())).float().to(device)
 

@@ -102,21 +102,21 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     return radial
 
 
-def sample_rows(count: int, most: int = SAMPLE) -> np.ndarray:
+def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
     """Rows that are evenly spread.
 
     Parameters
     ----------
     count : int
         All rows.
-    most : int
+    maximum : int
         Rows that are wanted.
 
     Returns
     -------
     ndarray, (m,) int
     """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+    return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
 def check_not_empty(images: torch.Tensor, path: str) -> None:

@@ -64,8 +64,8 @@ class HalfDisc:
 
     def ramp(self, shifts_yx: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 factors that move images by (n, 2) px, a tensor."""
-        turns = (shifts_yx[:, :1] * self.y + shifts_yx[:, 1:] * self.x) * (-2 * torch.pi / self.box)
-        return torch.polar(torch.ones_like(turns), turns)
+        phases = (shifts_yx[:, :1] * self.y + shifts_yx[:, 1:] * self.x) * (-2 * torch.pi / self.box)
+        return torch.polar(torch.ones_like(phases), phases)
 
     def ring_sum(self, values: torch.Tensor) -> torch.Tensor:
         """(rings,) float64 sums over the coefficients of each ring and over all before. values: (..., d)."""

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ..core.ball import side_by_side
-from ..core.healpix_grid import ball_of_turns, disc_of_shifts
+from ..core.healpix_grid import ball_of_rotations, disc_of_shifts
 
 if typing.TYPE_CHECKING:
     from .observed import Observed
@@ -34,20 +34,21 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True)
 class Neighbourhood:
-    """turns: (t, 3, 3) small rotations; vectors: (t, 3) the same as rotation vectors in radians. shifts: (s, 2) px."""
+    """rotations: (t, 3, 3) small rotations; vectors: (t, 3) the same as rotation vectors in radians. shifts: (s, 2)
+    px."""
 
-    turns: torch.Tensor
+    rotations: torch.Tensor
     vectors: torch.Tensor
     shifts: torch.Tensor
 
     @classmethod
-    def of(cls, turn_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
-        """Turns by up to two steps of turn_deg, shifts by up to two of shift_px."""
-        turns = ball_of_turns(2 * turn_deg, turn_deg)
-        vectors = Rotation.from_matrix(turns).as_rotvec()
+    def of(cls, rotation_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
+        """Turns by up to two steps of rotation_deg, shifts by up to two of shift_px."""
+        rotations = ball_of_rotations(2 * rotation_deg, rotation_deg)
+        vectors = Rotation.from_matrix(rotations).as_rotvec()
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=device)
-            for a in (turns, vectors, disc_of_shifts(2 * shift_px, shift_px))
+            for a in (rotations, vectors, disc_of_shifts(2 * shift_px, shift_px))
         )
         return cls(*tensors)
 
@@ -79,7 +80,7 @@ def refine(
     -------
     Pose
     """
-    batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.turns), len(near.shifts)))))
+    batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.rotations), len(near.shifts)))))
     slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
     parts = [_refine(observed[part], reference, matrices[part], shifts_yx[part], near, sigma) for part in slices]
     return Pose(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Pose)))
@@ -129,8 +130,8 @@ def _refine(
     near: Neighbourhood,
     sigma: float | None,
 ) -> Pose:
-    turned = matrices[:, None] @ near.turns
-    slices = reference.at(turned)
+    rotated = matrices[:, None] @ near.rotations
+    slices = reference.at(rotated)
     shifts = shifts_yx[:, None] + near.shifts
     ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
     fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, turns
@@ -141,9 +142,9 @@ def _refine(
         value = value - (shifts.square().sum(-1) / (2 * sigma**2))[..., None]
     total = torch.logsumexp(value, (1, 2))
     weight = (value - total[:, None, None]).exp()
-    turn = rotations_of((weight.sum(1) @ near.vectors).cpu().numpy()).to(matrices.device)
+    rotation = rotations_of((weight.sum(1) @ near.vectors).cpu().numpy()).to(matrices.device)
     shift = (weight.sum(2)[..., None] * shifts).sum(1)
-    return Pose(matrices @ turn, shift, total - float(np.log(value[0].numel())), peak)
+    return Pose(matrices @ rotation, shift, total - float(np.log(value[0].numel())), peak)
 
 
 def rotations_of(vectors: np.ndarray) -> torch.Tensor:

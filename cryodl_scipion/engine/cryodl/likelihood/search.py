@@ -54,8 +54,8 @@ class Grid:
 
     def angles(self, numbers: np.ndarray) -> np.ndarray:
         """(..., 3) rot, tilt, psi in degrees of orientations by number, an int array."""
-        direction, turn = np.divmod(np.asarray(numbers), len(self.psi))
-        return np.concatenate([self.directions[direction], self.psi[turn][..., None]], axis=-1)
+        direction, rotation = np.divmod(np.asarray(numbers), len(self.psi))
+        return np.concatenate([self.directions[direction], self.psi[rotation][..., None]], axis=-1)
 
 
 class Bank:
@@ -131,8 +131,8 @@ def quick_products() -> typing.Iterator[None]:
 
 def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:
     """torch.logsumexp without its checks for infinities, in place: `values` is used up."""
-    most = values.amax(axis, keepdim=True)
-    return values.sub_(most).exp_().sum(axis).log_() + most.squeeze(axis)
+    maximum = values.amax(axis, keepdim=True)
+    return values.sub_(maximum).exp_().sum(axis).log_() + maximum.squeeze(axis)
 
 
 def evidence(log_likelihood: torch.Tensor) -> torch.Tensor:

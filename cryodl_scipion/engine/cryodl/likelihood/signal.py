@@ -25,7 +25,7 @@ class SignalFit:
     ctf_state: str
 
     @property
-    def sure(self) -> bool:
+    def significant(self) -> bool:
         """Whether the amplitude is clearly not 0."""
         return abs(self.amplitude) > SURE * self.error
 
@@ -69,7 +69,7 @@ def fit_structure(
     if particles.ctf_state == "none":
         # where the CTF is negative, flipped images show the structure with the other sign than where it is positive
         positive, negative = (_fit(images, views * part, "none") for part in (ctf.clamp(min=0), ctf.clamp(max=0)))
-        if positive.sure and negative.sure and positive.amplitude * negative.amplitude < 0:
+        if positive.significant and negative.significant and positive.amplitude * negative.amplitude < 0:
             return _fit(images, views * ctf.abs(), "flipped")
     return _fit(images, views * ctf, particles.ctf_state)
 
@@ -108,7 +108,7 @@ def find_contrast(
     -------
     contrast : str
         'bright' or 'dark'; what is not sure is taken as bright.
-    sure : bool
+    significant : bool
         Beyond 5 standard errors.
     sentence : str
 

@@ -80,8 +80,8 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     """
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
     finite = _finite_pixels(pixels)
-    small, share = _rescale(pixels, finite, resampled_shape(pixels.shape, factor))
-    valid = _unfilled(small) & (share > 0.5)
+    small, fraction = _rescale(pixels, finite, resampled_shape(pixels.shape, factor))
+    valid = _unfilled(small) & (fraction > 0.5)
     if valid.float().mean() < 0.02:
         raise ValueError(
             "the image is constant (its detail is nowhere larger than rounding errors), as in an empty or failed "
@@ -125,17 +125,17 @@ def _rescale(
     """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
     sample = image[::7, ::7] if finite is None else image[finite][::49]
     median = sample.median()
-    spread = 1.4826 * (sample - median).abs().median()
-    if not spread > 0:
-        spread = sample.std()
+    deviation = 1.4826 * (sample - median).abs().median()
+    if not deviation > 0:
+        deviation = sample.std()
     image = image - median
     if finite is not None:
         image = torch.where(finite, image, torch.zeros(()))
     # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
-    image = image.clamp_(-12 * spread, 12 * spread) if spread > 0 else image
+    image = image.clamp_(-12 * deviation, 12 * deviation) if deviation > 0 else image
     small = _resize(image, shape)
-    share = torch.ones(shape) if finite is None else _resize(finite.float(), shape)
-    return small, share
+    fraction = torch.ones(shape) if finite is None else _resize(finite.float(), shape)
+    return small, fraction
 
 
 def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -221,8 +221,8 @@ def _plane(image: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
 
 
 def _robust_sigma(values: torch.Tensor) -> torch.Tensor:
-    spread = 1.4826 * (values - values.median()).abs().median()
-    return spread if spread > 0 else values.std().clamp(min=1e-12)
+    deviation = 1.4826 * (values - values.median()).abs().median()
+    return deviation if deviation > 0 else values.std().clamp(min=1e-12)
 
 
 def _smooth(image: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -37,7 +37,7 @@ def write_simulated(
     )
     if has_masks(config):
         write_micrograph(
-            folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config.pixel_size
+            folder / "masks" / f"{name}.mrc", micrograph.contaminated.numpy().astype(np.int8), config.pixel_size
         )
     (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config), encoding="utf-8")
     cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0

@@ -73,23 +73,23 @@ class Slices:
         below = position[0] < 0
         position = torch.where(below, -position, position)
         value = torch.where(below, value.conj(), value)
-        self._spread(position, value, weight)
+        self._scatter(position, value, weight)
         near = position[0] < 1  # their conjugates touch column 0, too
-        self._spread(-position[:, near], value[near].conj(), weight[near])
+        self._scatter(-position[:, near], value[near].conj(), weight[near])
 
-    def _spread(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
+    def _scatter(self, position: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
         low = position.floor()
         part = position - low
         low = low.long()
         for corner in itertools.product((0, 1), repeat=3):
-            share = torch.ones_like(weight)
+            corner_weight = torch.ones_like(weight)
             for axis, step in enumerate(corner):
-                share = share * (part[axis] if step else 1 - part[axis])
+                corner_weight = corner_weight * (part[axis] if step else 1 - part[axis])
             x, y, z = (low[axis] + step for axis, step in enumerate(corner))
             index = ((z % self.padded) * self.padded + y % self.padded) * self.shape[2] + x + 1
-            self.real.scatter_add_(0, index, share * value.real)
-            self.imag.scatter_add_(0, index, share * value.imag)
-            self.weight.scatter_add_(0, index, share * weight)
+            self.real.scatter_add_(0, index, corner_weight * value.real)
+            self.imag.scatter_add_(0, index, corner_weight * value.imag)
+            self.weight.scatter_add_(0, index, corner_weight * weight)
 
     def finished(self, symmetry: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
@@ -112,8 +112,8 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
     axis = torch.fft.fftfreq(size, 1 / size, device=device)
     y, x = torch.meshgrid(axis, torch.arange(half + 1, device=device, dtype=torch.float32), indexing="ij")
     total, weights = torch.zeros_like(value), torch.zeros_like(weight)
-    for z, turn in itertools.product(range(size), torch.as_tensor(group, dtype=torch.float32, device=device)):
-        position = torch.einsum("ij,jyx->iyx", turn, torch.stack([x, y, axis[z].expand_as(x)]))
+    for z, rotation in itertools.product(range(size), torch.as_tensor(group, dtype=torch.float32, device=device)):
+        position = torch.einsum("ij,jyx->iyx", rotation, torch.stack([x, y, axis[z].expand_as(x)]))
         below = position[0] < 0
         position = torch.where(below, -position, position)
         grid = torch.stack(

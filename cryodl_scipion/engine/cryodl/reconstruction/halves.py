@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
 
 EDGE = 0.05  # of the box: width of the mask's soft edge
-LEAST = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
+MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +177,9 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
     Rosenthal and Henderson (2003), Optimal determination of particle orientation, absolute hand, and contrast loss in
     single-particle electron cryomicroscopy.
     """
-    curve = curve.clamp(LEAST, 1 - 1e-4)
-    gone = torch.cumsum((curve <= LEAST).long(), 0) > 0
-    whole = torch.where(gone, torch.full_like(curve, LEAST), 2 * curve / (1 + curve))
+    curve = curve.clamp(MINIMUM, 1 - 1e-4)
+    gone = torch.cumsum((curve <= MINIMUM).long(), 0) > 0
+    whole = torch.where(gone, torch.full_like(curve, MINIMUM), 2 * curve / (1 + curve))
     return (1 - whole) / whole
 
 

@@ -119,9 +119,9 @@ def tested(
 
 def fsc_of_more_images(curve: torch.Tensor, factor: float) -> torch.Tensor:
     """FSC of `factor` times as many images: what both halves share grows with their number, F / (1 - F)."""
-    share = curve.clamp(0, 1 - 1e-4)
-    share = factor * share / (1 - share)
-    return share / (1 + share)
+    fraction = curve.clamp(0, 1 - 1e-4)
+    fraction = factor * fraction / (1 - fraction)
+    return fraction / (1 + fraction)
 
 
 def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -132,5 +132,5 @@ def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     Chen et al. 2013, Ultramicroscopy 135, 24-35, there of noise in place of high frequencies alone. Particles
     that show the reference are drawn to it less than noise is, so that more may be the particles' own.
     """
-    share = noise.clamp(0, 1 - 1e-4)
-    return (curve - share) / (1 - share)
+    fraction = noise.clamp(0, 1 - 1e-4)
+    return (curve - fraction) / (1 - fraction)

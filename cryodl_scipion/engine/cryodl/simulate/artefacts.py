@@ -67,9 +67,9 @@ def _lump(
     x = torch.from_numpy(columns - centre[1]).float()[None, :]
     if rng.random() < 0.35:  # a crystal: the inside of a few straight sides
         depth = torch.full((len(rows), len(columns)), 1e9)
-        turn = rng.uniform(0, 2 * math.pi)
+        rotation = rng.uniform(0, 2 * math.pi)
         for side in range(int(rng.integers(4, 8))):
-            normal = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
+            normal = rotation + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
             depth = torch.minimum(
                 depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(normal) + x * math.cos(normal))
             )
@@ -84,11 +84,11 @@ def _lump(
 
 
 def add_carbon(
-    image: torch.Tensor, diameter_px: float, rng: np.random.Generator, share: float | None = None
+    image: torch.Tensor, diameter_px: float, rng: np.random.Generator, fraction: float | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Carbon film on one side of a curved edge: darker, and grainy at all scales.
 
-    share: part of the area that carbon covers, 0.1 to 0.5 if None. Returns image and mask.
+    fraction: part of the area that carbon covers, 0.1 to 0.5 if None. Returns image and mask.
     """
     shape = image.shape
     angle, size = rng.uniform(0, 2 * math.pi), max(shape)
@@ -98,8 +98,8 @@ def add_carbon(
     across = -math.sin(angle) * x + math.cos(angle) * y
     bend = rng.uniform(-0.5, 0.5) / size  # the rim of a hole of one to several micrographs' width
     distance = along + bend * across**2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
-    share = float(rng.uniform(0.1, 0.5)) if share is None else share
-    distance = distance - float(np.quantile(distance[::4, ::4].numpy(), 1 - share))
+    fraction = float(rng.uniform(0.1, 0.5)) if fraction is None else fraction
+    distance = distance - float(np.quantile(distance[::4, ::4].numpy(), 1 - fraction))
     mask = distance > 0
     film = torch.sigmoid(distance / (0.05 * diameter_px + 1))
     grain = sum(

@@ -66,7 +66,7 @@ def _equal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, np.ones(len(points))
 
 
-def _turned(points: np.ndarray, order: int) -> np.ndarray:
+def _rotated(points: np.ndarray, order: int) -> np.ndarray:
     """Copies about the z axis."""
     return np.vstack([Rotation.from_euler("z", 360 * k / order, degrees=True).apply(points) for k in range(order)])
 
@@ -79,7 +79,7 @@ def _symmetric(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Cn or Dn assembly of an irregular subunit."""
     order = int(rng.choice([2, 2, 3, 4, 5, 6]))
     subunit = _lumps(int(rng.integers(2, 5)), rng) + [rng.uniform(0.5, 1.1) * max(1, order / 4), 0, rng.uniform(0, 0.7)]
-    points = _turned(subunit, order)
+    points = _rotated(subunit, order)
     if rng.random() < 0.5:
         points = np.vstack([points, points * [1, -1, -1]])
     return _equal(points)
@@ -89,10 +89,10 @@ def _rings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One to four stacked rings with a hole, as of AAA proteins, proteasomes, chaperonins."""
     order, layers = int(rng.integers(5, 10)), int(rng.integers(1, 5))
     radius = rng.uniform(0.7, 1.2) * order / 6
-    layer = _turned(_lumps(2, rng, size=(0.5, 0.9)) * 0.8 + [radius, 0, 0], order)
+    layer = _rotated(_lumps(2, rng, size=(0.5, 0.9)) * 0.8 + [radius, 0, 0], order)
     height = rng.uniform(0.6, 0.95)
-    turned = lambda: Rotation.from_euler("z", rng.uniform(0, 60), degrees=True).apply(layer)
-    return _equal(np.vstack([turned() + [0, 0, height * k] for k in range(layers)]))
+    rotated = lambda: Rotation.from_euler("z", rng.uniform(0, 60), degrees=True).apply(layer)
+    return _equal(np.vstack([rotated() + [0, 0, height * k] for k in range(layers)]))
 
 
 def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -123,8 +123,8 @@ def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def _fibonacci(count: int) -> np.ndarray:
     """Nearly even directions on a sphere."""
     k = np.arange(count) + 0.5
-    polar, turn = np.arccos(1 - 2 * k / count), math.pi * (1 + math.sqrt(5)) * k
-    return np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], 1)
+    polar, rotation = np.arccos(1 - 2 * k / count), math.pi * (1 + math.sqrt(5)) * k
+    return np.stack([np.cos(rotation) * np.sin(polar), np.sin(rotation) * np.sin(polar), np.cos(polar)], 1)
 
 
 def _rod(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -160,11 +160,11 @@ def _disc(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def _membrane_protein(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A protein through a micelle or nanodisc of less density, with domains on one or both sides."""
     order = int(rng.choice([1, 1, 2, 3, 4, 5]))
-    protein = _turned(
+    protein = _rotated(
         _lumps(3, rng) * [0.8, 0.8, rng.uniform(1, 1.6)] + [rng.uniform(0.1, 0.6) * order / 2, 0, 0], order
     )
     domains = [
-        _turned(_lumps(3, rng) + [rng.uniform(0.1, 0.5) * order / 2, 0, side * rng.uniform(1.0, 1.7)], order)
+        _rotated(_lumps(3, rng) + [rng.uniform(0.1, 0.5) * order / 2, 0, side * rng.uniform(1.0, 1.7)], order)
         for side in ([1] if rng.random() < 0.6 else [1, -1])
     ]
     inner = np.quantile(np.linalg.norm(protein[:, :2], axis=1), 0.9)

@@ -19,8 +19,8 @@ def particle_positions(
     is_crowded = rng.random() < crowded
     closest = wide * (rng.uniform(0.45, 0.95) if is_crowded else rng.uniform(0.55, 1.6))
     # of the area of a close packing
-    share = rng.uniform(0.5, 1.0) if is_crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
-    wanted = max(2, int(share * shape[0] * shape[1] / closest**2 * 0.9))
+    fraction = rng.uniform(0.5, 1.0) if is_crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
+    wanted = max(2, int(fraction * shape[0] * shape[1] / closest**2 * 0.9))
     tried = min((8 if is_crowded else 3) * wanted, 12000)
     centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2)), closest, wanted)
     clumped = [np.zeros((0, 2))]
@@ -32,7 +32,7 @@ def particle_positions(
     return centres, np.vstack(clumped)
 
 
-def _apart(positions: np.ndarray, distance: float, most: int) -> np.ndarray:
+def _apart(positions: np.ndarray, distance: float, maximum: int) -> np.ndarray:
     """The first `most` of the positions (n, 2) that keep the distance from all before them."""
     from scipy.spatial import cKDTree
 
@@ -40,7 +40,7 @@ def _apart(positions: np.ndarray, distance: float, most: int) -> np.ndarray:
     for first, second in sorted(cKDTree(positions).query_pairs(distance)):
         if taken[first]:
             taken[second] = False
-    return positions[taken][:most]
+    return positions[taken][:maximum]
 
 
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:

@@ -44,13 +44,13 @@ class FilamentScene:
 class CrossSection:
     """What a filament repeats. Lengths in parts of its diameter, angles in radians.
 
-    radius, angle, climb: (m,) places of the blobs. weight: (m,). sigma: width of a blob. rise, twist: from one repeat
+    radius, angle, height: (m,) places of the blobs. weight: (m,). sigma: width of a blob. rise, twist: from one repeat
     to the next.
     """
 
     radius: np.ndarray
     angle: np.ndarray
-    climb: np.ndarray
+    height: np.ndarray
     weight: np.ndarray
     sigma: float
     rise: float
@@ -85,7 +85,7 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
     clean = clean / strength + _globules(shape, width, rng)
     image = exposed(clean, pixel_size, shape, rng, SNR) if clean.std() > 0 else _noise(shape, rng)
     image = as_recorded(image, 2 * width, rng)
-    image, uncertain = _spoiled(image, width, rng)
+    image, uncertain = _with_artefacts(image, width, rng)
     return FilamentScene(image, lines, uncertain, width, pixel_size)
 
 
@@ -97,26 +97,30 @@ def random_section(rng: np.random.Generator) -> CrossSection:
     if kind < 0.35:  # a tube of protofilaments
         count = int(rng.integers(6, 18))
         radius, angle = np.full(count, rng.uniform(0.3, 0.42)), 2 * np.pi * np.arange(count) / count
-        climb = rise * int(rng.integers(0, 4)) * np.arange(count) / count
+        height = rise * int(rng.integers(0, 4)) * np.arange(count) / count
         twist = 0.0 if rng.random() < 0.5 else float(rng.uniform(-0.3, 0.3))
     elif kind < 0.6:  # a rod
         count = int(rng.integers(5, 16))
-        radius, angle, climb = 0.4 * np.sqrt(rng.random(count)), rng.uniform(0, 6.3, count), rng.uniform(0, rise, count)
+        radius, angle, height = (
+            0.4 * np.sqrt(rng.random(count)),
+            rng.uniform(0, 6.3, count),
+            rng.uniform(0, rise, count),
+        )
     elif kind < 0.8:  # a ribbon that crosses over slowly
         count = int(rng.integers(4, 10))
         along = np.linspace(-0.4, 0.4, count)
-        radius, angle, climb = np.abs(along), np.where(along < 0, np.pi, 0.0), np.zeros(count)
+        radius, angle, height = np.abs(along), np.where(along < 0, np.pi, 0.0), np.zeros(count)
         twist = float(rng.uniform(0.01, 0.2)) * rise * rng.choice([-1, 1])
     else:  # beads, as of actin
         count = int(rng.integers(1, 4))
-        radius, angle, climb = np.full(count, rng.uniform(0.1, 0.28)), rng.uniform(0, 6.3, count), np.zeros(count)
+        radius, angle, height = np.full(count, rng.uniform(0.1, 0.28)), rng.uniform(0, 6.3, count), np.zeros(count)
     sigma = float(rng.uniform(0.05, 0.13)) if kind < 0.8 else float(rng.uniform(0.1, 0.18))
     beads = lambda values, spread: (values[:, None] + spread * rng.normal(0, 1, (len(values), BEADS))).ravel()
     weight = np.repeat(rng.uniform(0.5, 1.5, len(radius)), BEADS) * rng.uniform(0.3, 1.0, len(radius) * BEADS)
     return CrossSection(
         np.clip(np.abs(beads(radius, 0.04)), 0, 0.45),
         beads(angle, 0.1),
-        beads(climb, 0.1 * rise),
+        beads(height, 0.1 * rise),
         weight,
         sigma,
         rise,
@@ -130,11 +134,11 @@ def random_lines(shape: tuple[int, int], width: float, rng: np.random.Generator)
     bend = float(np.exp(rng.uniform(math.log(0.02), math.log(1.2))))  # radians over the micrograph
     aligned = rng.random() < 0.3
     heading = rng.uniform(0, np.pi)
-    most = max(2.0, 0.5 * max(shape) / width)
+    maximum = max(2.0, 0.5 * max(shape) / width)
     lines = []
-    for _ in range(int(np.exp(rng.uniform(0, math.log(most))))):
-        turn = heading + rng.normal(0, 0.1) if aligned else rng.uniform(0, np.pi)
-        lines.append(_curve(shape, turn, bend, rng))
+    for _ in range(int(np.exp(rng.uniform(0, math.log(maximum))))):
+        rotation = heading + rng.normal(0, 0.1) if aligned else rng.uniform(0, np.pi)
+        lines.append(_curve(shape, rotation, bend, rng))
         if rng.random() < 0.2:  # one beside it
             tangent = np.gradient(lines[-1], axis=0) / STEP
             normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
@@ -150,9 +154,9 @@ def draw_filament(
 
     length = STEP * (len(line) - 1)
     repeats = np.arange(int(length / (section.rise * width)) + 1)
-    turn, spin = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
-    phase = (section.angle[None] + spin * section.twist * repeats[:, None] + turn).ravel()
-    along = ((section.climb[None] + section.rise * repeats[:, None]) * width).ravel()
+    rotation, spin = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
+    phase = (section.angle[None] + spin * section.twist * repeats[:, None] + rotation).ravel()
+    along = ((section.height[None] + section.rise * repeats[:, None]) * width).ravel()
     across = (section.radius[None] * np.cos(phase.reshape(len(repeats), -1))).ravel() * width
     weight = np.tile(section.weight, len(repeats)) * section.rise
     keep = along <= length
@@ -211,12 +215,12 @@ def _cut(line: np.ndarray, shape: tuple[int, ...], width: float, rng: np.random.
     if not len(edges):
         return None
     start, stop = max(edges.reshape(-1, 2), key=lambda run: run[1] - run[0])
-    fewest = int(3 * width / STEP)
-    if rng.random() < 0.4 and stop - start > 2 * fewest:  # an end, or two
-        length = int(rng.integers(fewest, stop - start))
+    minimum = int(3 * width / STEP)
+    if rng.random() < 0.4 and stop - start > 2 * minimum:  # an end, or two
+        length = int(rng.integers(minimum, stop - start))
         start += int(rng.integers(stop - start - length + 1))
         stop = start + length
-    return line[start:stop] if stop - start > fewest else None
+    return line[start:stop] if stop - start > minimum else None
 
 
 def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -227,9 +231,9 @@ def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) ->
     for dy in (0, 1):
         for dx in (0, 1):
             at = low + (dy, dx)
-            share = weight * np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
+            corner_weight = weight * np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
             keep = ((at >= 0) & (at < shape)).all(1)
-            np.add.at(canvas, tuple(at[keep].T), share[keep])
+            np.add.at(canvas, tuple(at[keep].T), corner_weight[keep])
     return canvas
 
 
@@ -272,7 +276,7 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
-def _spoiled(image: torch.Tensor, width: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Carbon, ice, specks, gradients. Filaments on carbon are marked by some people and not by others."""
     uncertain = torch.zeros(image.shape, dtype=torch.bool)
     if rng.random() < 0.3:

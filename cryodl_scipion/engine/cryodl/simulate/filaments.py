@@ -19,17 +19,17 @@ if typing.TYPE_CHECKING:
 class Kind:
     """A filament. Lengths in Å, turns in degrees.
 
-    radius: of what is labelled, all that lies within. rise, turn: from one ring of subunits to the next. strands:
-    subunits in a ring, climb: axial distance of neighbours in it. at: radius of the subunits' middles; sigma, volume:
-    of each.
+    radius: of what is labelled, all that lies within. rise, rotation: from one ring of subunits to the next. strands:
+    subunits in a ring, helical_rise: axial distance of neighbours in it. at: radius of the subunits' middles; sigma,
+    volume: of each.
     bend: largest change of direction from end to end, radians. length: (least, largest), parts of the tomogram's width.
     """
 
     radius: float
     rise: float
-    turn: float
+    rotation: float
     strands: int
-    climb: float
+    helical_rise: float
     at: float
     sigma: float
     volume: float
@@ -53,20 +53,20 @@ def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator
     claimed = np.rint(some).astype(int)[:, None] + ball_offsets(radius)
     free = ~cell.labelled(claimed).any(1) & cell.inside(np.rint(some).astype(int))
     start, stop = _longest(free)
-    least, largest = (part * max(cell.shape[1:]) / step for part in kind.length)
-    wanted = int(rng.uniform(least, largest))
-    if stop - start < least:
+    minimum, largest = (part * max(cell.shape[1:]) / step for part in kind.length)
+    wanted = int(rng.uniform(minimum, largest))
+    if stop - start < minimum:
         return None
     if stop - start > wanted:
         start += int(rng.integers(stop - start - wanted + 1))
         stop = start + wanted
-    piece = line[start * step : (stop - 1) * step + 1]
-    labelled = balls(piece, radius)
+    fragment = line[start * step : (stop - 1) * step + 1]
+    labelled = balls(fragment, radius)
     sigma = float(np.hypot(kind.sigma / pixel_size, BLUR_PX))
     return Part(
         labelled,
         labelled,
-        lambda: blobs(_subunits(piece * pixel_size, kind, rng) / pixel_size, sigma, kind.volume / pixel_size**3),
+        lambda: blobs(_subunits(fragment * pixel_size, kind, rng) / pixel_size, sigma, kind.volume / pixel_size**3),
     )
 
 
@@ -98,8 +98,8 @@ def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndar
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     rings = np.arange(0, lengths[-1], kind.rise)
     number = np.arange(kind.strands)
-    along = (rings[:, None] + kind.climb * number).ravel()
-    angle = (np.radians(kind.turn) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
+    along = (rings[:, None] + kind.helical_rise * number).ravel()
+    angle = (np.radians(kind.rotation) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
     angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)
     along = along[along <= lengths[-1]]
     position, tangent = (

@@ -98,7 +98,7 @@ def _direction(words: str) -> np.ndarray:
 
 def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
     """(n, 3) Å: positions with those of the domain rotated about the hinge."""
-    turn = Rotation.from_rotvec(np.radians(degrees) * axis)
+    rotation = Rotation.from_rotvec(np.radians(degrees) * axis)
     moved = xyz.copy()
-    moved[domain] = turn.apply(xyz[domain] - point) + point
+    moved[domain] = rotation.apply(xyz[domain] - point) + point
     return moved

@@ -67,8 +67,8 @@ def vesicle(
 
 def sheet(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator, bilayer: Bilayer = Bilayer()) -> Part:
     """A Part: a wavy plane through the cell, across the plane of the tomogram more than along it."""
-    turn, lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
-    normal = np.array([np.sin(lean), np.cos(lean) * np.sin(turn), np.cos(lean) * np.cos(turn)])
+    rotation, lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
+    normal = np.array([np.sin(lean), np.cos(lean) * np.sin(rotation), np.cos(lean) * np.cos(rotation)])
     across = np.linalg.svd(normal[None])[2][1:]
     size = max(shape)
     waves = (rng.normal(0, 1, (3, 2)) @ across) * (2 * np.pi / size)

@@ -41,13 +41,13 @@ class Surroundings:
 @dataclasses.dataclass(frozen=True)
 class SimulatedMicrograph:
     """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3)
-    rot, tilt, psi in degrees. spoiled: (h, w) bool tensor, ice, carbon and aggregates."""
+    rot, tilt, psi in degrees. contaminated: (h, w) bool tensor, ice, carbon and aggregates."""
 
     image: torch.Tensor
     centres_yx: np.ndarray
     angles: np.ndarray
     optics: Optics
-    spoiled: torch.Tensor
+    contaminated: torch.Tensor
 
 
 def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
@@ -133,7 +133,7 @@ def simulate_micrograph(
     """
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them
-    layer, spoiled = _spoiling_layer(shape, diameter_px, surroundings, spoils)
+    layer, contaminated = _spoiling_layer(shape, diameter_px, surroundings, spoils)
     clumped = random_clumps(shape, spoils.poisson(surroundings.aggregates), diameter_px, spoils)
     centres = random_centres(
         shape,
@@ -142,7 +142,7 @@ def simulate_micrograph(
         MARGIN * diameter_px,
         rng,
         clumped,
-        None if spoiled is None else spoiled.numpy(),
+        None if contaminated is None else contaminated.numpy(),
     )
     angles = _angles(len(centres), surroundings.orientations, rng)
     noise = surroundings.noise.chosen(rng)
@@ -167,7 +167,7 @@ def simulate_micrograph(
         centres,
         angles,
         optics,
-        ruined if spoiled is None else ruined | spoiled,
+        ruined if contaminated is None else ruined | contaminated,
     )
 
 
@@ -187,18 +187,18 @@ def _spoiling_layer(
     shape: tuple[int, ...], diameter_px: float, surroundings: Surroundings, rng: np.random.Generator
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """What ice, carbon and a gradient add to a micrograph, and where ice and carbon are: (h, w) tensors, or None."""
-    pieces, film = rng.poisson(surroundings.ice), rng.random() < surroundings.carbon
-    if not (pieces or film or surroundings.gradient):
+    fragments, film = rng.poisson(surroundings.ice), rng.random() < surroundings.carbon
+    if not (fragments or film or surroundings.gradient):
         return None, None
-    layer, spoiled = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    layer, contaminated = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     if film:
-        layer, spoiled = add_carbon(layer, diameter_px, rng)
-    if pieces:
-        layer, ice = add_ice(layer, pieces, diameter_px, rng)
-        spoiled = spoiled | ice
+        layer, contaminated = add_carbon(layer, diameter_px, rng)
+    if fragments:
+        layer, ice = add_ice(layer, fragments, diameter_px, rng)
+        contaminated = contaminated | ice
     if surroundings.gradient:
         layer = add_gradient(layer, surroundings.gradient, rng)
-    return layer, spoiled
+    return layer, contaminated
 
 
 def _angles(count: int, orientations: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:

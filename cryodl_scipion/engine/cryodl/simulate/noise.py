@@ -24,7 +24,7 @@ SOLVENT_DETAIL = 8.0  # Å: finest detail of the solvent; its power falls to 1/e
 BINS = 128  # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
 CORNER = math.sqrt(0.5)
 SMALLEST_PATCH, LARGEST_PATCH = 64, 512  # px
-MOST_PATCHES = 4000
+MAX_PATCHES = 4000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,8 @@ class MicroscopeNoise:
     ) -> torch.Tensor:
         if not self.solvent:
             return _white(shape, rng, device)
-        fall = torch.exp(-((_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
-        solvent = self.solvent * fall * optics.transfer(shape, pixel_size, device).square()
+        envelope = torch.exp(-((_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
+        solvent = self.solvent * envelope * optics.transfer(shape, pixel_size, device).square()
         return shaped_noise(1 + solvent, shape, rng, device)
 
     def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
@@ -87,8 +87,8 @@ class MeasuredNoise:
         """(h, w // 2 + 1) amplitude: particles fade beyond the spectrum's maximum as the noise does. Without this,
         particles would have detail that no particle of a low-passed or binned file has."""
         power = self.spectra[0]
-        fall = np.minimum.accumulate(np.where(np.arange(BINS) < power.argmax(), power.max(), power))
-        return self._on_grid(fall / power.max(), shape, device).sqrt()
+        envelope = np.minimum.accumulate(np.where(np.arange(BINS) < power.argmax(), power.max(), power))
+        return self._on_grid(envelope / power.max(), shape, device).sqrt()
 
     @staticmethod
     def _on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
@@ -180,8 +180,8 @@ def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) ->
         patches = patches[whole]
     if not len(patches):
         raise ValueError("no part of it is free of margins and empty areas.")
-    if len(patches) > MOST_PATCHES:
-        patches = patches[torch.linspace(0, len(patches) - 1, MOST_PATCHES).long()]
+    if len(patches) > MAX_PATCHES:
+        patches = patches[torch.linspace(0, len(patches) - 1, MAX_PATCHES).long()]
     window = torch.hann_window(side, periodic=True)
     window = window[:, None] * window[None]
     powers = []

@@ -29,7 +29,7 @@ class PoolMember:
     extent: float
 
 
-def made_up_assemblies(count: int, seed: int) -> list[PoolMember]:
+def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
     """Made-up assemblies, always the same for a seed.
 
     Parameters

@@ -7,7 +7,7 @@ BLUR = 4.0  # Å, Gaussian: it leaves the outline of a molecule, and little of r
 BODY = 0.18  # of the blurred interior's density: the outline, about one BLUR outside of the surface
 NOISE = 5.0  # standard deviations of the blurred solvent below which nothing is the molecule
 DUST = 0.03  # of the largest connected component's mass, below which another is dropped
-FEWEST = 500  # voxels of solvent from which its noise is measured
+MINIMUM = 500  # voxels of solvent from which its noise is measured
 TAIL = 1.5  # how much longer the tail of negative values is, if protein is negative
 EXACT = 1e-4  # of the maximum: a map whose values fall less below its solvent has neither noise nor ripple
 ROUNDS = 4  # of outline and solvent
@@ -70,7 +70,7 @@ def _outline(smooth: np.ndarray) -> tuple[np.ndarray, float]:
         outline = _without_dust(smooth, smooth > threshold)
         solvent = smooth[(smooth < threshold) & (smooth != 0)]
         noise = 0.0
-        if solvent.size > FEWEST:
+        if solvent.size > MINIMUM:
             level = float(np.median(solvent))
             noise = 1.4826 * float(np.median(np.abs(solvent - level)))
         interior = float(np.median(smooth[outline])) if outline.any() else float(smooth.max())

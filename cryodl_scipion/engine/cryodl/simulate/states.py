@@ -75,7 +75,7 @@ class Ensemble:
         self.states, self.device, self.numbers = states, device, of
         self.side = states.densities[0].shape[-1]
         self._projectors: dict[int, Projector] = {}
-        self._most = max(1, int(KEPT_BYTES * available_memory() / projection_memory(self.side)))
+        self._maximum = max(1, int(KEPT_BYTES * available_memory() / projection_memory(self.side)))
 
     def of(self, numbers: np.ndarray) -> Ensemble:
         """The same states for particles of the states `numbers`, (n,)."""
@@ -96,7 +96,7 @@ class Ensemble:
 
     def _projector(self, number: int) -> Projector:
         if number not in self._projectors:
-            while len(self._projectors) >= self._most:
+            while len(self._projectors) >= self._maximum:
                 self._projectors.pop(next(iter(self._projectors)))
             self._projectors[number] = Projector(self.states.densities[number].to(self.device))
         return self._projectors[number]

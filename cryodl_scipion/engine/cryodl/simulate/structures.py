@@ -24,8 +24,8 @@ MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 # A density larger than this is no use at any pixel size that one simulates at, and would take hours.
 LARGEST_SIDE = 1024
 FINEST, COARSEST = 0.05, 100.0  # Å; voxels of maps
-MOST_UNEQUAL = 2.0  # of the sides of a voxel
-NEAR, MOST_STRAY = 200.0, 20.0  # Å; an atom beyond is a mistake, if it is so many times as far as the median one
+MAX_UNEQUAL = 2.0  # of the sides of a voxel
+NEAR, MAX_STRAY = 200.0, 20.0  # Å; an atom beyond is a mistake, if it is so many times as far as the median one
 
 
 def load_density(
@@ -180,7 +180,7 @@ def density_of_atoms(
     resolution."""
     radii = np.linalg.norm(xyz, axis=1)
     radius, usual = radii.max() + 2 * resolution, np.median(radii)
-    if not radius < max(NEAR, MOST_STRAY * usual):
+    if not radius < max(NEAR, MAX_STRAY * usual):
         raise ValueError(
             f"{path} has an atom {radii.max():.3g} Å from the middle, and half of its atoms lie within {usual:.3g} "
             "Å. Remove the stray atom from the file."
@@ -192,8 +192,10 @@ def density_of_atoms(
     part = zyx - low
     volume = np.zeros(side**3, np.float32)
     for corner in np.ndindex(2, 2, 2):
-        share = np.prod(np.where(corner, part, 1 - part), axis=1)
-        np.add.at(volume, np.ravel_multi_index((low + corner).T, (side,) * 3), (share * weight).astype(np.float32))
+        corner_weight = np.prod(np.where(corner, part, 1 - part), axis=1)
+        np.add.at(
+            volume, np.ravel_multi_index((low + corner).T, (side,) * 3), (corner_weight * weight).astype(np.float32)
+        )
     from scipy.ndimage import gaussian_filter
 
     # sigma = 0.225 x resolution: the width at which a Gaussian atom falls to 1/e of its amplitude at that frequency
@@ -284,7 +286,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
         data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
     if not (np.isfinite(voxels).all() and (voxels > 0).all()):
         raise ValueError(f"{path} has the voxel sizes {voxels.tolist()} in its header; they must be positive numbers.")
-    if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MOST_UNEQUAL * voxels.min()):
+    if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
             f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they "
             f"must be cubes of {FINEST:g} to {COARSEST:g} Å. Correct the header."

@@ -34,7 +34,7 @@ def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
     return seen
 
 
-def fading(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
+def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
     """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
     y = torch.fft.fftfreq(shape[0], pixel_size, device=exposure.device)[:, None]
     x = torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device)
@@ -62,7 +62,7 @@ def seen(
     if optics is not None:
         transform = transform * transfers(optics, shape, pixel_size, images.device)[:, None]
     if exposure is not None:
-        transform = transform * fading(shape, pixel_size, exposure.to(images.device))
+        transform = transform * dose_filter(shape, pixel_size, exposure.to(images.device))
     return torch.fft.irfft2(transform, s=shape)[..., :height, :width]
 
 
@@ -95,8 +95,8 @@ def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     y = torch.fft.fftfreq(images.shape[1], device=images.device)[:, None]
     x = torch.fft.rfftfreq(images.shape[2], device=images.device)
     phase = -2 * torch.pi * (shifts[:, 0, None, None] * y + shifts[:, 1, None, None] * x)
-    turned = torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase)
-    return torch.fft.irfft2(turned, s=images.shape[1:])
+    rotated = torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase)
+    return torch.fft.irfft2(rotated, s=images.shape[1:])
 
 
 def transfers(

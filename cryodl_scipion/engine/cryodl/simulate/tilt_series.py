@@ -122,8 +122,8 @@ def _ramped(images: torch.Tensor) -> torch.Tensor:
     kernel[0] = 0.25
     ramp = torch.fft.rfft(kernel).real
     frequency = torch.fft.rfftfreq(padded, device=images.device)
-    fall = ((STOPPED - frequency) / (STOPPED - PASSED)).clamp(0, 1)
-    ramp = ramp * torch.sin(fall * torch.pi / 2) ** 2
+    taper = ((STOPPED - frequency) / (STOPPED - PASSED)).clamp(0, 1)
+    ramp = ramp * torch.sin(taper * torch.pi / 2) ** 2
     transform = torch.fft.rfft(images, n=padded) * ramp
     finer = F.pad(transform, (0, padded - transform.shape[-1] + 1))
     return 2 * torch.fft.irfft(finer, n=2 * padded)[..., : 2 * width]

@@ -116,7 +116,7 @@ def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Part
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
+class Appearance:
     """How what is no structure looks: bilayer() gives the next membrane's Bilayer; filaments.Kind of the others.
     tries: see cells.put_many."""
 
@@ -126,10 +126,10 @@ class Looks:
     tries: int = 60
 
 
-def usual_looks(config: SimulateTomogramsConfig) -> Looks:
+def default_appearance(config: SimulateTomogramsConfig) -> Appearance:
     """Looks of a SimulateTomogramsConfig: all membranes alike, with the proteins that it asks for."""
     bilayer = membranes.Bilayer(proteins=config.membrane_proteins / 1e4)
-    return Looks(lambda: bilayer)
+    return Appearance(lambda: bilayer)
 
 
 def fill_cell(
@@ -137,7 +137,7 @@ def fill_cell(
     particles: typing.Sequence[Particle],
     copies: typing.Sequence[int],
     rng: np.random.Generator,
-    looks: Looks | None = None,
+    appearance: Appearance | None = None,
 ) -> tuple[Cell, Placed, dict[str, tuple[int, int]]]:
     """A Cell with all that a config asks for.
 
@@ -148,7 +148,7 @@ def fill_cell(
     copies : sequence of int
         Of each particle.
     rng : numpy Generator
-    looks : Looks, optional
+    appearance : Appearance, optional
         How what is no particle looks; the usual if None.
 
     Returns
@@ -160,18 +160,18 @@ def fill_cell(
     """
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
-    looks = looks or usual_looks(config)
+    appearance = appearance or default_appearance(config)
     pixel, counts = config.pixel_size, dict[str, tuple[int, int]]()
     makers = (
-        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng, looks.bilayer())),
-        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng, looks.bilayer())),
-        ("microtubule", config.microtubules, lambda: filaments.filament(cell, looks.microtubule, pixel, rng)),
-        ("filament", config.filaments, lambda: filaments.filament(cell, looks.filament, pixel, rng)),
+        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng, appearance.bilayer())),
+        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng, appearance.bilayer())),
+        ("microtubule", config.microtubules, lambda: filaments.filament(cell, appearance.microtubule, pixel, rng)),
+        ("filament", config.filaments, lambda: filaments.filament(cell, appearance.filament, pixel, rng)),
         ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)),
     )
     for name, wanted, make in makers:
         if wanted:
-            fitting = put_many(cell, make, wanted, labels[name], looks.tries)
+            fitting = put_many(cell, make, wanted, labels[name], appearance.tries)
             before = counts.get(name, (0, 0))
             counts[name] = (before[0] + fitting, before[1] + wanted)
     found = {}

@@ -94,7 +94,7 @@ def random_scene(
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
     snr = FAINT_SNR if faint else SNR
     image = as_recorded(exposed(clean / signal, pixel_size, shape, rng, snr), wide, rng)
-    image, good, uncertain = _spoiled(image, centres, good, wide, diameter_px, rng)
+    image, good, uncertain = _with_artefacts(image, centres, good, wide, diameter_px, rng)
     keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
     return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)
 
@@ -161,17 +161,19 @@ def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng:
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
     spread = math.exp(rng.uniform(math.log(1.1), math.log(1.6)))
-    chosen, turns = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
-    for (y, x), index, turn in zip(np.rint(centres).astype(int) + b - b // 2, chosen, turns):
+    chosen, rotations = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
+    for (y, x), index, rotation in zip(np.rint(centres).astype(int) + b - b // 2, chosen, rotations):
         if 0 <= y <= canvas.shape[0] - b and 0 <= x <= canvas.shape[1] - b:
-            canvas[y : y + b, x : x + b] += rotated_view(views[index], int(turn)) * float(spread ** rng.uniform(-1, 1))
+            canvas[y : y + b, x : x + b] += rotated_view(views[index], int(rotation)) * float(
+                spread ** rng.uniform(-1, 1)
+            )
     return canvas[b : b + shape[0], b : b + shape[1]]
 
 
-def rotated_view(view: torch.Tensor, turn: int) -> torch.Tensor:
+def rotated_view(view: torch.Tensor, rotation: int) -> torch.Tensor:
     """One of the 8 symmetries of the square, 0 to 7. view: (b, b), b odd: its middle pixel stays the middle."""
-    view = torch.rot90(view, turn % 4)
-    return view.flip(0) if turn > 3 else view
+    view = torch.rot90(view, rotation % 4)
+    return view.flip(0) if rotation > 3 else view
 
 
 def signal_strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
@@ -226,8 +228,8 @@ def stray_pieces(
             views, rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * shape, shape, rng
         )
     views = project_views(other[int(rng.integers(len(other)))], zoom * rng.uniform(0.2, 0.45), 24, rng)
-    most = shape[0] * shape[1] / wide**2
-    count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
+    maximum = shape[0] * shape[1] / wide**2
+    count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, maximum)))))
     strength = float(np.exp(rng.uniform(math.log(0.3), math.log(2.0))))
     return strength * paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
@@ -319,7 +321,7 @@ def _frequency(shape: tuple[int, ...], pixel_size: float) -> torch.Tensor:
     return (y[:, None] ** 2 + x[None, :] ** 2).sqrt()
 
 
-def _spoiled(
+def _with_artefacts(
     image: torch.Tensor,
     centres: np.ndarray,
     good: np.ndarray,

@@ -14,7 +14,7 @@ from . import filaments
 from .artefacts import smooth_noise
 from .membranes import Bilayer
 from .tilt_series import tilt_angles
-from .tomograms import Looks, Particle, fill_cell, photograph, reconstruct_tomogram
+from .tomograms import Appearance, Particle, fill_cell, photograph, reconstruct_tomogram
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
 PIXEL_SIZES = (10.0, 12.0, 13.0, 15.0, 17.0)  # Å/px that cells are simulated at
@@ -57,12 +57,12 @@ def random_cell(
     -------
     VariedCell
     """
-    config, looks = random_config(pixel_size, rng), random_looks(rng)
+    config, appearance = random_config(pixel_size, rng), random_appearance(rng)
     particles, copies = _drawn(ribosomes, others, config, rng)
     if rng.random() < EMPTY:
         config = dataclasses.replace(config, vesicles=0, membranes=0, microtubules=0, filaments=0, crowding=0.0)
         particles, copies = [], []
-    cell, _, _ = fill_cell(config, particles, copies, rng, looks)
+    cell, _, _ = fill_cell(config, particles, copies, rng, appearance)
     tilts = tilt_angles(config)
     images = photograph(cell.density, config, tilts, rng, device or torch.device("cpu"))
     volume = varied_filter(reconstruct_tomogram(images, config, tilts)[0], pixel_size, rng)
@@ -89,8 +89,8 @@ def _drawn(
     volume = WIDTH**2 * DEPTH
     copies = []
     for particle in chosen:
-        most = 0.15 * volume / (particle.side * config.pixel_size) ** 3
-        copies.append(max(1, int(most * rng.uniform(0.05, 1) ** 1.5)))
+        maximum = 0.15 * volume / (particle.side * config.pixel_size) ** 3
+        copies.append(max(1, int(maximum * rng.uniform(0.05, 1) ** 1.5)))
     return chosen, copies
 
 
@@ -123,7 +123,7 @@ def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogr
     )
 
 
-def random_looks(rng: np.random.Generator) -> Looks:
+def random_appearance(rng: np.random.Generator) -> Appearance:
     """Looks of what is no structure, another for each membrane."""
     microtubule, filament = filaments.MICROTUBULE, filaments.FILAMENT
     strands = int(rng.choice([13, 13, 13, 11, 12, 14, 15]))
@@ -132,7 +132,7 @@ def random_looks(rng: np.random.Generator) -> Looks:
         strands=strands,
         at=microtubule.at * strands / 13,
         radius=microtubule.radius + microtubule.at * (strands / 13 - 1),
-        climb=3 * 40 / strands,
+        helical_rise=3 * 40 / strands,
         volume=microtubule.volume * rng.uniform(0.7, 1.3),
         bend=rng.uniform(0.1, 0.8),
     )
@@ -144,7 +144,7 @@ def random_looks(rng: np.random.Generator) -> Looks:
         volume=filament.volume * rng.uniform(0.7, 1.5),
         bend=rng.uniform(0.2, 1.6),
     )
-    return Looks(lambda: random_bilayer(rng), microtubule, filament, FEW_TRIES)
+    return Appearance(lambda: random_bilayer(rng), microtubule, filament, FEW_TRIES)
 
 
 def random_bilayer(rng: np.random.Generator) -> Bilayer:

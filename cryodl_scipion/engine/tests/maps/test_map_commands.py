@@ -23,7 +23,7 @@ class Doubling:
 
     card = dict(name="twice", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
-    def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None, input_share=0):
+    def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None, input_weight=0):
         return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
 
     def improve(self, volume):

@@ -10,7 +10,7 @@ from synthetic import blob_project, write_untrained_model
 
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.adapt import FEWEST, adapt, two_components
+from cryodl.micrographs.pickers.adapt import MINIMUM, adapt, two_components
 
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
 
@@ -71,7 +71,7 @@ def test_probabilities_never_fall_as_scores_rise():
 
 
 def test_too_few_candidates_leave_the_models_own_calibration():
-    assert adapt(np.full(FEWEST - 1, 0.5), UNSURE) is None
+    assert adapt(np.full(MINIMUM - 1, 0.5), UNSURE) is None
     assert adapt(np.zeros(0), UNSURE) is None
 
 

@@ -147,11 +147,11 @@ def test_not_a_number_pixels_are_left_out():
     assert np.isfinite(found.background) and found.contaminated_percent < 0.2 and not found.valid.all()
 
 
-@pytest.mark.parametrize("turn", [1, 2])
-def test_turning_the_micrograph_turns_the_carbon(turn):
+@pytest.mark.parametrize("rotation", [1, 2])
+def test_turning_the_micrograph_turns_the_carbon(rotation):
     image, _ = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(2), share=0.25)
-    straight, turned = measured(image), measured(torch.rot90(image, turn))
-    assert overlap(np.rot90(straight.carbon, turn), turned.carbon) > 0.9
+    straight, rotated = measured(image), measured(torch.rot90(image, rotation))
+    assert overlap(np.rot90(straight.carbon, rotation), rotated.carbon) > 0.9
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from cryodl.contract import Result, check_model
 from cryodl.core.calibration import fit_calibration
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
-from cryodl.io.files import spread
+from cryodl.io.files import evenly_spaced
 from cryodl.io.model import find_model, read_model, write_model
 
 
@@ -276,9 +276,9 @@ def test_when_all_are_bad_it_fails_with_a_sentence_and_can_be_repeated(start, ca
 
 def test_the_training_micrographs_are_spread_over_the_set():
     named = [(str(i), str(i)) for i in range(100)]
-    chosen = [int(n) for n, _ in spread(named, 12)]
+    chosen = [int(n) for n, _ in evenly_spaced(named, 12)]
     assert len(set(chosen)) == 12 and chosen[0] == 0 and chosen[-1] == 99 and set(np.diff(chosen)) == {9}
-    assert spread(named[:5], 12) == named[:5] and len(spread(named, 2)) == 2
+    assert evenly_spaced(named[:5], 12) == named[:5] and len(evenly_spaced(named, 2)) == 2
 
 
 @pytest.mark.parametrize("name", ["pick.json", "model"])

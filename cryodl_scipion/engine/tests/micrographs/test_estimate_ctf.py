@@ -12,7 +12,7 @@ from cryodl.cli import main
 from cryodl.contract import EstimateCtfConfig, Result, check
 from cryodl.core.ctf import ctf_rfft
 from cryodl.io.star import read_tables
-from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf, least_defocus
+from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf, lowest_defocus
 from cryodl.micrographs.ctf.model import window_loss
 
 KRIOS = Microscope(300.0, 2.7, 0.1)
@@ -74,8 +74,8 @@ def test_a_phase_plates_shift_is_found():
 
 
 def test_coarse_pixels_need_more_defocus():
-    assert least_defocus(KRIOS, 5.36, 5.0) == pytest.approx(2 / (0.019687 * (0.95 / 10.72) ** 2), rel=1e-3)
-    assert least_defocus(KRIOS, 1.0, 5.0) == pytest.approx(2540, abs=10)
+    assert lowest_defocus(KRIOS, 5.36, 5.0) == pytest.approx(2 / (0.019687 * (0.95 / 10.72) ** 2), rel=1e-3)
+    assert lowest_defocus(KRIOS, 1.0, 5.0) == pytest.approx(2540, abs=10)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def test_without_valid_pixels_it_is_that_of_noise():
 
 def test_rotated_images_are_as_strong():
     image = _image(1.0)
-    turned = torch.rot90(image).contiguous()
-    assert feature_strength(turned, _valid(image), D) == pytest.approx(
+    rotated = torch.rot90(image).contiguous()
+    assert feature_strength(rotated, _valid(image), D) == pytest.approx(
         feature_strength(image, _valid(image), D), rel=0.03
     )
 

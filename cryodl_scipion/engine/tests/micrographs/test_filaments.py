@@ -64,11 +64,11 @@ def test_crossings_are_where_lines_cross():
 
 @pytest.mark.parametrize("angle", [0, 33, 90, 140])
 def test_a_line_is_traced_to_a_fraction_of_a_cell(angle):
-    turn = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
-    line = straight(64 - 45 * turn, 64 + 45 * turn)
+    rotation = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+    line = straight(64 - 45 * rotation, 64 + 45 * rotation)
     score, direction = painted([line], (128, 128))
     (trace,) = trace_lines(score, direction, 0.5, 20, 10, np.ones((128, 128), bool))
-    normal = np.array([-turn[1], turn[0]])
+    normal = np.array([-rotation[1], rotation[0]])
     assert np.abs((trace.positions - 64) @ normal).max() < 0.3
     assert abs(np.linalg.norm(trace.positions[-1] - trace.positions[0]) - 90) < 6
 

@@ -15,7 +15,7 @@ from cryodl.contract import Failure, Result
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.denoise.predict import MicrographDenoiser
 from cryodl.simulate.denoising_scenes import denoising_scene
-from cryodl.simulate.pool import EXTENT_PX, made_up_assemblies
+from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
 
 NAME = "general_denoiser"
 
@@ -33,7 +33,7 @@ def shipped():
 
 
 def test_a_scene_is_its_signal_and_noise_that_does_not_depend_on_it():
-    member = made_up_assemblies(1, 0)[0]
+    member = procedural_assemblies(1, 0)[0]
     scenes = [denoising_scene(member, member.extent / EXTENT_PX, (), np.random.default_rng(3), 192) for _ in range(2)]
     assert torch.equal(scenes[0].image, scenes[1].image)  # the same seed, the same scene
     scene = scenes[0]
@@ -67,11 +67,15 @@ def test_the_shipped_model_is_nearer_to_the_ground_truth_than_any_linear_filter_
     denoiser = shipped()
     for seed in range(2):
         empty, full = (blob_micrograph((400, 420), 20 * seed, 85, contrast=c)[0] for c in (0, 1.0))
-        truth = full - empty
-        raw = (100 + 5 * (truth + np.random.default_rng(seed).standard_normal(truth.shape))).astype(np.float32)
+        ground_truth = full - empty
+        raw = (100 + 5 * (ground_truth + np.random.default_rng(seed).standard_normal(ground_truth.shape))).astype(
+            np.float32
+        )
         denoised = denoiser.denoise([raw], 4.0)
-        assert correlation(denoised, truth) > max(oracle(raw, truth) + 0.05, 1.5 * correlation(raw, truth))
-        assert denoised[truth < 0.5 * truth.min()].mean() < denoised.mean()  # protein stays dark
+        assert correlation(denoised, ground_truth) > max(
+            oracle(raw, ground_truth) + 0.05, 1.5 * correlation(raw, ground_truth)
+        )
+        assert denoised[ground_truth < 0.5 * ground_truth.min()].mean() < denoised.mean()  # protein stays dark
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])

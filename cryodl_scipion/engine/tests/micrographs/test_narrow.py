@@ -48,7 +48,7 @@ def test_few_candidates_change_nothing():
 
 def test_a_folder_of_picks_keeps_the_scores_that_it_was_begun_with(tmp_path):
     mine = _settings(tmp_path)
-    assert mine.narrow and mine.usual_size is None
+    assert mine.narrow and mine.typical_size is None
     (tmp_path / "pick.json").write_text(json.dumps({"weights_sha256": mine.weights_sha256, **_kept(mine)}))
     assert agree_with_folder(Path(tmp_path), mine, False).narrow is None
 

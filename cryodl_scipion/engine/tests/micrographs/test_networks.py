@@ -37,7 +37,7 @@ def test_method_says_all_that_others_ask_for(name):
     assert network.multiple % network.stride == 0 and network.receptive_radius > 0 and method.bytes_per_pixel > 20
     for labels in ("complete", "boxes", "sparse"):
         assert method.crop_side(labels) % network.stride == 0 or method.crop_side(labels) == method.window
-        assert 100 <= method.usual_steps(100, labels) <= 1000 and method.batch_factor(labels) >= 1
+        assert 100 <= method.default_steps(100, labels) <= 1000 and method.batch_factor(labels) >= 1
 
 
 @each_network

@@ -72,8 +72,8 @@ def test_hot_pixels_do_not_change_the_rest():
 def test_a_filled_margin_is_marked_and_the_rest_is_not(edge, kind):
     """Motion correction repeats the last line, or fills with a constant."""
     image, width = noise() - 0.0, 14
-    turned = {"top": image, "bottom": image[::-1], "left": image.T, "right": image.T[::-1]}[edge]
-    turned[:width] = 0.0 if kind == "constant" else turned[width]
+    rotated = {"top": image, "bottom": image[::-1], "left": image.T, "right": image.T[::-1]}[edge]
+    rotated[:width] = 0.0 if kind == "constant" else rotated[width]
     prepared = prepare(image)
     valid = prepared.valid.numpy()
     valid = {"top": valid, "bottom": valid[::-1], "left": valid.T, "right": valid.T[::-1]}[edge]

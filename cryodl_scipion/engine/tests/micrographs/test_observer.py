@@ -7,7 +7,7 @@ import torch
 from synthetic import blob_micrograph
 
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.observer import FEWEST, ring_profiles, separation
+from cryodl.micrographs.pickers.observer import MINIMUM, ring_profiles, separation
 from cryodl.micrographs.pickers.self_labels import Picked
 from cryodl.micrographs.pickers.self_training import best_picks, judge_round, round_agreement
 
@@ -49,7 +49,7 @@ def test_the_more_picks_are_wrong_the_less_they_are_separated(parts):
 
 
 def test_too_few_picks_are_not_judged(parts):
-    few = [(image, picks[: FEWEST // 4]) for image, picks in parts[1]]
+    few = [(image, picks[: MINIMUM // 4]) for image, picks in parts[1]]
     assert separation(parts[0], few, DIAMETER) is None and separation(parts[0], [], DIAMETER) is None
 
 

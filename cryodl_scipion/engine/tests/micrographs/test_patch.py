@@ -50,7 +50,7 @@ def draw(name, item, count=200, seed=0):
 def test_positive_windows_show_particles_and_negative_ones_show_none(name):
     values, targets, weights = draw(name, scene(negatives=NEGATIVES))
     assert float(values[targets == 1].min()) > 2.5 and float(values[targets == 0].max()) < 2.1
-    assert abs(float(targets.mean()) - picker_method(name).positive_share) < 0.1
+    assert abs(float(targets.mean()) - picker_method(name).positive_fraction) < 0.1
     # a pixel beyond the edge is not usable
     assert float(weights[:, 0].mean()) > 0.97 and float(weights[:, 1].max()) == 0
 
@@ -116,8 +116,8 @@ def test_images_without_particles_are_background(name):
 
 
 def test_deepem_turns_by_quarters_only():
-    turns = {tuple(np.rint(quarter_rotation(np.random.default_rng(s))).astype(int).ravel()) for s in range(40)}
-    assert turns == {(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)}
+    rotations = {tuple(np.rint(quarter_rotation(np.random.default_rng(s))).astype(int).ravel()) for s in range(40)}
+    assert rotations == {(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)}
 
 
 @each_method

@@ -39,9 +39,9 @@ def project(tmp_path_factory):
         y, x = np.indices(image.shape)
         positions = np.stack(np.meshgrid(np.arange(50, 380, 75), np.arange(60, 380, 90)), -1).reshape(-1, 2) + 0.0
         for centre in positions:
-            turn = rng.uniform(0, np.pi)
-            along = (y - centre[0]) * np.sin(turn) + (x - centre[1]) * np.cos(turn)
-            across = (x - centre[1]) * np.sin(turn) - (y - centre[0]) * np.cos(turn)
+            rotation = rng.uniform(0, np.pi)
+            along = (y - centre[0]) * np.sin(rotation) + (x - centre[1]) * np.cos(rotation)
+            across = (x - centre[1]) * np.sin(rotation) - (y - centre[0]) * np.cos(rotation)
             image -= 1.2 * ((np.abs(along) < 15) & (np.abs(across) < 6))
         ground_truth[f"mic{number}"] = positions
         with mrcfile.new(folder / f"mics/mic{number}.mrc") as file:

@@ -13,7 +13,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gauss
 from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.propose import likeness_map, look_of, outstanding, propose_boxes
+from cryodl.micrographs.pickers.propose import appearance_of, outstanding, propose_boxes, similarity_map
 
 PX = 24.0  # of the particles' diameter
 SHAPE = (300, 380)
@@ -46,7 +46,7 @@ def nearest(points, others):
 
 def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
     item, ground_truth = scene(labelled=0.5)
-    found = propose_boxes(item, look_of([item], PX), 15).background
+    found = propose_boxes(item, appearance_of([item], PX), 15).background
     assert len(found) == 15 and len(item.positives) < 0.7 * len(ground_truth)
     assert (nearest(found, item.positives) >= 0.9 * PX - 1).all()
     assert (nearest(found, ground_truth) > 0.4 * PX).mean() > 0.9 and (nearest(found, ICE) > PX).all()
@@ -55,19 +55,19 @@ def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
 
 def test_ice_is_proposed_as_contamination_and_nothing_else():
     item, ground_truth = scene()
-    found = propose_boxes(item, look_of([item], PX), 15).contamination
+    found = propose_boxes(item, appearance_of([item], PX), 15).contamination
     assert len(found) and (nearest(found, ICE) < 1.5 * PX).all() and (nearest(ICE, found) < PX).all()
 
 
 def test_an_edge_of_carbon_is_contamination_all_along():
     item, _ = scene(ice=ICE[:0], edge=True)
-    found = propose_boxes(item, look_of([item], PX), 40).contamination
+    found = propose_boxes(item, appearance_of([item], PX), 40).contamination
     assert len(found) > 5 and (found[:, 1] < 70).all() and np.ptp(found[:, 0]) > 0.6 * SHAPE[0]
 
 
 def test_a_clean_micrograph_has_no_contamination_unless_it_is_needed():
     item, ground_truth = scene(ice=ICE[:0])
-    look = look_of([item], PX)
+    look = appearance_of([item], PX)
     assert len(propose_boxes(item, look, 15).contamination) == 0
     needed = propose_boxes(item, look, 15, always=True).contamination
     assert 5 < len(needed) <= 15 and (nearest(needed, ground_truth) >= 0.9 * PX - 1).all()
@@ -76,7 +76,7 @@ def test_a_clean_micrograph_has_no_contamination_unless_it_is_needed():
 def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
     item, _ = scene()
     before = item.image.clone(), item.positives.copy()
-    a, b = (propose_boxes(item, look_of([item], PX), 10) for _ in range(2))
+    a, b = (propose_boxes(item, appearance_of([item], PX), 10) for _ in range(2))
     assert np.array_equal(a.background, b.background) and np.array_equal(a.contamination, b.contamination)
     assert torch.equal(item.image, before[0]) and np.array_equal(item.positives, before[1])
 
@@ -84,7 +84,7 @@ def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
 def test_places_that_are_no_image_are_never_proposed():
     item, _ = scene()
     item.valid[:, 200:] = False
-    found = propose_boxes(item, look_of([item], PX), 30, always=True)
+    found = propose_boxes(item, appearance_of([item], PX), 30, always=True)
     assert len(found.background) and (np.vstack([found.background, found.contamination])[:, 1] < 200).all()
 
 
@@ -93,26 +93,26 @@ def test_no_room_for_background_gives_none():
     item.positives = np.stack(np.meshgrid(np.arange(0, 300, 12.0), np.arange(0, 380, 12.0), indexing="ij"), -1).reshape(
         -1, 2
     )
-    assert propose_boxes(item, look_of([item], PX), 15).background.shape == (0, 2)
+    assert propose_boxes(item, appearance_of([item], PX), 15).background.shape == (0, 2)
 
 
 def test_the_look_of_particles_is_round_and_correlates_with_itself():
     item, ground_truth = scene(ice=ICE[:0])
-    look = look_of([item], PX)
+    look = appearance_of([item], PX)
     template = look.template
     assert template.shape[0] % 2 == 1 and abs(template.sum()) < 1e-6 and np.linalg.norm(template) == pytest.approx(1)
     assert np.allclose(template, template.T, atol=1e-9)
     assert np.unravel_index(template.argmax(), template.shape) == (18, 18)
     padded = np.zeros((101, 101))
     padded[32:69, 32:69] = template
-    likeness = likeness_map(padded, template)
+    likeness = similarity_map(padded, template)
     assert likeness[50, 50] == pytest.approx(1, abs=1e-3) and likeness.max() <= 1.001
 
 
 def test_labels_at_the_border_alone_give_a_disc_as_template():
     item, _ = scene()
     item.positives = np.array([[3.0, 3.0], [2.0, 370.0]])
-    template = look_of([item], PX).template
+    template = appearance_of([item], PX).template
     assert template[18, 18] > 0 > template[18, 1]
 
 
@@ -120,12 +120,12 @@ def test_nothing_labelled_is_said():
     item, _ = scene()
     item.positives = np.zeros((0, 2))
     with pytest.raises(ValueError, match="no particle is labelled"):
-        look_of([item], PX)
+        appearance_of([item], PX)
 
 
 def test_labelled_particles_are_not_outstanding():
     item, ground_truth = scene()
-    values = outstanding(item.image.numpy(), look_of([item], PX))
+    values = outstanding(item.image.numpy(), appearance_of([item], PX))
     at = np.rint(ground_truth).astype(int)
     assert (values[at[:, 0], at[:, 1]] < 1).all() and values[60, 320] > 2
 

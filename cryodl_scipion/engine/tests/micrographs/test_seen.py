@@ -9,7 +9,7 @@ from cryodl.contract import TrainPickerConfig
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.pickers import picker_method, seen
 from cryodl.micrographs.pickers.labels import load_labels, match_labels
-from cryodl.micrographs.pickers.propose import look_of, propose_boxes
+from cryodl.micrographs.pickers.propose import appearance_of, propose_boxes
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_what_the_user_says_is_not_questioned(config, monkeypatch):
 def test_proposed_boxes_keep_off_what_another_picker_sees(config):
     method = picker_method("unet")
     item = load_labels(match_labels(config), method, config)[1][0]
-    look = look_of([item], 32.0)
+    look = appearance_of([item], 32.0)
     positions = propose_boxes(item, look, 15, always=True)
     first = positions.contamination[0]
     found = propose_boxes(item, look, 15, always=True, seen=np.array([first]))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.micrographs.pickers.size import ScaleCandidates, Size, find_size, ladder
+from cryodl.micrographs.pickers.size import ScaleCandidates, Size, find_size, scale_grid
 
 
 def _look(*kinds, seen=(0.6, 1.7), both_signs=False):
@@ -67,10 +67,10 @@ def test_a_further_kind_of_particle_is_named(paths):
 
 
 def test_the_ladder_ends_at_a_third_of_the_micrograph_and_at_18_px():
-    rungs = ladder(2.0, 600)
+    rungs = scale_grid(2.0, 600)
     assert rungs[0] == pytest.approx(50) and rungs[-1] == pytest.approx(400)
-    assert ladder(10.0, 4000)[0] == pytest.approx(180)
-    assert ladder(2.0, 30) == []
+    assert scale_grid(10.0, 4000)[0] == pytest.approx(180)
+    assert scale_grid(2.0, 30) == []
 
 
 def test_unreadable_micrographs_are_passed_over(paths, tmp_path):

@@ -27,9 +27,9 @@ def test_the_curve_is_found_from_a_part_of_the_particles(part):
 
 def test_the_probabilities_add_up_to_the_expected_number():
     raw, _, labelled = candidates(0.2)
-    for share in (2, 5):
-        expected = calibrate(raw, fit_sparse_calibration(labelled, raw, share)).sum()
-        assert expected == pytest.approx(share * labelled.sum(), rel=1e-3)
+    for fraction in (2, 5):
+        expected = calibrate(raw, fit_sparse_calibration(labelled, raw, fraction)).sum()
+        assert expected == pytest.approx(fraction * labelled.sum(), rel=1e-3)
 
 
 def test_more_particles_than_candidates_and_none_stay_finite():

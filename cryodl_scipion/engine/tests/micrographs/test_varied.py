@@ -10,7 +10,7 @@ from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.general import chances_of, simulated_images, split_members
 from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.pool import EXTENT_PX, made_up_assemblies
+from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
 from cryodl.simulate.varied import paint, random_scene, rotated_view
 
 
@@ -34,7 +34,7 @@ def test_shells_are_hollow_more_often_than_not():
 
 
 def test_made_up_assemblies_are_diverse_and_repeatable():
-    first, second = made_up_assemblies(24, 3), made_up_assemblies(24, 3)
+    first, second = procedural_assemblies(24, 3), procedural_assemblies(24, 3)
     assert all(torch.equal(a.density, b.density) and a.extent == b.extent for a, b in zip(first, second))
     assert len({m.name.split("-")[0] for m in first}) >= 6
     extents = [m.extent for m in first]
@@ -42,7 +42,7 @@ def test_made_up_assemblies_are_diverse_and_repeatable():
 
 
 def _scene(seed, **options):
-    member = made_up_assemblies(5, 0)[seed % 5]
+    member = procedural_assemblies(5, 0)[seed % 5]
     return random_scene(member.density, EXTENT_PX, 200.0, [], 32.0, np.random.default_rng(seed), **options)
 
 
@@ -98,7 +98,7 @@ def test_faint_scenes_are_crowded_and_their_particles_hardly_stand_out():
 
 
 def test_a_share_of_the_images_is_faint_and_the_others_stay_the_same():
-    method, members = picker_method("unet"), made_up_assemblies(4, 0)
+    method, members = picker_method("unet"), procedural_assemblies(4, 0)
     plain, mixed, faint = (
         [im.image for im in simulated_images([members], 4, method, 0, 1, faint=share)] for share in (0.0, 0.5, 1.0)
     )
@@ -107,7 +107,7 @@ def test_a_share_of_the_images_is_faint_and_the_others_stay_the_same():
 
 
 def test_what_a_model_was_judged_on_is_held_out_again():
-    members = made_up_assemblies(10, 0)
+    members = procedural_assemblies(10, 0)
     before = [members[2].name, members[7].name]
     learnt, held = split_members(members, 1, before)
     assert [m.name for m in held] == before and len(learnt) == 8
@@ -115,7 +115,7 @@ def test_what_a_model_was_judged_on_is_held_out_again():
 
 
 def test_images_for_training_never_mix_training_and_validation():
-    method, members = picker_method("unet"), made_up_assemblies(10, 0)
+    method, members = picker_method("unet"), procedural_assemblies(10, 0)
     learnt, held = split_members(members, 0)
     assert len(held) == 1 and not {m.name for m in learnt} & {m.name for m in held}
     images = list(simulated_images([learnt], 3, method, 0, 1))
@@ -127,19 +127,19 @@ def test_images_for_training_never_mix_training_and_validation():
 
 
 def test_chances_share_between_simulated_and_real():
-    method, members = picker_method("unet"), made_up_assemblies(3, 0)
+    method, members = picker_method("unet"), procedural_assemblies(3, 0)
     images = list(simulated_images([members], 5, method, 0, 1))
     chances = chances_of(images[:3], [images[3:4], images[4:]], 0.4)
     assert chances.sum() == pytest.approx(1) and chances[:3].sum() == pytest.approx(0.6)
     assert chances[3] == pytest.approx(0.2) and chances[4] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("turn", range(8))
-def test_turned_views_keep_their_middle(turn):
+@pytest.mark.parametrize("rotation", range(8))
+def test_turned_views_keep_their_middle(rotation):
     view = torch.zeros(9, 9)
     view[4, 4] = 1
     view[2, 3] = 0.5
-    assert rotated_view(view, turn)[4, 4] == 1 and float(rotated_view(view, turn).sum()) == 1.5
+    assert rotated_view(view, rotation)[4, 4] == 1 and float(rotated_view(view, rotation).sum()) == 1.5
 
 
 def test_particles_are_painted_at_their_centres():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from classes2d_data import shape, turned
+from classes2d_data import rotated, shape
 
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.particles.classes2d.averages import rotated_averages, wiener_averages
@@ -35,7 +35,7 @@ def test_the_samples_are_those_of_the_discrete_fourier_transform():
 
 
 def test_turning_an_image_turns_the_phases_of_its_angular_coefficients():
-    plain, moved = coefficients(shape(0), turned(shape(0), 0.7, (0, 0)))
+    plain, moved = coefficients(shape(0), rotated(shape(0), 0.7, (0, 0)))
     predicted = plain * GRID.rotation(torch.tensor([0.7]))[0]
     assert (predicted - moved).abs().mean() < 0.03 * moved.abs().mean()
 
@@ -68,7 +68,7 @@ def test_the_ctf_at_the_samples_is_that_of_the_grid(state, expected):
 
 def test_a_particle_is_found_in_its_class_with_its_rotation_and_shift():
     averages = coefficients(shape(0), shape(1))
-    particle = GRID.sample(turned(shape(1), 2.0, (1.0, -1.5))[None])
+    particle = GRID.sample(rotated(shape(1), 2.0, (1.0, -1.5))[None])
     found = match(particle, torch.ones(1, 12), torch.zeros(1, 2), References(GRID, averages, DETAIL))
     assert found.labels.tolist() == [1]
     assert math.cos(float(found.phi) - 2.0) > math.cos(math.radians(3))
@@ -98,7 +98,7 @@ def test_the_average_for_a_part_holds_none_of_its_particles():
 
 
 def test_invariants_do_not_depend_on_the_rotation_but_on_the_shape():
-    images = [turned(shape(kind), phi, (0, 0)) for kind in (0, 1) for phi in (0.0, 1.1, 2.9)]
+    images = [rotated(shape(kind), phi, (0, 0)) for kind in (0, 1) for phi in (0.0, 1.1, 2.9)]
     features = invariants(GRID, GRID.sample(torch.stack(images)))
     distance = torch.cdist(features, features)
     assert distance[:3, :3].max() < 0.5 * distance[:3, 3:].min()
@@ -120,7 +120,7 @@ def test_the_centre_of_an_average_is_where_its_density_lies():
 
 
 def test_taking_back_a_turn_gives_the_image_again():
-    back = rotated_averages(turned(shape(0), 0.6, (0, 0))[None], torch.tensor([0.6]))[0]
+    back = rotated_averages(rotated(shape(0), 0.6, (0, 0))[None], torch.tensor([0.6]))[0]
     inside = GRID.mask > 0.99
     assert torch.corrcoef(torch.stack([back[inside], shape(0)[inside]]))[0, 1] > 0.99
 

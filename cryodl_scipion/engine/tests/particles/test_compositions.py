@@ -13,7 +13,7 @@ CHAIN = np.cumsum(np.random.default_rng(0).normal(scale=2.5, size=(60, 3)), axis
 PARTNER = CHAIN[:20] * 0.5 + [40, 0, 0]
 
 
-def write_model(path, chains, turn=None, shift=(0, 0, 0)):
+def write_model(path, chains, rotation=None, shift=(0, 0, 0)):
     """A model of C alpha atoms. chains: {name: (n, 3) xyz}."""
     structure, model = gemmi.Structure(), gemmi.Model(1)
     for name, positions in chains.items():
@@ -22,7 +22,7 @@ def write_model(path, chains, turn=None, shift=(0, 0, 0)):
             residue, atom = gemmi.Residue(), gemmi.Atom()
             residue.name, residue.seqid = "ALA", gemmi.SeqId(number, " ")
             atom.name, atom.element = "CA", gemmi.Element("C")
-            atom.pos = gemmi.Position(*((position if turn is None else turn @ position) + shift))
+            atom.pos = gemmi.Position(*((position if rotation is None else rotation @ position) + shift))
             residue.add_atom(atom)
             chain.add_residue(residue)
         model.add_chain(chain)
@@ -56,8 +56,8 @@ def test_the_heaviest_model_is_in_the_middle_whatever_the_order(models):
 
 def test_models_that_are_not_superposed_are_refused_with_what_would_superpose_them(models):
     folder, whole, _ = models
-    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    other = write_model(folder / "other.pdb", {"A": CHAIN}, turn, (10, 0, 30))
+    rotation = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    other = write_model(folder / "other.pdb", {"A": CHAIN}, rotation, (10, 0, 30))
     with pytest.raises(
         ValueError, match=r"not in the same coordinate frame: their 60 common residues .* 0.0 Å if .* rotated by 90°"
     ):

@@ -10,8 +10,8 @@ from cryodl.core.projections import Projector
 from cryodl.particles.denoisers.controls import (
     closeness,
     judge_controls,
-    made_up_molecule,
     pure_noise,
+    random_molecule,
     target_similarities,
 )
 from cryodl.particles.denoisers.wiener import ring_power
@@ -64,7 +64,7 @@ def test_pure_noise_has_the_spectrum_that_is_asked_for():
 
 def test_a_made_up_molecule_has_the_size_that_is_asked_for_and_is_another_each_time():
     rng = np.random.default_rng(0)
-    one, two = made_up_molecule(BOX, 24, rng), made_up_molecule(BOX, 24, rng)
+    one, two = random_molecule(BOX, 24, rng), random_molecule(BOX, 24, rng)
     axis = torch.arange(BOX) - BOX // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
     for density in (one, two):

@@ -185,4 +185,4 @@ def test_the_published_rates_and_batches():
     assert (method.batch_size, method.adversarial, method.learning_rate) == (1, 1.0, 4e-4)
     assert method.learning_rate * judge.param_groups[0]["factor"] == pytest.approx(1.5e-4)
     assert generator.defaults["betas"][0] == judge.defaults["betas"][0] == 0.5
-    assert method.usual_steps(1000) == 21 * 1000
+    assert method.default_steps(1000) == 21 * 1000

@@ -27,7 +27,7 @@ class DotPairs:
         noise = torch.from_numpy(rng.standard_normal(target.shape)).float()
         return noise - 0.3 * target, torch.full((count, 1, BOX, BOX // 2 + 1), -1.0), target
 
-    def validation_batches(self, batch, most):
+    def validation_batches(self, batch, maximum):
         yield self.draw(np.random.default_rng(1), 10)
 
     def state(self):

@@ -105,8 +105,8 @@ def test_the_decoder_begins_with_the_given_changes_and_a_rotation_is_one():
     assert torch.allclose(moved.centres[0], gaussians.centres, atol=1e-5)
     assert torch.allclose(moved.centres[1] - gaussians.centres, torch.tensor([1.0, 0, 0]), atol=1e-4)
     assert torch.allclose(anchor_weights(gaussians.centres, basis.anchors).sum(1), torch.ones(40))
-    turned = rotations(torch.tensor([[0.0, 0.0, np.pi / 2]]))[0] @ torch.tensor([1.0, 0.0, 0.0])
-    assert torch.allclose(turned, torch.tensor([0.0, 1.0, 0.0]), atol=1e-5)
+    rotated = rotations(torch.tensor([[0.0, 0.0, np.pi / 2]]))[0] @ torch.tensor([1.0, 0.0, 0.0])
+    assert torch.allclose(rotated, torch.tensor([0.0, 1.0, 0.0]), atol=1e-5)
 
 
 def test_principal_motions_are_those_that_the_gradients_were_made_of():

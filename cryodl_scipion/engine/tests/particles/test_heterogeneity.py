@@ -65,16 +65,18 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
         views = ParticleViews.of(particles)
         views.move(rows, step)
         seen = look(coefficients, views, rows, cube, table, count)
-        turns = views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
-        moved = np.exp(-2j * np.pi / 32 * turns)
-        return seen.transfer * views.contrast[rows, None] * seen.slices * moved, seen, turns
+        rotations = (
+            views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
+        )
+        moved = np.exp(-2j * np.pi / 32 * rotations)
+        return seen.transfer * views.contrast[rows, None] * seen.slices * moved, seen, rotations
 
-    start, seen, turns = shown(np.zeros((3, 9)))
+    start, seen, rotations = shown(np.zeros((3, 9)))
     for number, name in enumerate(ERRORS):
         step = np.zeros((3, 9))
         step[:, number] = 0.004
         change = (shown(step)[0] - start) / 0.004
-        expected = seen.errors[..., number] * np.exp(-2j * np.pi / 32 * turns)
+        expected = seen.errors[..., number] * np.exp(-2j * np.pi / 32 * rotations)
         alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
         assert alike > 0.98 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.05), name
 

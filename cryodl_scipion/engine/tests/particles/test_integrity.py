@@ -9,7 +9,7 @@ from synthetic import lopsided_density
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc
-from cryodl.particles.integrity.evidence import Comparison, fitted_priors, fitted_strength, probabilities
+from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude, fitted_priors, probabilities
 from cryodl.particles.integrity.weights import fitted_weights, weighted
 
 BOX, DIAMETER = 32, 26
@@ -44,8 +44,10 @@ def nearly(angles, degrees, seed=1):
     from scipy.spatial.transform import Rotation
 
     axis = np.random.default_rng(seed).normal(size=(len(angles), 3))
-    turn = Rotation.from_rotvec(degrees * axis / np.linalg.norm(axis, axis=1, keepdims=True), degrees=True).as_matrix()
-    return torch.as_tensor(rotation_matrices(angles) @ turn, dtype=torch.float32)[:, None]
+    rotation = Rotation.from_rotvec(
+        degrees * axis / np.linalg.norm(axis, axis=1, keepdims=True), degrees=True
+    ).as_matrix()
+    return torch.as_tensor(rotation_matrices(angles) @ rotation, dtype=torch.float32)[:, None]
 
 
 def grid(radius=2):
@@ -73,11 +75,11 @@ def test_orientation_and_shift_are_found_again_from_a_candidate_nearby():
 def test_the_strength_of_the_images_is_learnt_from_them():
     comparison, observed, angles, _ = scene([0, 1] * 4, noise=1.0)
     halved = Observed(0.5 * observed.match, observed.weight, observed.disc)  # as if the images were half as strong
-    strength = 1.0
+    amplitude = 1.0
     for _ in range(4):
-        found = comparison.evidence(halved, nearly(angles, 3), grid(), strength)
-        strength = fitted_strength(found, torch.tensor([0.5, 0.5]))
-    assert strength == pytest.approx(0.5, abs=0.03)
+        found = comparison.evidence(halved, nearly(angles, 3), grid(), amplitude)
+        amplitude = fitted_amplitude(found, torch.tensor([0.5, 0.5]))
+    assert amplitude == pytest.approx(0.5, abs=0.03)
 
 
 def test_particles_in_batches_are_as_particles_one_by_one(monkeypatch):

@@ -102,10 +102,10 @@ def test_density_beside_the_domain_that_stays_does_not_hold_it_back():
         np.abs(zyx - np.array([0, 0, 3.0])[:, None, None, None]) < np.array(widths)[:, None, None, None]
     ).all(0)
     domain, block = gaussian_filter(shape(2, 7, 2).astype(float), 1), (np.abs(zyx[0]) < 3) * (zyx[2] < 0)
-    turned = [rotate(domain, angle, (1, 2), reshape=False, order=1) for angle in (-20, -10, 0, 10, 20)]
+    rotated = [rotate(domain, angle, (1, 2), reshape=False, order=1) for angle in (-20, -10, 0, 10, 20)]
     mask = np.clip(2 * gaussian_filter(shape(4, 9, 5).astype(float), 1), 0, 1)
-    found = follow_domain([one + block for one in turned], mask)
-    degrees = np.degrees(np.linalg.norm(found.turns, axis=1))
+    found = follow_domain([one + block for one in rotated], mask)
+    degrees = np.degrees(np.linalg.norm(found.rotations, axis=1))
     assert degrees == pytest.approx([20, 10, 0, 10, 20], abs=5)
 
 

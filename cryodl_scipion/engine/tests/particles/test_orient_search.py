@@ -24,11 +24,11 @@ def projector():
     return Projector(torch.from_numpy(lopsided_density(BOX)))
 
 
-def simulated(projector, angles, shifts, noise, radius=9.0, strength=1.0):
+def simulated(projector, angles, shifts, noise, radius=9.0, amplitude=1.0):
     """Observed of noisy projections with a CTF that falls and turns its sign, the images' coefficients and the CTF."""
     disc = HalfDisc(BOX, radius)
     transfer = torch.cos(disc.ring / 3.0).expand(len(angles), -1).contiguous()
-    clean = disc.of_images(projector.project(angles, shifts, BOX)) * strength
+    clean = disc.of_images(projector.project(angles, shifts, BOX)) * amplitude
     generator = torch.Generator().manual_seed(0)
     images = clean * transfer + noise * torch.randn(clean.shape, dtype=torch.complex64, generator=generator)
     power = max(noise, 1e-3) ** 2
@@ -104,8 +104,8 @@ def test_refinement_brings_an_orientation_nearer_to_the_truth(projector):
     start = ground_truth * Rotation.from_rotvec(np.tile([3.0, -4.0, 5.0], (6, 1)), degrees=True)
     matrices = torch.from_numpy(start.as_matrix()).float()
     position = torch.zeros((6, 2))
-    for turn, shift in ((4, 0.5), (2, 0.25), (1, 0.12)):
-        near = Neighbourhood.of(turn, shift)
+    for rotation, shift in ((4, 0.5), (2, 0.25), (1, 0.12)):
+        near = Neighbourhood.of(rotation, shift)
         pose = refine(observed, Reference(projector, observed.disc), matrices, position, near)
         matrices, position = pose.matrices, pose.shifts_yx
     left = np.degrees((ground_truth.inv() * Rotation.from_matrix(matrices.double().numpy())).magnitude())
@@ -127,7 +127,7 @@ def test_the_spread_of_shifts_is_that_of_the_particles_that_show_it():
 def test_strength_and_spread_of_shifts_are_learnt(projector):
     rng = np.random.default_rng(5)
     angles, shifts = random_angles(40, rng), rng.normal(0, 1.0, (40, 2))
-    observed, _, _ = simulated(projector, angles, shifts, 20.0, radius=6.0, strength=0.4)
+    observed, _, _ = simulated(projector, angles, shifts, 20.0, radius=6.0, amplitude=0.4)
     reference, fit = Reference(projector, observed.disc), None
     for _ in range(2):
         fit = first_fit(observed, reference) if fit is None else fit

@@ -129,7 +129,7 @@ def test_flipped_phases_are_noticed_though_the_file_does_not_say_it(particles, p
 
 def test_one_particle_alone_settles_nothing(particles, projector):
     contrast, sure, _ = find_contrast(particles.subset([0]), projector, 28)
-    assert contrast == "bright" and not sure and not fit_structure(particles.subset([0]), projector, 28).sure
+    assert contrast == "bright" and not sure and not fit_structure(particles.subset([0]), projector, 28).significant
 
 
 def test_empty_images_are_refused_with_and_without_the_structure(particles, projector, folder):

@@ -8,7 +8,7 @@ from torch import nn
 
 from cryodl.contract.networks import CLASSIFIER_NETWORKS
 from cryodl.tomograms.classifiers import classifier_method
-from cryodl.tomograms.classifiers.published import EPOCHS, FEWEST_STEPS
+from cryodl.tomograms.classifiers.published import EPOCHS, MIN_STEPS
 
 PUBLISHED = ("dsrf3d", "rb3d", "cb3d")
 CLASSES = 6
@@ -97,8 +97,8 @@ def test_training_settings(name):
     optimizer = method.optimizer(nn.Linear(2, 2))
     group = optimizer.param_groups[0]
     assert isinstance(optimizer, torch.optim.Adam) and group["lr"] == 3e-4 and method.batch_size == 32
-    assert method.box == 40 and method.usual_steps(10) == FEWEST_STEPS
-    assert method.usual_steps(32000) == EPOCHS * 1000
+    assert method.box == 40 and method.default_steps(10) == MIN_STEPS
+    assert method.default_steps(32000) == EPOCHS * 1000
 
 
 def test_weights_start_as_keras_starts_them():

@@ -43,8 +43,8 @@ def test_turns_keep_the_missing_wedge_and_the_hand():
     measured = wedge(16, -60, 60).bool()
     torch.manual_seed(0)
     volume = torch.fft.irfftn(torch.fft.rfftn(torch.randn(16, 16, 16)) * measured, s=(16, 16, 16))
-    for turn, axes in enumerate(ROTATIONS):
-        power = torch.fft.rfftn(rotated_by(volume, turn)).abs()
+    for rotation, axes in enumerate(ROTATIONS):
+        power = torch.fft.rfftn(rotated_by(volume, rotation)).abs()
         assert float(power[~measured].max()) < 1e-3 * float(power[measured].mean())
         assert len(axes) in (0, 2)  # two flips are a turn, one would be a mirror
 
@@ -55,11 +55,11 @@ def test_turns_leave_the_middle_where_it_is(box):
     volume = torch.zeros(1, box, box, box)
     volume[0, middle, middle, middle], volume[0, middle + 1, middle + 2, middle + 3] = 1, 2
     ends = [
-        tuple(int(n) - middle for n in (rotated_by(volume, turn)[0] == 2).nonzero()[0])
-        for turn in range(len(ROTATIONS))
+        tuple(int(n) - middle for n in (rotated_by(volume, rotation)[0] == 2).nonzero()[0])
+        for rotation in range(len(ROTATIONS))
     ]
     assert ends == [(1, 2, 3), (1, -2, -3), (-1, 2, -3), (-1, -2, 3)]
-    assert all(rotated_by(volume, turn)[0, middle, middle, middle] == 1 for turn in range(len(ROTATIONS)))
+    assert all(rotated_by(volume, rotation)[0, middle, middle, middle] == 1 for rotation in range(len(ROTATIONS)))
 
 
 @pytest.mark.parametrize("sign, expected", [(1, "bright"), (-1, "dark")])

@@ -10,8 +10,14 @@ from cryodl.tomograms.classifiers.card import validated
 from cryodl.tomograms.classifiers.confusion import against_ground_truth
 from cryodl.tomograms.classifiers.feature_statistics import fit_feature_statistics, typicality
 from cryodl.tomograms.classifiers.method import Prediction
-from cryodl.tomograms.classifiers.rejection import MOST, fit_temperature, kept_confidences, threshold, usual_fraction
-from cryodl.tomograms.classifiers.usual import confidences, usual_of, usual_without
+from cryodl.tomograms.classifiers.rejection import (
+    MAXIMUM,
+    default_fraction,
+    fit_temperature,
+    kept_confidences,
+    threshold,
+)
+from cryodl.tomograms.classifiers.typical import class_statistics, confidences, held_out_statistics
 
 
 def test_the_temperature_makes_overconfident_logits_true():
@@ -38,7 +44,7 @@ def test_none_is_unknown_without_enough_to_compare_with():
 
 
 def test_without_a_number_two_per_cent_are_unknown_or_what_so_few_can_tell_and_none_of_very_few():
-    assert [usual_fraction(n) for n in (2000, 49, 24, 19, 18, 0)] == [0.02, 0.02, 1 / 25, 0.05, 0, 0]
+    assert [default_fraction(n) for n in (2000, 49, 24, 19, 18, 0)] == [0.02, 0.02, 1 / 25, 0.05, 0, 0]
 
 
 def test_confidences_of_those_that_taught_what_is_usual_are_as_low_as_those_of_new_ones():
@@ -48,22 +54,22 @@ def test_confidences_of_those_that_taught_what_is_usual_are_as_low_as_those_of_n
         means = torch.from_numpy(rng.uniform(-50, 50, (5, 2)))
         drawn = lambda: tuple((means[labels] + torch.from_numpy(rng.standard_t(5, (50, 2)))).unbind(1))
         seen, new = drawn(), drawn()
-        usual = usual_of(*seen, labels, 5)
-        known = [confidences(*seen, usual_without(*seen, labels)), confidences(*seen, usual[labels])]
-        least = [threshold(kept_confidences(values), 0.04) for values in known]
-        parts.append([(confidences(*new, usual[labels]).numpy() <= value).mean() for value in least])
+        usual = class_statistics(*seen, labels, 5)
+        known = [confidences(*seen, held_out_statistics(*seen, labels)), confidences(*seen, usual[labels])]
+        minimum = [threshold(kept_confidences(values), 0.04) for values in known]
+        parts.append([(confidences(*new, usual[labels]).numpy() <= value).mean() for value in minimum])
     held_out, as_they_are = np.mean(parts, axis=0)
     assert held_out < 0.05 and as_they_are > 0.07  # of 0.04 that were asked for
 
 
 def test_the_only_one_of_its_class_is_judged_by_itself():
     values, labels = torch.tensor([1.0, 5.0, 7.0]), torch.tensor([0, 1, 1])
-    assert usual_without(values, values, labels)[:, 0].tolist() == [1.0, 7.0, 5.0]
+    assert held_out_statistics(values, values, labels)[:, 0].tolist() == [1.0, 7.0, 5.0]
 
 
 def test_a_card_keeps_a_bounded_number_of_confidences():
     kept = kept_confidences(np.arange(50000)[::-1])
-    assert len(kept) == MOST and kept == sorted(kept) and (kept[0], kept[-1]) == (0, 49999)
+    assert len(kept) == MAXIMUM and kept == sorted(kept) and (kept[0], kept[-1]) == (0, 49999)
 
 
 def test_validation_figures_are_those_counted_by_hand():

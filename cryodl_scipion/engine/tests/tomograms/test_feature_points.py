@@ -18,9 +18,9 @@ def test_points_of_a_curved_tube_lie_on_its_axis_and_point_along_it(tmp_path, lu
     distance, nearest = cKDTree(axis).query(positions(found))
     along = np.gradient(axis, axis=0)[nearest]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    turn = degrees_between(z_axes(found), along)
-    assert distance.max() < 1 and np.minimum(turn, 180 - turn).max() < 5
-    assert (turn < 90).all() or (turn > 90).all()  # one way along the filament
+    rotation = degrees_between(z_axes(found), along)
+    assert distance.max() < 1 and np.minimum(rotation, 180 - rotation).max() < 5
+    assert (rotation < 90).all() or (rotation > 90).all()  # one way along the filament
     steps = np.linalg.norm(np.diff(positions(found), axis=0), axis=1)
     assert steps == pytest.approx(6, rel=0.02)
     length = np.linalg.norm(np.diff(axis, axis=0), axis=1).sum()
@@ -51,15 +51,15 @@ def test_at_a_branch_the_straight_filament_goes_on_and_the_other_ends(tmp_path):
 
 
 def test_a_ring_gives_points_all_around(tmp_path):
-    turn = np.linspace(0, 2 * np.pi, 400)
-    ring = np.stack([10 + 0 * turn, 30 + 20 * np.sin(turn), 30 + 20 * np.cos(turn)], axis=1)
+    rotation = np.linspace(0, 2 * np.pi, 400)
+    ring = np.stack([10 + 0 * rotation, 30 + 20 * np.sin(rotation), 30 + 20 * np.cos(rotation)], axis=1)
     found, _ = pick(tmp_path, tube(ring, (20, 60, 60), 2), "--shape", "filaments", "--spacing", "50")
     assert cKDTree(ring).query(positions(found))[0].max() < 1.5
     assert cKDTree(positions(found)).query(ring)[0].max() < 5
 
 
 def test_large_filaments_are_traced_on_bins_and_stay_on_their_axis(tmp_path, monkeypatch):
-    monkeypatch.setattr(segmentation, "MOST_VOXELS", 25_000)
+    monkeypatch.setattr(segmentation, "MAX_VOXELS", 25_000)
     axis = arc()
     found, _ = pick(tmp_path, tube(axis, (40, 64, 70), 4.5), "--shape", "filaments", "--spacing", "60")
     assert len(positions(found)) >= 9 and cKDTree(axis).query(positions(found))[0].max() < 2

@@ -11,7 +11,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
-from cryodl.tomograms.features.vesicles import told_apart
+from cryodl.tomograms.features.vesicles import separated
 
 PIXEL, THICK = 10.0, 4.0  # Å/px; voxels
 
@@ -95,9 +95,9 @@ def test_what_lies_in_each_other_or_has_a_septum_is_one():
     middle = shell(shape, (22, 22, 22), 17)
     nested = middle | shell(shape, (22, 22, 28), 8)  # touches the outer one
     septum = middle | ((np.indices(shape)[2] // 4 == 5) & (sum((g - 22) ** 2 for g in np.indices(shape)) < 17**2))
-    assert told_apart(nested, THICK) is None and told_apart(septum, THICK) is None
+    assert separated(nested, THICK) is None and separated(septum, THICK) is None
     beside = shell((44, 44, 80), (22, 22, 20), 16) | shell((44, 44, 80), (22, 22, 57), 17)
-    assert told_apart(beside, THICK).max() == 2
+    assert separated(beside, THICK).max() == 2
 
 
 def test_meshes_lie_on_the_middle_surface_with_normals_outwards(spheres):

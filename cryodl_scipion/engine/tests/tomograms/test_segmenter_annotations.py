@@ -38,9 +38,9 @@ def test_tiles_of_annotations_become_the_same_examples_as_their_voxels(tmp_path)
     assert (gathered.feature, gathered.annotator, gathered.pixel_size) == ("membrane", "anna", 8.0)
     assert first.positive and not second.positive
     corner = MIDDLE - 8
-    assert first.known[3].sum() == 15 * 16 and not first.known[3, corner].any()  # the uncertain row
+    assert first.labelled[3].sum() == 15 * 16 and not first.labelled[3, corner].any()  # the uncertain row
     assert (first.target[3] > 0.5).nonzero().amin(0).tolist() == [corner + 4, corner + 4]
-    assert not first.known[2].any() and second.known[3].sum() == 16 * 16
+    assert not first.labelled[2].any() and second.labelled[3].sum() == 16 * 16
     assert float(first.image[6, MIDDLE, MIDDLE]) > float(first.image[5, MIDDLE, MIDDLE])  # values rise along z
 
 
@@ -89,7 +89,7 @@ def test_stacks_of_tiles_teach_networks_that_see_single_slices(tmp_path):
     corner = MIDDLE - 32
     assert len(gathered.examples) == 3 and not gathered.examples[0].located
     assert (gathered.examples[0].target[0] > 0.5).nonzero().amin(0).tolist() == [corner + 10, corner + 30]
-    assert gathered.examples[0].known.sum() == 64 * 64
+    assert gathered.examples[0].labelled.sum() == 64 * 64
     image = gathered.examples[0].image[0, corner : corner + 64, corner : corner + 64].float()
     assert abs(float(image.mean())) < 0.1 and float(image.std()) == pytest.approx(1.0, abs=0.1)
     with pytest.raises(ValueError, match=r"Choose a network for single slices \(unet2d, eman2\)"):

@@ -91,7 +91,7 @@ def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     assert float(example.image[2, MIDDLE, MIDDLE]) == pytest.approx(2.706, abs=0.005)
     assert example.positive and float(example.target[3, MIDDLE + 5, MIDDLE + 5]) == 1.0
     assert float(example.target[3, MIDDLE, MIDDLE + 5]) == pytest.approx(2 / 3, abs=0.01)  # an edge is soft
-    assert float(example.target[2].max()) == 0 and bool(example.known[2, MIDDLE, MIDDLE])
+    assert float(example.target[2].max()) == 0 and bool(example.labelled[2, MIDDLE, MIDDLE])
 
 
 def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):
@@ -111,9 +111,9 @@ def test_tiles_on_the_border_see_reflected_voxels_of_which_nothing_is_known(tmp_
     depth = Depth.of(segmenter_method("unet"))
     example = cut_example(tomogram, label_volume(labels).labels, 1, "t", (0, 0, 149), 64, (0.0, 1.0), 1.0, depth)
     assert float(example.image[4, MIDDLE, MIDDLE]) == pytest.approx(float(example.image[6, MIDDLE, MIDDLE]))
-    assert not example.known[0].any() and not example.known[3, :MIDDLE].any()
-    assert not example.known[3, :, MIDDLE + 1 :].any()
-    assert example.known[3, MIDDLE : MIDDLE + 32, MIDDLE - 32 : MIDDLE + 1].all() and not example.positive
+    assert not example.labelled[0].any() and not example.labelled[3, :MIDDLE].any()
+    assert not example.labelled[3, :, MIDDLE + 1 :].any()
+    assert example.labelled[3, MIDDLE : MIDDLE + 32, MIDDLE - 32 : MIDDLE + 1].all() and not example.positive
 
 
 def test_a_coarser_working_grid_keeps_places_and_slices(tmp_path):

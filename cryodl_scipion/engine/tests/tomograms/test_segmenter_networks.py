@@ -27,7 +27,7 @@ def test_method_says_all_that_others_ask_for(name):
     assert method.name == name and isinstance(method.weak, str)
     assert method.context * 2 + method.slices_out == method.slices_in
     assert method.overlap % method.granularity == 0 and method.crop % method.granularity == 0 and method.crop >= 64
-    assert 100 <= method.usual_steps(110) <= 500 and method.usual_steps(480) >= method.usual_steps(110)
+    assert 100 <= method.default_steps(110) <= 500 and method.default_steps(480) >= method.default_steps(110)
 
 
 @each_network
@@ -146,7 +146,7 @@ def test_eman2_learns_as_published():
     assert isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["momentum"] == 0
     assert method.learning_rate == 0.01 and method.batch_size == 20 and method.crop == 64
     assert method.decay**16 == pytest.approx(0.9**20)  # 16 validations stand for 20 epochs
-    assert method.usual_steps(110) == EPOCHS * 11  # 10 x 10 turned copies and 100 tiles, 20 at a time
+    assert method.default_steps(110) == EPOCHS * 11  # 10 x 10 turned copies and 100 tiles, 20 at a time
     size = sum(layer.weight.abs().sum() for layer in network.layers)
     assert method.penalty(network).item() == pytest.approx(1e-6 * size.item())
 
@@ -168,12 +168,12 @@ def test_scores_of_eman2_are_divided_by_their_mean_over_the_labelled_pixels():
 # ----- our loss
 def test_what_is_not_annotated_costs_nothing():
     output, target = torch.randn(1, 1, 4, 4), (torch.rand(1, 1, 4, 4) > 0.5).float()
-    known = torch.ones(1, 1, 4, 4)
-    known[..., 2:] = 0
+    labelled = torch.ones(1, 1, 4, 4)
+    labelled[..., 2:] = 0
     other = output.clone()
     other[..., 2:] += 50.0
-    assert torch.equal(masked_bce_and_dice(output, target, known), masked_bce_and_dice(other, target, known))
-    assert masked_bce_and_dice(output, target, torch.zeros_like(known)).isfinite()
+    assert torch.equal(masked_bce_and_dice(output, target, labelled), masked_bce_and_dice(other, target, labelled))
+    assert masked_bce_and_dice(output, target, torch.zeros_like(labelled)).isfinite()
 
 
 def test_soft_dice_of_a_known_case():

@@ -28,10 +28,10 @@ def square_example(method, number=0, positive=True, noise=0.3):
     """A dark square in noise, drawn in the middle slice alone; in the other slices of the image it is moved."""
     depth, rng = Depth.of(method), np.random.default_rng(number)
     image = noise * rng.standard_normal((depth.image, PATCH, PATCH))
-    target, known = np.zeros((depth.drawing, PATCH, PATCH)), np.zeros((depth.drawing, PATCH, PATCH), bool)
+    target, labelled = np.zeros((depth.drawing, PATCH, PATCH)), np.zeros((depth.drawing, PATCH, PATCH), bool)
     middle = depth.drawing // 2
     border = PATCH // 2 - 32
-    known[middle, border:-border, border:-border] = True
+    labelled[middle, border:-border, border:-border] = True
     if positive:
         y, x = rng.integers(border, PATCH - border - 12, 2)
         image[:, y : y + 12, x : x + 12] -= 2
@@ -43,7 +43,7 @@ def square_example(method, number=0, positive=True, noise=0.3):
         positive,
         torch.from_numpy(image).half(),
         torch.from_numpy(target).half(),
-        torch.from_numpy(known),
+        torch.from_numpy(labelled),
         False,
     )
 
@@ -57,14 +57,14 @@ def test_views_keep_drawing_and_image_together(name):
     method, rng = segmenter_method(name), np.random.default_rng(0)
     example, seen = square_example(method, 3, noise=0.0), set()
     for _ in range(12):
-        image, target, known = augmented(example, method, rng)
+        image, target, labelled = augmented(example, method, rng)
         assert image.shape == (method.slices_in, method.crop, method.crop)
-        assert target.shape == known.shape == (method.slices_out, method.crop, method.crop)
-        annotated = [k for k in range(method.slices_out) if known[k].any()]
+        assert target.shape == labelled.shape == (method.slices_out, method.crop, method.crop)
+        annotated = [k for k in range(method.slices_out) if labelled[k].any()]
         assert len(annotated) == 1  # one slice was drawn on
         seen.add(annotated[0])
         slices = image[method.context :][annotated[0]]
-        drawn, known_here = target[annotated[0]] > 0.5, known[annotated[0]] > 0
+        drawn, known_here = target[annotated[0]] > 0.5, labelled[annotated[0]] > 0
         if (drawn & known_here).sum() > 40:
             assert float(slices[drawn & known_here].mean()) < float(slices[~drawn & known_here].mean()) - 1
     assert len(seen) == min(method.slices_out, len(seen)) and (method.slices_out == 1 or len(seen) > 1)
@@ -78,11 +78,11 @@ def test_the_annotated_slice_may_have_any_position():
         *[getattr(example, f) for f in ("tomogram", "centre_zyx", "size", "positive")],
         image.half(),
         example.target,
-        example.known,
+        example.labelled,
     )
     for position in range(4):
-        part, _, known = window(example, method, position)
-        assert [bool(k.any()) for k in known] == [k == position for k in range(4)]
+        part, _, labelled = window(example, method, position)
+        assert [bool(k.any()) for k in labelled] == [k == position for k in range(4)]
         assert float(part[method.context + position, 0, 0]) == 5.0  # the middle slice of the example
 
 
@@ -91,10 +91,10 @@ def test_half_of_each_batch_has_the_feature_and_a_step_changes_the_weights(name)
     method = segmenter_method(name)
     torch.manual_seed(0)
     task = SegmenterTask(method, method.build(), examples(method), examples(method), batch_size=2)
-    image, target, known = task.batch(np.random.default_rng(0))
-    assert len(image) == 2 and float(target[1].max()) == 0 and known.max() == 1
+    image, target, labelled = task.batch(np.random.default_rng(0))
+    assert len(image) == 2 and float(target[1].max()) == 0 and labelled.max() == 1
     before = [p.detach().clone() for p in task.networks.parameters()]
-    values = task.train_step((image, target, known), accelerator_for(torch.device("cpu")))
+    values = task.train_step((image, target, labelled), accelerator_for(torch.device("cpu")))
     assert values["loss"].isfinite()
     assert any(not torch.equal(a, b) for a, b in zip(before, task.networks.parameters()))
     figures = task.validate()
@@ -167,17 +167,17 @@ def test_the_boundary_error_of_a_moved_square_is_what_it_was_moved_by():
 def test_the_figures_of_the_card_count_only_what_is_known():
     raw, target = np.full((8, 8), -5.0), np.zeros((8, 8))
     raw[:4], target[:4] = 5.0, 1.0
-    known = np.ones((8, 8), bool)
-    known[0], raw[0] = False, -5.0  # a mistake that nobody can judge
-    figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [target], [known], 10.0)
+    labelled = np.ones((8, 8), bool)
+    labelled[0], raw[0] = False, -5.0  # a mistake that nobody can judge
+    figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [target], [labelled], 10.0)
     assert figures["dice"] == 1.0 and figures["auc"] == 1.0 and figures["boundary_error_angstrom"] == 0
     assert figures["calibration_error"] < 0.01
 
 
 def test_without_the_feature_in_validation_there_is_no_dice_and_the_user_is_told():
-    empty, known = np.zeros((8, 8)), np.ones((8, 8), bool)
+    empty, labelled = np.zeros((8, 8)), np.ones((8, 8), bool)
     for raw in (np.full((8, 8), -5.0), np.full((8, 8), 5.0)):  # nothing found where nothing is, and something
-        figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [empty], [known], 10.0)
+        figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [empty], [labelled], 10.0)
         assert figures["dice"] is figures["auc"] is figures["average_precision"] is None
     tiles = dict(validation_positive=6)  # of single voxels, whose soft edges leave nothing
     warnings = list(card_warnings(dict(tiles=tiles, validation=figures, split="single tiles")))

@@ -15,7 +15,7 @@ from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.commands import cluster_subtomograms
 from cryodl.tomograms.subtomograms.aligned import aligned
 from cryodl.tomograms.subtomograms.autoencoder import EmbeddingTask
-from cryodl.tomograms.subtomograms.cluster import chance_of_groups, groups
+from cryodl.tomograms.subtomograms.cluster import group_p_value, groups
 from cryodl.tomograms.subtomograms.components import principal_components
 from cryodl.tomograms.subtomograms.observed import frame_of
 from cryodl.tomograms.subtomograms.similarity import embedded, pairwise_similarities
@@ -172,7 +172,7 @@ def test_angles_that_are_all_zero_are_no_alignment(angles, way):
 def test_groups_of_a_single_cloud_are_chance_and_real_ones_are_not():
     rng = np.random.default_rng(0)
     shape = rng.normal(size=(4, 4))
-    clouds = [chance_of_groups(rng.normal(size=(60, 4)) @ shape, 3, seed) for seed in range(12)]
+    clouds = [group_p_value(rng.normal(size=(60, 4)) @ shape, 3, seed) for seed in range(12)]
     assert sum(chance <= 0.05 for chance in clouds) <= 2 and np.mean(clouds) > 0.25
     apart = np.repeat(3 * np.eye(4)[:3], 20, axis=0) + rng.normal(size=(60, 4))
-    assert chance_of_groups(apart, 3) <= 0.05 and chance_of_groups(apart, 1) == 1.0
+    assert group_p_value(apart, 3) <= 0.05 and group_p_value(apart, 1) == 1.0

@@ -74,8 +74,8 @@ def test_an_average_is_learnt_from_unknown_orientations(grids, corners):
     found = learn_average(observed, grids, seed=1, starts=2, rounds=2)
     matrices = found.poses.best()[0].numpy()
     true = Rotation.from_euler("ZYZ", one.angles, degrees=True)
-    turn = Rotation.from_matrix(matrices) * true.inv()  # the same for all, if they are right: the frame is free
-    apart = np.array([np.median(np.degrees((turn * one_turn.inv()).magnitude())) for one_turn in turn])
+    rotation = Rotation.from_matrix(matrices) * true.inv()  # the same for all, if they are right: the frame is free
+    apart = np.array([np.median(np.degrees((rotation * one_turn.inv()).magnitude())) for one_turn in rotation])
     assert apart.min() < 12
     assert found.evidence.mean() > 5
 

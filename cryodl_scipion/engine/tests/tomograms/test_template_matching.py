@@ -17,9 +17,9 @@ from cryodl.core.noise_copies import phases_at_random
 from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
-from cryodl.tomograms.templates.chance import block_maxima, fit_chance
 from cryodl.tomograms.templates.correlate import SearchTile, transform_of
 from cryodl.tomograms.templates.filters import Filters, volume_ring_power
+from cryodl.tomograms.templates.null_distribution import block_maxima, fit_null
 from cryodl.tomograms.templates.search import tiling
 from cryodl.tomograms.templates.template import orientations, template_sphere
 
@@ -84,7 +84,7 @@ def test_the_threshold_is_reached_by_noise_as_often_as_promised():
     """Maxima of blocks of Gaussian noise: the fit tells the number that reaches a threshold in other noise."""
     rng = np.random.default_rng(2)
     noise = lambda: torch.from_numpy(rng.standard_normal((64, 64, 64)).astype(np.float32))
-    chance = fit_chance([block_maxima(noise(), 8)], 8.0**3)
+    chance = fit_null([block_maxima(noise(), 8)], 8.0**3)
     threshold = chance.threshold(4.0, 64.0**3)
     seen = np.mean([(block_maxima(noise(), 8) >= threshold).sum() for _ in range(10)])
     assert 2.0 < seen < 8.0
@@ -93,7 +93,7 @@ def test_the_threshold_is_reached_by_noise_as_often_as_promised():
 
 def test_too_little_noise_is_told():
     with pytest.raises(ValueError, match="larger --control"):
-        fit_chance([np.zeros(3)], 8.0)
+        fit_null([np.zeros(3)], 8.0)
 
 
 def test_orientations_are_a_step_apart_and_fewer_by_the_symmetry():
@@ -131,11 +131,11 @@ def test_particles_are_found_where_they_are_and_as_they_are_turned():
     distances = np.linalg.norm(zyx[:, None] - np.array(PLACES), axis=2)
     assert (distances.min(axis=0) < 1.0).all()
     assert len(zyx) <= len(PLACES) + 2  # one by chance is expected
-    turns = [
+    rotations = [
         np.degrees(Rotation.from_matrix(rotation_matrices(found)[row].T @ true).magnitude())
         for row, true in zip(distances.argmin(axis=0), rotation_matrices(angles))
     ]
-    assert np.median(turns) < 20  # half of the step of the search
+    assert np.median(rotations) < 20  # half of the step of the search
     assert set(table["cryodlSpecies"]) == {"lump"} and outputs["counts"] == dict(tomo=dict(lump=len(zyx)))
     assert outputs["expected_false_detections"]["tomo"]["lump"] == pytest.approx(1.0, rel=0.05)
 

@@ -11,7 +11,7 @@ from synthetic import correlation
 from cryodl.core.projections import Projector, random_angles
 from cryodl.core.wedges import wedge
 from cryodl.simulate.rotations import finer, rotated
-from cryodl.simulate.tilt_microscope import exposures, fading
+from cryodl.simulate.tilt_microscope import dose_filter, exposures
 from cryodl.simulate.tilt_series import back_projected, image_width, tilt_images
 
 SIDE = 32
@@ -29,10 +29,10 @@ def volume():
 
 def projection(tilt, width):
     """(y, x) of BLOBS at a tilt in degrees, by the sentence of contract/frames.py."""
-    turn, y, x = math.radians(tilt), torch.arange(SIDE)[:, None] - SIDE // 2, torch.arange(width) - width // 2
+    rotation, y, x = math.radians(tilt), torch.arange(SIDE)[:, None] - SIDE // 2, torch.arange(width) - width // 2
     total = torch.zeros(SIDE, width)
     for centre, sigma, height in BLOBS:
-        position = centre[2] * math.cos(turn) + centre[0] * math.sin(turn)
+        position = centre[2] * math.cos(rotation) + centre[0] * math.sin(rotation)
         bell = torch.exp(-((y - centre[1]) ** 2 + (x - position) ** 2) / (2 * sigma**2))
         total += height * sigma * math.sqrt(2 * math.pi) * bell
     return total
@@ -42,9 +42,9 @@ def test_a_turned_density_summed_along_the_beam_is_the_projectors_image():
     rng = np.random.default_rng(0)
     angles, shifts = random_angles(4, rng), rng.uniform(-2, 2, (4, 3))
     images = Projector(volume()).project(angles, shifts[:, 1:])
-    for density, sampling, least in ((volume(), 1, 0.999), (finer(volume(), 2), 2, 0.9995)):
+    for density, sampling, minimum in ((volume(), 1, 0.999), (finer(volume(), 2), 2, 0.9995)):
         turned = rotated(density, angles, shifts, sampling=sampling)
-        assert correlation(turned.sum(1), images) > least
+        assert correlation(turned.sum(1), images) > minimum
 
 
 def test_a_shift_along_the_beam_moves_the_density_by_slices():
@@ -98,5 +98,5 @@ def test_damage_follows_the_published_critical_exposure_and_small_tilts_come_fir
     seen = exposures([-60.0, -30.0, 0.0, 30.0, 60.0], 100.0)
     assert seen.tolist() == [70, 30, 10, 50, 90]
     # at 1/10 Å: 0.245 * 10 ** 1.665 + 2.81 = 14.14 e/Å², half as much reduces the power, that is twice the amplitude's
-    left = fading((1, 100), 1.0, torch.tensor([14.14]))[0, 0, 10]
+    left = dose_filter((1, 100), 1.0, torch.tensor([14.14]))[0, 0, 10]
     assert float(left) == pytest.approx(math.exp(-0.5), abs=2e-3)

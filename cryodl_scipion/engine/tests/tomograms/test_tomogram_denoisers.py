@@ -7,13 +7,13 @@ import torch
 from synthetic import write_mrc
 
 from cryodl.contract import network_names
-from cryodl.core.wedges import turned_wedge, wedge
+from cryodl.core.wedges import rotated_wedge, wedge
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
 from cryodl.tomograms.denoisers.controls import control_figures
-from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, rotated_brick
+from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
 from cryodl.tomograms.denoisers.spectra import BINS, curve_on_grid, scale_of_halves
 from cryodl.tomograms.denoisers.unet import DenoisingUNet3D
@@ -59,11 +59,11 @@ def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
     assert scale.width == pytest.approx((1 + 0.25) ** 0.5, rel=0.02)
 
 
-@pytest.mark.parametrize("turn", [TURNS[k] for k in (0, 7, 19, 30, 47)])
-def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(turn):
+@pytest.mark.parametrize("rotation", [ROTATIONS[k] for k in (0, 7, 19, 30, 47)])
+def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(rotation):
     measured = torch.fft.irfftn(torch.fft.rfftn(noise(1, 16)) * wedge(16, -40, 55))
-    power = torch.fft.rfftn(rotated_brick(measured, turn)).abs()
-    mask = turned_wedge(16, -40, 55, *turn)
+    power = torch.fft.rfftn(rotated_subvolume(measured, rotation)).abs()
+    mask = rotated_wedge(16, -40, 55, *rotation)
     inside = torch.ones_like(mask, dtype=torch.bool)
     inside[8] = inside[:, 8] = inside[..., 8] = False  # the highest frequency stands for both signs
     assert power[(mask == 0) & inside].max() < 1e-3 and power[(mask == 1) & inside].min() > 1e-3

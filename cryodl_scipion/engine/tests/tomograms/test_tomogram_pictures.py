@@ -86,7 +86,7 @@ def test_tomograms_that_do_not_fit_are_named_before_the_work(tmp_path, shape, co
 
 
 def test_tiles_of_a_training_have_the_first_row_at_the_bottom(monkeypatch):
-    monkeypatch.setattr(pictures, "middle_slice", lambda e: (e.target, e.known))
+    monkeypatch.setattr(pictures, "middle_slice", lambda e: (e.target, e.labelled))
     image = torch.zeros(1, 8, 8)
     image[0, 1] = 1
     example = types.SimpleNamespace(

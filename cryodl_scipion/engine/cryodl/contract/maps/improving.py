@@ -17,7 +17,7 @@ from .map_fields import (
     mask_radius_field,
 )
 
-INPUT_SHARE = 0.3  # weight of the input in an improved map
+INPUT_WEIGHT = 0.3  # weight of the input in an improved map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +56,16 @@ class ImproveMapConfig:
         default=True,
         label="Confidence map",
     )
-    input_share: float = param(
+    input_weight: float = param(
         "Weight of the input in the improved map, where the network sees density. The input is first filtered to "
         "match the network's output as well as possible. 0: the network's output alone. Higher values are safer for "
         "maps unlike the training maps, but improve the map less.",
-        default=INPUT_SHARE,
+        default=INPUT_WEIGHT,
         label="Weight of the input",
         minimum=0,
         maximum=1,
         expert=True,
+        former=("input_share",),
     )
     overlap: int = param(
         "Overlap of neighbouring boxes, which are 48 px wide. With more overlap the result depends less on the "

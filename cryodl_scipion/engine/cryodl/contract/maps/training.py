@@ -141,7 +141,7 @@ class TrainMapImproverConfig:
     validation_fraction: float = validation_fraction_field(
         "Fraction of the molecules held out for validation; similar molecules are kept together."
     )
-    batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
+    batch_size: typing.Optional[int] = batch_size_field("Boxes", maximum=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     device: str = device_field()

@@ -91,7 +91,7 @@ class TrainGeneralPickerConfig:
         "micrographs",
         "they are simulated anew in each run",
     )
-    batch_size: int = batch_size_field("Crops", 8, most=1024)
+    batch_size: int = batch_size_field("Crops", 8, maximum=1024)
     learning_rate: float = param(
         "Peak learning rate of the AdamW optimiser.",
         default=0.003,

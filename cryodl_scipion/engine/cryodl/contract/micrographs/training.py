@@ -137,7 +137,7 @@ class TrainPickerConfig:
         "Fraction of the labelled micrographs held out for validation (at least one micrograph; of a single "
         "micrograph, a part of it). Weights and default threshold are chosen on it."
     )
-    batch_size: int = batch_size_field("Crops", 8, most=1024)
+    batch_size: int = batch_size_field("Crops", 8, maximum=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     names: Paths = names_field()

@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
 SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
-LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 
 
 def run(config: EvaluateMapConfig) -> Result:
@@ -97,7 +97,7 @@ def map_figures(
         warnings += other_position(volume, before, "original map")
         figures["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
-    if figures["local_correlation"] < LEAST_AGREEMENT:
+    if figures["local_correlation"] < MIN_AGREEMENT:
         warnings.append(
             f"{config.map} and {config.structure} hardly agree: their local correlation is "
             f"{figures['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "

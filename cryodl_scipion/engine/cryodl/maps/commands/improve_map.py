@@ -51,7 +51,7 @@ def run(config: ImproveMapConfig) -> Result:
         f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}."
     )
     improve = lambda v: improver.improve_with_confidence(
-        v, config.overlap, config.batch_size, _said(), config.input_share
+        v, config.overlap, config.batch_size, _said(), config.input_weight
     )
     improved, confidence = improve(volume)
     files: dict[str, typing.Any] = dict(map=output, confidence=None, half1=None, half2=None)

@@ -40,10 +40,10 @@ def cut_box(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty
     return Box(data, positions[((positions > -4) & (positions < BOX + 3)).all(axis=1)])
 
 
-_TURNS = [
+_ROTATIONS = [
     (p, s) for p in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2)) for s in np.ndindex(2, 2, 2)
 ]
-_PROPER = [(p, s) for p, s in _TURNS if (sum(s) % 2 == 0) == (p in {(0, 1, 2), (1, 2, 0), (2, 0, 1)})]
+_PROPER = [(p, s) for p, s in _ROTATIONS if (sum(s) % 2 == 0) == (p in {(0, 1, 2), (1, 2, 0), (2, 0, 1)})]
 
 
 def rotated_box(box: Box, rng: np.random.Generator) -> Box:

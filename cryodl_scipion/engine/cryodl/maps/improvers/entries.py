@@ -17,7 +17,7 @@ MAP_ADDRESS = "https://ftp.ebi.ac.uk/pub/databases/emdb/structures/EMD-{emdb}/ma
 MODEL_ADDRESS = "https://files.rcsb.org/download/{file}"
 # Names of the columns, as people write them and as EMDB's own tables have them.
 COLUMNS = dict(emdb=("emdb_id", "emdb"), pdb=("pdb_id", "fitted_pdbs", "pdb"), resolution=("resolution",))
-MOST_NAMED = 10  # of the lines that cannot be read
+MAX_NAMED = 10  # of the lines that cannot be read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
             continue
         entries.append(entry)
     if wrong:
-        more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-        raise ValueError(f"{path} has lines that cannot be read: {'; '.join(wrong[:MOST_NAMED])}{more}.")
+        more = f"; and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+        raise ValueError(f"{path} has lines that cannot be read: {'; '.join(wrong[:MAX_NAMED])}{more}.")
     return entries, notes
 
 

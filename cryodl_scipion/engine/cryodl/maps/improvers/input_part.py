@@ -17,7 +17,7 @@ REACH = 2.0  # Å, standard deviation of the Gaussian that tells where the netwo
 LEVEL = 0.3  # of the mean density there, from which on the input is kept in full
 
 
-def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, share: float) -> np.ndarray:
+def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, fraction: float) -> np.ndarray:
     """The mean of an improved map and its filtered input, where the improved map has density.
 
     Parameters
@@ -28,7 +28,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
         The map that was improved, on the same grid.
     voxels_zyx : ndarray, (3,)
         Å.
-    share : float
+    fraction : float
         Weight of the input, 0 to 1. The filter has one factor for each Fourier shell: the regression of the improved
         map on the input, 0 where they are opposed.
 
@@ -36,7 +36,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
     -------
     ndarray, (z, y, x) float32
     """
-    if not share or not improved.any():
+    if not fraction or not improved.any():
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
     index = shell_numbers(data.shape, voxels_zyx)[0]
@@ -45,7 +45,7 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, s
     power = sums(spectrum.real**2 + spectrum.imag**2)
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
     filtered = scipy.fft.irfftn(spectrum, s=data.shape)
-    weight = share * seen(improved, voxels_zyx)
+    weight = fraction * seen(improved, voxels_zyx)
     return ((1 - weight) * improved + weight * filtered).astype(np.float32)
 
 

@@ -34,10 +34,10 @@ def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     output, target: (b, c, n, n, n).
     """
     n = output.shape[-1]
-    fade = torch.hann_window(n, periodic=False, device=output.device).sqrt()
-    fade = fade[:, None, None] * fade[:, None] * fade
+    taper = torch.hann_window(n, periodic=False, device=output.device).sqrt()
+    taper = taper[:, None, None] * taper[:, None] * taper
     x, y = (
-        torch.fft.rfftn((v[:, 0].float() - v[:, 0].float().mean((1, 2, 3), keepdim=True)) * fade, dim=(1, 2, 3))
+        torch.fft.rfftn((v[:, 0].float() - v[:, 0].float().mean((1, 2, 3), keepdim=True)) * taper, dim=(1, 2, 3))
         for v in (output, target)
     )
     whole, half = torch.fft.fftfreq(n, 1 / n, device=output.device), torch.arange(n // 2 + 1, device=output.device)
@@ -68,9 +68,9 @@ def atom_scores(
     return (mean(found * wanted) / norm)[:, 0]
 
 
-def presence_loss(output: torch.Tensor, target: torch.Tensor, least: float) -> torch.Tensor:
+def presence_loss(output: torch.Tensor, target: torch.Tensor, minimum: float) -> torch.Tensor:
     """Cross-entropy of the second channel's logits with: the target is above `least`."""
-    present = (target > least).float()
+    present = (target > minimum).float()
     return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), present)
 
 

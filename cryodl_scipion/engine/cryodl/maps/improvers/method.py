@@ -21,7 +21,7 @@ class ImproverMethod:
         """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48)."""
         raise NotImplementedError
 
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
         raise NotImplementedError
 
@@ -44,7 +44,7 @@ class Fast(ImproverMethod):
     def build(self, attention: bool = True) -> VolumeSwinConvUNet:
         return VolumeSwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
 
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         return 6000
 
 
@@ -57,5 +57,5 @@ class Published(ImproverMethod):
     def build(self, attention: bool = True) -> VolumeSwinConvUNet:
         return VolumeSwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
 
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         return 60000

@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:
 
 Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and atoms
 FOLDER = "pairs"
-LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
+MIN_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
 COARSEST = 100.0  # Å; a resolution beyond it is a mistake
 CHECKED = 64  # boxes that validation looks at, at most
 
@@ -226,7 +226,7 @@ def _real(
     reference = reference_for(volume, atoms)
     inside = reference.mask > 0.5
     agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])
-    if not agreement > LEAST_AGREEMENT:
+    if not agreement > MIN_AGREEMENT:
         raise ValueError(
             f"The map {row['map']} and the model {row['structure']} do not agree: around the atoms their correlation "
             f"is {agreement:.2f}. Fit the model into the map, or remove the pair from the table."

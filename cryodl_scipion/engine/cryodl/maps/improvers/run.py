@@ -9,13 +9,13 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import INPUT_SHARE
+from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.registry import method_of
 from .boxes import BOX
-from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
 from .input_part import with_input
+from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
 
 if typing.TYPE_CHECKING:
     from ..measures.volume import Volume
@@ -64,10 +64,10 @@ class Improver:
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
-        input_share: float = INPUT_SHARE,
+        input_weight: float = INPUT_WEIGHT,
     ) -> np.ndarray:
         """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input."""
-        return self.improve_with_confidence(volume, overlap, batch_size, progress, input_share)[0]
+        return self.improve_with_confidence(volume, overlap, batch_size, progress, input_weight)[0]
 
     def improve_with_confidence(
         self,
@@ -75,7 +75,7 @@ class Improver:
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: typing.Callable[[int, int], None] | None = None,
-        input_share: float = INPUT_SHARE,
+        input_weight: float = INPUT_WEIGHT,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
@@ -101,7 +101,7 @@ class Improver:
             x, self.card["working_pixel_size"], volume.data.shape, volume.voxels_zyx, order
         )
         answer = back(np.maximum(output[0], 0), 3) * scale
-        improved = with_input(answer, volume.data, volume.voxels_zyx, input_share)
+        improved = with_input(answer, volume.data, volume.voxels_zyx, input_weight)
         return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
 
     @torch.inference_mode()
@@ -158,23 +158,23 @@ def apply_boxes(
     padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
     total = np.zeros((outputs, *padded.shape), np.float32)
     weight = np.zeros(padded.shape, np.float32)
-    fade = _fade(overlap)
+    taper = _taper(overlap)
     starts = [tuple(k * step for k in position) for position in np.ndindex(*counts)]
     positions = [tuple(slice(s, s + BOX) for s in start) for start in starts]
     full = [position for position in positions if np.abs(padded[position]).max() > EMPTY]
     for position in positions:
-        weight[position] += fade
+        weight[position] += taper
     for start in range(0, len(full), batch_size):
         part = full[start : start + batch_size]
         for position, answer in zip(part, function(np.stack([padded[position] for position in part]))):
-            total[(slice(None), *position)] += answer * fade
+            total[(slice(None), *position)] += answer * taper
         if progress:
             progress(min(start + batch_size, len(full)), len(full))
     inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
     return total[(slice(None), *inner)] / weight[inner]
 
 
-def _fade(overlap: int) -> np.ndarray:
+def _taper(overlap: int) -> np.ndarray:
     """(BOX, BOX, BOX) weights: 1 in the middle, falling over the overlap on each side, never 0."""
     position = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
     axis = np.clip(position / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)

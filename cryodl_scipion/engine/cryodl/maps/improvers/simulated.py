@@ -13,7 +13,7 @@ from ..measures.atoms import read_atoms
 from ..measures.density import model_density, soft_mask
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
-from .grids import map_scale, scaled_map, target_width, to_grid
+from .working_grid import map_scale, scaled_map, target_width, to_grid
 
 if typing.TYPE_CHECKING:
     from ..measures.atoms import Atoms
@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
-FEWEST = 300  # atoms in a part
+MINIMUM = 300  # atoms in a part
 COARSEST = 1.9  # of the grid: pixel size of maps that it still makes sense to improve on the grid
 
 
@@ -56,7 +56,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
 
     config: TrainMapImproverConfig. lowest: of the method.
     """
-    atoms = _turned(read_atoms(path), rng)
+    atoms = _rotated(read_atoms(path), rng)
     resolution = rng.uniform(config.resolution_min, config.resolution_max)
     pixel_size = config.working_pixel_size * rng.uniform(
         0.85, min(COARSEST, max(1.0, resolution / config.working_pixel_size / 2.4))
@@ -124,11 +124,11 @@ def _slope(maps: HalfMaps, resolution: float) -> float:
     return max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
 
 
-def _turned(atoms: Atoms, rng: np.random.Generator) -> Atoms:
+def _rotated(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     from scipy.spatial.transform import Rotation
 
-    turn = Rotation.random(random_state=int(rng.integers(2**31)))
-    return dataclasses.replace(atoms, xyz=turn.apply(atoms.xyz - atoms.xyz.mean(axis=0)))
+    rotation = Rotation.random(random_state=int(rng.integers(2**31)))
+    return dataclasses.replace(atoms, xyz=rotation.apply(atoms.xyz - atoms.xyz.mean(axis=0)))
 
 
 def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[Atoms, Volume]:
@@ -137,7 +137,7 @@ def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[At
     for _ in range(20):
         centre = atoms.xyz[rng.integers(len(atoms))] + rng.uniform(-15, 15, 3)
         near = (np.abs(atoms.xyz - centre) < SIDE / 2 + AROUND).all(axis=1)
-        if near.sum() >= min(FEWEST, len(atoms)):
+        if near.sum() >= min(MINIMUM, len(atoms)):
             break
     grid = Volume(
         atoms.path, np.zeros((side,) * 3, np.float32), np.full(3, pixel_size), (centre - pixel_size * (side // 2))[::-1]

@@ -48,9 +48,9 @@ class ImproverTask(Task):
         self.optimizers = {"improver": method.optimizer(network)}
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps()
+        return self.method.default_steps()
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.pairs.draw(rng, self.batch_size)

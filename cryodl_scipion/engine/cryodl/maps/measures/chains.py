@@ -93,11 +93,11 @@ def _matched(
         rows, row = np.unique(near.row[part], return_inverse=True)
         columns, column = np.unique(near.col[part], return_inverse=True)
         gain = np.zeros((len(rows), len(columns)))
-        most = distance * (min(gain.shape) + 1)  # one pair more outweighs the distances of all
-        gain[row, column] = most - near.data[part]
+        maximum = distance * (min(gain.shape) + 1)  # one pair more outweighs the distances of all
+        gain[row, column] = maximum - near.data[part]
         for a, b in zip(*linear_sum_assignment(gain, maximize=True)):
             if gain[a, b] > 0:
-                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(most - gain[a, b])))
+                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(maximum - gain[a, b])))
     return pairs
 
 

@@ -105,9 +105,9 @@ def sphere_directions(count: int) -> np.ndarray:
     """(count, 3) directions, evenly spread: a spiral from pole to pole."""
     k = np.arange(count) + 0.5
     z = 1 - 2 * k / count
-    turn = np.pi * (1 + 5**0.5) * k
+    rotation = np.pi * (1 + 5**0.5) * k
     ring = np.sqrt(1 - z**2)
-    return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
+    return np.stack([ring * np.cos(rotation), ring * np.sin(rotation), z], axis=1)
 
 
 def _correlations(u: np.ndarray, v: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:

@@ -94,11 +94,11 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_residues(details: typing.Mapping[str, typing.Any], path: Path, most: int = 4) -> None:
+def plot_residues(details: typing.Mapping[str, typing.Any], path: Path, maximum: int = 4) -> None:
     """Q-score along the longest chains."""
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     chains = np.array([residue[0] for residue in atoms.residues])
-    names = sorted(dict.fromkeys(chains), key=lambda c: -(chains == c).sum())[:most]
+    names = sorted(dict.fromkeys(chains), key=lambda c: -(chains == c).sum())[:maximum]
     figure, axes = new_figure(len(names), 1, (8, 2 * len(names) + 0.6))
     for (row,), name in zip(axes, names):
         rows = np.nonzero(chains == name)[0]

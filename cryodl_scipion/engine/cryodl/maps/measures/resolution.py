@@ -7,7 +7,7 @@ from .density import dense_mask
 from .shells import amplitudes
 
 COARSEST = 10.0  # Å; the power is compared with that between here and its fall
-FALL = 10.0  # the power has fallen when it is this many times below its level before
+DROP = 10.0  # the power has fallen when it is this many times below its level before
 
 
 def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
@@ -38,7 +38,7 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | No
     if len(fine) < 5:
         return None
     level = float(np.median(smooth[fine[: max(3, len(fine) // 4)]]))
-    present = fine[smooth[fine] > level / FALL]
+    present = fine[smooth[fine] > level / DROP]
     if not len(present) or present[-1] == fine[-1]:
         return None
     return float(1 / frequency[present[-1]])

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
 
 MARGIN = 20.0  # Å of solvent on each side
 FSC_AT_RESOLUTION = 0.143
-LEAST_SEEN = 0.05  # of the mean: sampling of the direction that preferred orientations miss most
+MIN_SEEN = 0.05  # of the mean: sampling of the direction that preferred orientations miss most
 MASK = 5.0  # Å around the atoms: where the resolution is defined
 HEAVY_ATOM = 20.0  # Å3 of protein for each atom that is no hydrogen
 WATER = 1.3  # Å; what is nearer to an atom holds no solvent, whose edge is as soft
@@ -217,7 +217,7 @@ def _noise_spread(grid: Volume, anisotropy: float, views: np.ndarray) -> np.ndar
     along = views[2] * z[:, None, None] + views[1] * y[:, None] + views[0] * x
     size = volume_frequencies(grid.data.shape, grid.voxels_zyx)
     cosine = np.abs(along) / np.maximum(size, 1e-9)
-    return (1 / np.sqrt(np.maximum(1 - anisotropy * cosine**2, LEAST_SEEN))).astype(np.float32)
+    return (1 / np.sqrt(np.maximum(1 - anisotropy * cosine**2, MIN_SEEN))).astype(np.float32)
 
 
 def _noise(grid: Volume, spread: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:

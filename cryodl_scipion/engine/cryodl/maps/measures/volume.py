@@ -13,7 +13,7 @@ import numpy as np
 from ...io.files import whole_file
 from ...io.mrc import read_data, read_header
 
-MOST_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
+MAX_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
 FINEST, COARSEST = 0.05, 100.0  # Å; voxels of maps
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
@@ -210,7 +210,7 @@ def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
             f"{path} has voxels of {voxels[2]:.3g} x {voxels[1]:.3g} x {voxels[0]:.3g} Å by its header; they must be "
             f"{FINEST:g} to {COARSEST:g} Å. Correct the header, or give --pixel-size."
         )
-    if voxels.max() / voxels.min() > MOST_UNEQUAL:
+    if voxels.max() / voxels.min() > MAX_UNEQUAL:
         raise ValueError(
             f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. Correct the "
             "header, or give --pixel-size."

@@ -17,7 +17,7 @@ WORKING_DIAMETER = 20.0  # px of a particle: enough to tell it from dirt, and a 
 _SMALLEST_SIDE = 128  # px of the working image, however large the particle is
 _EDGE = 0.4  # diameters on both sides of a carbon edge in which nothing counts as contamination
 _ROWS = 96  # of the coarse picture of the areas
-_LEAST_ICE = 0.02  # part of the micrograph that must be clean ice to say anything about it
+_MIN_ICE = 0.02  # part of the micrograph that must be clean ice to say anything about it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diamet
 
     sample: every so-many-th row and column of the file.
     """
-    if ice.mean() < _LEAST_ICE:
+    if ice.mean() < _MIN_ICE:
         return None
     sigma = 2 * diameter_px
     background = ndimage.gaussian_filter(small * ice, sigma, mode="nearest", truncate=3) / np.maximum(

@@ -20,7 +20,7 @@ _BENDS = (-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0)
 _SMALLEST, _LARGEST = 0.02, 0.9  # part of the area behind an arc
 # Sum of the three squared t values of the step. Clean real and simulated micrographs reach 170, corners of 3 % carbon
 # on EMPIAR-10017 300, simulated carbon 430 to 2,500.
-_LEAST_STEP = 220.0
+_MIN_STEP = 220.0
 _SHORTEST = 0.25  # length of the edge inside the micrograph, longer sides
 _SEGMENTS = 6
 _WEAKEST_PART = 0.35  # step at four of five segments of the edge, of its median
@@ -29,7 +29,7 @@ _SHARP = (0.4, 4.0)
 # Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to
 # 0.66 for clumps and crystals.
 _FILLED = 0.72
-_MOST_EDGES = 3
+_MAX_EDGES = 3
 
 
 def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.ndarray:
@@ -41,7 +41,7 @@ def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.
     shape = _grid_shape(image.shape)
     features, there = _features(image, valid, diameter_px, shape)
     carbon = np.zeros(image.shape, bool)
-    for _ in range(_MOST_EDGES):
+    for _ in range(_MAX_EDGES):
         if there.sum() < 0.1 * there.size:
             break
         arc = _best_arc(features, there, shape)
@@ -109,8 +109,8 @@ def _all_arcs(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         ]
     )
     behind = _behind(shape, arcs)
-    share = behind.mean(1)
-    keep = (share > _SMALLEST) & (share < _LARGEST)
+    fraction = behind.mean(1)
+    keep = (fraction > _SMALLEST) & (fraction < _LARGEST)
     return arcs[keep], behind[keep]
 
 
@@ -153,7 +153,7 @@ def _steps(behind: np.ndarray, features: np.ndarray, there: np.ndarray, shape: t
 def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> int:
     """1 if carbon lies behind the arc, -1 if before it, 0 if the arc is no edge of carbon."""
     steps = _steps(_behind(shape, [arc]), features, there, shape)[0]
-    if (steps**2).sum() < _LEAST_STEP:
+    if (steps**2).sum() < _MIN_STEP:
         return 0
     weights = steps / np.linalg.norm(steps)
     _, _, scale = _flat(features, there, shape)

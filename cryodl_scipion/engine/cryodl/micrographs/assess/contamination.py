@@ -13,7 +13,7 @@ from scipy import ndimage
 
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
 # to 100.
-_LEAST_STRENGTH = 7.0
+_MIN_STRENGTH = 7.0
 _SPOT = 3.0  # spots lower than this are noise
 _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
@@ -69,11 +69,11 @@ def strength_limit(strength: np.ndarray, good: np.ndarray, diameter_px: float) -
     heights = _spot_heights(strength, good, diameter_px)
     while len(heights) >= 5:
         middle = np.median(heights)
-        spread = 1.4826 * np.median(np.abs(heights - middle))
-        if spread <= _ALIKE * middle:
-            return max(_LEAST_STRENGTH, float(middle + _BEYOND_SPOTS * spread))
+        deviation = 1.4826 * np.median(np.abs(heights - middle))
+        if deviation <= _ALIKE * middle:
+            return max(_MIN_STRENGTH, float(middle + _BEYOND_SPOTS * deviation))
         heights = heights[: len(heights) // 2]
-    return _LEAST_STRENGTH
+    return _MIN_STRENGTH
 
 
 def _surface(cells: np.ndarray) -> np.ndarray:

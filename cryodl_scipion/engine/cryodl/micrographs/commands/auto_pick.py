@@ -17,7 +17,7 @@ from pathlib import Path
 from ...contract import AutoPickConfig, PickConfig, Result, config_to_dict, read_card
 from ...contract.micrographs.auto_picking import AutoPickOutputs
 from ...contract.result import write_json
-from ...io.files import expand_paths, name_micrographs, spread
+from ...io.files import evenly_spaced, expand_paths, name_micrographs
 from ...io.model import copy_model, find_model
 from ...io.stamps import stamp
 from ..pickers.pick_record import RECORD as PICK_RECORD
@@ -63,7 +63,7 @@ def run(config: AutoPickConfig) -> Result:
 def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list[tuple[str, str]]:
     """(name, path) of the micrographs that the rounds learn from: corrected ones first, the others over the set."""
     if not config.corrections:
-        return spread(named, config.training_micrographs)
+        return evenly_spaced(named, config.training_micrographs)
     from ..byhand.corrections import read_corrections
 
     names = read_corrections(config.corrections, [name for name, _ in named]).names
@@ -75,7 +75,7 @@ def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list
     first = [item for item in named if item[0] in names][: config.training_micrographs]
     others = [item for item in named if item[0] not in names]
     more = max(config.training_micrographs - len(first), 1)  # one at least, to judge by
-    return first + (spread(others, more) if others else [])
+    return first + (evenly_spaced(others, more) if others else [])
 
 
 def _check_same_run(

@@ -91,14 +91,14 @@ def run(config: EstimateCtfConfig) -> Result:
 
 def _range_warnings(config: EstimateCtfConfig) -> list[str]:
     """A sentence if the pixels are too coarse for the smallest defocus that is looked for."""
-    from ..ctf import Microscope, least_defocus
+    from ..ctf import Microscope, lowest_defocus
 
     microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    least = least_defocus(microscope, config.pixel_size, config.highest_resolution)
-    if least <= config.minimum_defocus:
+    minimum = lowest_defocus(microscope, config.pixel_size, config.highest_resolution)
+    if minimum <= config.minimum_defocus:
         return []
     return [
-        f"For a defocus below {least:.0f} Å there are too few Thon rings up to the highest fitted resolution (pixel "
+        f"For a defocus below {minimum:.0f} Å there are too few Thon rings up to the highest fitted resolution (pixel "
         f"size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such micrographs are "
         "skipped, or get a wrong defocus. Use micrographs with a smaller pixel size."
     ]

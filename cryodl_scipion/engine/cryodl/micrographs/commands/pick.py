@@ -28,7 +28,7 @@ from ..pickers.pick_record import (
     is_picked,
     record_settings,
     settle,
-    usual_contrast,
+    typical_contrast,
 )
 
 if typing.TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(config: PickConfig) -> Result:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
-    contrast = settings.contrast or usual_contrast(card)
+    contrast = settings.contrast or typical_contrast(card)
     settings = dataclasses.replace(settings, contrast=contrast)
     found = picks.outputs([n for n, _ in named])
     print(picks.in_words(found))
@@ -116,7 +116,7 @@ def _pick_new(
     from ...core.geometry import inside
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
-    from ..pickers.avoid import outside_spoiled
+    from ..pickers.avoid import outside_masks
     from ..pickers.predict import Picker
 
     device = choose_device(config.device)
@@ -144,7 +144,7 @@ def _pick_new(
                 yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
                 # the nearest pixel must exist too: Scipion's coordinates are whole numbers
                 keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
-                keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
+                keep[keep] = outside_masks(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         except (ValueError, FileNotFoundError) as error:
             _skip(name, path, error, picks, skipped)
             continue

@@ -34,7 +34,7 @@ def run(config: ProposeBoxesConfig) -> Result:
     from ...core.devices import set_threads
     from ...io.micrographs import pixel_size_warnings
     from ..pickers.labels import match_particles
-    from ..pickers.propose import look_of, propose_boxes
+    from ..pickers.propose import appearance_of, propose_boxes
     from ..pickers.seen import seen_particles
 
     set_threads(config.threads)
@@ -44,7 +44,7 @@ def run(config: ProposeBoxesConfig) -> Result:
     for sentence in warnings:
         warn(sentence)
     images, shapes, skipped = _prepare(items, config)
-    look = look_of(images, WORKING_DIAMETER)
+    look = appearance_of(images, WORKING_DIAMETER)
     seen = seen_particles(images, WORKING_DIAMETER)
     proposals = {image.name: propose_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)}
     folder = working_folder(config, continues=False)

@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
 
 NETWORK = "unet"
-VALIDATION_SHARE = 1 / 15
+VALIDATION_FRACTION = 1 / 15
 
 
 def run(config: TrainFilamentPickerConfig) -> Result:
@@ -49,7 +49,7 @@ def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[lis
 
     from ..filaments.scenes import filament_item
 
-    held_out = max(4, int(VALIDATION_SHARE * config.simulated))
+    held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
     parts = []
     for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
         numbers = tqdm(range(count), unit="micrograph", mininterval=5.0)

@@ -29,8 +29,8 @@ if typing.TYPE_CHECKING:
 
 NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
-VALIDATION_SHARE = 0.16  # of the number of simulated micrographs, that many more are made for validation
-MOST_VALIDATION = 64  # and no more than these
+VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
+MAX_VALIDATION = 64  # and no more than these
 TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a training that continues sees new ones
 
 
@@ -97,7 +97,7 @@ def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torc
 
     from tqdm import tqdm
 
-    from ...simulate.pool import made_up_assemblies, of_files
+    from ...simulate.pool import of_files, procedural_assemblies
     from ..pickers.general import load_set, read_sets, simulated_images, split_members
     from ..pickers.plain_scenes import plain_images
 
@@ -108,11 +108,11 @@ def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torc
     learnt, held = zip(
         *(
             split_members(members, config.seed, held_before) if len(members) > 1 else (members, members)
-            for members in (files, made_up_assemblies(config.procedural, config.seed))
+            for members in (files, procedural_assemblies(config.procedural, config.seed))
             if members
         )
     )
-    count = min(MOST_VALIDATION, max(8, int(VALIDATION_SHARE * config.simulated)))
+    count = min(MAX_VALIDATION, max(8, int(VALIDATION_FRACTION * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
             simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint_fraction),

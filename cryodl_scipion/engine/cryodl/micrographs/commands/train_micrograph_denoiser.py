@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from ..denoise.general import CleanExample
 
 SCENES = "scenes"  # in the working folder
-VALIDATION_SHARE, FEWEST_VALIDATION = 0.08, 4
+VALIDATION_FRACTION, FEWEST_VALIDATION = 0.08, 4
 TRAINING, VALIDATION = 1, 2
 VALIDATIONS = 20
 
@@ -35,7 +35,7 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
     folder = training.take_folder()
     device = training.take_device()
     learnt, held = _structures(config)
-    count = max(FEWEST_VALIDATION, round(VALIDATION_SHARE * config.simulated))
+    count = max(FEWEST_VALIDATION, round(VALIDATION_FRACTION * config.simulated))
     examples = _simulated(learnt, config.simulated, (config.seed, TRAINING), folder)
     validation = _simulated(held, count, (config.seed, VALIDATION), folder)
     names = [[m.name for m in part[0]] for part in (learnt, held)]
@@ -45,7 +45,7 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
     )
     training.start()
     task = GeneralTask(examples, validation, device)
-    steps = config.steps or GeneralTask.usual_steps
+    steps = config.steps or GeneralTask.default_steps
     every = max(1, -(-steps // VALIDATIONS))
     training.fit(task, Schedule(steps, every, VALIDATIONS, config.learning_rate or RATE, config.seed, ema=0.998))
     card = _card(config, training, names)
@@ -63,7 +63,7 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
 def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
     """[structures of files, artificial assemblies] to learn from, and others to validate on."""
     from ...simulate.denoising_scenes import detailed_member
-    from ...simulate.pool import made_up_assemblies
+    from ...simulate.pool import procedural_assemblies
     from ..pickers.general import split_members
 
     paths = expand_paths(config.structures) if config.structures else []
@@ -77,7 +77,7 @@ def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMe
     files = [detailed_member(path) for name, path in named.items() if name not in config.leave_out]
     parts = [
         split_members(members, config.seed) if len(members) > 1 else (members, members)
-        for members in (files, made_up_assemblies(config.procedural, config.seed))
+        for members in (files, procedural_assemblies(config.procedural, config.seed))
     ]
     return [list(part[0]) for part in parts], [list(part[1]) for part in parts]
 
@@ -97,14 +97,14 @@ def _card(
     config: TrainMicrographDenoiserConfig, run: TrainingRun, names: typing.Sequence[list[str]]
 ) -> dict[str, typing.Any]:
     from ...simulate.denoising_scenes import PIXEL_SIZES, SNR
-    from ..denoise.scaling import USUAL_RESOLUTION
+    from ..denoise.scaling import DEFAULT_RESOLUTION
 
     return dict(
         kind="micrograph_denoiser",
         name=Path(config.output).name,
         network="unet",
         method="simulated",
-        resolution=USUAL_RESOLUTION,
+        resolution=DEFAULT_RESOLUTION,
         pixel_sizes=list(PIXEL_SIZES),
         training=dict(
             simulated_micrographs=config.simulated,

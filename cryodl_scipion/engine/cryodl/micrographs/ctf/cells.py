@@ -10,7 +10,7 @@ SECTORS = 36
 _AXES = 1.5  # samples beside both axes that detectors' lines disturb
 _SPOT = 6.0  # standard deviations above the ring's median: spots of crystals are cut down to it
 _DEGREE = 4  # of the background's polynomial: more would take the few rings of coarse pixels for background
-_LEAST_RINGS = 8  # of frequencies: fewer could not be told from the background's terms
+_MIN_RINGS = 8  # of frequencies: fewer could not be told from the background's terms
 _START = 0.15  # where the background's falling terms begin, in bands
 
 
@@ -70,7 +70,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     y, x = fft.fftfreq(side)[:, None] * side, np.arange(side // 2 + 1)[None]
     radius = np.hypot(y, x)
     first, last = max(2, int(np.ceil(lowest * tile))), int(highest * tile)
-    if last - first < _LEAST_RINGS:
+    if last - first < _MIN_RINGS:
         raise ValueError(
             f"its tiles of {tile:.0f} Å have {max(0, last - first + 1)} frequencies from {1 / lowest:.3g} to "
             f"{1 / highest:.3g} Å, too few for a fit. Give a larger micrograph or a wider range of resolution."

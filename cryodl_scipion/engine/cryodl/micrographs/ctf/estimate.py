@@ -17,10 +17,10 @@ from .spectrum import mean_spectrum
 FINEST = 3.0  # Å: beyond this rings are not looked for
 NYQUIST = 0.95  # part of the highest frequency that is used
 # Below them the defocus is wrong in many micrographs (docs/protocol_estimate_ctf.md has the table).
-LEAST_STRENGTH = 10.0
-LEAST_LEAD = 12.0  # natural logarithm of how much likelier the best rings are than any other
-LEAST_CORRELATION = 0.45
-_LEAST_RINGS = 2.0  # that must lie in the spectrum
+MIN_STRENGTH = 10.0
+MIN_LEAD = 12.0  # natural logarithm of how much likelier the best rings are than any other
+MIN_CORRELATION = 0.45
+_MIN_RINGS = 2.0  # that must lie in the spectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CtfFit:
         Of the spectrum, averaged over equal phases, with the fit.
     strength : float
         How far the rings stand out, in standard deviations of the noise.
-    rival : float
+    second_best : float
         The same of the best rings at another defocus.
     power : (side, side // 2 + 1) array
         Mean power spectrum.
@@ -55,7 +55,7 @@ class CtfFit:
     resolution: float
     correlation: float
     strength: float
-    rival: float
+    second_best: float
     power: np.ndarray
     profile: Profile
 
@@ -117,30 +117,30 @@ def checked(fit: CtfFit) -> CtfFit:
     ValueError
         If the rings cannot be told from noise, or another defocus explains them about as well.
     """
-    if not fit.strength >= LEAST_STRENGTH:  # also where it is not a number
+    if not fit.strength >= MIN_STRENGTH:  # also where it is not a number
         raise ValueError(
             f"its power spectrum has no significant Thon rings: the best fit is {fit.strength:.1f} standard "
-            f"deviations above the noise, and {LEAST_STRENGTH:g} are needed. The signal is too weak, or pixel size, "
+            f"deviations above the noise, and {MIN_STRENGTH:g} are needed. The signal is too weak, or pixel size, "
             "voltage or defocus range are wrong."
         )
-    if fit.correlation < LEAST_CORRELATION:
+    if fit.correlation < MIN_CORRELATION:
         mean = 0.5 * (fit.defocus_u + fit.defocus_v)
         raise ValueError(
             f"its power spectrum does not agree with the best defocus, {mean:.0f} Å: the correlation is "
-            f"{fit.correlation:.2f}, and {LEAST_CORRELATION:g} is needed. The signal is too weak, or pixel size, "
+            f"{fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, or pixel size, "
             "voltage or defocus range are wrong."
         )
-    lead = 0.5 * (fit.strength**2 - fit.rival**2)
-    if lead < LEAST_LEAD:
+    lead = 0.5 * (fit.strength**2 - fit.second_best**2)
+    if lead < MIN_LEAD:
         raise ValueError(
             "its defocus is ambiguous: another value fits the power spectrum about as well as the best, "
-            f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.rival:.1f} and {fit.strength:.1f}). "
+            f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.second_best:.1f} and {fit.strength:.1f}). "
             "Narrow the defocus range, or leave the micrograph out."
         )
     return fit
 
 
-def least_defocus(microscope: Microscope, pixel_size: float, highest_resolution: float) -> float:
+def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution: float) -> float:
     """The smallest defocus that has enough rings in the spectrum to be found.
 
     Parameters
@@ -157,7 +157,7 @@ def least_defocus(microscope: Microscope, pixel_size: float, highest_resolution:
         Å.
     """
     highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
-    return _LEAST_RINGS / (microscope.wavelength * highest**2)
+    return _MIN_RINGS / (microscope.wavelength * highest**2)
 
 
 def _fit(found: FoundRings, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
@@ -171,7 +171,7 @@ def _fit(found: FoundRings, resolution: float, correlation: float, power: np.nda
         resolution,
         correlation,
         found.strength,
-        found.rival,
+        found.second_best,
         power,
         profile,
     )

@@ -12,7 +12,7 @@ from .model import Microscope, defocus_at, window_loss
 from .search import FoundRings
 
 _RINGS = 3  # judged together
-_LEAST = 3.0  # standard deviations of the noise that they must stand out
+_MINIMUM = 3.0  # standard deviations of the noise that they must stand out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +100,10 @@ def fit_resolution(profile: Profile) -> tuple[float, float]:
     )
     best = int(scores.argmax())
     last = best
-    while last + 1 < len(numbers) and scores[last + 1] >= _LEAST:
+    while last + 1 < len(numbers) and scores[last + 1] >= _MINIMUM:
         last += 1
     inside = profile.ring <= numbers[last]
-    if not scores[best] >= _LEAST:
+    if not scores[best] >= _MINIMUM:
         return float(1 / profile.frequency[0]), 0.0
     return float(1 / profile.frequency[inside][-1]), _correlation(profile, inside)
 

@@ -52,7 +52,7 @@ class FoundRings:
         One of DECAYS.
     strength : float
         How far the rings stand out, in standard deviations of the noise.
-    rival : float
+    second_best : float
         The same of the best rings at another defocus.
     """
 
@@ -61,7 +61,7 @@ class FoundRings:
     phase_shift: float
     decay: float
     strength: float
-    rival: float = 0.0
+    second_best: float = 0.0
 
 
 def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
@@ -85,10 +85,10 @@ def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
     ]
     best, table = max(trials, key=lambda trial: trial[0].strength)
     found = _refined(rings, best, limits)
-    return dataclasses.replace(found, rival=_rival(rings, grid, limits, table, found))
+    return dataclasses.replace(found, second_best=_second_best(rings, grid, limits, table, found))
 
 
-def _rival(
+def _second_best(
     rings: Rings, grid: np.ndarray, limits: SearchRange, table: tuple[np.ndarray, np.ndarray], found: FoundRings
 ) -> float:
     """Strength of the best rings at another local maximum, at least a ring away at the highest frequency."""

@@ -7,10 +7,10 @@ from scipy import fft
 from ..normalize import rescale_micrograph
 
 TILE = 1500.0  # Å: rings of 4 µm defocus are four samples apart at 5 Å
-_LEAST_TILE = 64  # px
-_MOST_TILE = 2048  # px: bounds memory
-_LEAST_VALID = 0.95  # part of a tile that must be real
-_MOST_DECAY = 1e4  # of the power from 150-30 Å to beyond 20 Å: real micrographs have 1 to 100
+_MIN_TILE = 64  # px
+_MAX_TILE = 2048  # px: bounds memory
+_MIN_VALID = 0.95  # part of a tile that must be real
+_MAX_DECAY = 1e4  # of the power from 150-30 Å to beyond 20 Å: real micrographs have 1 to 100
 _MASK = 512  # px: longer side of the mask of what is real
 _OUTLIER = 12.0  # robust standard deviations
 
@@ -38,7 +38,7 @@ def mean_spectrum(image: np.ndarray, pixel_size: float) -> tuple[np.ndarray, int
         For an image without contrast, mostly not-a-number, or without a whole tile.
     """
     valid, middle, limit = _what_is_there(image)
-    side = fft.next_fast_len(int(min(max(_LEAST_TILE, round(TILE / pixel_size)), _MOST_TILE, *image.shape)))
+    side = fft.next_fast_len(int(min(max(_MIN_TILE, round(TILE / pixel_size)), _MAX_TILE, *image.shape)))
     side = min(side, *image.shape) // 2 * 2
     window = np.hanning(side + 1)[:side].astype(np.float32)
     window = window[:, None] * window
@@ -48,7 +48,7 @@ def mean_spectrum(image: np.ndarray, pixel_size: float) -> tuple[np.ndarray, int
             _scaled(top, image, valid, 0) : _scaled(top + side, image, valid, 0),
             _scaled(left, image, valid, 1) : _scaled(left + side, image, valid, 1),
         ]
-        if there.mean() < _LEAST_VALID:
+        if there.mean() < _MIN_VALID:
             continue
         tile = np.nan_to_num(image[top : top + side, left : left + side] - middle, nan=0, posinf=0, neginf=0)
         tile = np.clip(tile, -limit, limit)
@@ -74,7 +74,7 @@ def _check_decay(power: np.ndarray, pixel_size: float) -> None:
     low = power[(frequency > 1 / 150) & (frequency < 1 / 30)]
     high = power[(frequency > min(1 / 20, 0.3 / pixel_size)) & (frequency < 0.45 / pixel_size)]
     decay = low.mean() / max(np.median(high), 1e-30) if len(low) else 0
-    if decay > _MOST_DECAY:
+    if decay > _MAX_DECAY:
         raise ValueError(
             f"its power falls by a factor of {decay:,.0f} from 150-30 Å to fine detail. Only smoothed or denoised "
             "micrographs, which have no Thon rings, do so. Use the original average of the frames."
@@ -87,8 +87,8 @@ def _what_is_there(image: np.ndarray) -> tuple[np.ndarray, float, float]:
     sample = image[::7, ::7]
     sample = sample[np.isfinite(sample)]
     middle = np.median(sample)
-    spread = 1.4826 * np.median(np.abs(sample - middle))
-    return valid.numpy(), middle, _OUTLIER * (spread if spread > 0 else sample.std())
+    deviation = 1.4826 * np.median(np.abs(sample - middle))
+    return valid.numpy(), middle, _OUTLIER * (deviation if deviation > 0 else sample.std())
 
 
 def _scaled(position: int, image: np.ndarray, mask: np.ndarray, axis: int) -> int:

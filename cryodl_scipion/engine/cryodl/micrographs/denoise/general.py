@@ -105,7 +105,7 @@ class GeneralTask(NetworkTask):
     """A network on CleanExamples. The figure is the mean correlation of its answers with the signal."""
 
     example_name = "crops"
-    usual_steps = 12000
+    default_steps = 12000
 
     def __init__(
         self, training: typing.Sequence[CleanExample], validation: typing.Sequence[CleanExample], device: torch.device

@@ -14,7 +14,7 @@ from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...learning.recipe import TrainingRun
 from ...learning.schedule import Schedule
-from .scaling import USUAL_RESOLUTION, denoising_pixel_size, working_images
+from .scaling import DEFAULT_RESOLUTION, denoising_pixel_size, working_images
 from .train import RATE, MicrographTask
 from .views import cut_views, make_views
 
@@ -23,8 +23,8 @@ if typing.TYPE_CHECKING:
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
-USUAL_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
-MOST_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
+DEFAULT_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
+MAX_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
 
 
 def settle_method(config: DenoiseMicrographsConfig) -> str:
@@ -43,12 +43,12 @@ def train_model(
     training = TrainingRun(dataclasses.replace(config, output=str(output)))
     training.take_folder()
     method, device = settle_method(config), training.take_device()
-    resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
+    resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or DEFAULT_RESOLUTION)
     names, views = load_views(sources, config, resolution, method)
     parts = split_rows(views)
     training.start()
     task = MicrographTask(*parts, device)
-    steps = config.steps or USUAL_STEPS
+    steps = config.steps or DEFAULT_STEPS
     print(
         f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "
         f"{resolution / 2:.3g} Å/px, {steps} steps."
@@ -90,7 +90,7 @@ def load_views(
             print(f"Not used for training: {in_words(bad[-1])}")
             continue
         names.append(name)
-        views.append(cut_down(made, MOST_PIXELS // wanted, np.random.default_rng((config.seed, index))))
+        views.append(cut_down(made, MAX_PIXELS // wanted, np.random.default_rng((config.seed, index))))
     if not names:
         raise AllSkipped(
             f"None of the {len(sources)} training micrographs could be read. The first: {in_words(bad[0])}"

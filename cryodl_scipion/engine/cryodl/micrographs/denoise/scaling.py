@@ -24,7 +24,7 @@ from ...simulate.noise import bin_frequencies, measure_spectrum
 from ..normalize import rescale_micrograph, smooth_background
 from .spectra import cross_power, spectrum_on_grid
 
-USUAL_RESOLUTION = 8.0  # Å
+DEFAULT_RESOLUTION = 8.0  # Å
 BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles
 QUIET_PATCH = 42.0  # working px: "particle diameter" of measure_spectrum, which makes its smallest patches (64 px)
 # In crowded micrographs the quietest places still hold parts of particles: so much of the power that is measured there,

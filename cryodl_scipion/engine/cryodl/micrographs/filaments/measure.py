@@ -73,14 +73,14 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
     near = distance <= MATCH * width
     judged = ~(~wanted[nearest] & (distance <= width))
     back, _ = cKDTree(positions).query(other)
-    turn = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
-    turn = np.minimum(turn, 180 - turn)[near & judged]
+    rotation = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
+    rotation = np.minimum(rotation, 180 - rotation)[near & judged]
     return TraceAgreement(
         int(judged.sum()),
         int((near & judged).sum()),
         int(wanted.sum()),
         int((wanted & (back <= MATCH * width)).sum()),
-        turn,
+        rotation,
     )
 
 

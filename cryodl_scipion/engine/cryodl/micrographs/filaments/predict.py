@@ -77,7 +77,7 @@ class FilamentPicker(TiledNetwork):
         cells = _valid_cells(prepared.valid, score.shape, stride)
         diameter = self.method.working_diameter / stride
         traces = trace_lines(score, direction, threshold, shortest / stride, GAP * diameter, cells)
-        return [Trace(trace.positions * stride + (stride - 1) / 2, trace.score, trace.pieces) for trace in traces]
+        return [Trace(trace.positions * stride + (stride - 1) / 2, trace.score, trace.fragments) for trace in traces]
 
 
 def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np.ndarray:

@@ -56,8 +56,10 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         distance, nearest = cKDTree(positions).query(cells)
         target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
         target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
-        spoiled = torch.nn.functional.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
-        doubtful = spoiled & (distance < CARBON_REACH * scene.width)
+        contaminated = (
+            torch.nn.functional.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
+        )
+        doubtful = contaminated & (distance < CARBON_REACH * scene.width)
         doubtful |= (apart > CROSSING[0] * scene.width) & (apart < CROSSING[1] * scene.width)
         weight = weight * torch.from_numpy(~doubtful.reshape(shape))
     bad = scene.uncertain.numpy()

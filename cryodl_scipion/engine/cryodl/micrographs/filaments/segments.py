@@ -91,7 +91,7 @@ def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray
     step = np.linalg.norm(np.diff(trace.positions, axis=0), axis=1) * pixel_size
     along = np.concatenate([[0], np.cumsum(step)])
     track = np.arange(min(distance, along[-1]) / 2, along[-1], distance)
-    seen = [(along[first], along[last]) for first, last in trace.pieces]
+    seen = [(along[first], along[last]) for first, last in trace.fragments]
     track = track[np.any([(track >= low) & (track <= high) for low, high in seen], axis=0)]
     position = [np.interp(track, along, trace.positions[:, axis]) for axis in (0, 1)]
     slope = np.gradient(trace.positions, axis=0)

@@ -12,19 +12,19 @@ from scipy.spatial import cKDTree
 
 LOW = 0.4  # of the threshold: ridges are followed down to this
 REACH = 2.7  # cells from one ridge position to the next
-TURN = np.radians(35)  # largest angle between a step and the direction that the network tells
+ROTATION = np.radians(35)  # largest angle between a step and the direction that the network tells
 SMOOTHED = 6.0  # cells along which a line is smoothed
-JOIN_TURN = np.radians(20)
+JOIN_ANGLE = np.radians(20)
 
 
 @dataclasses.dataclass(frozen=True)
 class Trace:
-    """A filament. positions: (n, 2) yx, one cell apart. score: mean of its scores. pieces: list of (first, last) of
+    """A filament. positions: (n, 2) yx, one cell apart. score: mean of its scores. fragments: list of (first, last) of
     `positions` along which it is seen: what lies between, as a crossing, is not."""
 
     positions: np.ndarray
     score: float
-    pieces: list
+    fragments: list
 
 
 def trace_lines(
@@ -54,13 +54,13 @@ def trace_lines(
     """
     positions, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
     paths = [_smooth(path) for path in _paths(positions, scores, angles, threshold)]
-    pieces = [path for path in paths if len(path) >= 3]
+    fragments = [path for path in paths if len(path) >= 3]
     lines = []
-    for chain in _joined(pieces, gap):
+    for chain in _joined(fragments, gap):
         position = np.vstack(chain)
-        stops = np.cumsum([len(piece) for piece in chain])
-        seen = [(int(stop) - len(piece), int(stop) - 1) for piece, stop in zip(chain, stops)]
-        length = sum(_length(piece) for piece in chain)
+        stops = np.cumsum([len(fragment) for fragment in chain])
+        seen = [(int(stop) - len(fragment), int(stop) - 1) for fragment, stop in zip(chain, stops)]
+        length = sum(_length(fragment) for fragment in chain)
         mean = float(np.mean(map_coordinates(score, position.T, order=1, mode="nearest")))
         if length >= shortest and mean >= threshold:
             lines.append(Trace(position, mean, seen))
@@ -93,7 +93,7 @@ def _paths(positions: np.ndarray, scores: np.ndarray, angles: np.ndarray, thresh
     heading = np.arctan2(step[:, 0], step[:, 1])
     bend = np.maximum(_between(heading, angles[pairs[:, 0]]), _between(heading, angles[pairs[:, 1]]))
     # positions that lie side by side on one ridge are neighbours whatever the angle between them
-    keep = (bend < TURN) | (length < 1.3)
+    keep = (bend < ROTATION) | (length < 1.3)
     pairs, length = pairs[keep], length[keep]
     graph = coo_matrix((length + 1e-3, tuple(pairs.T)), shape=(len(positions),) * 2).tocsr()
     graph = graph + graph.T
@@ -147,11 +147,11 @@ def _length(path: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
 
 
-def _joined(pieces: list, gap: float) -> list:
+def _joined(fragments: list, gap: float) -> list:
     """Lists of pieces that continue each other, nearest ends first, each piece in the direction of the whole."""
-    ends = [(index, end) for index in range(len(pieces)) for end in (0, 1)]
-    position = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
-    outward = np.array([_outward(pieces[i], end) for i, end in ends]).reshape(-1, 2)
+    ends = [(index, end) for index in range(len(fragments)) for end in (0, 1)]
+    position = np.array([fragments[i][-end] for i, end in ends]).reshape(-1, 2)
+    outward = np.array([_outward(fragments[i], end) for i, end in ends]).reshape(-1, 2)
     partner = {}
     pairs = (
         sorted(cKDTree(position).query_pairs(gap), key=lambda p: np.linalg.norm(position[p[0]] - position[p[1]]))
@@ -162,13 +162,13 @@ def _joined(pieces: list, gap: float) -> list:
         if ends[one][0] != ends[two][0] and one not in partner and two not in partner:
             if _continue_each_other(position[one], outward[one], position[two], outward[two]):
                 partner[one], partner[two] = two, one
-    return _chains(pieces, partner)
+    return _chains(fragments, partner)
 
 
-def _outward(piece: np.ndarray, end: int) -> np.ndarray:
+def _outward(fragment: np.ndarray, end: int) -> np.ndarray:
     """Unit vector out of an end of a piece, over its last cells."""
-    reach = min(len(piece) - 1, int(SMOOTHED))
-    step = piece[-1] - piece[-1 - reach] if end else piece[0] - piece[reach]
+    reach = min(len(fragment) - 1, int(SMOOTHED))
+    step = fragment[-1] - fragment[-1 - reach] if end else fragment[0] - fragment[reach]
     return step / max(np.linalg.norm(step), 1e-9)
 
 
@@ -178,24 +178,24 @@ def _continue_each_other(
     """Whether the ends face each other, and the way from one to the other is straight on."""
     step = other - position
     length = np.linalg.norm(step)
-    limit = np.cos(JOIN_TURN)
+    limit = np.cos(JOIN_ANGLE)
     straight = -outward @ other_outward > limit
     if length < 2:
         return straight
     return straight and outward @ step / length > limit and -other_outward @ step / length > limit
 
 
-def _chains(pieces: list, partner: dict[int, int]) -> list:
+def _chains(fragments: list, partner: dict[int, int]) -> list:
     """Pieces in order along each filament. partner: {end: end}; end 2 i is the first of piece i, 2 i + 1 the last."""
     chains, done = [], set()
-    starts = [2 * i + end for i in range(len(pieces)) for end in (0, 1) if 2 * i + end not in partner]
-    for start in starts + [2 * i for i in range(len(pieces))]:  # the latter for what closes on itself
+    starts = [2 * i + end for i in range(len(fragments)) for end in (0, 1) if 2 * i + end not in partner]
+    for start in starts + [2 * i for i in range(len(fragments))]:  # the latter for what closes on itself
         chain: list = []
         end: int | None = start
         while end is not None and end // 2 not in done:
             done.add(end // 2)
-            piece = pieces[end // 2]
-            chain.append(piece if end % 2 == 0 else piece[::-1])
+            fragment = fragments[end // 2]
+            chain.append(fragment if end % 2 == 0 else fragment[::-1])
             end = partner.get(end ^ 1)
         if chain:
             chains.append(chain)

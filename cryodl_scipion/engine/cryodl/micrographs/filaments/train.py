@@ -23,7 +23,7 @@ class FilamentTask(NetworkTask):
     """
 
     example_name = "crops"
-    usual_steps = 4000
+    default_steps = 4000
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class FilamentTask(NetworkTask):
         total = TraceAgreement()
         for item in items:
             traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
-            seen = [trace.positions[first : last + 1] for trace in traces for first, last in trace.pieces]
+            seen = [trace.positions[first : last + 1] for trace in traces for first, last in trace.fragments]
             total += trace_agreement(seen, item.lines, item.clear, item.width)
         return total
 

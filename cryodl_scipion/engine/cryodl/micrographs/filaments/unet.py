@@ -51,10 +51,10 @@ class FilamentUNet:
         part = (slice(y, y + cells), slice(x, x + cells))
         image = item.image[STRIDE * y : STRIDE * (y + cells), STRIDE * x : STRIDE * (x + cells)].float()
         target, weight = item.target[(slice(None), *part)].float(), item.weight[part].float()
-        turns = int(rng.integers(4))
-        image, target, weight = (torch.rot90(v, turns, (-2, -1)) for v in (image, target, weight))
+        rotations = int(rng.integers(4))
+        image, target, weight = (torch.rot90(v, rotations, (-2, -1)) for v in (image, target, weight))
         signs = torch.tensor([1.0, 1.0, 1.0])
-        if turns % 2:  # a quarter turn adds 180 degrees to twice the angle
+        if rotations % 2:  # a quarter turn adds 180 degrees to twice the angle
             signs = signs * torch.tensor([1.0, -1.0, -1.0])
         if rng.random() < 0.5:
             image, target, weight = (v.flip(-1) for v in (image, target, weight))

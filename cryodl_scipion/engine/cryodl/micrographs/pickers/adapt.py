@@ -26,7 +26,7 @@ PARTICLES, REST, WEIGHT = (-0.15, 1.34), (-3.67, 1.38), 10.0
 # Distance of the two means, in their mean deviation, from which they are believed. Of 20 simulated sets, 10 above
 # 4.1 had expected F1 within 0.08 of the ground truth by their components, 9 below 3.7 lost up to 0.5 of F1 by them.
 APART = 3.9
-FEWEST = 40  # candidates below which the model's own calibration stays: two components cannot be told
+MINIMUM = 40  # candidates below which the model's own calibration stays: two components cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
 
 
@@ -50,7 +50,7 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
 
     raw: (n,) raw scores of all candidates of some micrographs. calibration: the model's own (slope, offset).
     """
-    if len(raw) < FEWEST:
+    if len(raw) < MINIMUM:
         return None
     odds, upper = logit(raw), two_components(logit(raw), calibrate(raw, calibration))
     separation = components_apart(odds, upper)
@@ -104,8 +104,8 @@ def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
     return found
 
 
-def _normal(odds: np.ndarray, share: np.ndarray, mean: float, deviation: float) -> tuple[float, float]:
+def _normal(odds: np.ndarray, fraction: np.ndarray, mean: float, deviation: float) -> tuple[float, float]:
     """Mean and deviation of odds weighted by shares, with WEIGHT candidates of the usual ones among them."""
-    total = share.sum() + WEIGHT
-    middle = (share @ odds + WEIGHT * mean) / total
-    return middle, np.sqrt((share @ (odds - middle) ** 2 + WEIGHT * deviation**2) / total)
+    total = fraction.sum() + WEIGHT
+    middle = (fraction @ odds + WEIGHT * mean) / total
+    return middle, np.sqrt((fraction @ (odds - middle) ** 2 + WEIGHT * deviation**2) / total)

@@ -12,7 +12,7 @@ from ...core.calibration import calibrate
 from ..normalize import prepare_micrograph
 from .adapt import adapt
 from .contrast import ContrastFound, compare_contrasts, scores_of_some
-from .pick_record import PickSettings, usual_contrast
+from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 
@@ -39,20 +39,20 @@ def ask_micrographs(
     card : the model's.
     notes : sentences for the user are added.
     """
-    usual = settings.contrast or usual_contrast(card)
-    contrasts = (usual, "bright" if usual == "dark" else "dark") if settings.contrast_open else (usual,)
-    sized = {usual: _sized(settings, paths, picker, usual)}
+    typical = settings.contrast or typical_contrast(card)
+    contrasts = (typical, "bright" if typical == "dark" else "dark") if settings.contrast_open else (typical,)
+    sized = {typical: _sized(settings, paths, picker, typical)}
     asked = _Asked(paths, picker, card, sized)
-    if settings.contrast_open and not asked.clearly(usual):
+    if settings.contrast_open and not asked.clearly(typical):
         sized.update({c: _sized(settings, paths, picker, c) for c in contrasts[1:]})
     sized = {c: s for c, s in sized.items() if s.scale is not None}
     if not sized:
         return settings
-    contrast, assumed = usual, settings.assumed
+    contrast, assumed = typical, settings.assumed
     if settings.contrast_open:
         found = asked.contrast()
         print(found.sentence())
-        notes += [] if found.clear and found.contrast == usual else [found.sentence()]
+        notes += [] if found.clear and found.contrast == typical else [found.sentence()]
         contrast, assumed = found.contrast, not found.clear
     contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
     mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
@@ -99,12 +99,12 @@ class _Asked:
     def contrast(self) -> ContrastFound:
         """Which sign of protein the micrographs show."""
         scores = {c: [calibrate(part, self.picker.calibration) for part in self.raw(c)] for c in ("dark", "bright")}
-        return compare_contrasts(scores, usual_contrast(self.card))
+        return compare_contrasts(scores, typical_contrast(self.card))
 
-    def clearly(self, usual: str) -> bool:
+    def clearly(self, typical: str) -> bool:
         """Whether the usual contrast is clear from its own size alone."""
         found = self.contrast()
-        return found.clear and found.contrast == usual
+        return found.clear and found.contrast == typical
 
 
 def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> PickSettings:
@@ -137,7 +137,7 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> list[np.ndarray]:
-    own, usual = picker.calibration, picker.contrast
+    own, typical = picker.calibration, picker.contrast
     settings.tell(picker)
     scale = typing.cast("float", settings.scale)  # nobody asks for scores without any size
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
@@ -146,7 +146,7 @@ def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Pic
             lambda image, _: picker.candidates(image, settings.pixel_size, scale, settings.distance), paths, (contrast,)
         )[contrast]
     finally:
-        picker.calibration, picker.contrast, picker.usual_size = own, usual, None
+        picker.calibration, picker.contrast, picker.typical_size = own, typical, None
 
 
 def _say_size(size: Size, stated: float | None, notes: list[str]) -> None:

@@ -7,7 +7,7 @@ from ...core.geometry import map_positions
 from ..assess.assessment import assess
 
 
-def outside_spoiled(yx: np.ndarray, image: np.ndarray, pixel_size: float, diameter: float, avoid: str) -> np.ndarray:
+def outside_masks(yx: np.ndarray, image: np.ndarray, pixel_size: float, diameter: float, avoid: str) -> np.ndarray:
     """(n,) bool: positions that are not on an area to be avoided.
 
     Parameters

@@ -26,7 +26,7 @@ if typing.TYPE_CHECKING:
 BOX_THRESHOLD = 0.42
 Fit = typing.Callable[[Hits], tuple[tuple[float, float], float]]  # ((slope, offset), threshold) of candidates
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
-FEWEST_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
+MIN_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
 
 def model_card(
@@ -96,12 +96,12 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     fit: Fit
     if task.labels == "boxes":
         by_micrograph = [task.box_hits([*task.training, *task.validation])]
-        fit = lambda hits: (fit_calibration(hits.hit, hits.raw, share=0.5), BOX_THRESHOLD)
+        fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
     elif task.labels == "sparse":
-        share = sum(im.expected or 0.0 for im in task.validation) / max(
+        fraction = sum(im.expected or 0.0 for im in task.validation) / max(
             1, sum(len(im.positives) for im in task.validation)
         )
-        fit = lambda hits: _fit_sparse(hits, share)
+        fit = lambda hits: _fit_sparse(hits, fraction)
     else:
         fit = _fit_complete
     calibration, threshold = fit(merge(by_micrograph))
@@ -113,10 +113,10 @@ def _fit_complete(hits: Hits) -> tuple[tuple[float, float], float]:
     return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
 
 
-def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, float], float]:
-    """share: particles that there are, labelled or not, for each labelled one."""
-    calibration = fit_sparse_calibration(hits.hit, hits.raw, share)
-    return calibration, best_threshold(calibrate(hits.raw, calibration), share * hits.reference)
+def _fit_sparse(hits: Hits, fraction: float) -> tuple[tuple[float, float], float]:
+    """fraction: particles that there are, labelled or not, for each labelled one."""
+    calibration = fit_sparse_calibration(hits.hit, hits.raw, fraction)
+    return calibration, best_threshold(calibrate(hits.raw, calibration), fraction * hits.reference)
 
 
 def _uncertainty(parts: typing.Sequence[Hits], fit: Fit, calibration: tuple[float, float]) -> float:
@@ -133,7 +133,7 @@ def _uncertainty(parts: typing.Sequence[Hits], fit: Fit, calibration: tuple[floa
 
 def _drawn(parts: typing.Sequence[Hits], rng: np.random.Generator) -> Hits:
     """Hits of as many micrographs, or candidates, drawn with replacement."""
-    if len(parts) >= FEWEST_GROUPS:
+    if len(parts) >= MIN_GROUPS:
         return merge([parts[i] for i in rng.integers(len(parts), size=len(parts))])
     whole = merge(parts)
     chosen = rng.integers(len(whole.raw), size=len(whole.raw))

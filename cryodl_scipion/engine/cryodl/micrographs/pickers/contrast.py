@@ -13,13 +13,13 @@ from ...io.micrographs import read_micrograph
 from .thresholds import Expectation, expected_counts
 
 # Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
-MOST_MICROGRAPHS = 5
+MAX_MICROGRAPHS = 5
 # Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So
 # sure particles are counted (Expectation.sure): on three real sets the right sign has at least 1.7 times as many, while
 # the plain expected number of the general model on EMPIAR-10028 is 227 to 180. The winner must be this much better ...
 CLEAR_RATIO = 1.4
 # ... and by more than chance: standard deviations of the difference, and particles in all.
-CLEAR_DEVIATIONS, FEWEST = 3.0, 5.0
+CLEAR_DEVIATIONS, MINIMUM = 3.0, 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,8 @@ class ContrastFound:
     def sentence(self) -> str:
         """For the log and the result's warnings."""
         found = (
-            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them with "
-            f"confidence; with bright protein {self.bright.particles:.0f} and {self.bright.sure:.0f} "
+            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.confident:.0f} of them with "
+            f"confidence; with bright protein {self.bright.particles:.0f} and {self.bright.confident:.0f} "
             f"({self.micrographs} micrographs compared)"
         )
         if self.clear:
@@ -58,8 +58,8 @@ def scores_of_some(
     reports them.
     """
     scores: dict[str, list[typing.Any]] = {contrast: [] for contrast in contrasts}
-    for path in spread_first(paths, MOST_MICROGRAPHS):
-        if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
+    for path in spread_first(paths, MAX_MICROGRAPHS):
+        if len(scores[contrasts[0]]) == MAX_MICROGRAPHS:
             break
         try:
             image = read_micrograph(path)
@@ -71,19 +71,23 @@ def scores_of_some(
     return scores
 
 
-def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], usual: str = "dark") -> ContrastFound:
+def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:
     """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}.
 
-    usual: the contrast that is taken if there is no clear difference.
+    typical: the contrast that is taken if there is no clear difference.
     """
     dark, bright = (sum((expected_counts(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
-    return decide(dark, bright, len(scores["dark"]), usual)
+    return decide(dark, bright, len(scores["dark"]), typical)
 
 
-def decide(dark: Expectation, bright: Expectation, micrographs: int, usual: str = "dark") -> ContrastFound:
+def decide(dark: Expectation, bright: Expectation, micrographs: int, typical: str = "dark") -> ContrastFound:
     """ContrastFound from the Expectation with either sign."""
-    more, less = (dark, bright) if dark.sure >= bright.sure else (bright, dark)
-    difference, deviation = more.sure - less.sure, float(np.hypot(more.deviation, less.deviation))
-    clear = more.sure >= FEWEST and more.sure >= CLEAR_RATIO * less.sure and difference >= CLEAR_DEVIATIONS * deviation
+    more, less = (dark, bright) if dark.confident >= bright.confident else (bright, dark)
+    difference, deviation = more.confident - less.confident, float(np.hypot(more.deviation, less.deviation))
+    clear = (
+        more.confident >= MINIMUM
+        and more.confident >= CLEAR_RATIO * less.confident
+        and difference >= CLEAR_DEVIATIONS * deviation
+    )
     winner = "dark" if more is dark else "bright"
-    return ContrastFound(winner if clear else usual, clear, dark, bright, micrographs)
+    return ContrastFound(winner if clear else typical, clear, dark, bright, micrographs)

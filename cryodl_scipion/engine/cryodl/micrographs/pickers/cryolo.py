@@ -79,7 +79,7 @@ class CrYOLO(PickerMethod):
     def build(self) -> nn.Module:
         return GridOfCells()
 
-    def usual_steps(self, particles: int, labels: str) -> int:
+    def default_steps(self, particles: int, labels: str) -> int:
         return 200
 
     def crop_side(self, labels: str) -> int:
@@ -99,8 +99,8 @@ class CrYOLO(PickerMethod):
             row, column = int(position[0].floor()), int(position[1].floor())
             if 0 <= row < cells and 0 <= column < cells:
                 target[:, row, column] = torch.tensor([1.0, position[0] - row, position[1] - column, 0.0, 0.0])
-        known = self._known(item, torch.cat(view[2:5]), cells, target[0])
-        weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
+        labelled = self._known(item, torch.cat(view[2:5]), cells, target[0])
+        weight = labelled[None] if item.labels != "sparse" else torch.stack([labelled, 1 - labelled])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
 
     def _known(self, item: LabelledImage, labels: torch.Tensor, cells: int, occupied: torch.Tensor) -> torch.Tensor:
@@ -126,16 +126,16 @@ class CrYOLO(PickerMethod):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output, target: (b, 5, h, w), see GridOfCells and example. weight: (b, 1 or 2, h, w)."""
-        known, occupied = weight[:, :1], target[:, :1] * weight[:, :1]
+        labelled, occupied = weight[:, :1], target[:, :1] * weight[:, :1]
         confidence, centre, size = output[:, :1].sigmoid(), output[:, 1:3].sigmoid(), output[:, 3:]
         overlap = self.overlap(centre.detach() - target[:, 1:3], size.detach() - target[:, 3:])
         boxes = (occupied * ((centre - target[:, 1:3]) ** 2 + (size - target[:, 3:]) ** 2)).sum()
         right = (occupied * (confidence - overlap) ** 2).sum()
-        empty = ((known - occupied) * confidence**2).sum()
+        empty = ((labelled - occupied) * confidence**2).sum()
         value = (COORDINATES * boxes + OBJECT * right + NO_OBJECT * empty) / occupied.sum().clamp(min=1.0)
         if self.unlabelled_loss is None:
             return value
-        return self.unlabelled_loss(value, output[:, :1], target[:, :1], known, weight[:, 1:])
+        return self.unlabelled_loss(value, output[:, :1], target[:, :1], labelled, weight[:, 1:])
 
     def overlap(self, shift: torch.Tensor, log_ratio: torch.Tensor) -> torch.Tensor:
         """(b, 1, h, w) intersection over union of two boxes: centres differ by shift (cells), sizes by a factor.

@@ -47,9 +47,9 @@ class DeepEM(PatchPicker):
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 4 * 4, 1))
         return start_weights(network, nn.init.xavier_normal_)
 
-    def turn(self, rng: np.random.Generator) -> np.ndarray:
+    def rotation(self, rng: np.random.Generator) -> np.ndarray:
         return quarter_rotation(rng)
 
-    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
         """E = 1/(2N) sum (t - y)^2 over the known windows; the output's sigmoid is applied here."""
-        return 0.5 * (known * (target - torch.sigmoid(logits)) ** 2).sum() / known.sum().clamp(min=1.0)
+        return 0.5 * (labelled * (target - torch.sigmoid(logits)) ** 2).sum() / labelled.sum().clamp(min=1.0)

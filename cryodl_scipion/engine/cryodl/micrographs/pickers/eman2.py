@@ -85,7 +85,7 @@ class EMAN2(HeatmapPicker):
         """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=1e-6)
 
-    def usual_steps(self, particles: int, labels: str) -> int:
+    def default_steps(self, particles: int, labels: str) -> int:
         return 100
 
     def crop_side(self, labels: str) -> int:
@@ -99,18 +99,18 @@ class EMAN2(HeatmapPicker):
         pairs = [self.target(view.positives, against[0], shape, self.stride, item.dense)]
         alone = len(item.contamination) > 0
         pairs.append(self.target(view.positives, against[1], shape, self.stride, False) if alone else pairs[0])
-        target, known = (torch.stack(part) for part in zip(*pairs))
-        weight = known if item.labels != "sparse" else torch.cat([known, (1 - known[:1]).expand(2, -1, -1)])
+        target, labelled = (torch.stack(part) for part in zip(*pairs))
+        weight = labelled if item.labels != "sparse" else torch.cat([labelled, (1 - labelled[:1]).expand(2, -1, -1)])
         return view.image, target, weight * nn.functional.avg_pool2d(view.usable[None], self.stride)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output, target: (b, 2, h, w). weight: the same, or (b, 4, h, w) with the unlabelled positions last."""
-        known = weight[:, :2]
-        value = (known * (output - target) ** 2).sum() / (target * known).sum().clamp(min=1.0)
+        labelled = weight[:, :2]
+        value = (labelled * (output - target) ** 2).sum() / (target * labelled).sum().clamp(min=1.0)
         if self.unlabelled_loss is None:
             return value
         chances = torch.logit(output.clamp(0.001, 0.999))
-        return self.unlabelled_loss(value, chances, target, known, weight[:, 2:])
+        return self.unlabelled_loss(value, chances, target, labelled, weight[:, 2:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return output.float().clamp(0, 1).min(1, keepdim=True).values

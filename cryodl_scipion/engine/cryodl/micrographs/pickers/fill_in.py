@@ -14,7 +14,7 @@ from scipy.ndimage import maximum_filter
 from ...contract import TrainPickerConfig
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
-from .propose import likeness_map, look_of, propose_boxes
+from .propose import appearance_of, propose_boxes, similarity_map
 from .seen import seen_particles
 
 if typing.TYPE_CHECKING:
@@ -22,11 +22,11 @@ if typing.TYPE_CHECKING:
     from .method import PickerMethod
 
 # Proposed boxes of one kind per micrograph: 10 to 15 do, more where there are more particles to tell them from.
-FEWEST_BOXES, BOXES_PER_PARTICLE = 15, 3
+MIN_BOXES, BOXES_PER_PARTICLE = 15, 3
 LOOKING_ALIKE = 0.25  # quantile of the labelled particles' likeness above which a place is counted as looking like them
 # Places that look like particles may be noise: trusted if noise (places that look like a particle's negative) makes up
 # less.
-MOST_NOISE = 0.5
+MAX_NOISE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +73,15 @@ def _with_boxes(
     contamination = config.contamination is None and (only_good or method.needs_contamination)
     if not background and not contamination:
         return list(images), []
-    look, filled = look_of(images, method.working_diameter), []
+    look, filled = appearance_of(images, method.working_diameter), []
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
-        count = max(FEWEST_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else FEWEST_BOXES
+        count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else MIN_BOXES
         found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         filled.append(
             dataclasses.replace(
                 image,
                 negatives=found.background if background else image.negatives,
-                contamination=found.contamination[:FEWEST_BOXES] if contamination else image.contamination,
+                contamination=found.contamination[:MIN_BOXES] if contamination else image.contamination,
             )
         )
     kinds = [
@@ -127,28 +127,28 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     gives 1.1 to 2.2 times the published number, whose makers left particles out. If noise prevails: twice the labelled
     ones.
     """
-    look = look_of(images, diameter)
-    maps = [likeness_map(im.image.numpy(), look.template) for im in images]
+    look = appearance_of(images, diameter)
+    maps = [similarity_map(im.image.numpy(), look.template) for im in images]
     width = int(diameter / 3) | 1
     labelled = np.concatenate(
-        [_at(maximum_filter(likeness, size=width), im.positives) for likeness, im in zip(maps, images)]
+        [_at(maximum_filter(similarity, size=width), im.positives) for similarity, im in zip(maps, images)]
     )
     limit = float(np.quantile(labelled, LOOKING_ALIKE))
     alike, noise = (
         np.array(
-            [_peaks(sign * likeness, im.usable, diameter, limit) for likeness, im in zip(maps, images)], np.float64
+            [_peaks(sign * similarity, im.usable, diameter, limit) for similarity, im in zip(maps, images)], np.float64
         )
         for sign in (1, -1)
     )
     own = np.array([len(im.positives) for im in images], float)
-    if limit <= 0 or noise.sum() > MOST_NOISE * alike.sum():
+    if limit <= 0 or noise.sum() > MAX_NOISE * alike.sum():
         return (2 * own).tolist(), False
     return np.maximum(own, (alike - noise).clip(0) / (1 - LOOKING_ALIKE)).tolist(), True
 
 
-def _peaks(likeness: np.ndarray, usable: torch.Tensor, diameter: float, limit: float) -> int:
+def _peaks(similarity: np.ndarray, usable: torch.Tensor, diameter: float, limit: float) -> int:
     """Number of peaks of at least `limit`, half a diameter apart."""
-    return len(find_peaks(torch.from_numpy(likeness), diameter / 2, limit, usable)[0])
+    return len(find_peaks(torch.from_numpy(similarity), diameter / 2, limit, usable)[0])
 
 
 def _at(values: np.ndarray, yx: np.ndarray) -> np.ndarray:

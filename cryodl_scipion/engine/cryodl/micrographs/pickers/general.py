@@ -180,14 +180,16 @@ def labelled_scene(
 
 
 def chances_of(
-    simulated: typing.Sequence[LabelledImage], real_sets: typing.Sequence[list[LabelledImage]], real_share: float
+    simulated: typing.Sequence[LabelledImage], real_sets: typing.Sequence[list[LabelledImage]], real_fraction: float
 ) -> np.ndarray:
-    """How often each image is drawn: real sets share `real_share` evenly, images of a set and simulated ones by the
+    """How often each image is drawn: real sets share `real_fraction` evenly, images of a set and simulated ones by the
     square root of their particles, so that a crowded one does not drown the rest.
 
     simulated: list of LabelledImages. real_sets: list of such lists. Returns (n,) in the order simulated, sets.
     """
-    parts = [(simulated, 1 - real_share if real_sets else 1.0)] + [(s, real_share / len(real_sets)) for s in real_sets]
+    parts = [(simulated, 1 - real_fraction if real_sets else 1.0)] + [
+        (s, real_fraction / len(real_sets)) for s in real_sets
+    ]
     chances = []
     for images, share in parts:
         weight = np.array([1.0 + len(im.positives) ** 0.5 for im in images])

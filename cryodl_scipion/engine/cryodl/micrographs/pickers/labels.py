@@ -10,7 +10,7 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import FEWEST_PARTICLES, Skipped, TrainPickerConfig
+from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig
 from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -104,10 +104,10 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     for item in items:
         _check_positions(item)
     total = sum(len(item.positives) for item in items)
-    if total < FEWEST_PARTICLES:
+    if total < MIN_PARTICLES:
         raise ValueError(
             f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
-            f"{FEWEST_PARTICLES}, and a useful model needs 20 or more."
+            f"{MIN_PARTICLES}, and a useful model needs 20 or more."
         )
     return items
 
@@ -160,23 +160,23 @@ def _of_micrographs(
     """
     names = {name for name, _ in named}
     values = align_keys(values, names)
-    strangers = sorted(k for k, value in values.items() if k not in names and len(value))
+    unmatched = sorted(k for k, value in values.items() if k not in names and len(value))
     if not names & set(values):
         raise ValueError(
             f"None of the coordinates of {source} belong to these micrographs. Coordinates are for: "
             f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared without folder "
             "and extension."
         )
-    if strangers:
+    if unmatched:
         warn(
-            f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; "
-            f"they are not used: {_some(strangers)}."
+            f"{source} has coordinates of {len(unmatched)} micrographs that are not among the {len(names)} given; "
+            f"they are not used: {_some(unmatched)}."
         )
     return {k: value for k, value in values.items() if k in names}
 
 
-def _some(names: typing.Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names: typing.Sequence[str], maximum: int = 8) -> str:
+    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
 
 
 def _check_positions(item: Labels) -> None:
@@ -215,13 +215,13 @@ def load_labels(
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(item.name, str(item.path), str(error)))
     left = sum(len(image.positives) for image in images)
-    if left < FEWEST_PARTICLES:
+    if left < MIN_PARTICLES:
         raise ValueError(_too_few(items, skipped, left))
     return usable, images, skipped
 
 
 def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) -> str:
-    needed = f"which leaves {left} particles; training needs at least {FEWEST_PARTICLES}"
+    needed = f"which leaves {left} particles; training needs at least {MIN_PARTICLES}"
     if not skipped:
         return f"Nearly all labelled particles lie in uncertain regions (--uncertain), {needed}."
     return (

@@ -64,7 +64,7 @@ class PickerMethod:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def usual_steps(self, particles: int, labels: str) -> int:
+    def default_steps(self, particles: int, labels: str) -> int:
         """Training steps that this many labelled particles are worth. labels: as LabelledImage's."""
         raise NotImplementedError
 

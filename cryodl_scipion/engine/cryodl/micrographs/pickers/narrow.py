@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from ...core.calibration import logit
 
-FEWEST = 20  # particles, and other candidates, below which nothing is fitted
+MINIMUM = 20  # particles, and other candidates, below which nothing is fitted
 
 
 class Narrow(typing.NamedTuple):
@@ -64,7 +64,7 @@ def fit_narrow(hit: np.ndarray, raw: np.ndarray, sizes: np.ndarray, calibration:
     Narrow
         One that changes nothing, where there are too few particles, or other candidates, to tell.
     """
-    if min(hit.sum(), (~hit).sum()) < FEWEST:
+    if min(hit.sum(), (~hit).sum()) < MINIMUM:
         return Narrow()
     known = np.stack([logit(raw), np.ones(len(raw)), -_lacking(sizes)], 1)
 

@@ -20,7 +20,7 @@ RING = 1 / 16  # diameters that a ring of the profiles is wide
 SCALES = (1 / 32, 1 / 16, 1 / 8)  # diameters, sigma of the smoothing
 BACKGROUND_DISTANCE = 0.35  # diameters that background keeps from picks
 RIDGE = 0.05  # of the mean variance; keeps the plane steady with few picks
-FEWEST = 20  # picks on either side below which nothing is judged
+MINIMUM = 20  # picks on either side below which nothing is judged
 
 
 def separation(
@@ -36,7 +36,7 @@ def separation(
     working px.
     """
     (x, is_pick), (other_x, other_pick) = (_table(part, diameter, seed) for part in (training, validation))
-    if min(is_pick.sum(), other_pick.sum(), (~is_pick).sum(), (~other_pick).sum()) < FEWEST:
+    if min(is_pick.sum(), other_pick.sum(), (~is_pick).sum(), (~other_pick).sum()) < MINIMUM:
         return None
     middle, scale = x.mean(0), x.std(0) + 1e-6
     direction = _discriminant((x - middle) / scale, is_pick)

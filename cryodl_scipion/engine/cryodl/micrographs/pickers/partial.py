@@ -58,7 +58,7 @@ def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, dista
     return spared
 
 
-class _Look(typing.NamedTuple):
+class _Matched(typing.NamedTuple):
     """marks (n, 2) yx, moved to their candidates; mark_scores (n,), 0 where there is no candidate; taken (m,): which
     candidates are marked."""
 
@@ -67,14 +67,14 @@ class _Look(typing.NamedTuple):
     taken: np.ndarray
 
 
-def _matched(marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> _Look:
+def _matched(marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> _Matched:
     moved, mark_scores, taken = marks.copy(), np.zeros(len(marks)), np.zeros(len(yx), bool)
     if len(marks) and len(yx):
         apart, nearest = cKDTree(yx).query(marks)
         near = apart < reach
         moved[near], mark_scores[near] = yx[nearest[near]], scores[nearest[near]]
         taken = cKDTree(marks).query(yx)[0] < reach
-    return _Look(moved, mark_scores, taken)
+    return _Matched(moved, mark_scores, taken)
 
 
 def _circles(centres: np.ndarray, marks: np.ndarray, radius: float, shape: tuple[int, ...]) -> torch.Tensor:

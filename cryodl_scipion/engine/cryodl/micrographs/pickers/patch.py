@@ -30,8 +30,8 @@ TRIES = 30  # positions that are looked at for a background window before the fa
 class PatchPicker(PickerMethod):
     """What patch classifiers share. A subclass gives name, learning_rate and build().
 
-    window: working px of the classifier's input. stride: working px between windows in picking. positive_share: of the
-    windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background
+    window: working px of the classifier's input. stride: working px between windows in picking. positive_fraction: of
+    the windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background
     window from every particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none.
     build(): a Sequential that DenseClassifier can convert; logit(): its answer as one number.
     """
@@ -40,7 +40,7 @@ class PatchPicker(PickerMethod):
     window = 64
     working_diameter = 40.0
     far = 0.6 * 64
-    positive_share = 0.5
+    positive_fraction = 0.5
     jitter = 2.0
     smoothing = 0.15
 
@@ -58,28 +58,28 @@ class PatchPicker(PickerMethod):
         """Stochastic gradient descent with momentum."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
 
-    def usual_steps(self, particles: int, labels: str) -> int:
+    def default_steps(self, particles: int, labels: str) -> int:
         return 600
 
     def batch_factor(self, labels: str) -> int:
         """64 windows instead of 8 crops: a window shows one particle at most."""
         return 8
 
-    def turn(self, rng: np.random.Generator) -> np.ndarray:
+    def rotation(self, rng: np.random.Generator) -> np.ndarray:
         """2x2 matrix of how a window is turned."""
         return random_rotation(rng)
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (window, window), target (1,), weight (2,): 1 where known, and 1 where unlabelled."""
         target, position = self._position(item, rng)
-        image, usable = cut_image(item, position, self.turn(rng), self.window)
+        image, usable = cut_image(item, position, self.rotation(rng), self.window)
         middle = usable[self.window // 2, self.window // 2]
-        known = item.labels != "sparse" or target or self._is_box(item, position)
-        return image, torch.tensor([float(target)]), torch.tensor([float(known), float(not known)]) * middle
+        labelled = item.labels != "sparse" or target or self._is_box(item, position)
+        return image, torch.tensor([float(target)]), torch.tensor([float(labelled), float(not labelled)]) * middle
 
     def _position(self, item: LabelledImage, rng: np.random.Generator) -> tuple[bool, np.ndarray]:
         """Whether it is a particle, and its position yx."""
-        if len(item.positives) and (rng.random() < self.positive_share or not self._has_negatives(item)):
+        if len(item.positives) and (rng.random() < self.positive_fraction or not self._has_negatives(item)):
             angle, radius = rng.uniform(0, 2 * np.pi), self.jitter * rng.random() ** 0.5
             shift = radius * np.array([np.sin(angle), np.cos(angle)])
             return True, item.positives[rng.integers(len(item.positives))] + shift
@@ -109,18 +109,18 @@ class PatchPicker(PickerMethod):
         """(b, 1, ...) logit of being a particle, of the network's output (b, c, ...)."""
         return output
 
-    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the known windows; all arguments (b, 1)."""
-        value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
-        return value / known.sum().clamp(min=1.0)
+        value = F.binary_cross_entropy_with_logits(logits, target, labelled, reduction="sum")
+        return value / labelled.sum().clamp(min=1.0)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
-        logits, known = self.logit(output).flatten(1), weight[:, :1]
-        value = self.labelled_loss(logits, target, known)
+        logits, labelled = self.logit(output).flatten(1), weight[:, :1]
+        value = self.labelled_loss(logits, target, labelled)
         if self.unlabelled_loss is None:
             return value
-        return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
+        return self.unlabelled_loss(value, logits, target, labelled, weight[:, 1:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return _smooth(torch.sigmoid(self.logit(output.float())), self.smoothing * self.working_diameter / self.stride)

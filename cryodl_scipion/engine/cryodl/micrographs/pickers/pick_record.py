@@ -66,10 +66,10 @@ class PickSettings:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
         from .narrow import Narrow
 
-        picker.narrow, picker.usual_size = Narrow(*self.narrow) if self.narrow else None, self.usual_size
+        picker.narrow, picker.typical_size = Narrow(*self.narrow) if self.narrow else None, self.typical_size
 
     @property
-    def usual_size(self) -> float | None:
+    def typical_size(self) -> float | None:
         """Widest extent of the particles over `scale`; None where no size was found."""
         return None if self.size is None or self.scale is None else self.size["diameter"] / self.scale
 
@@ -160,7 +160,7 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     if distance is None and not tells_size:
         distance = card["minimum_distance"] * diameter
     asked = config.contrast == "auto" and general
-    contrast = None if asked else usual_contrast(card) if config.contrast == "auto" else config.contrast
+    contrast = None if asked else typical_contrast(card) if config.contrast == "auto" else config.contrast
     return PickSettings(
         card["weights_sha256"],
         config.pixel_size,
@@ -176,7 +176,7 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     )
 
 
-def usual_contrast(card: typing.Mapping[str, typing.Any]) -> str:
+def typical_contrast(card: typing.Mapping[str, typing.Any]) -> str:
     """The contrast that a model learnt, 'dark' or 'bright'."""
     return card.get("contrast", "dark")
 

@@ -52,7 +52,7 @@ class Picker(TiledNetwork):
 
     method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
     memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or
-    'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it. usual_size: widest
+    'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it. typical_size: widest
     extent of the set's particles over the diameter that micrographs are rescaled for; None as long as it is not known,
     and then all widths count alike.
     """
@@ -65,7 +65,7 @@ class Picker(TiledNetwork):
     notes: list[str] = dataclasses.field(default_factory=list)
     contrast: str = "dark"
     narrow: Narrow | None = None
-    usual_size: float | None = None
+    typical_size: float | None = None
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))
@@ -110,8 +110,8 @@ class Picker(TiledNetwork):
         if self.tells_size and len(yx):
             rows, columns = np.clip(np.rint(yx), 0, np.array(output.shape[1:]) - 1).astype(int).T
             sizes = np.exp(output[1].numpy()[rows, columns].astype(float))
-            if self.narrow and self.usual_size:
-                raw = lower_narrow(raw, sizes / self.usual_size, self.narrow)
+            if self.narrow and self.typical_size:
+                raw = lower_narrow(raw, sizes / self.typical_size, self.narrow)
                 order = np.argsort(-raw, kind="stable")
                 yx, raw, sizes = yx[order], raw[order], sizes[order]
         yx = map_positions(yx, output.shape[1:], grid)

@@ -23,7 +23,7 @@ TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around
 # diameters that a proposed box keeps from labelled particles: two circles may just overlap a little
 FREE_DISTANCE = 0.9
 APART = 0.6  # diameters between proposed boxes
-QUIET_SHARE = 0.15  # background comes from this part of the free area, that which is least like a particle
+QUIET_FRACTION = 0.15  # background comes from this part of the free area, that which is least like a particle
 # Contamination exceeds the strongest labelled particles by this many standard deviations. Looked at on three real sets:
 # at 1.5 pairs of particles that nobody labelled are taken for it, at 3 pale carbon edges are lost.
 OUTSTANDING = 2.0
@@ -38,7 +38,7 @@ class Proposal:
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class LabelledAppearance:
     """What the labelled particles of some micrographs look like.
 
     diameter: working px. template: (k, k) rotationally averaged mean particle, of zero mean and unit norm; k is odd.
@@ -51,7 +51,7 @@ class Look:
     deviation: np.ndarray
 
 
-def look_of(items: typing.Sequence[typing.Any], diameter: float) -> Look:
+def appearance_of(items: typing.Sequence[typing.Any], diameter: float) -> LabelledAppearance:
     """Look of the particles of prepared micrographs with labels (attributes image, positives).
 
     Raises ValueError if no particle is labelled.
@@ -75,34 +75,38 @@ def look_of(items: typing.Sequence[typing.Any], diameter: float) -> Look:
     deviation = np.array([_deviation(row) for row in values])
     # the quantile of a dozen labels is hardly above their middle
     strongest = np.maximum(np.quantile(values, 0.98, axis=1), middle + 2.5 * deviation)
-    return Look(diameter, _average_particle(items, diameter), strongest, deviation)
+    return LabelledAppearance(diameter, _average_particle(items, diameter), strongest, deviation)
 
 
 def propose_boxes(
-    item: typing.Any, look: Look, count: int, always: bool = False, seen: np.ndarray | typing.Sequence[np.ndarray] = ()
+    item: typing.Any,
+    look: LabelledAppearance,
+    count: int,
+    always: bool = False,
+    seen: np.ndarray | typing.Sequence[np.ndarray] = (),
 ) -> Proposal:
     """Proposal for one micrograph.
 
-    item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of
-    each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding positions),
-    for methods that cannot do without. seen: (n, 2) positions that another picker takes for particles; boxes keep away
-    from them as from labelled ones.
+    item: LabelledImage, or what has the attributes image, valid and positives. look: of appearance_of. count: most
+    boxes of each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding
+    positions), for methods that cannot do without. seen: (n, 2) positions that another picker takes for particles;
+    boxes keep away from them as from labelled ones.
     """
     image, diameter = item.image.numpy(), look.diameter
     free = _free_positions(item, diameter) & _far_from(seen, image.shape, FREE_DISTANCE * diameter)
-    strangeness = outstanding(image, look)
-    contamination = _strangest(strangeness, free, diameter, count, -np.inf if always else OUTSTANDING)
+    outlier_score = outstanding(image, look)
+    contamination = _largest_outliers(outlier_score, free, diameter, count, -np.inf if always else OUTSTANDING)
     # half a diameter wide: in crowded fields a wider one reaches the neighbours and says the same everywhere
-    near_best = maximum_filter(likeness_map(image, look.template), size=max(3, int(diameter / 2)))
+    near_best = maximum_filter(similarity_map(image, look.template), size=max(3, int(diameter / 2)))
     # neither particles that nobody labelled nor contamination: those teach something else
-    quiet = free & (strangeness < OUTSTANDING) & _far_from(contamination, image.shape, diameter)
+    quiet = free & (outlier_score < OUTSTANDING) & _far_from(contamination, image.shape, diameter)
     if not quiet.any():
         return Proposal(np.zeros((0, 2)), contamination)
-    quiet &= near_best <= np.quantile(near_best[quiet], QUIET_SHARE)
-    return Proposal(_spread(quiet, APART * diameter, count), contamination)
+    quiet &= near_best <= np.quantile(near_best[quiet], QUIET_FRACTION)
+    return Proposal(_evenly_spaced(quiet, APART * diameter, count), contamination)
 
 
-def outstanding(image: np.ndarray, look: Look) -> np.ndarray:
+def outstanding(image: np.ndarray, look: LabelledAppearance) -> np.ndarray:
     """(h, w) how much each place exceeds the labelled particles in its most outstanding feature, in standard deviations
     of the micrograph's positions or of the particles, whichever are larger."""
     score = np.full(image.shape, -np.inf)
@@ -143,7 +147,7 @@ def _average_particle(items: typing.Sequence[typing.Any], diameter: float) -> np
     return template / max(np.linalg.norm(template), 1e-12)
 
 
-def likeness_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
+def similarity_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     """(h, w) correlation coefficient of every position with a template of zero mean and unit norm (Look)."""
     as_tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, float))
     compared = LocalCorrelation(as_tensor(image), as_tensor(template) != 0)
@@ -175,18 +179,20 @@ def _far_from(points: np.ndarray | typing.Sequence[np.ndarray], shape: tuple[int
     return far
 
 
-def _strangest(strangeness: np.ndarray, free: np.ndarray, diameter: float, count: int, least: float) -> np.ndarray:
+def _largest_outliers(
+    outlier_score: np.ndarray, free: np.ndarray, diameter: float, count: int, minimum: float
+) -> np.ndarray:
     """(n, 2) free places of more than the least strangeness, best first, not nearer than a diameter to each other."""
-    chosen = strangeness == maximum_filter(strangeness, size=max(3, int(diameter) | 1))
+    chosen = outlier_score == maximum_filter(outlier_score, size=max(3, int(diameter) | 1))
     # the maximum of a wall of carbon beside labelled particles lies on forbidden ground: places of a grid will do, too
     chosen[:: max(1, int(diameter / 6)), :: max(1, int(diameter / 6))] = True
-    chosen &= free & (strangeness > least)
+    chosen &= free & (outlier_score > minimum)
     yx = np.argwhere(chosen)
-    yx = yx[np.argsort(-strangeness[chosen], kind="stable")].astype(float)
+    yx = yx[np.argsort(-outlier_score[chosen], kind="stable")].astype(float)
     return yx[separate(yx, diameter)[:count]]
 
 
-def _spread(allowed: np.ndarray, distance: float, count: int) -> np.ndarray:
+def _evenly_spaced(allowed: np.ndarray, distance: float, count: int) -> np.ndarray:
     """(n, 2) at most `count` places of a mask, evenly spread and at least `distance` apart."""
     # Points of the R2 sequence (Roberts 2018) fill a rectangle evenly, whatever their number.
     steps = np.arange(1, 200 * count + 1)[:, None] * np.array([0.7548776662466927, 0.5698402909980532])

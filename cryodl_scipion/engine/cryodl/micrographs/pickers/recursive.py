@@ -66,7 +66,7 @@ def train_recursively(
     list of Recursion
     """
     report, rounds = fit_task(task, config, folder, device), list[Recursion]()
-    usual = config.learning_rate or task.method.learning_rate
+    typical = config.learning_rate or task.method.learning_rate
     for number in range(1, config.recursions + 1):
         images = [add_negatives(image, positions) for image, positions in zip(task.training, false_positives(task))]
         count = sum(len(new.negatives) - len(old.negatives) for new, old in zip(images, task.training))
@@ -78,7 +78,7 @@ def train_recursively(
         following.minimum_distance = task.minimum_distance
         print(f"Recursion {number}: {count} false picks on the training micrographs are added as background.")
         (part := folder / round_folder(number)).mkdir(exist_ok=True)
-        later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * usual), part, device)
+        later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * typical), part, device)
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
         if not kept:

@@ -16,7 +16,7 @@ from ...io.model import copy_model
 from ...learning.registry import method_of
 from ..byhand.corrections import read_corrections
 from .pick_record import CANDIDATES
-from .rounds import LEAST_AGREEMENT, read_round, round_folder
+from .rounds import MIN_AGREEMENT, read_round, round_folder
 from .self_labels import Picked, corrected, labels_of, load_images
 from .self_training import judge_round, round_agreement, start_network, train_round
 from .train import MATCH_RADII
@@ -79,7 +79,7 @@ class RoundLoop:
             round_agreement(picked, self._picked(n), numbers, held, self.reach)
             for n in ((number - 1, 0) if number else ())
         ]
-        if alike and alike[1] < LEAST_AGREEMENT:
+        if alike and alike[1] < MIN_AGREEMENT:
             figure = None
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
         learning = [n for n in picked if n not in held]

@@ -14,10 +14,10 @@ from ...io.files import whole_file
 
 RECORD, TABLE, PICTURE = "round.json", "rounds.csv", "rounds.png"
 # Confident picks on the micrographs to learn from, and on the held-out ones, below which no round is trained.
-FEWEST_CONFIDENT, FEWEST_HELD_OUT = 20, 5
+MIN_CONFIDENT, MIN_HELD_OUT = 20, 5
 # Of the picks that a round shares with the first one. Training moves the doubtful fifth or so; if half of the picks is
 # elsewhere, another thing is picked.
-LEAST_AGREEMENT = 0.5
+MIN_AGREEMENT = 0.5
 
 
 def round_folder(folder: str | os.PathLike[str], number: int) -> Path:
@@ -59,18 +59,20 @@ def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
     return max(entries, key=lambda e: (-1.0 if e["figure"] is None else e["figure"], -e["round"]))["round"]
 
 
-def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confident: float) -> tuple[str, bool] | None:
+def why_stop(
+    entries: typing.Sequence[dict[str, typing.Any]], maximum: int, confident: float
+) -> tuple[str, bool] | None:
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is.
 
-    entries: of all rounds so far. most: rounds of training that the user allows. confident: least score of a confident
-    pick.
+    entries: of all rounds so far. maximum: rounds of training that the user allows. confident: least score of a
+    confident pick.
     """
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if not last["micrographs"]:
         return "no particles were found to train on", True
     if number and last["figure"] is None:
-        if last["agreement_first"] < LEAST_AGREEMENT:
+        if last["agreement_first"] < MIN_AGREEMENT:
             return (
                 f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those "
                 "of round 0, so it is not used"
@@ -84,14 +86,14 @@ def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confide
             f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f}, before "
             f"{max(e['figure'] for e in entries):.2f})"
         ), False
-    if number >= most:
-        return f"all {most} rounds were done", False
+    if number >= maximum:
+        return f"all {maximum} rounds were done", False
     if last["micrographs"] < 2:
         return (
             "only one of the training micrographs could be picked, and a round needs one for training and one for "
             f"validation; the picks are those of round {number}"
         ), True
-    if last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
+    if last["confident"] < MIN_CONFIDENT or last["confident_held_out"] < MIN_HELD_OUT:
         return (
             f"round {number} has hardly any confident pick ({found} with a score of at least {confident:g} in "
             f"{last['micrographs']} micrographs), too few to train on; the picks are those of round "

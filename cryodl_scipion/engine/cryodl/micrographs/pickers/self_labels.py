@@ -18,7 +18,7 @@ from ...contract import AutoPickConfig
 from ...core.geometry import map_positions
 from ..assess.contamination import find_contamination
 from .labels import Labels, load_labelled
-from .propose import look_of, propose_boxes
+from .propose import appearance_of, propose_boxes
 from .train import MATCH_RADII
 from .uncertain import Uncertain
 
@@ -112,7 +112,7 @@ def load_images(
         return images
     images = [_without_contamination(image, method.working_diameter) for image in images]
     if method.needs_contamination and not any(len(image.contamination) for image in images):
-        look = look_of(images, method.working_diameter)
+        look = appearance_of(images, method.working_diameter)
         images = [
             dataclasses.replace(image, contamination=propose_boxes(image, look, PROPOSED, always=True).contamination)
             for image in images

@@ -21,13 +21,13 @@ from ...io.micrographs import read_micrograph
 SMALLEST, LARGEST, STEP = 50.0, 1000.0, 1.45  # Å: the ladder's first and last rung, and the factor between two
 SMALLEST_SOUGHT = 18.0  # px of the file: smaller ones would be enlarged twice, and noise then looks like particles
 LARGEST_PART = 1 / 3  # of a micrograph's shorter side
-LADDER_MICROGRAPHS, MICROGRAPHS = 2, 3  # looked at on the ladder, and at its best rung
+GRID_MICROGRAPHS, MICROGRAPHS = 2, 3  # looked at on the ladder, and at its best rung
 # working px of the middle part that is looked at on the ladder, where fine rungs would cost most, and at its best rung
 SIDE, WHOLE = 640, 1200
 LIKELY = 0.5  # score below which a candidate says nothing of the size
 NEAR = 0.36  # log of the size within which a particle belongs to the rung at which it was found
 REACH = 0.56  # the same where a diameter is stated, from which the estimate starts
-FEWEST = 6.0  # sure particles below which there is no size
+MINIMUM = 6.0  # sure particles below which there is no size
 BELOW = 0.7  # of the smallest rung: nothing is sought there
 RATIO = 1.4  # of sure particles to those that the other sign of protein shows: noise and carbon have 1
 REPEATS, CLOSE = 3, 0.06  # of the estimate at a rung, and the change of log size that ends them
@@ -80,7 +80,7 @@ class ScaleCandidates(typing.NamedTuple):
         return np.where(of_rung & (self.scores >= LIKELY), self.scores**2, 0.0)
 
 
-def ladder(pixel_size: float, side: int) -> list[float]:
+def scale_grid(pixel_size: float, side: int) -> list[float]:
     """Diameters in Å to look at. side: shorter side of the micrographs, px."""
     low, high = max(SMALLEST, SMALLEST_SOUGHT * pixel_size), min(LARGEST, LARGEST_PART * side * pixel_size)
     if high <= low:
@@ -109,12 +109,12 @@ def find_size(
         found = _from(look, images, stated, pixel_size)
         if found and abs(math.log(found.diameter / stated)) < math.log(1.75):
             return found
-    rungs = ladder(pixel_size, min(min(im.shape) for im in images))
-    filled = np.array([_filled(look, images[:LADDER_MICROGRAPHS], d) for d in rungs])
+    scales = scale_grid(pixel_size, min(min(im.shape) for im in images))
+    filled = np.array([_filled(look, images[:GRID_MICROGRAPHS], d) for d in scales])
     for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
-        found = _from(look, images, rungs[best], pixel_size)
+        found = _from(look, images, scales[best], pixel_size)
         if found:
-            return dataclasses.replace(found, others=_others(found.diameter, rungs, filled))
+            return dataclasses.replace(found, others=_others(found.diameter, scales, filled))
     return None
 
 
@@ -127,7 +127,7 @@ def _filled(
     many."""
     looks = [look(im, diameter, False, False) for im in images]
     sure = sum(l.weights(diameter).sum() for l in looks)
-    if sure < FEWEST:
+    if sure < MINIMUM:
         return 0.0
     if not _beyond(sure, sum(look(im, diameter, False, True).weights(diameter).sum() for im in images)):
         return 0.0
@@ -136,7 +136,7 @@ def _filled(
 
 def _beyond(sure: int, opposite: int) -> bool:
     """Whether there are clearly more sure particles than with the other sign of protein."""
-    return sure - opposite >= FEWEST and sure >= RATIO * opposite
+    return sure - opposite >= MINIMUM and sure >= RATIO * opposite
 
 
 def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
@@ -158,7 +158,7 @@ def _from(
     pixel_size: float,
 ) -> Size | None:
     """Size from the network's estimates at a diameter, and at what they say, until that stays; None if it does not."""
-    smallest = ladder(pixel_size, min(min(im.shape) for im in images))[:1]
+    smallest = scale_grid(pixel_size, min(min(im.shape) for im in images))[:1]
     for _ in range(REPEATS):
         if (
             not smallest
@@ -171,7 +171,7 @@ def _from(
             np.concatenate([np.zeros(0), *parts])
             for parts in ((l.weights(diameter, REACH) for l in looks), (l.extents for l in looks))
         )
-        if weights.sum() < FEWEST:
+        if weights.sum() < MINIMUM:
             return None
         middle = _weighted_median(extents, weights)
         moved, diameter = abs(math.log(middle / diameter)), middle
@@ -189,13 +189,13 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(running, running[-1] / 2)])
 
 
-def _others(diameter: float, rungs: typing.Sequence[float], filled: np.ndarray) -> tuple[float, ...]:
+def _others(diameter: float, scales: typing.Sequence[float], filled: np.ndarray) -> tuple[float, ...]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
     limit = OTHER_KIND * filled.max()
     return tuple(
-        round(rungs[i], 0)
-        for i in range(len(rungs))
+        round(scales[i], 0)
+        for i in range(len(scales))
         if filled[i] > limit
-        and abs(math.log(rungs[i] / diameter)) > math.log(APART)
-        and filled[i] >= max(filled[max(i - 1, 0)], filled[min(i + 1, len(rungs) - 1)])
+        and abs(math.log(scales[i] / diameter)) > math.log(APART)
+        and filled[i] >= max(filled[max(i - 1, 0)], filled[min(i + 1, len(scales) - 1)])
     )

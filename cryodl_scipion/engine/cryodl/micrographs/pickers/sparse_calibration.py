@@ -7,20 +7,20 @@ from scipy.optimize import brentq
 from ...core.calibration import logit
 
 SLOPES = np.geomspace(0.2, 8.0, 60)
-MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
+MAX_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
 
 
-def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, float]:
+def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, fraction: float) -> tuple[float, float]:
     """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
 
-    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles
+    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. fraction: particles
     that there are for each labelled one, at least 1.
 
     Two things are known of the unknown particles: their number, and that they score as the labelled ones do. So the
     curve is the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the
     raw scores, weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
     """
-    number = min(share * int(np.sum(labelled)), MOST_PARTICLES * len(raw))
+    number = min(fraction * int(np.sum(labelled)), MAX_PARTICLES * len(raw))
     if number < 1:
         return 1.0, 0.0
     odds = logit(raw)

@@ -71,7 +71,7 @@ class Expectation:
         return math.sqrt(self.variance)
 
     @property
-    def sure(self) -> float:
+    def confident(self) -> float:
         """Sum of p^2: the expected number of particles, each weighed by how sure it is. Many middling scores count
         little."""
         return self.particles - self.variance

@@ -33,7 +33,7 @@ class Topaz(PatchPicker):
     window = 31
     working_diameter = 24.0
     far = jitter = 3.0
-    positive_share = 1 / 16
+    positive_fraction = 1 / 16
     smoothing = 0  # it learns where a particle's 3 px end
     learning_rate = 0.001
     bytes_per_pixel = 50

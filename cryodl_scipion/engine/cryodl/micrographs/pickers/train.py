@@ -56,9 +56,9 @@ class PickerTask(NetworkTask):
         self.chances = counts / counts.sum()
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
+        return self.method.default_steps(sum(len(im.positives) for im in self.training), self.labels)
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         examples = []
@@ -103,7 +103,7 @@ class PickerTask(NetworkTask):
         hit, raw, sizes, reference = [], [], [], 0
         for item in items:
             own = diameter * (item.size or 1.0)
-            picker.usual_size = item.size
+            picker.typical_size = item.size
             yx, scores, wide = picker.sized_candidates(item, self.minimum_distance * own)
             matched, judged = judge_candidates(yx, item, own)
             hit.append(matched[judged])

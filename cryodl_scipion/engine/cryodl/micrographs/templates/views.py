@@ -35,8 +35,8 @@ def of_structure(path: str, step_deg: float) -> Templates:
     """
     member = load_member(path, ACROSS)
     disc = disc_of(RIM * ACROSS)
-    ways, turns = directions(step_deg), in_plane_angles(step_deg)
-    angles = np.column_stack([np.repeat(ways, len(turns), 0), np.tile(turns, len(ways))])
+    ways, rotations = directions(step_deg), in_plane_angles(step_deg)
+    angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
     # one pixel larger than the disc, an even number: the particle's middle is then the disc's
     images = Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:]
     return Templates(normalised(images, disc), disc, member.extent)

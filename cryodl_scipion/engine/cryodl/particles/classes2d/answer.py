@@ -28,7 +28,7 @@ class Answer:
     labels : (n,) int
         Class of each particle of the input, from 1, the largest first; 0 for unusable ones.
     psi : (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
-    counts : (k,) int. averages: Averages. goodness: (k,) probability that an average is good.
+    counts : (k,) int. averages: Averages. quality: (k,) probability that an average is good.
     """
 
     labels: np.ndarray
@@ -38,7 +38,7 @@ class Answer:
     margins: np.ndarray
     counts: np.ndarray
     averages: Averages
-    goodness: np.ndarray
+    quality: np.ndarray
 
 
 def finished_answer(
@@ -71,8 +71,8 @@ def finished_answer(
             device,
             bar.update,
         )
-    goodness = ranker.scores(averages.images, averages.curves, settings.mask_px)
-    goodness = np.where(counts[order] > 0, goodness, 0.0)
+    quality = ranker.scores(averages.images, averages.curves, settings.mask_px)
+    quality = np.where(counts[order] > 0, quality, 0.0)
 
     def whole(values: np.ndarray, missing: float = 0.0) -> np.ndarray:
         every = np.full((len(particles), *values.shape[1:]), missing, values.dtype)
@@ -88,7 +88,7 @@ def finished_answer(
         whole(state.margins),
         counts[order],
         averages,
-        goodness,
+        quality,
     )
 
 
@@ -119,7 +119,7 @@ def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answ
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         counts=[int(count) for count in answer.counts],
-        scores=[round(float(s), 4) for s in answer.goodness],
+        scores=[round(float(s), 4) for s in answer.quality],
         resolutions=resolutions,
         count=int(answer.counts.sum()),
     )
@@ -135,5 +135,5 @@ def class_table(answer: Answer, stack: str) -> dict[str, typing.Sequence]:
         "rlnClassDistribution": answer.counts / max(1, answer.counts.sum()),
         COUNT: answer.counts,
         "rlnEstimatedResolution": resolutions,
-        "rlnClassScore": answer.goodness,
+        "rlnClassScore": answer.quality,
     }

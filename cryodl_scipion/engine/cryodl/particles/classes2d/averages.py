@@ -73,8 +73,8 @@ def average_classes(
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
         # alternate members make the halves: neighbours in the file share a micrograph
         number = torch.from_numpy(2 * labels[part] + np.arange(start, start + len(images)) % 2).to(device)
-        turned = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
-        sums.index_add_(0, number, sign * turned)
+        rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
+        sums.index_add_(0, number, sign * rotated)
         weights.index_add_(0, number, squared)
         tick(len(images))
     return wiener_averages(sums.view(classes, 2, box, box), weights.view(classes, 2, -1), mask_px, particles.pixel_size)

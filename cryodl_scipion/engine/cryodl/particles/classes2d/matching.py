@@ -36,8 +36,8 @@ class Detail:
 
     def shifts_yx(self, device: torch.device) -> torch.Tensor:
         """(s, 2) shifts on a square grid within the reach, 0 first."""
-        most = int(self.reach / self.step)
-        axis = torch.arange(-most, most + 1) * self.step
+        maximum = int(self.reach / self.step)
+        axis = torch.arange(-maximum, maximum + 1) * self.step
         yx = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
         length = yx.square().sum(-1)
         inside = length <= self.reach**2 + 1e-6
@@ -185,8 +185,8 @@ def _fine(
     tried = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
     phases = grid.shift_phases(-moved.view(-1, 2)).view(count, candidates, grid.rings, grid.half)
     near = centred[:, None] * phases
-    turned = grid.samples_of(averages * grid.rotation(phi.flatten()).view(count, candidates, 1, -1))
-    across = torch.view_as_real(near * turned.conj()).flatten(2)
+    rotated = grid.samples_of(averages * grid.rotation(phi.flatten()).view(count, candidates, 1, -1))
+    across = torch.view_as_real(near * rotated.conj()).flatten(2)
     steps = grid.shift_phases(-tried)
     values = across @ torch.view_as_real(steps.conj().resolve_conj()).flatten(1).T  # (n, c, 9): real part
     shift = values.argmax(-1)
@@ -195,8 +195,8 @@ def _fine(
     products = torch.einsum("ncrm,ncrm->ncm", harmonics.conj(), averages) * references.factor
     spread = math.pi / detail.angles * torch.linspace(-1, 1, FINE_ANGLES, device=phi.device)
     angles = phi[..., None] + spread
-    turns = angles[..., None] * torch.arange(grid.orders, device=phi.device)
-    lines = (products.real[:, :, None] * turns.cos() + products.imag[:, :, None] * turns.sin()).sum(-1)
+    rotations = angles[..., None] * torch.arange(grid.orders, device=phi.device)
+    lines = (products.real[:, :, None] * rotations.cos() + products.imag[:, :, None] * rotations.sin()).sum(-1)
     power = (squared[:, None] * references.power[labels]).sum(-1)
     lines = lines / power.clamp(min=1e-12).sqrt()[..., None]
     peak, angle = lines.max(-1)
@@ -204,9 +204,9 @@ def _fine(
     best = peak.argmax(-1)
     rows = torch.arange(count, device=best.device)
     angle = angle[rows, best]
-    turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
+    rotated = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines[rows, best], angle)
     margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
-    return BestPoses(labels[rows, best], turned, shifts[rows, best], ordered[:, 0], margins)
+    return BestPoses(labels[rows, best], rotated, shifts[rows, best], ordered[:, 0], margins)
 
 
 def _vertex(lines: torch.Tensor, position: torch.Tensor) -> torch.Tensor:

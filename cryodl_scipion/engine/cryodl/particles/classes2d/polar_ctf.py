@@ -42,8 +42,8 @@ def polar_ctf(
     columns = torch.as_tensor(optics_values(optics)[:, :7], dtype=torch.float64, device=device).reshape(-1, 7, 1, 1)
     u, v, angle, voltage, cs, amplitude, phase = columns.unbind(1)
     squared = (grid.radii.to(device).double() / width).square()[:, None]
-    turn = grid.theta.to(device).double() - torch.deg2rad(angle)
-    defocus = (u + v) / 2 + (u - v) / 2 * (2 * turn).cos()
+    rotation = grid.theta.to(device).double() - torch.deg2rad(angle)
+    defocus = (u + v) / 2 + (u - v) / 2 * (2 * rotation).cos()
     length = wavelength(voltage)
     chi = math.pi * length * squared * (defocus - 5e6 * cs * length.square() * squared)
     return treated_ctf((chi + amplitude.asin() + torch.deg2rad(phase)).sin().float(), state)

@@ -11,7 +11,7 @@ from ...io.model import find_model, read_model
 from .features import curve_numbers, small_images
 
 SHIPPED = "class_ranker"  # the model that comes with the program
-TURNS = 4  # quarter turns, and as many mirrored ones, over which the score is averaged
+ROTATIONS = 4  # quarter turns, and as many mirrored ones, over which the score is averaged
 WIDTHS = (16, 32, 48, 64)
 
 
@@ -56,10 +56,10 @@ class Ranker:
         """(k,) scores of (k, 1, 40, 40) images and (k, 2) numbers as features.py makes them."""
         with torch.no_grad():
             logits = sum(
-                self.network(torch.rot90(view, turn, (2, 3)), numbers)
+                self.network(torch.rot90(view, rotation, (2, 3)), numbers)
                 for view in (small, small.flip(-1))
-                for turn in range(TURNS)
-            ) / (2 * TURNS)
+                for rotation in range(ROTATIONS)
+            ) / (2 * ROTATIONS)
         return torch.sigmoid(logits / self.temperature).double().numpy()
 
 

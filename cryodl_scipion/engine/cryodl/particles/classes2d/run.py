@@ -16,7 +16,7 @@ from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification,
 from .records import Records
 
 KEPT = "passes.npz"  # what a stopped run goes on from
-LEAST_EPOCHS = 4  # of the last level: the last two compare with finer shifts
+MIN_EPOCHS = 4  # of the last level: the last two compare with finer shifts
 COARSE_EPOCHS = 2  # of the last level, before that
 
 
@@ -95,7 +95,7 @@ def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> b
     if last is None or last.level < len(levels) - 1:
         return False
     done = last.epoch + 1
-    return done >= epochs or (done >= LEAST_EPOCHS and _settled(last))
+    return done >= epochs or (done >= MIN_EPOCHS and _settled(last))
 
 
 def _next(last: Pass | None, levels: typing.Sequence[int]) -> Pass:

@@ -12,7 +12,7 @@ from .polar import PolarGrid
 from .polar_ctf import polar_ctf
 from .records import NOISE_SAMPLE, SampleScale, class_images, noise_power
 
-RINGS, MOST_RINGS, LEAST_RINGS = 22, 40, 6  # RINGS: by default
+RINGS, MAX_RINGS, MIN_RINGS = 22, 40, 6  # RINGS: by default
 NYQUIST = 0.75  # of it at most by default; 0.9 where a resolution is asked for
 MASK = 0.45  # of the box: radius of the mask, where none is given
 WIDEST_MASK = 0.47  # of the box: outside of it the noise is measured
@@ -82,7 +82,7 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
     rings = min(RINGS, int(NYQUIST * box / 2))
     if config.resolution:
         asked = round(width / config.resolution)
-        rings = max(LEAST_RINGS, min(asked, MOST_RINGS, int(0.9 * box / 2)))
+        rings = max(MIN_RINGS, min(asked, MAX_RINGS, int(0.9 * box / 2)))
         if rings < asked:
             notes.append(
                 f"Particles are compared to {width / rings:.1f} Å, not to {config.resolution:g} Å (--resolution): "

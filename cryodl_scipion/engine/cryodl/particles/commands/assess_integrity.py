@@ -30,7 +30,7 @@ if typing.TYPE_CHECKING:
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
-MADE_UP = 160  # particles made up to learn how sure the answers may be
+SIMULATED = 160  # particles made up to learn how sure the answers may be
 PARTS = "evidence"  # folder of the chunks
 LEARNT = ("strength", "temperature", "search_weight", "simulated_accuracy", "explained")  # what integrity.json keeps
 HARDLY = 0.7  # expected part of right classes below which the compositions can hardly be told apart
@@ -145,15 +145,15 @@ def _both(assessment: dict[str, typing.Any], rows: np.ndarray) -> tuple[Evidence
     return _evidence(assessment, rows), searched
 
 
-def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
+def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
     """The strength common to all compositions, from a sample, by expectation-maximisation."""
-    from ..integrity.evidence import fitted_priors, fitted_strength
+    from ..integrity.evidence import fitted_amplitude, fitted_priors
 
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
     assessment["strength"], matrices = 1.0, assessment["candidates"].matrices(rows)
     for _ in range(ROUNDS):
         found = _evidence(assessment, rows, matrices)
-        new = fitted_strength(found, fitted_priors(found.logs.cpu()).to(found.logs.device))
+        new = fitted_amplitude(found, fitted_priors(found.logs.cpu()).to(found.logs.device))
         new = min(max(new, assessment["strength"] / 2), assessment["strength"] * 2)
         done = abs(new / assessment["strength"] - 1) < 0.02
         assessment["strength"] = new
@@ -173,13 +173,13 @@ def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, 
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
     if not learnt.exists():
-        _learn_strength(assessment, count)
+        _learn_amplitude(assessment, count)
         weights, accuracy = learnt_weights(
             lambda candidates, rows: _both(dict(assessment, candidates=candidates), rows),
             assessment["candidates"],
             assessment["projectors"],
             assessment["strength"],
-            MADE_UP,
+            SIMULATED,
         )
         learnt_here = dict(strength=assessment["strength"], temperature=weights[0], search_weight=weights[1])
         write_json(learnt, dict(learnt_here, simulated_accuracy=accuracy))

@@ -94,10 +94,10 @@ def _other_molecule(
     from ...io.particle_sets import read_particles
     from ...simulate.particle_images import load_projector
     from ..denoisers.evaluate import bench_of
-    from ..denoisers.run_controls import OtherMolecule, made_up_others
+    from ..denoisers.run_controls import OtherMolecule, random_other_molecule
 
     if not config.unseen:
-        return made_up_others(bench, rng), []
+        return random_other_molecule(bench, rng), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
     particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
@@ -124,7 +124,7 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
     from ...io.model import find_model
     from ...io.stacks import read_images, stack_shape
     from ...likelihood.prepare import resample
-    from ..denoisers.controls import MOST_TARGETS
+    from ..denoisers.controls import MAX_TARGETS
 
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
@@ -132,7 +132,7 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
             f"The model {model} has no training_targets.mrcs, with which its response to noise is compared. Copy the "
             "whole folder, or train it again."
         )
-    count = min(stack_shape(path)[0], MOST_TARGETS)
+    count = min(stack_shape(path)[0], MAX_TARGETS)
     images = torch.from_numpy(read_images([path] * count, np.arange(count)))
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
 

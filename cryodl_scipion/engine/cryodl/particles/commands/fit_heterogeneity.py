@@ -115,9 +115,9 @@ def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any)
         deviations=[float(d) for d in fit.deviations],
         fsc=[round(float(v), 4) for v in fit.fsc],
         contrast=outcome.contrast,
-        orientation_error_degrees=float(np.degrees(fit.spread[0])),
-        shift_error_angstrom=float(fit.spread[3] * inputs.particles.pixel_size),
-        contrast_deviation=float(fit.spread[5]),
+        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
+        shift_error_angstrom=float(fit.sigmas[3] * inputs.particles.pixel_size),
+        contrast_deviation=float(fit.sigmas[5]),
         notes=inputs.notes + outcome.notes,
         **outcome.record,
     )

@@ -92,7 +92,7 @@ def _pairs(
         config.split_by,
         config.validation_fraction,
         config.seed,
-        denoiser_method(config.network).turns,
+        denoiser_method(config.network).rotations,
     )
     return pairs, max(diameters), notes
 

@@ -29,7 +29,7 @@ class ConditionalGAN(DenoiserMethod):
     batch_size = 1
     adversarial = 1.0
     uses_ctf = False
-    turns = LEFT_RIGHT
+    rotations = LEFT_RIGHT
 
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
@@ -37,7 +37,7 @@ class ConditionalGAN(DenoiserMethod):
     def build_former(self, box: int, molecules: int = 1) -> DenoiserNetwork | None:
         return FormerGeneratorUNet(box)
 
-    def usual_steps(self, particles: int) -> int:
+    def default_steps(self, particles: int) -> int:
         return EPOCHS * particles
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:

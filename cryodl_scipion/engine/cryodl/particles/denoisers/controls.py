@@ -16,12 +16,12 @@ from ...simulate.particle_images import noise_images
 from .wiener import ring_power
 
 SIDE = 48  # px: images are compared with targets at this size, at most
-TURN = 15.0  # degrees between the turned copies of a target
+ROTATION = 15.0  # degrees between the turned copies of a target
 SHIFT = 0.1  # of the box: largest shift between image and target
-MOST_IMAGES, MOST_TARGETS = 48, 48
+MAX_IMAGES, MAX_TARGETS = 48, 48
 ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the ground truth beyond that of unrelated projections
 CLOSE = 0.8  # part of the way from chance to the real particles' similarity from which a control is too close
-FALL = 1e-4  # of the strongest ring: power below which a ring of the targets is not compared
+NEGLIGIBLE = 1e-4  # of the strongest ring: power below which a ring of the targets is not compared
 LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more like the targets than it does
 FAINT = 0.3  # of the real particles' contrast, below which denoised noise is next to nothing
 
@@ -31,7 +31,7 @@ def pure_noise(count: int, box: int, noise_power: torch.Tensor, rng: np.random.G
     return noise_images(count, box, rng, noise_power)
 
 
-def made_up_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
+def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
     balls.
 
@@ -69,9 +69,9 @@ def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px
     diameter = diameter_px * side / box
     small, known = (fourier_resize(x.float(), side) for x in (images, targets))
     power = ring_power(known)
-    sharpen = torch.where(power > FALL * power.max(), power.clamp(min=1e-30) ** -0.25, torch.zeros(()))
+    sharpen = torch.where(power > NEGLIGIBLE * power.max(), power.clamp(min=1e-30) ** -0.25, torch.zeros(()))
     small, known = (filtered(x, on_grid(sharpen, side)) for x in (small, known))
-    small, copies = _normalised(small, diameter), _normalised(_turned(known, TURN), diameter)
+    small, copies = _normalised(small, diameter), _normalised(_rotated(known, ROTATION), diameter)
     near = circle(side, 2 * SHIFT * side).roll((-(side // 2),) * 2, (0, 1))
     ours, best = torch.fft.rfft2(small), torch.full((len(small),), -1.0)
     for part in torch.fft.rfft2(copies).split(64):
@@ -87,7 +87,7 @@ def _normalised(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     return centred / centred.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
 
 
-def _turned(images: torch.Tensor, step: float) -> torch.Tensor:
+def _rotated(images: torch.Tensor, step: float) -> torch.Tensor:
     """(n * turns, s, s): each image turned about pixel s // 2 in steps over the whole circle."""
     side = images.shape[-1]
     axis = torch.arange(side) - side // 2

@@ -170,7 +170,7 @@ def means_of(
     return {kind: float(mean_frc(frc(x, ground_truth)).mean()) for kind, x in zip(KINDS, (images, filtered, denoised))}
 
 
-def made_up_images(
+def random_molecule_images(
     bench: Bench, projector: Projector, rng: np.random.Generator, count: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's

@@ -33,7 +33,7 @@ def verdict(logits: torch.Tensor, genuine: bool) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(genuine)))
 
 
-def generator_loss(distance: torch.Tensor, fooled: torch.Tensor, adversarial: float) -> torch.Tensor:
+def generator_loss(distance: torch.Tensor, adversarial_loss: torch.Tensor, adversarial: float) -> torch.Tensor:
     """Published: 100 x L1 + verdict; here divided by 100, so that learning rates do not depend on whether there is a
-    discriminator. fooled: verdict(logits of the output, True)."""
-    return distance + adversarial / DISTANCE_WEIGHT * fooled
+    discriminator. adversarial_loss: verdict(logits of the output, True)."""
+    return distance + adversarial / DISTANCE_WEIGHT * adversarial_loss

@@ -9,7 +9,7 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
-from .rotations import TURNS
+from .rotations import ROTATIONS
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs
@@ -47,7 +47,7 @@ class DenoiserMethod:
     uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
     empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
     training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
-    network that first sees how the particle lies finds it in the noise sooner. turns: those of turns.turned that
+    network that first sees how the particle lies finds it in the noise sooner. rotations: those of turns.turned that
     training pairs get at random.
     """
 
@@ -64,7 +64,7 @@ class DenoiserMethod:
     blanks = 0.0
     boost = 1.0
     boosted = 0.0
-    turns = TURNS
+    rotations = ROTATIONS
 
     def learn(self, network: DenoiserNetwork, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
@@ -78,7 +78,7 @@ class DenoiserMethod:
         """The network of models that were trained before `build` changed, or None: such models are still read."""
         return None
 
-    def usual_steps(self, particles: int) -> int:
+    def default_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: training ones."""
         raise NotImplementedError
 

@@ -44,7 +44,7 @@ class RealPairs:
     ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.sign, self.ctf_state = scale, sign, ctf_state
-        self._targets, self._most = dict[int, torch.Tensor](), max(1, CACHE_BYTES // (2 * pairs.box**2))
+        self._targets, self._maximum = dict[int, torch.Tensor](), max(1, CACHE_BYTES // (2 * pairs.box**2))
 
     def images(self, rows: np.ndarray) -> tuple[torch.Tensor, float]:
         """(m, box, box) prepared images, protein bright, and the exact pixel size that they got."""
@@ -60,27 +60,27 @@ class RealPairs:
         none."""
         noisy, exact = self.images(rows)
         target = self.targets(rows, exact)
-        turns = np.zeros(len(rows), int)
+        rotations = np.zeros(len(rows), int)
         if rng is not None:
-            turns = rng.choice(self.pairs.turns, len(rows))
+            rotations = rng.choice(self.pairs.rotations, len(rows))
             reach = int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
             noisy, target = (
                 torch.stack(
                     [
-                        rotated_images(image, int(turn)).roll(move, (0, 1))
-                        for image, turn, move in zip(images, turns, moves)
+                        rotated_images(image, int(rotation)).roll(move, (0, 1))
+                        for image, rotation, move in zip(images, rotations, moves)
                     ]
                 )
                 for images in (noisy, target)
             )
-        return noisy, self._ctf(rows, turns, exact), target
+        return noisy, self._ctf(rows, rotations, exact), target
 
-    def _ctf(self, rows: np.ndarray, turns: np.ndarray, exact: float) -> torch.Tensor:
+    def _ctf(self, rows: np.ndarray, rotations: np.ndarray, exact: float) -> torch.Tensor:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((len(rows), box, box // 2 + 1))
-        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        optics = [rotated_optics(self.particles.optics[row], rotation) for row, rotation in zip(rows, rotations)]
         return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
 
     def targets(self, rows: np.ndarray, exact: float) -> torch.Tensor:
@@ -94,7 +94,7 @@ class RealPairs:
             views = filtered(self.projector.project(angles, shifts), self.pairs.low_pass)
             new = dict(zip(missing.tolist(), (self.scale * views).cpu().half()))
         found = torch.stack([new[row] if row in new else self._targets[row] for row in rows]).float()
-        self._targets.update(list(new.items())[: max(0, self._most - len(self._targets))])
+        self._targets.update(list(new.items())[: max(0, self._maximum - len(self._targets))])
         return found
 
 
@@ -132,7 +132,7 @@ class SimulatedPairs:
         box = self.pairs.box
         views = self._chosen(rng, count)
         views = torch.stack(
-            [rotated_images(view, turn) for view, turn in zip(views, rng.choice(self.pairs.turns, count))]
+            [rotated_images(view, rotation) for view, rotation in zip(views, rng.choice(self.pairs.rotations, count))]
         )
         ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
         transform = torch.fft.rfft2(views) * ramp
@@ -154,8 +154,8 @@ class SimulatedPairs:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
-        rows, turns = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.turns, count)
-        optics = [rotated_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        rows, rotations = rng.integers(len(self.particles), size=count), rng.choice(self.pairs.rotations, count)
+        optics = [rotated_optics(self.particles.optics[row], rotation) for row, rotation in zip(rows, rotations)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
     def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:

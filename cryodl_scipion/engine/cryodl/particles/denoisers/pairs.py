@@ -13,7 +13,7 @@ from ...core.projections import random_angles
 from ...likelihood.prepare import noise_spectrum, sample_rows
 from ...likelihood.signal import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
-from .rotations import TURNS
+from .rotations import ROTATIONS
 from .splits import split_particles
 
 if typing.TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Pairs:
         split_by: str = "auto",
         fraction: float = 0.1,
         seed: int = 0,
-        turns: typing.Sequence[int] = TURNS,
+        rotations: typing.Sequence[int] = ROTATIONS,
     ) -> None:
-        self.turns = np.asarray(turns)
+        self.rotations = np.asarray(rotations)
         self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
         self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
         self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
@@ -88,20 +88,20 @@ class Pairs:
         return _joined(parts)
 
     def validation_batches(
-        self, batch: int, most: int = 1024
+        self, batch: int, maximum: int = 1024
     ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The validation pairs as they are, at most `most` evenly spread ones, molecule by molecule; same at each
         call."""
         for index, rows in enumerate(self.validation):
-            rows = rows[sample_rows(len(rows), max(1, most // len(self.validation)))]
+            rows = rows[sample_rows(len(rows), max(1, maximum // len(self.validation)))]
             for start in range(0, len(rows), batch):
                 yield _joined([self._real[index].fetch(rows[start : start + batch], None)])
 
-    def examples(self, index: int, most: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def examples(self, index: int, maximum: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h,
         w // 2 + 1), target (n, h, w)."""
         rows = self.training[index]
-        return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
+        return self._real[index].fetch(rows[sample_rows(len(rows), maximum)], None)
 
     def state(self) -> list[list[float]]:
         """What later draws depend on besides their rng, as JSON can hold it."""
@@ -130,7 +130,7 @@ class Pairs:
                 f"The structure of {particles.path} has a box of {projector.side} px; {self.box} px are needed."
             )
         training, validation, how = split_particles(particles, split_by, fraction, self.seed)
-        scale = self._strength(projector)
+        scale = self._fitted_amplitude(projector)
         fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
@@ -154,14 +154,14 @@ class Pairs:
         for values, value in known:
             values.append(value)
 
-    def _strength(self, projector: Projector) -> float:
+    def _fitted_amplitude(self, projector: Projector) -> float:
         views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
         inside = circle(self.box, self.diameter_px, views.device)
         return 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
 
     def _contrast(self, particles: ParticleSet, fit: typing.Any, contrast: str) -> int:
         """1 for bright protein, -1 for dark; says what was found."""
-        if not fit.sure:
+        if not fit.significant:
             self.warnings.append(
                 f"{particles.path}: the images do not show the structure's projections at their angles "
                 f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Check the structure, its "
@@ -174,13 +174,13 @@ class Pairs:
                 f"{particles.path}: the images fit the structure only if they are phase-flipped; they are assumed to "
                 "be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
             )
-        found = "bright" if fit.amplitude > 0 or not fit.sure else "dark"
+        found = "bright" if fit.amplitude > 0 or not fit.significant else "dark"
         if contrast == "auto":
             self.notes.append(
                 f"{particles.path}: protein is {found} in the images"
-                + ("; they are inverted." if found == "dark" else "." if fit.sure else ", it is assumed.")
+                + ("; they are inverted." if found == "dark" else "." if fit.significant else ", it is assumed.")
             )
-        elif fit.sure and contrast != found:
+        elif fit.significant and contrast != found:
             self.warnings.append(
                 f"{particles.path}: Contrast (--contrast) is {contrast}, but according to the structure's "
                 f"projections protein is {found}."

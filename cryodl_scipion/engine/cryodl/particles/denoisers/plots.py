@@ -137,8 +137,8 @@ def plot_probabilities(names: typing.Sequence[str], probability: np.ndarray, pat
         left.hist(values, edges, histtype="step", linewidth=1.6, label=name)
     left.set(xlabel="probability", ylabel="particles", xlim=(0, 1))
     left.legend(fontsize=8)
-    most = np.sort(probability.max(1))[::-1]
-    right.plot(np.arange(1, len(most) + 1) / len(most), np.cumsum(most) / np.arange(1, len(most) + 1))
+    maximum = np.sort(probability.max(1))[::-1]
+    right.plot(np.arange(1, len(maximum) + 1) / len(maximum), np.cumsum(maximum) / np.arange(1, len(maximum) + 1))
     right.set(
         xlabel="fraction of the particles kept, most certain first",
         ylabel="expected fraction of correct ones",

@@ -31,7 +31,7 @@ from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood
 from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
-from ..orientations.amplitude import smooth_strength
+from ..orientations.amplitude import smooth_amplitude
 from .method import DenoiserMethod, DenoiserNetwork
 
 if typing.TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _Tools:
         """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
         centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
         position = self._best_shift(observed, index, centre)
-        matrices = centre[:, None] @ self.near.turns
+        matrices = centre[:, None] @ self.near.rotations
         slices = self.fine[index].at(matrices)
         shifts = position[:, None] + self.near.shifts
         ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
@@ -187,16 +187,16 @@ class _Tools:
         """(n, 2) px: the most probable shift of each image in one orientation."""
         slices = self.fine[index].at(matrices)
         fit = (
-            side_by_side(observed.match * slices.conj()) @ _turns(observed.disc, self.shifts.yx).T
+            side_by_side(observed.match * slices.conj()) @ _shift_phases(observed.disc, self.shifts.yx).T
             + self.shifts.log_prior
         )
         return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index: int, near: _Near, weight: torch.Tensor) -> torch.Tensor:
         """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, t, s) probabilities."""
-        count, modes, turns, shifts = weight.shape
-        share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * turns), 1)
-        image, mode = torch.arange(count, device=self.device)[:, None], rows // turns
+        count, modes, rotations, shifts = weight.shape
+        share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * rotations), 1)
+        image, mode = torch.arange(count, device=self.device)[:, None], rows // rotations
         slices = self.output[index].at(near.matrices.flatten(1, 2)[image, rows])
         # every turn has the shifts of its own mode: as zeros among those of all modes, one product does them all
         apart = weight.new_zeros(*rows.shape, modes, shifts)
@@ -229,11 +229,11 @@ def _strength(pairs: Pairs, index: int) -> torch.Tensor:
         radial_mean(x.mean(0), pairs.box).double() * rings for x in ((image * seen.conj()).real, seen.abs().square())
     )
     width = pairs.box * pairs.pixel_size
-    strength, fall = smooth_strength(match.numpy(), power.numpy(), width)
-    return (max(strength, 1e-3) * torch.exp(-fall / 4 * (rings / width) ** 2)).float()
+    amplitude, b_factor = smooth_amplitude(match.numpy(), power.numpy(), width)
+    return (max(amplitude, 1e-3) * torch.exp(-b_factor / 4 * (rings / width) ** 2)).float()
 
 
-def _turns(disc: HalfDisc, shifts_yx: torch.Tensor) -> torch.Tensor:
+def _shift_phases(disc: HalfDisc, shifts_yx: torch.Tensor) -> torch.Tensor:
     """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their
     sum, moved back by (s, 2) px."""
     ramp = disc.ramp(-shifts_yx)
@@ -256,5 +256,5 @@ class Posterior(DenoiserMethod):
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return PosteriorMean(box, molecules)
 
-    def usual_steps(self, particles: int) -> int:
+    def default_steps(self, particles: int) -> int:
         return 1

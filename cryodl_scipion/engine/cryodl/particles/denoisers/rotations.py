@@ -12,23 +12,23 @@ if typing.TYPE_CHECKING:
 
     from ...core.optics import Optics
 
-TURNS = tuple(range(8))
+ROTATIONS = tuple(range(8))
 LEFT_RIGHT = (0, 4)  # as it is, or columns reversed
 
 
-def rotated_images(images: torch.Tensor, turn: int) -> torch.Tensor:
-    """(..., box, box) images, turned. turn: 0 to 7."""
-    if turn & 1:
+def rotated_images(images: torch.Tensor, rotation: int) -> torch.Tensor:
+    """(..., box, box) images, turned. rotation: 0 to 7."""
+    if rotation & 1:
         images = images.transpose(-2, -1)
-    for axis, flips in ((-2, turn & 2), (-1, turn & 4)):
+    for axis, flips in ((-2, rotation & 2), (-1, rotation & 4)):
         if flips:
             # with an even side the first row has no counterpart: it stays, and so does pixel box // 2
             images = images.flip(axis).roll(1 - images.shape[axis] % 2, axis)
     return images
 
 
-def rotated_optics(optics: Optics, turn: int) -> Optics:
+def rotated_optics(optics: Optics, rotation: int) -> Optics:
     """The Optics of a turned image: only the direction of its astigmatism changes."""
-    angle = 90 - optics.defocus_angle if turn & 1 else optics.defocus_angle
-    mirrored = bool(turn & 2) != bool(turn & 4)
+    angle = 90 - optics.defocus_angle if rotation & 1 else optics.defocus_angle
+    mirrored = bool(rotation & 2) != bool(rotation & 4)
     return dataclasses.replace(optics, defocus_angle=-angle if mirrored else angle)

@@ -72,7 +72,7 @@ def ctf_on_grid(ctf: torch.Tensor, side: int, box: int) -> torch.Tensor:
     old = 2 * (ctf.shape[-1] - 1) if ctf.shape[-2] % 2 == 0 else 2 * ctf.shape[-1] - 1
     if old == side == box:
         return ctf
-    spread = torch.fft.irfft2(ctf, s=(old, old)).roll((old // 2,) * 2, (-2, -1))
+    point_spread = torch.fft.irfft2(ctf, s=(old, old)).roll((old // 2,) * 2, (-2, -1))
     # resizing keeps values; a transform's are kept if the sum over the pixels is
-    spread = centre_crop(fourier_resize(spread, side) * (old / side) ** 2, box)
-    return torch.fft.rfft2(spread.roll((-(box // 2),) * 2, (-2, -1))).real
+    point_spread = centre_crop(fourier_resize(point_spread, side) * (old / side) ** 2, box)
+    return torch.fft.rfft2(point_spread.roll((-(box // 2),) * 2, (-2, -1))).real

@@ -14,8 +14,8 @@ from ...core.fourier import circle
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
 from ...likelihood.prepare import prepare, resample
-from .controls import MOST_IMAGES, judge_controls, made_up_molecule, pure_noise, target_similarities
-from .evaluate import Bench, made_up_images, means_of
+from .controls import MAX_IMAGES, judge_controls, pure_noise, random_molecule, target_similarities
+from .evaluate import Bench, means_of, random_molecule_images
 
 if typing.TYPE_CHECKING:
     from .evaluate import Curves
@@ -40,11 +40,11 @@ class OtherMolecule:
         return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.ground_truth(rows), what)
 
 
-def made_up_others(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
+def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
-    molecule = Projector(made_up_molecule(bench.particles.box, bench.diameter_px, rng))
+    molecule = Projector(random_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
-        bench, *made_up_images(bench, molecule, rng, MOST_IMAGES), "an artificial molecule of the same size"
+        bench, *random_molecule_images(bench, molecule, rng, MAX_IMAGES), "an artificial molecule of the same size"
     )
 
 
@@ -57,8 +57,8 @@ def run_controls(
     OtherMolecule.
     """
     noise = _noise(bench, rng)
-    looks = lambda images: target_similarities(images[:MOST_IMAGES], targets, bench.diameter_px)
-    first = np.arange(min(len(bench.particles), MOST_IMAGES))
+    looks = lambda images: target_similarities(images[:MAX_IMAGES], targets, bench.diameter_px)
+    first = np.arange(min(len(bench.particles), MAX_IMAGES))
     shown = {
         "particles, denoised": looks(bench.denoised(*bench.prepared(first))),
         "pure noise, denoised": looks(noise["denoised"]),

@@ -12,7 +12,7 @@ import torch
 from ...core.fourier import filtered, on_grid, radial_mean
 
 MEASURED = 256  # pairs
-FALL = 1e-6  # of the strongest ring: power below which a ring holds no target
+NEGLIGIBLE = 1e-6  # of the strongest ring: power below which a ring holds no target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class FrequencyScale(torch.nn.Module):
         self.signal.copy_(signal)
         self.noise.copy_(statistics.noise)
         self.amplitude.fill_(statistics.amplitude)
-        present = signal > FALL * signal.max()
+        present = signal > NEGLIGIBLE * signal.max()
         sharpen = torch.where(present, signal.clamp(min=1e-30) ** (-self.sharpening / 2), torch.zeros(()))
         rings = torch.arange(len(signal), dtype=signal.dtype)  # coefficients of a ring, but for a factor
         # so that sharpened targets have the variance of targets

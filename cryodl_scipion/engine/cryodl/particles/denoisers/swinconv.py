@@ -21,8 +21,8 @@ if typing.TYPE_CHECKING:
 SHARPENING = 0.8
 WIDTHS = (256, 128, 64, 32)  # channels from the coarsest grid to the finest; finer ones have the last
 ATTENTION = 2  # coarsest grids with Swin-Conv blocks, two each; finer ones have one convolution block
-GLANCE = 512  # values that the whole image is seen as at once
-GLANCE_SIDE = 64  # px, at most, that it is brought to for that
+CONTEXT = 512  # values that the whole image is seen as at once
+CONTEXT_SIDE = 64  # px, at most, that it is brought to for that
 LARGEST_GRID = 64  # side of the finest grid; larger boxes are folded more
 
 
@@ -37,7 +37,7 @@ def fold_plan(box: int) -> tuple[int, int, int]:
     return fold, levels, unit * math.ceil(box / unit)
 
 
-class Glance(nn.Module):
+class ImageContext(nn.Module):
     """The whole image at once: each of GLANCE values weighs all pixels before anything is cut off, as a template does.
     What a pixel shows is far below the noise; what they show together is not. (b, 1, side, side) -> (b, channels, grid,
     grid).
@@ -45,14 +45,14 @@ class Glance(nn.Module):
 
     def __init__(self, side: int, channels: int, grid: int) -> None:
         super().__init__()
-        self.pool, self.channels, self.grid = -(-side // GLANCE_SIDE), channels, grid
+        self.pool, self.channels, self.grid = -(-side // CONTEXT_SIDE), channels, grid
         seen = side // self.pool
         self.layers = nn.Sequential(
-            nn.Linear(seen**2, GLANCE),
-            Perceptron(GLANCE),
-            Perceptron(GLANCE),
-            nn.LayerNorm(GLANCE),
-            nn.Linear(GLANCE, channels * grid**2),
+            nn.Linear(seen**2, CONTEXT),
+            Perceptron(CONTEXT),
+            Perceptron(CONTEXT),
+            nn.LayerNorm(CONTEXT),
+            nn.Linear(CONTEXT, channels * grid**2),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ class SwinConvUNet(DenoiserNetwork):
         self.fold, levels, self.side = fold_plan(box)
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels, -1, -1)]
         make = lambda level: _blocks(widths[level], levels - level < ATTENTION)
-        self.glance = Glance(self.side, widths[-1], self.side // self.fold // 2**levels)
+        self.context = ImageContext(self.side, widths[-1], self.side // self.fold // 2**levels)
         self.first = nn.Conv2d(self.fold**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(make(level) for level in range(levels))
         self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
@@ -101,13 +101,13 @@ class SwinConvUNet(DenoiserNetwork):
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
-        glance = self.glance(x)
+        context = self.context(x)
         x = first = self.first(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
         skips = []
         for blocks, coarser in zip(self.down, self.coarser):
             skips.append(blocks(x))
             x = coarser(skips[-1])
-        x = self.body(x + glance)
+        x = self.body(x + context)
         for blocks, finer, skip in reversed(list(zip(self.up, self.finer, skips))):
             x = blocks(finer(x) + skip)
         x = F.pixel_shuffle(self.last(x + first), self.fold)
@@ -132,5 +132,5 @@ class SwinConv(DenoiserMethod):
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return in_memory_format(SwinConvUNet(box), torch.channels_last)
 
-    def usual_steps(self, particles: int) -> int:
+    def default_steps(self, particles: int) -> int:
         return 6000 if particles >= 500 else 3000

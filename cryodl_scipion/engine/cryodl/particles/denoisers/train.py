@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from .method import DenoiserMethod, DenoiserNetwork
     from .pairs import Pairs
 
-MOST_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
+MAX_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
 SHOWN = 6  # sample triplets
 
 
@@ -60,9 +60,9 @@ class DenoiserTask(Task):
         return typing.cast("DenoiserNetwork", self.networks["denoiser"])
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(sum(len(rows) for rows in self.pairs.training))
+        return self.method.default_steps(sum(len(rows) for rows in self.pairs.training))
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, nothing to be found."""
@@ -79,8 +79,8 @@ class DenoiserTask(Task):
 
     def _boost(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
-        most = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
-        factors = most ** rng.random(count) - 1
+        maximum = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
+        factors = maximum ** rng.random(count) - 1
         return self.amplitude * torch.from_numpy(factors).float()[:, None, None, None]
 
     def train_step(
@@ -93,14 +93,14 @@ class DenoiserTask(Task):
             output = network(condition)
         losses = self._judge(condition, output, target, accelerator) if self.adversarial else {}
         distance = self.distance(output.float(), target)
-        fooled = losses.pop("fooled", torch.zeros(()))
-        self._update("denoiser", generator_loss(distance, fooled, self.adversarial), accelerator)
+        adversarial_loss = losses.pop("adversarial", torch.zeros(()))
+        self._update("denoiser", generator_loss(distance, adversarial_loss, self.adversarial), accelerator)
         return {"loss": distance.detach(), **losses}
 
     def _judge(
         self, condition: torch.Tensor, output: torch.Tensor, target: torch.Tensor, accelerator: typing.Any
     ) -> dict[str, torch.Tensor]:
-        """Teach the discriminator, then ask it. 'fooled' has a gradient for the network."""
+        """Teach the discriminator, then ask it. 'adversarial' has a gradient for the network."""
         discriminator = self.networks["discriminator"]
         with accelerator.autocast():
             genuine, made = discriminator(condition, target), discriminator(condition, output.detach())
@@ -108,9 +108,9 @@ class DenoiserTask(Task):
         self._update("discriminator", loss, accelerator)
         discriminator.requires_grad_(False)  # the network's gradient goes through it, not into it
         with accelerator.autocast():
-            fooled = verdict(discriminator(condition, output), True)
+            adversarial_loss = verdict(discriminator(condition, output), True)
         discriminator.requires_grad_(True)
-        return {"fooled": fooled, "verdict": fooled.detach(), "discriminator": loss.detach()}
+        return {"adversarial": adversarial_loss, "verdict": adversarial_loss.detach(), "discriminator": loss.detach()}
 
     def _update(self, name: str, loss: torch.Tensor, accelerator: typing.Any) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
@@ -120,7 +120,7 @@ class DenoiserTask(Task):
 
     def validate(self) -> dict[str, float]:
         network, curves, raw, losses = self.denoiser, list[torch.Tensor](), list[torch.Tensor](), list[float]()
-        for noisy, ctf, target in self.pairs.validation_batches(self.batch_size, MOST_VALIDATION):
+        for noisy, ctf, target in self.pairs.validation_batches(self.batch_size, MAX_VALIDATION):
             noisy, ctf, target = (x.to(self.device) for x in (noisy, ctf, target))
             output = self._output(network.prepare(noisy, ctf))
             losses += [float(self.distance(output, network.working(target)).detach())] * len(noisy)

@@ -10,8 +10,8 @@ import numpy as np
 if typing.TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
-MOST = 24  # classes that are tried where their number is to be found
-FEWEST = 20  # particles of each class, on average, that are tried
+MAXIMUM = 24  # classes that are tried where their number is to be found
+MINIMUM = 20  # particles of each class, on average, that are tried
 STARTS = 3  # of each mixture
 
 
@@ -38,7 +38,7 @@ def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray,
     if not np.ptp(latent) > 0:  # noise: all at one place
         return np.ones(len(latent), int), np.ones(len(latent)), []
     positions = latent / latent.std(axis=0).max()
-    numbers = [count] if count else range(1, min(MOST, max(1, len(positions) // FEWEST)) + 1)
+    numbers = [count] if count else range(1, min(MAXIMUM, max(1, len(positions) // MINIMUM)) + 1)
     best, criteria = _mixture(positions, numbers[0], seed), list[float]()
     for number in numbers:
         tried = best if number == numbers[0] else _mixture(positions, number, seed)

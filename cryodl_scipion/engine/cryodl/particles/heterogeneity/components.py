@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
 FINE_ROUNDS = 4  # and to the finest detail
-LEAST_SPREAD = 0.03  # of FIRST_SPREAD, that errors are taken to have at least
+MIN_SPREAD = 0.03  # of FIRST_SPREAD, that errors are taken to have at least
 REFINEMENTS = 3  # passes that refine orientations against the mean alone
 CHANGE = 0.1  # power of a component over that of the mean that is expected
 SEEN = 0.3  # FSC of the halves in the first shells below which the images show nothing in common
@@ -33,7 +33,7 @@ SEEN = 0.3  # FSC of the halves in the first shells below which the images show 
 @dataclasses.dataclass
 class ComponentFit:
     """mean : (box, box, box). axes : (q, box, box, box), orthonormal. deviations : (q,) of the coordinates. latent :
-    (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. spread : (9,) learned errors, see
+    (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. sigmas : (9,) learned errors, see
     views.ERRORS."""
 
     mean: np.ndarray
@@ -41,7 +41,7 @@ class ComponentFit:
     deviations: np.ndarray
     latent: np.ndarray
     fsc: np.ndarray
-    spread: np.ndarray
+    sigmas: np.ndarray
 
 
 @dataclasses.dataclass
@@ -68,15 +68,15 @@ class Setting:
         return np.arange(len(self.coefficients))
 
 
-def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_of(setting: Setting, radius: float, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean volume (box, box, box) of the images, FSC of its halves, and the ExpectationSums of all images.
 
-    The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
+    The map is damped shell by shell by what the halves agree on. sigmas: (9,), see expect; orientations are not moved.
     """
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     empty = np.zeros((1,) + (setting.box,) * 3, np.float32)
     parts = [
-        expect(setting.coefficients, setting.views, np.nonzero(setting.halves == half)[0], cube, empty, count, spread)
+        expect(setting.coefficients, setting.views, np.nonzero(setting.halves == half)[0], cube, empty, count, sigmas)
         for half in (1, 2)
     ]
     free = np.full((1, cube.ring.max() + 1), np.inf)
@@ -91,28 +91,28 @@ def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.nda
 
 
 def refine_views(
-    setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, rounds: int = REFINEMENTS
+    setting: Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, rounds: int = REFINEMENTS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move orientations, shifts, contrast and defocus to where the mean volume fits best. Returns mean and spread."""
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     for number in range(rounds):
-        sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, spread)
+        sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, sigmas)
         mean = solve_components(sums, cube, shell_power(mean[None], cube))[0] * setting.mask
         setting.views.move(setting.rows(), sums.errors)
         rescale_noise(setting.coefficients, sums)
-        spread = learned(sums)
+        sigmas = learned(sums)
         setting.say(
-            f"orientations {number + 1}: {np.degrees(spread[:3].mean()):.2f}° and {spread[3:5].mean():.2f} px uncertain"
+            f"orientations {number + 1}: {np.degrees(sigmas[:3].mean()):.2f}° and {sigmas[3:5].mean():.2f} px uncertain"
         )
-    return mean, spread
+    return mean, sigmas
 
 
 def learned(sums: ExpectationSums) -> np.ndarray:
     """(9,) standard deviations of the errors from the ExpectationSums of a pass; equal along equivalent axes."""
-    squares, known = sums.spread.copy(), sums.known.copy()
+    squares, known = sums.squared_errors.copy(), sums.known.copy()
     for group in (slice(0, 3), slice(3, 5), slice(7, 9)):
         squares[group], known[group] = squares[group].mean(), known[group].mean()
-    return np.clip(np.sqrt(squares / known), LEAST_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
+    return np.clip(np.sqrt(squares / known), MIN_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
 
 
 def rescale_noise(coefficients: Coefficients, sums: ExpectationSums) -> None:
@@ -129,7 +129,7 @@ def fit_components(
     known: np.ndarray,
     number: int,
     radius: float,
-    spread: np.ndarray,
+    sigmas: np.ndarray,
     curve: np.ndarray,
     rng: np.random.Generator,
 ) -> ComponentFit:
@@ -145,18 +145,18 @@ def fit_components(
     for limit, rounds in ((coarse, COARSE_ROUNDS), (radius, FINE_ROUNDS)):
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
         for step in range(rounds):
-            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread)
+            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas)
             volumes = _updated(sums, cube, volumes, setting)
-            spread = learned(sums)
+            sigmas = learned(sums)
             setting.views.move(setting.rows(), 0.5 * sums.errors)
             rescale_noise(setting.coefficients, sums)
             setting.say(
                 f"components to {limit:g} waves per box, pass {step + 1}: deviations "
                 + " ".join(f"{d:.3g}" for d in orthonormal(volumes[1:])[1])
             )
-    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, None, False)
-    axes, deviations, turn = orthonormal(volumes[1:])
-    return ComponentFit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
+    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, None, False)
+    axes, deviations, rotation = orthonormal(volumes[1:])
+    return ComponentFit(volumes[0], axes, deviations, sums.latent @ rotation, curve, sigmas)
 
 
 def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:

@@ -89,10 +89,10 @@ class Cube:
         base = (low[2] * self.side + low[1]) * self.side + low[0]
         count = base.size
         index, weight = np.empty((count, 8), np.int32), np.empty((count, 8), np.float32)
-        share = np.stack([1 - part, part])
+        corner_weight = np.stack([1 - part, part])
         for corner, (z, y, x) in enumerate(itertools.product((0, 1), repeat=3)):
             index[:, corner] = base + (z * self.side + y) * self.side + x
-            weight[:, corner] = share[z, 2] * share[y, 1] * share[x, 0]
+            weight[:, corner] = corner_weight[z, 2] * corner_weight[y, 1] * corner_weight[x, 0]
         starts = np.arange(0, 8 * count + 1, 8, dtype=np.int64 if 8 * count > 2**31 - 8 else np.int32)
         return csr_matrix((weight.ravel(), index.ravel(), starts), (count, self.side**3))
 

@@ -34,7 +34,7 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
     volumes : ndarray, (degree + 1, box, box, box)
         The mean and the components of posterior.CurvedCoordinate.
     """
-    curve, spread = CurvedCoordinate(degree), fit.spread
+    curve, sigmas = CurvedCoordinate(degree), fit.sigmas
     volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
     volumes[0] = fit.mean
     volumes[1] = fit.axes[0] * fit.deviations[0] * 3**0.5  # a uniform coordinate has the variance 1 / 3
@@ -42,10 +42,10 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
         power = shell_power(fit.mean[None], cube) * np.array([1.0] + [CHANGE] * degree)[:, None]
         for step in range(rounds):
-            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, curve)
+            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve)
             volumes = solve_components(sums, cube, power) * setting.mask
             volumes[1:] *= setting.focus
-            spread = learned(sums)
+            sigmas = learned(sums)
             setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")
-    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, curve, False)
+    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve, False)
     return sums.latent[:, 0], volumes

@@ -77,15 +77,15 @@ class Decoder(nn.Module):
     def forward(self, latent: torch.Tensor) -> Gaussians:
         """Gaussians (m, N) at latent coordinates (m, D)."""
         start, changes = self.neutral(), self.changes(latent) * self.units
-        turns = rotations(changes[..., :3])
+        matrices = rotations(changes[..., :3])
         # the mean over anchors of R (c - anchor) + anchor + shift
-        matrix = (self.share @ turns.flatten(2)).reshape(len(latent), -1, 3, 3)
-        moved = self.anchors - (turns @ self.anchors[..., None])[..., 0] + changes[..., 3:6]
+        matrix = (self.share @ matrices.flatten(2)).reshape(len(latent), -1, 3, 3)
+        moved = self.anchors - (matrices @ self.anchors[..., None])[..., 0] + changes[..., 3:6]
         centres = (matrix @ start.centres[..., None])[..., 0] + self.share @ moved
         strength, width = (self.share @ changes[..., 6:]).unbind(-1)
         return Gaussians(centres, start.amplitudes * (1 + strength), start.widths * torch.exp(width))
 
-    def surprise(self, latent: torch.Tensor) -> torch.Tensor:
+    def negative_log_prior(self, latent: torch.Tensor) -> torch.Tensor:
         """Negative logarithm of the prior of the changes, their mean over latent coordinates (m, D), and of the
         neutral Gaussians: neighbouring anchors change alike."""
         changes = self.changes(latent)

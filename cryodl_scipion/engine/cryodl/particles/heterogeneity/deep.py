@@ -88,7 +88,7 @@ class Training:
             self.optimiser.zero_grad()
             made = self.decoder(self._drawn(posterior[batch.rows]))
             slices = made.project(batch.matrices, images.y, images.x, images.box)
-            loss = batch.misfit(slices).mean() + self.decoder.surprise(self.nodes[::4]) / len(own)
+            loss = batch.misfit(slices).mean() + self.decoder.negative_log_prior(self.nodes[::4]) / len(own)
             loss.backward()
             self.optimiser.step()
 

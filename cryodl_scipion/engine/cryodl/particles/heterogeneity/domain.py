@@ -13,23 +13,23 @@ from scipy.spatial.transform import Rotation
 MASKED = 0.5  # of the mask, from which a voxel belongs to the domain
 EDGE = 0.1  # of the mask, where its surroundings begin
 REACH = 0.4  # of the domain's radius: how far around the mask maps are compared
-MOST_VOXELS = 4000  # that are compared
-MOST_STEPS = 10  # of the fit of one map in each round
+MAX_VOXELS = 4000  # that are compared
+MAX_STEPS = 10  # of the fit of one map in each round
 ROUNDS, PARTS = 6, 3  # of positions, and of rest and domain within each
 OWN = 0.1  # of the density within the mask that is taken from the rest to the domain in each part of a round
 BLUR = 1.0  # px, of the maps when they are compared
-FEWEST_VOXELS = 30
+MIN_VOXELS = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class DomainMotion:
     """Where a domain lies in maps, relative to one of them: x becomes rotation (x - centre) + centre + shift.
 
-    turns : (k, 3) rotation vectors, radians, xyz. shifts : (k, 3) px, xyz. centre : (3,) px from the middle of the box,
-    xyz. alike : (k,) correlation of the domain with itself after that.
+    rotations : (k, 3) rotation vectors, radians, xyz. shifts : (k, 3) px, xyz. centre : (3,) px from the middle of the
+    box, xyz. alike : (k,) correlation of the domain with itself after that.
     """
 
-    turns: np.ndarray
+    rotations: np.ndarray
     shifts: np.ndarray
     centre: np.ndarray
     alike: np.ndarray
@@ -59,9 +59,9 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
         The mask holds hardly any voxels.
     """
     positions = np.argwhere(mask > MASKED)
-    if len(positions) < FEWEST_VOXELS:
+    if len(positions) < MIN_VOXELS:
         raise ValueError(
-            f"The mask of the domain has {len(positions)} voxels above {MASKED:g}; at least {FEWEST_VOXELS} are "
+            f"The mask of the domain has {len(positions)} voxels above {MASKED:g}; at least {MIN_VOXELS} are "
             "needed. Give a mask that is 1 in the domain."
         )
     xyz = (positions - mask.shape[0] // 2)[:, ::-1].astype(float)
@@ -93,23 +93,23 @@ class _Body:
         near = binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius)))
         self.positions = np.argwhere(near)
         self.xyz = (self.positions - mask.shape[0] // 2)[:, ::-1].astype(float)
-        self.step = -(-len(self.positions) // MOST_VOXELS)
+        self.step = -(-len(self.positions) // MAX_VOXELS)
 
     def shown(self, values: np.ndarray, step: int = 1) -> np.ndarray:
         """(v,) the density at the places, once it was moved. values : (6,) rotation vector times radius, and shift."""
-        turn = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
-        return _sampled(self.density, (self.xyz[::step] - self.centre - values[3:]) @ turn + self.centre)
+        rotation = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
+        return _sampled(self.density, (self.xyz[::step] - self.centre - values[3:]) @ rotation + self.centre)
 
     def brought_back(self, volume: np.ndarray, values: np.ndarray) -> np.ndarray:
         """(v,) a volume at the positions, moved the other way."""
-        turn = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
-        return _sampled(volume, (self.xyz - self.centre) @ turn.T + self.centre + values[3:])
+        rotation = Rotation.from_rotvec(values[:3] / self.radius).as_matrix()
+        return _sampled(volume, (self.xyz - self.centre) @ rotation.T + self.centre + values[3:])
 
     def fit(self, volume: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
         """Rotation vector times radius and shift, (6,) px, at which the density is most like a volume; correlation."""
         wanted = volume[tuple(self.positions[:: self.step].T)]
         found = least_squares(
-            lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MOST_STEPS
+            lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MAX_STEPS
         )
         seen = self.shown(found.x, self.step)
         alike = np.corrcoef(seen, wanted)[0, 1] if np.ptp(seen) > 0 and np.ptp(wanted) > 0 else 0.0
@@ -159,10 +159,10 @@ def domain_poses(
     along = weights @ np.arange(weights.shape[1]) / total
     # a map shows the mean of its particles, which lies nearer to the middle than its own position
     maps = np.maximum.accumulate(weights.T @ along / np.maximum(weights.sum(0), 1e-30))
-    values = np.concatenate([motion.turns, motion.shifts], axis=1)
+    values = np.concatenate([motion.rotations, motion.shifts], axis=1)
     each = np.stack([np.interp(along, maps, column) for column in values.T], axis=1)
-    turn = Rotation.from_rotvec(each[:, :3]).as_matrix()
-    moved = motion.centre + each[:, 3:] - turn @ motion.centre
+    rotation = Rotation.from_rotvec(each[:, :3]).as_matrix()
+    moved = motion.centre + each[:, 3:] - rotation @ motion.centre
     offset = np.einsum("nji,nj->ni", matrices, moved)  # in the frame of the image
-    turned = Rotation.from_matrix(np.einsum("nji,njk->nik", turn, matrices))
-    return turned.as_euler("ZYZ", degrees=True), shifts_yx + offset[:, [1, 0]]
+    rotated = Rotation.from_matrix(np.einsum("nji,njk->nik", rotation, matrices))
+    return rotated.as_euler("ZYZ", degrees=True), shifts_yx + offset[:, [1, 0]]

@@ -32,7 +32,7 @@ class ExpectationSums:
     match : (side³, q + 1, 2). weight : (side³, (q + 1) (q + 2) / 2), the sums of the volumes' equations, the mean
     first; of the symmetric weights the upper triangle.
     latent : (n, q) coordinates of the images. second : (q, q) mean second moment of the coordinates. errors : (n, 9)
-    estimated errors, spread, known : (9,) squares of what the files' values are off, and
+    estimated errors, squared_errors, known : (9,) squares of what the files' values are off, and
     how many of them the images tell (MacKay 1992). residual, freedom : (rings,) power that the model leaves, and
     the number of real numbers that it is left in.
     """
@@ -42,7 +42,7 @@ class ExpectationSums:
     latent: np.ndarray
     second: np.ndarray
     errors: np.ndarray
-    spread: np.ndarray
+    squared_errors: np.ndarray
     known: np.ndarray
     residual: np.ndarray
     freedom: np.ndarray
@@ -61,7 +61,7 @@ def expect(
     cube: Cube,
     volumes: np.ndarray,
     count: int,
-    spread: np.ndarray,
+    sigmas: np.ndarray,
     posterior: typing.Any = None,
     collect: bool = True,
 ) -> ExpectationSums:
@@ -71,7 +71,7 @@ def expect(
     ----------
     volumes : ndarray, (q + 1, box, box, box)
         The mean, and components in units of the standard deviation of their coordinates.
-    spread : ndarray, (9,)
+    sigmas : ndarray, (9,)
         Standard deviations of the errors, see views.ERRORS.
     posterior : posterior.Linear or posterior.CurvedCoordinate, optional
         Where the coordinates may be; Linear if None.
@@ -94,7 +94,7 @@ def expect(
             views.contrast[part],
             component_table,
             views.moved[part],
-            spread,
+            sigmas,
             posterior,
             position,
             ring,
@@ -130,7 +130,7 @@ def _batch(
     contrast: np.ndarray,
     component_table: np.ndarray | None,
     moved: typing.Any,
-    spread: np.ndarray,
+    sigmas: np.ndarray,
     posterior: typing.Any,
     position: slice,
     ring: np.ndarray,
@@ -147,17 +147,17 @@ def _batch(
     residual = real(seen.data - seen.transfer * contrast[:, None].astype(np.float32) * seen.slices)
     across = design.transpose(0, 2, 1)
     match = (across @ residual[..., None])[..., 0].astype(float)
-    found = posterior((across @ design).astype(float), match, moved, spread)
+    found = posterior((across @ design).astype(float), match, moved, sigmas)
     left = residual - (design @ found.value[..., None].astype(np.float32))[..., 0]
     total.residual += np.bincount(ring, (left**2).sum(0), len(total.residual))
-    share = ((design @ found.share.astype(np.float32)) * design).sum((0, 2))
+    covariance = ((design @ found.covariance.astype(np.float32)) * design).sum((0, 2))
     total.freedom += m * np.bincount(ring, minlength=len(total.residual)) - np.bincount(
-        ring, share, len(total.residual)
+        ring, covariance, len(total.residual)
     )
     total.latent[position], total.errors[position] = found.coordinate, found.value[:, q:]
     total.second += found.both[:, :q, :q].sum(0)
-    total.spread += ((moved + found.value[:, q:]) ** 2).sum(0)
-    total.known += np.maximum(1 - np.diagonal(found.share, axis1=1, axis2=2)[:, q:] / spread**2, 1e-6).sum(0)
+    total.squared_errors += ((moved + found.value[:, q:]) ** 2).sum(0)
+    total.known += np.maximum(1 - np.diagonal(found.covariance, axis1=1, axis2=2)[:, q:] / sigmas**2, 1e-6).sum(0)
     if collect:
         _collect(total, seen, contrast, found.both, found.value, q)
 

@@ -44,12 +44,12 @@ class Outcome:
 @dataclasses.dataclass
 class Start:
     """setting : components.Setting, its mask and views as the mean volume says. mean : (box, box, box). curve : FSC of
-    its halves. spread : (9,) of the errors, see views.ERRORS."""
+    its halves. sigmas : (9,) of the errors, see views.ERRORS."""
 
     setting: Setting
     mean: np.ndarray
     curve: np.ndarray
-    spread: np.ndarray
+    sigmas: np.ndarray
 
 
 def fit_heterogeneity(
@@ -87,16 +87,16 @@ def fit_heterogeneity(
     doing("the mean volume")
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
     notes = compare_maps(mean, curve, inputs.reference, config)
-    spread = FIRST_SPREAD
+    sigmas = FIRST_SPREAD
     if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
         doing("refining the orientations")
-        mean, spread = refine_views(setting, mean, coarse, spread)
+        mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         voxel = particles.box * particles.pixel_size / inputs.box
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
     work = dict(linear=_linear, gaussian=_gaussian)[config.method]
-    motion, fit, record = work(config, inputs, Start(setting, mean, curve, spread), folder.parent)
+    motion, fit, record = work(config, inputs, Start(setting, mean, curve, sigmas), folder.parent)
     return Outcome(fit, motion, setting, inputs.contrast, notes, record)
 
 
@@ -113,7 +113,7 @@ def _linear(
         setting.focus = masks.changing(first, second, setting.mask)
     known = motion.halves[0]
     doing("the principal components")
-    fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.spread, start.curve, rng)
+    fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.sigmas, start.curve, rng)
     if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
     return motion, fit, {}
@@ -125,11 +125,11 @@ def _gaussian(
     """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
     device = choose_device(config.device)
     doing("placing the Gaussians")
-    model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
+    model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, device)
     doing("the motion test")
     motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
     doing("the latent coordinates")
-    mean, curve = mean_of(start.setting, inputs.radius, start.spread)
+    mean, curve = mean_of(start.setting, inputs.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
     return motion, fit, record
 

@@ -72,7 +72,7 @@ def focus_on_domain(
     for ending, volume in zip(("", "_half1", "_half2"), dataclasses.astuple(middle)):
         write_map(folder / DOMAIN.replace(".mrc", f"{ending}.mrc"), volume, size)
     return dict(
-        rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.turns, axis=1))],
+        rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.rotations, axis=1))],
         shifts_angstrom=[float(v) for v in np.linalg.norm(motion.shifts, axis=1) * size],
         correlations=[float(v) for v in motion.alike],
         resolution_before=resolutions[0],

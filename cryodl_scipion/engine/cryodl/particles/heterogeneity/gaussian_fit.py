@@ -25,8 +25,8 @@ from .paths import resized_volume
 from .solving import orthonormal
 
 TESTED = 2  # principal motions of a half that are tested on the other
-MOST = 6000  # particles that principal motions are fitted to
-FEWEST = 20  # Gaussians that a mask must hold
+MAXIMUM = 6000  # particles that principal motions are fitted to
+MINIMUM = 20  # Gaussians that a mask must hold
 
 
 @dataclasses.dataclass
@@ -51,7 +51,7 @@ def gaussian_model(
     mean: np.ndarray,
     inputs: Inputs,
     config: FitHeterogeneityConfig,
-    spread: np.ndarray,
+    sigmas: np.ndarray,
     device: torch.device,
 ) -> GaussianModel:
     """The GaussianModel of a mean volume.
@@ -67,16 +67,16 @@ def gaussian_model(
     mask = np.clip(resized_volume(setting.mask.astype(np.float32), box), 0, 1)
     small = dataclasses.replace(setting, box=box, mask=mask)
     mean = resized_volume(mean, box)
-    images = Images(small, mean, radius, spread, device)
+    images = Images(small, mean, radius, sigmas, device)
     gaussians = fit_gaussians(mean, config.gaussians, config.seed)
     moving = gaussians.subset(_inside(gaussians, mask))
-    if len(moving) < FEWEST:
+    if len(moving) < MINIMUM:
         raise ValueError(
             f"The mask {config.mask} contains {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at "
-            f"least {FEWEST} are needed. Give a wider mask or more Gaussians (--gaussians)."
+            f"least {MINIMUM} are needed. Give a wider mask or more Gaussians (--gaussians)."
         )
     basis = basis_of(moving, place_anchors(moving, config.anchors, config.seed), box, voxel)
-    rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MOST).round().astype(int))
+    rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MAXIMUM).round().astype(int))
     found = gradients_of(images, basis.volumes, rows)
     agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
     return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel)
@@ -118,13 +118,13 @@ def fit_gaussian_latent(
     every = np.arange(len(model.found.rows))
     factors = principal_motions(model.found, every, basis.prior, config.latent)
     changes = basis.changes(factors)
-    axes, deviations, turn = orthonormal(changes)
+    axes, deviations, rotation = orthonormal(changes)
     cube, count = setting.cube(model.radius), setting.coefficients.count(model.radius)
     volumes = np.concatenate([model.mean[None], changes])
     sums = expect(
-        setting.coefficients, setting.views, setting.rows(), cube, volumes, count, model.images.spread, None, False
+        setting.coefficients, setting.views, setting.rows(), cube, volumes, count, model.images.sigmas, None, False
     )
-    latent = sums.latent @ turn
+    latent = sums.latent @ rotation
     record = dict(
         gaussians=len(model.gaussians),
         moving_gaussians=len(basis.gaussians),
@@ -132,7 +132,7 @@ def fit_gaussian_latent(
         gaussians_fsc=[round(float(v), 4) for v in model.agreement],
     )
     if moves:
-        first = factors @ (turn[:, :1] / deviations[0])
+        first = factors @ (rotation[:, :1] / deviations[0])
         torch.manual_seed(config.seed)
         # a uniform coordinate has the variance 1 / 3
         decoder = Decoder(basis, first * 3**0.5, model.voxel).to(model.images.device)
@@ -140,4 +140,4 @@ def fit_gaussian_latent(
         trained = train(training, folder, setting.say)
         latent[:, 0] = scaled_position(trained.position, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)
-    return ComponentFit(mean, axes, deviations, latent, curve, model.images.spread), record
+    return ComponentFit(mean, axes, deviations, latent, curve, model.images.sigmas), record

@@ -82,8 +82,8 @@ class Gaussians:
     def _waves(self, positions: torch.Tensor, frequencies: torch.Tensor, box: int) -> torch.Tensor:
         """(m, N, f) factors of one axis of the transform."""
         angles = positions[..., None] * (frequencies * (-2 * torch.pi / box))
-        fall = torch.exp(-0.5 * (self.widths[..., None] * (frequencies * (2 * torch.pi / box))).square())
-        return torch.polar(fall.expand(angles.shape), angles)
+        envelope = torch.exp(-0.5 * (self.widths[..., None] * (frequencies * (2 * torch.pi / box))).square())
+        return torch.polar(envelope.expand(angles.shape), angles)
 
 
 def fit_gaussians(volume: np.ndarray, count: int, seed: int) -> Gaussians:

@@ -58,14 +58,14 @@ class Images:
         Of which the errors are derivatives.
     radius : float
         Waves per box.
-    spread : ndarray, (9,)
+    sigmas : ndarray, (9,)
     device : torch.device
     """
 
     def __init__(
-        self, setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, device: torch.device
+        self, setting: Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, device: torch.device
     ) -> None:
-        self.setting, self.mean, self.spread, self.device = setting, mean, spread, device
+        self.setting, self.mean, self.sigmas, self.device = setting, mean, sigmas, device
         self.cube, self.count = setting.cube(radius), setting.coefficients.count(radius)
         self.box = setting.box
         table = [self.cube.table(mean), self.cube.gradient_tables(mean)]
@@ -90,7 +90,7 @@ class Images:
         transfer = seen.transfer * views.contrast[rows, None].astype(np.float32)
         static = as_complex(seen.matrix @ self._static).reshape(transfer.shape)
         flat = np.concatenate([seen.errors.real, seen.errors.imag], axis=1)
-        precision = precisions(self.spread)
+        precision = precisions(self.sigmas)
         gram = (flat.transpose(0, 2, 1) @ flat).astype(float) + np.diag(precision)
         root = np.linalg.cholesky(np.linalg.inv(gram))
         send = lambda array: torch.as_tensor(array).to(self.device)

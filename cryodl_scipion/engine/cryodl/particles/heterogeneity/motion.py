@@ -49,7 +49,7 @@ class Recorder(Linear):
         super().__init__(count)
         self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
-    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> typing.Any:
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
@@ -60,7 +60,7 @@ class Recorder(Linear):
         self.excess.append((fit**2).sum(1) - trace)
         self.freedom.append((own**2).sum((1, 2)))
         self.size.append(trace)
-        return super().__call__(gram, match, moved, spread)
+        return super().__call__(gram, match, moved, sigmas)
 
 
 def find_motion(

@@ -39,8 +39,8 @@ class ShownPart:
         if self._table is None:
             self._table = cube.table(self.volume)
         matrix = cube.interpolation(self.views.matrices[rows], plane)
-        turns = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
-        return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * turns)
+        phases = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
+        return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * phases)
 
 
 def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,13 +130,13 @@ def _sums(
     weight = np.zeros((cube.side**3, maps), np.float32)
     for part in batches(rows, len(disc)):
         images = prepare(particles.images(part), diameter_px, contrast)
-        turns = (views.shifts_yx[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
+        phases = (views.shifts_yx[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
         data = disc.of_images(images).numpy()
         if without is not None:
             data = data - transfer * without.slices(cube, part, np.stack([x, y]).astype(np.float32))
-        data = data * np.exp(1j * turns)
+        data = data * np.exp(1j * phases)
         # images that were multiplied by their CTF hold it already
         data = data if particles.ctf_state == "multiplied" else data * transfer
         matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))

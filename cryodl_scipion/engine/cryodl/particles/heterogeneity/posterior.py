@@ -12,13 +12,13 @@ GRID = 41  # positions on a curve
 class LatentPosterior:
     """Of a batch of m images. coordinate : (m, k) expected latent coordinates. value : (m, q + 9) expected factors of
     the components and errors. both : (m, q + 9, q + 9) expected products of them, of which those of the errors with
-    each other may be theirs in the mean. share : (m, q + 9, q + 9), so that design x share x design is what the
+    each other may be theirs in the mean. covariance : (m, q + 9, q + 9), so that design x share x design is what the
     unknowns take from each coefficient."""
 
     coordinate: np.ndarray
     value: np.ndarray
     both: np.ndarray
-    share: np.ndarray
+    covariance: np.ndarray
 
 
 class Linear:
@@ -27,15 +27,15 @@ class Linear:
     def __init__(self, count: int) -> None:
         self.count = self.coordinates = count
 
-    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> LatentPosterior:
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> LatentPosterior:
         """The LatentPosterior of a batch. gram : (m, q + 9, q + 9) products of components and errors. match : (m, q +
         9) their products with what the mean leaves of the images. moved : (m, 9) errors that were corrected already.
-        spread : (9,) standard deviations of the errors in all."""
-        q, precision = self.count, precisions(spread)
-        share = np.linalg.inv(gram + np.diag(np.concatenate([np.ones(q), precision])))
+        sigmas : (9,) standard deviations of the errors in all."""
+        q, precision = self.count, precisions(sigmas)
+        covariance = np.linalg.inv(gram + np.diag(np.concatenate([np.ones(q), precision])))
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
-        value = np.einsum("mkl,ml->mk", share, match)
-        return LatentPosterior(value[:, :q], value, share + value[:, :, None] * value[:, None, :], share)
+        value = np.einsum("mkl,ml->mk", covariance, match)
+        return LatentPosterior(value[:, :q], value, covariance + value[:, :, None] * value[:, None, :], covariance)
 
 
 class CurvedCoordinate:
@@ -52,9 +52,9 @@ class CurvedCoordinate:
             [np.polynomial.legendre.Legendre.basis(k)(self.positions) for k in range(1, degree + 1)], axis=1
         )  # positions, q
 
-    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> LatentPosterior:
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> LatentPosterior:
         """As Linear's."""
-        q, precision = self.count, precisions(spread)
+        q, precision = self.count, precisions(sigmas)
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
         lost = gram[:, :q, q:] @ inverse  # m, q, 9
@@ -74,17 +74,19 @@ class CurvedCoordinate:
         carried = inverse @ gram[:, q:, :q]  # m, 9, q: what the errors take over from the components
         plain = np.einsum("mef,mf->me", inverse, match[:, q:])
         errors = plain - np.einsum("meq,mq->me", carried, first)
-        both, share = np.zeros((len(gram), size, size)), np.zeros((len(gram), size, size))
+        both, covariance = np.zeros((len(gram), size, size)), np.zeros((len(gram), size, size))
         both[:, :q, :q] = second
         cross = first[:, :, None] * plain[:, None, :] - second @ carried.transpose(0, 2, 1)
         both[:, :q, q:], both[:, q:, :q] = cross, cross.transpose(0, 2, 1)
         both[:, q:, q:] = inverse + errors[:, :, None] * errors[:, None, :]
-        share[:, q:, q:] = inverse
-        spread = second - first[:, :, None] * first[:, None, :]
-        share[:, :q, :q] = spread
-        return LatentPosterior((weight @ self.positions)[:, None], np.concatenate([first, errors], axis=1), both, share)
+        covariance[:, q:, q:] = inverse
+        scatter = second - first[:, :, None] * first[:, None, :]
+        covariance[:, :q, :q] = scatter
+        return LatentPosterior(
+            (weight @ self.positions)[:, None], np.concatenate([first, errors], axis=1), both, covariance
+        )
 
 
-def precisions(spread: np.ndarray) -> np.ndarray:
+def precisions(sigmas: np.ndarray) -> np.ndarray:
     """(9,) one over the variances of errors of standard deviations `spread`."""
-    return 1 / np.maximum(spread, 1e-4) ** 2
+    return 1 / np.maximum(sigmas, 1e-4) ** 2

@@ -58,7 +58,7 @@ def orthonormal(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         Orthonormal, the one of the largest variance first.
     deviations : ndarray, (q,)
         Standard deviations of the coordinates along them.
-    turn : ndarray, (q, q)
+    rotation : ndarray, (q, q)
         Takes coordinates (n, q) to those along the axes: latent @ turn.
     """
     flat = volumes.reshape(len(volumes), -1).astype(float)

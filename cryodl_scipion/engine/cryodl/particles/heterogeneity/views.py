@@ -118,8 +118,8 @@ def look(
     disc, box = coefficients.disc, coefficients.disc.box
     y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)
     data, sine, cosine = coefficients.read(rows, count)
-    turns = (views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box)
-    data = data * np.exp(1j * turns).astype(np.complex64)
+    phases = (views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box)
+    data = data * np.exp(1j * phases).astype(np.complex64)
     wave, azimuth = coefficients.wave[:count] * KILO, coefficients.azimuth[:count]
     along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
     wavelength = coefficients.wavelength[rows]

@@ -23,7 +23,7 @@ from ...likelihood.modes import find_modes
 from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, evidence, log_likelihoods
-from ..orientations.amplitude import first_fit, smooth_strength
+from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
 
@@ -106,13 +106,13 @@ class Searched:
         return torch.as_tensor(np.concatenate(found, 1), dtype=torch.float32, device=self.search.disc.device)
 
     def searched(
-        self, rows: np.ndarray, projectors: typing.Sequence[Projector], strength: float
+        self, rows: np.ndarray, projectors: typing.Sequence[Projector], amplitude: float
     ) -> torch.Tensor | None:
         """(m, c) log-likelihood of each composition over that of noise, in all orientations and shifts of the grid, in
         the search's detail."""
         search, _ = self._banks[0]
         observed, shifts = search.source.observed(rows, search.disc), search.shifts(search.fit.sigma)
-        gain = strength * self.gain(search.disc.rings)
+        gain = amplitude * self.gain(search.disc.rings)
         found = []
         for projector in projectors:  # one bank at a time: they are large
             bank = Bank(Reference(projector, search.disc).with_gain(gain), search.grid)
@@ -155,11 +155,11 @@ class Given:
         self.shifts = torch.as_tensor(disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
         self.apart, self.particles, self.device = step, particles, device
         self._width = particles.box * particles.pixel_size
-        self._strength, self._fall = self._fitted(projector, self._width / resolution)
+        self._amplitude, self._b_factor = self._fitted(projector, self._width / resolution)
 
     def gain(self, rings: int) -> torch.Tensor:
         """(rings,) factors of the projections' amplitudes."""
-        return self._strength * torch.exp(-self._fall / 4 * (torch.arange(rings) / self._width) ** 2).float()
+        return self._amplitude * torch.exp(-self._b_factor / 4 * (torch.arange(rings) / self._width) ** 2).float()
 
     def like(self, particles: ParticleSet) -> Given:
         """The same on other particles."""
@@ -179,7 +179,7 @@ class Given:
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
 
     def searched(
-        self, rows: np.ndarray, projectors: typing.Sequence[Projector], strength: float
+        self, rows: np.ndarray, projectors: typing.Sequence[Projector], amplitude: float
     ) -> torch.Tensor | None:
         """None: nothing is searched."""
         return None
@@ -193,11 +193,11 @@ class Given:
         views = reference.at(self.matrices(rows)[:, 0]) * disc.ramp(self.offset(rows))
         match = disc.ring_sum((views.conj() * observed.match).real / 2).cpu().numpy()
         power = disc.ring_sum(views.abs().square() * observed.weight).cpu().numpy()
-        strength, fall = smooth_strength(match, power, self._width)
-        if strength > 0:
-            return strength, fall
+        amplitude, b_factor = smooth_amplitude(match, power, self._width)
+        if amplitude > 0:
+            return amplitude, b_factor
         self.notes.append(
             f"{self.particles.path}: the images do not show the compositions at their angles. Choose orientations: "
             "search, or check that structures and angles have the same coordinate frame and handedness."
         )
-        return first_fit(observed, reference).strength, 0.0
+        return first_fit(observed, reference).amplitude, 0.0

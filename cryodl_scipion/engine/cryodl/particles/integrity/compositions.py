@@ -13,10 +13,10 @@ from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import is_model, load_density, mass_and_centre
 
-LEAST_OVERLAP = 0.6  # of the smaller one's body, below which two compositions are not in one frame
+MIN_OVERLAP = 0.6  # of the smaller one's body, below which two compositions are not in one frame
 CLEARLY_BETTER = 0.15  # overlap that a shift must gain to be the reason
 COARSE = 48  # px: side of the cubes that are shifted over each other
-FEWEST_COMMON = 30  # residues of models by which their frames are compared
+MIN_COMMON = 30  # residues of models by which their frames are compared
 SAME_SCALE = 0.05  # relative difference of two densities' strengths that is said
 LARGEST_DISTANCE = 5.0  # Å, root mean square, of common residues beyond what remains when they are superposed
 
@@ -87,19 +87,19 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
 
     one, two = _residues(first), _residues(second)
     common = sorted(set(one) & set(two))
-    if len(common) < FEWEST_COMMON:
+    if len(common) < MIN_COMMON:
         return
     here = np.array([one[key] for key in common]), np.array([two[key] for key in common])
     distance = float(np.sqrt(((here[0] - here[1]) ** 2).sum(1).mean()))
     fixed, movable = ([gemmi.Position(*xyz) for xyz in side] for side in here)
     best = gemmi.superpose_positions(fixed, movable)
     if distance > best.rmsd + LARGEST_DISTANCE:
-        turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
+        rotation = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
         shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))
         raise ValueError(
             f"{first} and {second} are not in the same coordinate frame: their {len(common)} common residues are "
             f"{distance:.0f} Å apart, but only {best.rmsd:.1f} Å if {second} is shifted by {shift} Å along x y z and "
-            f"rotated by {turn:.0f}°. Superpose it onto {first} first (in ChimeraX: matchmaker, then save the model "
+            f"rotated by {rotation:.0f}°. Superpose it onto {first} first (in ChimeraX: matchmaker, then save the model "
             "relative to the other), and give that file."
         )
 
@@ -126,7 +126,7 @@ def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequ
     there is one."""
     for (one, first), (two, second) in itertools.combinations(zip(densities, names), 2):
         here, best, offset = overlaps(one, two)
-        if here < LEAST_OVERLAP and best > here + CLEARLY_BETTER:
+        if here < MIN_OVERLAP and best > here + CLEARLY_BETTER:
             shift = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
             raise ValueError(
                 f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
@@ -134,7 +134,7 @@ def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequ
                 f"{100 * best:.0f} % (it may also be rotated). Superpose their common chains first, and give both as "
                 "models, or as maps of one box."
             )
-        if here < LEAST_OVERLAP:
+        if here < MIN_OVERLAP:
             raise ValueError(
                 f"{first} and {second} are not in the same coordinate frame: only {100 * here:.0f} % of the smaller "
                 f"one lie within the other, and a shift alone increases it to at most {100 * best:.0f} %. They may "

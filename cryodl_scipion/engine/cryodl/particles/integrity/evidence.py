@@ -16,7 +16,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.healpix_grid import ball_of_turns, disc_of_shifts
+from ...core.healpix_grid import ball_of_rotations, disc_of_shifts
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 
@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
 
 KEPT = 6  # orientations whose neighbourhoods are searched finer
 FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations
-MOST_LEVELS = 5
+MAX_LEVELS = 5
 FINEST_SHIFT = 0.25  # px
 ELEMENTS = 4e6  # coefficients of projections that are held at a time
 ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
@@ -33,10 +33,10 @@ ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One refinement step. turns: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc;
+    """One refinement step. rotations: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc;
     positions: its coefficients among those of the finest disc. references: of the compositions, on this disc."""
 
-    turns: torch.Tensor
+    rotations: torch.Tensor
     shifts: torch.Tensor
     disc: HalfDisc
     positions: torch.Tensor
@@ -79,17 +79,17 @@ class Comparison:
     ) -> None:
         self.disc, self.kinds = disc, len(projectors)
         self.levels = [
-            Level(turns, shifts, level, positions, [Reference(p, level, gain(level.rings)) for p in projectors])
-            for turns, shifts, level, positions in _levels(disc, step, diameter_px)
+            Level(rotations, shifts, level, positions, [Reference(p, level, gain(level.rings)) for p in projectors])
+            for rotations, shifts, level, positions in _levels(disc, step, diameter_px)
         ]
 
     def evidence(
-        self, observed: Observed, matrices: torch.Tensor, shifts_yx: torch.Tensor, strength: float
+        self, observed: Observed, matrices: torch.Tensor, shifts_yx: torch.Tensor, amplitude: float
     ) -> Evidence:
         """Evidence of the images of some particles.
 
         observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
-        candidates to begin with, or (m, k, 2), one for each. strength: what all projections are multiplied with.
+        candidates to begin with, or (m, k, 2), one for each. amplitude: what all projections are multiplied with.
         """
         step = self._batch(matrices.shape[1])
         parts = []
@@ -97,22 +97,22 @@ class Comparison:
             part = slice(start, start + step)
             parts.append(
                 self._evidence(
-                    observed[part], matrices[part], shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part], strength
+                    observed[part], matrices[part], shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part], amplitude
                 )
             )
         return Evidence.joined(parts)
 
-    def _evidence(self, observed: Observed, matrices: torch.Tensor, shifts: torch.Tensor, strength: float) -> Evidence:
+    def _evidence(self, observed: Observed, matrices: torch.Tensor, shifts: torch.Tensor, amplitude: float) -> Evidence:
         first = self.levels[0]
         if shifts.dim() == 2:
             none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
             match, power = self._compare(_seen(observed, first), first, matrices[:, :, None], none, shifts)
-            best = (strength * match - strength**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)
+            best = (amplitude * match - amplitude**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)
             shifts = shifts[best]
         for level in self.levels:
-            finer = matrices[:, :, None] @ level.turns
+            finer = matrices[:, :, None] @ level.rotations
             match, power = self._compare(_seen(observed, level), level, finer, shifts, level.shifts)
-            logs = strength * match - strength**2 * power[..., None]  # m, k, r, c, t
+            logs = amplitude * match - amplitude**2 * power[..., None]  # m, k, r, c, t
             matrices, shifts = self._best(logs, finer, shifts, level)
         return self._summary(logs, match, power, matrices, shifts)
 
@@ -156,8 +156,8 @@ class Comparison:
         )
 
     def _batch(self, candidates: int) -> int:
-        turns = max(len(level.turns) for level in self.levels)
-        each = max(candidates, KEPT) * turns * self.kinds * len(self.disc)
+        rotations = max(len(level.rotations) for level in self.levels)
+        each = max(candidates, KEPT) * rotations * self.kinds * len(self.disc)
         return max(1, int(ELEMENTS / each))
 
 
@@ -169,7 +169,7 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
     """What each Level has but for its references: steps halved down to what the resolution can tell apart at the
     particle's rim. Coarse steps compare coarse detail only."""
     finest = np.degrees(FINEST_PART * (disc.box / disc.radius) / (diameter_px / 2))
-    count = int(np.clip(np.ceil(np.log2(step / finest)), 1, MOST_LEVELS))
+    count = int(np.clip(np.ceil(np.log2(step / finest)), 1, MAX_LEVELS))
     for number in range(1, count + 1):
         here = step / 2**number
         # the frequency at which neighbours of this step differ at the rim by the same part of a period as those of the
@@ -180,12 +180,12 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         shift = max(1 / 2**number, FINEST_SHIFT)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=disc.device)
-            for a in (ball_of_turns(1.5 * here, here), disc_of_shifts(2 * shift, shift))
+            for a in (ball_of_rotations(1.5 * here, here), disc_of_shifts(2 * shift, shift))
         )
         yield (*tensors, level_disc, positions)
 
 
-def fitted_strength(evidence: Evidence, priors: torch.Tensor) -> float:
+def fitted_amplitude(evidence: Evidence, priors: torch.Tensor) -> float:
     """The strength that explains the images best, given their Evidence (one step of expectation-maximisation)."""
     weight = probabilities(evidence.logs, priors)
     return float((weight * evidence.match).sum() / (2 * (weight * evidence.power).sum()).clamp(min=1e-30))

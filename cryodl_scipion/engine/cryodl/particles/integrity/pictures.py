@@ -61,6 +61,6 @@ def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarra
     transform = torch.fft.rfft2(images)
     if source.particles.optics is not None:
         transform = transform * source.particles.ctf(rows)
-    fade = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
-    transform = transform * on_grid(fade, box) * phase_ramp((box, box), -shifts, "cpu")
+    envelope = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
+    transform = transform * on_grid(envelope, box) * phase_ramp((box, box), -shifts, "cpu")
     return torch.fft.irfft2(transform, s=(box, box)).numpy()

@@ -14,7 +14,7 @@ from ...core.projections import random_angles
 from ...likelihood.prepare import sample_rows
 from ...likelihood.reference import HalfDisc
 from ...simulate.particle_images import noise_images
-from ..orientations.made_up import MadeUp
+from ..orientations.simulated_set import SimulatedSet
 from .weights import fitted_weights, weighted
 
 if typing.TYPE_CHECKING:
@@ -32,11 +32,11 @@ SURE = 3.0  # standard errors
 
 
 def simulated(
-    candidates: Searched | Given, projectors: typing.Sequence[Projector], strength: float, count: int, seed: int
-) -> tuple[MadeUp, torch.Tensor]:
-    """MadeUp particles, and which composition each has, (count,) int64.
+    candidates: Searched | Given, projectors: typing.Sequence[Projector], amplitude: float, count: int, seed: int
+) -> tuple[SimulatedSet, torch.Tensor]:
+    """Simulated particles, and which composition each has, (count,) int64.
 
-    candidates: see integrity_candidates. projectors: of the compositions. strength: common factor of their
+    candidates: see integrity_candidates. projectors: of the compositions. amplitude: common factor of their
     projections. They have the angles and shifts of the particles where these are given, else random ones.
     """
     rng = np.random.default_rng(seed)
@@ -53,10 +53,10 @@ def simulated(
         views[mine] = projector.project(*base.poses(mine), base.box).cpu()
     transfer = base.ctf(slice(None))
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
-    gain = strength * on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
+    gain = amplitude * on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
     images = torch.fft.irfft2(torch.fft.rfft2(views) * transfer * gain, s=views.shape[-2:])
     images = images + noise_images(count, base.box, rng, source.power.cpu())
-    return MadeUp.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
+    return SimulatedSet.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
 
 
 def signal_ratio(source: Source, particles: ParticleSet) -> float:
@@ -83,7 +83,7 @@ def learnt_weights(
     evidence_of: typing.Callable[..., tuple[Evidence, torch.Tensor | None]],
     candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
-    strength: float,
+    amplitude: float,
     count: int,
     seed: int = 0,
 ) -> tuple[tuple[float, float], float]:
@@ -93,10 +93,10 @@ def learnt_weights(
     evidence_of: called with candidates and rows (array of int), gives an Evidence and the coarse log-likelihoods. For
     the others see `simulated`.
     """
-    particles, kinds = simulated(candidates, projectors, strength, count, seed)
+    particles, kinds = simulated(candidates, projectors, amplitude, count, seed)
     factor = signal_ratio(candidates.source, particles)
     if factor > 1:
-        particles, kinds = simulated(candidates, projectors, strength * factor, count, seed)
+        particles, kinds = simulated(candidates, projectors, amplitude * factor, count, seed)
     found, coarse = evidence_of(candidates.like(particles), np.arange(count))
     fine, coarse = found.logs.cpu(), None if coarse is None else coarse.cpu()
     weights = fitted_weights(fine, coarse, kinds)

@@ -29,23 +29,23 @@ SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
 SURE = 10.0
 # Å², B-factors tried
-FALLS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])
+B_FACTORS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])
 
 
 @dataclasses.dataclass(frozen=True)
 class AmplitudeFit:
-    """strength, fall: the images show the projections times strength x exp(-fall q² / 4), q in 1/Å. sigma: px, standard
-    deviation of the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that of the assumed
-    noise."""
+    """amplitude, b_factor: the images show the projections times amplitude x exp(-b_factor q² / 4), q in 1/Å. sigma:
+    px, standard deviation of the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that
+    of the assumed noise."""
 
-    strength: float
-    fall: float
+    amplitude: float
+    b_factor: float
     sigma: float
     residual: torch.Tensor
 
     def gain(self, rings: int, width: float) -> torch.Tensor:
         """(rings,) factors of the rings' amplitudes. width: of the images, Å."""
-        return self.strength * torch.exp(-self.fall / 4 * (torch.arange(rings) / width) ** 2).float()
+        return self.amplitude * torch.exp(-self.b_factor / 4 * (torch.arange(rings) / width) ** 2).float()
 
 
 def first_fit(observed: Observed, reference: Reference) -> AmplitudeFit:
@@ -81,11 +81,13 @@ def improved(
     match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
     positions = torch.cat([part[3] for part in sums])
     count = len(observed)
-    strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
-    if not strength > 0:  # nothing of the structure is seen: keep what the power said
-        strength, fall = fit.strength, fit.fall
+    amplitude, b_factor = smooth_amplitude(match.cpu().numpy(), power.cpu().numpy(), width)
+    if not amplitude > 0:  # nothing of the structure is seen: keep what the power said
+        amplitude, b_factor = fit.amplitude, fit.b_factor
     others = values.scatter(1, top.indices, -torch.inf).logsumexp(1, keepdim=True)
-    new = AmplitudeFit(strength, fall, likeliest_sigma(torch.logaddexp(positions, others), shifts.yx), fit.residual)
+    new = AmplitudeFit(
+        amplitude, b_factor, likeliest_sigma(torch.logaddexp(positions, others), shifts.yx), fit.residual
+    )
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
@@ -97,13 +99,13 @@ def _sums(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
     the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""
-    turned = torch.stack([strong.at_angles(a) for a in angles])
+    rotated = torch.stack([strong.at_angles(a) for a in angles])
     ramp = observed.disc.ramp(-shifts.yx)
     shifted = observed.match[:, None] * ramp  # n, s, d
-    fit = side_by_side(turned) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
-    value = fit - (turned.abs().square() @ observed.weight[..., None])
+    fit = side_by_side(rotated) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
+    value = fit - (rotated.abs().square() @ observed.weight[..., None])
     weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
-    plain = turned / strong.gain[observed.disc.ring]
+    plain = rotated / strong.gain[observed.disc.ring]
     centred = weight.to(shifted.dtype) @ shifted  # n, k, d
     match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
     power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
@@ -134,18 +136,18 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     return float(tried[int(chance.argmax())])
 
 
-def smooth_strength(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
+def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
     """Strength and fall (see AmplitudeFit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
     width: of the images, Å.
     """
     square = (np.arange(len(match)) / width) ** 2
-    shape = np.exp(-np.asarray(FALLS)[:, None] / 4 * square)
+    shape = np.exp(-np.asarray(B_FACTORS)[:, None] / 4 * square)
     along, across = shape @ match, shape**2 @ power
-    strength = along / np.maximum(across, 1e-30)
-    best = int(np.argmax(np.where(along > 0, along * strength, -1)))
-    return float(strength[best]), float(FALLS[best])
+    amplitude = along / np.maximum(across, 1e-30)
+    best = int(np.argmax(np.where(along > 0, along * amplitude, -1)))
+    return float(amplitude[best]), float(B_FACTORS[best])
 
 
 def evidences(

@@ -40,11 +40,11 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
     the answer's probability in the search."""
     matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
     angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
-    share = mass.double().cpu().numpy()
-    other = share[:, 1:].max(axis=1, initial=0)
-    margin = np.log(np.maximum(share[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
+    fraction = mass.double().cpu().numpy()
+    other = fraction[:, 1:].max(axis=1, initial=0)
+    margin = np.log(np.maximum(fraction[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
     shifts, peak = (tensor.cpu().double().numpy() for tensor in (pose.shifts_yx, pose.peak))
-    return Orientations(angles, shifts, peak, margin, share[:, 0], total, coarse.double().cpu().numpy())
+    return Orientations(angles, shifts, peak, margin, fraction[:, 0], total, coarse.double().cpu().numpy())
 
 
 def answer_probabilities(

@@ -34,7 +34,7 @@ MODES = 5  # answers of the search that are refined
 # were right as often (60 and 100 %), with 4.4 and 1.5 answers refined instead of 5
 HOPELESS = 8.0
 MEMORY = 2e8  # bytes of a chunk's likelihoods
-TURN = 0.75  # first step of the refinement, in angular steps
+ROTATION = 0.75  # first step of the refinement, in angular steps
 WIDEST_PRIOR = 3.5  # standard deviations of the shifts that are searched
 
 
@@ -89,11 +89,11 @@ class Search:
             radius = min(radius, max(WIDEST_PRIOR * sigma, 1.5 * step))
         return Shifts.within(radius, step, sigma, self.disc.device)
 
-    def sample(self, most: int) -> np.ndarray:
+    def sample(self, maximum: int) -> np.ndarray:
         """Rows of at most `most` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
         count = len(self.source.particles)
-        most = int(np.clip(MEMORY / (4 * len(self.grid)), 16, most))
-        return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+        maximum = int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum))
+        return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
     def compare(self, sources: typing.Sequence[Source]) -> list[float]:
         """Logarithmic evidence of each of several readings of the images (Sources), from a sample of the particles."""
@@ -189,9 +189,9 @@ class Search:
 
         Those that the search finds hopeless beside the best are not refined: their evidence stays that far below.
         """
-        turn = TURN * self.settings.angular_step
+        rotation = ROTATION * self.settings.angular_step
         shift = self.settings.search_resolution() / 8 / self.pixel_size
-        near = Neighbourhood.of(turn, shift, reference.disc.device)
+        near = Neighbourhood.of(rotation, shift, reference.disc.device)
         first = torch.stack([p.evidence for p in poses], 1)
         behind = first - first.amax(1, keepdim=True)
         kept = behind >= -HOPELESS
@@ -209,7 +209,7 @@ class Search:
             }
         )
         for finer in (2, 4):
-            near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
+            near = Neighbourhood.of(rotation / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
         mass = answer_probabilities(poses, every, best, self.settings)
         return answer(pose, mass, total, coarse[rows, best], self.settings.symmetry)

@@ -7,11 +7,11 @@ import typing
 import numpy as np
 
 from ...core.symmetry import angular_distance
-from .made_up import made_up_particles
+from .simulated_set import simulate_alike
 
 RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
 COUNT = 256  # made-up particles, at most ...
-FEWEST = 64  # ... and at least
+MINIMUM = 64  # ... and at least
 RIDGE = 0.3  # penalty of the squared weights: few particles cannot say more
 STEPS = 50  # of Newton's method: it takes some ten
 SEED = 20  # of the made-up particles
@@ -39,10 +39,10 @@ class AnswerCalibration:
 def features(found: typing.Any) -> np.ndarray:
     """(n, 3): log odds of the answer's share of the refined answers' probability, and of its share of the whole
     search's, and the evidence for a particle, damped."""
-    share, coarse = (np.clip(v, 1e-4, 1 - 1e-4) for v in (found.probability, found.coarse))
+    fraction, coarse = (np.clip(v, 1e-4, 1 - 1e-4) for v in (found.probability, found.coarse))
     return np.stack(
         [
-            np.log(share / (1 - share)),
+            np.log(fraction / (1 - fraction)),
             np.log(coarse / (1 - coarse)),
             np.sign(found.evidence) * np.sqrt(np.abs(found.evidence)),
         ],
@@ -52,8 +52,8 @@ def features(found: typing.Any) -> np.ndarray:
 
 def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
     """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
-    count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
-    particles = made_up_particles(search, count, SEED)
+    count = int(np.clip(len(search.source.particles), MINIMUM, COUNT))
+    particles = simulate_alike(search, count, SEED)
     found = search.like(particles).run()
     right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
     return learnt(features(found), right), found

@@ -14,12 +14,12 @@ import torch
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.particles import ANGLES
 from ...io.reference_columns import BEYOND, SUBSTITUTED, control_name
-from .made_up import made_up_particles
+from .simulated_set import simulate_alike
 
 if typing.TYPE_CHECKING:
     from ...contract import AssignOrientationsConfig
 
-COUNT, FEWEST = 200, 64  # images of noise: as many as particles, within these
+COUNT, MINIMUM = 200, 64  # images of noise: as many as particles, within these
 SEED = 40
 CHUNK = 256  # images written at a time
 
@@ -88,8 +88,8 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     columns : dict
         Columns, of one value for all, that say where the angles come from.
     """
-    count = int(np.clip(len(search.source.particles), FEWEST, COUNT))
-    noise = made_up_particles(search, count, SEED, torch.zeros(search.fine_disc.rings))
+    count = int(np.clip(len(search.source.particles), MINIMUM, COUNT))
+    noise = simulate_alike(search, count, SEED, torch.zeros(search.fine_disc.rings))
     subsets = [1 + number % 2 for number in range(count)]
     changes = {"rlnRandomSubset": subsets, **{name: [value] * count for name, value in columns.items()}}
     return _write(control_name(output), noise, search.like(noise).run(), changes)

@@ -18,7 +18,7 @@ import torch
 from ...likelihood.prepare import noise_spectra
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from .amplitude import first_fit
-from .made_up import made_up_particles
+from .simulated_set import simulate_alike
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed
@@ -27,7 +27,7 @@ if typing.TYPE_CHECKING:
 COUNT = 96  # made-up particles
 SEED = 30  # of them
 CHUNK = 1024  # particles at a time
-LEAST = 0.75  # part of the evidence below which particles are not explained by the structure
+MINIMUM = 0.75  # part of the evidence below which particles are not explained by the structure
 UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
 ERRORS = 3.0  # standard errors by which the signal must exceed nothing
 
@@ -49,11 +49,11 @@ class Explained:
                 f"{structure} does not explain these particles, and all results from them would only reproduce "
                 f"{structure}."
             ]
-        if self.whole * (1 + UNSURE / self.signal) >= LEAST:
+        if self.whole * (1 + UNSURE / self.signal) >= MINIMUM:
             return []
         return [
             f"{structure} does not explain these particles: the evidence for it is {100 * self.whole:.0f} % of that "
-            f"of particles of this structure with the same signal (at least {100 * LEAST:.0f} % are expected). They "
+            f"of particles of this structure with the same signal (at least {100 * MINIMUM:.0f} % are expected). They "
             "may show another molecule, another state, or junk."
         ]
 
@@ -71,10 +71,10 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
-    strength, signal = _all_signal(search, observed, rows)
-    fit = dataclasses.replace(search.fit, strength=strength)
+    amplitude, signal = _all_signal(search, observed, rows)
+    fit = dataclasses.replace(search.fit, amplitude=amplitude)
     gain = fit.gain(search.disc.rings, search.width)
-    particles = made_up_particles(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
+    particles = simulate_alike(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
     made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
     bank = Bank(search.plain.with_gain(gain), search.grid)
     values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
@@ -122,14 +122,14 @@ def _mean_power(search: Search) -> torch.Tensor:
 def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[float, float]:
     """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
     images show above their noise, and how many standard errors that power is. rows: of the particles observed."""
-    shape = torch.exp(-search.fit.fall / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
+    shape = torch.exp(-search.fit.b_factor / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
     reference = search.plain.with_gain(shape.to(search.disc.device))
     fit = first_fit(observed, reference)
     excess = float((observed.match.abs().square() / 4 - observed.weight).double().sum())
     error = float(observed.weight.double().square().sum().sqrt())
     left = excess - _surroundings(search, observed, rows)
-    strength = float(fit.strength) * (max(left, error) / max(excess, error)) ** 0.5
-    return strength, left / max(error, 1e-30)
+    amplitude = float(fit.amplitude) * (max(left, error) / max(excess, error)) ** 0.5
+    return amplitude, left / max(error, 1e-30)
 
 
 def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float:

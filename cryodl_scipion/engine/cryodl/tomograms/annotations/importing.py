@@ -12,7 +12,7 @@ from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
-from .label_volumes import LEAST_PART, Position, choose_negative, choose_positions, find_positions, open_pairs
+from .label_volumes import MIN_PART, Position, choose_negative, choose_positions, find_positions, open_pairs
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -81,7 +81,7 @@ def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
     if config.label in seen:
         return (
-            f"The value {config.label} (--label) takes less than {LEAST_PART:.1%} of every tile of {config.tile} "
+            f"The value {config.label} (--label) takes less than {MIN_PART:.1%} of every tile of {config.tile} "
             "px in the label volumes, or lies where most is not annotated. Choose a smaller --tile."
         )
     return (

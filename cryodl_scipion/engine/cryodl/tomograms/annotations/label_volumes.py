@@ -15,9 +15,9 @@ from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.tomograms import Tomogram
 
-FEWEST_SLICES = 16  # looked at in each volume, so that tiles come from all over it
-LEAST_PART = 0.002  # of a tile that a feature takes, or it is neither with nor without: 8 of 64 x 64 px
-MOST_UNANNOTATED = 0.5  # part of a tile
+MIN_SLICES = 16  # looked at in each volume, so that tiles come from all over it
+MIN_PART = 0.002  # of a tile that a feature takes, or it is neither with nor without: 8 of 64 x 64 px
+MAX_UNANNOTATED = 0.5  # part of a tile
 PLENTY = 3  # times as many positions as are wanted are looked for, to choose from
 
 
@@ -98,11 +98,11 @@ def find_positions(
     """Positions with the feature and without it, two lists; and the values that were seen before it was, a set.
 
     volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
-    as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
+    as many, which is seldom before a few slices and never before MIN_SLICES. rng: numpy Generator.
     """
     found, seen = (list[Position](), list[Position]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
-        enough = [count >= FEWEST_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
+        enough = [count >= MIN_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
         if all(enough):
             break
         labels = volume.labels((z, z + 1))[0]
@@ -126,13 +126,13 @@ def _positions_in(
     """Positions with and without the feature in a (h, w) slice, on tiles that begin anywhere and cover all."""
     corners = [_corners(n, size, rng) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
-    annotated, others = unannotated <= MOST_UNANNOTATED, 1 - feature - unannotated - nothing
+    annotated, others = unannotated <= MAX_UNANNOTATED, 1 - feature - unannotated - nothing
     positions = []
-    for chosen in (annotated & (feature >= LEAST_PART), annotated & (feature == 0)):
+    for chosen in (annotated & (feature >= MIN_PART), annotated & (feature == 0)):
         positions.append(
             [
                 Position(
-                    number, z, (int(corners[0][row]), int(corners[1][column])), bool(others[row, column] >= LEAST_PART)
+                    number, z, (int(corners[0][row]), int(corners[1][column])), bool(others[row, column] >= MIN_PART)
                 )
                 for row, column in np.argwhere(chosen)
             ]

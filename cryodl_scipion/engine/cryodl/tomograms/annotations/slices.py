@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from ...io.files import spread
+from ...io.files import evenly_spaced
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -59,7 +59,7 @@ class ShownSlices:
     def _sample(self) -> list[np.ndarray]:
         """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
         step, values = max(1, max(self.shape[1:]) // WIDTH), []
-        for z in spread(range(self.shape[0]), SAMPLED):
+        for z in evenly_spaced(range(self.shape[0]), SAMPLED):
             try:
                 values.append(self._mean(z)[::step, ::step])
             except ValueError as error:

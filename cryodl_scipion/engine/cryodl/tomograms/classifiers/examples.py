@@ -10,7 +10,7 @@ import numpy as np
 
 from ...io.subtomograms import SubtomogramSet
 
-FEWEST = 2  # subtomograms of a class: one to learn from, one to validate with
+MINIMUM = 2  # subtomograms of a class: one to learn from, one to validate with
 _TRIES = 64  # ways of dividing the tomograms
 
 
@@ -72,10 +72,10 @@ def labelled(
             f"{path} has {found} (rlnClassNumber); at least two are needed. Add subtomograms of another class, for "
             "example of false picks."
         )
-    if counts.min() < FEWEST:
+    if counts.min() < MINIMUM:
         raise ValueError(
             f"{path} has {counts.min()} subtomogram of class {numbers[counts.argmin()]} (rlnClassNumber); each class "
-            f"needs at least {FEWEST}, one for training and one for validation, and tens for a good model. Add some, "
+            f"needs at least {MINIMUM}, one for training and one for validation, and tens for a good model. Add some, "
             "or remove the class."
         )
     return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes

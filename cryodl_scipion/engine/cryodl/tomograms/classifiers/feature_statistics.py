@@ -13,7 +13,7 @@ import typing
 import torch
 
 AXES = 64
-LEAST = 1e-3  # variance along the other axes over the mean variance, at least
+MINIMUM = 1e-3  # variance along the other axes over the mean variance, at least
 MEANS, DIRECTIONS, VARIANCES, REST = (f"known.{name}" for name in ("means", "directions", "variances", "rest"))
 
 
@@ -30,7 +30,7 @@ def fit_feature_statistics(features: torch.Tensor, labels: torch.Tensor) -> dict
     _, singular, directions = torch.linalg.svd(spread, full_matrices=False)
     variances = singular.square() / len(features)
     rest = variances[axes:].sum() / (features.shape[1] - axes)
-    rest = rest.clamp(min=max(LEAST * float(variances.sum()) / features.shape[1], 1e-12))
+    rest = rest.clamp(min=max(MINIMUM * float(variances.sum()) / features.shape[1], 1e-12))
     return {
         MEANS: means.float(),
         DIRECTIONS: directions[:axes].float().contiguous(),
@@ -39,11 +39,11 @@ def fit_feature_statistics(features: torch.Tensor, labels: torch.Tensor) -> dict
     }
 
 
-def typicality(features: torch.Tensor, known: typing.Mapping[str, torch.Tensor]) -> torch.Tensor:
+def typicality(features: torch.Tensor, statistics: typing.Mapping[str, torch.Tensor]) -> torch.Tensor:
     """(n,) minus the squared distance of features (n, d) to the nearest class, in standard deviations."""
-    directions, variances, rest = (known[name].double() for name in (DIRECTIONS, VARIANCES, REST))
+    directions, variances, rest = (statistics[name].double() for name in (DIRECTIONS, VARIANCES, REST))
     distances = []
-    for mean in known[MEANS].double():
+    for mean in statistics[MEANS].double():
         away = features.double() - mean
         along = away @ directions.T
         others = away.square().sum(1) - along.square().sum(1)

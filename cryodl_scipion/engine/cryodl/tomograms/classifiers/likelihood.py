@@ -24,7 +24,7 @@ from ..subtomograms.maximise import Estimate
 from ..subtomograms.observed import Frame, frame_of, observe
 from ..subtomograms.rotated import Rotated
 from .method import ClassifierMethod, Prediction
-from .usual import confidences, usual_of, usual_without
+from .typical import class_statistics, confidences, held_out_statistics
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
@@ -74,7 +74,7 @@ class Likelihood(ClassifierMethod):
             )
             _say(name, rows, estimates[-1], frame)
         weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
-        weights["usual"] = _usual(AveragesPredictor(frame, weights, grids, device), examples, device)
+        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples, device)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def validated(self, predictor: AveragesPredictor, examples: Examples, batch_size: int) -> Prediction:
@@ -144,7 +144,7 @@ class AveragesPredictor:
     ) -> None:
         self.frame, self.grids, self.device = frame, grids, device
         self.noise = weights["noise"].to(device)
-        self.volumes, self.usual = weights["volumes"].to(device), weights["usual"].double()
+        self.volumes, self.typical = weights["volumes"].to(device), weights["usual"].double()
         bank_bytes = 8 * len(grids.search.grid) * len(grids.search.ball)
         self.banks: list[tuple[torch.Tensor, Rotated] | None] = [None] * len(self.volumes)
         self.keeps = bank_bytes * len(self.volumes) <= KEPT
@@ -169,13 +169,13 @@ class AveragesPredictor:
         moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
         best, label = evidence.double().max(1)
         left = power.double() - best
-        usual = self.usual[label]
+        typical = self.typical[label]
         if labels is not None:
             ground_truth = torch.as_tensor(labels)
             mine = evidence.double().gather(1, ground_truth[:, None])[:, 0]
-            others = usual_without(mine, power.double() - mine, ground_truth)
-            usual = torch.where((label == ground_truth)[:, None], others, usual)
-        return Prediction(evidence.float(), confidences(best, left, usual), angles, moved)
+            others = held_out_statistics(mine, power.double() - mine, ground_truth)
+            typical = torch.where((label == ground_truth)[:, None], others, typical)
+        return Prediction(evidence.float(), confidences(best, left, typical), angles, moved)
 
     @torch.no_grad()
     def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -210,8 +210,8 @@ class AveragesPredictor:
         return mine, power - mine
 
 
-def _usual(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:
-    """(k, 4) what `usual_of` gives for the validation subtomograms."""
+def _class_statistics(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:
+    """(k, 4) what `class_statistics` gives for the validation subtomograms."""
     rows, labels = examples.validation, torch.as_tensor(examples.labels[examples.validation])
     mine, left = averages.of_classes(examples.subtomograms, rows, labels, examples.contrast)
-    return usual_of(mine, left, labels, len(examples.numbers)).float()
+    return class_statistics(mine, left, labels, len(examples.numbers)).float()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every classifier of subtomograms gives to training and classification.
 
-There are two kinds. Networks learn by steps: they give build, usual_steps and optimizer, and the rest is here. The
+There are two kinds. Networks learn by steps: they give build, default_steps and optimizer, and the rest is here. The
 others learn in one go from the examples: they give learn and predictor. What comes after is the same for all:
 calibration of the probabilities, the unknown class, the card (run.py, unknown.py, card.py).
 """
@@ -43,7 +43,7 @@ class ClassifierMethod:
 
     name: word on the command line. weak: a sentence about a known weakness, or "".
     learns_by_steps: whether a network is trained by learning.training.fit; if not, `learn` does it all.
-    box: px of the network's input. fewest_steps: that patience does not end. learning_rate: peak. decay: as
+    box: px of the network's input. minimum_steps: that patience does not end. learning_rate: peak. decay: as
     schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: subtomograms per step. These are of
     networks only.
     """
@@ -52,7 +52,7 @@ class ClassifierMethod:
     weak = ""
     learns_by_steps = True
     box = 40
-    fewest_steps = 0
+    minimum_steps = 0
     learning_rate = 1e-3
     decay = None
     ema = 0.97
@@ -70,7 +70,7 @@ class ClassifierMethod:
         its last layer is given are its features (feature_statistics.py)."""
         raise NotImplementedError
 
-    def usual_steps(self, training: int) -> int:
+    def default_steps(self, training: int) -> int:
         """Training steps where the user asks for none. training: number of subtomograms to learn from."""
         raise NotImplementedError
 

@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0  # standard errors
-LEAST_WAVES = 3  # of the finest detail, over a particle
+MIN_WAVES = 3  # of the finest detail, over a particle
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
 # is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
@@ -40,9 +40,9 @@ def prepared(
     return cube_crop((volumes - mean) * (-gain if contrast == "dark" else gain), box)[:, None]
 
 
-def rotated_by(volumes: torch.Tensor, turn: int) -> torch.Tensor:
+def rotated_by(volumes: torch.Tensor, rotation: int) -> torch.Tensor:
     """Volumes (..., z, y, x) after a turn, the number of one of ROTATIONS, about voxel d // 2."""
-    axes = ROTATIONS[turn]
+    axes = ROTATIONS[rotation]
     if not axes:
         return volumes
     return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
@@ -53,10 +53,10 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
     ValueError for one that leaves nothing of particles of a diameter (Å)."""
     if resolution is None:
         return []
-    if resolution > diameter / LEAST_WAVES:
+    if resolution > diameter / MIN_WAVES:
         raise ValueError(
             f"Resolution (--resolution) is {resolution:g} Å, but the particles are {diameter:g} Å wide, and too "
-            f"little of their detail would be left. Give {diameter / LEAST_WAVES:.0f} Å or less."
+            f"little of their detail would be left. Give {diameter / MIN_WAVES:.0f} Å or less."
         )
     finest = 2 * subtomograms.pixel_size
     return (

@@ -24,7 +24,7 @@ if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
     from .run_network import NetworkPredictor
 
-EPOCHS, FEWEST_STEPS = 60, 600
+EPOCHS, MIN_STEPS = 60, 600
 GRANULARITY = 8  # px of a box that all three can pool
 MARGIN = 1.5  # width that the network sees over the particle's diameter, at least
 
@@ -34,7 +34,7 @@ class PublishedClassifier(ClassifierMethod):
 
     learning_rate = 3e-4
     batch_size = 32
-    fewest_steps = FEWEST_STEPS
+    minimum_steps = MIN_STEPS
     smallest = 16
 
     def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
@@ -49,8 +49,8 @@ class PublishedClassifier(ClassifierMethod):
         enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
         return pixel_size, int(min(self.box, max(self.smallest, enough))) if resolution else self.box
 
-    def usual_steps(self, training: int) -> int:
-        return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
+    def default_steps(self, training: int) -> int:
+        return max(MIN_STEPS, EPOCHS * training // self.batch_size)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Published: Adam."""

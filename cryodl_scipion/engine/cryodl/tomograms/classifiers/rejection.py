@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 
-USUAL, MOST_USUAL = 0.02, 0.05  # part of the known ones that may be called unknown: usually; with few to compare with
-MOST = 2000  # confidences of validation subtomograms that a card keeps
+USUAL, MAX_DEFAULT_FRACTION = (
+    0.02,
+    0.05,
+)  # part of the known ones that may be called unknown: usually; with few to compare with
+MAXIMUM = 2000  # confidences of validation subtomograms that a card keeps
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -26,8 +29,8 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 def kept_confidences(confidence: torch.Tensor) -> list[float]:
     """Sorted list of the validation subtomograms' confidences, evenly thinned out to what a card keeps."""
     values = np.sort(np.asarray(confidence, float))
-    if len(values) > MOST:
-        values = np.quantile(values, np.linspace(0, 1, MOST), method="nearest")
+    if len(values) > MAXIMUM:
+        values = np.quantile(values, np.linspace(0, 1, MAXIMUM), method="nearest")
     return [float(v) for v in values]
 
 
@@ -42,8 +45,8 @@ def threshold(confidences: typing.Sequence[float], fraction: float) -> float:
     return confidences[min(rank, len(confidences)) - 1] if rank else float("-inf")
 
 
-def usual_fraction(number: int) -> float:
+def default_fraction(number: int) -> float:
     """The part of the known subtomograms that may be called unknown if nothing is said: USUAL, or the least part that
-    so many validation subtomograms can tell, if that is no more than MOST_USUAL; else 0."""
+    so many validation subtomograms can tell, if that is no more than MAX_DEFAULT_FRACTION; else 0."""
     fraction = max(USUAL, 1 / (number + 1))
-    return fraction if fraction <= MOST_USUAL + 1e-9 else 0.0
+    return fraction if fraction <= MAX_DEFAULT_FRACTION + 1e-9 else 0.0

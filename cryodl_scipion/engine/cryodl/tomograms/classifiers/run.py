@@ -12,7 +12,7 @@ import torch
 
 from ...io.files import whole_file
 from ...learning.registry import method_of
-from .rejection import threshold, usual_fraction
+from .rejection import default_fraction, threshold
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
@@ -76,12 +76,12 @@ class Classifier:
         probabilities = torch.softmax(found.logits.double() / self.card["temperature"], 1)
         return Classified(probabilities.numpy(), found.confidence.double().numpy(), found.angles, found.shifts_zyx)
 
-    def least_confidence(self, fraction: float | None) -> float:
+    def lowest_confidence(self, fraction: float | None) -> float:
         """The confidence at or below which a subtomogram is unknown: at most this fraction of the known ones is. None:
-        rejection.usual_fraction of it."""
+        rejection.default_fraction of it."""
         known = self.card["validation"]["unknown_confidence"]
         number = min(self.card["validation"]["number"], len(known))
-        return threshold(known, usual_fraction(number) if fraction is None else fraction)
+        return threshold(known, default_fraction(number) if fraction is None else fraction)
 
     def differences(self, subtomograms: SubtomogramSet) -> list[str]:
         """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do

@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
     from .examples import Examples
     from .method import ClassifierMethod
 
-MOST_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for their mean and main directions
+MAX_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for their mean and main directions
 FEW = 20  # validation subtomograms below which they do not choose the weights
 
 
@@ -37,20 +37,22 @@ class ClassifierTask(NetworkTask):
         network = method.build(len(examples.names), examples.box)
         self.learn("classifier", network, method.optimizer, torch.channels_last_3d)
         self.validates_poorly = len(examples.validation) < FEW
-        self.fewest_steps = method.fewest_steps
+        self.minimum_steps = method.minimum_steps
         self.labels = torch.from_numpy(examples.labels)
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(len(self.examples.training))
+        return self.method.default_steps(len(self.examples.training))
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
-        turns = rng.integers(len(ROTATIONS), size=len(rows))
-        return torch.stack([rotated_by(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
+        rotations = rng.integers(len(ROTATIONS), size=len(rows))
+        return torch.stack([rotated_by(volume, rotation) for volume, rotation in zip(volumes, rotations)]), self.labels[
+            rows
+        ]
 
     def _volumes(self, rows: np.ndarray) -> torch.Tensor:
         examples = self.examples
@@ -64,10 +66,10 @@ class ClassifierTask(NetworkTask):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
-        MOST_KNOWN of them (feature_statistics.py)."""
+        MAX_KNOWN of them (feature_statistics.py)."""
         network, features = self.networks["classifier"].eval(), []
         rows = self.examples.training
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_KNOWN)).astype(int))]
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_KNOWN)).astype(int))]
         for start in range(0, len(rows), self.batch_size):
             features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
         return {**network.state_dict(), **fit_feature_statistics(torch.cat(features), self.labels[rows])}

@@ -50,8 +50,8 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     notes = classifier.differences(found)
     contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
     notes += [warning] if warning else []
-    least = classifier.least_confidence(config.rejected_fraction)
-    notes += _unknown_note(config, classifier.card, least)
+    minimum = classifier.lowest_confidence(config.rejected_fraction)
+    notes += _unknown_note(config, classifier.card, minimum)
     if said:
         print(said)
     for note in notes:
@@ -60,7 +60,7 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     card = Path(find_model(config.model, "classifier")) / "card.json"
     folder = working_folder(config, (config.subtomograms, str(card)))
     answer = _classify(classifier, found, contrast, folder, config.batch_size)
-    classes = _classes(classifier.card, answer, least)
+    classes = _classes(classifier.card, answer, minimum)
     outputs = _write(config, found, classifier.card, answer, classes, contrast, folder, stem, device, notes)
     counts = ", ".join(f"{name}: {count}" for name, count in outputs["counts"].items())
     print(f"Classes: {counts}." + (f" Accuracy: {outputs['accuracy']:.3f}." if outputs["accuracy"] is not None else ""))
@@ -68,14 +68,16 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     return Result("classify-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], least: float) -> list[str]:
-    from ..classifiers.rejection import MOST_USUAL
+def _unknown_note(
+    config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], minimum: float
+) -> list[str]:
+    from ..classifiers.rejection import MAX_DEFAULT_FRACTION
 
     number, fraction = len(card["validation"]["unknown_confidence"]), config.rejected_fraction
-    if fraction != 0 and not np.isfinite(least):
+    if fraction != 0 and not np.isfinite(minimum):
         return [
             f"{card['name']} was validated with {number} subtomograms: too few to determine the rejection threshold "
-            f"for {MOST_USUAL if fraction is None else fraction:.0%}. No subtomogram is called unknown; give "
+            f"for {MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is called unknown; give "
             f"--rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
         ]
     return []
@@ -100,10 +102,10 @@ def _classify(
     return joined_parts(parts)
 
 
-def _classes(card: typing.Mapping[str, typing.Any], answer: Classified, least: float) -> np.ndarray:
+def _classes(card: typing.Mapping[str, typing.Any], answer: Classified, minimum: float) -> np.ndarray:
     """(n,) class numbers, 0 for unknown."""
     best = np.array(card["class_numbers"])[answer.probabilities.argmax(1)]
-    return np.where(answer.confidence <= least, 0, best)
+    return np.where(answer.confidence <= minimum, 0, best)
 
 
 def _write(

@@ -109,10 +109,10 @@ def _check_number(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> N
 
 
 def _component_notes(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> list[str]:
-    most = len(found) - 1
+    maximum = len(found) - 1
     return (
-        [f"{len(found)} subtomograms have no more than {most} components; --components {config.components} is more."]
-        if config.components > most
+        [f"{len(found)} subtomograms have no more than {maximum} components; --components {config.components} is more."]
+        if config.components > maximum
         else []
     )
 
@@ -193,7 +193,7 @@ def _write(
 ) -> ClusterSubtomogramsOutputs:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
-    from ..subtomograms.cluster import chance_of_groups
+    from ..subtomograms.cluster import group_p_value
     from ..subtomograms.pictures import plot_embedding
 
     positions, classes, angles, shifts = answer
@@ -216,7 +216,7 @@ def _write(
         counts=counts,
         averages=averages,
         resolutions=dict(resolutions),
-        chance=round(chance_of_groups(positions, config.classes, config.seed), 3),
+        chance=round(group_p_value(positions, config.classes, config.seed), 3),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
         pixel_size=found.pixel_size,

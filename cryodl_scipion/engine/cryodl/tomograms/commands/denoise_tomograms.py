@@ -165,7 +165,7 @@ def _denoise_one(
 
     from ..denoisers.controls import control_figures, control_in_words
     from ..denoisers.examples import Tilts
-    from ..denoisers.halves import bricks_of, measured_halves
+    from ..denoisers.halves import measured_halves, subvolumes_of
     from ..denoisers.spectra import scale_of_one
     from ..denoisers.train import validation_rows
     from ..denoisers.written import write_denoised
@@ -177,11 +177,13 @@ def _denoise_one(
             warn(note)
         notes += said
         tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        bricks = bricks_of(source, validation_rows(source.shape))
-        controls = control_figures(lambda brick: denoiser.answer(brick, scale), bricks, scale, source.pixel_size, tilts)
+        subvolumes = subvolumes_of(source, validation_rows(source.shape))
+        controls = control_figures(
+            lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
+        )
         print(control_in_words(source.name, controls))
     else:
-        scale = scale_of_one([brick for (brick,) in bricks_of(source)], np.array(card["gain"]))
+        scale = scale_of_one([subvolume for (subvolume,) in subvolumes_of(source)], np.array(card["gain"]))
     files = write_denoised(source, denoiser, scale, config, folder)
     return dict(
         files=files,

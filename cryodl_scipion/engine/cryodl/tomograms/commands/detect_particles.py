@@ -103,7 +103,7 @@ def _search_all(
             if record.has(name, [path]):
                 continue
             tomogram = Tomogram(path)
-            pixel_size, note = working_pixel_size(tomogram, config.pixel_size, finder.usual_pixel_size)
+            pixel_size, note = working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
             found, more = finder.search(name, tomogram, pixel_size)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
@@ -127,7 +127,7 @@ def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -
         pixel_size=pixel_size,
         counts={one.name: len(one) for one in found},
         thresholds={one.name: one.threshold for one in found},
-        by_chance={one.name: one.by_chance for one in found if one.by_chance is not None},
+        by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
         diameters={one.name: one.diameter for one in found},
     )
 

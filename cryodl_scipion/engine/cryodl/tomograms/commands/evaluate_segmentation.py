@@ -28,7 +28,7 @@ if typing.TYPE_CHECKING:
     from ..evaluation.overlap import ScoreCurve
     from ..evaluation.pairs import LabelledPair
 
-MOST_PICTURES = 8  # tomograms that are drawn
+MAX_PICTURES = 8  # tomograms that are drawn
 SHOWN = ("dice", "precision", "recall", "boundary_error", "boundary_error_95", "piece_recall", "piece_precision")
 OF_SCORES = ("average_precision", "best_dice", "best_threshold", "calibration_error")
 
@@ -281,7 +281,7 @@ def _draw(
         (name,) = names.values()
         draw_curve(_all_scores(measured), name, folder / "curve.png")
         drawn.append("curve")
-    for pair, (_, slices, _) in list(zip(pairs, measured))[:MOST_PICTURES]:
+    for pair, (_, slices, _) in list(zip(pairs, measured))[:MAX_PICTURES]:
         if slices:
             draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
             drawn.append(pair.name)

@@ -102,10 +102,10 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
     from ..features.points import Points, point_columns, points_inside
 
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    piece = membranes.kept[membranes.number - 1]
+    component = membranes.kept[membranes.number - 1]
     volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3
-    scores = membranes.pieces.scores[piece]
-    points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(piece)))
+    scores = membranes.components_found.scores[component]
+    points = Points(membranes.zyx, membranes.number, volumes, scores, membranes.normals, np.arange(len(component)))
     points = points_inside(points, shape, config.border / size)
     row = points.lines
     first, second = np.nan_to_num(10 * membranes.curvatures[:, row])

@@ -27,7 +27,7 @@ if typing.TYPE_CHECKING:
 
 FOLDERS = ("tomograms", "labels", "coordinates")
 HALVES = ("even", "odd")
-MOST_FEATURES = 127  # of int8 labels
+MAX_FEATURES = 127  # of int8 labels
 
 
 def run(config: SimulateTomogramsConfig) -> Result:
@@ -95,9 +95,9 @@ def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> 
             f"A structure (--structures) has the name {taken[0]}, which is the name of another feature. Rename its "
             "file."
         )
-    if len(names) + len(OTHERS) > MOST_FEATURES:
+    if len(names) + len(OTHERS) > MAX_FEATURES:
         raise ValueError(
-            f"There are {len(names)} structures (--structures); at most {MOST_FEATURES - len(OTHERS)} can be labelled."
+            f"There are {len(names)} structures (--structures); at most {MAX_FEATURES - len(OTHERS)} can be labelled."
         )
     particles = [load_particle(path, name, config) for path, name in zip(paths, names)]
     return particles, copies * len(paths) if len(copies) == 1 else copies

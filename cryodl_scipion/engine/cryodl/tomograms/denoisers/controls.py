@@ -20,7 +20,7 @@ import torch
 from .examples import Tilts, inputs_of
 from .spectra import HalfScale, Powers, measure_powers
 
-LEAST_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
+MIN_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
 
 def control_figures(
@@ -48,7 +48,7 @@ def control_figures(
     left = lambda images: _rms([denoise(x + scale.middle) - scale.middle for x in images]) / _rms([c[0] for c in clean])
     filtered = lambda images: _rms([inputs_of(x / scale.width, scale)[1] for x in images])
     both = np.minimum(raw.fsc, 1.0)
-    kept = np.where(both > LEAST_SHARED, mixed.cross / np.maximum(2 * raw.cross, 1e-300), 0.0)
+    kept = np.where(both > MIN_SHARED, mixed.cross / np.maximum(2 * raw.cross, 1e-300), 0.0)
     return dict(
         frequencies=[round(float(f), 6) for f in (np.arange(len(both)) + 0.5) / (2 * len(both) * pixel_size)],
         fsc_halves=_listed(both),
@@ -66,7 +66,7 @@ def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
     """1 where a brick of a shape was measured, on the grid of rfftn."""
     kz, kx = torch.fft.fftfreq(shape[0])[:, None], torch.fft.rfftfreq(shape[2])
     tilt = torch.rad2deg(torch.atan2(kz, kx))
-    inside = ((tilt >= tilts.least) & (tilt <= tilts.largest)) | ((kz == 0) & (kx == 0))
+    inside = ((tilt >= tilts.minimum) & (tilt <= tilts.maximum)) | ((kz == 0) & (kx == 0))
     return inside.float()[:, None].expand(-1, shape[1], -1)
 
 
@@ -79,11 +79,11 @@ def _rms(images: typing.Sequence[torch.Tensor]) -> float:
     return max(1e-12, float(np.mean([x.square().mean() for x in images])) ** 0.5)
 
 
-def _random_phases(brick: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _random_phases(subvolume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A brick of the same power spectrum, with the phases of white noise."""
-    transform = torch.fft.rfftn(torch.randn(brick.shape, generator=generator))
+    transform = torch.fft.rfftn(torch.randn(subvolume.shape, generator=generator))
     phases = transform / transform.abs().clamp(min=1e-12)
-    return torch.fft.irfftn(phases * torch.fft.rfftn(brick).abs(), s=tuple(brick.shape))
+    return torch.fft.irfftn(phases * torch.fft.rfftn(subvolume).abs(), s=tuple(subvolume.shape))
 
 
 def _listed(curve: np.ndarray) -> list[float]:

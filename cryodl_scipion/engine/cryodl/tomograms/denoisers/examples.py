@@ -18,14 +18,14 @@ import typing
 import numpy as np
 import torch
 
-from ...core.wedges import turned_wedge, wedge
+from ...core.wedges import rotated_wedge, wedge
 from .spectra import HalfScale, curve_on_grid, volume_mean
 
 MARGIN = 8  # px around a crop that is filtered and then cut off: filters go around at the borders
-LEAST_GAIN = 0.02  # in the weights of the loss: a frequency without signal is asked for a little
+MIN_GAIN = 0.02  # in the weights of the loss: a frequency without signal is asked for a little
 PLAIN = ((0, 1, 2), ())
 _FLIPS = tuple(flips for n in range(4) for flips in itertools.combinations(range(3), n))
-TURNS = tuple(itertools.product(itertools.permutations(range(3)), _FLIPS))
+ROTATIONS = tuple(itertools.product(itertools.permutations(range(3)), _FLIPS))
 MIRRORS = tuple(((0, 1, 2), flips) for flips in _FLIPS)  # the tilt range is taken for symmetric
 
 
@@ -41,24 +41,26 @@ class Region:
 class Tilts:
     """Range of tilts about the y axis, degrees: what lies beyond was not measured."""
 
-    least: float
-    largest: float
+    minimum: float
+    maximum: float
 
-    def measured(self, side: int, turn: typing.Any = PLAIN) -> torch.Tensor:
+    def measured(self, side: int, rotation: typing.Any = PLAIN) -> torch.Tensor:
         """1 where a cube of a side that was turned was measured, 0 elsewhere, on the grid of rfftn."""
-        return _turned_wedge(side, self.least, self.largest, *turn)
+        return _rotated_wedge(side, self.minimum, self.maximum, *rotation)
 
 
 @functools.lru_cache(maxsize=256)
-def _turned_wedge(
-    side: int, least: float, largest: float, axes: tuple[int, ...], flips: tuple[int, ...]
+def _rotated_wedge(
+    side: int, minimum: float, maximum: float, axes: tuple[int, ...], flips: tuple[int, ...]
 ) -> torch.Tensor:
-    return wedge(side, least, largest) if (axes, flips) == PLAIN else turned_wedge(side, least, largest, axes, flips)
+    return (
+        wedge(side, minimum, maximum) if (axes, flips) == PLAIN else rotated_wedge(side, minimum, maximum, axes, flips)
+    )
 
 
-def rotated_brick(volume: torch.Tensor, turn: typing.Any) -> torch.Tensor:
+def rotated_subvolume(volume: torch.Tensor, rotation: typing.Any) -> torch.Tensor:
     """(..., z, y, x) with its last three axes in another order and some of them reversed."""
-    axes, flips = turn
+    axes, flips = rotation
     lead = volume.ndim - 3
     return volume.permute(*range(lead), *(lead + a for a in axes)).flip([lead + a for a in flips])
 
@@ -86,7 +88,7 @@ def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: tor
 
 @functools.lru_cache(maxsize=256)
 def _weight_of(gain: bytes, strength: float, side: int) -> torch.Tensor:
-    curve = np.frombuffer(gain) + LEAST_GAIN
+    curve = np.frombuffer(gain) + MIN_GAIN
     return curve_on_grid(np.sqrt(curve / max(volume_mean(curve), 1e-12)) * strength, (side,) * 3)
 
 
@@ -103,7 +105,7 @@ def weighted(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class BrickExample:
+class SubvolumeExample:
     """seen: (2, s, s, s) input. hidden: (1, s, s, s) target, in units of the strength. weight: (1, s, s, s // 2 + 1)
     of the loss. unseen: the same positions: 1 where the target was measured and the input was not given it."""
 
@@ -120,8 +122,8 @@ def draw(
     rng: np.random.Generator,
     tilts: Tilts | None = None,
     fill: typing.Callable[[torch.Tensor, HalfScale], torch.Tensor] | None = None,
-) -> BrickExample:
-    """A random BrickExample of a region.
+) -> SubvolumeExample:
+    """A random SubvolumeExample of a region.
 
     side: px of its cubes. tilts: None to denoise alone. fill: gives the (z, y, x) answer to inputs_of a half, whose
     part in the missing wedge is put in before it is turned; None leaves the wedge empty.
@@ -131,20 +133,20 @@ def draw(
     corner = [int(rng.integers(n - r + 1)) for n, r in zip(region.halves.shape[1:], reach)]
     cut = region.halves[(slice(None), *(slice(c, c + r) for c, r in zip(corner, reach)))]
     seen, hidden = (cut[k] for k in rng.permutation(2))
-    turn = (TURNS if tilts else MIRRORS)[int(rng.integers(len(TURNS if tilts else MIRRORS)))]
-    given, raw = None, rotated_brick(seen, turn)
+    rotation = (ROTATIONS if tilts else MIRRORS)[int(rng.integers(len(ROTATIONS if tilts else MIRRORS)))]
+    given, raw = None, rotated_subvolume(seen, rotation)
     weight, unseen = loss_weight(region.scale, side), torch.zeros(side, side, side // 2 + 1)
     if tilts:
         if fill is not None:
             seen = filled(seen, fill(seen, region.scale), tilts)
-        given, target = tilts.measured(reach[0]), tilts.measured(side, turn)
+        given, target = tilts.measured(reach[0]), tilts.measured(side, rotation)
         weight, unseen = weight * target, target * (1 - tilts.measured(side))
     strength = region.scale.strength
-    inside = tuple(slice((r - side) // 2, (r - side) // 2 + side) for r in (reach[a] for a in turn[0]))
-    inputs = inputs_of(rotated_brick(seen, turn), region.scale, given)[(slice(None), *inside)]
-    return BrickExample(
+    inside = tuple(slice((r - side) // 2, (r - side) // 2 + side) for r in (reach[a] for a in rotation[0]))
+    inputs = inputs_of(rotated_subvolume(seen, rotation), region.scale, given)[(slice(None), *inside)]
+    return SubvolumeExample(
         inputs,
-        rotated_brick(hidden, turn)[inside][None] / strength,
+        rotated_subvolume(hidden, rotation)[inside][None] / strength,
         weight[None],
         unseen[None],
         raw[inside][None] / strength,

@@ -14,7 +14,7 @@ from .named import Named
 from .spectra import BINS, HalfScale, Powers, scale_of_halves
 
 SMALLEST = 16  # px along each axis
-SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
+SIDE, ROWS, MAXIMUM = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
 SAME_PIXEL = 0.02
 # FSC over the finest fifth of frequencies: above the first the halves are hardly independent, above the second not.
 DEPENDENT, COPIES = 0.5, 0.9
@@ -67,7 +67,7 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
     return HalfSource(named.name, named.paths, volumes, size), [note] if note else []
 
 
-def bricks_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
+def subvolumes_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
     """Bricks spread over a tomogram, of each of its volumes; empty ones are left out.
 
     rows: [start, stop) of y that they lie in. Raises ValueError if all of the tomogram has one value.
@@ -76,16 +76,16 @@ def bricks_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[t
     ranges = [_spans(0, source.shape[0]), _spans(start, stop), _spans(0, source.shape[2])]
     positions = [(z, y, x) for z in ranges[0] for y in ranges[1] for x in ranges[2]]
     chosen = [
-        positions[k] for k in np.unique(np.linspace(0, len(positions) - 1, MOST).round().astype(int)) if positions
+        positions[k] for k in np.unique(np.linspace(0, len(positions) - 1, MAXIMUM).round().astype(int)) if positions
     ]
-    bricks = [tuple(torch.from_numpy(v.part(*position)) for v in source.volumes) for position in chosen]
-    bricks = [brick for brick in bricks if all(float(x.std()) > 0 for x in brick)]
-    if not bricks:
+    subvolumes = [tuple(torch.from_numpy(v.part(*position)) for v in source.volumes) for position in chosen]
+    subvolumes = [subvolume for subvolume in subvolumes if all(float(x.std()) > 0 for x in subvolume)]
+    if not subvolumes:
         raise ValueError(
             f"{source.paths[0]} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
             "mask or an empty volume."
         )
-    return bricks
+    return subvolumes
 
 
 def _spans(start: int, stop: int) -> list[tuple[int, int]]:
@@ -99,9 +99,9 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
 
     Raises ValueError for halves that are copies of each other, or that have nothing in common.
     """
-    bricks = bricks_of(source)
-    _check_greys(source, bricks)
-    scale, powers = scale_of_halves(bricks)
+    subvolumes = subvolumes_of(source)
+    _check_greys(source, subvolumes)
+    scale, powers = scale_of_halves(subvolumes)
     fsc = powers.fsc
     fine = float(np.mean(fsc[-BINS // 5 :]))
     both = f"{source.paths[0]} and {source.paths[1]}"
@@ -127,9 +127,9 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
     return scale, fsc, []
 
 
-def _check_greys(source: HalfSource, bricks: list[tuple[torch.Tensor, ...]]) -> None:
+def _check_greys(source: HalfSource, subvolumes: list[tuple[torch.Tensor, ...]]) -> None:
     """Raises ValueError for halves whose grey values are scaled or moved against each other."""
-    means, widths = ([float(np.mean([f(b[k]) for b in bricks])) for k in (0, 1)] for f in (torch.mean, torch.std))
+    means, widths = ([float(np.mean([f(b[k]) for b in subvolumes])) for k in (0, 1)] for f in (torch.mean, torch.std))
     if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
         raise ValueError(
             f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "

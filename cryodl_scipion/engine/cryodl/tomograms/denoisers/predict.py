@@ -74,8 +74,8 @@ def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) ->
     """What tile_spans gives for each axis of a tomogram with MARGIN px around it: the tiles of at most so many voxels
     that compute least twice; the smallest ones if none is small enough."""
     padded = [-(-(n + 2 * MARGIN) // method.granularity) * method.granularity for n in shape]
-    least = 2 * method.overlap + method.granularity
-    choices = [sorted({min(n, side) for side in SIDES if side >= least or side >= n}) for n in padded]
+    minimum = 2 * method.overlap + method.granularity
+    choices = [sorted({min(n, side) for side in SIDES if side >= minimum or side >= n}) for n in padded]
     cut = lambda sides: [tile_spans(n, s, method.overlap, method.granularity) for n, s in zip(padded, sides)]
     fitting = [sides for sides in itertools.product(*choices) if math.prod(sides) <= voxels]
     if not fitting:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the value of the last
-LEAST_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
+MIN_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
 
 
-def brick_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
+def subvolume_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
     """Frequency of each position on the grid of rfftn of a (z, y, x) shape, cycles per px."""
     z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
     return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
@@ -23,7 +23,7 @@ def brick_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
 def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
     """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
     values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    position = (brick_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    position = (subvolume_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
     low = position.long().clamp(max=BINS - 2)
     return torch.lerp(values[low], values[low + 1], position - low)
 
@@ -33,22 +33,22 @@ def volume_mean(curve: np.ndarray) -> float:
     return float(np.average(curve, weights=np.diff(np.linspace(0, 1, BINS + 1) ** 3)))
 
 
-def brick_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
+def subvolume_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
     """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
     weight = torch.full((shape[2] // 2 + 1,), 2.0)
     weight[0] = 1.0
     if shape[2] % 2 == 0:
         weight[-1] = 1.0
-    index = (brick_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
+    index = (subvolume_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
     return torch.bincount(index, (values * weight).flatten().double(), BINS + 1)[:BINS].numpy()
 
 
-def windowed(brick: torch.Tensor) -> torch.Tensor:
+def windowed(subvolume: torch.Tensor) -> torch.Tensor:
     """A (z, y, x) brick times Hann windows of mean square 1, so that its border does not count."""
-    for axis, side in enumerate(brick.shape):
+    for axis, side in enumerate(subvolume.shape):
         window = torch.hann_window(side, periodic=True) * (8 / 3) ** 0.5
-        brick = brick * window.reshape([-1 if a == axis else 1 for a in range(3)])
-    return brick
+        subvolume = subvolume * window.reshape([-1 if a == axis else 1 for a in range(3)])
+    return subvolume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Powers:
         """(BINS,) Fourier shell correlation; 0 where one of the volumes has next to no power."""
         power = np.sqrt(self.first * self.second) / np.maximum(self.count, 1)
         return np.where(
-            power > LEAST_POWER * power.max(), self.cross / np.maximum(power * np.maximum(self.count, 1), 1e-300), 0.0
+            power > MIN_POWER * power.max(), self.cross / np.maximum(power * np.maximum(self.count, 1), 1e-300), 0.0
         )
 
 
@@ -79,7 +79,7 @@ def measure_powers(
         one, two = (torch.fft.rfftn(windowed(x)) / x.numel() ** 0.5 for x in (first, second))
         kept = torch.ones(one.shape) if mask is None else mask(first.shape)
         values = (one.abs().square(), two.abs().square(), (one * two.conj()).real, torch.ones(one.shape))
-        sums += [brick_shell_sums(value * kept, first.shape) for value in values]
+        sums += [subvolume_shell_sums(value * kept, first.shape) for value in values]
     return Powers(*sums)
 
 
@@ -120,16 +120,16 @@ def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[H
     count = np.maximum(powers.count, 1)
     total, cross = (powers.first + powers.second) / (2 * count * width**2), powers.cross / (count * width**2)
     cross, total = np.maximum(smoothed(cross), 0), smoothed(total)
-    gain = np.where(total > LEAST_POWER * total.max(), np.minimum(cross / np.maximum(total, 1e-300), 1), 0.0)
+    gain = np.where(total > MIN_POWER * total.max(), np.minimum(cross / np.maximum(total, 1e-300), 1), 0.0)
     return _scale(middle, width, gain, total), powers
 
 
-def scale_of_one(bricks: typing.Sequence[torch.Tensor], gain: np.ndarray) -> HalfScale:
+def scale_of_one(subvolumes: typing.Sequence[torch.Tensor], gain: np.ndarray) -> HalfScale:
     """The HalfScale of a tomogram without halves. gain: of a half like its halves would be; a whole one has less
     noise."""
-    middle = float(np.mean([x.mean() for x in bricks]))
-    width = float(np.mean([x.var() for x in bricks])) ** 0.5
-    powers = measure_powers([(x - middle, x - middle) for x in bricks])
+    middle = float(np.mean([x.mean() for x in subvolumes]))
+    width = float(np.mean([x.var() for x in subvolumes])) ** 0.5
+    powers = measure_powers([(x - middle, x - middle) for x in subvolumes])
     return _scale(middle, width, 2 * gain / (1 + gain), powers.first / (np.maximum(powers.count, 1) * width**2))
 
 

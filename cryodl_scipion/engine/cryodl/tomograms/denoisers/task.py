@@ -10,7 +10,7 @@ import torch
 
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
-from .examples import BrickExample, Region, Tilts, answered, draw, inputs_of, weighted
+from .examples import Region, SubvolumeExample, Tilts, answered, draw, inputs_of, weighted
 from .spectra import HalfScale
 
 VALIDATION_BATCHES = 8
@@ -68,7 +68,9 @@ class TomogramTask(NetworkTask):
             figures["wedge_measured_correlation"] = correlation(apart[1], apart[2])
         return figures
 
-    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[BrickExample]:
+    def _draw(
+        self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any
+    ) -> list[SubvolumeExample]:
         sizes = np.array([region.halves.numel() for region in parts], float)
         chosen = rng.choice(len(parts), self.batch_size, p=sizes / sizes.sum())
         return [draw(parts[n], side, rng, self.tilts, fill) for n in chosen]
@@ -90,7 +92,7 @@ def side_of(regions: list[Region], method: typing.Any) -> int:
     return int(min(method.crop, smallest // method.granularity * method.granularity))
 
 
-def _stacked(examples: list[BrickExample]) -> list[torch.Tensor]:
+def _stacked(examples: list[SubvolumeExample]) -> list[torch.Tensor]:
     return [torch.stack(x) for x in zip(*((e.seen, e.hidden, e.weight, e.unseen, e.raw) for e in examples))]
 
 

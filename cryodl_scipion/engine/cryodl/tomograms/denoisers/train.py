@@ -23,7 +23,7 @@ from .task import TomogramTask
 
 VALIDATION_PART = 0.15  # of the rows of each tomogram
 VALIDATIONS = 8
-MOST_VOXELS = 32_000_000  # of each half in memory, 0.26 GB in all; of larger or more tomograms only parts are learned
+MAX_VOXELS = 32_000_000  # of each half in memory, 0.26 GB in all; of larger or more tomograms only parts are learned
 CUBE = 128  # px of such a part
 
 
@@ -45,11 +45,11 @@ def train_model(config: typing.Any, sources: list[HalfSource], output: str | Pat
     training = TrainingRun(dataclasses.replace(config, output=str(output)))
     training.take_folder()
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
-    require_memory(16 * MOST_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
+    require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
     used, learnt, validation = load_regions(sources, config)
     training.start()
     task = TomogramTask(method, method.build(), learnt, validation, device, tilts_of(config))
-    steps = config.steps or method.usual_steps(config.fill_wedge)
+    steps = config.steps or method.default_steps(config.fill_wedge)
     names = [source.name for source in used]
     print(
         f"Training the denoiser ({'with' if config.fill_wedge else 'without'} the missing wedge) on "
@@ -96,10 +96,10 @@ def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[Ha
             scale, _, _ = measured_halves(source)
             first = validation_rows(source.shape)[0]
             found = [
-                [Region(halves, scale) for halves in _cut(source, scale, rows, most, rng)]
-                for rows, most in (
-                    ((0, first), MOST_VOXELS // wanted),
-                    ((first, source.shape[1]), MOST_VOXELS // (6 * wanted)),
+                [Region(halves, scale) for halves in _cut(source, scale, rows, maximum, rng)]
+                for rows, maximum in (
+                    ((0, first), MAX_VOXELS // wanted),
+                    ((first, source.shape[1]), MAX_VOXELS // (6 * wanted)),
                 )
             ]
         except (ValueError, FileNotFoundError) as error:
@@ -115,13 +115,13 @@ def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[Ha
 
 
 def _cut(
-    source: HalfSource, scale: HalfScale, rows: tuple[int, int], most: int, rng: np.random.Generator
+    source: HalfSource, scale: HalfScale, rows: tuple[int, int], maximum: int, rng: np.random.Generator
 ) -> typing.Iterator[torch.Tensor]:
     """(2, z, y, x) normalised halves of rows [start, stop): all of them, or random cubes of at most so many voxels."""
     shape = (source.shape[0], rows[1] - rows[0], source.shape[2])
-    whole = np.prod(shape, dtype=np.int64) <= most
+    whole = np.prod(shape, dtype=np.int64) <= maximum
     sides = shape if whole else tuple(min(n, CUBE) for n in shape)
-    for _ in range(1 if whole else max(1, int(most // np.prod(sides)))):
+    for _ in range(1 if whole else max(1, int(maximum // np.prod(sides)))):
         corner = [int(rng.integers(n - side + 1)) for n, side in zip(shape, sides)]
         corner[1] += rows[0]
         ranges = [(c, c + side) for c, side in zip(corner, sides)]

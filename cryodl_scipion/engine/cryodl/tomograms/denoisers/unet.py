@@ -69,7 +69,7 @@ class DenoisingUNet3D:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def usual_steps(self, fill_wedge: bool) -> int:
+    def default_steps(self, fill_wedge: bool) -> int:
         """Training steps where the user asks for none."""
         return 2000 if fill_wedge else 1000
 

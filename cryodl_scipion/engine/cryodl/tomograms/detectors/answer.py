@@ -18,8 +18,8 @@ class SpeciesFound:
     """Detections of one species in one tomogram.
 
     name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees, or
-    None. threshold: least score. by_chance: detections that noise alone gives, scaled to the tomogram; None without a
-    control. diameter: Å.
+    None. threshold: least score. expected_false: detections that noise alone gives, scaled to the tomogram; None
+    without a control. diameter: Å.
     """
 
     name: str
@@ -27,7 +27,7 @@ class SpeciesFound:
     scores: np.ndarray
     angles: np.ndarray | None
     threshold: float
-    by_chance: float | None
+    expected_false: float | None
     diameter: float
 
     def __len__(self) -> int:
@@ -59,14 +59,20 @@ def said(name: str, found: typing.Sequence[SpeciesFound]) -> str:
     """A line of the log about a tomogram."""
     return f"{name}: " + "; ".join(
         f"{one.name} {counted(len(one), 'detection')} from score {score_text(one.threshold)}"
-        f"{chance_words(one.by_chance)}"
+        f"{expected_false_words(one.expected_false)}"
         for one in found
     )
 
 
-def chance_words(by_chance: float | None) -> str:
+def expected_false_words(expected_false: float | None) -> str:
     """What the control says of a number of detections, in words that claim no more than it."""
-    if by_chance is None:
+    if expected_false is None:
         return " (no control)"
-    number = "less than 0.1" if by_chance < 0.1 else f"{by_chance:.2g}" if by_chance < 10 else f"{by_chance:.0f}"
+    number = (
+        "less than 0.1"
+        if expected_false < 0.1
+        else f"{expected_false:.2g}"
+        if expected_false < 10
+        else f"{expected_false:.0f}"
+    )
     return f", {number} expected in noise of the same spectrum"

@@ -12,7 +12,7 @@ import torch
 from ...core.matching import best_f_beta, f_beta, match_picks
 from ...core.peaks import find_peaks_3d
 from .labels import Labelled
-from .predict import DISTANCE, LEAST_SCORE, Candidates, block_sides
+from .predict import DISTANCE, MIN_SCORE, Candidates, block_sides
 from .unet3d import STRIDE
 
 USUAL = 0.5  # threshold of a species without held-out particles
@@ -42,7 +42,7 @@ def calibrate_species(
     for one in validation:
         for number, candidates in enumerate(candidates_in(network, method, one.volume)):
             diameter = diameters_px[number]
-            found = candidates.best(DISTANCE * diameter, LEAST_SCORE)
+            found = candidates.best(DISTANCE * diameter, MIN_SCORE)
             hits[number].append(match_picks(found.zyx, one.points[number], MATCH * diameter))
             scores[number].append(found.scores)
             counts[number] += len(one.points[number])
@@ -93,6 +93,6 @@ def candidates_in(network: torch.nn.Module, method: typing.Any, volume: torch.Te
             ((c - a) // STRIDE, (min(d, n) - a + STRIDE - 1) // STRIDE) for (a, _, c, d), n in zip(block, volume.shape)
         ]
         for scores, each in zip(maps, found):
-            zyx, heights, _ = find_peaks_3d(scores, LEAST_SCORE, keep)
+            zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
             each.append(((zyx + 0.5) * STRIDE - 0.5 + start, heights))
     return [Candidates(*(np.concatenate(part) for part in zip(*each))) for each in found]

@@ -14,7 +14,7 @@ from ...io.model import find_model, read_model
 from ...io.tomograms import Tomogram
 from .answer import SpeciesFound
 from .labels import skewness
-from .predict import DISTANCE, LEAST_SCORE, Detector, TomogramBlocks, detect, detect_in_noise
+from .predict import DISTANCE, MIN_SCORE, Detector, TomogramBlocks, detect, detect_in_noise
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned at: warned of; refused
 SKEWED = 0.1  # skewness from which a tomogram's contrast shows
@@ -29,7 +29,7 @@ class NetworkFinder:
         card, weights = read_model(find_model(config.model, "detector"), "detector")
         self.config, self.detector, self.card = config, Detector(card, weights, device), card
         self.species = self.detector.species
-        self.usual_pixel_size = card["trained_pixel_size"]
+        self.typical_pixel_size = card["trained_pixel_size"]
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.thresholds = [given.get(name, usual) for name, usual in zip(self.species, card["thresholds"])]
         self.identity = {"weights of the model": card["weights_sha256"]}
@@ -52,7 +52,7 @@ class NetworkFinder:
         result = []
         for number, (species, diameter) in enumerate(zip(self.species, self.card["diameters"])):
             distance = max(1.0, (self.config.minimum_distance or DISTANCE * diameter) / pixel_size)
-            threshold = max(self.thresholds[number], LEAST_SCORE)
+            threshold = max(self.thresholds[number], MIN_SCORE)
             kept = found[number].best(distance, threshold)
             chance = None if noise is None else len(noise[number].best(distance, threshold).scores) / part
             result.append(SpeciesFound(species, kept.zyx, kept.scores, None, threshold, chance, float(diameter)))

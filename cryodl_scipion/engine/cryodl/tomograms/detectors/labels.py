@@ -18,7 +18,7 @@ from ..segmenters.working import WorkingTomogram, check_volume
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
 SLAB = 32  # working slices that are resampled at a time
-FEWEST = 5  # particles of a species below which it is not learnt
+MINIMUM = 5  # particles of a species below which it is not learnt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +94,9 @@ def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) ->
         for name, points in each.items():
             counts[name] = counts.get(name, 0) + len(points)
     for name in config.species or sorted(counts):
-        if counts.get(name, 0) < FEWEST:
+        if counts.get(name, 0) < MINIMUM:
             raise ValueError(
-                f"There are {counts.get(name, 0)} examples of the species {name}; at least {FEWEST} are needed, and "
+                f"There are {counts.get(name, 0)} examples of the species {name}; at least {MINIMUM} are needed, and "
                 f"fifty are recommended. The files have: {', '.join(f'{k} {n}' for k, n in sorted(counts.items()))}. "
                 "Label more, or leave the species out (--species)."
             )

@@ -21,7 +21,7 @@ from ...learning.registry import method_of
 from ..segmenters.working import WorkingTomogram
 from .unet3d import STRIDE
 
-LEAST_SCORE = 0.05  # of a candidate
+MIN_SCORE = 0.05  # of a candidate
 GIGABYTE = 1e9
 SIDES = (96, 640)  # of blocks, working px
 DISTANCE = 0.7  # of two particles of a species at least, in diameters
@@ -153,7 +153,7 @@ def _add(
     """Add the peaks of a block's heat maps that lie in what is kept of it, in working px."""
     keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
     for scores, each in zip(maps, found):
-        zyx, heights, _ = find_peaks_3d(scores, LEAST_SCORE, keep)
+        zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
         each.append(((zyx + 0.5) * STRIDE - 0.5 + [a for a, _ in whole], heights))
 
 

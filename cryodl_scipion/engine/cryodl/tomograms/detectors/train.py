@@ -21,7 +21,7 @@ SHARPEST = 1.0  # of it in cells of the heat map, at least
 POSITIVE = 100.0  # weight of the cells of the sharpest spot; wider ones have less, so that all particles count alike
 ANYWHERE = 0.25  # part of the crops that lie anywhere, not at a particle
 FEW_VALIDATED = 4  # particles for validation, below which they cannot tell good weights from bad ones
-MOST_VALIDATED = 32  # crops
+MAX_VALIDATED = 32  # crops
 
 
 def spot_widths(diameters: typing.Sequence[float], pixel_size: float) -> list[float]:
@@ -80,9 +80,9 @@ class DetectorTask(NetworkTask):
         self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(sum(map(len, self.positions)))
+        return self.method.default_steps(sum(map(len, self.positions)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         views = [augmented(*self._crop(rng), rng) for _ in range(self.batch_size)]
@@ -127,7 +127,7 @@ class DetectorTask(NetworkTask):
             for points in one.points
             if n < len(points)
         ]
-        return [self._cut(one, np.rint(point - self.method.crop / 2)) for one, point in order[:MOST_VALIDATED]]
+        return [self._cut(one, np.rint(point - self.method.crop / 2)) for one, point in order[:MAX_VALIDATED]]
 
     def validate(self) -> dict[str, float]:
         """figure: mean over the species of the correlation of answers and heat maps in the validation crops."""

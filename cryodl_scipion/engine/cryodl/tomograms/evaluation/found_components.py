@@ -10,7 +10,7 @@ import numpy as np
 
 from ..features.components import BYTES, ComponentFinder
 from .overlap import ratio
-from .pairs import known
+from .pairs import annotated_voxels
 
 if typing.TYPE_CHECKING:
     from .pairs import LabelledPair
@@ -52,12 +52,12 @@ def count_components(
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
     starts = range(0, pair.shape[0], slices)
     finders = ComponentFinder(labels), ComponentFinder(labels)
-    most: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
+    maximum: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
     for z in starts:
         found, ground_truth = _slab(pair, z, slices)
         for label in labels:
             amounts = (ground_truth == label).sum(axis=(1, 2)) + 1e-9 * (found == label).sum(axis=(1, 2))
-            most[label] = max(most[label], (float(amounts.max()), z + int(amounts.argmax())))
+            maximum[label] = max(maximum[label], (float(amounts.max()), z + int(amounts.argmax())))
         finders[0].add(z, found)
         finders[1].add(z, ground_truth)
     components = [finder.components() for finder in finders]
@@ -75,12 +75,12 @@ def count_components(
 
     return (
         {label: ComponentCounts(*counts(1, label), *counts(0, label)) for label in labels},
-        {label: z for label, (_, z) in most.items()},
+        {label: z for label, (_, z) in maximum.items()},
     )
 
 
 def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
     """(found, ground truth) labels of slices from z on, 0 where nobody knows."""
     found, ground_truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
-    sure = known(ground_truth)
-    return found * sure, ground_truth * sure
+    annotated = annotated_voxels(ground_truth)
+    return found * annotated, ground_truth * annotated

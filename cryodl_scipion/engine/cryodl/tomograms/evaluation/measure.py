@@ -12,13 +12,13 @@ from ...contract import UNANNOTATED
 from .found_components import ComponentCounts, count_components
 from .outlines import FARTHEST, Distances
 from .overlap import Overlap, ScoreCurve
-from .pairs import blocks, known
+from .pairs import annotated, blocks
 
 if typing.TYPE_CHECKING:
     from .pairs import LabelledPair
 
 SIDE = 160  # px of a block, beside what is around it
-MOST_LABELS = 32
+MAX_LABELS = 32
 
 
 @dataclasses.dataclass
@@ -46,9 +46,9 @@ def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures
     curve = None if pair.label is None else ScoreCurve()
     for core in blocks(pair.shape, SIDE):
         _measure_block(pair, core, found, curve)
-        if len(found) > MOST_LABELS:
+        if len(found) > MAX_LABELS:
             raise ValueError(
-                f"{pair.segmentation} and its labels have more than {MOST_LABELS} different values, so they are not "
+                f"{pair.segmentation} and its labels have more than {MAX_LABELS} different values, so they are not "
                 "label volumes. For score volumes, give the value of the feature in the labels (--label)."
             )
     components, slices = count_components(pair, sorted(found))
@@ -67,8 +67,8 @@ def _measure_block(
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
     found, ground_truth, scores = pair.read(*around)
-    sure = known(ground_truth)
-    here = sure[inner]
+    annotated = annotated(ground_truth)
+    here = annotated[inner]
     if curve is not None and scores is not None:
         curve.add(scores[inner][here], (ground_truth[inner] == pair.label)[here])
     present = set(np.unique(found[inner]).tolist()) | set(np.unique(ground_truth[inner]).tolist())
@@ -78,4 +78,4 @@ def _measure_block(
         one = measured.setdefault(label, FeatureMeasures())
         masks = found == label, ground_truth == label
         one.overlap.add(masks[0][inner] & here, masks[1][inner])
-        one.distances.add(*masks, sure, inner)
+        one.distances.add(*masks, annotated, inner)

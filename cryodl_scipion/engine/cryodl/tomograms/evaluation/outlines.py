@@ -40,12 +40,12 @@ class Distances:
     alone: int = 0
     sides: tuple[int, ...] = (0, 0)
 
-    def add(self, found: np.ndarray, ground_truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
-        """found, ground_truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three
-        slices."""
-        outlines, sure = (outline(found), outline(ground_truth)), eroded(known)
+    def add(self, found: np.ndarray, ground_truth: np.ndarray, annotated: np.ndarray, core: tuple[slice, ...]) -> None:
+        """found, ground_truth, annotated: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core:
+        three slices."""
+        outlines, annotated = (outline(found), outline(ground_truth)), eroded(annotated)
         for side, (one, other) in enumerate(((0, 1), (1, 0))):
-            own = (outlines[one] & sure)[core]
+            own = (outlines[one] & annotated)[core]
             self.sides = tuple(n + int(own.sum()) * (k == side) for k, n in enumerate(self.sides))
             self._measure(own, outlines[other], core)
 

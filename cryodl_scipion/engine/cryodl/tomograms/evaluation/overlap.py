@@ -82,10 +82,10 @@ class ScoreCurve:
             return dict(average_precision=None, best_threshold=None, best_dice=None, calibration_error=None)
         precision, recall = self.precision_recall()
         dice = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        mean, share, count = self.reliability()
+        mean, fraction, count = self.reliability()
         return dict(
             average_precision=float((np.diff(recall, prepend=0) * precision).sum()),
             best_threshold=float((BINS - 1 - dice.argmax()) / BINS),
             best_dice=float(dice.max()),
-            calibration_error=float((count * np.abs(mean - share)).sum() / count.sum()),
+            calibration_error=float((count * np.abs(mean - fraction)).sum() / count.sum()),
         )

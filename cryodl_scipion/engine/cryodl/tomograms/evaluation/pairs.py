@@ -15,7 +15,7 @@ from ..annotations.label_volumes import LabelVolume
 from ..features.scores import as_probabilities, is_listed
 
 SLAB = 16  # slices that are looked at together
-MOST_LABELS = 20  # different values that are taken for labels where nothing names them
+MAX_LABELS = 20  # different values that are taken for labels where nothing names them
 
 
 class LabelledPair:
@@ -83,7 +83,7 @@ def blocks(shape: tuple[int, ...], side: int) -> typing.Iterator[tuple[tuple[int
     return itertools.product(*([(a, min(a + side, n)) for a in range(0, n, side)] for n in shape))
 
 
-def known(ground_truth: np.ndarray) -> np.ndarray:
+def annotated_voxels(ground_truth: np.ndarray) -> np.ndarray:
     """Where somebody knows."""
     return ground_truth != UNANNOTATED
 
@@ -134,7 +134,7 @@ def labels_in(path: str | os.PathLike[str]) -> typing.Any:
     for z in range(0, volume.shape[0], SLAB):
         values |= set(np.unique(volume.raw((z, min(z + SLAB, volume.shape[0])))).tolist())
         values -= {0, UNANNOTATED, -1}  # -1: 255 as a signed byte
-        if not values <= {*names, *range(1, MOST_LABELS + 1)}:
+        if not values <= {*names, *range(1, MAX_LABELS + 1)}:
             return None  # scores, as a rule in the first slab: the rest need not be read
     if values and values <= set(names):
         return names, sorted(values)

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
-from .pairs import known
+from .pairs import annotated_voxels
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -24,7 +24,7 @@ LEGEND = (
     (MISSED, "only in the labels"),
     (NOBODY_KNOWS, "not annotated"),
 )
-MOST_FEATURES, MOST_PIXELS = 6, 768
+MAX_FEATURES, MAX_PIXELS = 6, 768
 BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
 
 
@@ -40,7 +40,7 @@ def draw_slices(
     pair: pairs.LabelledPair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in
     grey behind them. Beside score volumes their scores are drawn, too.
     """
-    labels = list(slices)[:MOST_FEATURES]
+    labels = list(slices)[:MAX_FEATURES]
     columns = 1 if pair.label is None else 2
     across = len(labels) if columns == 1 else 1
     height = 3.6 * pair.shape[1] / max(pair.shape[1:]) + 1.2
@@ -51,7 +51,7 @@ def draw_slices(
         found, ground_truth = _thinned(labelled[0]), _thinned(expected[0])
         scores = None if probabilities is None else _thinned(probabilities[0])
         grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
-        picture = _overlay(found == label, ground_truth == label, known(ground_truth), scores, grey)
+        picture = _overlay(found == label, ground_truth == label, annotated_voxels(ground_truth), scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")
         axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
         if scores is not None:
@@ -67,7 +67,7 @@ def draw_slices(
 
 def _thinned(image: np.ndarray) -> np.ndarray:
     """Every k-th pixel of a large image."""
-    step = -(-max(image.shape) // MOST_PIXELS)
+    step = -(-max(image.shape) // MAX_PIXELS)
     return image[::step, ::step]
 
 
@@ -80,12 +80,12 @@ def _grey(image: np.ndarray) -> np.ndarray:
 def _overlay(
     found: np.ndarray,
     ground_truth: np.ndarray,
-    sure: np.ndarray,
+    annotated: np.ndarray,
     scores: np.ndarray | None,
     grey: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(y, x, 3) colours. found, ground_truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through
-    them; without it the ground is white, darker where the scores are high."""
+    """(y, x, 3) colours. found, ground_truth, annotated: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen
+    through them; without it the ground is white, darker where the scores are high."""
     opacity = 1 if grey is None else OPACITY
     if grey is not None:
         picture = grey.copy()
@@ -94,9 +94,9 @@ def _overlay(
             np.ones((*ground_truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
         )
     for colour, where in (
-        (NOBODY_KNOWS, ~sure),
+        (NOBODY_KNOWS, ~annotated),
         (RIGHT, found & ground_truth),
-        (WRONG, found & ~ground_truth & sure),
+        (WRONG, found & ~ground_truth & annotated),
         (MISSED, ground_truth & ~found),
     ):
         picture[where] = (1 - opacity) * picture[where] + opacity * np.array(colour)
@@ -143,10 +143,10 @@ def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> No
         ylim=(0, 1.02),
         title=f"{name}: average precision {figures['average_precision']:.3f}",
     )
-    mean, share, count = curve.reliability()
+    mean, fraction, count = curve.reliability()
     some = count > 0
     axes[0, 1].plot([0, 1], [0, 1], color="0.6", linestyle="--")
-    axes[0, 1].plot(mean[some], share[some], marker="o")
+    axes[0, 1].plot(mean[some], fraction[some], marker="o")
     axes[0, 1].set(
         xlabel="score",
         ylabel="fraction of voxels with the feature",

@@ -55,7 +55,7 @@ class Membranes:
         Å: of the mask along the normal (NaN where it cannot be told), to the nearest other membrane (infinite: none).
     other : array (n,) int
         Number of that membrane, or 0.
-    pieces : Components
+    components_found : Components
         All connected components, also those that are too small.
     kept : array (k,) int
         Components that membranes 1, 2, ... are, or are a part of.
@@ -75,7 +75,7 @@ class Membranes:
     thickness: np.ndarray
     distance: np.ndarray
     other: np.ndarray
-    pieces: Components
+    components_found: Components
     kept: np.ndarray
     voxels: np.ndarray
     vesicles: dict[int, Vesicles]
@@ -85,7 +85,7 @@ class Membranes:
     def rows(self, name: str) -> typing.Iterator[dict[str, typing.Any]]:
         """A row of COLUMNS for each membrane; empty where something cannot be told. name: of the tomogram."""
         pixel_size = self.segmentation.pixel_size
-        for number, piece in enumerate(self.kept, 1):
+        for number, component in enumerate(self.kept, 1):
             own, mesh = self.number == number, self.meshes[number]
             apart = np.where(own, self.distance, np.inf)
             nearest = int(apart.argmin()) if np.isfinite(apart).any() else None
@@ -95,7 +95,7 @@ class Membranes:
                 number,
                 int(own.sum()),
                 int(self.voxels[number - 1]),
-                _short(self.pieces.scores[piece]),
+                _short(self.components_found.scores[component]),
                 _short(mesh.area * (pixel_size * NM) ** 2),
                 "yes" if mesh.closed else "no",
                 _short(_median(self.thickness[own])),
@@ -108,16 +108,16 @@ class Membranes:
 
     def instances(self) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) int16) of a volume in which every membrane has its number, slab by slab."""
-        number_of = np.zeros(len(self.pieces) + 1, np.int16)
+        number_of = np.zeros(len(self.components_found) + 1, np.int16)
         number_of[self.kept[::-1] + 1] = np.arange(len(self.kept), 0, -1)  # the first of several
         shape = self.segmentation.shape
         for start, stop in slabs(shape, components_module.BYTES, MEMORY):
             slab = np.zeros((stop - start, *shape[1:]), np.int16)
-            for offset, numbers in numbered_slabs(self.segmentation, self.pieces, [(start, stop)]):
+            for offset, numbers in numbered_slabs(self.segmentation, self.components_found, [(start, stop)]):
                 position = tuple(slice(o, o + n) for o, n in zip(offset - (start, 0, 0), numbers.shape))
                 slab[position] = number_of[numbers]
-                for piece, vesicles in self.vesicles.items():
-                    own = np.nonzero(numbers == piece + 1)
+                for component, vesicles in self.vesicles.items():
+                    own = np.nonzero(numbers == component + 1)
                     slab[position][own] += vesicles.at(np.stack(own, 1) + offset) - 1
             yield start, slab
 
@@ -126,20 +126,29 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
     """The Membranes of a volume. Raises ValueError or FileNotFoundError if it cannot be used."""
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
-    pieces, thickness = components_of(segmentation, ranges, measure=True)
-    kept = np.flatnonzero(pieces.voxels * (segmentation.pixel_size * NM) ** 3 >= config.minimum_size)
-    voxels, piece_of = voxels_of(segmentation, pieces, ranges, config.seed)
-    wanted = np.isin(piece_of, kept)
-    voxels, piece_of = voxels[wanted], piece_of[wanted]
-    kept, counts, vesicles, number_of = _told_apart(segmentation, pieces, kept, voxels, piece_of, thickness)
+    components_found, thickness = components_of(segmentation, ranges, measure=True)
+    kept = np.flatnonzero(components_found.voxels * (segmentation.pixel_size * NM) ** 3 >= config.minimum_size)
+    voxels, component_of = voxels_of(segmentation, components_found, ranges, config.seed)
+    wanted = np.isin(component_of, kept)
+    voxels, component_of = voxels[wanted], component_of[wanted]
+    kept, counts, vesicles, number_of = _separated(
+        segmentation, components_found, kept, voxels, component_of, thickness
+    )
     spacing = config.spacing / segmentation.pixel_size
     zyx, normals, number = on_membranes(voxels, number_of, thickness, spacing, config.seed)
     curvatures, reach, meshes = np.full((2, len(zyx)), np.nan), np.full(len(zyx), np.nan), {}
-    for n, piece in enumerate(kept, 1):
+    for n, component in enumerate(kept, 1):
         own = np.flatnonzero(number == n)
-        part = n - int(np.searchsorted(kept, piece))
+        part = n - int(np.searchsorted(kept, component))
         meshes[n], reach[own] = _one(
-            segmentation, pieces, int(piece), vesicles.get(int(piece)), part, zyx[own], normals[own], thickness
+            segmentation,
+            components_found,
+            int(component),
+            vesicles.get(int(component)),
+            part,
+            zyx[own],
+            normals[own],
+            thickness,
         )
         curvatures[:, own] = _bending(voxels[number_of == n], zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
@@ -152,7 +161,7 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
         reach * size,
         distance * size,
         other,
-        pieces,
+        components_found,
         kept,
         counts,
         vesicles,
@@ -161,36 +170,36 @@ def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Me
     )
 
 
-def _told_apart(
+def _separated(
     segmentation: Segmentation,
-    pieces: Components,
+    components_found: Components,
     kept: np.ndarray,
     voxels: np.ndarray,
-    piece_of: np.ndarray,
+    component_of: np.ndarray,
     thickness: float,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]:
     """Component and voxels (k,) of each membrane, Vesicles of components that are several, and the numbers (n,) of
     membranes of the voxels. kept: components, sorted."""
     owners, counts, vesicles, number_of = list[int](), list[int](), dict[int, Vesicles](), np.zeros(len(voxels), int)
-    for piece in map(int, kept):
-        found = vesicles_of(segmentation, pieces, piece, thickness)
-        own = piece_of == piece
+    for component in map(int, kept):
+        found = vesicles_of(segmentation, components_found, component, thickness)
+        own = component_of == component
         number_of[own] = len(owners) + 1
         if found is None:
-            owners, counts = [*owners, piece], [*counts, int(pieces.voxels[piece])]
+            owners, counts = [*owners, component], [*counts, int(components_found.voxels[component])]
             continue
-        vesicles[piece] = found
+        vesicles[component] = found
         number_of[own] += found.at(voxels[own]) - 1
         bins = np.bincount(found.numbers.ravel())[1:]
-        owners += [piece] * len(bins)
-        counts += [int(round(n)) for n in bins * (pieces.voxels[piece] / bins.sum())]
+        owners += [component] * len(bins)
+        counts += [int(round(n)) for n in bins * (components_found.voxels[component] / bins.sum())]
     return np.array(owners, int), np.array(counts, int), vesicles, number_of
 
 
 def _one(
     segmentation: Segmentation,
-    pieces: Components,
-    piece: int,
+    components_found: Components,
+    component: int,
     vesicles: Vesicles | None,
     part: int,
     positions: np.ndarray,
@@ -201,9 +210,13 @@ def _one(
     which."""
     from scipy.ndimage import map_coordinates
 
-    box = pieces.boxes[piece]
+    box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
-    mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step) if vesicles is None else vesicles.numbers == part
+    mask = (
+        isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)
+        if vesicles is None
+        else vesicles.numbers == part
+    )
     mesh = middle_surface(mask, box[:, 0], positions, normals, step)
     soft = mask.astype(np.float32)
     where = lambda zyx: ((zyx - box[:, 0] - (step - 1) / 2) / step).T

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 
 WIDE = 2.5  # thicknesses: radius of the voxels that bending is fitted to
-FEWEST, NEAR = 30, 2048  # voxels that a fit needs, and takes at most
+MINIMUM, NEAR = 30, 2048  # voxels that a fit needs, and takes at most
 BLOCK = 256  # points at a time
 FINE = 0.25  # voxels, steps along the normal
 
@@ -61,7 +61,7 @@ def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radiu
     gaussian = (faa * fbb - fab**2) / slope**2
     spread = np.sqrt(np.maximum(mean**2 - gaussian, 0))
     curvatures = np.stack([-mean + spread, -mean - spread])
-    return np.where(there.sum(axis=1) >= FEWEST, curvatures, np.nan)
+    return np.where(there.sum(axis=1) >= MINIMUM, curvatures, np.nan)
 
 
 def tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,7 @@ def local_thickness(
 
 
 def nearest_others(
-    positions: np.ndarray, piece_of: np.ndarray, surfaces: typing.Mapping[int, np.ndarray]
+    positions: np.ndarray, component_of: np.ndarray, surfaces: typing.Mapping[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The distance of points to the nearest other membrane.
 
@@ -114,7 +114,7 @@ def nearest_others(
     ----------
     positions : array (n, 3)
         zyx.
-    piece_of : array (n,) int
+    component_of : array (n,) int
         The membrane that each lies on.
     surfaces : dict
         {membrane: array (m, 3) of its middle surface's vertices}, close to each other.
@@ -128,7 +128,7 @@ def nearest_others(
 
     distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
     for number, vertices in surfaces.items():
-        away = np.flatnonzero(piece_of != number)
+        away = np.flatnonzero(component_of != number)
         if not len(vertices) or not len(away):
             continue
         found, _ = cKDTree(vertices).query(positions[away], distance_upper_bound=float(distance[away].max()))

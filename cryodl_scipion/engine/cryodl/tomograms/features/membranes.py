@@ -15,8 +15,8 @@ if typing.TYPE_CHECKING:
 
 NEAR = 512  # voxels that the surface around a point is fitted to; of denser masks only a part of the voxels is taken
 ROUGHLY = 80  # ... for positions that are only tried
-FEWEST = 12  # voxels that a fit needs: it has 6 numbers
-MOST_VOXELS = 6_000_000  # of one volume, kept in memory
+MINIMUM = 12  # voxels that a fit needs: it has 6 numbers
+MAX_VOXELS = 6_000_000  # of one volume, kept in memory
 CANDIDATES = 12  # positions tried per point: fewer leave holes
 LINKS = 8  # neighbours that normals are compared with
 
@@ -86,7 +86,7 @@ def _fit(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> t
     terms = np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=2)
     matrix = _products(weight, terms, terms) + 1e-6 * np.eye(6)
     solution = np.linalg.solve(matrix, _products(weight, terms, height[..., None]))[..., 0]
-    enough = there.sum(axis=1) >= FEWEST
+    enough = there.sum(axis=1) >= MINIMUM
     solution = np.where(enough[:, None], solution, 0)
     up = frame[:, :, 0] - solution[:, 1, None] * frame[:, :, 1] - solution[:, 2, None] * frame[:, :, 2]
     return positions + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
@@ -122,21 +122,21 @@ def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     distance, other = cKDTree(positions).query(positions, links + 1)
     here = np.repeat(np.arange(len(positions)), links)
     other, distance = other[:, 1:].reshape(-1), distance[:, 1:].reshape(-1)
-    turn = 1 - np.abs((normals[here] * normals[other]).sum(axis=1))
-    cost = turn + 1e-3 * distance / max(distance.max(), 1e-9) + 1e-6  # above 0: a link
+    rotation = 1 - np.abs((normals[here] * normals[other]).sum(axis=1))
+    cost = rotation + 1e-3 * distance / max(distance.max(), 1e-9) + 1e-6  # above 0: a link
     graph = minimum_spanning_tree(coo_array((cost, (here, other)), shape=(len(positions),) * 2).tocsr())
     parts, part = connected_components(graph, directed=False)
-    turned = normals.copy()
+    rotated = normals.copy()
     for number in range(parts):
         members = np.flatnonzero(part == number)
         order, before = breadth_first_order(graph, members[0], directed=False)
         for index in order[1:]:
-            if turned[index] @ turned[before[index]] < 0:
-                turned[index] = -turned[index]
-        outwards = ((positions[members] - positions[members].mean(axis=0)) * turned[members]).sum()
+            if rotated[index] @ rotated[before[index]] < 0:
+                rotated[index] = -rotated[index]
+        outwards = ((positions[members] - positions[members].mean(axis=0)) * rotated[members]).sum()
         if outwards < 0:
-            turned[members] = -turned[members]
-    return turned
+            rotated[members] = -rotated[members]
+    return rotated
 
 
 def membrane_points(

@@ -125,9 +125,9 @@ def voxels_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their components from
     0."""
-    from .membranes import MOST_VOXELS
+    from .membranes import MAX_VOXELS
 
-    part, rng = min(1.0, MOST_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
+    part, rng = min(1.0, MAX_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
     positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
     for offset, numbers in numbered_slabs(segmentation, components, ranges):
         flat = np.flatnonzero(numbers)

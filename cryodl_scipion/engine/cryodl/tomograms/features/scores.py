@@ -14,8 +14,8 @@ import numpy as np
 from ...io.tomograms import Tomogram
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
-LEAST = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near: float16 holds no more
-USUAL_THRESHOLD = 0.5
+MINIMUM = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near: float16 holds no more
+DEFAULT_THRESHOLD = 0.5
 SAME = 0.01  # relative difference of pixel sizes that are taken to be equal
 
 
@@ -65,14 +65,14 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
     else:
         tomograms = _from_index(folder, index)
         names = list(dict.fromkeys(_plain(f["name"]) for f in index["features"]))
-        usual = _usual_thresholds(index["features"])
+        usual = _default_thresholds(index["features"])
         notes += _unlisted(folder, tomograms)
     if not tomograms:
         raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
     if len(names) > 127:
         raise ValueError(f"{folder} has {len(names)} features; label volumes can have at most 127.")
     given = parse_thresholds(thresholds, names)
-    chosen = [given.get(name, usual.get(name, USUAL_THRESHOLD)) for name in names]
+    chosen = [given.get(name, usual.get(name, DEFAULT_THRESHOLD)) for name in names]
     features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
     return ScoreIndex(features, tuple(tomograms), tuple(notes))
 
@@ -123,7 +123,7 @@ def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.nda
 
 def log_odds(probabilities: np.ndarray | float) -> np.ndarray:
     """log(p / (1 - p)), finite."""
-    p = np.clip(probabilities, LEAST, 1 - LEAST)
+    p = np.clip(probabilities, MINIMUM, 1 - MINIMUM)
     return np.log(p / (1 - p))
 
 
@@ -196,11 +196,11 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
     return index
 
 
-def _usual_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
+def _default_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
     """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
     collected: dict[str, list[float]] = {}
     for entry in entries:
-        collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", USUAL_THRESHOLD)))
+        collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", DEFAULT_THRESHOLD)))
     return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from ...io.tomograms import Tomogram, working_pixel_size
 from .scores import as_probabilities, is_listed
 
-MOST_LABELS = 20  # different numbers in what may be a label volume
+MAX_LABELS = 20  # different numbers in what may be a label volume
 LABELS_AT, LABELS_BYTES, SCORES_STAMP = 224, 800, b"cryodl: scores of"  # of an MRC header; see score_folder.LABEL
-MOST_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bins
+MAX_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bins
 
 
 class Segmentation:
@@ -47,7 +47,7 @@ class Segmentation:
         seen: set[int] = set()
         for z in range(self.shape[0]):
             seen.update(np.unique(self._volume.raw((z, z + 1))).tolist())
-            if max(seen) >= 100 * self._threshold or len(seen) > MOST_LABELS:
+            if max(seen) >= 100 * self._threshold or len(seen) > MAX_LABELS:
                 return
         if max(seen) > 0:
             raise ValueError(
@@ -69,10 +69,10 @@ class Segmentation:
         box: (3, 2) first voxel and end along z, y, x.
         """
         sizes = np.diff(box, axis=1)[:, 0]
-        step = int(np.ceil((np.prod(sizes, dtype=float) / MOST_VOXELS) ** (1 / 3)))
+        step = int(np.ceil((np.prod(sizes, dtype=float) / MAX_VOXELS) ** (1 / 3)))
         if step <= 1:
             return self.read(*map(tuple, box))[0], 1
-        slices = max(1, int(MOST_VOXELS / (sizes[1] * sizes[2] * step)))
+        slices = max(1, int(MAX_VOXELS / (sizes[1] * sizes[2] * step)))
         parts = []
         for start in range(int(box[0][0]), int(box[0][1]), slices * step):
             part = (start, min(start + slices * step, int(box[0][1])))

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
 
 SMALLEST = 2.0  # membrane thicknesses: side of the cube that is the smallest inside of a vesicle
 SHARED = 0.25  # of the smaller wall: insides that share so much of it are of one object, nested or with a septum
-MOST_VOXELS = 2**23  # of a mask that is looked at; larger ones are binned
+MAX_VOXELS = 2**23  # of a mask that is looked at; larger ones are binned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +46,16 @@ class Vesicles:
         return found
 
 
-def vesicles_of(segmentation: Segmentation, pieces: Components, piece: int, thickness: float) -> Vesicles | None:
+def vesicles_of(
+    segmentation: Segmentation, components_found: Components, component: int, thickness: float
+) -> Vesicles | None:
     """The Vesicles of a component; None if it is only one object.
 
     Parameters
     ----------
     segmentation : Segmentation
-    pieces : Components
-    piece : int
+    components_found : Components
+    component : int
         Which of them.
     thickness : float
         Of membranes, voxels.
@@ -64,21 +66,21 @@ def vesicles_of(segmentation: Segmentation, pieces: Components, piece: int, thic
     """
     from .segmentation import isolated
 
-    box = pieces.boxes[piece]
+    box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
-    mask = isolated(mask, (pieces.firsts[piece] - box[:, 0]) // step)
-    numbers = told_apart(mask, thickness / step)
+    mask = isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)
+    numbers = separated(mask, thickness / step)
     return None if numbers is None else Vesicles(box[:, 0], step, numbers)
 
 
-def told_apart(mask: np.ndarray, thickness: float) -> np.ndarray | None:
+def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
     """Numbers (z, y, x) from 1 of the vesicles of a connected mask, each voxel that of the nearest inside; None if they
     are fewer than two. thickness: of membranes, voxels."""
     from scipy.ndimage import distance_transform_edt
 
     from .segmentation import any_bins
 
-    step = int(np.ceil((mask.size / MOST_VOXELS) ** (1 / 3)))
+    step = int(np.ceil((mask.size / MAX_VOXELS) ** (1 / 3)))
     coarse = any_bins(mask, step) if step > 1 else mask
     insides = _insides(coarse, thickness / step)
     if insides.max() < 2:

@@ -29,7 +29,7 @@ STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1
 WARPED = 2  # further ribosomes made of each of these: other species differ in more than their size
 BENT, BENT_OVER, UNEVEN = 14.0, 90.0, 0.35  # Å that a position is moved by, over Å; how unevenly the density is weighed
 
-MOST_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
+MAX_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
 
 
 class CellMaker:
@@ -43,9 +43,9 @@ class CellMaker:
     def _file(self, number: int) -> Path:
         return self.folder / f"cell_{number:04d}.npz"
 
-    def there(self, most: int) -> int:
+    def there(self, maximum: int) -> int:
         """How many of the first cells were made before."""
-        return next((number for number in range(most) if not self._file(number).exists()), most)
+        return next((number for number in range(maximum) if not self._file(number).exists()), maximum)
 
     def path(self, number: int) -> Path:
         """The file of a cell: an array `image` (z, y, x) float16 and `labels` (z, y, x) uint8."""
@@ -71,7 +71,7 @@ def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[
     order = rng.permutation(len(config.others))
     ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]
     ribosomes += [warped(p, n, pixel_size, rng) for p in ribosomes[: len(STRETCHED)] for n in range(WARPED)]
-    return ribosomes, load([config.others[k] for k in order[:MOST_OTHERS]])
+    return ribosomes, load([config.others[k] for k in order[:MAX_OTHERS]])
 
 
 def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:

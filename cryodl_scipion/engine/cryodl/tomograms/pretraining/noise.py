@@ -13,7 +13,7 @@ from ...core.noise_copies import phases_at_random
 
 NOISE = 0.2  # part of the crops that are noise
 SMOOTHED = (0.3, 6.0)  # px, widths of the Gaussians that noise is smoothed by
-MOST_ADDED = 1.2  # standard deviations of noise that a crop is made fainter by
+MAX_ADDED = 1.2  # standard deviations of noise that a crop is made fainter by
 WEDGE = (40.0, 70.0)  # degrees, largest tilts of the noise that has a missing wedge
 
 
@@ -60,7 +60,7 @@ def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     Tensor (z, y, x)
         Of about the same variance.
     """
-    part = rng.uniform(0, MOST_ADDED)
+    part = rng.uniform(0, MAX_ADDED)
     return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
 
 

@@ -26,10 +26,10 @@ if typing.TYPE_CHECKING:
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
 FAINTER = 0.35  # part of the crops with a feature that noise of their own spectrum is added to
-TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
-MOST_POSITIONS = 2000  # places of a feature in a cell
+ROTATED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
+MAX_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
-USUAL_STEPS = 12000
+DEFAULT_STEPS = 12000
 VALIDATED = 8  # crops of each cell
 
 
@@ -54,7 +54,7 @@ class Cells:
             for k in range(len(FEATURES)):
                 flat = np.flatnonzero(labels == k + 1)
                 if len(flat):
-                    chosen = rng.choice(flat, min(len(flat), MOST_POSITIONS), replace=False)
+                    chosen = rng.choice(flat, min(len(flat), MAX_POSITIONS), replace=False)
                     self.positions[k].append((number, np.stack(np.unravel_index(chosen, labels.shape), 1)))
             self.images.append(image)
             self.labels.append(labels)
@@ -122,9 +122,9 @@ class CellsTask(NetworkTask):
         return crops
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return USUAL_STEPS
+        return DEFAULT_STEPS
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         self.training.grow(min(self.count, FIRST_CELLS + int(2 * self.progress * self.count)))
@@ -133,12 +133,12 @@ class CellsTask(NetworkTask):
 
     def _view(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (slices_in, c, c) and its labels (slices_out, c, c)."""
-        crop, turn = self.method.crop, rng.random() < TURNED
-        side = 2 * round(crop * 1.5 / 2) if turn else crop
+        crop, rotation = self.method.crop, rng.random() < ROTATED
+        side = 2 * round(crop * 1.5 / 2) if rotation else crop
         image, labels = self.training.crop(*self.training.centre(rng), self.method.slices_in, side, crop // 4, rng)
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
-        if turn:
+        if rotation:
             grid = view_grid(side, crop, random_rotation(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()

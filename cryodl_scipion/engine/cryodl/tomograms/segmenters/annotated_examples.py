@@ -44,7 +44,7 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
             examples.append(
                 _tile_example(store, tile, centre, size, statistics[tile.tomogram], factors[tile.tomogram], depth)
             )
-    return Gathered([e for e in examples if bool(e.known.any())], feature, annotator, working, max(sizes), notes, [])
+    return Gathered([e for e in examples if bool(e.labelled.any())], feature, annotator, working, max(sizes), notes, [])
 
 
 def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:
@@ -125,11 +125,11 @@ def _stored_example(
     """Example of a tile with an image of its own; around it the image is reflected."""
     side = max(2, int(round(tile.size * factor)))
     image = resample_whole(torch.from_numpy(image), (len(image), side, side)).numpy()
-    feature, known = (
+    feature, labelled = (
         resample_whole(torch.from_numpy(part.astype(np.float32))[None], (1, side, side)).numpy()
         for part in (drawing == 1, drawing != UNANNOTATED)
     )
-    labels = np.where(known < 0.5, UNANNOTATED, feature >= 0.5 * np.maximum(known, 1e-6)).astype(np.int32)
+    labels = np.where(labelled < 0.5, UNANNOTATED, feature >= 0.5 * np.maximum(labelled, 1e-6)).astype(np.int32)
     around = [(0, 0)] + [(PATCH // 2, PATCH // 2)] * 2
     image, labels = np.pad(image, around, mode="reflect"), np.pad(labels, around, constant_values=UNANNOTATED)
     y, x = (int(round((c - corner) * factor)) for c, corner in zip(centre[1:], tile.corner_yx))

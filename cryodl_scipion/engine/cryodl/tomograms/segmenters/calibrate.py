@@ -12,7 +12,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 
-MOST_VOXELS = 100_000  # that the curve is fitted to
+MAX_VOXELS = 100_000  # that the curve is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def fit_voxels(hit: np.ndarray, raw: np.ndarray) -> Calibration:
     The probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as
     likely as they say, the highest expected Dice is had by taking those above half of it (Lipton et al. 2014).
     """
-    step = max(1, len(raw) // MOST_VOXELS)
+    step = max(1, len(raw) // MAX_VOXELS)
     slope, offset = fit_calibration(hit[::step], _bounded(raw[::step]))
     likely = np.sort(calibrate(_bounded(raw), (slope, offset)))[::-1].astype(np.float64)
     found = np.cumsum(likely)
@@ -106,17 +106,17 @@ def validation_figures(
     calibration: Calibration,
     outputs: typing.Sequence[np.ndarray],
     targets: typing.Sequence[np.ndarray],
-    known: typing.Sequence[np.ndarray],
+    labelled: typing.Sequence[np.ndarray],
     pixel_size: float,
 ) -> dict[str, float | None]:
     """Figures of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
-    scores (s, s) each. targets, known: (s, s). pixel_size: Å.
+    scores (s, s) each. targets, labelled: (s, s). pixel_size: Å.
     """
     scores = [calibration.score(o) for o in outputs]
     ground_truths = [t >= 0.5 for t in targets]
-    join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
+    join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     hit, raw = join(ground_truths), join(outputs)
-    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, known)]
+    found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, labelled)]
     errors = [e for e in found if e is not None]
     ranked = dataclasses.asdict(Counted.of(hit, raw))
     figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)

@@ -40,10 +40,10 @@ def model_card(
     old = begun if begun and begun.calibrates(task) else None
     scale = old.raw_scale if old else raw_scale(task)
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
-    targets, known = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
-    join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
+    targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
+    join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
-    figures = validation_figures(calibration, outputs, targets, known, gathered.pixel_size)
+    figures = validation_figures(calibration, outputs, targets, labelled, gathered.pixel_size)
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})
     return dict(
@@ -82,9 +82,9 @@ def raw_scale(task: SegmenterTask) -> float:
     """What the method divides raw scores by, from the tiles with the feature that it learnt."""
     shown = [e for e in task.training if e.positive][:48]
     answers = [answer[None] for answer in task.answers(shown)]
-    _, targets, known = zip(*[window(e, task.method) for e in shown])
+    _, targets, labelled = zip(*[window(e, task.method) for e in shown])
     middle = task.method.slices_out // 2
-    return task.method.raw_scale(answers, [t[middle][None] for t in targets], [k[middle][None] for k in known])
+    return task.method.raw_scale(answers, [t[middle][None] for t in targets], [k[middle][None] for k in labelled])
 
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:

@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import torch
 
-LEAST = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: float16 knows no finer steps below 1
+MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: float16 knows no finer steps below 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +106,12 @@ def combined_scores(scores: torch.Tensor) -> torch.Tensor:
     """(y, x) scores of several models as one: the mean of their log odds. scores: (models, y, x) float32."""
     if len(scores) == 1:
         return scores[0]
-    return torch.logit(scores, LEAST).mean(dim=0).sigmoid_()
+    return torch.logit(scores, MINIMUM).mean(dim=0).sigmoid_()
 
 
 def combined_threshold(thresholds: typing.Sequence[float]) -> float:
     """The score of combined_scores where each model has its threshold."""
-    odds = [math.log(t / (1 - t)) for t in (min(max(t, LEAST), 1 - LEAST) for t in thresholds)]
+    odds = [math.log(t / (1 - t)) for t in (min(max(t, MINIMUM), 1 - MINIMUM) for t in thresholds)]
     return thresholds[0] if len(thresholds) == 1 else 1 / (1 + math.exp(-sum(odds) / len(odds)))
 
 

@@ -73,7 +73,7 @@ class EMAN2Segmenter(SegmenterMethod):
         """Published: stochastic gradient descent."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
 
-    def usual_steps(self, tiles: int) -> int:
+    def default_steps(self, tiles: int) -> int:
         """20 epochs; tiles with the feature come in ten copies, so that they are about as many as those without."""
         return EPOCHS * max(10, -(-2 * tiles // self.batch_size))
 

@@ -39,7 +39,7 @@ class Example:
     positive: bool
     image: torch.Tensor
     target: torch.Tensor
-    known: torch.Tensor
+    labelled: torch.Tensor
     located: bool = True
 
 
@@ -87,14 +87,14 @@ def make_example(
     known. statistics: (middle, width) of the tomogram.
     """
     middle, width = statistics
-    known = torch.from_numpy(labels != UNANNOTATED)
-    feature = torch.from_numpy(labels == label).float() * known
-    near = F.avg_pool2d(known.float(), 3, 1, 1)
+    labelled = torch.from_numpy(labels != UNANNOTATED)
+    feature = torch.from_numpy(labels == label).float() * labelled
+    near = F.avg_pool2d(labelled.float(), 3, 1, 1)
     soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
     normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
     position = tuple(int(c) for c in centre)
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
-    return Example(name, position, int(size), positive, normalised.half(), soft.half(), known)
+    return Example(name, position, int(size), positive, normalised.half(), soft.half(), labelled)
 
 
 def cut_example(
@@ -150,7 +150,7 @@ def _labels_around(
 def _resample_labels(labels: np.ndarray, label: int) -> np.ndarray:
     """(n, PATCH, PATCH) labels of (n, side, side): the feature where it takes half of what is known."""
     shape = (len(labels), PATCH, PATCH)
-    known = resample_whole(torch.from_numpy(labels != UNANNOTATED).float(), shape)
+    labelled = resample_whole(torch.from_numpy(labels != UNANNOTATED).float(), shape)
     feature = resample_whole(torch.from_numpy(labels == label).float(), shape)
-    result = torch.where(feature >= 0.5 * known.clamp(min=1e-6), label, 0)
-    return torch.where(known < 0.5, UNANNOTATED, result).numpy().astype(np.int32)
+    result = torch.where(feature >= 0.5 * labelled.clamp(min=1e-6), label, 0)
+    return torch.where(labelled < 0.5, UNANNOTATED, result).numpy().astype(np.int32)

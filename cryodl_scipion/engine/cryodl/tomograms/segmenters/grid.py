@@ -12,7 +12,7 @@ if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
 
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
-BRICKS, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
+SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
 MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
 
 
@@ -46,18 +46,18 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, flo
 
     from .resample import resample_whole, resampled_length
 
-    side, bricks = min(LONGEST, max(1, round(SIDE / factor))), []
+    side, subvolumes = min(LONGEST, max(1, round(SIDE / factor))), []
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
-        brick = tomogram.part(*ranges)
-        if np.mean(brick == np.median(brick)) <= MOSTLY:
-            brick = resample_whole(torch.from_numpy(brick), resampled_length(brick.shape, factor)).numpy()
-            bricks.append(brick.ravel())
-    if not bricks:
+        subvolume = tomogram.part(*ranges)
+        if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
+            subvolume = resample_whole(torch.from_numpy(subvolume), resampled_length(subvolume.shape, factor)).numpy()
+            subvolumes.append(subvolume.ravel())
+    if not subvolumes:
         raise ValueError(
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
             "mask or an empty volume."
         )
-    return values_statistics(np.concatenate(bricks))
+    return values_statistics(np.concatenate(subvolumes))
 
 
 def values_statistics(values: np.ndarray) -> tuple[float, float]:
@@ -70,7 +70,7 @@ def values_statistics(values: np.ndarray) -> tuple[float, float]:
 
 def _spans(size: int, side: int) -> list[tuple[int, int]]:
     """Up to BRICKS (start, stop) of a length, spread over an axis and apart where there is room."""
-    count, side = min(BRICKS, max(1, size // side)), min(side, size)
+    count, side = min(SUBVOLUMES, max(1, size // side)), min(side, size)
     if count == 1:
         return [((size - side) // 2, (size - side) // 2 + side)]
     return [(round(k), round(k) + side) for k in np.linspace(0, size - side, count)]

@@ -12,13 +12,13 @@ from scipy.ndimage import find_objects
 from scipy.ndimage import label as label_components
 
 from ...contract import UNANNOTATED
-from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Position
+from ..annotations.label_volumes import MAX_UNANNOTATED, MIN_PART, PLENTY, Position
 
 if typing.TYPE_CHECKING:
     from ..annotations.label_volumes import LabelVolume
 
 CELLS = 8  # for each tile side: how finely annotated areas are told apart
-MOST_AROUND = 12  # tiles around voxels of a feature, in a slice that is labelled throughout
+MAX_AROUND = 12  # tiles around voxels of a feature, in a slice that is labelled throughout
 LARGER = 1.5  # sides up to which an annotated area is one tile
 
 
@@ -37,29 +37,31 @@ def find_tiles(
         if min(len(positions) for positions in found) >= PLENTY * wanted:
             break
         labels = volume.labels((z, z + 1))[0]
-        known = labels != UNANNOTATED
-        seen.update(np.unique(labels[known]).tolist())
-        corners = _corners(known, size, rng)
-        if known.all():  # somebody labelled all of it: a grid alone would leave most of a rare feature out
+        labelled = labels != UNANNOTATED
+        seen.update(np.unique(labels[labelled]).tolist())
+        corners = _corners(labelled, size, rng)
+        if labelled.all():  # somebody labelled all of it: a grid alone would leave most of a rare feature out
             corners += [(corner, False) for corner in _around(labels == label, size, rng)]
         for corner, small in dict.fromkeys(corners):
-            feature, known, other = _parts(labels, corner, size, label)
-            if feature > 0 and (small or feature >= LEAST_PART):
+            feature, labelled, other = _parts(labels, corner, size, label)
+            if feature > 0 and (small or feature >= MIN_PART):
                 found[0].append(Position(number, int(z), corner))
-            elif feature == 0 and known > 0 and (small or known >= MOST_UNANNOTATED):
-                found[1].append(Position(number, int(z), corner, bool(other >= LEAST_PART)))
+            elif feature == 0 and labelled > 0 and (small or labelled >= MAX_UNANNOTATED):
+                found[1].append(Position(number, int(z), corner, bool(other >= MIN_PART)))
     return (*found, seen)
 
 
-def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
+def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
     """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
 
-    known: (h, w) bool. A corner may lie up to half a tile beyond the border.
+    labelled: (h, w) bool. A corner may lie up to half a tile beyond the border.
     """
-    if known.all():
-        return [(corner, False) for corner in _grid((slice(0, known.shape[0]), slice(0, known.shape[1])), size, rng)]
+    if labelled.all():
+        return [
+            (corner, False) for corner in _grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)
+        ]
     corners = []
-    for area in _areas(known, max(1, size // CELLS)):
+    for area in _areas(labelled, max(1, size // CELLS)):
         height, width = (part.stop - part.start for part in area)
         if max(height, width) <= LARGER * size:
             middle = [(part.start + part.stop) // 2 for part in area]
@@ -71,25 +73,25 @@ def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.A
 
 def _around(feature: np.ndarray, size: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Corners (y, x) of tiles around random voxels of the feature, one for each eighth of a tile's area
-    that it takes; at most MOST_AROUND. feature: (h, w) bool."""
+    that it takes; at most MAX_AROUND. feature: (h, w) bool."""
     positions = np.argwhere(feature)
-    count = min(MOST_AROUND, -(-8 * len(positions) // size**2), len(positions))
-    most = [max(0, n - size) for n in feature.shape]
+    count = min(MAX_AROUND, -(-8 * len(positions) // size**2), len(positions))
+    maximum = [max(0, n - size) for n in feature.shape]
     chosen = positions[rng.choice(len(positions), count, replace=False)] if count else positions
-    return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, most)]
+    return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, maximum)]
 
 
-def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
+def _areas(labelled: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
-    if not known.any():
+    if not labelled.any():
         return []
-    padded = np.pad(known, [(0, -n % cell) for n in known.shape])
+    padded = np.pad(labelled, [(0, -n % cell) for n in labelled.shape])
     coarse = padded.reshape(padded.shape[0] // cell, cell, padded.shape[1] // cell, cell).any(axis=(1, 3))
     numbered, _ = label_components(coarse, np.ones((3, 3)))
     areas = []
     for position in find_objects(numbered):
         window = tuple(slice(part.start * cell, part.stop * cell) for part in position)
-        rows, columns = (np.flatnonzero(known[window].any(axis=axis)) for axis in (1, 0))
+        rows, columns = (np.flatnonzero(labelled[window].any(axis=axis)) for axis in (1, 0))
         areas.append(
             tuple(
                 slice(int(part.start + found[0]), int(part.start + found[-1]) + 1)

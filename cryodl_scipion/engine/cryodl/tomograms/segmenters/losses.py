@@ -12,9 +12,9 @@ def masked_bce_and_dice(output: torch.Tensor, target: torch.Tensor, weight: torc
 
     output: raw scores, log odds. target: in [0, 1]. weight: 0 where nothing is known. All of one shape.
     """
-    known = weight.sum().clamp(min=1.0)
+    labelled = weight.sum().clamp(min=1.0)
     smooth = target * (1 - 2 * SMOOTHING) + SMOOTHING
-    cross = (weight * F.binary_cross_entropy_with_logits(output, smooth, reduction="none")).sum() / known
+    cross = (weight * F.binary_cross_entropy_with_logits(output, smooth, reduction="none")).sum() / labelled
     return cross + 1 - soft_dice(output.sigmoid(), target, weight)
 
 
@@ -26,5 +26,5 @@ def soft_dice(scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) 
 
 def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
-    known = weight.sum().clamp(min=1.0)
-    return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / known + 1e-8)
+    labelled = weight.sum().clamp(min=1.0)
+    return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / labelled + 1e-8)

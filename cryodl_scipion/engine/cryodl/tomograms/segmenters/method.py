@@ -12,7 +12,7 @@ from .losses import masked_bce_and_dice
 
 
 class SegmenterMethod:
-    """A segmenter's network, and how it is trained. A subclass gives at least name, build and usual_steps.
+    """A segmenter's network, and how it is trained. A subclass gives at least name, build and default_steps.
 
     name: word on the command line. weak: a sentence about a known weakness, or
     "". slices_in, slices_out: the network looks at so many neighbouring slices and answers for those in their middle.
@@ -54,7 +54,7 @@ class SegmenterMethod:
         """AdamW at the method's learning rate."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def usual_steps(self, tiles: int) -> int:
+    def default_steps(self, tiles: int) -> int:
         """Training steps where the user asks for none. tiles: number of training tiles."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ import typing
 import numpy as np
 import torch
 
-from .combine import LEAST, combined_scores
+from .combine import MINIMUM, combined_scores
 
 if typing.TYPE_CHECKING:
     from .combine import CombinedFeature
@@ -87,13 +87,13 @@ def _odds(score: float) -> float:
 def _counts(scores: torch.Tensor, threshold: float, steps: int) -> np.ndarray:
     """(steps,) scores that are 0, 1, ... STEPs or more above the threshold in log odds."""
     above = scores[scores >= threshold]
-    positions = ((torch.logit(above, LEAST) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
+    positions = ((torch.logit(above, MINIMUM) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
     return torch.bincount(positions, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
 
 
 def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
     """Scores whose boundary was raised by so many log odds: what lay there has the threshold now."""
-    return (torch.logit(scores, LEAST) - raised).sigmoid_() if raised else scores
+    return (torch.logit(scores, MINIMUM) - raised).sigmoid_() if raised else scores
 
 
 def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
@@ -142,8 +142,8 @@ def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
 def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
     """Working slices, rows and columns of a block, three (start, stop)."""
     ranges = []
-    for part, size, most in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
-        length = min(size, most)
+    for part, size, maximum in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
+        length = min(size, maximum)
         start = int(np.clip(round(part * size - length / 2), 0, size - length))
         ranges.append((start, start + length))
     return ranges

@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 
-from ...io.files import spread
+from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
 from .train import middle_slice
 
@@ -34,8 +34,8 @@ def draw_tiles(
     drawings.
     """
     kinds = [[e for e in examples if e.positive is kind] for kind in (True, False)]
-    with_feature = spread(kinds[0], SHOWN - min(SHOWN // 4, len(kinds[1])))
-    chosen = with_feature + spread(kinds[1], SHOWN - len(with_feature))
+    with_feature = evenly_spaced(kinds[0], SHOWN - min(SHOWN // 4, len(kinds[1])))
+    chosen = with_feature + evenly_spaced(kinds[1], SHOWN - len(with_feature))
     triplets = [_triplet(e, score(raw.numpy())) for e, raw in zip(chosen, task.answers(chosen))]
     rows = [triplets[start : start + PER_ROW] for start in range(0, len(triplets), PER_ROW)]
     height, width = triplets[0].shape[:2]
@@ -59,9 +59,9 @@ def _triplet(example: Example, scores: np.ndarray) -> np.ndarray:
     from matplotlib import colormaps
 
     image = example.image[len(example.image) // 2].float().numpy()
-    target, known = (part.numpy() for part in middle_slice(example))
+    target, labelled = (part.numpy() for part in middle_slice(example))
     low, high = np.percentile(image, (1, 99))
     grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
-    drawing = np.where(known[..., None], target[..., None].repeat(3, -1), NOT_KNOWN)
+    drawing = np.where(labelled[..., None], target[..., None].repeat(3, -1), NOT_KNOWN)
     gap = np.ones((len(image), GAP, 3))
     return np.concatenate([grey, gap, drawing, gap, colormaps["magma"](scores)[..., :3]], 1)[::-1]

@@ -65,12 +65,12 @@ class TomogramScores:
         grid = self.grids[number]
         start, stop = grid.grouped(start, stop)
         waiting: torch.Tensor | None = None
-        held, known = self._waiting[number], start
+        held, labelled = self._waiting[number], start
         if held is not None:
-            waiting, known = held[1][:, start - held[0] :].clone(), held[0] + held[1].shape[1]
+            waiting, labelled = held[1][:, start - held[0] :].clone(), held[0] + held[1].shape[1]
             held = self._waiting[number] = None  # first: the old one need not stay while the new one is made
-        if known < stop:
-            new = self._answer(number, known, stop)
+        if labelled < stop:
+            new = self._answer(number, labelled, stop)
             waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
         self._waiting[number] = (start, typing.cast("torch.Tensor", waiting))
 

@@ -39,7 +39,7 @@ def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
             f"There is no tile with the feature {gathered.feature} in {source}. Draw it on at least one "
             "tile; ten are better."
         )
-    if not any(bool((e.known & (e.target < 0.5)).any()) for e in gathered.examples):
+    if not any(bool((e.labelled & (e.target < 0.5)).any()) for e in gathered.examples):
         raise ValueError(
             f"{source} has only annotations of {gathered.feature} itself, so the network cannot learn the "
             "background. Mark tiles without the feature; a hundred are recommended."

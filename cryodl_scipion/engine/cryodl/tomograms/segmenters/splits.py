@@ -10,8 +10,8 @@ if typing.TYPE_CHECKING:
 
     from .examples import Example
 
-LEAST_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
-MOST_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
+MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
+MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
 DRAWS = 50  # of tiles with the feature for validation; the one that costs the least of the others is taken
 NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show the same
 
@@ -37,7 +37,7 @@ def split_examples(
         return _parted(examples, held) + ("whole tomograms",)
     held = _single_tiles(examples, fraction, rng)
     training, validation = _parted(examples, held)
-    if len(positives) - sum(e.positive for e in training + validation) <= MOST_LOST * len(positives):
+    if len(positives) - sum(e.positive for e in training + validation) <= MAX_LOST * len(positives):
         return training, validation, "single tiles"
     training, validation = _one_side(examples, fraction)
     if any(e.positive for e in training):
@@ -77,7 +77,7 @@ def _whole_tomograms(examples: typing.Sequence[Example], fraction: float, rng: n
     count = {n: sum(e.positive for e in examples if e.tomogram == n) for n in names}
     total, kept, held = sum(count.values()), 0, []
     for name in rng.permutation(names):
-        if count[name] and kept + count[name] <= (1 - LEAST_LEFT) * total:
+        if count[name] and kept + count[name] <= (1 - MIN_LEFT) * total:
             held.append(name)
             kept += count[name]
         if kept >= fraction * total:

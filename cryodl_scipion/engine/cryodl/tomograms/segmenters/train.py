@@ -26,7 +26,7 @@ if typing.TYPE_CHECKING:
 
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
 FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
-MOST_VALIDATED = (48, 96)  # tiles with and without the feature
+MAX_VALIDATED = (48, 96)  # tiles with and without the feature
 KEPT = (
     1.0  # weight of the loss where nobody drew, beside that of what was drawn, in a training that begins with a model
 )
@@ -55,16 +55,16 @@ class SegmenterTask(NetworkTask):
         self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]
         self.validation = [
             e
-            for kind, most in zip((True, False), MOST_VALIDATED)
-            for e in [v for v in validation if v.positive is kind][:most]
+            for kind, maximum in zip((True, False), MAX_VALIDATED)
+            for e in [v for v in validation if v.positive is kind][:maximum]
         ]
         self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
         self.learn("segmenter", network, method.optimizer, method.memory_format)
 
     @property
-    def usual_steps(self) -> int:
+    def default_steps(self) -> int:
         """Training steps where the user asks for none."""
-        return self.method.usual_steps(len(self.training))
+        return self.method.default_steps(len(self.training))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
@@ -78,29 +78,29 @@ class SegmenterTask(NetworkTask):
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
-        image, target, known = batch
-        target, known = shrunk(target, self.method.stride), shrunk(known, self.method.stride)
-        loss = self.method.loss(output, target, known)
-        return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, known)
+        image, target, labelled = batch
+        target, labelled = shrunk(target, self.method.stride), shrunk(labelled, self.method.stride)
+        loss = self.method.loss(output, target, labelled)
+        return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, labelled)
 
     def penalty(self) -> typing.Any:
         """The method's, of the weights."""
         return self.method.penalty(self.networks["segmenter"])
 
-    def _forgotten(self, image: torch.Tensor, output: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def _forgotten(self, image: torch.Tensor, output: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy between the output and what the model to begin with answers, where nobody drew."""
         dtype, kind = fast_dtype(image.device), image.device.type
         with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype != torch.float32):
             before = self.begun_with.to(image.device)(image)  # type: ignore[union-attr]  # the caller looked
         apart = F.binary_cross_entropy_with_logits(output, before.float().sigmoid(), reduction="none")
-        return (apart * (known == 0)).sum() / (known == 0).sum().clamp(min=1)
+        return (apart * (labelled == 0)).sum() / (labelled == 0).sum().clamp(min=1)
 
     def validate(self) -> dict[str, float]:
         outputs = self.answers(self.validation)
-        targets, known = zip(*[middle_slice(e) for e in self.validation])
-        loss = self.method.loss(*(torch.stack(part)[:, None].float() for part in (outputs, targets, known)))
+        targets, labelled = zip(*[middle_slice(e) for e in self.validation])
+        loss = self.method.loss(*(torch.stack(part)[:, None].float() for part in (outputs, targets, labelled)))
         raw, hit = (
-            np.concatenate([part[k].numpy() for part, k in zip(parts, known)])
+            np.concatenate([part[k].numpy() for part, k in zip(parts, labelled)])
             for parts in (outputs, [t >= 0.5 for t in targets])
         )
         counted = Counted.of(hit, raw)
@@ -138,7 +138,7 @@ class SegmenterTask(NetworkTask):
 def middle_slice(example: Example) -> tuple[torch.Tensor, torch.Tensor]:
     """Target (s, s) float and known (s, s) bool of the annotated slice."""
     middle = len(example.target) // 2
-    return example.target[middle].float(), example.known[middle]
+    return example.target[middle].float(), example.labelled[middle]
 
 
 def window(
@@ -152,7 +152,7 @@ def window(
     return (
         example.image[first : first + method.slices_in].float(),
         example.target[answered].float(),
-        example.known[answered].float(),
+        example.labelled[answered].float(),
     )
 
 
@@ -164,14 +164,14 @@ def augmented(
     Another position of the annotated slice, turned and mirrored in the plane and along z, a little moved, with another
     contrast and some noise.
     """
-    image, target, known = window(example, method, int(rng.integers(method.slices_out)))
+    image, target, labelled = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
-        image, target, known = (part.flip(0) for part in (image, target, known))
+        image, target, labelled = (part.flip(0) for part in (image, target, labelled))
     grid = view_grid(image.shape[-1], method.crop, random_rotation(rng), rng.integers(-JITTER, JITTER + 1, 2))
     look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
-    known = look(known, "nearest", "zeros")
+    labelled = look(labelled, "nearest", "zeros")
     target = look(target, "bilinear", "zeros").clamp(0, 1)
-    return vary_contrast(look(image, "bicubic", "reflection"), rng), target, known
+    return vary_contrast(look(image, "bicubic", "reflection"), rng), target, labelled
 
 
 def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:

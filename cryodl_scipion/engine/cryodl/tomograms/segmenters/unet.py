@@ -68,7 +68,7 @@ class UNet(SegmenterMethod):
     def build(self, features: int = 1) -> SliceUNet:
         return SliceUNet(self.slices_in, self.slices_out, self.widths, features)
 
-    def usual_steps(self, tiles: int) -> int:
+    def default_steps(self, tiles: int) -> int:
         return int(min(1200, max(300, 2 * tiles)))
 
 

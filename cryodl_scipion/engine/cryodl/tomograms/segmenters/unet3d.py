@@ -67,5 +67,5 @@ class UNet3D(SegmenterMethod):
     def build(self, features: int = 1) -> VolumeUNet:
         return VolumeUNet(self.slices_out, features=features)
 
-    def usual_steps(self, tiles: int) -> int:
+    def default_steps(self, tiles: int) -> int:
         return int(min(1200, max(300, 2 * tiles)))

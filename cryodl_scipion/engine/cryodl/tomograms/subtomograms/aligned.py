@@ -51,12 +51,12 @@ def aligned(
         measured = subtomograms.weights(rows[part]).to(ball.x.device)
         for position, (volume, matrix) in enumerate(zip(moved, back[part]), start):
             values[position] = Rotated(volume, ball).at(matrix[None])[0]
-            weights[position] = turned_weights(measured[position - start], ball, matrix, ratio)
+            weights[position] = rotated_weights(measured[position - start], ball, matrix, ratio)
     sign = -1.0 if contrast == "dark" else 1.0
     return ObservedSubtomograms(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
 
 
-def turned_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
+def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
     """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall turned by a (3, 3)
     matrix.
 
@@ -64,6 +64,6 @@ def turned_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, 
     """
     x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
     sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
-    turned = HalfBall.__new__(HalfBall)
-    turned.z, turned.y, turned.x = z * sign, y * sign, x * sign
-    return weights_on(turned, weights[None], ratio)[0]
+    rotated = HalfBall.__new__(HalfBall)
+    rotated.z, rotated.y, rotated.x = z * sign, y * sign, x * sign
+    return weights_on(rotated, weights[None], ratio)[0]

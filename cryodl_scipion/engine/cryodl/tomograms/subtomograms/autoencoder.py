@@ -80,8 +80,8 @@ class EmbeddingTask(Task):
         """(n, 1, box, box, box) of (n, d)."""
         grid = coefficients.new_zeros(len(coefficients), self.box, self.box, self.box // 2 + 1)
         ball, middle = self.ball, self.box // 2
-        turns = (ball.z + ball.y + ball.x) * (-2 * torch.pi * middle / self.box)
-        values = coefficients * torch.polar(torch.ones_like(turns), turns)
+        phases = (ball.z + ball.y + ball.x) * (-2 * torch.pi * middle / self.box)
+        values = coefficients * torch.polar(torch.ones_like(phases), phases)
         grid[:, ball.z % self.box, ball.y % self.box, ball.x] = values
         edge = ball.x == 0
         grid[:, (-ball.z[edge]) % self.box, (-ball.y[edge]) % self.box, 0] = values[:, edge].conj()
@@ -90,9 +90,9 @@ class EmbeddingTask(Task):
     def coefficients(self, volumes: torch.Tensor) -> torch.Tensor:
         """(n, d) of (n, 1, box, box, box)."""
         ball, middle = self.ball, self.box // 2
-        turns = (ball.z + ball.y + ball.x) * (2 * torch.pi * middle / self.box)
+        phases = (ball.z + ball.y + ball.x) * (2 * torch.pi * middle / self.box)
         found = torch.fft.rfftn(volumes[:, 0].float(), dim=(1, 2, 3), norm="ortho")
-        return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
+        return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(phases), phases)
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Weighted mean square of what the network leaves, over that of the weights, of some rows."""

@@ -36,7 +36,7 @@ def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return 1 + np.argsort(order)[found]
 
 
-def chance_of_groups(positions: np.ndarray, count: int, seed: int = 0) -> float:
+def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
     """How often a single cloud without groups falls into groups as tight as these positions do.
 
     The positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the

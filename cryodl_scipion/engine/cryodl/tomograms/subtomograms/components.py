@@ -73,7 +73,7 @@ def _noise(
 def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
     """Positions turned to the main axes of what the components make of them, in order of their size."""
     u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
-    turned = positions @ (s[:, None] * v).T
-    turned = turned - turned.mean(0)
-    _, _, main = torch.linalg.svd(turned, full_matrices=False)
-    return turned @ main.T
+    rotated = positions @ (s[:, None] * v).T
+    rotated = rotated - rotated.mean(0)
+    _, _, main = torch.linalg.svd(rotated, full_matrices=False)
+    return rotated @ main.T

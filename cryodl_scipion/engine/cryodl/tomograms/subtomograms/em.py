@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ...core.projections import random_angles
-from .maximise import LEAST, from_poses, halves_of, maximised
+from .maximise import MINIMUM, from_poses, halves_of, maximised
 from .observed import particle_sphere
 from .rotated import Rotated, Sums
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
@@ -82,8 +82,10 @@ def _figure(estimate: Estimate) -> float:
 def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generator) -> Estimate:
     """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
     low = observed.within(grids.first.radius)
-    turns = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
-    estimate = maximised(halves_of(low, low.weights, turns), grids.mask, observed.power(), torch.zeros(len(observed)))
+    rotations = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
+    estimate = maximised(
+        halves_of(low, low.weights, rotations), grids.mask, observed.power(), torch.zeros(len(observed))
+    )
     for size in BATCHES:
         few = torch.as_tensor(np.sort(rng.permutation(len(low))[:size]), device=low.values.device)
         estimate = soft_round(low[few], estimate, grids.first, grids.mask)
@@ -111,16 +113,16 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
     inverse = (1 / noise)[ball.shell]
     for rows, moved, log in likelihoods(low, noise, bank, grid):
         total = torch.logsumexp(log.flatten(1), 1)
-        share = log.sub_(total[:, None, None]).exp_()
-        share[share < LEAST / 10] = 0
+        responsibilities = log.sub_(total[:, None, None]).exp_()
+        responsibilities[responsibilities < MINIMUM / 10] = 0
         evidence.append(total - float(np.log(log[0].numel())))
         for half in (0, 1):
             part = slice((half - rows.start) % 2, None, 2)
-            values[half] += share[part].flatten(0, 1).T @ moved[part].flatten(0, 1)
-            weights[half] += share[part].sum(1).T @ (low.weights[rows][part] * inverse)
+            values[half] += responsibilities[part].flatten(0, 1).T @ moved[part].flatten(0, 1)
+            weights[half] += responsibilities[part].sum(1).T @ (low.weights[rows][part] * inverse)
     sums = []
     for value, weight in zip(values, weights):
-        used = weight.amax(1) > LEAST * float(inverse.max())
+        used = weight.amax(1) > MINIMUM * float(inverse.max())
         one = Sums(ball)
         one.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
         sums.append(one)

@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:
     from ...core.ball import HalfBall
     from .observed import ObservedSubtomograms
 
-LEAST = 1e-3  # part of a subtomogram that a pose must have to be summed
+MINIMUM = 1e-3  # part of a subtomogram that a pose must have to be summed
 
 
 def _unknown() -> torch.Tensor:
@@ -47,21 +47,26 @@ def halves_of(
     weights: torch.Tensor,
     matrices: torch.Tensor,
     shifts: torch.Tensor | None = None,
-    shares: torch.Tensor | None = None,
+    responsibilities: torch.Tensor | None = None,
 ) -> typing.Any:
     """Two Sums, of the subtomograms with even and odd numbers.
 
-    weights: (n, d) of the coefficients. matrices: (n, p, 3, 3), shifts: (n, p, 3) px, shares: (n, p) of p poses.
+    weights: (n, d) of the coefficients. matrices: (n, p, 3, 3), shifts: (n, p, 3) px, responsibilities: (n, p) of p
+    poses.
     """
     sums = [Sums(observed.ball) for _ in (0, 1)]
     for pose in range(matrices.shape[1]):
-        share = torch.ones(len(observed), device=weights.device) if shares is None else shares[:, pose]
+        responsibility = (
+            torch.ones(len(observed), device=weights.device) if responsibilities is None else responsibilities[:, pose]
+        )
         values = observed.values * weights
         for half in (0, 1):
             rows = torch.arange(half, len(observed), 2, device=weights.device)
-            rows = rows[share[rows] > LEAST]
+            rows = rows[responsibility[rows] > MINIMUM]
             moved = values[rows] if shifts is None else values[rows] * observed.ball.ramp(-shifts[rows, pose])
-            sums[half].add(moved * share[rows, None], weights[rows] * share[rows, None], matrices[rows, pose])
+            sums[half].add(
+                moved * responsibility[rows, None], weights[rows] * responsibility[rows, None], matrices[rows, pose]
+            )
     return sums
 
 

@@ -71,10 +71,10 @@ class Sums:
         corner = low.long() + self.reach
         values, weights = values.reshape(-1), weights.reshape(-1)
         for z, y, x in CORNERS:
-            share = _share(part[:, 0], x) * _share(part[:, 1], y) * _share(part[:, 2], z)
+            corner_weight = _axis_weight(part[:, 0], x) * _axis_weight(part[:, 1], y) * _axis_weight(part[:, 2], z)
             index = ((corner[:, 2] + z) * side + corner[:, 1] + y) * side + corner[:, 0] + x
-            self.values.index_add_(0, index, values * share)
-            self.weights.index_add_(0, index, weights * share)
+            self.values.index_add_(0, index, values * corner_weight)
+            self.weights.index_add_(0, index, weights * corner_weight)
 
     def add_nearest(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """The same without interpolation, for many orientations: several times as fast, and good for coarse detail."""
@@ -101,7 +101,7 @@ class Sums:
         values, weights = (a.reshape(side, side, side) for a in (self.values, self.weights))
         values = values + values.flip(0, 1, 2).conj()  # the other half of the ball
         weights = weights + weights.flip(0, 1, 2)
-        mean = values / (weights + self._spread(floor)).clamp(min=1e-12)
+        mean = values / (weights + self._deviation(floor)).clamp(min=1e-12)
         mean = torch.where(weights > 0, mean, torch.zeros_like(mean))
         rows = torch.arange(-self.reach, self.reach + 1, device=mean.device) % padded
         whole = mean.new_zeros(padded, padded, padded)
@@ -121,7 +121,7 @@ class Sums:
         )
         return (PADDING**3 * total / count)[:-1]
 
-    def _spread(self, floor: typing.Any) -> typing.Any:
+    def _deviation(self, floor: typing.Any) -> typing.Any:
         """Floor of each place of the grid. Each coefficient is shared among PADDING³ times as many positions."""
         if not torch.is_tensor(floor):
             return floor / PADDING**3
@@ -139,7 +139,7 @@ def reach(ball: HalfBall) -> int:
     return PADDING * (int(ball.radius) + 1) + 1
 
 
-def _share(part: torch.Tensor, corner: int) -> torch.Tensor:
+def _axis_weight(part: torch.Tensor, corner: int) -> torch.Tensor:
     return part if corner else 1 - part
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...core.ball import HalfBall, side_by_side
-from ...core.healpix_grid import ball_of_turns
+from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import rotation_matrices
 from ...likelihood.modes import find_modes
 from ...likelihood.search import Grid
@@ -132,8 +132,8 @@ class Near:
     """The neighbourhood of a pose: turns (t, 3, 3) and shifts (s, 3) px."""
 
     def __init__(self, step: float, shift_step: float, device: torch.device | None = None) -> None:
-        self.turns = torch.as_tensor(ball_of_turns(1.8 * step, step), dtype=torch.float32, device=device)
-        self.shifts = ball_of_shifts(1.5 * shift_step, shift_step).to(self.turns.device)
+        self.rotations = torch.as_tensor(ball_of_rotations(1.8 * step, step), dtype=torch.float32, device=device)
+        self.shifts = ball_of_shifts(1.5 * shift_step, shift_step).to(self.rotations.device)
 
 
 def closely(
@@ -147,7 +147,7 @@ def closely(
 ) -> Poses:
     """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
     of the middles. near: Near. keep: most poses kept of each."""
-    each = matrices.shape[1] * len(near.turns) * len(observed.ball)
+    each = matrices.shape[1] * len(near.rotations) * len(observed.ball)
     step = max(1, int(SAMPLES / each))
     parts = [
         _closely(
@@ -173,23 +173,23 @@ def _closely(
     near: Near,
     keep: int,
 ) -> Poses:
-    count, modes, turns = len(observed), matrices.shape[1], len(near.turns)
-    turned = (matrices[:, :, None] @ near.turns).reshape(count, modes * turns, 3, 3)
-    looks = rotated.at(turned.flatten(0, 1)).reshape(count * modes, turns, -1)
+    count, modes, rotations = len(observed), matrices.shape[1], len(near.rotations)
+    finer = (matrices[:, :, None] @ near.rotations).reshape(count, modes * rotations, 3, 3)
+    slices = rotated.at(finer.flatten(0, 1)).reshape(count * modes, rotations, -1)
     moves = (shifts[:, :, None] + near.shifts).flatten(0, 1)  # n m, s, 3
     weights = observed.weights / noise[observed.ball.shell]
     match = (observed.values * weights)[:, None].expand(-1, modes, -1).flatten(0, 1)
     ramp = observed.ball.ramp(-moves.flatten(0, 1)).reshape(*moves.shape[:2], -1)
-    fit = 2 * side_by_side(looks) @ side_by_side(match[:, None] * ramp).transpose(1, 2)  # n m, t, s
-    energy = looks.abs().square().reshape(count, modes * turns, -1) @ weights[:, :, None]
-    log = (fit.reshape(count, modes * turns, -1) - energy).reshape(count, -1)
+    fit = 2 * side_by_side(slices) @ side_by_side(match[:, None] * ramp).transpose(1, 2)  # n m, t, s
+    energy = slices.abs().square().reshape(count, modes * rotations, -1) @ weights[:, :, None]
+    log = (fit.reshape(count, modes * rotations, -1) - energy).reshape(count, -1)
     total = torch.logsumexp(log, 1)
     best, positions = log.topk(min(keep, log.shape[1]), 1)
     rows = torch.arange(count, device=log.device)[:, None]
-    turn, move = positions // len(near.shifts), positions % len(near.shifts)
+    rotation, move = positions // len(near.shifts), positions % len(near.shifts)
     return Poses(
-        turned[rows, turn],
-        moves.reshape(count, modes, -1, 3)[rows, turn // turns, move],
+        finer[rows, rotation],
+        moves.reshape(count, modes, -1, 3)[rows, rotation // rotations, move],
         torch.softmax(best, 1),
-        total - float(np.log(turns * len(near.shifts))),
+        total - float(np.log(rotations * len(near.shifts))),
     )

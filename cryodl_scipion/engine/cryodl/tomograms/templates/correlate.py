@@ -18,7 +18,7 @@ from .filters import Filters
 from .template import FINER, Template
 
 AT_ONCE = 8  # orientations that are turned together
-LEAST_WIDTH = 0.5  # of the median local width: quieter positions are not blown up
+MIN_WIDTH = 0.5  # of the median local width: quieter positions are not blown up
 
 
 class Kernels:
@@ -32,8 +32,10 @@ class Kernels:
 
     def at(self, angles: np.ndarray) -> torch.Tensor:
         """(n, b, b, b) kernels at (n, 3) rot, tilt, psi in degrees."""
-        turned = rotated(self.density, angles, box=self.wide, sampling=FINER)
-        seen = torch.fft.irfftn(torch.fft.rfftn(turned, dim=(1, 2, 3)) * self.factor, s=turned.shape[1:], dim=(1, 2, 3))
+        particle = rotated(self.density, angles, box=self.wide, sampling=FINER)
+        seen = torch.fft.irfftn(
+            torch.fft.rfftn(particle, dim=(1, 2, 3)) * self.factor, s=particle.shape[1:], dim=(1, 2, 3)
+        )
         start = self.wide // 2 - self.template.box // 2
         inner = slice(start, start + self.template.box)
         seen = seen[:, inner, inner, inner]
@@ -59,7 +61,7 @@ class SearchTile:
         squares = self._correlated(sphere, torch.fft.rfftn(self.seen.square()))
         width = (squares - total.square() / weight).clamp(min=0).sqrt()
         self.typical = float(width.median())
-        self.inverse = 1 / width.clamp(min=max(LEAST_WIDTH * (typical or self.typical), 1e-12))
+        self.inverse = 1 / width.clamp(min=max(MIN_WIDTH * (typical or self.typical), 1e-12))
 
     def _correlated(self, kernel: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
         """Sums over the box at each position that is kept."""

@@ -12,8 +12,8 @@ from ...core.ctf import ctf_rfft
 from ...core.wedges import wedge
 
 RINGS = 48  # of the spectrum, from 0 to the corner of the cube of frequencies
-FALL = 0.15  # of the highest frequency over which the low-pass falls
-LEAST_POWER = 1e-4  # of the largest ring's, so that empty rings are not blown up
+EDGE = 0.15  # of the highest frequency over which the low-pass falls
+MIN_POWER = 1e-4  # of the largest ring's, so that empty rings are not blown up
 MICROSCOPE = dict(voltage_kv=300.0, cs_mm=2.7, amplitude_contrast=0.07)
 _CTF_SIDE = 512
 
@@ -33,7 +33,7 @@ def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
         total += torch.bincount(ring, power / volume.numel(), RINGS)
         count += torch.bincount(ring, minlength=RINGS)
     power = total / count.clamp(min=1)
-    return power.clamp(min=LEAST_POWER * float(power.max()))
+    return power.clamp(min=MIN_POWER * float(power.max()))
 
 
 def _ring(frequency: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,7 @@ class Filters:
     def of_tomogram(self, shape: typing.Sequence[int]) -> torch.Tensor:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
         frequency = tile_frequencies(shape)
-        factor = ((self.highest * (1 + FALL) - frequency) / (2 * FALL * self.highest)).clamp(0, 1)
+        factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
         if self.power is not None:
             factor = factor / self._at(self.power.sqrt().numpy(), frequency)
         factor[0, 0, 0] = 0

@@ -19,7 +19,7 @@ from .template import Template, load_template
 class TemplateFinder:
     """What detect-particles does with a template. config: DetectParticlesConfig. named: (name, path) of tomograms."""
 
-    usual_pixel_size = None
+    typical_pixel_size = None
 
     def __init__(self, config: typing.Any, named: typing.Sequence[tuple[str, str]], device: torch.device) -> None:
         from pathlib import Path

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...core.healpix_grid import ball_of_turns
+from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import rotation_matrices
 from .correlate import Kernels, SearchTile
 
@@ -28,7 +28,7 @@ def refine_detection(
     best: tuple[float, np.ndarray, torch.Tensor] | None = None
     for _ in range(ROUNDS):
         step /= 2
-        matrices = base @ ball_of_turns(step * 1.01, step)
+        matrices = base @ ball_of_rotations(step * 1.01, step)
         tried = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
         scores = (kernels.at(tried).flatten(1) @ patches.T) * inverse
         number = int(scores.amax(dim=1).argmax())

@@ -14,9 +14,9 @@ import torch
 from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
 from ..segmenters.working import WorkingTomogram
-from .chance import Chance, block_maxima, fit_chance
 from .correlate import Kernels, SearchTile, best_scores
 from .filters import Filters, volume_ring_power
+from .null_distribution import NullDistribution, block_maxima, fit_null
 from .refine import refine_detection
 from .template import Template
 
@@ -105,7 +105,7 @@ class TemplateSearch:
             -lowest > INVERTED * highest and -lowest > threshold,
         )
 
-    def _chance(self, progress: typing.Callable[[int], object] | None) -> Chance:
+    def _chance(self, progress: typing.Callable[[int], object] | None) -> NullDistribution:
         side = max(2, round(self.template.diameter / self.source.pixel_size))
         maxima = []
         for number in self.rng.permutation(len(self.starts))[: self._controls()]:
@@ -114,7 +114,7 @@ class TemplateSearch:
             best = best_scores([tile], self.kernels, progress)[0][0]
             inside = tuple(slice(0, n - a) for n, a in zip(self.source.shape, start))
             maxima.append(block_maxima(best[inside], side))
-        return fit_chance(maxima, float(side**3))
+        return fit_null(maxima, float(side**3))
 
     def _detections(
         self, tile: SearchTile, best: torch.Tensor, which: torch.Tensor, start: typing.Sequence[int], threshold: float
@@ -154,10 +154,10 @@ def tiling(
     """
     from scipy.fft import next_fast_len
 
-    most = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box))
+    maximum = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box))
     kept = []
     for side in shape:
-        counts = range(-(-side // most), -(-side // most) + 4)
+        counts = range(-(-side // maximum), -(-side // maximum) + 4)
         choices = [(n * next_fast_len(-(-side // n) + box - 1, real=True), n) for n in counts]
         number = min(choices)[1]
         kept.append(next_fast_len(-(-side // number) + box - 1, real=True) - box + 1)

@@ -22,7 +22,7 @@ PART = 0.25  # of the diameter that is the usual resolution
 NYQUIST = 2.5  # working px per resolution: the low-pass has room to fall
 EDGE = 2.0  # working px of the sphere's soft edge
 CONTRADICTS = 0.02  # relative difference of two pixel sizes
-TURN = 1.4  # of resolution / diameter: the usual angular step in radians
+ROTATION = 1.4  # of resolution / diameter: the usual angular step in radians
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     working = max(pixel_size, resolution / NYQUIST)
     density = load_density(path, working * scale)
     box = 2 * math.ceil((diameter / working + 2 * EDGE + 2) / 2)
-    step = config.angular_step or min(60.0, math.degrees(TURN * resolution / diameter))
+    step = config.angular_step or min(60.0, math.degrees(ROTATION * resolution / diameter))
     template = Template(
         structure_names([str(path)])[0],
         finer(fit_cube(density, max(box, density.shape[-1])), FINER),
@@ -120,5 +120,5 @@ def template_sphere(box: int, radius: float) -> torch.Tensor:
 
 def orientations(step: float, symmetry: str) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees of all orientations, about a step apart, those that a symmetry leaves."""
-    positions, turns = directions(step, symmetry), in_plane_angles(step)
-    return np.concatenate([np.column_stack([positions, np.full(len(positions), psi)]) for psi in turns])
+    positions, rotations = directions(step, symmetry), in_plane_angles(step)
+    return np.concatenate([np.column_stack([positions, np.full(len(positions), psi)]) for psi in rotations])

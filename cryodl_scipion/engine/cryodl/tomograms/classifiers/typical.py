@@ -9,7 +9,7 @@ import torch
 MANY = 5  # subtomograms of a class from which on its deviations are its own
 
 
-def usual_of(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
+def class_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Mean and standard deviation of the two measures, for each class.
 
     Parameters
@@ -39,9 +39,9 @@ def _of_class(explained: torch.Tensor, left: torch.Tensor, members: torch.Tensor
     return torch.stack(figures)
 
 
-def usual_without(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What `usual_of` gives for the class of each subtomogram if that subtomogram is left out, so that it is judged as
-    a new one is; for the only one of its class it is left in.
+def held_out_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What `class_statistics` gives for the class of each subtomogram if that subtomogram is left out, so that it is
+    judged as a new one is; for the only one of its class it is left in.
 
     Parameters
     ----------
@@ -60,21 +60,21 @@ def usual_without(explained: torch.Tensor, left: torch.Tensor, labels: torch.Ten
     return torch.stack(rows)
 
 
-def confidences(explained: torch.Tensor, left: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
+def confidences(explained: torch.Tensor, left: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
     """The lesser of two numbers of standard deviations: by which the evidence is above its mean, and by which the
     remainder is below its mean.
 
     Parameters
     ----------
     explained, left : Tensor (n,)
-    usual : Tensor (n, 4)
+    typical : Tensor (n, 4)
         Of the class of each.
 
     Returns
     -------
     Tensor (n,)
     """
-    mean, deviation, mean_left, spread = usual.unbind(1)
+    mean, deviation, mean_left, spread = typical.unbind(1)
     above = (explained - mean) / deviation.clamp(min=1e-6)
     below = (mean_left - left) / spread.clamp(min=1e-6)
     return torch.minimum(above, below).float()

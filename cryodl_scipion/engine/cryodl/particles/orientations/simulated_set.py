@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class MadeUp(ParticleSet):
+class SimulatedSet(ParticleSet):
     """Particles of a ParticleSet, with their CTFs, and images that are made: (n, box, box)."""
 
     made: torch.Tensor = dataclasses.field(kw_only=True)
@@ -28,13 +28,13 @@ class MadeUp(ParticleSet):
         return self.made[indices]
 
     @classmethod
-    def of(cls, particles: ParticleSet, made: torch.Tensor) -> MadeUp:
+    def of(cls, particles: ParticleSet, made: torch.Tensor) -> SimulatedSet:
         """A ParticleSet with other images, (n, box, box)."""
         values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
         return cls(**values, made=made)
 
 
-def made_up_particles(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> MadeUp:
+def simulate_alike(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> SimulatedSet:
     """Images like those of a Search, of its structure in random orientations.
 
     Parameters
@@ -50,7 +50,7 @@ def made_up_particles(search: Search, count: int, seed: int, gain: torch.Tensor 
 
     Returns
     -------
-    MadeUp
+    SimulatedSet
         With the true angles and shifts.
     """
     rng = np.random.default_rng(seed)
@@ -66,7 +66,7 @@ def made_up_particles(search: Search, count: int, seed: int, gain: torch.Tensor 
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
     values = values * disc.on_grid(transfer.to(disc.device))
     images = disc.to_images(values).cpu() + _noise(search, transfer, rng)
-    return MadeUp.of(base, images if source.contrast == "bright" else -images)
+    return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
 
 
 def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
