@@ -36,8 +36,8 @@ class ContrastFound:
     def sentence(self) -> str:
         """For the log and the result's warnings."""
         found = (
-            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.confident:.0f} of them with "
-            f"confidence; with bright protein {self.bright.particles:.0f} and {self.bright.confident:.0f} "
+            f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.confident:.0f} of them "
+            f"with confidence; with bright protein {self.bright.particles:.0f} and {self.bright.confident:.0f} "
             f"({self.micrographs} micrographs compared)"
         )
         if self.clear:

@@ -99,8 +99,8 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
         raise ValueError(
             f"{first} and {second} are not in the same coordinate frame: their {len(common)} common residues are "
             f"{distance:.0f} Å apart, but only {best.rmsd:.1f} Å if {second} is shifted by {shift} Å along x y z and "
-            f"rotated by {rotation:.0f}°. Superpose it onto {first} first (in ChimeraX: matchmaker, then save the model "
-            "relative to the other), and give that file."
+            f"rotated by {rotation:.0f}°. Superpose it onto {first} first (in ChimeraX: matchmaker, then save the "
+            "model relative to the other), and give that file."
         )
 
 

@@ -12,7 +12,7 @@ from ...contract import UNANNOTATED
 from .found_components import ComponentCounts, count_components
 from .outlines import FARTHEST, Distances
 from .overlap import Overlap, ScoreCurve
-from .pairs import annotated, blocks
+from .pairs import annotated_voxels, blocks
 
 if typing.TYPE_CHECKING:
     from .pairs import LabelledPair
@@ -67,7 +67,7 @@ def _measure_block(
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
     found, ground_truth, scores = pair.read(*around)
-    annotated = annotated(ground_truth)
+    annotated = annotated_voxels(ground_truth)
     here = annotated[inner]
     if curve is not None and scores is not None:
         curve.add(scores[inner][here], (ground_truth[inner] == pair.label)[here])

@@ -15,7 +15,7 @@ FEWEST_BLOCKS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Chance:
+class NullDistribution:
     """A Gumbel distribution of the highest score in a block of noise.
 
     location, scale: of the distribution. block: voxels of a block. seen: number of blocks it was fitted to.
@@ -46,8 +46,8 @@ def block_maxima(scores: torch.Tensor, side: int) -> np.ndarray:
     return cut.reshape(shape).amax(dim=(1, 3, 5)).flatten().double().cpu().numpy()
 
 
-def fit_chance(maxima: typing.Sequence[np.ndarray], block: float) -> Chance:
-    """Chance by the mean and the standard deviation of maxima of blocks. Raises ValueError for too few."""
+def fit_null(maxima: typing.Sequence[np.ndarray], block: float) -> NullDistribution:
+    """NullDistribution by the mean and the standard deviation of maxima of blocks. Raises ValueError for too few."""
     values = np.concatenate(list(maxima)) if len(maxima) else np.zeros(0)
     if len(values) < FEWEST_BLOCKS:
         raise ValueError(
@@ -55,4 +55,4 @@ def fit_chance(maxima: typing.Sequence[np.ndarray], block: float) -> Chance:
             f"{FEWEST_BLOCKS} are needed. Give a larger --control, or a larger tomogram."
         )
     scale = max(float(values.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)
-    return Chance(float(values.mean()) - EULER * scale, scale, block, len(values))
+    return NullDistribution(float(values.mean()) - EULER * scale, scale, block, len(values))
