@@ -117,8 +117,8 @@ def damage(path):
     write_mrc(path / "movie.mrc", np.zeros((3, 256, 320), np.float32))
     (path / "folder.mrc").mkdir()
     return {
-        "truncated": "cut short",
-        "header_only": "cut short",
+        "truncated": "truncated",
+        "header_only": "truncated",
         "empty": "0 bytes",
         "rubbish": "readable|damaged",
         "zeros": "constant",

@@ -89,7 +89,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     "bytes_left, words",
-    [(0, "empty"), (500, "readable|damaged"), (1024, "damaged|readable"), (1024 + 1000, "cut short")],
+    [(0, "empty"), (500, "readable|damaged"), (1024, "damaged|readable"), (1024 + 1000, "truncated")],
 )
 def test_a_truncated_mrc_is_named(tmp_path, bytes_left, words):
     path = write_mrc(tmp_path / "short.mrc", one_pixel(np.float32))

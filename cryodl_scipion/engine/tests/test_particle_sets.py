@@ -208,7 +208,7 @@ def test_stacks_of_two_box_sizes_are_refused():
 def test_a_stack_that_is_cut_short_is_refused():
     whole = Path("stacks/a.mrcs").read_bytes()
     Path("stacks/a.mrcs").write_bytes(whole[:-100])
-    with pytest.raises(ValueError, match="a.mrcs is cut short"):
+    with pytest.raises(ValueError, match="a.mrcs is truncated"):
         read_particles("job/p.star")
 
 

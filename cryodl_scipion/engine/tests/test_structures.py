@@ -82,7 +82,7 @@ def test_a_map_is_resampled_to_the_pixel_size_about_its_middle(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("data, words", [(np.zeros((8, 8), np.float32), "three axes"), (None, "damaged or cut short")])
+@pytest.mark.parametrize("data, words", [(np.zeros((8, 8), np.float32), "three axes"), (None, "damaged or truncated")])
 def test_what_is_no_map_is_named(tmp_path, data, words):
     if data is None:
         (tmp_path / "bad.mrc").write_bytes(b"hello" * 300)
@@ -117,7 +117,7 @@ def test_the_noise_of_a_map_is_no_density_and_its_offset_is_taken_off(tmp_path):
 )
 def test_a_map_without_protein_is_refused(tmp_path, data, words):
     write_mrc(tmp_path / "bad.mrc", data, 3.0)
-    with pytest.raises(ValueError, match=f"bad.mrc holds .*{words}"):
+    with pytest.raises(ValueError, match=f"bad.mrc has .*{words}"):
         load_density(tmp_path / "bad.mrc", 3.0)
 
 

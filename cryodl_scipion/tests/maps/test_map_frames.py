@@ -132,7 +132,7 @@ class TestMapFrames(unittest.TestCase):
         self.assertEqual(len(positionsOf(pdb, maximum=3)), 3)
         with open(self.path("empty.pdb"), "w") as file:
             file.write("REMARK nothing\n")
-        with self.assertRaisesRegex(ValueError, "empty.pdb holds no atoms"):
+        with self.assertRaisesRegex(ValueError, "empty.pdb contains no atoms"):
             positionsOf(self.path("empty.pdb"))
 
 

@@ -182,7 +182,7 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_scores_have_no_labels_to_choose(self):
         protocol = self.picking(self.segmented, "scores_membrane")
-        with self.assertRaisesRegex(ValueError, "hold scores of membrane"):
+        with self.assertRaisesRegex(ValueError, "are scores of membrane"):
             wizards_tomograms.labelled(protocol)
         self.assertEqual(wizards_tomograms.scoreSets(protocol), [protocol.inputMasks.get()])
 

@@ -90,8 +90,8 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """The first line of the config's docstring."""
-        return str(self.config.__doc__).strip().splitlines()[0]
+        """The first paragraph of the config's docstring."""
+        return " ".join(str(self.config.__doc__).strip().split("\n\n")[0].split())
 
 
 COMMANDS = {

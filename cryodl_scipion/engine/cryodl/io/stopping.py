@@ -57,5 +57,5 @@ def stopped_sentence(command: str) -> str:
     elif command in _ITEMS:
         tail = f"finished work is kept; the same command continues after the last finished {_ITEMS[command]}."
     else:
-        tail = _OTHERS.get(command, "the output is incomplete; the same command starts again.")
+        tail = _OTHERS.get(command, "the output is not complete, and the same command begins anew.")
     return f"stopped by the user; {tail}"

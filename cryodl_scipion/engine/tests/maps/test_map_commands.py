@@ -226,7 +226,7 @@ def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, 
     (tmp_path / "water.pdb").write_text(
         "HETATM    1  O   HOH A   1      10.000  10.000  10.000  1.00 20.00           O\n"
     )
-    with pytest.raises(ValueError, match="water.pdb holds no atoms"):
+    with pytest.raises(ValueError, match="water.pdb has no atoms"):
         compare_models.run(CompareModelsConfig(structure=str(tmp_path / "water.pdb"), reference=files["structure"]))
 
 

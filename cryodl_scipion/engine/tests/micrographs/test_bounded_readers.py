@@ -51,7 +51,7 @@ def test_a_gz_is_read_as_far_as_its_header_says(tmp_path):
     assert (read_micrograph(tmp_path / "a.mrc.gz") == IMAGE).all()
     lies = patched(plain, 0, "<ii", 20000, 10000).read_bytes()
     (tmp_path / "b.mrc.gz").write_bytes(gzip.compress(lies))
-    with pytest.raises(ValueError, match="b.mrc.gz is damaged or cut short: its header promises 20000 x 10000 x 1"):
+    with pytest.raises(ValueError, match="b.mrc.gz is damaged or truncated: its header states 20000 x 10000 x 1"):
         read_micrograph(tmp_path / "b.mrc.gz")
 
 
@@ -75,7 +75,7 @@ def test_a_tiff_whose_chain_of_pages_never_ends_is_its_first_page(tmp_path):
 
 def test_a_tiff_movie_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([IMAGE, IMAGE]), photometric="minisblack")
-    with pytest.raises(ValueError, match=r"a.tif holds an array of shape .* \(motion-corrected\)"):
+    with pytest.raises(ValueError, match=r"a.tif has an array of shape .* \(motion-corrected\)"):
         read_micrograph(tmp_path / "a.tif")
 
 
@@ -93,7 +93,7 @@ def test_a_tiff_that_promises_more_than_it_holds_is_refused(tmp_path):
 
 def test_values_beyond_float32_are_said(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", IMAGE.astype(np.float64) * 1e300)
-    with pytest.raises(ValueError, match=r"a.tif holds values up to 7.67e\+302, more than 32-bit numbers can"):
+    with pytest.raises(ValueError, match=r"a.tif has values up to 7.67e\+302, above the range of 32-bit numbers"):
         read_micrograph(tmp_path / "a.tif")
 
 

@@ -230,7 +230,7 @@ def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):
     (tmp_path / "mics/mic1.mrc").write_bytes(whole[:20000])
     assert train(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
-    assert [s.item for s in result.skipped] == ["mic1"] and "cut short" in result.skipped[0].reason
+    assert [s.item for s in result.skipped] == ["mic1"] and "truncated" in result.skipped[0].reason
     assert any("1 labelled micrograph skipped: " in w and "mic1.mrc" in w for w in result.warnings)
     assert "mic1.mrc" in capsys.readouterr().out
     training = json.loads((tmp_path / "model/card.json").read_text())["training"]

@@ -96,7 +96,7 @@ def test_images_that_cannot_be_used_are_in_no_class_and_named(folder):
     found = read_particles("out/particles.star")
     assert np.nonzero(found.classes == 0)[0].tolist() == [3, 7]
     assert [one.item for one in result.skipped] == ["000004@p.mrcs", "000008@p.mrcs"]
-    assert "image 4 holds values that are not finite numbers, or one value all over" in result.skipped[0].reason
+    assert "image 4 has non-finite or constant values" in result.skipped[0].reason
     assert result.outputs["count"] == 58 and "2 particles were skipped" in " ".join(result.warnings)
 
 

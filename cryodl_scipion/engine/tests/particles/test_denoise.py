@@ -83,7 +83,7 @@ def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch)
 
 def test_denoised_particles_are_not_denoised_again(project):
     denoise()
-    assert "out/d.star holds denoised images" in denoise(2, particles="out/d.star", output="twice.star")
+    assert "out/d.star has denoised images" in denoise(2, particles="out/d.star", output="twice.star")
     assert not Path("twice.star").exists() and not Path("twice.mrcs").exists()
 
 

@@ -217,7 +217,7 @@ def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():
     assert {"wedge_correlation", "wedge_measured_correlation"} <= set(card["validation"])
     assert any("predicted by the network" in w for w in result.warnings)
     plain = denoise(**options, steps=1, output="plain").outputs.model
-    assert "holds a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
+    assert "has a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
     assert "trained without the missing wedge" in denoise(
         code=2, **options, fill_wedge=True, model=plain, output="no", tilt_min=-50
     )

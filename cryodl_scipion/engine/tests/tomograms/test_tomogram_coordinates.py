@@ -96,7 +96,7 @@ def test_picks_of_copick_are_angstrom_with_run_and_object(tmp_path):
     "name, content, message",
     [
         ("a.mod", b"not a model", "not a binary IMOD model"),
-        ("a.mod", imod_model([(1, 2, 3)])[:430], "cut short"),
+        ("a.mod", imod_model([(1, 2, 3)])[:430], "truncated"),
         ("a.tbl", b"1 2 3\n", "not a Dynamo table"),
         ("a.json", b"{}", "no copick picks"),
         ("a.star", b"data_\nloop_\n_rlnVoltage #1\n300\n", "has neither"),

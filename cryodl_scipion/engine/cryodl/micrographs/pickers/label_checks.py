@@ -89,7 +89,7 @@ def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:
     """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
     if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
         return (
-            "The coordinates seem to be mirrored in y: mirrored labelled positions differ from the rest by "
+            "The coordinates seem to be upside down: mirrored labelled positions differ from the rest by "
             f"{abs(flipped.difference):.2f} standard deviations, unmirrored ones only by "
             f"{abs(signal.difference):.2f}. The model will probably be useless. Count y from the other edge (height "
             "- 1 - y), or mirror the micrographs, and train again."
