@@ -181,7 +181,7 @@ class TestCryodlBackProject(ParticlesTest):
         self.assertEqual(
             (len(frequencies), float(frequencies[-1]), float(values[0]), float(values[-1])), (17, 0.125, 1, 0)
         )
-        self.assertAlmostEqual(float(fsc.calculateResolution(0.5)), 16.0, positions=2)
+        self.assertAlmostEqual(float(fsc.calculateResolution(0.5)), 16.0, places=2)
         config = self.request(protocol)
         self.assertEqual((config.symmetry, config.correct_ctf), ("D2", True))
         self.assertIn("rlnRandomSubset", columnsOf(config.particles, "particles"))

@@ -69,9 +69,9 @@ class TestCryodlSlices(Volumes):
     def test_scores_of_whole_numbers_go_to_a_hundred(self):
         for scores in (self.voxel(80, np.int8), self.voxel(0.8)):
             data = self.slices(scores=scores)
-            self.assertAlmostEqual(data.overlay("a", data.layer("scores"), 0, 3).max(), 0.8, positions=6)
+            self.assertAlmostEqual(data.overlay("a", data.layer("scores"), 0, 3).max(), 0.8, places=6)
         faint = self.slices(scores=self.voxel(1, np.int8))
-        self.assertAlmostEqual(faint.overlay("a", faint.layer("scores"), 0, 3).max(), 0.01, positions=6)
+        self.assertAlmostEqual(faint.overlay("a", faint.layer("scores"), 0, 3).max(), 0.01, places=6)
 
     def test_a_mask_that_is_binned_by_two_shows_the_same_place(self):
         data = self.slices(labels=self.voxel(1, np.int8, (5, 12, 10), (1, 8, 2)))
@@ -185,7 +185,7 @@ class TestCryodlSurfaces(Volumes):
         axes = Figure().add_subplot(projection="3d")
         surfaces_plots.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
         self.assertEqual(len(axes.collections), 1)
-        self.assertAlmostEqual(axes.get_xlim()[1], 10, positions=0)  # nm
+        self.assertAlmostEqual(axes.get_xlim()[1], 10, places=0)  # nm
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
             [patch.get_facecolor()[:3] for patch in colours],

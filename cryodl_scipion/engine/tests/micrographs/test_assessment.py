@@ -83,7 +83,7 @@ def test_a_bright_hole_counts_too():
 
 
 def test_ice_on_and_beside_carbon_is_told_from_it():
-    image, mask = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), share=0.3)
+    image, mask = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), fraction=0.3)
     clean, spoiled = measured(image), measured(np.where(disc(image.shape, _far_from(mask), 35), image - 12, image))
     added = spoiled.contaminated_percent - clean.contaminated_percent
     assert added == pytest.approx(100 * np.pi * 35**2 / image.numel(), rel=0.7)
@@ -107,7 +107,7 @@ def test_streaked_and_constant_margins_do_not_count():
 
 
 def test_margins_with_contrast_are_left_out_of_the_area():
-    image, mask = add_carbon(field(4), DIAMETER_PX, np.random.default_rng(3), share=0.4)
+    image, mask = add_carbon(field(4), DIAMETER_PX, np.random.default_rng(3), fraction=0.4)
     image[:, :40] = image[:, [40]] * 3
     found = measured(image)
     ground_truth = at_working_size(mask, found)
@@ -125,7 +125,7 @@ def test_the_ice_gradient_is_in_units_of_the_noise(strength):
 
 
 def test_carbon_and_ice_do_not_count_as_gradient():
-    image, _ = add_carbon(field(5), DIAMETER_PX, np.random.default_rng(4), share=0.3)
+    image, _ = add_carbon(field(5), DIAMETER_PX, np.random.default_rng(4), fraction=0.3)
     image, _ = add_ice(image, 3, DIAMETER_PX, np.random.default_rng(4))
     assert measured(image).ice_gradient < 0.4
 
@@ -149,7 +149,7 @@ def test_not_a_number_pixels_are_left_out():
 
 @pytest.mark.parametrize("rotation", [1, 2])
 def test_turning_the_micrograph_turns_the_carbon(rotation):
-    image, _ = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(2), share=0.25)
+    image, _ = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(2), fraction=0.25)
     straight, rotated = measured(image), measured(torch.rot90(image, rotation))
     assert overlap(np.rot90(straight.carbon, rotation), rotated.carbon) > 0.9
 

@@ -35,7 +35,7 @@ def test_only_a_clear_difference_decides(dark, bright, contrast, clear):
     assert (found.contrast, found.clear) == (contrast, clear)
     assert f"with bright protein {0.8 * bright:.0f} and {0.64 * bright:.0f} (3 micrographs" in found.sentence()
     assert ("not clear" in found.sentence()) != clear
-    assert decide(many(90), many(100), 3, usual="bright").contrast == "bright"
+    assert decide(many(90), many(100), 3, typical="bright").contrast == "bright"
 
 
 def test_many_middling_scores_are_no_particles():
