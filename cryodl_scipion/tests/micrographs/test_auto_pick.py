@@ -94,7 +94,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertRegex(
             self.finished._methods()[0],
             r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
-            r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), retrained in 3 "
+            r"score threshold of 0.4, without labels: by the model everything \(a U-Net\), retrained in 3 "
             r"rounds on its own confident picks.$",
         )
         self.assertIn("Wang2016", self.finished._citations())
