@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import types
 
-PACKAGES = ("accelerate", "matplotlib", "mrcfile", "PIL", "scipy", "skimage", "tifffile", "tqdm")
+PACKAGES = ("accelerate", "matplotlib", "mrcfile", "PIL", "scipy", "skimage", "tifffile", "torch_ctf", "tqdm")
 
 
 class _Absent(types.ModuleType):
