@@ -104,7 +104,7 @@ class TestCryodlSlices(Volumes):
         )
         self.assertEqual(data.shape("a"), SHAPE)
         self.assertEqual(set(np.unique(data.slice("a", 0, 3).pixels)), {0.5})
-        with self.assertRaisesRegex(ValueError, "b is known"):
+        with self.assertRaisesRegex(ValueError, "mask of b"):
             TomogramSlices(dict(b=None)).shape("b")
 
     def test_labels_have_their_colour_and_their_name(self):

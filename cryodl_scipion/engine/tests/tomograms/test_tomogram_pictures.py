@@ -90,7 +90,7 @@ def test_tiles_of_a_training_have_the_first_row_at_the_bottom(monkeypatch):
     image = torch.zeros(1, 8, 8)
     image[0, 1] = 1
     example = types.SimpleNamespace(
-        image=image, target=(image[0] > 0).float(), known=torch.ones(8, 8, dtype=torch.bool)
+        image=image, target=(image[0] > 0).float(), labelled=torch.ones(8, 8, dtype=torch.bool)
     )
     triplet = pictures._triplet(example, image[0].numpy())
     for column in range(3):
