@@ -49,7 +49,7 @@ def disk_full_before(folder):
             while True:
                 file.write(bytes(4096))
         said = run("train-picker", disk, 2)
-    if "Nothing can be written" not in said:
+    if "Cannot write to" not in said:
         raise AssertionError(said)
     return said
 

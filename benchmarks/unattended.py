@@ -279,9 +279,9 @@ class Trial:
 
 def fromTruth(options, folder, simulated):
     """The same commands on the true positions, without classes: particles and resolution."""
-    position = os.path.join(folder, "truth")
-    os.makedirs(position, exist_ok=True)
-    at = lambda name: os.path.join(position, name)
+    kept = os.path.join(folder, "truth")
+    os.makedirs(kept, exist_ok=True)
+    at = lambda name: os.path.join(kept, name)
     make = lambda output, *words: os.path.exists(at(output)) or engine(*words, "--output", at(output))
     micrographs = ["--micrographs", simulated + "/micrographs/*.mrc", "--pixel-size", options.pixel_size]
     make("ctf.star", "estimate-ctf", *micrographs, "--voltage", 300, "--spherical-aberration", 2.7)

@@ -130,7 +130,7 @@ def denoised_micrographs(figures: typing.Any) -> Rows:
                         f"{mean([o[k] for o in ones]):.{d}f}" if k in ones[0] else ""
                         for k, d in (("correlation", 3), ("mean_frc", 3), ("even_odd", 3), ("cpu", 0))
                     ]
-                    what = "all four" if names != taught else "".join(names)
+                    what = " and ".join(sorted(names))
                     rows.append([f"{snr:g}", what, WAYS[way], *cells])
     return rows
 

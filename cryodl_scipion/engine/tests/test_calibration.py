@@ -113,7 +113,7 @@ def test_nothing_to_judge_has_no_error_and_wrong_input_is_named():
     assert expected_calibration_error(np.zeros(0, bool), np.zeros(0)) == 0
     with pytest.raises(ValueError, match="2 labels for 3 scores"):
         reliability(np.ones(2, bool), np.ones(3))
-    with pytest.raises(ValueError, match="go from -0.1 to 1.5"):
+    with pytest.raises(ValueError, match="range from -0.1 to 1.5"):
         reliability(np.ones(2, bool), np.array([-0.1, 1.5]))
 
 

@@ -82,7 +82,7 @@ def test_particles_are_found_with_nothing_given(crowd):
 def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
     folder, centres, diameter = crowd
     result = _pick(folder, "--particle-diameter", str(round(factor * diameter)), out=f"out{factor}")
-    assert any("contradicted" in warning for warning in result.warnings)
+    assert any("contradict the particle diameter" in warning for warning in result.warnings)
     assert result.outputs["particle_diameter"] == round(factor * diameter), "boxes keep what was stated"
     assert _f1(folder, centres, diameter, f"out{factor}") > 0.8 - 0.03
 

@@ -78,7 +78,7 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
         (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
         (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
         (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
-        (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
+        (lambda m: (m / "weights.safetensors").unlink(), ("incomplete", "no weights.safetensors")),
         (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
     ],
     ids=[
@@ -145,6 +145,7 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
 @pytest.mark.parametrize("name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none shipped"))])
 def test_shipped_models_fit_their_networks(name):
     from cryodl.maps.improvers.run import load_network
+    from cryodl.micrographs.denoise.predict import MicrographDenoiser
     from cryodl.micrographs.filaments.unet import FilamentUNet
     from cryodl.micrographs.pickers import load_network as load_picker
     from cryodl.micrographs.pickers import picker_method
@@ -162,6 +163,9 @@ def test_shipped_models_fit_their_networks(name):
     elif card["kind"] == "segmenter":
         load_segmenter_network(segmenter_method(card["network"]), weights, name)
         assert card["feature"] == name and card["threshold"] == 0.5
+    elif card["kind"] == "micrograph_denoiser":
+        MicrographDenoiser(card, weights, torch.device("cpu"))
+        assert card["method"] == "simulated" and card["training"]["left_out"]
     elif card["kind"] == "filament_picker":
         load_picker(FilamentUNet(), weights, name)
         assert 0 < card["threshold"] < 1

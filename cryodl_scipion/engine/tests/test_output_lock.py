@@ -115,7 +115,7 @@ def test_a_folder_of_annotations_is_one_windows_alone(tmp_path):
 
 
 def test_a_place_where_nothing_can_be_written_is_told_before_the_work():
-    with pytest.raises(OSError, match=r"Nothing can be written into /sys \(--output\)"):
+    with pytest.raises(OSError, match=r"Cannot write to /sys \(--output\)"):
         with reconstruct("/sys/map.mrc"):
             pass
 

@@ -36,5 +36,5 @@ def test_names_that_are_like_none_are_paired_in_sorted_order_and_said(names, oth
     ],
 )
 def test_names_that_contradict_the_sorted_order_are_refused(names, others):
-    with pytest.raises(ValueError, match="Only some names of the tomograms .--tomograms. .* are alike. Left over: "):
+    with pytest.raises(ValueError, match="Only some names of the tomograms .--tomograms. .* match. Left over: "):
         paired(names, others)

@@ -167,7 +167,7 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
         (dict(without=("rlnAngleTilt",)), ("angles",), ["without angles", "assign-orientations"]),
         (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
         (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
-        (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "holds 4"]),
+        (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "has only 4"]),
         (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
         (dict(rlnImageName=["x@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["x@stacks/a.mrcs"]),
         (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]),

@@ -187,7 +187,7 @@ def test_a_drift_is_an_alarm(folder):
     names = [f"x{n}" for n in range(2 * LATEST)]
     write_pick(names, counts={name: 100 if n < LATEST else 20 for n, name in enumerate(names)})
     (alarm,) = [a for a in alarms_of(runs_of_folder("results")) if "picks" in a]
-    assert "20 picks (median), those before 100" in alarm
+    assert "20 micrographs have 20 picks (median), earlier ones 100" in alarm
 
 
 def test_a_project_gives_its_runs_with_label_and_status(folder):

@@ -48,7 +48,7 @@ def test_the_diameter_of_a_map_is_that_of_its_molecule(tmp_path, kind):
 def test_a_dark_map_is_noticed_and_said(tmp_path, kind, dark):
     write_mrc(tmp_path / "a.mrc", ball_map(kind), VOXEL)
     notes = dark_notes(tmp_path / "a.mrc")
-    assert len(notes) == dark and all("Protein is negative in" in note for note in notes)
+    assert len(notes) == dark and all("Protein seems to be negative in" in note for note in notes)
 
 
 def test_specks_of_solvent_are_no_molecule():

@@ -88,7 +88,7 @@ def test_what_is_not_the_commands_own_is_refused_and_left_alone(tmp_path, name, 
 
 def test_a_file_in_the_folders_place_is_refused_and_an_empty_folder_taken(tmp_path):
     (tmp_path / "out.partial").write_text("precious")
-    with pytest.raises(ValueError, match="contains other files"):
+    with pytest.raises(ValueError, match="holds something else"):
         working_folder(config_in(tmp_path))
     (tmp_path / "out.partial").unlink()
     (tmp_path / "out.partial").mkdir()

@@ -74,10 +74,10 @@ class TomogramPaths:
         None for an unknown tomogram."""
         if name not in self._table:
             return None
-        position = self._table[name]
-        beside = os.path.normpath(os.path.join(self.folder, position["path"]))
+        entry = self._table[name]
+        beside = os.path.normpath(os.path.join(self.folder, entry["path"]))
         return (
-            beside if os.path.isfile(beside) or not os.path.isfile(position["absolute"]) else str(position["absolute"])
+            beside if os.path.isfile(beside) or not os.path.isfile(entry["absolute"]) else str(entry["absolute"])
         )
 
     def shape(self, name: str) -> typing.Optional[typing.List[int]]:
@@ -143,14 +143,14 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     return dict(table)
 
 
-def tile_of(values: typing.Mapping[str, typing.Any], positions: TomogramPaths) -> Tile:
+def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Tile:
     """The Tile of an entry of the JSON.
 
     Parameters
     ----------
     values : dict
         The entry.
-    positions : TomogramPaths
+    paths : TomogramPaths
 
     Returns
     -------
@@ -161,7 +161,7 @@ def tile_of(values: typing.Mapping[str, typing.Any], positions: TomogramPaths) -
     KeyError, TypeError, ValueError
         If the entry is not a valid tile.
     """
-    path = None if values["image"] is not None else positions.path(values["tomogram"])
+    path = None if values["image"] is not None else paths.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
 
 
@@ -172,8 +172,8 @@ def read_tiles(folder: str) -> typing.List[Tile]:
     """
     table = read_table(folder)
     try:
-        positions = TomogramPaths(folder, table["tomograms"])
-        tiles = [tile_of(values, positions) for values in table["tiles"]]
+        paths = TomogramPaths(folder, table["tomograms"])
+        tiles = [tile_of(values, paths) for values in table["tiles"]]
     except (KeyError, TypeError, ValueError) as error:
         path = os.path.join(folder, TABLE)
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None

@@ -105,8 +105,8 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
         If it is in none of them.
     """
     here = Path(path).absolute().parent
-    positions = [here, *here.parents, Path.cwd()]
-    hit = next((position / stack for position in positions if (position / stack).is_file()), None)
+    folders = [here, *here.parents, Path.cwd()]
+    hit = next((folder / stack for folder in folders if (folder / stack).is_file()), None)
     if hit is None:
         raise FileNotFoundError(
             f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above it, nor in "

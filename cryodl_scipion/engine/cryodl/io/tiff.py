@@ -113,7 +113,7 @@ def _check_single(tiff: TiffFile, page: TiffPage) -> None:
         if second.offset == page.offset or second.shape != page.shape:
             return
     raise _Refused(
-        f"holds an array of shape (2 or more, {', '.join(map(str, page.shape))}); a micrograph is one "
+        f"has an array of shape (2 or more, {', '.join(map(str, page.shape))}); a micrograph must be one "
         "image. Movies must be averaged (motion-corrected) first."
     )
 

@@ -270,7 +270,7 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
         ("a.mrc,a.pdb,nan", "line 2: the resolution is 'nan'"),
         ("a.mrc,a.pdb,-4", "'-4'; a number"),
         ("a.mrc,a.pdb", "the resolution is None"),
-        (",a.pdb,4", "line 2: no map is named"),
+        (",a.pdb,4", "line 2: the map is missing. Give the map's file"),
     ):
         table.write_text(f"map,structure,resolution\n{line}\n")
         with pytest.raises(ValueError, match=words):

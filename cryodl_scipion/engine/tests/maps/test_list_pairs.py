@@ -74,9 +74,9 @@ def test_lines_that_are_wrong_are_all_named(tmp_path):
             tmp_path, "pdb_id,emdb_id,resolution\n1abc,EMD-12,4\nribosome,EMD-1234,4\n1abc,EMD-1234,good\n1abc,1234,4\n"
         )
     for words in (
-        "line 2: 'EMD-12' is no EMDB id",
-        "line 3: 'ribosome' is no PDB id",
-        "line 4: 'good' is no resolution",
+        "line 2: 'EMD-12' is not an EMDB id",
+        "line 3: 'ribosome' is not a PDB id",
+        "line 4: 'good' is not a resolution in Å",
     ):
         assert words in str(error.value)
     assert "line 5" not in str(error.value)

@@ -279,7 +279,7 @@ def test_a_map_outside_the_trained_resolutions_is_left_as_it_is_and_said(files, 
     result = improve(files, tmp_path, resolution=resolution)
     np.testing.assert_array_equal(read_volume(result.outputs["map"]).data, read_volume(files["map"]).data)
     assert result.outputs["confidence"] is None and result.outputs["unchanged"] in result.warnings
-    assert f"{resolution:g} Å, as stated (--resolution)" in result.outputs["unchanged"]
+    assert f"{resolution:g} Å, as given (--resolution)" in result.outputs["unchanged"]
 
 
 def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_path, monkeypatch):

@@ -307,4 +307,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, name, capsys):
         )
         == 2
     )
-    assert "something else" in capsys.readouterr().err and [p.name for p in output.iterdir()] == [name]
+    error = capsys.readouterr().err
+    assert f"{output} (--output) contains {name}, which auto-pick did not write and does not replace" in error
+    assert [p.name for p in output.iterdir()] == [name]

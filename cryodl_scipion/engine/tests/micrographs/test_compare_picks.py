@@ -147,7 +147,7 @@ def test_agreement_counts_each_pick_once():
         (("--tolerance", "0"), ("a", "b"), ("--tolerance", "0.01")),
         (("--reference", "nowhere"), ("a", "b"), ("nowhere", "do not exist")),
         ((), ("a", "mics"), ("mics", "has no coordinates")),
-        ((), ("same=a", "same=b"), ("called same",)),
+        ((), ("same=a", "same=b"), ("have the name same",)),
     ],
 )
 def test_bad_input_is_named(lists, capsys, more, sets, words):

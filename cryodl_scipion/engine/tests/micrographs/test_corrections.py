@@ -55,7 +55,7 @@ def test_certain_picks_teach_and_unconfirmed_ones_are_left_out(project):
     assert rows(item.positives) == sorted(ADDED)
     assert rows(item.negatives) == [(50, 60)], "what was removed teaches as background"
     assert item.uncertain.mask.endswith("a.mrc")
-    assert config.labels == "boxes" and "5 certain picks" in said[0] and "2 that nobody" in said[0]
+    assert config.labels == "boxes" and "5 confirmed picks are used" in said[0] and "2 unconfirmed" in said[0]
 
 
 def test_confirmed_micrographs_are_complete_labels(project):

@@ -171,7 +171,7 @@ def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
     skipped = {s.item: s.reason for s in Result.read(folder / "result.json").skipped}
     assert sorted(skipped) == ["constant", "denoised", "nan", "noise", "stack"]
     for name, part in (
-        ("noise", "no rings"),
+        ("noise", "no significant Thon rings"),
         ("constant", "constant"),
         ("denoised", "denoised"),
         ("nan", "not numbers"),

@@ -165,8 +165,8 @@ def test_micrographs_and_lists_that_do_not_belong_together_are_said(project, cap
     (project / "picks" / "a.star").rename(project / "picks" / "stranger.star")
     assert export() == 0
     said = capsys.readouterr().err
-    assert "No micrograph is called as these lists of picks, which are not written: stranger." in said
-    assert "1 micrograph was skipped" in said and "without a single pick: none" in said
+    assert "No micrograph has the name of these lists of picks, which are not written: stranger." in said
+    assert "1 micrograph was skipped" in said and "without picks: none" in said
     for file in (project / "picks").iterdir():
         file.rename(file.with_name("x" + file.name))
     assert export("--output", "again") == 2

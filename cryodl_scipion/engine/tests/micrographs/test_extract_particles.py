@@ -173,5 +173,5 @@ def test_what_does_not_fit_is_said():
     problems = lambda **values: " ".join(check(ExtractParticlesConfig(**dict(config, **values))))
     assert not problems() and ExtractParticlesConfig(**config).box_in_pixels() == 38
     assert "must be even" in problems(box=41) and "wider than the particle" in problems(box=20)
-    assert "no finer detail" in problems(scaled_box=60) and "needs the CTF" in problems(flip_phases=True)
+    assert "adds no detail" in problems(scaled_box=60) and "needs the CTF" in problems(flip_phases=True)
     assert "end in .star" in problems(output="p")

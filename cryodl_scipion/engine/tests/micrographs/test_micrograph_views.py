@@ -14,7 +14,7 @@ from cryodl.micrographs.denoise.spectra import cross_power, plane_mean, spectrum
 from cryodl.micrographs.denoise.views import joined_views, make_views, pair
 from cryodl.simulate.noise import BINS
 
-CARD = dict(resolution=8.0)
+CARD = dict(method="added-noise", resolution=8.0)
 
 
 def wave(shape, rows, columns):
@@ -125,7 +125,7 @@ def random_denoiser(tile):
     torch.manual_seed(0)
     network = MicrographUNet()
     torch.nn.init.normal_(network.head.weight)  # as it begins, it answers nothing
-    return MicrographDenoiser(CARD, network.state_dict(), torch.device("cpu"), tile)
+    return MicrographDenoiser(CARD, network.state_dict(), torch.device("cpu"), tile=tile)
 
 
 def test_tiles_leave_no_seams():

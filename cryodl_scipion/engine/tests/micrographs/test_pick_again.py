@@ -51,7 +51,7 @@ def test_other_parameters_in_the_same_folder_are_refused_and_named(project, caps
     pick(project)
     assert pick(project, "--particle-diameter", "150") == 2
     error = capsys.readouterr().err
-    for word in ("out holds picks made with other parameters", "particle diameter 120.0 (now 150.0)", "--overwrite"):
+    for word in ("out has picks made with other parameters", "particle diameter 120.0 (now 150.0)", "--overwrite"):
         assert word in error
     assert pick(project, "--border", "40") == 2 and "border 0.0 (now 40.0)" in capsys.readouterr().err
 

@@ -35,9 +35,9 @@ def test_a_folder_with_an_equals_sign_in_its_name_is_a_folder(folder):
     "texts, words",
     [
         (["c", "./c"], ("./c", "given twice")),
-        (["n=a/picks", "n=b/picks"], ("called n", "a/picks", "b/picks")),
+        (["n=a/picks", "n=b/picks"], ("have the name n:", "a/picks", "b/picks")),
         (["one=nowhere", "c"], ("nowhere does not exist", "name=folder")),
-        (["c=a/picks", "c"], ("called c",)),
+        (["c=a/picks", "c"], ("have the name c:",)),
     ],
 )
 def test_sets_that_cannot_be_told_apart_or_found_are_named(folder, texts, words):

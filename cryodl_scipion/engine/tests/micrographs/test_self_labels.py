@@ -128,7 +128,7 @@ def entry(number, figure, **more):
     [
         ([entry(0, 3.0)], None, None),
         ([entry(0, 3.0), entry(1, 3.5)], None, None),
-        ([entry(0, 3.0), entry(1, 2.9)], "no better than round 0 (separation 2.90 after 3.00)", False),
+        ([entry(0, 3.0), entry(1, 2.9)], "no better than round 0 (separation 2.90, before 3.00)", False),
         ([entry(0, 3.0), entry(1, 3.5), entry(2, 4.0)], "all 2 rounds were done", False),
         ([entry(0, 3.0), entry(1, None, agreement_first=0.2)], "drifted away: only 20 %", True),
         ([entry(0, 3.0), entry(1, None)], "round 1 have too few picks to evaluate it (at least 20", True),

@@ -211,8 +211,11 @@ def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_al
         (dict(orientations="tiltless.star"), "tiltless.star has no column _rlnAngleTilt"),
         (dict(orientations="letters.star"), "letters.star: row 2 of its orientations"),
         (dict(noise_from=["gone*.mrc"]), "No file matches"),
-        (dict(noise_from=["zeros.mrc"]), "zeros.mrc: the image is constant"),
-        (dict(noise_from=["small.mrc"]), "small.mrc: the image of 40 x 40 px is smaller than a patch"),
+        (dict(noise_from=["zeros.mrc"]), "noise of zeros.mrc cannot be measured: the image is constant"),
+        (
+            dict(noise_from=["small.mrc"]),
+            "noise of small.mrc cannot be measured: the image of 40 x 40 px is smaller than a patch",
+        ),
         (dict(box_size=12), "Box size (--box-size) is 12 px"),
         (dict(structure="map.mrc", pixel_size=0.05, size=8000), "map.mrc is 2560 px wide at 0.05 Å/px"),
         (dict(snr_max=0.001), "--snr-max"),
@@ -237,5 +240,6 @@ def test_orientations_are_read_from_relions_tables(folder):
 
 
 def test_particles_that_find_no_room_are_warned_of(folder):
-    assert any("found room" in w for w in simulate(particles=500, count=1).warnings)
+    crowded = simulate(particles=500, count=1)
+    assert any(f"Only {crowded.outputs['particles']} of 500 particles fit" in w for w in crowded.warnings)
     assert simulate("none", particles=0, count=1, box_size=40).outputs["particles"] == 0

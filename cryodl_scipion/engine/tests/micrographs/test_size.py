@@ -45,8 +45,8 @@ def test_a_wrong_stated_diameter_does_not_mislead(paths, factor):
 
 def test_the_contradiction_is_said_with_its_size():
     sentence = Size(150.0, 0.1, 80.0, 3).sentence(100.0)
-    assert "100 Å is contradicted" in sentence and "150 Å" in sentence and "1.50 times" in sentence
-    assert "contradicted" not in Size(150.0, 0.1, 80.0, 3).sentence(140.0)
+    assert "contradict the particle diameter of 100 Å" in sentence and "150 Å" in sentence and "1.50 times" in sentence
+    assert "contradict" not in Size(150.0, 0.1, 80.0, 3).sentence(140.0)
 
 
 def test_where_nothing_looks_like_particles_there_is_no_size(paths):

@@ -141,11 +141,11 @@ def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
 
 
 def test_what_cannot_be_told_apart_is_refused(mixed):
-    assert "two or more" in assess(2, structures=("whole.mrc",))
+    assert "names 1 file; give at least two" in assess(2, structures=("whole.mrc",))
     assert "same density" in assess(2, structures=("whole.mrc", "whole.mrc"), names=("a", "b"))
     assert "the same name (whole, whole)" in assess(2, structures=("whole.mrc", "whole.mrc"))
     write_mrc("shifted.mrc", np.roll(part_of(lopsided_density(BOX)), 11, 2), PIXEL)
-    assert "not in one frame" in assess(2, structures=("whole.mrc", "shifted.mrc"))
+    assert "shifted.mrc are not in the same coordinate frame" in assess(2, structures=("whole.mrc", "shifted.mrc"))
     assert not Path("out").exists()
 
 

@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_said(project, options, words):
 
 def test_a_stack_that_is_in_the_way_is_not_replaced(project):
     Path("d.mrcs").write_text("mine")
-    assert "d.mrcs, where the denoised images would go, exists already" in denoise(2, output="d.star")
+    assert "d.mrcs, the stack for the denoised images, exists already" in denoise(2, output="d.star")
     assert Path("d.mrcs").read_text() == "mine"
 
 

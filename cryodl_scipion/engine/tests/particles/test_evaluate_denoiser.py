@@ -104,7 +104,7 @@ def test_a_network_that_knows_no_noise_passes_and_one_that_draws_its_molecule_is
     assert control["verdict"] == "warning" and control["noise_contrast"] == pytest.approx(1, abs=0.1)
     assert control["noise_similarity"] == pytest.approx(control["real_similarity"], abs=0.02)
     assert any("draws its molecule" in s for s in control["sentences"])
-    assert any("comes near the real result" in w for w in result.warnings) and result.outputs["verdict"] == "warning"
+    assert any("is close to the real result" in w for w in result.warnings) and result.outputs["verdict"] == "warning"
 
 
 def test_particles_of_another_molecule_are_the_control_if_they_are_given(folder, monkeypatch):
@@ -149,7 +149,9 @@ def test_dark_particles_and_flipped_phases_are_noticed(folder, monkeypatch):
 def test_particles_without_angles_one_particle_and_denoised_ones_are_refused(folder, monkeypatch):
     particles = read_particles("p.star")
     write_particles_star("one.star", particles.subset([3]))
-    assert "two or more" in evaluate(monkeypatch, StandIn(filtering), 2, particles="one.star")
+    assert "one.star has 1 particle; at least two are needed" in evaluate(
+        monkeypatch, StandIn(filtering), 2, particles="one.star"
+    )
     write_particles_star("made.star", particles, {"cryodlDenoiser": ["m"] * 30})
     assert "denoised images" in evaluate(monkeypatch, StandIn(filtering), 2, particles="made.star")
     Path("model/training_targets.mrcs").unlink()

@@ -202,7 +202,7 @@ def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
     corner = np.zeros((32, 32, 32), np.float32)
     corner[1:5, 1:5, 1:5] = 1
     write_mrc(tmp_path / "mask.mrc", corner, 5.0)
-    assert "outside of the molecule" in message(mask=tmp_path / "mask.mrc")
+    assert "lies outside the molecule" in message(mask=tmp_path / "mask.mrc")
     assert not (tmp_path / "fit").exists()
 
 

@@ -65,7 +65,7 @@ def treated(state):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["same rlnAngleRot (0)", "in the plane"]),
+        (dict.fromkeys(ANGLES[:2], np.zeros(300)), ["same rlnAngleRot (0)", "2-D alignment"]),
         (dict.fromkeys(ANGLES, np.r_[np.nan, np.ones(299)]), ["particle 1", "not a finite number"]),
         (dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), np.zeros(300)), ["without a CTF"]),
         (dict(rlnRandomSubset=np.ones(300, int)), ["300 particles of half 1 and 0 of half 2"]),
@@ -100,7 +100,11 @@ def test_orientations_of_other_particles_are_no_alignment(here, tmp_path):
 
 @pytest.mark.parametrize(
     "state, words",
-    [("flipped", "look phase-flipped"), ("corrected", "look phase-flipped"), ("multiplied", "look multiplied")],
+    [
+        ("flipped", "they seem to be phase-flipped"),
+        ("corrected", "they seem to be phase-flipped"),
+        ("multiplied", "they seem to be multiplied"),
+    ],
 )
 def test_a_treatment_of_the_ctf_that_the_file_does_not_say_is_named(here, state, words, tmp_path):
     said = message(tmp_path, particles=changed(tmp_path, images=treated(state)))

@@ -131,7 +131,8 @@ def test_images_that_do_not_show_the_structure_are_a_warning(folder):
 
 
 def test_a_contrast_that_is_wrong_by_the_structure_is_a_warning(folder):
-    assert any("is dark by the structure" in w for w in pairs_of(folder, "dark", contrast="bright").warnings)
+    words = "(--contrast) is bright, but according to the structure's projections protein is dark"
+    assert any(words in w for w in pairs_of(folder, "dark", contrast="bright").warnings)
 
 
 def test_coarser_targets_have_no_fine_detail(folder):

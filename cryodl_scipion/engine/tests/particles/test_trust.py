@@ -71,9 +71,9 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
     grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
     rod = ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32)
     write_mrc("rod.mrc", rod, PIXEL)
-    assert not any("not explained" in warning for warning in orient().warnings)
+    assert not any("does not explain" in warning for warning in orient().warnings)
     foreign = orient(structure="rod.mrc", output="f.star").warnings
-    assert any("not explained by rod.mrc" in warning for warning in foreign)
+    assert any("rod.mrc does not explain these particles" in warning for warning in foreign)
     explained = np.array(read_particles("o.star").columns["cryodlExplained"], float)
     others = np.array(read_particles("f.star").columns["cryodlExplained"], float)
     assert explained.mean() > others.mean() + 0.2
@@ -81,7 +81,7 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
 
 def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
     result = orient(noise_star())
-    assert any("have no signal above the noise" in w or "not explained" in w for w in result.warnings)
+    assert any("have no signal above the noise" in w or "does not explain" in w for w in result.warnings)
     assert result.outputs["mean_probability"] < 0.2
 
 
@@ -91,7 +91,7 @@ def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
     assert result.outputs["reference"] == "map.mrc"
     assert len(result.outputs["noise_fsc"]) == BOX // 2 + 1
     assert np.mean(result.outputs["noise_fsc"][3:8]) < np.mean(result.outputs["fsc"][3:8])
-    assert any("come from the reference map.mrc" in warning for warning in result.warnings)
+    assert any("were assigned with the reference map.mrc" in warning for warning in result.warnings)
     (project / "o_noise.star").unlink()
     alone = run_command("reconstruct", particles="o.star", output="n.mrc")
     assert alone.outputs["noise_fsc"] is None and any("no noise control" in w for w in alone.warnings)
@@ -209,4 +209,4 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
 
     write_particles_star("small.star", read_particles("p.star"), pixel_size=1.2 * PIXEL)
     assert notes("p.star") == []
-    assert "1.20 times as large" in notes("small.star")[0]
+    assert "small.star fits map.mrc better if the structure is scaled by 1.20" in notes("small.star")[0]

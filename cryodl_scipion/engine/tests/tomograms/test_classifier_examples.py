@@ -38,7 +38,7 @@ def test_classes_get_labels_in_the_order_of_their_numbers():
     [
         ([1, 1, 1], (), "only the class 1 .* at least two are needed"),
         ([0, 0], (), "no class .* at least two are needed"),
-        ([1, 1, 2], (), "1 subtomogram of class 2 .* each class needs 2"),
+        ([1, 1, 2], (), "1 subtomogram of class 2 .* each class needs at least 2"),
         ([1, 1, -1, 2, 2], (), "a class .* of -1"),
         ([1, 1, 2, 2], ("a",), "1 names of classes .*: a; s.star has 2 classes: 1, 2"),
         ([1, 1, 2, 2], ("a", "a"), "must be different"),

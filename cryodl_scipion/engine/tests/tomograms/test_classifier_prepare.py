@@ -76,7 +76,7 @@ def test_the_contrast_is_measured(tmp_path, sign, expected):
 def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
     found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
     contrast, said, warning = find_contrast(found, 100.0, "auto")
-    assert contrast == "bright" and not said and "could not be told" in warning
+    assert contrast == "bright" and not said and "could not be determined" in warning
     empty = read_subtomograms(write_set(tmp_path, np.full((3, 8, 8, 8), 2.0), [1, 1, 2], name="empty"))
     with pytest.raises(ValueError, match="empty .all voxels the same., such as .*00001.mrc"):
         find_contrast(empty, 50.0, "auto")
@@ -86,5 +86,5 @@ def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
     volumes, classes, _, _ = subtomograms(["ball"], 1)
     found = read_subtomograms(write_set(tmp_path, volumes.repeat(20, 1, 1, 1), classes.repeat(20)))
     contrast, said, warning = find_contrast(found, 100.0, "auto")
-    assert contrast == "bright" and not said and "could not be told" in warning
+    assert contrast == "bright" and not said and "could not be determined" in warning
     assert find_contrast(found, 100.0, "dark") == ("dark", "", "")

@@ -150,7 +150,7 @@ def spoil(kind):
     "kind, words",
     [
         ("shape", "has 48 x 64 x 24 px and tomo2_odd.mrc has 48 x 62 x 24"),
-        ("pixel", "say 10 and 12.5 Å/px"),
+        ("pixel", "tomo2_even.mrc and tomo2_odd.mrc state 10 and 12.5 Å/px"),
         ("nan", "not finite numbers"),
         ("copy", "They are copies, or were denoised before"),
         ("denoised", "They are copies, or were denoised before"),

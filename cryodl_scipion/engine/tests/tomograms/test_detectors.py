@@ -167,7 +167,7 @@ def test_a_model_of_another_contrast_is_told(folder):
     train(steps=10)
     write_mrc("c.mrc", -mrcfile.read("a.mrc"), PIXEL)
     result = command("detect-particles", tomograms="c.mrc", model="model", output="found", control=0)
-    assert any("contrast of c.mrc seems to be the other way" in w for w in result.warnings)
+    assert any("contrast of c.mrc seems to be opposite to that in the training of model" in w for w in result.warnings)
     assert "difference is too large" in command(
         "detect-particles", 2, tomograms="c.mrc", model="model", output="other", pixel_size=100.0
     )

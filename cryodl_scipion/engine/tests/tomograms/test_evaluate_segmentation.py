@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_refused_in_words(tmp_path):
     write(tmp_path, ground_truth.astype(np.float32) * 0.7, ground_truth)
     assert evaluate(tmp_path) == 2 and "such as 0.7" in message(tmp_path) and "(--label)" in message(tmp_path)
     write(tmp_path, ground_truth.astype(np.float32) * 5, ground_truth)
-    assert evaluate(tmp_path, "--label", 1) == 2 and "scores are 0 to 1" in message(tmp_path)
+    assert evaluate(tmp_path, "--label", 1) == 2 and "from 0 to 5; scores must be 0 to 1" in message(tmp_path)
     write(tmp_path, ground_truth, ground_truth, pixel_size=0)
     assert evaluate(tmp_path) == 2 and "has no pixel size" in message(tmp_path)
     write(tmp_path, ground_truth, ground_truth, "b")

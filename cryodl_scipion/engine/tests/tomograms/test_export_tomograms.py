@@ -98,4 +98,4 @@ def test_what_cannot_be_written_is_said(made, capsys):
     assert main([*command, str(folder / "new"), "--no-volumes"]) == 2
     assert "There is nothing to write" in capsys.readouterr().err
     assert main([*command, str(folder / "new"), "--points", "amira"]) == 2
-    assert "'amira' is none of them" in capsys.readouterr().err and not (folder / "new").exists()
+    assert "contains 'amira'; choose from: napari, imod" in capsys.readouterr().err and not (folder / "new").exists()

@@ -237,8 +237,8 @@ def test_a_tomogram_without_one_feature_is_skipped_with_its_reason(scores):
     "values, words",
     [
         (np.zeros((3, 4, 6), np.float16), ("t__a.mrc has 5 x 4 x 3 voxels", "t__b.mrc 6 x 4 x 3")),
-        (np.full((3, 4, 5), 7.0, np.float32), ("t__b.mrc holds values from 7 to 7; scores are 0 to 1",)),
-        (np.full((3, 4, 5), np.nan, np.float32), ("t__b.mrc holds values",)),
+        (np.full((3, 4, 5), 7.0, np.float32), ("t__b.mrc has values from 7 to 7; scores must be 0 to 1",)),
+        (np.full((3, 4, 5), np.nan, np.float32), ("t__b.mrc has values from nan to nan",)),
     ],
 )
 def test_volumes_that_cannot_compete_are_named(tmp_path, capsys, values, words):
@@ -255,7 +255,7 @@ def test_volumes_that_cannot_compete_are_named(tmp_path, capsys, values, words):
         (["rood=0.5"], "names the feature 'rood', which is not in the folder; it has membrane, rod"),
         (["1.5"], "has '1.5'; give a number above 0 and below 1"),
         (["rod=x"], "has 'rod=x'"),
-        (["0.4", "0.5"], "has '0.4' beside others"),
+        (["0.4", "0.5"], "mixes '0.4' with other values; give one number for all"),
     ],
 )
 def test_wrong_thresholds_are_named(texts, words):

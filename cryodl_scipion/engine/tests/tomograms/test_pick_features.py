@@ -143,8 +143,8 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert (printed.out + printed.err).count("density.mrc") == 1, "said once, when it happens"
     assert result.warnings[-2] == "3 volumes were skipped, for the reasons above."
     reasons = {s.item: s.reason for s in result.skipped}
-    assert "Give the feature's value (--label)" in reasons["labels"]
-    assert "values from 40 to 40; scores are 0 to 1" in reasons["density"]
+    assert "give the feature's value (--label)" in reasons["labels"]
+    assert "values from 40 to 40; scores must be 0 to 1" in reasons["density"]
     assert "Give --pixel-size" in reasons["unscaled"]
     assert run("labels") == 2 and "None of the 1 volume could be used" in capsys.readouterr().err
 

@@ -106,7 +106,7 @@ def test_bad_tomograms_are_left_out_and_counted(tomo):
     result = Result.read(tomo / "result.json")
     assert {s.item: s.reason.split(" ")[0] for s in result.skipped}.keys() == {"short", "empty", "holes", "huge"}
     assert list(result.outputs["files"]) == ["a", "b"] and "4 tomograms were skipped" in " ".join(result.warnings)
-    assert "learned at 10" in next(s.reason for s in result.skipped if s.item == "huge")
+    assert "was trained at 10 Å/px" in next(s.reason for s in result.skipped if s.item == "huge")
     assert sorted(p.name for p in (tomo / "out").iterdir()) == ["a__blob.mrc", "b__blob.mrc", "segment.json"]
 
     assert segment(tomo, "--output", tomo / "none", tomograms=[str(tomo / "tomo/empty.mrc")]) == 2
@@ -131,9 +131,9 @@ def test_a_folder_of_other_models_or_tomograms_is_refused(tomo):
     assert segment(tomo) == 0
     write_segmenter(tomo / "other", seed=1)
     cases = [
-        ((), ("other",), "other models"),
-        (("--scores", "int8"), ("model",), "--scores"),
-        (("--pixel-size", "12"), ("model",), "another tomogram called a"),
+        ((), ("other",), "made with other models (see"),
+        (("--scores", "int8"), ("model",), "made with another kind of scores (--scores) (see"),
+        (("--pixel-size", "12"), ("model",), "another tomogram with the name a:"),
         ((), ("model", "model"), "are the same"),
     ]
     for more, models, words in cases:
@@ -203,7 +203,7 @@ def test_a_finished_tomogram_that_was_made_anew_is_segmented_again_and_another_o
     (tomo / "more").mkdir()
     write_mrc(tomo / "more/a.mrc", noise(SHAPE, 60), 10.0)
     assert segment(tomo, tomograms=[str(tomo / "more/a.mrc")]) == 2
-    assert "another tomogram called a" in Failure.read(tomo / "failure.json").message
+    assert "another tomogram with the name a:" in Failure.read(tomo / "failure.json").message
     assert np.array_equal(new, read(tomo / "out/a__blob.mrc")[0])
 
 

@@ -72,7 +72,7 @@ def test_a_feature_without_anything_else_is_refused_and_without_negative_tiles_w
     drawing[:8] = 1
     store.redraw(tile, drawing)
     store.save()
-    assert "no tile without membrane" in gather(config(tmp_path), segmenter_method("unet")).warnings[0]
+    assert "no tiles without membrane" in gather(config(tmp_path), segmenter_method("unet")).warnings[0]
     store.add("tomo", 8.0, (4, 30, 30), 16, "membrane", "anna")
     store.save()
     assert "is only 1 tile without membrane" in gather(config(tmp_path), segmenter_method("unet")).warnings[0]

@@ -178,7 +178,7 @@ def test_too_many_copies_are_a_warning_and_what_is_there_is_counted():
     result = simulate(copies=500)
     found = result.outputs["counts"]["ribo"]
     assert 5 < found < 500 and len(particles_of("sim/coordinates/tomo_001.star")[0]) == found
-    assert any(f"{found} of the 500" in note and "ribo" in note for note in result.warnings)
+    assert any(f"{found} of 500 copies of ribo" in note for note in result.warnings)
 
 
 def test_a_tomogram_may_be_empty_or_without_structures():

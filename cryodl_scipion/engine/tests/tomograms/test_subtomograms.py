@@ -155,7 +155,11 @@ def test_volumes_are_z_y_x_as_in_the_file():
         (OPTICS, dict(rlnClassNumber=[1, 2.5]), "p.star: subtomogram 2 has rlnClassNumber 2.5; .* a whole number"),
         (OPTICS, dict(rlnRandomSubset=[0.5, 1]), "subtomogram 1 has rlnRandomSubset 0.5"),
         (OPTICS, dict(rlnAngleRot=["nan", 2]), "subtomogram 1 has a value"),
-        (dict(OPTICS, rlnImageDimensionality=[2]), {}, "holds particle images .* subtomograms are needed"),
+        (
+            dict(OPTICS, rlnImageDimensionality=[2]),
+            {},
+            "has particle images .rlnImageDimensionality is 2.; subtomograms are needed",
+        ),
         ({k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}, {}, "no rlnImagePixelSize"),
         (
             dict(
@@ -194,7 +198,7 @@ def test_weights_of_another_size_or_without_any_value_are_refused():
     with pytest.raises(ValueError, match="w.mrc have 4 x 6 x 6 values; for subtomograms of 8 px they must have"):
         read_subtomograms(star(rlnCtfImage=["vols/w.mrc"] * 2))
     write_map("vols/w.mrc", np.zeros((BOX, BOX, BOX // 2 + 1)), 10.0)
-    with pytest.raises(ValueError, match="w.mrc are zero all but everywhere"):
+    with pytest.raises(ValueError, match="w.mrc are zero almost everywhere"):
         read_subtomograms(star(rlnCtfImage=["vols/w.mrc"] * 2)).weights([0])
 
 

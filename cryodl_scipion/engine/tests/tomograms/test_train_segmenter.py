@@ -183,7 +183,7 @@ def test_names_that_score_volumes_could_not_carry_are_refused_before_the_trainin
 
 def test_a_feature_that_fills_everything_is_refused(project, capsys):
     write_volume(project / "labels/t0.mrc", np.ones((6, 96, 96), np.int8))
-    assert "All that is annotated in the label volumes is model" in refused(project, capsys)
+    assert "There are only annotations of model itself in the label volumes" in refused(project, capsys)
 
 
 def test_a_missing_pixel_size_is_asked_for(project, capsys):

@@ -96,8 +96,8 @@ def _check_same_run(
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
     if strange and not record.exists():
         raise ValueError(
-            f"{folder} (--output) contains {' and '.join(strange)} not written by auto-pick, which are not replaced. "
-            "Choose another folder."
+            f"{folder} (--output) contains {' and '.join(strange)}, which auto-pick did not write and does not "
+            "replace. Choose another folder."
         )
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):

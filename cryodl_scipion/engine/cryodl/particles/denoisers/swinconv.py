@@ -75,7 +75,8 @@ class SwinConvUNet(DenoiserNetwork):
         self.fold, levels, self.side = fold_plan(box)
         widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels, -1, -1)]
         make = lambda level: _blocks(widths[level], levels - level < ATTENTION)
-        self.context = ImageContext(self.side, widths[-1], self.side // self.fold // 2**levels)
+        # `glance` is in the names of the weights of saved models.
+        self.glance = ImageContext(self.side, widths[-1], self.side // self.fold // 2**levels)
         self.first = nn.Conv2d(self.fold**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(make(level) for level in range(levels))
         self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
@@ -101,7 +102,7 @@ class SwinConvUNet(DenoiserNetwork):
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
-        context = self.context(x)
+        context = self.glance(x)
         x = first = self.first(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
         skips = []
         for blocks, coarser in zip(self.down, self.coarser):

@@ -62,7 +62,7 @@ class AnnotationStore:
         self.folder, self.entries = str(folder), list[Tile]()
         self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
         self._stored_images: typing.Any = None  # by their positions in the stacks
-        self._positions = OpenTomograms(self.folder)
+        self._tomograms = OpenTomograms(self.folder)
         self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
     # ----- looking
@@ -125,18 +125,18 @@ class AnnotationStore:
 
     def tomogram(self, name: str) -> Tomogram:
         """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
-        return self._positions.open(name)
+        return self._tomograms.open(name)
 
     def shape(self, name: str) -> typing.Sequence[int] | None:
         """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
-        return self._positions.shape(name)
+        return self._tomograms.shape(name)
 
     # ----- changing
     def set_path(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
-        self._positions.set(name, path, shape)
+        self._tomograms.set(name, path, shape)
         self.entries = [
-            dataclasses.replace(t, path=self._positions.path(name)) if t.tomogram == name and t.image is None else t
+            dataclasses.replace(t, path=self._tomograms.path(name)) if t.tomogram == name and t.image is None else t
             for t in self.entries
         ]
 
@@ -158,7 +158,7 @@ class AnnotationStore:
         """
         check_name(feature)
         check_name(annotator, "annotator")
-        if image is None and tomogram not in self._positions:
+        if image is None and tomogram not in self._tomograms:
             raise ValueError(f"The path of the tomogram {tomogram} is unknown.")
         if image is not None:
             position = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
@@ -167,7 +167,7 @@ class AnnotationStore:
         tile = Tile(
             self._last,
             tomogram,
-            None if image is not None else self._positions.path(tomogram),
+            None if image is not None else self._tomograms.path(tomogram),
             float(pixel_size),
             (int(centre_zyx[0]), int(centre_zyx[1]), int(centre_zyx[2])),
             int(size),
@@ -211,8 +211,8 @@ class AnnotationStore:
         if self._images:
             self._save_images()
         tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
-        positions = self._positions.table({t.tomogram for t in self.entries})
-        write_table(self.folder, dict(revision=self._revision + 1, tomograms=positions, tiles=tiles))
+        tomograms = self._tomograms.table({t.tomogram for t in self.entries})
+        write_table(self.folder, dict(revision=self._revision + 1, tomograms=tomograms, tiles=tiles))
         self._revision += 1
         self._changed.clear()
         self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
@@ -231,11 +231,11 @@ class AnnotationStore:
 
     def _read(self, table: typing.Mapping[str, typing.Any], moved: typing.Mapping[typing.Any, typing.Any]) -> None:
         try:
-            self._revision, self._positions = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
+            self._revision, self._tomograms = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
             for name, path in moved.items():
-                if name in self._positions:
+                if name in self._tomograms:
                     self.set_path(name, path)
-            self.entries = [tile_of(values, self._positions) for values in table["tiles"]]
+            self.entries = [tile_of(values, self._tomograms) for values in table["tiles"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."

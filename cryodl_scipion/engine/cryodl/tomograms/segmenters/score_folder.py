@@ -24,10 +24,10 @@ if typing.TYPE_CHECKING:
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
 _WORDS = dict(
-    models="models",
-    scores="kind of scores (--scores)",
-    annotators="treatment of several annotators",
-    noise_limit="limit in noise (--noise-limit)",
+    models="other models",
+    scores="another kind of scores (--scores)",
+    annotators="another treatment of several annotators",
+    noise_limit="another limit in noise (--noise-limit)",
 )
 
 
@@ -50,7 +50,7 @@ class ScoreFolder:
         other = [words for key, words in _WORDS.items() if self.read()["settings"].get(key) != settings[key]]
         if other:
             raise ValueError(
-                f"{self.folder} has scores made with other {' and other '.join(other)} (see its {RECORD}). Choose "
+                f"{self.folder} has scores made with {' and '.join(other)} (see its {RECORD}). Choose "
                 "another --output, or remove the folder."
             )
 

@@ -41,7 +41,7 @@ def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
         )
     if not any(bool((e.labelled & (e.target < 0.5)).any()) for e in gathered.examples):
         raise ValueError(
-            f"{source} has only annotations of {gathered.feature} itself, so the network cannot learn the "
+            f"There are only annotations of {gathered.feature} itself in {source}, so the network cannot learn the "
             "background. Mark tiles without the feature; a hundred are recommended."
         )
     negative = sum(not e.positive for e in gathered.examples)
