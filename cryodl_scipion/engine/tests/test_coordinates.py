@@ -72,7 +72,8 @@ def test_topaz_text_in_any_order_of_columns(tmp_path):
 )
 def test_two_micrographs_of_one_name_in_different_folders_are_not_mixed(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=f"{name}: .*two micrographs with the name x: day1/x.mrc and day2/x.mrc. .*rename"):
+    words = f"{name}: .*two micrographs with the name x: day1/x.mrc and day2/x.mrc. .*rename"
+    with pytest.raises(ValueError, match=words):
         read_coordinates(tmp_path)
 
 
