@@ -113,7 +113,7 @@ def slicesWindow(folder):
 
     def across(number):
         window._across.set("zyx"[number % 3])
-        window.rotation()
+        window.turn()
 
     return window, {"tomogram: next slice": lambda n: move(100 + n), "tomogram: another plane": across}
 
@@ -125,7 +125,7 @@ def galleryWindow(folder):
     path = noise(os.path.join(folder, "particles.mrcs"), (500, 256, 256))
     data = Gallery({RAW: [f"{n:06d}@{path}" for n in range(1, 501)]}, np.arange(1, 501), 1.0)
     window = GalleryWindow(None, data, "Gallery")
-    return window, {"gallery: next page of 50": lambda n: window.rotation(1 if n % 2 else -1)}
+    return window, {"gallery: next page of 50": lambda n: window.turn(1 if n % 2 else -1)}
 
 
 def mapWindow(folder):

@@ -55,7 +55,7 @@ class StreamEnd:
             )
         elif time.monotonic() - self._stoppedSince > self._longest:
             raise ValueError(
-                f"{path}: the run that makes this set stopped before its end and was not continued for "
+                f"{path}: the run that makes this set stopped before it finished and was not continued for "
                 f"{self._longest / 3600:.3g} hours. Continue it, then this run: nothing is made again. To go on with "
                 "what is there, continue this run alone."
             )

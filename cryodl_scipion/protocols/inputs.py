@@ -111,7 +111,7 @@ class PluginProtocol(ProtocolMixin):
             if _hasStopped(run)
         )
         return [
-            f"*Waits for the run '{label}', which stopped before its end.* Continue that run: this one goes on by "
+            f"*Waits for the run '{label}', which stopped before it finished.* Continue that run: this one goes on by "
             "itself. To go on with what is there, stop this run and continue it."
             for label in stopped
         ]

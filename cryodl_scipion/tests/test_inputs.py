@@ -65,10 +65,10 @@ class TestCryodlPointers(BaseTest):
         protocol.inputParticles.setExtended("outputParticles")
         source.setFailed("killed")
         protocol.setStatus(STATUS_SCHEDULED)
-        self.assertIn("stopped before its end", " ".join(protocol.validate()))
+        self.assertIn("stopped before it finished", " ".join(protocol.validate()))
         self.assertIn("Waits for the run", protocol.summary()[0])
         source.setFinished()
-        self.assertNotIn("stopped before its end", " ".join(protocol.validate() + protocol.summary()))
+        self.assertNotIn("stopped before it finished", " ".join(protocol.validate() + protocol.summary()))
         # killed a moment ago: closed by another process, and Scipion's own record is not up to date here
         for pid, status, waits in (
             (deadProcess(), "running", True),
@@ -76,7 +76,7 @@ class TestCryodlPointers(BaseTest):
             (0, "finished", False),
         ):
             writeRunState(source.getDbPath(), source.getObjId(), status, pid)
-            self.assertEqual("stopped before its end" in " ".join(protocol.validate()), waits, (status, pid))
+            self.assertEqual("stopped before it finished" in " ".join(protocol.validate()), waits, (status, pid))
         writeRunState(source.getDbPath(), source.getObjId(), "running", deadProcess())
         self.assertIn("Waits for the run", protocol.summary()[0])
         protocol.setFinished()

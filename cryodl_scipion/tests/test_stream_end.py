@@ -79,7 +79,7 @@ def test_a_run_that_dies_while_its_output_is_worked_on_is_waited_for(run, capsys
     for _ in range(2):
         arriving.update()
         assert not arriving.closed
-    assert capsys.readouterr().out.count("stopped before its end") == 1
+    assert capsys.readouterr().out.count("stopped before it finished") == 1
     setStatus(run, "running", os.getpid())  # continued: still closed in the file until the first output
     arriving.update()
     assert not arriving.closed
@@ -100,7 +100,7 @@ def test_a_run_that_died_is_waited_for_also_where_nobody_has_closed_its_set(run,
     setStatus(run, "running", deadProcess())
     end = StreamEnd()
     assert not end.of(micrographs(run, 2, closed=False))
-    assert "stopped before its end" in capsys.readouterr().out
+    assert "stopped before it finished" in capsys.readouterr().out
 
 
 def test_the_wait_for_a_run_that_is_not_continued_ends_with_a_sentence(run):

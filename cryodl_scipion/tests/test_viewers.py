@@ -150,7 +150,7 @@ class TestCryodlViewers(CryodlTest):
     def test_before_the_first_figures_the_curves_are_empty(self):
         figure = Figure()
         plots.drawCurves(figure, {})
-        self.assertEqual(figure.axes[0].texts[0].get_text(), "No figures yet")
+        self.assertEqual(figure.axes[0].texts[0].get_text(), "No metrics yet")
 
     def test_the_card_is_told_in_words(self):
         lines = "\n".join(model_window.cardLines(self.trained.outputModel.getFolder()))

@@ -56,7 +56,7 @@ class GalleryWindow(CanvasWindow):
             for event in ("<Return>", "<FocusOut>"):
                 entry.bind(event, lambda event: self.refresh())
         for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=functools.partial(self.rotation, step)).pack(side=tk.RIGHT, padx=2)
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
@@ -111,9 +111,9 @@ class GalleryWindow(CanvasWindow):
         self._first.set(len(self.order()))
         if self._subset is not None:
             self._scale.config(to=max(1, len(self.order())))
-        self.rotation(-self._page)
+        self.turn(-self._page)
 
-    def rotation(self, step: int) -> None:
+    def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()

@@ -122,7 +122,7 @@ def evaluationLines(evaluation: Dict[str, Any]) -> Any:
         if mean.get(kind) is not None:
             half, seventh = (resolution_in_words((resolution.get(kind) or {}).get(level)) for level in ("0.5", "0.143"))
             lines.append(f"{word.capitalize()}: mean FRC {mean[kind]:.3f}; FRC 0.5 at {half}, 0.143 at {seventh}")
-    lines.append(f"*Control: {'passed' if control['verdict'] == 'ok' else 'WARNING, see the first line'}*")
+    lines.append(f"*Control: {'passed' if control['verdict'] == 'ok' else 'WARNING, see the next line'}*")
     lines += [f"  {sentence}" for sentence in control["sentences"]]
     return lines
 

@@ -26,7 +26,7 @@ def checkParticles(
 ) -> List[str]:
     """What is wrong with a SetOfParticles.
 
-    need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest:
+    need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. minimum:
     particles below which nothing can be done. finite: False where images with NaN are left out by the engine.
     """
     if particles.getSize() == 0:
@@ -96,7 +96,7 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
 
 
 def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
-    """(sentence or '', box in px) of a stack whose image number `most` is needed."""
+    """(sentence or '', box in px) of a stack whose image number `maximum` is needed."""
     if not os.path.exists(path):
         return f"the image stack {path} does not exist. Restore it, or extract the particles again.", 0
     with warnings.catch_warnings():

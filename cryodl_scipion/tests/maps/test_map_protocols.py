@@ -102,7 +102,7 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(
             headerOrigin(request.map, PIXEL_SIZE), (0, 0, 0)
         )  # by the header the map is dense at the atoms
-        self.assertIn("denser at the atoms", " ".join(run.summary()))
+        self.assertIn("higher density at the atoms", " ".join(run.summary()))
         self.assertEqual(scipionOrigin(run.outputVolume), (-10.0, -20.0, -30.0))
 
     def test_a_stopped_set_continues_with_the_map_that_is_missing(self):
@@ -204,7 +204,7 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(headerOrigin(request.map, PIXEL_SIZE), headerOrigin(request.before, PIXEL_SIZE))
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
         summary = " ".join(run.summary())
-        self.assertIn("before 5.5 Å", summary)
+        self.assertIn("original 5.5 Å", summary)
         self.assertIn("the improvement is supported by the data", summary)
 
     def test_the_half_map_test_needs_half_maps(self):
@@ -321,7 +321,7 @@ class TestCryodlTrainMapImprover(MapsTest):
         train = self.train([self.volume], [self.structure], run=False, resolutions="4", useGpu=True, gpuList="0,1")
         self.assertEqual(train._checkGpus(), [])
         improve = self.makeProtocol(CryodlProtImproveMap, useGpu=True, gpuList="0,1")
-        self.assertIn("takes one", improve._checkGpus()[0])
+        self.assertIn("uses one", improve._checkGpus()[0])
 
 
 def test_the_verdict_of_the_half_map_test():

@@ -137,7 +137,7 @@ class TestCryodlMapsChain(MapsTest):
             self.assertLess(figures["fsc05_angstrom"], 1.6 * RESOLUTION)
             self.assertGreater(figures["local_correlation"], 0.5)
         self.assertAlmostEqual(evaluation["half_maps"]["resolution_angstrom"], RESOLUTION, delta=1.0)
-        self.assertIn("denser at the atoms", " ".join(self.evaluated.summary()))
+        self.assertIn("higher density at the atoms", " ".join(self.evaluated.summary()))
 
     def test_the_half_map_test_is_in_the_summary(self):
         self.assertIn("improved with the control of the other half", " ".join(self.improved.summary()))

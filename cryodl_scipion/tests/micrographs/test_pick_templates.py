@@ -33,7 +33,7 @@ class TestCryodlPickTemplates(CryodlTest):
 
     def test_the_summary_says_what_was_compared(self):
         summary = "\n".join(self.picked.summary())
-        self.assertIn("*3 picks* on 3 micrographs with a correlation of at least 0.500", summary)
+        self.assertIn("*3 picks* on 3 micrographs with a correlation coefficient of at least 0.5", summary)
         self.assertIn("3 templates, particle diameter 60 Å", summary)
         self.assertIn("cross-correlation with round blobs", self.picked.methods()[0])
 

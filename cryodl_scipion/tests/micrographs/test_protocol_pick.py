@@ -35,9 +35,9 @@ class TestCryodlPick(PickTest):
         self.assertRegex(
             protocol._methods()[0],
             r"^8 particles were picked on 4 micrographs with cryodl \S+, by the model "
-            r"fake \(a U-Net\), at a score threshold of 0.750.$",
+            r"fake \(a U-Net\), at a score threshold of 0.75.$",
         )
-        for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.750", "CPU (fake)", "120 Å"):
+        for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.75", "CPU (fake)", "120 Å"):
             self.assertIn(words, text)
 
     def test_picks_and_box_follow_the_form(self):
@@ -208,7 +208,7 @@ class TestCryodlPick(PickTest):
     def test_thresholds_and_expectations_in_words(self):
         made = contract.COMMANDS["pick"].outputs
         result = lambda **outputs: contract.Result("pick", contract.outputs_of(made, outputs, old=True))
-        self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), "0.400 and 0.500")
+        self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), "0.4 and 0.5")
         both = [
             result(
                 threshold=0.4,
@@ -224,7 +224,7 @@ class TestCryodlPick(PickTest):
                 expected_particles=dict(number=20.0, deviation=4.0),
             ),
         ]
-        self.assertEqual(thresholdsInWords(both), "0.300 to 0.600, chosen for each micrograph")
+        self.assertEqual(thresholdsInWords(both), "0.3 to 0.6, chosen for each micrograph")
         text = "\n".join(pickLines(self.pick().outputCoordinates, both))
         self.assertIn("about 60 particles (standard deviation 5)", text)
         self.assertIn("Protein is bright in these micrographs", text)

@@ -54,9 +54,9 @@ class TestCryodlTrain(CryodlTest):
         self.assertRegex(
             protocol._methods()[0],
             r"^The model fake for particles of 90 Å, a U-Net, was trained on 15 "
-            r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs kept for "
+            r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs held out for "
             r"validation its F1 was 0.900 and its average precision 0.950, at a score threshold of "
-            r"0.400.$",
+            r"0.4.$",
         )
         text = "\n".join(protocol.summary())
         for words in (
@@ -64,7 +64,7 @@ class TestCryodlTrain(CryodlTest):
             "15 particles of 2 micrographs",
             "all steps were done",
             "F1 0.900",
-            "at threshold 0.400 ± 0.020",
+            "at threshold 0.4 ± 0.02",
             "CPU (fake)",
         ):
             self.assertIn(words, text)
@@ -127,7 +127,7 @@ class TestCryodlTrain(CryodlTest):
         )
         self.assertIn("a Topaz-type network, was", protocol._methods()[0])
         self.assertIn("from sparse labels", protocol._methods()[0])
-        self.assertIn("Learned from: sparse labels.", protocol.summary())
+        self.assertIn("Training data: sparse labels.", protocol.summary())
 
     def test_a_killed_training_continues(self):
         os.environ["FAKE_ENGINE_DIE_AFTER"] = "3"
@@ -191,7 +191,7 @@ class TestCryodlTrain(CryodlTest):
             CryodlProtTrainPicker, dict(inputCoordinates=(few, "outputCoordinates")), useGpu=False, particleDiameter=90
         )
         self.assertEqual(protocol.validate(), [])
-        self.assertIn("only 6 particles", " ".join(protocol.warnings()))
+        self.assertIn("only 6 training particles", " ".join(protocol.warnings()))
 
     def test_a_large_network_on_a_cpu_is_a_warning(self):
         cryolo = contract.PICKER_NETWORKS.index("cryolo")
@@ -205,7 +205,7 @@ class TestCryodlTrain(CryodlTest):
         folder = os.path.dirname(writeOther(self.data + "/unlike"))
         unlike = self.importMicrographs(folder)
         self.assertIn(
-            "lack some that have coordinates: mic_001.mrc",
+            "no micrographs of these names, which have coordinates: mic_001.mrc",
             self.errors(dict(inputMicrographs=(unlike, "outputMicrographs"))),
         )
         synthetic.writeMicrographs(self.data + "/coarse", 4)

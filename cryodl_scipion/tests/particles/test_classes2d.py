@@ -79,7 +79,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     def test_summary_and_methods_of_classes(self):
         text = "\n".join(self.classified.summary())
         self.assertIn("*3 classes* of 11 particles", text)
-        self.assertIn("2 averages have a score of 0.5 or more", text)
+        self.assertIn("2 averages have a score of at least 0.5", text)
         self.assertIn("classified into 4 2-D classes", self.classified._methods()[0])
 
     def test_mistakes_are_named_before_the_run(self):

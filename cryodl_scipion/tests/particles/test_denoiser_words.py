@@ -35,7 +35,7 @@ class TestCryodlDenoiserWords(unittest.TestCase):
         )
         self.assertEqual(
             denoiserInWords(card),
-            "The denoiser gal, the mean of the structure's projections, weighed by their "
+            "The denoiser gal, the mean of the structure's projections, weighted by their "
             "probability, was made with cryodl 0.1.0 from 8bk7.cif; strength, noise and shifts were "
             "measured on 900 particles.",
         )
@@ -47,7 +47,8 @@ class TestCryodlDenoiserWords(unittest.TestCase):
             referenceLines(SimpleNamespace(**made, fsc_beyond=0.021)),
             [
                 "Angles from the reference m.mrc, which both half-maps share",
-                "As many images of noise, oriented likewise: not reached; without what noise has as well: 14.2 Å",
+                "Noise control (as many images of noise, oriented in the same way): not reached; map corrected for it: "
+                "14.2 Å",
                 "Mean FSC beyond 12.5 Å, which was not compared with the reference: 0.021",
             ],
         )

@@ -245,7 +245,7 @@ class TestCryodlMapPlots(FolderTest):
             file.write("no map")
         for path, words in (
             (self.path("bad.mrc"), "cannot be read"),
-            (self.write("flat.mrc", np.zeros((4, 4))), "no map"),
+            (self.write("flat.mrc", np.zeros((4, 4))), "is not a map"),
         ):
             with self.assertRaisesRegex(ValueError, words):
                 map_plots.readMap(path)

@@ -60,7 +60,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         for number, _, volume in made:
             self.assertTrue(volume.getFileName().endswith(f"class_{number:02d}.mrc"))
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
-        self.assertIn("--method", self.errors(classes=3, method=1))
+        self.assertIn("need Method linear, but it is gaussian", self.errors(classes=3, method=1))
 
     def test_the_summary_says_in_words_that_nothing_moves(self):
         text = "\n".join(self.fitted.summary())

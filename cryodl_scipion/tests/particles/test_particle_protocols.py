@@ -188,7 +188,7 @@ class TestCryodlBackProject(ParticlesTest):
         text = "\n".join(protocol.summary())
         for words in ("*Map* of 12 particles, 32 px, 4 Å/px", "0.143: 9.5 Å"):
             self.assertIn(words, text)
-        self.assertIn("at 0.143 is 9.5 Å", protocol._methods()[0])
+        self.assertIn("of the half-maps of 0.143 is 9.5 Å", protocol._methods()[0])
 
     def test_a_map_of_denoised_particles_says_what_it_is(self):
         self.assertIn("even if they contain only noise", " ".join(self.project(self.denoised, False).warnings()))
@@ -258,7 +258,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         finally:
             del os.environ["FAKE_ENGINE_CONTROL"]
         text = "\n".join(protocol.summary())
-        self.assertIn("*Control: WARNING, for the reason that comes first*", text)
+        self.assertIn("*Control: WARNING, see the next line*", text)
         self.assertIn("looks like the target", text)
         config = self.request(protocol)
         self.assertNotEqual(config.unseen, config.particles)
@@ -323,7 +323,7 @@ class TestCryodlIntegrity(ParticlesTest):
             "About 78 % of these",
         ):
             self.assertIn(words, text)
-        self.assertIn("whole, no partner were told apart", protocol._methods()[0])
+        self.assertIn("whole, no partner were distinguished", protocol._methods()[0])
         config = self.request(protocol)
         self.assertEqual((config.names, config.orientations), (("whole", "no partner"), "auto"))
 

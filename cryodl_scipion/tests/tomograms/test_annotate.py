@@ -173,7 +173,7 @@ class TestCryodlImportAnnotations(AnnotateTest):
             (self.annotation(LABELS, masks, label=1, tile=3), "Tile is 3 px"),
             (self.annotation(feature=""), "Feature is empty"),
             (self.annotation(feature="my membrane"), "'my membrane'"),
-            (self.annotation(annotator="a/b"), "annotator is called 'a/b'"),
+            (self.annotation(annotator="a/b"), "annotator is named 'a/b'"),
             (self.makeProtocol(CryodlProtAnnotate, None), "Tomograms is empty"),
         ):
             self.assertIn(words, " ".join(protocol.validate()))

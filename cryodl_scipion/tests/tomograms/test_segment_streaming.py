@@ -59,6 +59,6 @@ class TestCryodlSegmentStreaming(TomogramsTest):
         protocol.inputModels[0].set(self.models[1])
         protocol.inputModels[0].setExtended("outputModel")
         self.assertIn(
-            "This run has segmented tomograms with another model; continuing would mix them",
+            "This run has already segmented tomograms with another model; continuing would mix the settings",
             " ".join(protocol.validate()),
         )

@@ -88,7 +88,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         unknown = self.segmentation(models=[], shippedModels="membrain")
         self.assertIn("Shipped models has 'membrain', which does not exist", " ".join(unknown.validate()))
         self.assertIn(
-            "Threads is 2; at least 3 are needed: one starts the others, one looks for new tomograms",
+            "Threads is 2; at least 3 are needed: one starts the steps, one looks for new tomograms",
             " ".join(self.segmentation(numberOfThreads=2).validate()),
         )
         picker = self.makeModel("a_picker", {})
@@ -105,7 +105,9 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         tomogram = lost.outputTomograms.getFirstItem().clone()
         tomogram.setFileName("TS_01.hdf")
         with mock.patch.object(lost.outputTomograms, "iterItems", lambda: [tomogram]):
-            self.assertIn("TS_01.hdf is no MRC file by its name (.mrc", " ".join(checkTomograms(lost.outputTomograms)))
+            self.assertIn(
+                "TS_01.hdf does not have the name of an MRC file (.mrc", " ".join(checkTomograms(lost.outputTomograms))
+            )
         self.assertIn("are resampled", " ".join(self.segmentation(makeTomograms(self, pixelSize=14.0)).warnings()))
 
     def test_features_compete_and_the_table_is_told(self):
@@ -139,7 +141,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         one = self.launch(self.segmentation(makeTomograms(self, ("TS_01",))))
         mixed = self.merging(self.segmented, ("membrane",))
         addTo(mixed.inputScores, [one], "scores_ribosome")
-        self.assertIn("these are in one of them only: TS_02", errors(mixed))
+        self.assertIn("these are in only one of them: TS_02", errors(mixed))
 
     def test_a_killed_merging_continues(self):
         protocol = self.killedOnce(lambda: self.launch(self.merging(self.segmented)))
@@ -225,13 +227,15 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         protocol = self.picking(scores, "outputMasks", threshold=0.6, label=3)
         self.assertEqual(protocol.validate(), [])
         self.assertIsNone(protocol._config(**protocol._engineValues()).label)
-        self.assertIn("found 0.60 best", " ".join(self.picking(scores, "outputMasks").warnings()))
+        self.assertIn(
+            "for the model of membrane, 0.6 was best", " ".join(self.picking(scores, "outputMasks").warnings())
+        )
         self.assertIn("Label is empty", " ".join(self.picking(self.labels, "outputMasks").validate()))
         other = makeTomograms(self, ("TS_09",))
         lonely = self.picking(
             self.labels, "outputMasks", label=1, pointers=dict(inputTomograms=(other, "outputTomograms"))
         )
-        self.assertIn("no partner among the tomograms: TS_01, TS_02", " ".join(lonely.validate()))
+        self.assertIn("no matching tomogram: TS_01, TS_02", " ".join(lonely.validate()))
 
     def test_segmentations_are_judged_against_labels_of_the_same_tomograms(self):
         half = mrcfile.read(self.labels.outputMasks.getFirstItem().getFileName()).copy()
@@ -243,7 +247,7 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         )
         self.assertEqual(
             (protocol.validate(), protocol.warnings()),
-            ([], ["Only tomograms that both sets have are compared; these are left out: TS_02."]),
+            ([], ["Only tomograms in both sets are compared; these are left out: TS_02."]),
         )
         self.killedOnce(lambda: self.launch(protocol))
         request = contract.Request.read(protocol._getExtraPath("request.json")).config
@@ -280,7 +284,7 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         )
         pointers = dict(inputMasks=(scores, "outputMasks"), inputTruth=(self.labels, "outputMasks"))
         self.assertIn(
-            "scores of membrane: Label must say which value of the true labels that is (1 membrane, 2 rib",
+            "scores of membrane. Set Label to the value of this feature in the true labels (1 membrane, 2 rib",
             " ".join(self.makeProtocol(CryodlProtEvaluateSegmentation, pointers).validate()),
         )
         other = makeMasks(self, makeTomograms(self, ("TS_05",)), dict(TS_05=np.zeros(SHAPE, np.int8)))

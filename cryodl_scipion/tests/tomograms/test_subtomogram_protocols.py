@@ -164,7 +164,7 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
             (model.getKind(), model.getClasses(), model.getParticleDiameter()), ("classifier", ["large", "small"], 120)
         )
         text = "\n".join(protocol.summary())
-        for words in ("*2 classes*: large, small", "network likelihood, box 16 px at 10 Å/px", "accuracy 0.900"):
+        for words in ("*2 classes*: large, small", "network likelihood, box size 16 px at 10 Å/px", "accuracy 0.900"):
             self.assertIn(words, text)
         self.assertIn("to classify subtomograms (large, small) by their likelihood", protocol._methods()[0])
 
@@ -279,7 +279,7 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
         self.assertIn("kind 'picker'; a classifier is needed", " ".join(wrong.validate()))
         coarse = makeClassifier(self, ["a", "b"], pixel_size=20.0)
         warned = self.make(CryodlProtClassifySubtomograms, pointers=dict(inputModel=(coarse, "outputModel")))
-        self.assertIn("learned at 20 Å/px: they are resampled", " ".join(warned.warnings()))
+        self.assertIn("works at 20 Å/px: they are resampled", " ".join(warned.warnings()))
 
 
 class TestCryodlClusterSubtomograms(SubtomogramsTest):
@@ -296,7 +296,7 @@ class TestCryodlClusterSubtomograms(SubtomogramsTest):
         )
         self.assertRegex(
             protocol._methods()[0],
-            r"^10 subtomograms were grouped into 2 classes with cryodl \S+ by principal "
+            r"^10 subtomograms were clustered into 2 classes with cryodl \S+ by principal "
             r"components of the differences from their mean, comparing only Fourier coefficients",
         )
         self.assertEqual(protocol._citations(), ["cryodl", "Xu2012"])

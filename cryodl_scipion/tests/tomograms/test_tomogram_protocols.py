@@ -107,10 +107,10 @@ class TestCryodlTrainSegmenter(TomogramsTest):
         )
         text = "\n".join(protocol.summary())
         for words in (
-            "*ribosome* as annotator draws it",
+            "*ribosome* as annotated by annotator",
             "10 tiles with and 100 without the feature",
             "Dice 0.800",
-            "off by 12 Å",
+            "boundary error 12 Å",
             "3 steps, stopped: all steps were done",
         ):
             self.assertIn(words, text)
@@ -135,15 +135,13 @@ class TestCryodlTrainSegmenter(TomogramsTest):
         )
         other = makeTomograms(self, ("TS_77",))
         strange = makeMasks(self, other, dict(TS_77=np.zeros(SHAPE, np.int8)))
-        self.assertIn(
-            "of TS_77 have no partner among the tomograms: TS_01, TS_02", " ".join(self.make(strange).validate())
-        )
+        self.assertIn("of TS_77 match none of the tomograms: TS_01, TS_02", " ".join(self.make(strange).validate()))
 
     def test_a_model_to_start_from_must_be_of_the_same_network(self):
         protocol = self.make(network=1)
         protocol.inputModel.set(self.models[0])
         protocol.inputModel.setExtended("outputModel")
-        self.assertIn("has the network unet, but the form asks for unet2d", " ".join(protocol.validate()))
+        self.assertIn("has the network unet, but Network is unet2d", " ".join(protocol.validate()))
 
     def drawn(self, annotations=None, **values):
         """A training on annotations that has not run."""
@@ -170,7 +168,7 @@ class TestCryodlTrainSegmenter(TomogramsTest):
         annotations = makeAnnotations(self, dict(membrane=(2, 1), ribosome=(1, 0), actin=(0, 2)))
         self.assertIn("Annotations", " ".join(self.drawn().validate()))
         self.assertIn(
-            "Feature is empty; the annotations have tiles of: membrane, ribosome, actin. One model",
+            "Feature is empty; the annotations have tiles of: membrane, ribosome, actin. Choose one of them",
             " ".join(self.drawn(annotations).validate()),
         )
         self.assertIn(
@@ -180,7 +178,7 @@ class TestCryodlTrainSegmenter(TomogramsTest):
             "There is no tile with the feature actin", " ".join(self.drawn(annotations, feature="actin").validate())
         )
         self.assertIn(
-            "There is no tile without ribosome", " ".join(self.drawn(annotations, feature="ribosome").warnings())
+            "There are no tiles without ribosome", " ".join(self.drawn(annotations, feature="ribosome").warnings())
         )
 
     def test_the_model_goes_in_and_out_of_a_project(self):

@@ -85,12 +85,12 @@ class Classes2DWindow(CanvasWindow):
         if self._subset is not None:
             ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=functools.partial(self.rotation, step)).pack(side=tk.RIGHT, padx=2)
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     # ----- what happens
-    def rotation(self, step: int) -> None:
+    def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()

@@ -53,9 +53,7 @@ class SlicesWindow(MicrographWindow):
         row.pack(fill=tk.X, padx=6, pady=(4, 0))
         ttk.Label(row, text="Slices across").pack(side=tk.LEFT)
         for plane in PLANES:
-            ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.rotation).pack(
-                side=tk.LEFT
-            )
+            ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.turn).pack(side=tk.LEFT)
         self._scale = tk.Scale(
             row, variable=self._number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move()
         )
@@ -78,7 +76,7 @@ class SlicesWindow(MicrographWindow):
         )
 
     # ----- what happens
-    def rotation(self) -> None:
+    def turn(self) -> None:
         """Show slices across the axis that was chosen, beginning in the middle."""
         self._plane, self._position, self._view = self._across.get(), None, None
         self.showMicrograph()
