@@ -61,7 +61,7 @@ def main():
             ("hidden", window._hide),
             ("still hidden when drawn again", window.refresh),
             ("shown", window._hide),
-            ("without the first set", lambda: window._flip(window._on[0])),
+            ("without the first set", lambda: window._flip(0)),
         ):
             move()
             window._seen()
