@@ -12,7 +12,7 @@ from ..viewers.window import CanvasWindow, PlotView, WindowView
 PANELS = (
     Panel("showFirst", "First", "What is seen at once."),
     Panel("showPlot", "Plot", "A drawing."),
-    Panel("showLater", "Later", "What is not there yet."),
+    Panel("showLater", "Later", "What does not exist yet."),
 )
 
 
