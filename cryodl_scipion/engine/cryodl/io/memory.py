@@ -69,9 +69,10 @@ def release_pages(array: typing.Any) -> None:
     Parameters
     ----------
     array : ndarray
-        Others than numpy.memmap are left as they are.
+        Others than numpy.memmap are left as they are, and so are private copies (mode "c"), which would lose what was
+        written.
     """
-    mapped = getattr(array, "_mmap", None)
+    mapped = None if getattr(array, "mode", None) == "c" else getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
