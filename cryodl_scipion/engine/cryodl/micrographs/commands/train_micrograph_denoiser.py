@@ -61,22 +61,22 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
 
 
 def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
-    """[structures of files, artificial assemblies] to learn from, and others to validate on."""
+    """[structures of files, assemblies] to learn from, and others to validate on: of a single structure, none."""
     from ...simulate.denoising_scenes import detailed_member
     from ...simulate.pool import procedural_assemblies
     from ..pickers.general import split_members
 
     paths = expand_paths(config.structures) if config.structures else []
-    named = {Path(path).name.split(".")[0]: path for path in paths}
-    strange = [name for name in config.leave_out if name not in named]
+    named = [(Path(path).name.split(".")[0], path) for path in paths]
+    strange = [name for name in config.leave_out if name not in dict(named)]
     if strange:
         raise ValueError(
             f"Leave out (--leave-out) names {', '.join(strange)}, which is not the file name (without extensions) of "
             "any of the structures (--structures). Nothing would be left out."
         )
-    files = [detailed_member(path) for name, path in named.items() if name not in config.leave_out]
+    files = [detailed_member(path) for name, path in named if name not in config.leave_out]
     parts = [
-        split_members(members, config.seed) if len(members) > 1 else (members, members)
+        split_members(members, config.seed) if len(members) > 1 else (members, [])
         for members in (files, procedural_assemblies(config.procedural, config.seed))
     ]
     return [list(part[0]) for part in parts], [list(part[1]) for part in parts]
