@@ -198,6 +198,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
     commands: argparse._SubParsersAction[Parser]
+    command: Command | None = None  # the one whose options are added when they are needed
 
     def parse_args(  # type: ignore[override]  # argparse's overloads allow classes of other namespaces
         self, args: typing.Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -208,6 +209,36 @@ class Parser(argparse.ArgumentParser):
             chosen = self.commands.choices[options.command] if options.command else self
             chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options
+
+    def parse_known_args(  # type: ignore[override]  # as above
+        self, args: typing.Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse's, with all options of the command."""
+        self._add_options()
+        return super().parse_known_args(args, namespace)
+
+    def format_help(self) -> str:
+        """As argparse's, with all options of the command."""
+        self._add_options()
+        return super().format_help()
+
+    def _add_options(self) -> None:
+        """Add the options of the command, once: those of all commands would take a third of the start-up."""
+        if self.command is None:
+            return
+        command, self.command = self.command, None
+        infos = describe_all(command.config)
+        needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)
+        self.usage = f"cryodl {command.name} {needed}{' ' if needed else ''}[options]"
+        groups = {}
+        for info in infos:
+            title = "needed" if info.required else "advanced options" if info.expert else "common options"
+            if title not in groups:
+                groups[title] = self.add_argument_group(title)
+            _add_argument(groups[title], info)
+        other = self.add_argument_group("for other programs (Scipion)")
+        other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
+        other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
 
     def error(self, message: str) -> typing.NoReturn:
         """Say what is wrong in one line, and end with exit code 2."""
@@ -232,25 +263,14 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.commands = parser.add_subparsers(dest="command", metavar="<command>")
     for command in COMMANDS.values():
-        infos = describe_all(command.config)
-        needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)
         sub = subparsers.add_parser(
             command.name,
             help=command.summary,
             description=command.config.__doc__,
-            usage=f"cryodl {command.name} {needed}{' ' if needed else ''}[options]",
             epilog=EPILOGS.get(command.name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        groups = {}
-        for info in infos:
-            title = "needed" if info.required else "advanced options" if info.expert else "common options"
-            if title not in groups:
-                groups[title] = sub.add_argument_group(title)
-            _add_argument(groups[title], info)
-        other = sub.add_argument_group("for other programs (Scipion)")
-        other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
-        other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
+        sub.command = command
     return parser
 
 
