@@ -56,6 +56,31 @@ def test_tables_are_those_that_gemmi_reads(text, tmp_path):
     assert (plain_tables(path) is not None) == (text in PLAIN)
 
 
+OTHER_LETTERS = (
+    loop("1@données/größe_Å.mrcs 2", "x 'zwei Wörter'", 'Å\'b "é"'),
+    loop("1@données/größe_Å.mrcs 2 # Änderung", "Å'b 'é è'"),  # a comment in a row: gemmi's work
+    loop("é 2", ";zwei", "Wörter", "; é"),
+    "data_x\n_y é\n",
+)
+
+
+@pytest.mark.parametrize("text", OTHER_LETTERS)
+def test_names_with_letters_outside_of_ascii_are_read(text, tmp_path):
+    """RELION writes and reads them; gemmi does in quotes alone."""
+    path = tmp_path / "é.star"
+    path.write_text(text, encoding="utf-8")
+    quoted = text.replace("1@données/größe_Å.mrcs", "'1@données/größe_Å.mrcs'").replace("Å'b", '"Å\'b"')
+    quoted = quoted.replace("\né 2", "\n'é' 2").replace("; é", "; 'é'").replace("_y é", "_y 'é'")
+    assert read_tables(path) == by_gemmi(quoted)
+
+
+def test_what_is_not_utf8_is_refused_with_its_position(tmp_path):
+    path = tmp_path / "a.star"
+    path.write_bytes(loop("größe.mrc 2").encode("latin-1"))
+    with pytest.raises(ValueError, match="byte 61 is not UTF-8"):
+        read_tables(path)
+
+
 @pytest.mark.parametrize("text", [loop("1 2 3"), "data_x\n_y 1\n_y 2\n", loop("1 _x"), "words\n", loop("1 'a")])
 def test_what_is_no_star_file_is_refused_as_before(text, tmp_path):
     path = tmp_path / "a.star"

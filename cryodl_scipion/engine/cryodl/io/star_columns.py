@@ -2,7 +2,12 @@
 """Single columns of STAR files, for modules that whole tables rest on."""
 
 import os
+import re
 import typing
+from pathlib import Path
+
+# a word in quotes, or a plain one
+_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
 
 def star_document(path: str | os.PathLike[str]) -> typing.Any:
@@ -10,10 +15,32 @@ def star_document(path: str | os.PathLike[str]) -> typing.Any:
     import gemmi
 
     try:
-        return gemmi.cif.read_file(str(path))
+        text = Path(path).read_bytes()
+        if text.isascii():
+            return gemmi.cif.read_file(str(path))
+        return gemmi.cif.read_string(_other_letters_quoted(text.decode()))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not a readable STAR file (byte {error.start} is not UTF-8 text).") from None
     except (ValueError, RuntimeError) as error:
-        words = " ".join(str(error).replace(str(path) + ":", "line ").split())
+        words = " ".join(re.sub(f"{re.escape(str(path))}:|^string:", "line ", str(error)).split())
         raise ValueError(f"not a readable STAR file ({words}).") from None
+
+
+def _other_letters_quoted(text: str) -> str:
+    """A STAR file's text, its plain words with letters outside of ASCII in quotes, without which gemmi refuses them."""
+
+    def quoted(match: re.Match[str]) -> str:
+        word = match.group()
+        if word.isascii() or word[0] in "'\"#_":
+            return word
+        return f'"{word}"' if "'" in word else f"'{word}'"
+
+    lines, in_text = text.split("\n"), False
+    for number, line in enumerate(lines):
+        in_text ^= line.startswith(";")  # texts of several lines stay as they are
+        if not in_text and not line.isascii() and not line.lstrip().startswith("#"):
+            lines[number] = _WORD.sub(quoted, line)
+    return "\n".join(lines)
 
 
 def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:

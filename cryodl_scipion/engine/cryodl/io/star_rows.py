@@ -124,7 +124,7 @@ def _name(tag: bytes) -> str:
 def _words(stripped: bytes) -> list[bytes]:
     """Words of a row without their quotes; those that mean 'no value' are empty, as gemmi gives them."""
     if not stripped.isascii():
-        raise NotPlain
+        stripped.decode()  # names may have any letters, in UTF-8
     quoted = b"'" in stripped or b'"' in stripped
     words = _WORD.findall(stripped) if quoted else stripped.split()
     if quoted and _WORD.sub(b"", stripped).strip():
