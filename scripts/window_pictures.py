@@ -29,7 +29,7 @@ def results(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
     from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
     viewers = screens.domain.findViewers(protocol, DESKTOP_TKINTER)
-    if not viewers:
+    if not viewers or not protocol.isFinished():
         return
     if not issubclass(viewers[0], ProtocolViewer):
         yield pageOf(protocol), lambda: screens.analyze(protocol)

@@ -73,6 +73,18 @@ class Runs(CryodlTest):
             label, ProtImportVolumes, filesPath=folder, filesPattern=name, samplingRate=pixelSize, setOrigCoord=False
         )
 
+    def form(self, label: str, protocolClass: type, pointers: Dict[str, Source]) -> None:
+        """Keep a run that is not started, for the wizards of its form; what it makes is made by hand."""
+        self.asked.append(label)
+        kept = next((run for run in self.proj.getRuns() if run.getObjLabel() == label), None)
+        if kept is None and all(source in self.made for source, _ in pointers.values()):
+            taken = {field: (self.made[source], output) for field, (source, output) in pointers.items()}
+            kept = Runs.makeProtocol(protocolClass, taken)
+            kept.setObjLabel(label)
+            self.proj.saveProtocol(kept)
+        if kept is not None:
+            self.made[label] = kept
+
     def store(self, label: str, protocol: Any) -> None:
         """Keep a run that a test's helper has made."""
         protocol.setObjLabel(label)
@@ -135,10 +147,28 @@ def micrographs(runs: Runs) -> None:
     runs.run("trained", ours.CryodlProtTrainPicker, {"inputCoordinates": expert}, particleDiameter=DIAMETER, steps=20)
     runs.run("denoised micrographs", ours.CryodlProtDenoiseMicrographs, mics, steps=10)
     runs.run("rounds", ours.CryodlProtAutoPick, mics, modelFrom=SHIPPED, particleDiameter=DIAMETER, rounds=2, steps=4)
+    runs.form("by hand", ours.CryodlProtPickByHand, {"inputCoordinates": picked})
+    runs.run(
+        "imported model",
+        ours.CryodlProtImportModel,
+        modelFolder=os.path.join(TOP, "cryodl_scipion", "engine", "cryodl", "models", "ribosome"),
+    )
+    tubes = os.path.join(runs.folder, "tubes")
+    if "tubes" not in runs.made:
+        filaments(tubes)
+        runs.store("tubes", runs.importMicrographs(tubes, pixelSize=5.0))
+    runs.run(
+        "traced",
+        ours.CryodlProtPickFilaments,
+        {"inputMicrographs": ("tubes", "outputMicrographs")},
+        filamentDiameter=250,
+        streamingSleepOnWait=1,
+    )
 
 
 def filaments(folder: str) -> None:
-    """Write two micrographs with bent tubes in noise."""
+    """Write two micrographs with bent tubes in noise to a folder."""
+    os.makedirs(folder, exist_ok=True)
     side, rng = 768, np.random.default_rng(1)
     y, x = np.mgrid[:side, :side]
     for number in (1, 2):

@@ -26,6 +26,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer
     from .tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
     from .tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
+    from .tomograms.viewer_subtomograms import CryodlSubtomogramsViewer as AACryodlSubtomogramsViewer
 
     # Before pwem's "AMDViewer", which shows tables: of sets that we made the pictures are what one wants.
     from .tomograms.viewer_tomograms import CryodlCoordinates3DViewer as AACryodlCoordinates3DViewer

@@ -7,6 +7,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
 from ..protocols import (
+    CryodlProtImportModel,
     CryodlProtTrainDenoiser,
     CryodlProtTrainFromStructure,
     CryodlProtTrainMapImprover,
@@ -28,14 +29,17 @@ if HAS_TOMO:
 
 
 class CryodlModelViewer(Viewer):
-    """Learning curve and card of a model."""
+    """Learning curve and card of a model, which a double click or an import shows."""
 
     _name = "cryodl model"
-    _targets = [CryodlModel]
+    _targets = [CryodlModel, CryodlProtImportModel]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [WindowView(ModelWindow, self.getTkRoot(), obj.getFolder(), str(obj))]
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+        model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None)
+        if model is None:
+            return [self.infoMessage("There is no model yet. Wait until it is imported.", "Nothing yet")]
+        return [WindowView(ModelWindow, self.getTkRoot(), model.getFolder(), str(model))]
 
 
 class CryodlTrainViewer(Viewer):

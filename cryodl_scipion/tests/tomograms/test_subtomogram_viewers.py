@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the viewers and wizards of subtomograms show, with a fake engine and without windows."""
 
+import pyworkflow as pw
+from pyworkflow.object import Pointer
+from pyworkflow.viewer import DESKTOP_TKINTER
+
 from ... import wizards_tomograms
-from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms, CryodlProtTrainClassifier
+from ...protocols import (
+    CryodlProtClassifySubtomograms,
+    CryodlProtClusterSubtomograms,
+    CryodlProtSimulateSubtomograms,
+    CryodlProtTrainClassifier,
+)
 from ...viewers.tomograms.subtomogram_data import CONFIDENCE, SubtomogramGallery
+from ...viewers.tomograms.viewer_subtomograms import CryodlSubtomogramsViewer
 from ..fake_ground_truth import classOf
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClassifier, makeSubtomograms
@@ -38,6 +48,18 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         self.assertEqual([image.shape for image in gallery.images(0)], [(BOX, BOX)] * 3)
         self.assertIn("rotated to the average", "\n".join(gallery.lines(0)))
         self.assertIn("Class: large", gallery.lines(int(gallery.order(None, 1)[0])))
+
+    def test_simulated_subtomograms_are_seen_by_their_true_class(self):
+        simulated = self.makeProtocol(CryodlProtSimulateSubtomograms, None, useGpu=False, count=3, box=BOX)
+        for source in (self.makeMap("proteasome", 4.0), self.makeMap("ribosome", 4.0)):
+            simulated.inputStructures.append(Pointer(source, extended="outputVolume"))
+        output = self.finished(self.launch(simulated)).outputSubtomograms
+        gallery = SubtomogramGallery.ofSimulated(output)
+        self.assertEqual((gallery.groupNames, len(gallery)), (["proteasome", "ribosome"], output.getSize()))
+        self.assertEqual([len(gallery.order(None, group)) for group in (1, 2)], [3, 3])
+        self.assertIn("rotated to the structure", "\n".join(gallery.lines(0)))
+        for opened in (simulated, output):  # Analyze results, and a double click
+            self.assertIs(pw.Config.getDomain().findViewers(opened, DESKTOP_TKINTER)[0], CryodlSubtomogramsViewer)
 
     def test_numbers_and_averages_are_drawn(self):
         (axes,) = self.axes(self.classified, "showCounts")

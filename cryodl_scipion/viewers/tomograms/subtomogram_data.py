@@ -5,10 +5,10 @@ import csv
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SubTomogram
+from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
 from ...convert.tomograms.subtomogram_sets import CONFIDENCE as CONFIDENCE_ATTRIBUTE
-from ...convert.tomograms.subtomograms import fileOf
+from ...convert.tomograms.subtomograms import classNames, fileOf
 from ..gallery_data import Gallery
 from ..map_plots import readMap
 from ..particle_images import lowPass, shrunk
@@ -20,16 +20,22 @@ CONFIDENCE = "Confidence"
 
 class SubtomogramGallery(Gallery):
     """Central slices of subtomograms. names: 'path' or '000002@path' of the volumes, thrice. transforms: [(4, 4)] or
-    None: of each subtomogram, to turn it like its class average."""
+    None: of each subtomogram, to rotate it like what it is aligned to, which aligned_to says in words."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Low-pass filter (Å, 0: none)", True
     WORDS = {plane: f"across {plane}" for plane in _PLANES}
 
     def __init__(
-        self, names: Any, ids: Any, pixelSize: Any, transforms: Optional[Tuple[np.ndarray, ...]] = None, **values: Any
+        self,
+        names: Any,
+        ids: Any,
+        pixelSize: Any,
+        transforms: Optional[Tuple[np.ndarray, ...]] = None,
+        aligned_to: str = "the average of its class",
+        **values: Any,
     ) -> None:
         Gallery.__init__(self, {plane: names for plane in _PLANES}, ids, pixelSize, **values)
-        self._transforms = transforms
+        self._transforms, self._alignedTo = transforms, aligned_to
 
     @classmethod
     def ofClasses(cls, classes: SetOfClassesSubTomograms) -> "SubtomogramGallery":
@@ -55,12 +61,29 @@ class SubtomogramGallery(Gallery):
             groupNames=[groups[number] for number in sorted(groups)],
         )
 
+    @classmethod
+    def ofSimulated(cls, subtomograms: SetOfSubTomograms) -> "SubtomogramGallery":
+        """Of a simulated set, whose classes and transforms are the true ones. Raises ValueError if it is empty."""
+        items = [item.clone() for item in subtomograms.iterItems()]
+        if not items:
+            raise ValueError("The set of subtomograms is empty.")
+        numbers = sorted({item.getClassId() for item in items})
+        return cls(
+            [nameOf(item) for item in items],
+            [item.getObjId() for item in items],
+            subtomograms.getSamplingRate(),
+            tuple(_matrixOf(item) for item in items),
+            "the structure",
+            groups=np.array([1 + numbers.index(item.getClassId()) for item in items]),
+            groupNames=classNames(subtomograms, numbers) or [f"class {number}" for number in numbers],
+        )
+
     def _positions(self, position: int) -> List[str]:
-        how = "rotated to the average of its class" if self._transforms is not None else "not rotated"
+        how = f"rotated to {self._alignedTo}" if self._transforms is not None else "not rotated"
         return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
-        """Three (h, w): means of the middle slices across z, y and x, turned like the class average if known."""
+        """Three (h, w): means of the middle slices across z, y and x, rotated by its transform if there is one."""
         volume = readCube(self.names["z"][position])
         if self._transforms is not None:
             found = rotatedSlices(volume, self._transforms[position])

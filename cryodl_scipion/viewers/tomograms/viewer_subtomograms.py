@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Viewers of classes of subtomograms."""
+"""Viewers of subtomograms and of their classes."""
 
 from typing import Any, List, Optional, Tuple
 
 from pwem.objects import EMSet
-from tomo.objects import SetOfClassesSubTomograms
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms
 
-from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms
+from ...convert.tomograms.subtomograms import CLASS_NAMES
+from ...protocols import (
+    CryodlProtClassifySubtomograms,
+    CryodlProtClusterSubtomograms,
+    CryodlProtSimulateSubtomograms,
+)
 from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
-from ..subsets import imagesSubset
+from ..subsets import imagesSubset, itemsSubset
 from ..window import WindowView
 from .class_plots import drawAverages, drawConfusion, drawCounts, drawEmbeddingAndAverages
 from .subtomogram_data import SubtomogramGallery, averagesOf, readEmbedding
@@ -112,6 +118,27 @@ class CryodlClusterViewer(_ClassesPanels):
         plotter = self._plot("Embedding", (13, 7), tight=False)
         drawEmbeddingAndAverages(plotter.getFigure(), positions, numbers, averages, names)
         return [plotter]
+
+
+class CryodlSubtomogramsViewer(Viewer):
+    """Simulated subtomograms, of all classes or of one: what `Analyze results` and a double click open."""
+
+    _name = "cryodl subtomograms"
+    _targets = [CryodlProtSimulateSubtomograms, SetOfSubTomograms]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance: Any) -> bool:
+        simulated = isinstance(instance, SetOfSubTomograms) and instance.hasAttribute(CLASS_NAMES)
+        return simulated or isinstance(instance, CryodlProtSimulateSubtomograms)
+
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+        subtomograms = obj if isinstance(obj, SetOfSubTomograms) else getattr(obj, "outputSubtomograms", None)
+        if subtomograms is None:
+            return [self.infoMessage("There are no subtomograms yet. Wait until the run has finished.", "Nothing yet")]
+        data, subset = SubtomogramGallery.ofSimulated(subtomograms), itemsSubset(self, subtomograms, "subtomogram")
+        title = "Subtomograms" if self.protocol is None else f"Subtomograms: {self.protocol.getRunName()}"
+        return [WindowView(GalleryWindow, self.getTkRoot(), data, title, None, subset)]
 
 
 def galleryView(viewer: Any, classes: EMSet, title: str) -> Any:
