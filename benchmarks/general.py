@@ -4,7 +4,7 @@
 import os
 import sys
 
-from bench import f1_ap, pick_and_score, table
+from bench import f1_ap, link_coordinates, pick_and_score, table
 from common import ROOT, measure
 
 DETECTORS = ("resnet8_u64", "resnet16_u64")
@@ -40,9 +40,18 @@ def run(bench):
                 f"topaz/{real.name}/{detector}",
                 lambda: bench.topaz.score_set(real, detector, bench.output / "work" / f"{real.name}-{detector}.txt"),
             )
+        if bench.topaz and bench.options.train_topaz:
+            bench.once(f"topaz/{real.name}/trained", lambda: _trained_topaz(bench, real))
         bench.once(
             f"trained/{real.name}", lambda: pick_and_score(bench, real, bench.trained(real), f"trained {real.name}")
         )
+
+
+def _trained_topaz(bench, real):
+    """Topaz trained on all labels of the set's training micrographs."""
+    links = link_coordinates(real, real.train, bench.folder(f"labels of Topaz {real.name}"))
+    model, cost = bench.topaz.train(real, links, bench.folder(f"topaz {real.name}"))
+    return dict(cost, **bench.topaz.score_set(real, model, bench.output / "work" / f"{real.name}-topaz.txt"))
 
 
 def tables(bench):
@@ -52,7 +61,7 @@ def tables(bench):
             bench.figures.get(f"{key}")
             for key in (
                 f"general/{real.name}/model",
-                *(f"topaz/{real.name}/{d}" for d in DETECTORS),
+                *(f"topaz/{real.name}/{d}" for d in (*DETECTORS, "trained")),
                 f"trained/{real.name}",
             )
         ]
@@ -70,6 +79,7 @@ def tables(bench):
                 "general, set left out",
                 "F1 with threshold rule f1",
                 *(f"Topaz {d}" for d in DETECTORS),
+                "Topaz trained on the set",
                 "unet trained on the set",
                 "general / trained, best F1",
             ],

@@ -19,6 +19,7 @@ import map_real
 import map_realism
 import map_simulated
 import map_speed
+import map_weights
 from bench import Bench, run_parts
 from common import data_folder
 
@@ -26,6 +27,7 @@ PARTS = {
     "simulated": (map_simulated, "Simulated maps of molecules never trained on"),
     "realism": (map_realism, "How like real maps the simulated ones are"),
     "real": (map_real, "Real maps"),
+    "weights": (map_weights, "The weight of the input"),
     "speed": (map_speed, "Speed and memory"),
     "controls": (map_controls, "What it must not invent"),
     "ablation": (map_ablation, "What each part gives"),

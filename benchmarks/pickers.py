@@ -32,7 +32,7 @@ PARTS = {
     "unstated": (general_unstated, "Nothing given, and a diameter stated wrong"),
     "simulated": (general_simulated, "Structures that no training saw"),
     "labels": (few_labels, "From the same few labels"),
-    "rotation": (rotation, "Turned micrographs"),
+    "rotation": (rotation, "Rotated micrographs"),
     "structure": (structure, "No labels: from the structure"),
     "reconstruction": (reconstruction, "Reconstructions from each picker's particles"),
     "speed": (speed, "Speed and memory"),
@@ -48,7 +48,7 @@ def read_options():
     add("--output", default="benchmark_results", help="folder of figures, models and tables")
     add("--sets", nargs="+", choices=SETS, default=list(SETS))
     add("--topaz", help="Python of an environment with topaz-em")
-    add("--train-topaz", action="store_true", help="train Topaz on the few labels, too (7 CPU minutes each)")
+    add("--train-topaz", action="store_true", help="train Topaz on the same labels, too (7 CPU minutes each)")
     add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     add("--labels", nargs="+", type=int, default=[20, 100, 1000], help="numbers of positives")
     add("--draws", type=int, default=1, help="draws of labels; the table shows the first")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does a picker find the same particles in a turned micrograph? EMPIAR-10017, turned by 90 and by 37 degrees.
+"""Does a picker find the same particles in a rotated micrograph? EMPIAR-10017, rotated by 90 and by 37 degrees.
 
 At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored,
-turned or not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same
+rotated or not. Picks in rotated micrographs are rotated back before they are scored, so that both are scored on the same
 ground.
 """
 
@@ -35,14 +35,14 @@ def _measure(bench, real, model, name, angle):
 
 
 def _rotated(bench, path, angle):
-    """The micrograph turned about its middle pixel; by 90 degrees exactly, else by cubic splines."""
+    """The micrograph rotated about its middle pixel; by 90 degrees exactly, else by cubic splines."""
     if not angle:
         return path
     import mrcfile
     from scipy.ndimage import rotate
 
     image = mrcfile.read(path).astype(np.float32)
-    out = bench.output / "work" / f"turned-{angle}" / Path(path).name
+    out = bench.output / "work" / f"rotated-{angle}" / Path(path).name
     out.parent.mkdir(parents=True, exist_ok=True)
     rotated = np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect")
     mrcfile.write(out, rotated, overwrite=True)
@@ -50,7 +50,7 @@ def _rotated(bench, path, angle):
 
 
 def _score(real, picks, angle, part):
-    """Precision and recall pooled over the test micrographs, in the frame of the unturned ones."""
+    """Precision and recall pooled over the test micrographs, in the frame of the micrographs as they were."""
     engine_path()
     from cryodl.core.matching import match_picks, score_matched
     from cryodl.io.coordinates import read_coordinates
@@ -76,7 +76,7 @@ def _score(real, picks, angle, part):
 
 
 def _rotate_back(yx, angle, shape):
-    """Positions of the turned micrograph, in the original."""
+    """Positions of the rotated micrograph, in the original."""
     middle = (np.array(shape) - 1) / 2
     a = np.deg2rad(angle)
     return (yx - middle) @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]).T + middle
