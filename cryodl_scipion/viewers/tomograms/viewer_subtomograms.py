@@ -8,11 +8,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import CLASS_NAMES
-from ...protocols import (
-    CryodlProtClassifySubtomograms,
-    CryodlProtClusterSubtomograms,
-    CryodlProtSimulateSubtomograms,
-)
+from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms, CryodlProtSimulateSubtomograms
 from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
