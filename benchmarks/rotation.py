@@ -2,7 +2,7 @@
 """Does a picker find the same particles in a rotated micrograph? EMPIAR-10017, rotated by 90 and by 37 degrees.
 
 At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored,
-rotated or not. Picks in rotated micrographs are rotated back before they are scored, so that both are scored on the same
+rotated or not. Picks in rotated micrographs are rotated back before they are scored, so that both are scored on one
 ground.
 """
 
