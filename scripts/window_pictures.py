@@ -15,6 +15,10 @@ import sys
 from typing import Any, Callable, Dict, Iterator, Tuple
 
 _LARGEST = 90_000  # bytes of a picture; noise is hard to pack
+# Wizards that only say what they need: these runs are on labels, and a threshold is for scores.
+_REFUSED = tuple(
+    f"protocol_{name}_wizard_threshold" for name in ("evaluate_segmentation", "measure_membranes", "pick_features")
+)
 _PROGRAM = "showInChimera"  # the line that starts another program
 Opener = Callable[[], None]
 
@@ -48,8 +52,8 @@ def wizards(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
 
     for field, wizard in sorted(screens.domain.findWizards(protocol, DESKTOP_TKINTER).items()):
         # a protocol finds the wizards of the class it comes from, also of fields that its own form has not
-        if wizard.__module__.startswith("cryodl_scipion") and protocol.hasAttribute(field):
-            name = f"{pageOf(protocol)}_wizard_{field.lower()}"
+        name = f"{pageOf(protocol)}_wizard_{field.lower()}"
+        if wizard.__module__.startswith("cryodl_scipion") and protocol.hasAttribute(field) and name not in _REFUSED:
             yield name, lambda field=field: screens.wizardOf(protocol, field)
 
 

@@ -89,8 +89,8 @@ def found(runs: Runs) -> None:
     runs.run(
         "places",
         ours.CryodlProtPickFeatures,
-        {**cell, "inputMasks": ("merged", "outputLabels")},
-        label=2,
+        {**cell, "inputMasks": ("cell", "outputLabels")},
+        label=LABELS["body"],
         boxSize=BOX,
         shape=shape,
         diameter=220,

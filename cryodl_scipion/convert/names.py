@@ -37,5 +37,7 @@ def checksum(*words: Any) -> str:
 
 
 def withoutChecksum(text: str) -> str:
-    """A file's name, or a sentence with one, as the user knows it: without the letters that checksum() gave."""
+    """A file's name, or a sentence with one, as the user knows it: without the letters that checksum() gave, and
+    without what Scipion's import puts before it."""
+    text = re.sub(r"\bimport_(?=[^\s/]+\.(mrc|map|pdb|cif)\b)", "", text)
     return re.sub(r"_[0-9a-f]{8}(?=\.(mrc|map|pdb|cif)\b)", "", text)

@@ -13,6 +13,7 @@ from .names import checksum
 
 _MODELS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map", ".ccp4", ".rec")
+_IMPORTED = "import_"  # what Scipion puts before the name of an imported map, and users do not know
 
 
 def structureFileOf(structure: EMObject) -> str:
@@ -64,7 +65,11 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     key = checksum(path, structure.getSamplingRate())
-    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else [f"{stemOf(path)}_{key}.mrc"]))
+    stem = stemOf(path)
+    known = stem[len(_IMPORTED) :] if stem.startswith(_IMPORTED) else stem
+    # a run of an earlier version goes on with the name that it gave
+    copies = [os.path.join(folder, *([key, n + ".mrc"] if named else [f"{n}_{key}.mrc"])) for n in (stem, known)]
+    copy = copies[0] if os.path.exists(copies[0]) else copies[1]
     if os.path.exists(copy):
         return copy
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)

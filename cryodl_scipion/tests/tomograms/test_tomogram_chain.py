@@ -33,7 +33,7 @@ from ..simulated import missingEngine
 
 PIXEL_SIZE, STRUCTURE_PIXEL = 16.0, 8.0  # Å/px
 SIZE, THICKNESS, COPIES, BOX = 96, 48, 14, 24  # px
-BODY = "import_body"  # as the import protocol calls the structure; features of one name are compared
+BODY = "body"  # as the structure is called; features of one name are compared
 STEPS = {BODY: 50, "membrane": 30}
 NEAR = 100  # Å between a particle and the position picked for it
 # x, y, z, width (Å) and weight of blobs; both are lopsided, unlike their mirror images
@@ -223,7 +223,7 @@ class TestCryodlSubtomogramChain(Chain):
             found.update({item.getObjId(): number for item in classes[number].iterItems()})
         right = np.mean([found.get(key) == number for key, number in true.items()])
         self.assertGreater(right, 0.9)
-        self.assertEqual([item.getObjLabel() for item in classes.iterItems()], ["import_" + name for name in BODIES])
+        self.assertEqual([item.getObjLabel() for item in classes.iterItems()], list(BODIES))
         self.assertAlmostEqual(self.classified._result().outputs.accuracy, right, places=2)
 
     def test_subtomograms_turned_by_their_transforms_look_like_the_average(self):

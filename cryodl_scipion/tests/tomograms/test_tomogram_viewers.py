@@ -111,8 +111,8 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_segmentation_and_truth_are_compared(self):
         data = self.slices(self.judged, "showSlices")
-        self.assertEqual([layer.name for layer in data.layers], ["truth", "segmentation"])
-        self.assertTrue((data.overlay("TS_01", data.layer("truth"), 0, 1) == 2).all())
+        self.assertEqual([layer.name for layer in data.layers], ["ground truth", "segmentation"])
+        self.assertTrue((data.overlay("TS_01", data.layer("ground truth"), 0, 1) == 2).all())
         table = self.panel(self.judged, "showFigures")._arguments[5]
         self.assertEqual([len(row) for row in table[1]], [len(table[0])] * 2)
 

@@ -166,7 +166,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         )
 
     def _showSlices(self, made: Any) -> List[str]:
-        group = {"full map": made.full, "half-map 1": made.half1, "truth": made.ground_truth}
+        group = {"full map": made.full, "half-map 1": made.half1, "ground truth": made.ground_truth}
         return [
             WindowView(
                 LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"

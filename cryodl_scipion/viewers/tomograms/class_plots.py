@@ -14,6 +14,7 @@ from .slices_plots import colourOf
 from .subtomogram_data import middleSlices, readCube
 
 _SLICES = ("z", "y", "x")
+_UPRIGHT = 8  # letters of a class's name that fit below its bar
 _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 
@@ -22,7 +23,9 @@ def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     bars = axes.bar(range(len(counts)), list(counts.values()), color=[colourOf(n) for n in range(1, len(counts) + 1)])
     axes.bar_label(bars)
     axes.set_xticks(range(len(counts)))
-    axes.set_xticklabels([shortened(name) for name in counts], rotation=30, ha="right")
+    names = [shortened(name) for name in counts]
+    long = max(map(len, names), default=0) > _UPRIGHT
+    axes.set_xticklabels(names, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set_ylabel("Subtomograms")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)

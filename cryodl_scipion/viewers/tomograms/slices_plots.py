@@ -16,6 +16,7 @@ from .slices_data import NOT_ANNOTATED
 # Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 _UNSURE = "#888888"
+CROWD, _DOT = 200, 1.5  # circles in a slice; px of the tomogram
 _OVERLAY = "overlay"
 _HEAT = "inferno"
 _LEGEND: Dict[str, Any] = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
@@ -83,12 +84,16 @@ def drawScores(
 def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Sequence[str] = ()) -> None:
     """Positions near a slice, in a colour for each species, with a legend where there are several.
 
-    circles: (n, 3) x, y, radius in px. species: (n,) positions in names. names: of all species of the tomograms.
+    circles: (n, 3) x, y, radius in px; dots are drawn if there are more than CROWD of them, which would hide the slice.
+    species: (n,) positions in names. names: of all species of the tomograms.
     """
-    several = len(names) > 1
+    several, crowd = len(names) > 1, len(circles) > CROWD
     colours = [colourOf(number + 1) for number in species] if several else PICK_COLOUR
     collection = PatchCollection(
-        [Circle((x, y), radius) for x, y, radius in circles], facecolors="none", edgecolors=colours, linewidths=1.2
+        [Circle((x, y), min(radius, _DOT) if crowd else radius) for x, y, radius in circles],
+        facecolors=colours if crowd else "none",
+        edgecolors=colours,
+        linewidths=0.4 if crowd else 1.2,
     )
     collection.set_gid(_OVERLAY)
     axes.add_collection(collection, autolim=False)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tomograms and subtomograms that wizards show, to measure on. No windows here."""
 
-import os
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -49,7 +48,7 @@ class SubtomogramsToMeasure:
                 break
             self._volumes.append(nameOf(item))
         self.names = [f"mean of {len(self._volumes)} subtomograms"] + [
-            os.path.basename(name) for name in self._volumes[:_SHOWN]
+            f"subtomogram {number}" for number, _ in enumerate(self._volumes[:_SHOWN], 1)
         ]
         self.pixelSize, self.first = images.getSamplingRate(), 0
         self.largest = int(readCube(self._volumes[0]).shape[0] * self.pixelSize)

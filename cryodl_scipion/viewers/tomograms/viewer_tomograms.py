@@ -27,6 +27,7 @@ from ..table_window import TableWindow
 from ..window import WindowView
 from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, foundRows, judgedRows
 from .slices_data import TomogramSlices, layerOf
+from .slices_plots import CROWD
 from .slices_window import SlicesWindow
 from .surfaces_data import Surfaces
 from .surfaces_window import SurfacesWindow
@@ -163,7 +164,8 @@ class CryodlPickFeaturesViewer(PanelsViewer):
         Panel(
             "showCoordinates",
             "Points in the tomograms",
-            "Circles as wide as the box over the segmentation, smaller in slices away from the centre.",
+            "Circles as wide as the box over the segmentation, smaller in slices away from the centre; dots in slices "
+            f"with more than {CROWD}.",
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
@@ -269,7 +271,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
 
     def _showSlices(self, result: Result) -> List[str]:
         found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
-        data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "truth"), layerOf(found, "segmentation")])
+        data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "ground truth"), layerOf(found, "segmentation")])
         return [slicesView(self.getTkRoot(), data, "Segmentation and ground truth")]
 
 

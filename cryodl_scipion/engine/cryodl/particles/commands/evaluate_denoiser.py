@@ -215,7 +215,7 @@ def _draw(
     rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
     images, ctf = bench.prepared(rows)
     columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.ground_truth(rows)
-    titles = ["raw", "Wiener filter", "denoised", "truth"]
+    titles = ["raw", "Wiener filter", "denoised", "ground truth"]
     draw_rows(
         list(zip(*(c.numpy() for c in columns))),
         titles,

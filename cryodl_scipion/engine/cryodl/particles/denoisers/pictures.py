@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     import torch
 
 PER_ROW = 3  # triplets
-COLUMNS = ("raw", "denoised", "truth")
+COLUMNS = ("raw", "denoised", "ground truth")
 
 
 def draw_triplets(

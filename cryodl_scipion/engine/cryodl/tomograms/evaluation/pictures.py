@@ -25,7 +25,13 @@ LEGEND = (
     (NOBODY_KNOWS, "not annotated"),
 )
 MAX_FEATURES, MAX_PIXELS = 6, 768
-BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
+BARS = {
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "piece_recall": "components found",
+    "piece_precision": "components right",
+}
 
 
 def draw_slices(
@@ -108,12 +114,9 @@ def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     figure, axes = new_figure(1, 2, (max(8.0, 4.0 + 2.0 * len(features)), 3.9))
     left, right = axes[0]
     positions, width = np.arange(len(features)), 0.8 / len(BARS)
-    for k, key in enumerate(BARS):
+    for k, (key, words) in enumerate(BARS.items()):
         left.bar(
-            positions + (k - (len(BARS) - 1) / 2) * width,
-            [f[key] or 0 for f in features.values()],
-            width,
-            label=key.replace("_", " "),
+            positions + (k - (len(BARS) - 1) / 2) * width, [f[key] or 0 for f in features.values()], width, label=words
         )
     left.set(ylim=(0, 1.02), title="Voxels and components")
     figure.legend(
