@@ -14,29 +14,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cryodl_scipion"
 from cryodl import contract
 
 WINGS = ("micrographs", "particles", "tomograms", "maps")
+OTHERS = "others"  # the page of commands that belong to no wing
 _KINDS = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no", "paths": "files"}
 
 
 def pages() -> typing.Dict[str, str]:
     """{name below docs/: text} of all generated pages."""
-    made = {f"reference/{wing}.md": wing_page(wing) for wing in WINGS}
+    made = {f"reference/{wing}.md": wing_page(wing) for wing in (*WINGS, OTHERS)}
     return dict(made, **{"reference/index.md": index_page()})
 
 
 def index_page() -> str:
     """All commands in one table, wing by wing."""
     lines = ["# Commands", "", "Every command of `cryodl`. `cryodl COMMAND --help` prints the same in a terminal.", ""]
+    lines += ["*Name* is the label of a parameter in Scipion's forms, where it is on one.", ""]
     lines += ["| Command | What it does |", "|---|---|"]
     for name, command in sorted(contract.COMMANDS.items()):
         wing = wing_of(command)
-        entry = f"[`{name}`]({wing}.md#{name})" if wing in WINGS else f"`{name}`"
-        lines.append(f"| {entry} | {cell(command.summary)} |")
+        lines.append(f"| [`{name}`]({wing}.md#{name}) | {cell(command.summary)} |")
     return "\n".join(lines) + "\n"
 
 
 def wing_page(wing: str) -> str:
     """The commands of a wing, each with its parameters and outputs."""
-    lines = [f"# Commands: {wing}", ""]
+    lines = [f"# Commands: {'reports and checks' if wing == OTHERS else wing}", ""]
     for name, command in contract.COMMANDS.items():
         if wing_of(command) == wing:
             lines += command_lines(name, command)
@@ -46,7 +47,8 @@ def wing_page(wing: str) -> str:
 def command_lines(name: str, command: contract.commands.Command) -> typing.List[str]:
     """The section of one command."""
     about = " ".join(str(command.config.__doc__).split())
-    lines = [f"## {name}", "", about, "", "| Parameter | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
+    lines = [f"## {name}", "", about, ""]
+    lines += ["| Parameter | Name | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|---|"]
     lines += [parameter_row(info) for info in contract.describe_all(command.config)]
     if command.outputs is None:
         return [*lines, ""]
@@ -62,9 +64,9 @@ def command_lines(name: str, command: contract.commands.Command) -> typing.List[
 
 
 def parameter_row(info: contract.params.ParamInfo) -> str:
-    """A parameter as a row of the table: flag, type and unit, default, range, help."""
+    """A parameter as a row of the table: flag, label in Scipion's forms, type and unit, default, range, help."""
     kind = f"{_KINDS[info.kind]}{f', {info.unit}' if info.unit else ''}"
-    return f"| `{info.flag}` | {kind} | {default_of(info)} | {allowed(info)} | {cell(info.help)} |"
+    return f"| `{info.flag}` | {cell(info.label)} | {kind} | {default_of(info)} | {allowed(info)} | {cell(info.help)} |"
 
 
 def default_of(info: contract.params.ParamInfo) -> str:
@@ -96,8 +98,9 @@ def cell(text: str) -> str:
 
 
 def wing_of(command: contract.commands.Command) -> str:
-    """Folder of the engine that the command's module lies in."""
-    return command.module.split(".")[0]
+    """Folder of the engine that the command's module lies in, if it is a wing's."""
+    folder = command.module.split(".")[0]
+    return folder if folder in WINGS else OTHERS
 
 
 def main() -> None:
