@@ -10,17 +10,20 @@ from pathlib import Path
 
 from trials import ENGINE
 
+SLOW_TO_IMPORT = ("accelerate", "matplotlib.pyplot", "torch._dynamo")  # and imported by commands at work
 FORK = multiprocessing.get_context("fork")
 
 
 def load_program() -> None:
     """Import all modules of the engine. No thread is started, so that this process can be forked."""
     sys.path.insert(0, str(ENGINE))
-    os.environ.update(PYTHONPATH=str(ENGINE), OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
+    os.environ.update(PYTHONPATH=str(ENGINE), OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", MPLBACKEND="Agg")
     package = importlib.import_module("cryodl")
     for module in pkgutil.walk_packages(package.__path__, "cryodl."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in SLOW_TO_IMPORT:
+        importlib.import_module(name)
 
 
 def start_forked(arguments: list, folder: Path, log: Path) -> multiprocessing.Process:

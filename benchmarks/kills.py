@@ -4,10 +4,11 @@
     python benchmarks/kills.py --count 50 --work kills/ --output kills.json
     python benchmarks/kills.py --count 2 --commands pick --work kills/
 
-Every trial kills the command once or twice, continues it with the same words, and compares every file that it leaves
-(without times), and looks for temporary files. Each command is a process of its own, forked from one that has loaded
-the program, which otherwise takes most of the time. The commands take turns. With --output, a command whose row has
-fewer trials goes on with the missing ones. Exits 1 if a trial differs.
+Every trial kills the command one to five times, continues it with the same words each time, and compares every file
+that it leaves (without times), and looks for temporary files. A kill that comes after the last file was written is not
+counted: the same command then says that its output exists. resumed: trainings that went on from a checkpoint. Each command is a process of its own, forked from one that
+has loaded the program, which otherwise takes most of the time. The commands take turns. With --output, a command whose
+row has fewer kills goes on with the missing ones. Exits 1 if a trial differs.
 """
 
 import argparse
@@ -23,14 +24,17 @@ from forked_commands import load_program, start_forked
 from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, write_rows
 
 EARLIEST = 0.02  # of the undisturbed time
-PORTION = 2  # trials of a command before the next one has its turn: a run that is stopped has tried all of them
+PORTION = 5  # kills of a command before the next one has its turn: a run that is stopped has tried all of them
+MOST_AT_ONCE = 5  # kills in one trial
+_RESUMED = b"Continuing the training at step"
+_FINISHED = b"exists already; it is not replaced"
 
 
 def main() -> int:
     """Run the trials, print a line for each command, and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
-    parser.add_argument("--count", type=int, default=10, help="Trials of each command.")
+    parser.add_argument("--count", type=int, default=10, help="Kills of each command.")
     parser.add_argument("--work", type=Path, default=Path("kills"), help="Folder to work in.")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -38,17 +42,18 @@ def main() -> int:
     make_data(options.work)
     load_program()
     importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2  # so that short trainings have checkpoints
+    importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2  # boxes in each validation, which is quicker
     rows, undisturbed = rows_of(options.output), {}
     for goal in range(PORTION, options.count + PORTION, PORTION):
         for name in options.commands:
-            done = rows.get(name, {"trials": 0})
-            trials = range(done["trials"], min(goal, options.count))
-            if not trials:
+            row = rows.setdefault(name, dict(name=name, trials=0, killed=0, resumed=0, equal=0, clean=0, failures=[]))
+            if row["killed"] >= min(goal, options.count):
                 continue
             if name not in undisturbed:
                 undisturbed[name] = run_undisturbed(name, options.work)
-            rows[name] = kill_command(name, trials, options.work, options.seed, *undisturbed[name])
-            add_up(rows[name], done)
+            row["seconds"] = round(undisturbed[name][0], 1)
+            while row["killed"] < min(goal, options.count):
+                kill_command(name, row, options.work, options.seed, *undisturbed[name])
             print(
                 "{name:22s} {killed} kills in {trials} trials: {equal} equal to the undisturbed run, "
                 "{clean} without leftovers".format(**rows[name]),
@@ -69,23 +74,22 @@ def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
     return time.monotonic() - began, output_files(whole)
 
 
-def kill_command(name: str, trials: range, work: Path, seed: int, seconds: float, wanted: dict) -> dict:
-    """Figures of some trials of one command. seconds, wanted: of the undisturbed run."""
-    row = dict(name=name, trials=len(trials), killed=0, equal=0, clean=0, seconds=round(seconds, 1), failures=[])
-    for trial in trials:
-        rng = np.random.default_rng((seed, trial))
-        folder = fresh_folder(work, f"{name}-{trial}")
-        code, killed = _killed_and_continued(name, folder, seconds, rng)
-        found, left = output_files(folder), leftovers(folder)
-        other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key) and key not in left)
-        row["killed"] += killed
-        row["equal"] += not code and not other
-        row["clean"] += not left
-        if code or other or left:
-            row["failures"].append(f"trial {trial}: exit code {code}, other files {other[:4]}, left {left[:4]}")
-        else:
-            shutil.rmtree(folder)
-    return row
+def kill_command(name: str, row: dict, work: Path, seed: int, seconds: float, wanted: dict) -> None:
+    """One more trial in the row of a command. seconds, wanted: of the undisturbed run."""
+    rng = np.random.default_rng((seed, row["trials"]))
+    folder = fresh_folder(work, f"{name}-{row['trials']}")
+    code, killed = _killed_and_continued(name, folder, seconds, rng)
+    found, left = output_files(folder), leftovers(folder)
+    other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key) and key not in left)
+    row["killed"] += killed
+    row["resumed"] = row.get("resumed", 0) + (folder / "run.log").read_bytes().count(_RESUMED)
+    row["equal"] += not code and not other
+    row["clean"] += not left
+    if code or other or left:
+        row["failures"].append(f"trial {row['trials']}: exit code {code}, other files {other[:4]}, left {left[:4]}")
+    else:
+        shutil.rmtree(folder)
+    row["trials"] += 1
 
 
 def rows_of(path: Path | None) -> dict:
@@ -93,25 +97,26 @@ def rows_of(path: Path | None) -> dict:
     return {} if not path or not path.exists() else {r["name"]: r for r in json.loads(path.read_text())["rows"]}
 
 
-def add_up(row: dict, earlier: dict) -> None:
-    """Add the figures of earlier trials of the same command to a row."""
-    for key in ("trials", "killed", "equal", "clean"):
-        row[key] += earlier.get(key, 0)
-    row["failures"] = earlier.get("failures", []) + row["failures"]
-
-
 def _killed_and_continued(name, folder, seconds, rng):
-    """Kill once or twice, then let it end. Returns the last exit code and the number of kills."""
-    killed = 0
-    for _ in range(int(rng.integers(1, 3))):
-        process = start_forked(arguments_of(name), folder, folder / "run.log")
+    """Kill, continue, and at last let it end. Returns the last exit code and the number of kills."""
+    log = folder / "run.log"
+    for killed in range(int(rng.integers(1, MOST_AT_ONCE + 1))):
+        process = start_forked(arguments_of(name), folder, log)
         process.join(float(rng.uniform(EARLIEST, 1.0)) * seconds)
         if process.exitcode is not None:
-            return process.exitcode, killed
+            return _code_of(process, log, killed)
         process.kill()
         process.join()
-        killed += 1
-    return _end_of(start_forked(arguments_of(name), folder, folder / "run.log")), killed
+    process = start_forked(arguments_of(name), folder, log)
+    process.join()
+    return _code_of(process, log, killed + 1)
+
+
+def _code_of(process, log, killed):
+    """(exit code, number of kills) of a trial whose last process has ended."""
+    if process.exitcode and killed and log.read_bytes().splitlines()[-1].count(_FINISHED):
+        return 0, killed - 1
+    return process.exitcode, killed
 
 
 def _end_of(process):

@@ -62,19 +62,19 @@ def kills(rows: list) -> str:
         "## Kills",
         "",
         f"{total} kills (SIGKILL) at random times, each continued by the same command on tiny "
-        "data. Equal: every file has the same content as after an undisturbed run (times aside). Clean: no temporary "
-        "file, lock or working folder is left.",
+        "data; some runs are killed several times. Equal: every file has the same content as after an undisturbed "
+        "run (times aside). Clean: no temporary file, lock or working folder is left. Resumed: how often a training "
+        "went on from a checkpoint; before the first one it begins anew.",
         "",
-        "| command | kills | trials | equal | clean | repeat |",
-        "|---|---|---|---|---|---|",
+        "| command | kills | runs | equal | clean | resumed | repeat |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['name']} | {row['killed']} | {row['trials']} | {row['equal']} | {row['clean']} | "
-        f"`python benchmarks/kills.py --commands {row['name']} --count {row['trials']}` |"
+        f"{row.get('resumed') or ''} | `python benchmarks/kills.py --commands {row['name']} --count {row['killed']}` |"
         for row in rows
     ]
-    notes = [f"{row['name']}: {row['note']}" for row in rows if row.get("note")]
-    return "\n".join(lines + [""] * bool(notes) + notes) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def protocol_kills(rows: list) -> str:

@@ -65,7 +65,8 @@ COMMANDS = {
     ),
     "classify-2d": (f"classify-2d {_PARTICLES} --classes 4 --epochs 4 {_COMPUTE}", "out"),
     "fit-heterogeneity": (
-        f"fit-heterogeneity {_PARTICLES} --reference data/map.mrc --latent 1 --maps 2 --clusters 2 {_COMPUTE}",
+        f"fit-heterogeneity {_PARTICLES} --reference data/map.mrc --latent 1 --resolution 40 --maps 2 --clusters 2 "
+        + _COMPUTE,
         "out",
     ),
     "train-classifier": (
@@ -100,7 +101,7 @@ COMMANDS = {
         "train-map-improver --structures data/helices/*.pdb --simulated 1 --steps 4 --batch-size 1 " + _COMPUTE,
         "out",
     ),
-    "improve-map": (f"improve-map --map data/helix_full.mrc --resolution 4 {_COMPUTE}", "out.mrc"),
+    "improve-map": (f"improve-map --map data/helix_full.mrc --resolution 4 --overlap 15 {_COMPUTE}", "out.mrc"),
 }
 # What is made of the two maps, in data/.
 _MADE = (

@@ -1,18 +1,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One command of the engine as a job of a protocol: run it, read its result or say why there is none."""
 
+import logging
 import os
 import shlex
 import subprocess
 from typing import Any, Optional
 
 from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
+from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.utils import Environ
 
 from .engine.cryodl import contract
 from .engine.cryodl.contract import Result
 
 FAILURE_FILE = "failure.json"
+
+
+class EngineFailed(PyworkflowException, RuntimeError):
+    """Why a command stopped. Of a PyworkflowException, pyworkflow logs the sentence and no traceback."""
+
+
+class InputRefused(PyworkflowException, ValueError):
+    """What the user can correct, in the engine's words."""
+
+
+class NothingUsed(PyworkflowException, contract.AllSkipped):
+    """The engine's AllSkipped."""
+
+
+def _withoutTraceback(record: logging.LogRecord) -> bool:
+    """Filter of logged records: of a PyworkflowException the sentence alone is kept."""
+    error = (record.exc_info or (None, None))[1]
+    if isinstance(error, PyworkflowException):
+        record.msg, record.args, record.exc_info = str(error), (), None
+    return True
+
+
+# Steps that run in threads log every exception with its traceback.
+logging.getLogger("pyworkflow.protocol.executor").addFilter(_withoutTraceback)
 
 
 def run(
@@ -29,14 +55,14 @@ def run(
     # The engine ends when this process does, whatever shell, mpirun or queue script stands between the two.
     environ = type(environ)(environ)
     environ[contract.PARENT_VARIABLE] = contract.process_name()
+    exitCode = None  # a queue's job gives none
     try:
         # One process: mpirun would start the same command several times.
         protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)
     except subprocess.CalledProcessError as error:
-        raiseFailure(command, failurePath, error.returncode, useGpu)
-    if not os.path.exists(resultPath):
-        # A queue's job gives no exit code.
-        raiseFailure(command, failurePath, None, useGpu)
+        exitCode = error.returncode
+    if exitCode is not None or not os.path.exists(resultPath):
+        raiseFailure(command, failurePath, exitCode, useGpu)
     return contract.Result.read(resultPath)
 
 
@@ -56,12 +82,12 @@ def jobPath(path: str) -> str:
 
 
 def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu: bool = False) -> None:
-    """Raise the engine's own message as AllSkipped, ValueError (the user can mend it) or RuntimeError."""
+    """Raise the engine's own message as NothingUsed, InputRefused or EngineFailed."""
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
-        kinds = {"input": ValueError, "all skipped": contract.AllSkipped}
-        raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
-    raise RuntimeError(
+        kinds = {"input": InputRefused, "all skipped": NothingUsed}
+        raise kinds.get(failure.kind, EngineFailed)(_forForms(failure.message, useGpu))
+    raise EngineFailed(
         f"cryodl {command} stopped {_ending(exitCode)} without a result. {_advice(exitCode)} The run's logs show its "
         "last messages."
     )

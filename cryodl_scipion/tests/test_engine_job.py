@@ -3,8 +3,11 @@
 
 import os
 import subprocess
+import threading
 
 import pytest
+from pyworkflow.protocol import FunctionStep
+from pyworkflow.protocol.executor import StepThread
 from pyworkflow.utils import Environ, process
 
 from cryodl_scipion import engine_job
@@ -95,6 +98,23 @@ def test_failure_is_told_in_the_engines_own_words(project, tmp_path, kind, error
     contract.Failure("pick", kind, "mic7.mrc is truncated.").write(str(tmp_path / "failure.json"))
     with pytest.raises(error, match="^mic7.mrc is truncated.$"):
         runEngine(tmp_path, "cp ../failure.json Runs; exit 2\n")
+
+
+@pytest.mark.parametrize("inThread", [False, True])
+def test_failed_step_logs_the_sentence_without_a_traceback(project, tmp_path, caplog, capfd, inThread):
+    caplog.set_level("INFO")
+
+    def killed():
+        runEngine(tmp_path, "kill -9 $$\n")
+
+    step = FunctionStep(killed)
+    if inThread:
+        StepThread(step, threading.Lock()).run()
+    else:
+        step.run()
+    assert "signal 9" in step.getErrorMessage()
+    assert "signal 9" in caplog.text
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
 def test_old_results_are_not_taken_for_new_ones(project, tmp_path):

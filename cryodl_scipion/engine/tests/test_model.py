@@ -2,15 +2,17 @@
 """Model folders: what is written is read, and what is not a sound model is refused with the reason."""
 
 import json
+import multiprocessing
 
 import pytest
 import torch
 from denoiser_data import write_untrained_denoiser
+from safetensors import safe_open
 from synthetic import write_untrained_model
 
 from cryodl.contract import read_card, sha256
 from cryodl.io import model as models
-from cryodl.io.model import copy_model, find_model, read_model, shipped_models, write_model
+from cryodl.io.model import copy_model, find_model, read_model, save_tensors, shipped_models, write_model
 
 
 @pytest.fixture
@@ -53,6 +55,35 @@ def test_tensors_that_share_memory_or_are_not_contiguous_are_written(tmp_path):
         {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)},
     )
     assert torch.equal(read_model(tmp_path)[1]["a"], base.T)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool"])
+def test_every_kind_of_numbers_is_read_by_the_formats_own_library(tmp_path, kind):
+    tensors = {
+        "some": torch.tensor([[0, 1], [1, 0], [1, 1]]).to(getattr(torch, kind)).T,
+        "none": torch.zeros(0, 3),
+        "small": torch.tensor([True]),
+        "one": torch.tensor(2.5, dtype=torch.float64),
+    }
+    save_tensors(tmp_path / "t.safetensors", tensors, {"word": "é"})
+    with safe_open(tmp_path / "t.safetensors", "pt") as file:
+        assert file.metadata() == {"word": "é"}
+        found = {name: file.get_tensor(name) for name in file.keys()}
+    assert {name: t.dtype for name, t in found.items()} == {name: t.dtype for name, t in tensors.items()}
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_killed_while_it_writes_tensors_it_leaves_what_the_next_one_removes(tmp_path):
+    big = {"a": torch.zeros(1 << 24)}
+    child = multiprocessing.get_context("fork").Process(target=save_tensors, args=(tmp_path / "t.safetensors", big))
+    child.start()
+    while not list(tmp_path.iterdir()):
+        pass
+    child.kill()
+    child.join()
+    assert len(list(tmp_path.iterdir())) == 1
+    save_tensors(tmp_path / "t.safetensors", {"a": torch.zeros(1)})
+    assert [path.name for path in tmp_path.iterdir()] == ["t.safetensors"]
 
 
 def test_one_changed_byte_of_the_weights_is_noticed(model):

@@ -25,6 +25,8 @@ WHAT_FOR = (
     "data lack information, the network fills it in from its training data. Keep the original map and the half-maps."
 )
 
+OF_IMPROVING = "Half-map test of the run that improved this map:"
+
 
 def citationsOf(network: Any) -> List[str]:
     """Keys of the bibliography for work with an improver; network: its name, or None if no model is known yet."""
@@ -179,8 +181,8 @@ def halfMapRows(evaluation: Dict[str, Any]) -> List[Tuple[str, str]]:
     return rows
 
 
-def evaluationLines(evaluation: Dict[str, Any]) -> List[str]:
-    """evaluation.json in the lines of a summary."""
+def evaluationLines(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> List[str]:
+    """evaluation.json in the lines of a summary. improving: half-map test of the run that improved the map."""
     before = evaluation.get("before")
     lines = [f"*Against the model* ({counted(evaluation['atoms'], 'atom')}; mask: {evaluation['mask']})"]
     lines += [f"{row[0]}: {row[1]}{f'; original {row[2]}' if before else ''}" for row in evaluationRows(evaluation)]
@@ -192,6 +194,8 @@ def evaluationLines(evaluation: Dict[str, Any]) -> List[str]:
     lines += [f"{name}: {value}" for name, value in halfMapRows(evaluation)]
     if evaluation.get("half_map_test"):
         lines += _said(half_map_resolutions(evaluation["half_map_test"]))
+    elif improving:
+        lines += [OF_IMPROVING, *_said(improving)]
     return lines
 
 

@@ -3,7 +3,7 @@
 
 import csv
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import FSC, EMObject, SetOfFSCs, Volume
 from pyworkflow.protocol import params
@@ -13,10 +13,12 @@ from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
+from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
 from ..form_parts import notOnForm
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
+from ..protocol_base import RESULT_FILE
 from .map_words import MEASURES, citationsOf, evaluationInWords, evaluationLines
 from .maps_base import MapsBase, ownOrigin
 
@@ -151,6 +153,15 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         columns = [[float(value) for value in column] for column in zip(*rows)]
         return columns[0], dict(zip(names[1:], columns[1:]))
 
+    def getTestOfImproving(self) -> Optional[Dict[str, float]]:
+        """Half-map test of *improve map*, whose result lies beside the map that it made; None without one."""
+        volume = self.inputVolume.get()
+        path = "" if volume is None else os.path.join(os.path.dirname(structureFileOf(volume)), RESULT_FILE)
+        if not os.path.exists(path):
+            return None
+        outputs = contract.Result.read(path).outputs
+        return outputs.half_map_test if isinstance(outputs, ImproveMapOutputs) else None
+
     # ----- inputs
     def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""
@@ -208,7 +219,11 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         evaluation = self.getEvaluation()
-        return ["No evaluation yet."] if evaluation is None else evaluationLines(evaluation) + self._frameLines()
+        return (
+            ["No evaluation yet."]
+            if evaluation is None
+            else (evaluationLines(evaluation, self.getTestOfImproving()) + self._frameLines())
+        )
 
     def _methods(self) -> List[str]:
         evaluation = self.getEvaluation()

@@ -22,6 +22,7 @@ from ...protocols import (
 )
 from ...protocols.model_field import FROM_PROJECT
 from ..fake_model import improverCard, writeModel
+from ...viewers.maps.map_measures import verdictOf
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo
 
@@ -206,6 +207,24 @@ class TestCryodlMapProtocols(MapsTest):
         summary = " ".join(run.summary())
         self.assertIn("original 5.5 Å", summary)
         self.assertIn("the improvement is supported by the data", summary)
+
+    def test_an_improved_map_brings_the_half_map_test_of_its_run(self):
+        improved = self.finished(
+            self.runProtocol(
+                CryodlProtImproveMap,
+                dict(inputVolume=(self.volume, "outputVolume"), inputModel=(self.model, "outputModel")),
+                **OURS,
+            )
+        )
+        run = self.finished(
+            self.evaluated(dict(inputVolume=(improved, "outputVolume"), inputBefore=(self.volume, "outputVolume")))
+        )
+        good, sentences = verdictOf(run.getEvaluation(), run.getTestOfImproving())
+        self.assertTrue(good)
+        for said in (" ".join(run.summary()), " ".join(sentences)):
+            self.assertIn("test of the run that improved this map", said)
+            self.assertIn("the improvement is supported by the data", said)
+        self.assertIsNone(self.finished(self.evaluated()).getTestOfImproving())
 
     def test_the_half_map_test_needs_half_maps(self):
         run = self.makeProtocol(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict
-from ...protocols.maps.map_words import evaluationRows, halfMapRows
+from ...protocols.maps.map_words import OF_IMPROVING, evaluationRows, halfMapRows
 from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
 from ..map_plots import readMap
 
@@ -28,10 +28,14 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
 
 
-def verdictOf(evaluation: Dict[str, Any]) -> Any:
-    """(good, sentences) of the half-map test; (None, a sentence) without one."""
+def verdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:
+    """(good, sentences) of the half-map test; (None, a sentence) without one. improving: the test of the run that
+    improved the map."""
     if evaluation.get("half_map_test"):
         return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
+    if improving:
+        good, sentences = half_map_verdict(improving)
+        return good, [OF_IMPROVING, *sentences]
     return None, ["No half-map test was made, so it is not known whether a gain is in the data or invented."]
 
 

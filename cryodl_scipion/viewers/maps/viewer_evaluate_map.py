@@ -61,7 +61,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
         return self.protocol.getEvaluationFolder()
 
     def _showFigures(self, evaluation: Dict[str, Any]) -> List[str]:
-        good, sentences = verdictOf(evaluation)
+        good, sentences = verdictOf(evaluation, self.protocol.getTestOfImproving())
         return [
             WindowView(
                 PicturesWindow,

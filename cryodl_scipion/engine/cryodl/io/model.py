@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
 
-import errno
+import json
 import os
-import re
 import shutil
 import tempfile
 import typing
@@ -133,6 +132,8 @@ def save_tensors(
 ) -> None:
     """Write tensors as safetensors, whole or not at all, without a copy of them all in memory.
 
+    The library's own writer leaves a file of a random name behind when it is killed, which nobody could remove.
+
     Parameters
     ----------
     path : path
@@ -143,24 +144,30 @@ def save_tensors(
 
     Raises
     ------
-    OSError
-        As a full disk does elsewhere.
+    TypeError
+        For numbers that the format does not have, such as complex ones.
     """
-    import safetensors
-    from safetensors.torch import save_file
+    import torch
 
-    seen, own = set(), {}
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
-        position = tensor.untyped_storage().data_ptr()
-        own[name] = (
-            tensor.clone() if position in seen else tensor
-        )  # the format wants each tensor's memory to be its own
-        seen.add(position)
-    with whole_file(path) as temporary:
-        try:
-            save_file(own, temporary, metadata)
-        except safetensors.SafetensorError as error:
-            found = re.search(r"os error (\d+)", str(error))
-            number = int(found.group(1)) if found else errno.EIO
-            raise OSError(number, os.strerror(number)) from error
+    header, position = {"__metadata__": metadata} if metadata else {}, 0
+    # widest first, so that each tensor lies at a multiple of its numbers' width
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    for name, tensor in ordered:
+        end = position + tensor.numel() * tensor.element_size()
+        header[name] = dict(dtype=_kind(tensor), shape=list(tensor.shape), data_offsets=[position, end])
+        position = end
+    words = json.dumps(header).encode()
+    words += b" " * (-len(words) % 8)
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(words).to_bytes(8, "little") + words)
+        for _, tensor in ordered:
+            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+
+
+def _kind(tensor: typing.Any) -> str:
+    """The format's word for the kind of a tensor's numbers."""
+    word = str(tensor.dtype).removeprefix("torch.")
+    for name, letters in (("bfloat", "BF"), ("float", "F"), ("uint", "U"), ("int", "I"), ("bool", "BOOL")):
+        if word.startswith(name):
+            return letters + word.removeprefix(name)
+    raise TypeError(f"Tensors of {tensor.dtype} cannot be written.")
