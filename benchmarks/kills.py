@@ -6,9 +6,10 @@
 
 Every trial kills the command one to five times, continues it with the same words each time, and compares every file
 that it leaves (without times), and looks for temporary files. A kill that comes after the last file was written is not
-counted: the same command then says that its output exists. resumed: trainings that went on from a checkpoint. Each command is a process of its own, forked from one that
-has loaded the program, which otherwise takes most of the time. The commands take turns. With --output, a command whose
-row has fewer kills goes on with the missing ones. Exits 1 if a trial differs.
+counted: the same command then says that its output exists. resumed: trainings that went on from a checkpoint. Each
+command is a process of its own, forked from one that has loaded the program, which otherwise takes most of the time.
+The commands take turns. With --output, a command whose row has fewer kills goes on with the missing ones. Exits 1 if a
+trial differs.
 """
 
 import argparse

@@ -21,8 +21,8 @@ from ...protocols import (
     CryodlProtTrainMapImprover,
 )
 from ...protocols.model_field import FROM_PROJECT
-from ..fake_model import improverCard, writeModel
 from ...viewers.maps.map_measures import verdictOf
+from ..fake_model import improverCard, writeModel
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo
 
