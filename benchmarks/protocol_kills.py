@@ -4,7 +4,7 @@ undisturbed run.
 
     python benchmarks/protocol_kills.py --count 4 --output protocol_kills.json [--protocols auto-pick ...]
 
-Each run is killed once at a random time and continued, as a user would do. Compared are all files of the run (without
+Each run is killed once to three times at random times and continued, as a user would do. Compared are all files of the run (without
 times) and the rows of its output sets; no temporary file may be left. With --output, a protocol whose row has fewer
 kills goes on with the missing ones. Needs Scipion's Python with this plugin and the plugin tomo, and the engine. Exits
 1 if a run differs.
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from trials import leftovers, output_files, without, write_rows
+from trials import leftovers, output_files, without, write_map, write_rows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pyworkflow as pw  # noqa: E402
@@ -43,7 +43,9 @@ from cryodl_scipion.tests.processes import isThere, killTree  # noqa: E402
 from cryodl_scipion.tests.tomogram_sets import makeSubtomograms  # noqa: E402
 
 EARLIEST = 0.1  # of the undisturbed time
+MOST_AT_ONCE = 3  # kills of one run
 _MICROGRAPHS, _PARTICLES = 5, 40
+_MAP_PIXEL_SIZE = 2.5  # Å/px
 
 
 class Runs(particle_sets.ParticlesTest):
@@ -57,7 +59,8 @@ class Runs(particle_sets.ParticlesTest):
         cls.micrographs = cls.importMicrographs(cls.data + "/mics", pixelSize=arrivals.PIXEL_SIZE)
         cls.particles = particle_sets.finishedWith(cls, cls._particles)
         cls.subtomograms = makeSubtomograms(cls, count=16)
-        cls.volume = cls.makeMap("map", particle_sets.PIXEL_SIZE)
+        cls.volume = cls.makeMap("map", _MAP_PIXEL_SIZE)
+        write_map(cls.volume.outputVolume.getFileName(), 0, _MAP_PIXEL_SIZE)  # one with a molecule in it
 
     @classmethod
     def _particles(cls, protocol):
@@ -112,7 +115,7 @@ def main() -> None:
         wanted = endOf(name, launched(name))
         row["seconds"] = round(time.monotonic() - began, 1)
         while row["killed"] < options.count:
-            killOnce(name, row, wanted, options.seed)
+            killAndContinue(name, row, wanted, options.seed)
             if output:
                 write_rows(output, list(rows.values()))
         print("{name:20s} {killed} kills: {equal} equal, {clean} clean".format(**row), *row["failures"], flush=True)
@@ -141,26 +144,29 @@ def endOf(name, run):
     return contents(run)
 
 
-def killOnce(name, row, wanted, seed):
-    """One kill, if the run does not end before it, and the continued run compared with the undisturbed one."""
-    when = float(np.random.default_rng((seed, row["trials"])).uniform(EARLIEST, 1.0)) * row["seconds"]
-    run, end = launched(name), time.monotonic() + when
-    while isThere(run.getPid()) and time.monotonic() < end:
-        time.sleep(0.05)
-    row["trials"] += 1
-    if isThere(run.getPid()):
+def killAndContinue(name, row, wanted, seed):
+    """Some kills of one run, until it ends before the next one, and the continued run compared with the undisturbed
+    one."""
+    rng = np.random.default_rng((seed, row["trials"]))
+    run, times = launched(name), rng.uniform(EARLIEST, 1.0, rng.integers(1, MOST_AT_ONCE + 1)) * row["seconds"]
+    for when in times:
+        end = time.monotonic() + when
+        while isThere(run.getPid()) and time.monotonic() < end:
+            time.sleep(0.05)
+        if not isThere(run.getPid()):
+            row["seconds"] *= 0.7  # of a machine that was busier then
+            break
         killTree(run.getPid())
         row["killed"] += 1
         Runs.proj._updateProtocol(run)  # as a project window does
         Runs.proj.launchProtocol(run, wait=False)
-    else:
-        row["seconds"] *= 0.7  # of a machine that was busier then
+    row["trials"] += 1
     found, left = endOf(name, run), leftovers(Path(run._getExtraPath()))
     other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
     row["equal"] += not other
     row["clean"] += not left
     if other or left:
-        row["failures"].append(f"trial {row['trials'] - 1}, {when:.1f} s: other {other[:4]}, left {left[:4]}")
+        row["failures"].append(f"trial {row['trials'] - 1}: other {other[:4]}, left {left[:4]}")
 
 
 def contents(run):

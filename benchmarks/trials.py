@@ -174,8 +174,8 @@ def make_data(folder: Path) -> None:
             raise RuntimeError(f"{words.split()[0]} failed; see {folder / 'data.log'}")
 
 
-def write_map(path, number):
-    """A lopsided molecule of ten balls in a box of 40 voxels of 5 Å."""
+def write_map(path, number, pixel_size=5.0):
+    """A lopsided molecule of ten balls in a box of 40 voxels (Å)."""
     import mrcfile
 
     rng = np.random.default_rng(number)
@@ -186,7 +186,7 @@ def write_map(path, number):
     density[density < 0.05] = 0
     with mrcfile.new(path, overwrite=True) as mrc:
         mrc.set_data(density)
-        mrc.voxel_size = 5.0
+        mrc.voxel_size = pixel_size
 
 
 def write_helix(path, number):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic import environment
 
+from cryodl.io.files import expand_paths
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.star_rows import plain_tables
 from cryodl.io.texts import Texts
@@ -87,6 +88,13 @@ def test_what_is_no_star_file_is_refused_as_before(text, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match="not a readable STAR file"):
         read_tables(path)
+
+
+def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
+    path = tmp_path / "list.star"
+    path.write_bytes(b"data_\nloop_\n_rlnMicrographName\n/x/\xe9.mrc\n")
+    with pytest.raises(ValueError, match="list.star: not a readable STAR file .byte 34 is not UTF-8"):
+        expand_paths([str(path)])
 
 
 def test_columns_of_many_and_of_few_texts_are_the_same_to_their_users():

@@ -149,7 +149,8 @@ def save_tensors(
     """
     import torch
 
-    header, position = {"__metadata__": metadata} if metadata else {}, 0
+    header: dict[str, typing.Any] = {"__metadata__": metadata} if metadata else {}
+    position = 0
     # widest first, so that each tensor lies at a multiple of its numbers' width
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     for name, tensor in ordered:

@@ -103,9 +103,9 @@ class PickTemplatesConfig:
     def check_together(self) -> typing.List[str]:
         """A structure or a diameter, not both."""
         if (self.structure is None) == (self.particle_diameter is None):
-            found = "neither" if self.structure is None else "both"
+            found = "neither is" if self.structure is None else "both are"
             return [
-                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} of them is given. "
+                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} given. "
                 "Give either a structure, whose projections are the templates, or the diameter of round blobs."
             ]
         return []
