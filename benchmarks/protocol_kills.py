@@ -4,10 +4,10 @@ undisturbed run.
 
     python benchmarks/protocol_kills.py --count 4 --output protocol_kills.json [--protocols auto-pick ...]
 
-Each run is killed once to three times at random times and continued, as a user would do. Compared are all files of the run (without
-times) and the rows of its output sets; no temporary file may be left. With --output, a protocol whose row has fewer
-kills goes on with the missing ones. Needs Scipion's Python with this plugin and the plugin tomo, and the engine. Exits
-1 if a run differs.
+Each run is killed once to three times at random times and continued, as a user would do. Compared are all files of the
+run (without times) and the rows of its output sets; no temporary file may be left. With --output, a protocol whose row
+has fewer kills goes on with the missing ones. Needs Scipion's Python with this plugin and the plugin tomo, and the
+engine. Exits 1 if a run differs.
 """
 
 import argparse

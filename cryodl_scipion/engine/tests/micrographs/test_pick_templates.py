@@ -146,7 +146,9 @@ def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
         pick(tmp_path, tmp_path / "other", particle_diameter=110.0)
 
 
-@pytest.mark.parametrize("values, word", [({}, "neither is"), (dict(structure="a.mrc", particle_diameter=110.0), "both are")])
+@pytest.mark.parametrize(
+    "values, word", [({}, "neither is"), (dict(structure="a.mrc", particle_diameter=110.0), "both are")]
+)
 def test_a_structure_or_a_diameter_is_needed_and_not_both(values, word):
     (problem,) = PickTemplatesConfig(("a.mrc",), 1.0, "out", **values).check_together()
     assert f"{word} given" in problem and ACROSS > 8
