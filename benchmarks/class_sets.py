@@ -76,13 +76,13 @@ def _sorted_set(folder, name, count, classes, bad, snr, seed):
     from cryodl.particles.classes2d.ranker import load_ranker
     from cryodl.particles.classes2d.records import load_or_make
     from cryodl.particles.classes2d.run import classify
-    from cryodl.particles.classes2d.settings import settings_of
+    from cryodl.particles.classes2d.settings import class_settings
 
     folder.mkdir(parents=True, exist_ok=True)
     star, good = make_particles(folder, name, count, bad, snr, seed)
     config = Classify2DConfig(particles=str(star), output=str(folder / "out"), classes=classes, contrast="bright")
     particles = read_particles(str(star))
-    settings = settings_of(config, particles)
+    settings = class_settings(config, particles)
     records = load_or_make(folder, particles, settings.scale, lambda done: None)
     device = torch.device("cpu")
     work, _ = classify(records, classes, settings.reach_px, config.epochs, seed, device, lambda done: None)

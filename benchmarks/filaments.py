@@ -74,7 +74,7 @@ def simulated(count: int) -> list:
                     )  # fmt: skip
                     for i, lines in enumerate(ground_truths):
                         total += judged(Path(folder) / "picks" / f"m{i}.star", lines, diameter / pixel_size)
-                figures = total.figures()
+                figures = total.metrics()
                 rows.append(dict(filament=name, snr=snr, stated=stated, seconds=seconds / count, **figures))
                 print(rows[-1], flush=True)
     return rows

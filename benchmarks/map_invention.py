@@ -112,9 +112,9 @@ def trial(structure: Path, folder: Path, seed: int, improver: str | None) -> lis
     rows = []
     for name, improved in cases.items():
         resolutions, _, shared = half_map_test(halves, improved, mask)
-        good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.figures())))
+        good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
         rows.append(
-            {"structure": structure.name, "seed": seed, "treatment": name, "warned": not good, **shared.figures()}
+            {"structure": structure.name, "seed": seed, "treatment": name, "warned": not good, **shared.metrics()}
         )
     return rows
 

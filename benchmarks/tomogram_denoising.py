@@ -232,9 +232,9 @@ def picture(path: Path, images: dict) -> None:
     axes = figure.subplots(2, len(images), gridspec_kw=dict(height_ratios=(3, 1), hspace=0.02, wspace=0.02))
     for column, (title, image) in zip(axes.T, images.items()):
         low, high = np.percentile(image, (0.5, 99.5))
-        for position, part in zip(column, (image[image.shape[0] // 2], image[:, image.shape[1] // 2])):
-            position.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower")
-            position.set_axis_off()
+        for panel, part in zip(column, (image[image.shape[0] // 2], image[:, image.shape[1] // 2])):
+            panel.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower")
+            panel.set_axis_off()
         column[0].set_title(title)
     figure.savefig(path, dpi=100, bbox_inches="tight")
 

@@ -114,7 +114,7 @@ def simulate(options, folder) -> str:
     """The folder of simulated micrographs and their ground truth; none of them is there for the import yet."""
     target = os.path.join(folder, "simulated")
     values = dict(structure=options.structure, count=options.micrographs, size=options.size, snr=options.snr)
-    values.update({"particles": options.particles, "output": target, "defocus-min": options.defocus_min})
+    values.update({"particles": options.particles, "output": target, "minimum-defocus": options.defocus_min})
     words = [word for name, value in values.items() for word in ("--" + name, value)]
     if not os.path.exists(target):  # it appears when it is whole
         engine("simulate-micrographs", *words, "--pixel-size", options.pixel_size)

@@ -109,7 +109,7 @@ class Plugin(pwem.Plugin):
     @classmethod
     def validateInstallation(cls) -> List[str]:
         """Sentences for the form that say what is missing and what to do; empty if all is there."""
-        return environment.problems(cls.getHome(), cls.getVar(CRYODL_PYTHON))
+        return environment.environmentProblems(cls.getHome(), cls.getVar(CRYODL_PYTHON))
 
     @classmethod
     def runEngine(cls, protocol: Any, command: str, requestPath: str, resultPath: str, useGpu: bool = False) -> Any:

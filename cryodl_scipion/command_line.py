@@ -43,11 +43,11 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
     """
     own = variables.get(CRYODL_PYTHON, "")
     if own:
-        return own, environment.problems("", own)
+        return own, environment.environmentProblems("", own)
     candidates = homes(variables)
     home = next((h for h in candidates if os.path.exists(environment.pythonOf(h))), None)
     if home is not None:
-        return environment.pythonOf(home), environment.problems(home, "")
+        return environment.pythonOf(home), environment.environmentProblems(home, "")
     return "", [
         f"There is no environment of the engine; looked for {os.path.join('env', 'bin', 'python')} in "
         f"{', '.join(dict.fromkeys(candidates))}. Run `scipion installb cryodl`, or without Scipion: bash "

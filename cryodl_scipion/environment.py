@@ -34,7 +34,7 @@ def markerOf(home: str) -> str:
     return os.path.join(home, "env", "cryodl-ready-" + checksum[:12])
 
 
-def problems(home: str, ownPython: str) -> List[str]:
+def environmentProblems(home: str, ownPython: str) -> List[str]:
     """Sentences about what hinders the engine from running; empty if nothing does.
 
     home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''.

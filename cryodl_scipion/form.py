@@ -105,6 +105,6 @@ def _formValue(protocol: EMProtocol, info: ParamInfo) -> Any:
     return value
 
 
-def problems(config: Any) -> List[str]:
+def formProblems(config: Any) -> List[str]:
     """Sentences for the form about what is wrong with a config; without the command line's flags."""
     return [re.sub(r" \(--[a-z-]+\)", "", sentence) for sentence in contract.check(config)]

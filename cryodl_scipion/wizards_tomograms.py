@@ -33,7 +33,7 @@ _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
 
 
-def labelled(protocol: EMProtocol) -> Any:
+def labelledMasks(protocol: EMProtocol) -> Any:
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
     pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
     masks = pointer.get()
@@ -50,13 +50,13 @@ def labelled(protocol: EMProtocol) -> Any:
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.map_plots import readMap
-    from .viewers.tomograms.slices_plots import nameOf
+    from .viewers.tomograms.slices_plots import labelName
     from .viewers.tomograms.tomograms_to_measure import labelCounts
 
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
     return [
-        (value, f"{nameOf(value, names)}: {word}" + f"{count:,} voxels".replace(",", " "))
+        (value, f"{labelName(value, names)}: {word}" + f"{count:,} voxels".replace(",", " "))
         for value, count in counts.items()
         if 0 < value < 255
     ]
@@ -79,7 +79,7 @@ class CryodlLabelWizard(Wizard):
 
     def show(self, form: Form, *params: Any) -> None:
         try:
-            lines = labelLines(labelled(form.protocol))
+            lines = labelLines(labelledMasks(form.protocol))
             if not lines:
                 raise ValueError("The label volumes contain only the values 0 (background) and 255 (not annotated).")
         except (ValueError, OSError) as error:

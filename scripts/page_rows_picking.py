@@ -101,7 +101,7 @@ def arriving_cost(figures: typing.Any) -> Rows:
 
 WAYS = {
     "raw": "as it was, low-passed to 8 Å",
-    "best radial": "best radial filter, told by the truth",
+    "best radial": "best radial filter, from the ground truth",
     "topaz": "Topaz 0.3.20, pretrained `unet`",
     "general": "`--model general_denoiser`",
     "trained on them": "trained on these micrographs (600 steps)",

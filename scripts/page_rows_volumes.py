@@ -69,7 +69,7 @@ def tomogram_denoising(figures: typing.Any) -> Rows:
     found = {
         "a half as it was": figures["denoise"]["half"],
         "mean of the halves": figures["denoise"]["average"],
-        "best Gaussian low-pass of the mean, chosen by the truth": figures["denoise"]["gaussian"],
+        "best Gaussian low-pass of the mean, chosen by the ground truth": figures["denoise"]["gaussian"],
         "Wiener filter of the mean, from the halves": figures["denoise"]["wiener_of_the_average"],
         f"{topaz} (unet-3d-10a)": figures["topaz"]["unet-3d-10a"],
         f"{topaz} (unet-3d-20a)": figures["topaz"]["unet-3d-20a"],

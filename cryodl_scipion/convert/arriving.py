@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
-from .growing import ColumnOnce, ReadOnce, opened
+from .growing import ColumnOnce, ReadOnce, reopened
 from .micrograph_names import NamesOnce
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
 from .stream_end import StreamEnd
@@ -73,7 +73,7 @@ class ArrivingMicrographs(ArrivingItems):
         self.closed = self.closed and self._picksClosed
 
     def _updatePicks(self) -> None:
-        coordinates = opened(SetOfCoordinates, self._picks)
+        coordinates = reopened(SetOfCoordinates, self._picks)
         self._picksClosed = self._picksEnd.of(coordinates)
         ids = self._pickedIds.update(coordinates)
         self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
@@ -144,7 +144,7 @@ class PickedMicrographs(ArrivingMicrographs):
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
     """{micrograph id: [Coordinate, ...]} of some micrographs of a set of coordinates, in the set's order."""
     found = {objId: [] for objId in ids}
-    coordinates = opened(SetOfCoordinates, growing)
+    coordinates = reopened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
         for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}"):

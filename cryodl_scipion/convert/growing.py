@@ -26,7 +26,7 @@ class ReadOnce:
 
     def update(self) -> bool:
         """Read what is new. Returns whether no more can come."""
-        current = opened(type(self._source), self._source)
+        current = reopened(type(self._source), self._source)
         closed = self._end.of(current)
         size = current.getSize()
         if size != len(self.byName):
@@ -89,7 +89,7 @@ def fileOf(items: Optional[EMSet]) -> Any:
     return items.getFileName(), os.stat(items.getFileName()).st_ino
 
 
-def opened(SetClass: type, growing: EMSet) -> EMSet:
+def reopened(SetClass: type, growing: EMSet) -> EMSet:
     """The set as its file is now."""
     current = SetClass(filename=growing.getFileName())
     asInItsFile(current)

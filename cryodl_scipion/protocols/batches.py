@@ -151,13 +151,13 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, position: Any, error: AllSkipped, **outputs: Any) -> None:
-        """The result of a batch of which nothing could be used. position: the batch's folder. outputs: the engine's,
+    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, **outputs: Any) -> None:
+        """The result of a batch of which nothing could be used. folder: the batch's folder. outputs: the engine's,
         empty."""
         paths = getattr(config, self._ITEM + "s")
         skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
         contract.Result(contract.command_of(config), outputs, skipped=skipped, nothing_made=True).write(
-            os.path.join(position, RESULT_FILE)
+            os.path.join(folder, RESULT_FILE)
         )
 
     def _engineResultFiles(self) -> List[str]:

@@ -40,7 +40,7 @@ def appendItems(
         protocol._defineSourceRelation(source, output)
 
 
-def appendPicks(
+def appendGrowingPicks(
     protocol: Any, outputName: str, micrographs: Pointer, sources: Sequence[Pointer], append: Callable[[Any], None]
 ) -> None:
     """Append to a set of coordinates, which is made with its first micrographs, also where these have no picks.

@@ -77,7 +77,7 @@ def simulationInWords(config: Any, made: Any, source: EMSet, results: Sequence[R
         f"simulated with cryodl {versionIn(results)} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, "
     )
     text += (
-        f"with defoci from {config.defocus_min:.0f} to {config.defocus_max:.0f} Å, {config.dose:g} e/Å² and a "
+        f"with defoci from {config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a "
         "signal-to-noise ratio of "
         f"{f'{config.snr:g}' if config.snr_max is None else f'{config.snr:g} to {config.snr_max:g}'}"
     )
@@ -88,12 +88,12 @@ def particleSimulationInWords(config: Any, source: EMSet, results: Sequence[Resu
     """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
     return (
         f"{counted(config.count, 'particle')} of {source} were simulated with cryodl {versionIn(results)} at "
-        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.defocus_min:.0f} to "
-        f"{config.defocus_max:.0f} Å and a signal-to-noise ratio of {config.snr:g}."
-    ) + "".join(f" {sentence}" for sentence in heterogeneityLines(config))
+        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
+        f"{config.maximum_defocus:.0f} Å and a signal-to-noise ratio of {config.snr:g}."
+    ) + "".join(f" {sentence}" for sentence in simulatedStatesLines(config))
 
 
-def heterogeneityLines(config: Any) -> List[str]:
+def simulatedStatesLines(config: Any) -> List[str]:
     """Sentences on what differs between simulated particles; none if nothing does. config: SimulateParticlesConfig."""
     lines = []
     if config.domain:

@@ -13,7 +13,7 @@ from pyworkflow.protocol.params import Form
 from .. import Plugin
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
-from ..form import problems, readConfig
+from ..form import formProblems, readConfig
 from .inputs import PluginProtocol
 from .possible_outputs import possibleOutputs, refuseUndeclared
 
@@ -121,7 +121,7 @@ class CryodlProtBase(PluginProtocol):
     def _validate(self) -> List[str]:
         if self._missingPointers():
             return []  # pyworkflow names them
-        return (self._checkInputs() or problems(self._config(**self._engineValues()))) + self._checkGpus()
+        return (self._checkInputs() or formProblems(self._config(**self._engineValues()))) + self._checkGpus()
 
     def warnings(self) -> List[str]:
         """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""

@@ -21,7 +21,7 @@ SIMULATED_FOLDER = "simulated"
 NOISE_MICROGRAPHS = 10
 _OWN, _NO_OWN = "inputMicrographs is not None", "inputMicrographs is None"
 _MICROSCOPE = ["voltage", "spherical_aberration", "amplitude_contrast"]
-_DEFOCUS = ["defocus_min", "defocus_max", "astigmatism"]
+_DEFOCUS = ["minimum_defocus", "maximum_defocus", "astigmatism"]
 # Contract fields without a place on the form, of every protocol that simulates.
 NOT_ON_FORM = notOnForm(
     "output", "device", "threads", structure="the input structure", noise_from="the own micrographs"
@@ -90,7 +90,7 @@ class SimulatesMicrographs(ProtocolMixin):
             acquisition = own.getAcquisition()
             values.update(
                 pixel_size=own.getSamplingRate(),
-                noise_from=tuple(m.getFileName() for m in evenly_spaced(own)),
+                noise_from=tuple(m.getFileName() for m in evenlySpacedMicrographs(own)),
                 voltage=acquisition.getVoltage(),
                 spherical_aberration=acquisition.getSphericalAberration(),
                 amplitude_contrast=acquisition.getAmplitudeContrast(),
@@ -164,18 +164,18 @@ def checkOrientations(particles: Optional[SetOfParticles]) -> List[str]:
     ]
 
 
-def evenly_spaced(micrographs: SetOfMicrographs) -> List[Any]:
+def evenlySpacedMicrographs(micrographs: SetOfMicrographs) -> List[Any]:
     """Clones of some of a set, evenly spread over it."""
     chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
     return [m.clone() for index, m in enumerate(micrographs) if index in chosen]
 
 
 def defocusRange(ctfs: SetOfCTF) -> Dict[str, Any]:
-    """{defocus_min, defocus_max, astigmatism} in Å of a SetOfCTF, without its outliers."""
+    """{minimum_defocus, maximum_defocus, astigmatism} in Å of a SetOfCTF, without its outliers."""
     pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
     low, high = np.percentile(pairs.mean(axis=1), [5, 95])
     return dict(
-        defocus_min=round(float(low), 1),
-        defocus_max=round(float(high), 1),
+        minimum_defocus=round(float(low), 1),
+        maximum_defocus=round(float(high), 1),
         astigmatism=round(float(np.percentile(abs(pairs[:, 0] - pairs[:, 1]), 95)), 1),
     )

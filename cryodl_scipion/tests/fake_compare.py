@@ -10,12 +10,12 @@ NAMES = ("compare-picks", "consensus-picks", "assess-micrographs")
 
 
 def compare(config):
-    """Figures that depend on the number of picks alone."""
+    """Metrics that depend on the number of picks alone."""
     sets = dict(text.split("=", 1) for text in config.picks)
     counts = {
         name: sum(len(rows(os.path.join(folder, file))) for file in stars(folder)) for name, folder in sets.items()
     }
-    figures = (
+    metrics = (
         {
             name: dict(
                 precision=0.9 - 0.1 * i,
@@ -37,7 +37,7 @@ def compare(config):
     comparison = dict(
         sets=list(sets),
         counts=counts,
-        metrics=figures,
+        metrics=metrics,
         all_candidates={},
         agreement=agreement,
         micrographs=micrographs,
@@ -111,7 +111,7 @@ def writeFound(path, found):
 
 def assess(config):
     """The number in a micrograph's name decides: mic_003 has 30 % carbon."""
-    figures, skipped = {}, []
+    metrics, skipped = {}, []
     os.makedirs(config.output, exist_ok=True)
     with open(os.path.join(config.output, "..", "..", "assessed.log"), "a") as log:
         log.write("".join(name + "\n" for name in config.names))
@@ -123,7 +123,7 @@ def assess(config):
         carbon = 10.0 * int(name.rsplit("_", 1)[1])
         bad = config.maximum_carbon is not None and carbon > config.maximum_carbon
         scores = [row[2] for row in picks or [] if len(row) > 2]
-        figures[name] = dict(
+        metrics[name] = dict(
             particles=None if picks is None else len(picks),
             carbon_percent=carbon,
             mean_score=sum(scores) / len(scores) if scores else None,
@@ -133,11 +133,11 @@ def assess(config):
             verdict="bad" if bad else "good",
             reason=f"carbon {carbon:.0f} %" if bad else "",
         )
-    if not figures:
+    if not metrics:
         raise contract.AllSkipped(f"None of the {len(skipped)} micrographs could be read.")
-    verdicts = {kind: [n for n, f in figures.items() if f["verdict"] == kind] for kind in ("good", "bad")}
+    verdicts = {kind: [n for n, f in metrics.items() if f["verdict"] == kind] for kind in ("good", "bad")}
     return dict(
-        metrics=figures, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts
+        metrics=metrics, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts
     ), skipped
 
 

@@ -43,7 +43,7 @@ def simulateParticles(config):
     rows = [
         (f"{i + 1:06d}@{stack}", f"mic_{i // config.per_micrograph}.mrc")
         + poseOf(i)
-        + (config.defocus_min + 100, config.defocus_min, 15.0, 1 + i % 2, 1)
+        + (config.minimum_defocus + 100, config.minimum_defocus, 15.0, 1 + i % 2, 1)
         for i in range(n)
     ]
     optics = (
@@ -172,10 +172,10 @@ def reconstruct(config):
         pixel_size=size,
         box=box,
         reference="",
-        compared=None,
+        search_resolution=None,
         noise_fsc=None,
         noise_resolution=None,
-        own_resolution=None,
+        corrected_resolution=None,
         fsc_beyond=None,
         substituted_from=None,
         substituted_fsc=None,

@@ -185,7 +185,7 @@ def autoPick(config):
         writeModel(os.path.join(folder, "model"), dict(particle_diameter=config.particle_diameter))
         entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number, 2 + number, "dark"]
         with open(table, "a") as file:
-            head = "" if file.tell() else "round,figure,picks,threshold,confident,contrast\n"
+            head = "" if file.tell() else "round,separation,picks,threshold,confident,contrast\n"
             file.write(head + ",".join(map(str, entry)) + "\n")
         with open(os.path.join(folder, "round.json"), "w") as file:
             json.dump(entry, file)

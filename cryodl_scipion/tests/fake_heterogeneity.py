@@ -14,7 +14,7 @@ def fitHeterogeneity(config):
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
-    position = lambda name: os.path.join(config.output, name)
+    path_of = lambda name: os.path.join(config.output, name)
     names = [f"cryodlLatent{k + 1}" for k in range(config.latent)] + ["cryodlCluster"]
     made = [
         row + [float(i * (-1) ** k) for k in range(config.latent)] + [i % config.clusters + 1]
@@ -26,24 +26,24 @@ def fitHeterogeneity(config):
     if config.classes:
         names += ["rlnClassNumber", "cryodlClassProbability"]
         made = [row + [i % config.classes + 1, 0.9] for i, row in enumerate(made)]
-    writeStar(position("particles.star"), columns + names, made, optics)
-    classes = [position(f"class_{k + 1:02d}.mrc") for k in range(config.classes or 0)]
-    paths = [[position(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
+    writeStar(path_of("particles.star"), columns + names, made, optics)
+    classes = [path_of(f"class_{k + 1:02d}.mrc") for k in range(config.classes or 0)]
+    paths = [[path_of(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
     for number, path in enumerate([path for axis in paths for path in axis] + classes):
         for ending in ("", "_half1", "_half2"):
             writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
-    writeMrc(position("mean.mrc"), np.ones((box,) * 3, np.float32), size)
+    writeMrc(path_of("mean.mrc"), np.ones((box,) * 3, np.float32), size)
     moves = os.environ.get("FAKE_ENGINE_MOTION") == "motion"
     return dict(
-        particles=position("particles.star"),
-        heterogeneity=position("heterogeneity.json"),
-        mean=position("mean.mrc"),
+        particles=path_of("particles.star"),
+        heterogeneity=path_of("heterogeneity.json"),
+        mean=path_of("mean.mrc"),
         verdict="motion" if moves else "no motion",
         p_value=0.001 if moves else 0.4,
         variability=0.012,
         components=[],
         paths=paths,
-        picture=position("latent.png"),
+        picture=path_of("latent.png"),
         classes=classes,
         count=len(rows),
         latent=config.latent,

@@ -93,7 +93,7 @@ def train(config):
 
 
 def evaluate(config):
-    figures = dict(
+    metrics = dict(
         fsc05_angstrom=4.2,
         fsc0143_angstrom=3.6,
         fsc05_unmasked_angstrom=4.9,
@@ -103,14 +103,14 @@ def evaluate(config):
         local_correlation=0.63,
     )
     data = dict(
-        figures,
+        metrics,
         map=config.map,
         structure=config.structure,
         atoms=30,
         mask=config.mask or f"{config.mask_radius:g} Å around the structure",
     )
     if config.before:
-        data["before"] = dict(figures, fsc05_angstrom=5.5, q_score=0.33)
+        data["before"] = dict(metrics, fsc05_angstrom=5.5, q_score=0.33)
     if config.half_maps:
         data["half_maps"] = dict(
             resolution_angstrom=4.5,

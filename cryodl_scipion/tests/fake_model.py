@@ -94,7 +94,7 @@ def segmenterCard(feature, **values):
 
 def detectorCard(species, **values):
     """Entries of a detector's card for writeModel."""
-    figures = dict(particles=10, found=9, false=2, recall=0.9, precision=0.8182, f_beta=0.89)
+    metrics = dict(particles=10, found=9, false=2, recall=0.9, precision=0.8182, f_beta=0.89)
     return dict(
         dict(
             kind="detector",
@@ -111,7 +111,7 @@ def detectorCard(species, **values):
             threshold=None,
             particles={name: 40 for name in species},
             training=dict(steps=3, stop_reason="all steps were done"),
-            validation={name: figures for name in species},
+            validation={name: metrics for name in species},
         ),
         **values,
     )

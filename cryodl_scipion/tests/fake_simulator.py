@@ -24,7 +24,7 @@ COLUMNS = (
 
 def particlesOf(index, count, config):
     """[(x, y, rot, tilt, psi, u, v, angle)] of a micrograph; unlike for each, and never symmetric."""
-    defocus = config.defocus_min + 100.0 * index
+    defocus = config.minimum_defocus + 100.0 * index
     return [
         (
             60.25 + 31 * i,

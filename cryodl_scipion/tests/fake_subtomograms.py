@@ -113,7 +113,7 @@ def cluster(config):
         pictures=[],
         aligned="given",
         contrast="bright",
-        chance=0.017,
+        p_value=0.017,
         resolutions=dict.fromkeys(paths, 34.5),
     ), []
 

@@ -161,11 +161,11 @@ def mergeFeatures(config):
         writeVolume(files[name], labels, entry["pixel_size"])
         voxels = {f: int((labels == n).sum()) for n, f in enumerate(features, 1)}
         found = {
-            f: dict(voxels=v, volume_nm3=v * entry["pixel_size"] ** 3 / 1000, pieces=min(v, 1), area_nm2=2.5)
+            f: dict(voxels=v, volume_nm3=v * entry["pixel_size"] ** 3 / 1000, components=min(v, 1), area_nm2=2.5)
             for f, v in voxels.items()
         }
         entries[name] = dict(file=name + ".mrc", pixel_size=entry["pixel_size"], found=found)
-        counts[name] = {f: figures["pieces"] for f, figures in found.items()}
+        counts[name] = {f: metrics["components"] for f, metrics in found.items()}
     with open(os.path.join(config.output, "features.json"), "w") as file:
         json.dump(dict(labels={str(n): f for n, f in enumerate(features, 1)}, tomograms=entries), file)
     table = os.path.join(config.output, "features.csv")

@@ -4,6 +4,6 @@
 PANELS = {
     "CryodlProtImproveMap": ("showSlices", "showTest"),
     "CryodlProtSimulateHalfMaps": ("showSlices",),
-    "CryodlProtEvaluateMap": ("showFigures", "showSlices", "showResidues"),
+    "CryodlProtEvaluateMap": ("showMetrics", "showSlices", "showResidues"),
     "CryodlProtCompareModels": ("showResidues",),
 }

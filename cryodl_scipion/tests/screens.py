@@ -58,7 +58,7 @@ class Screens:
                     self.last(name) or self.new(name), section
                 )
         for name, panels in (
-            ("CryodlProtCompare", ("showFigures", "showPicks")),
+            ("CryodlProtCompare", ("showMetrics", "showPicks")),
             ("CryodlProtConsensus", ("showPicks",)),
             ("CryodlProtAssess", ("showMicrographs",)),
             ("CryodlProtSimulate", ()),

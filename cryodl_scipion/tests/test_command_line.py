@@ -90,32 +90,32 @@ def test_scipions_folder_of_software_is_looked_into(tmp_path):
 
 
 def test_a_program_that_is_no_python_is_refused():
-    (problem,) = environment.problems("", "/bin/true")
+    (problem,) = environment.environmentProblems("", "/bin/true")
     assert "/bin/true, which is not a Python" in problem and "requirements.lock" in problem
 
 
 def test_a_file_that_is_no_program_is_refused(tmp_path):
-    assert "not an executable file" in environment.problems("", str(tmp_path / "nothing"))[0]
+    assert "not an executable file" in environment.environmentProblems("", str(tmp_path / "nothing"))[0]
 
 
 def test_each_package_that_a_python_lacks_is_named_with_the_reason(ownPython):
     python, _ = ownPython('[[3, 10], {"torch": "ImportError: no CUDA", "skimage": "none such"}, "/nowhere"]')
-    (problem,) = environment.problems("", python)
+    (problem,) = environment.environmentProblems("", python)
     assert "torch (ImportError: no CUDA)" in problem and "scikit-image (none such)" in problem
     assert "this is Python 3.10" in problem
 
 
 def test_a_complete_python_is_asked_once_until_it_changes(ownPython):
     python, asked = ownPython()
-    assert environment.problems("", python) == [] == environment.problems("", python)
+    assert environment.environmentProblems("", python) == [] == environment.environmentProblems("", python)
     assert asked() == 1
     os.utime(python, (1, 1))
-    assert environment.problems("", python) == [] and asked() == 2
+    assert environment.environmentProblems("", python) == [] and asked() == 2
 
 
 def test_an_incomplete_python_is_asked_each_time(ownPython):
     python, asked = ownPython('[[3, 11], {"gemmi": "none"}, "/nowhere"]')
-    assert environment.problems("", python) and environment.problems("", python) and asked() == 2
+    assert environment.environmentProblems("", python) and environment.environmentProblems("", python) and asked() == 2
 
 
 def test_a_real_python_says_which_modules_it_cannot_import():

@@ -14,7 +14,7 @@ from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin, bibtex, protocols
 from ..engine.cryodl import contract
-from ..form import addConfigParams, formName, problems, readConfig
+from ..form import addConfigParams, formName, formProblems, readConfig
 from ..protocols import CryodlProtAnnotate, CryodlProtPick, CryodlProtTrainFromStructure
 
 
@@ -100,7 +100,7 @@ class TestCryodlFormBuilder(unittest.TestCase):
 
     def test_empty_numbers_get_our_sentence_not_pyworkflows(self):
         self.assertEqual(self.params["count"].validate(None), [])
-        self.assertIn("Count is missing", " ".join(problems(AllKinds(count=None, folder="x"))))
+        self.assertIn("Count is missing", " ".join(formProblems(AllKinds(count=None, folder="x"))))
 
 
 class TestCryodlForms(BaseTest):

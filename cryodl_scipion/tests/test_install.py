@@ -51,7 +51,7 @@ class Installer:
         return self.logFile.read_text() if self.logFile.exists() else ""
 
     def problems(self):
-        return environment.problems(str(self.home), "")
+        return environment.environmentProblems(str(self.home), "")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
 from ..convert.arriving import ArrivingMicrographs
-from ..convert.growing import ColumnOnce, opened
+from ..convert.growing import ColumnOnce, reopened
 from ..convert.micrograph_names import NamesOnce, namesForEngine
 
 
@@ -45,7 +45,7 @@ class TestCryodlReadOnce(unittest.TestCase):
         self.grow([2, 9], Set.STREAM_CLOSED)  # of a run whose batches ended in another order
         self.assertEqual(sorted(self.looked()[0]), ["2.mrc", "4.mrc", "5.mrc", "7.mrc", "9.mrc"])
         self.assertTrue(self.arriving.closed)
-        self.assertEqual(opened(SetOfMicrographs, self.micrographs).getSize(), 5)
+        self.assertEqual(reopened(SetOfMicrographs, self.micrographs).getSize(), 5)
 
     def test_a_column_is_read_in_the_new_rows_alone_and_anew_in_another_file_of_the_name(self):
         folder = tempfile.mkdtemp()
@@ -54,7 +54,7 @@ class TestCryodlReadOnce(unittest.TestCase):
         column = ColumnOnce("_micName")
         self.assertEqual(column.update(self.micrographs), set())
         self.grow([4, 5])
-        self.assertEqual(column.update(opened(SetOfMicrographs, self.micrographs)), {"4.mrc", "5.mrc"})
+        self.assertEqual(column.update(reopened(SetOfMicrographs, self.micrographs)), {"4.mrc", "5.mrc"})
         self.grow([7])
         reads = []
         with mock.patch.object(
@@ -62,15 +62,15 @@ class TestCryodlReadOnce(unittest.TestCase):
             "getUniqueValues",
             lambda items, names, where: reads.append(where) or dict(id=[7], _micName=["7.mrc"]),
         ):
-            column.update(opened(SetOfMicrographs, self.micrographs))
-            self.assertEqual(len(column.update(opened(SetOfMicrographs, self.micrographs))), 3)
+            column.update(reopened(SetOfMicrographs, self.micrographs))
+            self.assertEqual(len(column.update(reopened(SetOfMicrographs, self.micrographs))), 3)
         self.assertEqual(reads, ["id>5"])
         self.grow([2])  # of a run whose batches ended in another order
-        self.assertEqual(len(column.update(opened(SetOfMicrographs, self.micrographs))), 4)
+        self.assertEqual(len(column.update(reopened(SetOfMicrographs, self.micrographs))), 4)
         shutil.move(folder + "/micrographs.sqlite", folder + "/before.sqlite")
         self.micrographs = SetOfMicrographs(filename=folder + "/micrographs.sqlite")
         self.grow([9])
-        self.assertEqual(column.update(opened(SetOfMicrographs, self.micrographs)), {"9.mrc"})
+        self.assertEqual(column.update(reopened(SetOfMicrographs, self.micrographs)), {"9.mrc"})
 
     def test_names_for_the_engine_are_those_of_the_whole_set_however_it_grew(self):
         named = {"a/b.mrc": 3, "a_b.mrc": 7, "c.mrc": 9, "a b.mrc": 5}

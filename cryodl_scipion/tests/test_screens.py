@@ -218,7 +218,7 @@ class TestCryodlScreens(CryodlTest):
             "analyze_CryodlProtSimulate",
             "analyze_CryodlProtTrainFromStructure",
             "form_CryodlProtTrainFromStructure_Simulation",
-            "showFigures_CryodlProtCompare",
+            "showMetrics_CryodlProtCompare",
             "showPicks_CryodlProtCompare",
             "showPicks_CryodlProtConsensus",
             "showMicrographs_CryodlProtAssess",

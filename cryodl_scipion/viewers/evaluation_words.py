@@ -34,16 +34,16 @@ def tableRows(evaluation: Dict[str, Any]) -> Any:
             rows.append(
                 (
                     label,
-                    _figure(evaluation["mean_frc"][key]),
+                    _number(evaluation["mean_frc"][key]),
                     resolution_in_words(reached.get("0.5")),
                     resolution_in_words(reached.get("0.143")),
                 )
             )
     control = evaluation.get("control") or {}
-    return rows + [("control: " + label, _figure(control[key]), "", "") for key, label in _CONTROLS if key in control]
+    return rows + [("control: " + label, _number(control[key]), "", "") for key, label in _CONTROLS if key in control]
 
 
-def _figure(value: float) -> str:
+def _number(value: float) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 

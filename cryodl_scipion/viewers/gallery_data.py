@@ -11,7 +11,7 @@ from ..convert.particles.denoised import RAW_IMAGE
 from .particle_images import lowPass, readParticle, shrunk
 from .particles.orientation_data import SCORES
 
-RAW, DENOISED, GROUND_TRUTH = "raw", "denoised", "truth"
+RAW, DENOISED, GROUND_TRUTH = "raw", "denoised", "ground truth"
 # Attributes of items that a gallery is sorted by, the largest value first.
 _LABELS = dict(
     {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
@@ -23,7 +23,7 @@ _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 class Gallery:
     """names: {kind: [image names]}, kinds in the order in which they stand side by side. ids: (n,) of the particles.
 
-    pixelSize: Å/px. figures: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
+    pixelSize: Å/px. metrics: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
     """
 
     # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
@@ -42,12 +42,12 @@ class Gallery:
         names: Dict[str, List[str]],
         ids: Any,
         pixelSize: Any,
-        figures: Optional[Dict[str, np.ndarray]] = None,
+        metrics: Optional[Dict[str, np.ndarray]] = None,
         groups: Optional[np.ndarray] = None,
         groupNames: Sequence[str] = (),
     ) -> None:
         self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
-        self.figures, self.groups, self.groupNames = figures or {}, groups, list(groupNames)
+        self.metrics, self.groups, self.groupNames = metrics or {}, groups, list(groupNames)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,8 +65,8 @@ class Gallery:
         known = [name for name, _ in first.getAttributes()]
         # what says most comes first: it is what a window sorts by
         named = sorted(known, key=lambda name: list(_LABELS).index(name) if name in _LABELS else len(_LABELS))
-        figures = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
-        wanted = ["id", "_filename"] + list(figures) + [n for n in (RAW_IMAGE, "_classId") if n in known]
+        metrics = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
+        wanted = ["id", "_filename"] + list(metrics) + [n for n in (RAW_IMAGE, "_classId") if n in known]
         rows = _rows(particles, wanted)
         images = _imageNames(rows)
         names = {RAW: [row[RAW_IMAGE] for row in rows], DENOISED: images} if RAW_IMAGE in known else {RAW: images}
@@ -76,7 +76,7 @@ class Gallery:
             names,
             [row["id"] for row in rows],
             particles.getSamplingRate(),
-            {label: np.array([row[n] for row in rows], float) for n, label in figures.items()},
+            {label: np.array([row[n] for row in rows], float) for n, label in metrics.items()},
             np.array([row["_classId"] or 0 for row in rows], int) if groupNames else None,
             groupNames,
         )
@@ -86,7 +86,7 @@ class Gallery:
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
         if figure is None:
             return chosen
-        return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind="stable")]
+        return chosen[np.argsort(-np.nan_to_num(self.metrics[figure][chosen], nan=-np.inf), kind="stable")]
 
     def pictures(self, position: int, resolution: Optional[float] = None, side: float = _OTHERS_SIDE) -> Any:
         """As images, with the row first that is drawn on top."""
@@ -103,7 +103,7 @@ class Gallery:
         """What is known of one particle, one line each."""
         lines = [f"{self.ITEM} {self.ids[position]}"]
         lines += self._positions(position)
-        lines += [f"{label}: {values[position]:.4g}" for label, values in self.figures.items()]
+        lines += [f"{label}: {values[position]:.4g}" for label, values in self.metrics.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
             lines.append(f"{self.GROUP}: {self.groupNames[self.groups[position] - 1]}")
         return lines
@@ -113,7 +113,7 @@ class Gallery:
 
     def caption(self, position: Any, figure: Any) -> str:
         """'12   0.83': id, and the figure if there is one."""
-        return f"{self.ids[position]}" + ("" if figure is None else f"   {shortNumber(self.figures[figure][position])}")
+        return f"{self.ids[position]}" + ("" if figure is None else f"   {shortNumber(self.metrics[figure][position])}")
 
 
 def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:

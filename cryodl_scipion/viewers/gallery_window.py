@@ -46,7 +46,7 @@ class GalleryWindow(CanvasWindow):
     def _addControls(self) -> None:
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
-        self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.figures))
+        self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.metrics))
         if self._data.groupNames:
             self._addChoice(row, self._data.GROUP, self._group, [_ALL] + self._data.groupNames)
         if self._data.FILTER:
@@ -128,12 +128,12 @@ class GalleryWindow(CanvasWindow):
         self._filter.set(f"{value:g}")
         return value
 
-    def _figureLabel(self) -> Any:
-        return self._sortedBy.get() if self._sortedBy.get() in self._data.figures else None
+    def _metricLabel(self) -> Any:
+        return self._sortedBy.get() if self._sortedBy.get() in self._data.metrics else None
 
     def order(self) -> Any:
         group = self._group.get()
-        return self._data.order(self._figureLabel(), 0 if group == _ALL else self._data.groupNames.index(group) + 1)
+        return self._data.order(self._metricLabel(), 0 if group == _ALL else self._data.groupNames.index(group) + 1)
 
     def refresh(self) -> None:
         order = self.order()
@@ -155,16 +155,16 @@ class GalleryWindow(CanvasWindow):
 
     def _caption(self, number: int, position: int) -> str:
         """What stands below a tile, and whether the slider leaves it out. number: in the order on show."""
-        caption = self._data.caption(position, self._figureLabel())
+        caption = self._data.caption(position, self._metricLabel())
         return caption if self._subset is None or number < self.kept() else f"{caption}  (left out)"
 
     def _words(self) -> str:
         """What the slider keeps."""
-        order, label = self.order(), self._figureLabel()
+        order, label = self.order(), self._metricLabel()
         text = f"{self.kept()} of {counted(len(order), self._data.ITEM.lower())}"
         if label is None or not len(order):
             return text
-        return text + f", {label.lower()} at least {shortNumber(self._data.figures[label][order[self.kept() - 1]])}"
+        return text + f", {label.lower()} at least {shortNumber(self._data.metrics[label][order[self.kept() - 1]])}"
 
     def _clicked(self, event: Any) -> None:
         if event.inaxes is self._axes and event.xdata is not None:

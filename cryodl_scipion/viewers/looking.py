@@ -29,9 +29,9 @@ def drawBar(axes: Any, pixelSize: float) -> None:
     seen = abs(axes.get_xlim()[1] - axes.get_xlim()[0]) * pixelSize
     length = barLength(seen)
     edge = [patheffects.withStroke(linewidth=3, foreground="black")]  # seen on any grey
-    ends, position = (0.97 - length / seen, 0.97), dict(transform=axes.transAxes, path_effects=edge, gid=_BAR, zorder=5)
-    axes.plot(ends, (0.035, 0.035), color="white", linewidth=3, **position)
-    axes.text(sum(ends) / 2, 0.05, f"{length:g} Å", color="white", ha="center", va="bottom", fontsize=11, **position)
+    ends, style = (0.97 - length / seen, 0.97), dict(transform=axes.transAxes, path_effects=edge, gid=_BAR, zorder=5)
+    axes.plot(ends, (0.035, 0.035), color="white", linewidth=3, **style)
+    axes.text(sum(ends) / 2, 0.05, f"{length:g} Å", color="white", ha="center", va="bottom", fontsize=11, **style)
 
 
 class Looking:

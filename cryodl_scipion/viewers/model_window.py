@@ -17,7 +17,7 @@ SAMPLES, CONFUSION = "samples", "confusion.png"
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
 _CTF = {"wiener": "corrected by a Wiener filter", "none": "not corrected"}
-_FIGURES = {
+_METRICS = {
     "f1": "Validation F1",
     "frc": "Validation FRC",
     "frc_raw": "FRC of raw images",
@@ -42,16 +42,16 @@ def samplesIn(folder: str) -> Dict[str, Any]:
     'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
     """
     steps, others = [], {}
-    for position in (folder, folder + ".partial"):
-        pictures = os.path.join(position, SAMPLES)
+    for model in (folder, folder + ".partial"):
+        pictures = os.path.join(model, SAMPLES)
         for name in sorted(os.listdir(pictures), reverse=True) if os.path.isdir(pictures) else []:
             step = _STEP.match(name)
             if step:
                 steps.append((int(step.group(1)), os.path.join(pictures, name)))
             elif name.endswith(".png"):
                 others[f"{name[:-4]} tiles"] = os.path.join(pictures, name)
-        if os.path.exists(os.path.join(position, CONFUSION)):
-            others["confusion matrix"] = os.path.join(position, CONFUSION)
+        if os.path.exists(os.path.join(model, CONFUSION)):
+            others["confusion matrix"] = os.path.join(model, CONFUSION)
     steps.sort(reverse=True)
     newest = {NEWEST: steps[0][1]} if steps else {}
     return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
@@ -96,9 +96,9 @@ def cardLines(folder: str) -> List[str]:
         ("Computed on", training.get("device")),
         None,
     ]
-    # figures by whatever name the method gives them; other things that were written down are not for this list
+    # metrics by whatever name the method gives them; other things that were written down are not for this list
     facts += [
-        (_FIGURES.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
+        (_METRICS.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
         for name, value in validation.items()
         if isinstance(value, float)
     ]

@@ -18,14 +18,14 @@ from ..convert.micrographs.rounds import bestRound
 from ..engine.cryodl.contract import score_text
 
 PICK_COLOUR = "#19e57b"
-_TRAINING, _VALIDATION, _FIGURE = "#4477aa", "#cc6677", "#228833"
+_TRAINING, _VALIDATION, _METRIC = "#4477aa", "#cc6677", "#228833"
 # Of curves that have none; a panel's own are left out, so that no two look alike.
-_COLOURS = (_TRAINING, _FIGURE, "#ccbb44", "#aa3377", "#66ccee", _VALIDATION, "#bbbbbb")
+_COLOURS = (_TRAINING, _METRIC, "#ccbb44", "#aa3377", "#66ccee", _VALIDATION, "#bbbbbb")
 _FEW_CURVES = 3  # more have a small legend
 
 
 def readMetrics(path: str) -> Dict[str, Any]:
-    """{column: (n,) array} of metrics.csv; {} if it has no figures yet. A last line that is being written is left
+    """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. A last line that is being written is left
     out."""
     if not os.path.exists(path):
         return {}
@@ -43,13 +43,13 @@ def _number(text: str) -> Any:
         return np.nan  # an empty cell: nothing was measured at this step
 
 
-# Columns of metrics.csv in words, and colours; validation figures of later methods get their own name.
-_FIGURES = {
-    "validation_f1": ("F1", _FIGURE),
+# Columns of metrics.csv in words, and colours; validation metrics of later methods get their own name.
+_METRICS = {
+    "validation_f1": ("F1", _METRIC),
     "validation_average_precision": ("average precision", _VALIDATION),
-    "validation_frc": ("mean FRC with the ground truth", _FIGURE),
+    "validation_frc": ("mean FRC with the ground truth", _METRIC),
     "validation_frc_raw": ("of the raw images", _VALIDATION),
-    "validation_correlation": ("correlation with the targets", _FIGURE),
+    "validation_correlation": ("correlation with the targets", _METRIC),
     "validation_wiener_correlation": ("of the Wiener filter", None),
     "validation_correlation_before": ("of the original maps", _VALIDATION),
     "validation_q_score": ("Q-score", None),
@@ -66,16 +66,16 @@ _LOSS_COLUMNS = re.compile("train_|validation_loss$")
 
 
 def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
-    """Losses on the left, validation figures on the right. figure: matplotlib figure, or a part of one."""
+    """Losses on the left, validation metrics on the right. figure: matplotlib figure, or a part of one."""
     figure.clear()
     left, right = figure.subplots(1, 2)
     losses = {name: _LOSSES.get(name, (name.replace("_", " "), None)) for name in metrics if _LOSS_COLUMNS.match(name)}
-    figures = {
-        name: _FIGURES.get(name, (name[len("validation_") :].replace("_", " "), None))
+    validations = {
+        name: _METRICS.get(name, (name[len("validation_") :].replace("_", " "), None))
         for name in metrics
         if name.startswith("validation_") and name not in losses
     }
-    for axes, title, curves in ((left, "Loss", losses), (right, "On the validation data", figures)):
+    for axes, title, curves in ((left, "Loss", losses), (right, "On the validation data", validations)):
         taken = {colour for _, colour in curves.values()}
         axes.set_prop_cycle(color=[colour for colour in _COLOURS if colour not in taken])
         for column, (label, colour) in curves.items():
@@ -180,12 +180,12 @@ def drawPerMicrograph(axes: Any, counts: Any) -> None:
 def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
     numbers = [entry["round"] for entry in rounds]
-    axes.plot(numbers, [_orNan(entry.get("figure")) for entry in rounds], "o-", color=_FIGURE, label="separation")
+    axes.plot(numbers, [_orNan(entry.get("separation")) for entry in rounds], "o-", color=_METRIC, label="separation")
     for entry in rounds:
-        if entry.get("picks") is not None and entry.get("figure") is not None:
+        if entry.get("picks") is not None and entry.get("separation") is not None:
             axes.annotate(
                 f"{entry['picks']:.0f} picks",
-                (entry["round"], entry["figure"]),
+                (entry["round"], entry["separation"]),
                 xytext=(0, 8),
                 textcoords="offset points",
                 ha="center",

@@ -32,7 +32,7 @@ def startRun(source: Any, output: str, field: str, protocolClass: type, label: s
     return protocol, " ".join(errors)
 
 
-def started(protocol: Any, errors: str, what: str) -> str:
+def startedRun(protocol: Any, errors: str, what: str) -> str:
     """One sentence about a run that startRun gave. what: is made, in words."""
     return errors or f"{what} is made by the run *{protocol.getRunName()}*."
 
@@ -53,7 +53,7 @@ def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: s
         sqliteFile=path + ",",
         outputClassName=whole.getClassName(),
     )
-    return protocol, started(protocol, errors, f"The set of {counted(len(ids), kind)}")
+    return protocol, startedRun(protocol, errors, f"The set of {counted(len(ids), kind)}")
 
 
 def itemsSubset(viewer: Any, collection: Any, kind: str) -> Any:

@@ -109,7 +109,7 @@ class WindowView(View):
 
 
 def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, maximum: Any = 10) -> None:
-    """A table whose first column is text, at most `first` px wide, and the others figures; no title is cut off. most:
+    """A table whose first column is text, at most `first` px wide, and the others numbers; no title is cut off. most:
     rows that are seen at once."""
     style = ttk.Style(parent)
     heading, body = (

@@ -20,13 +20,13 @@ TITLES = (
 )
 
 
-def ctfModel(micrograph: Micrograph, figures: Dict[str, Any], picture: str, phaseShift: bool) -> CTFModel:
+def ctfModel(micrograph: Micrograph, metrics: Dict[str, Any], picture: str, phaseShift: bool) -> CTFModel:
     """The CTF of a micrograph.
 
     Parameters
     ----------
     micrograph : Micrograph
-    figures : dict
+    metrics : dict
         The engine's, of one micrograph: lengths in Å, angles in degrees.
     picture : str
         File of its power spectrum beside the fit.
@@ -38,19 +38,19 @@ def ctfModel(micrograph: Micrograph, figures: Dict[str, Any], picture: str, phas
     CTFModel
     """
     ctf = CTFModel()
-    ctf.setStandardDefocus(figures["defocus_u"], figures["defocus_v"], figures["defocus_angle"])
+    ctf.setStandardDefocus(metrics["defocus_u"], metrics["defocus_v"], metrics["defocus_angle"])
     if phaseShift:
-        ctf.setPhaseShift(figures["phase_shift"])
-    ctf.setResolution(figures["resolution"])
-    ctf.setFitQuality(figures["correlation"])
+        ctf.setPhaseShift(metrics["phase_shift"])
+    ctf.setResolution(metrics["resolution"])
+    ctf.setFitQuality(metrics["correlation"])
     ctf.setPsdFile(picture)
-    setattr(ctf, STRENGTH, Float(figures["strength"]))
+    setattr(ctf, STRENGTH, Float(metrics["strength"]))
     ctf.setMicrograph(micrograph)
     return ctf
 
 
 def ctfRows(ctfs: SetOfCTF) -> List[Tuple]:
-    """Figures of each CTF, in the order of TITLES.
+    """Metrics of each CTF, in the order of TITLES.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 
 from ..arriving import ArrivingMicrographs
-from ..growing import opened
+from ..growing import reopened
 from ..stream_end import StreamEnd
 
 
@@ -59,7 +59,7 @@ class ArrivingHalves:
         """Read what there is now."""
         if self._sets[0] is None:
             return
-        growing = [opened(SetOfMicrographs, half) for half in self._sets]
+        growing = [reopened(SetOfMicrographs, half) for half in self._sets]
         # Closed first: what arrives between the two looks is then seen by the next one.
         self.closed = all([end.of(half) for end, half in zip(self._ends, growing)])
         self._files = tuple({m.getMicName(): m.getFileName() for m in half} for half in growing)

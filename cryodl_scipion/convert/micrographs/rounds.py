@@ -7,12 +7,13 @@ from typing import Any, Dict, List, Optional, Sequence
 
 TABLE = "rounds.csv"
 _ROUNDS = "rounds"
+_FORMER = {"figure": "separation"}  # columns as version 0.1.0 called them
 
 
 def readRounds(folder: str) -> List[Dict[str, Any]]:
     """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished.
 
-    Columns: round, figure (how far picks and background of held-out micrographs are apart, in standard deviations),
+    Columns: round, separation (how far picks and background of held-out micrographs are apart, in standard deviations),
     picks, confident, agreement (with the round before), threshold, and what else the engine writes.
     A last line that is being written is left out.
     """
@@ -21,7 +22,7 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{name: _number(text) for name, text in row.items()} for row in rows]
+    return [{_FORMER.get(name, name): _number(text) for name, text in row.items()} for row in rows]
 
 
 def _number(text: str) -> Optional[float]:
@@ -32,8 +33,8 @@ def _number(text: str) -> Optional[float]:
 
 
 def bestRound(rounds: Sequence[Dict[str, Any]]) -> int:
-    """Number of the round with the largest figure, the earlier of equals. rounds: of readRounds, not empty."""
-    return int(max(rounds, key=lambda r: (-1 if r["figure"] is None else r["figure"], -r["round"]))["round"])
+    """Number of the round with the largest separation, the first of equals. rounds: of readRounds, not empty."""
+    return int(max(rounds, key=lambda r: (-1 if r["separation"] is None else r["separation"], -r["round"]))["round"])
 
 
 def roundInWords(entry: Dict[str, Any]) -> str:
@@ -41,7 +42,7 @@ def roundInWords(entry: Dict[str, Any]) -> str:
     words = [
         ("picks", "%.0f picks"),
         ("confident", "%.0f confident"),
-        ("figure", "separation %.2f"),
+        ("separation", "separation %.2f"),
         ("agreement", "agreement with the previous round %.2f"),
     ]
     return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)

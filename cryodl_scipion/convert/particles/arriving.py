@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Sequence, Set
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfParticles
 
-from ..growing import ID, ColumnOnce, opened
+from ..growing import ID, ColumnOnce, reopened
 from ..stream_end import StreamEnd
 
 
@@ -23,7 +23,7 @@ class ArrivingParticles:
 
     def update(self) -> None:
         """Read which particles there are now, and whether more can come."""
-        source = opened(SetOfParticles, self._source)
+        source = reopened(SetOfParticles, self._source)
         self.closed = self._end.of(source)
         self._ids = self._column.update(source)
 
@@ -35,7 +35,7 @@ class ArrivingParticles:
         """Write some particles as a set of their own, whole or not at all. One that is there stays."""
         if os.path.exists(path):
             return
-        source = opened(SetOfParticles, self._source)
+        source = reopened(SetOfParticles, self._source)
         temporary = path + ".new"
         pwutils.cleanPath(temporary)
         batch = SetOfParticles(filename=temporary)

@@ -43,7 +43,9 @@ def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, n
     return output.getSize()
 
 
-def classify(classes: SetOfClasses3D, path: str, names: Sequence[str], volumes: Optional[Sequence[Volume]]) -> None:
+def classifyByComposition(
+    classes: SetOfClasses3D, path: str, names: Sequence[str], volumes: Optional[Sequence[Volume]]
+) -> None:
     """Fill a SetOfClasses3D: a class for each composition, by the likeliest of each particle.
 
     volumes: Volumes of the compositions as representatives, or None. The file has all particles, see appendAssessed.

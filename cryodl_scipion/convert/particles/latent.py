@@ -56,7 +56,7 @@ def appendFlex(
         output.append(flex)
 
 
-def classify(classes: SetOfClasses3D, path: str, maps: Sequence[str], pixelSize: float) -> None:
+def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str], pixelSize: float) -> None:
     """Fill a SetOfClasses3D by rlnClassNumber of the engine's STAR file. maps: of the classes, class 1 first."""
 
     def describeItem(item: Particle, row: Any) -> None:

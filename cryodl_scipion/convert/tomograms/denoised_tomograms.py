@@ -9,7 +9,7 @@ from pyworkflow.object import String
 DENOISER = "_cryodlDenoiser"
 
 
-def halvesOf(tomogram: Any) -> List[str]:
+def halfTomogramsOf(tomogram: Any) -> List[str]:
     """[even, odd] files of a tomogram; [] if it has none."""
     files = [path for path in tomogram.getHalfMaps(asList=True) if path] if tomogram.hasHalfMaps() else []
     return [path.split(":")[0] for path in files] if len(files) == 2 else []

@@ -14,14 +14,14 @@ from tomo.objects import (
 )
 
 from ..star import columnsOf, iterColumns
-from .subtomograms import ANGLES, CLASS, CLASS_NAMES, HALF, ORIGIN, TILTS, readRows, transformOf, volumeOf
+from .subtomograms import ANGLES, CLASS, CLASS_NAMES, HALF, ORIGIN, TILTS, readRows, subtomogramTransformOf, volumeOf
 
 # Attributes of classified items: how sure it is that the item is of a known class, and the probability of each.
 CONFIDENCE, PROBABILITY = "_cryodlConfidence", "_cryodlProbability%d"
 _TOMOGRAM = "rlnTomoName"
 
 
-def appendSimulated(subtomograms: SetOfSubTomograms, path: str, names: Sequence[str]) -> None:
+def appendSimulatedSubtomograms(subtomograms: SetOfSubTomograms, path: str, names: Sequence[str]) -> None:
     """Append the simulated subtomograms with their true class, transform, half set and tilt range.
 
     subtomograms: new set with pixel size and acquisition. path: the engine's STAR file. names: of classes 1, 2, ...
@@ -35,7 +35,7 @@ def appendSimulated(subtomograms: SetOfSubTomograms, path: str, names: Sequence[
         item.setSamplingRate(subtomograms.getSamplingRate())
         item.setVolName(row.get(_TOMOGRAM, "simulated"))
         item.setClassId(int(row[CLASS]))
-        item.setTransform(transformOf(row, subtomograms.getSamplingRate()))
+        item.setTransform(subtomogramTransformOf(row, subtomograms.getSamplingRate()))
         item.setAcquisition(_acquisition(subtomograms, row))
         if HALF in row:
             setattr(item, "_" + HALF, Integer(int(row[HALF])))
@@ -53,7 +53,9 @@ def _acquisition(subtomograms: SetOfSubTomograms, row: Any) -> TomoAcquisition:
     return acquisition
 
 
-def fillClasses(classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]) -> int:
+def fillSubtomogramClasses(
+    classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]
+) -> int:
     """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out.
 
     names: {class number: name}. averages: {class number: file}; a class without one has no representative.
@@ -66,7 +68,7 @@ def fillClasses(classes: SetOfClassesSubTomograms, path: str, names: Dict[int, s
         row = rows.get(item.getObjId())
         item._appendItem = row is not None and int(float(row[CLASS])) > 0
         if row is not None and item._appendItem:
-            describe(item, row, columns, pixelSize)
+            describeClass(item, row, columns, pixelSize)
             made.append(item.getObjId())
 
     def describeClass(item: Any) -> None:
@@ -87,22 +89,24 @@ def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, pa
     for item in [item.clone() for item in subtomograms.iterItems()]:
         row = rows.get(item.getObjId())
         if row is not None and int(float(row[CLASS])) == 0:
-            output.append(describe(item, row, columns, subtomograms.getSamplingRate()))
+            output.append(describeClass(item, row, columns, subtomograms.getSamplingRate()))
     return output.getSize()
 
 
-def describe(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
+def describeClass(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
     """Write class, transform, confidence and probabilities of a row on an item. Returns it."""
     item.setClassId(int(float(row[CLASS])))
     if ANGLES[0] in row:
-        item.setTransform(transformOf(row, pixelSize))
+        item.setTransform(subtomogramTransformOf(row, pixelSize))
     for name in columns:
         if name == CONFIDENCE[1:] or name.startswith((PROBABILITY % 0)[1:-1]):
             setattr(item, "_" + name, Float(float(row[name])))
     return item
 
 
-def appendAverages(output: SetOfAverageSubTomograms, names: Dict[int, str], averages: Dict[int, str]) -> None:
+def appendSubtomogramAverages(
+    output: SetOfAverageSubTomograms, names: Dict[int, str], averages: Dict[int, str]
+) -> None:
     """Append the averages of classes; ids are the classes' numbers. output: set of averages with pixel size."""
     for number in sorted(averages):
         item = AverageSubTomogram()

@@ -167,7 +167,7 @@ def readRows(path: str) -> Tuple[Dict[int, Dict[str, str]], List[str]]:
     return {int(row[columns.index(ID)]): dict(zip(columns, row)) for row in rows}, columns
 
 
-def transformOf(row: Any, pixelSize: float) -> Any:
+def subtomogramTransformOf(row: Any, pixelSize: float) -> Any:
     """Scipion's Transform of a row with ANGLES and ORIGIN; origins that it lacks are 0."""
     origin = [float(row.get(name, 0)) / pixelSize for name in ORIGIN]
     return Transform(matrixOf([float(row[name]) for name in ANGLES], origin))

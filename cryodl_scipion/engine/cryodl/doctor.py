@@ -21,7 +21,7 @@ REMEDY = (
     "Python that CRYODL_PYTHON names."
 )
 MODELS = Path(cryodl.__file__).parent / "models"
-FIGURES = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
+METRICS = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
 
 
 def run(config: DoctorConfig) -> None:
@@ -160,14 +160,14 @@ def as_text(report: typing.Mapping[str, typing.Any]) -> str:
         lines.append(f"  {device['device']:>4}  {device['name']}{memory}, {'' if device['bf16'] else 'no '}bf16")
     lines.append("Models")
     for model in report["models"]:
-        diameter, figures = model["particle_diameter"], model["validation"]
+        diameter, metrics = model["particle_diameter"], model["validation"]
         lines.append(
             f"  {model['name']}: {model['kind']}, {model['network']}"
             + (f", trained at {diameter:g} Å" if diameter else "")
             + "".join(
-                f", validation {name} {figures[key]:.2f}"
-                for key, name in FIGURES.items()
-                if isinstance(figures.get(key), float)
+                f", validation {name} {metrics[key]:.2f}"
+                for key, name in METRICS.items()
+                if isinstance(metrics.get(key), float)
             )
         )
     if not report["models"]:

@@ -168,7 +168,7 @@ def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
     [
         (
             lambda f: write_star(f / "coordinates/mic1.star", [[10, 10], [900, 20]]),
-            ("1 coordinates of mic1 lie outside", "mic1.mrc (320 x 256 px)", "x 20, y 900", "binning"),
+            ("1 coordinate of mic1 outside", "mic1.mrc (320 x 256 px)", "x 20, y 900", "binning"),
         ),
         (
             lambda f: [p.rename(p.with_name(f"other_{p.name}")) for p in list((f / "coordinates").iterdir())],

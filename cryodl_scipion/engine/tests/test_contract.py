@@ -217,7 +217,10 @@ def changed(base, **values):
         (changed(TRAIN, steps=10.5), ("--steps", "10.5", "whole number")),
         (changed(TRAIN, network="resnet"), ("--network", "'resnet'", "choose one of: unet")),
         (changed(EVALUATE, border=5.0), ("--border", "--micrographs", "sizes")),
-        (changed(SIMULATE, defocus_min=3e4, defocus_max=1e4), ("--defocus-max", "10000 Å", "--defocus-min", "30000 Å")),
+        (
+            changed(SIMULATE, minimum_defocus=3e4, maximum_defocus=1e4),
+            ("--maximum-defocus", "10000 Å", "--minimum-defocus", "30000 Å"),
+        ),
     ],
     ids=lambda v: v[0] + "-" + v[-1] if isinstance(v, tuple) else None,
 )

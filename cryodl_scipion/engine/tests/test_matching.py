@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Matching and its figures, against hand-made lists, brute force and the project's reference program."""
+"""Matching and its metrics, against hand-made lists, brute force and the project's reference program."""
 
 import importlib.util
 
@@ -67,11 +67,11 @@ def test_a_curve_worked_out_by_hand():
     assert thresholds.tolist() == [0.9, 0.8, 0.5, 0.4]
     assert np.allclose(precision, [1, 2 / 3, 3 / 4, 3 / 5]) and np.allclose(recall, [1 / 4, 2 / 4, 3 / 4, 3 / 4])
     assert average_precision(precision, recall) == pytest.approx(1 / 4 + 2 / 3 / 4 + 3 / 4 / 4)
-    figures = score_matched(hit, scores, 4, threshold=0.8)
-    assert (figures.picks, figures.true_positives, figures.reference) == (3, 2, 4)
-    assert figures.precision == pytest.approx(2 / 3) and figures.recall == pytest.approx(0.5)
-    assert figures.f1 == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
-    assert figures.best_threshold == 0.5 and figures.best_f1 == pytest.approx(0.75)
+    metrics = score_matched(hit, scores, 4, threshold=0.8)
+    assert (metrics.picks, metrics.true_positives, metrics.reference) == (3, 2, 4)
+    assert metrics.precision == pytest.approx(2 / 3) and metrics.recall == pytest.approx(0.5)
+    assert metrics.f1 == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
+    assert metrics.best_threshold == 0.5 and metrics.best_f1 == pytest.approx(0.75)
 
 
 def test_the_order_of_picks_does_not_matter():

@@ -218,9 +218,9 @@ def test_models_of_two_kinds_may_have_one_name(tmp_path, monkeypatch):
 
 def test_a_copied_model_is_whole_and_nothing_beside_it_is_touched(tmp_path, model):
     (tmp_path / "rounds/0/model.copy").mkdir(parents=True)
-    for position in ("rounds/0/model", "rounds/1/model"):
-        copy_model(model, tmp_path / position)
-        assert read_card(tmp_path / position) == read_card(model)
+    for folder in ("rounds/0/model", "rounds/1/model"):
+        copy_model(model, tmp_path / folder)
+        assert read_card(tmp_path / folder) == read_card(model)
     assert sorted(p.name for p in (tmp_path / "rounds/0").iterdir()) == ["model", "model.copy"]
     with pytest.raises(FileExistsError, match="exists already"):
         copy_model(model, tmp_path / "rounds/1/model")

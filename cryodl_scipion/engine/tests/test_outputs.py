@@ -103,7 +103,7 @@ def test_declared_outputs_can_be_checked_by_old_pythons(command):
     assert missing == [f"{info.name} is missing" for info in describe_outputs(command.outputs) if info.required]
 
 
-# Their files hold neither pixels nor coordinates: models, figures, tables, copies of tables, or pictures to look at.
+# Their files hold neither pixels nor coordinates: models, metrics, tables, copies of tables, or pictures to look at.
 WITHOUT_PIXELS = {
     "train-picker", "train-filament-picker", "train-general-picker", "train-micrograph-denoiser", "train-classifier",
     "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",

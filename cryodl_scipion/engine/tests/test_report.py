@@ -108,10 +108,10 @@ def write_pick(names, path="results/picks", counts=2):
 
 
 def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
-    figures = dict(defocus_u=15000.0, defocus_v=14000.0, resolution=resolution, defocus_angle=1.0, phase_shift=0.0)
+    metrics = dict(defocus_u=15000.0, defocus_v=14000.0, resolution=resolution, defocus_angle=1.0, phase_shift=0.0)
     Result(
         "estimate-ctf",
-        dict(star="ctf.star", folder="ctf", spectra={}, fits={name: figures for name in names}),
+        dict(star="ctf.star", folder="ctf", spectra={}, fits={name: metrics for name in names}),
         skipped=tuple(Skipped(name, name + ".mrc", "no significant Thon rings") for name in skipped),
     ).write(f"{path}/result.json")
 
@@ -194,10 +194,10 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     os.makedirs("project")
     open("project/project.sqlite", "w").close()
     for number, status in ((2, "finished"), (77, "running")):
-        position = f"project/Runs/{number:06d}_ProtPick"
-        os.makedirs(position + "/logs")
-        os.makedirs(position + "/extra")
-        with sqlite3.connect(position + "/logs/run.db") as db:
+        folder = f"project/Runs/{number:06d}_ProtPick"
+        os.makedirs(folder + "/logs")
+        os.makedirs(folder + "/extra")
+        with sqlite3.connect(folder + "/logs/run.db") as db:
             db.execute("CREATE TABLE Objects (id INTEGER, parent_id INTEGER, name TEXT, value TEXT, label TEXT)")
             db.execute("INSERT INTO Objects VALUES (?, NULL, '', NULL, ?)", (number, f"my <b>picks</b> {number}"))
             db.execute("INSERT INTO Objects VALUES (?, ?, ?, ?, '')", (number + 1, number, f"{number}.status", status))

@@ -74,7 +74,7 @@ def test_a_micrograph_without_particles_is_noise():
 
 
 def test_optics_stay_in_their_ranges():
-    config = SimulateMicrographsConfig("a", 2.0, 1, "o", defocus_min=9000, defocus_max=12000, astigmatism=400)
+    config = SimulateMicrographsConfig("a", 2.0, 1, "o", minimum_defocus=9000, maximum_defocus=12000, astigmatism=400)
     for seed in range(50):
         o = random_optics(config, np.random.default_rng(seed))
         assert 9000 <= (o.defocus_u + o.defocus_v) / 2 <= 12000 and 0 <= o.defocus_u - o.defocus_v <= 400

@@ -59,7 +59,7 @@ def test_weights_say_how_many_particles_lack_a_chain():
 
 
 def test_ctfs_are_drawn_from_a_file():
-    simulate_particles("first.star", count=20, defocus_min=11000, defocus_max=12000)
+    simulate_particles("first.star", count=20, minimum_defocus=11000, maximum_defocus=12000)
     simulate_particles("second.star", count=20, ctf_from="first.star")
     known = {o.defocus_u for o in read_particles("first.star").optics}
     assert {o.defocus_u for o in read_particles("second.star").optics} <= known

@@ -17,14 +17,14 @@ GROUND_TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
 
 class Line(Task):
-    """Learns y = ground truth . x. `figures`: scripted validation figures, else minus the error. `stop_at`: a kill."""
+    """Learns y = ground truth . x. `metrics`: scripted validation metrics, else minus the error. `stop_at`: a kill."""
 
-    def __init__(self, figures=None, stop_at=None, loss_of=None):
+    def __init__(self, metrics=None, stop_at=None, loss_of=None):
         torch.manual_seed(0)
         network = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False), torch.nn.BatchNorm1d(1, affine=False))
         self.networks = torch.nn.ModuleDict({"line": network})
         self.optimizers = {"line": torch.optim.AdamW(network.parameters(), lr=1e-3)}
-        self.figures, self.stop_at, self.loss_of, self.steps, self.validations = figures, stop_at, loss_of, 0, 0
+        self.metrics, self.stop_at, self.loss_of, self.steps, self.validations = metrics, stop_at, loss_of, 0, 0
 
     def batch(self, rng):
         return torch.from_numpy(rng.standard_normal((16, 3))).float()
@@ -43,7 +43,7 @@ class Line(Task):
         self.validations += 1
         weight = self.networks["line"][0].weight
         error = float((weight / weight.norm() - GROUND_TRUTH / GROUND_TRUTH.norm()).norm())
-        figure = self.figures[self.validations - 1] if self.figures else 1 / (1 + error)
+        figure = self.metrics[self.validations - 1] if self.metrics else 1 / (1 + error)
         return {"metric": figure, "loss": error, "f1": figure, "average_precision": figure}
 
 
@@ -135,42 +135,42 @@ def test_the_same_seed_repeats_and_another_does_not(tmp_path):
 
 
 def test_it_stops_early_and_says_why(tmp_path):
-    task, report = train(tmp_path, Line(figures=[0.2, 0.9, 0.5, 0.5, 0.5, 0.5]), patience=3)
+    task, report = train(tmp_path, Line(metrics=[0.2, 0.9, 0.5, 0.5, 0.5, 0.5]), patience=3)
     assert report.steps == 50 and task.validations == 5 and report.best_step == 20
     assert "3 validations" in report.stop_reason and "30 steps" in report.stop_reason
 
 
 @pytest.mark.parametrize("figure", [0.0, -1.0])
 def test_a_metric_that_stays_at_one_value_ends_by_patience_also_at_zero(tmp_path, figure):
-    _, report = train(tmp_path, Line(figures=[figure] * 6), patience=3)
+    _, report = train(tmp_path, Line(metrics=[figure] * 6), patience=3)
     assert report.steps == 40 and "3 validations" in report.stop_reason
 
 
 def test_a_gain_resets_the_patience(tmp_path):
-    task, report = train(tmp_path, Line(figures=[0.2, 0.1, 0.1, 0.5, 0.1, 0.1]), patience=3)
+    task, report = train(tmp_path, Line(metrics=[0.2, 0.1, 0.1, 0.5, 0.1, 0.1]), patience=3)
     assert report.steps == 60 and report.best_step == 40
 
 
 def test_the_weights_of_the_best_validation_are_kept(tmp_path):
-    best, _ = train(tmp_path / "best", Line(figures=[0.2, 0.9]), steps=20, every=10)
+    best, _ = train(tmp_path / "best", Line(metrics=[0.2, 0.9]), steps=20, every=10)
     # the learning rate follows the number of steps, so the kept weights are compared with those validated then
     seen = {}
 
     class Watched(Line):
         def validate(self):
-            figures = super().validate()
+            metrics = super().validate()
             seen[self.validations] = weights(self)
-            return figures
+            return metrics
 
-    task, report = train(tmp_path / "watched", Watched(figures=[0.2, 0.9, 0.1, 0.1, 0.1, 0.1]))
+    task, report = train(tmp_path / "watched", Watched(metrics=[0.2, 0.9, 0.1, 0.1, 0.1, 0.1]))
     assert report.best_step == 20
     assert all(torch.equal(a, b) for a, b in zip(weights(task).values(), seen[2].values()))
     assert not torch.equal(weights(task)["line.0.weight"], seen[6]["line.0.weight"])
 
 
 def test_a_stopped_training_stays_stopped(tmp_path):
-    train(tmp_path, Line(figures=[0.9, 0.1, 0.1, 0.1, 0.1, 0.1]), patience=2)
-    task, report = train(tmp_path, Line(figures=[9.0] * 6), patience=2)
+    train(tmp_path, Line(metrics=[0.9, 0.1, 0.1, 0.1, 0.1, 0.1]), patience=2)
+    task, report = train(tmp_path, Line(metrics=[9.0] * 6), patience=2)
     assert task.steps == 0 and report.best_step == 10 and "2 validations" in report.stop_reason
 
 

@@ -28,7 +28,7 @@ WHAT_FOR = (
 OF_IMPROVING = "Half-map test of the run that improved this map:"
 
 
-def citationsOf(network: Any) -> List[str]:
+def mapCitations(network: Any) -> List[str]:
     """Keys of the bibliography for work with an improver; network: its name, or None if no model is known yet."""
     return ["cryodl"] + list(network_citations("map_improver", network))
 
@@ -147,7 +147,7 @@ def _whence(training: Dict[str, Any]) -> str:
 
 
 # ----- evaluation
-_FIGURES = (
+_METRICS = (
     ("fsc05_angstrom", "Map-model FSC 0.5"),
     ("fsc0143_angstrom", "Map-model FSC 0.143"),
     ("fsc05_unmasked_angstrom", "Map-model FSC 0.5, whole box"),
@@ -156,18 +156,18 @@ _FIGURES = (
 )
 
 
-def figureInWords(name: str, value: float) -> str:
+def metricInWords(name: str, value: float) -> str:
     return resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
 
 
 def evaluationRows(evaluation: Dict[str, Any]) -> Any:
-    """[(label, figure of the map, of the one before)] of evaluation.json; the last is missing without such a map."""
+    """[(label, metric of the map, of the one before)] of evaluation.json; the last is missing without such a map."""
     both = [evaluation] + ([evaluation["before"]] if evaluation.get("before") else [])
-    return [(label,) + tuple(figureInWords(name, e[name]) for e in both) for name, label in _FIGURES]
+    return [(label,) + tuple(metricInWords(name, e[name]) for e in both) for name, label in _METRICS]
 
 
 def halfMapRows(evaluation: Dict[str, Any]) -> List[Tuple[str, str]]:
-    """[(label, figure)] of the half-maps of evaluation.json: their FSC and local resolution, as far as measured."""
+    """[(label, metric)] of the half-maps of evaluation.json: their FSC and local resolution, as far as measured."""
     halves = evaluation.get("half_maps") or {}
     local = halves.get("local_resolution_angstrom")
     rows = [("Half-maps, FSC 0.143", resolution_in_words(halves["resolution_angstrom"]))] if halves else []

@@ -18,10 +18,10 @@ from .maps_base import MapsBase
 class CryodlProtCompareModels(MapsBase):
     """Compare an atomic model that was built into a map with a reference.
 
-    In: the model to judge, and a reference in the same frame; nothing is superposed. Out: how many residues of the
-    reference are matched by C-alpha (or P) atoms, how many of these have the right name, their RMSD, fragments, and how
-    many built residues match nothing, in the summary and as a table of the matched residues. Build into a map before
-    and after improvement, and compare both with the deposited model.
+    In: the model to judge, and a reference in the same frame; the models are not superposed. Out: how many residues
+    of the reference are matched by C-alpha (or P) atoms, how many of these have the right name, their RMSD,
+    fragments, and how many built residues match nothing, in the summary and as a table of the matched residues.
+    Build into a map before and after improvement, and compare both with the deposited model.
     """
 
     _label = "compare built models"

@@ -19,7 +19,7 @@ from ..evaluation_folder import HasEvaluation
 from ..form_parts import notOnForm
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
 from ..protocol_base import RESULT_FILE
-from .map_words import MEASURES, citationsOf, evaluationInWords, evaluationLines
+from .map_words import MEASURES, evaluationInWords, evaluationLines, mapCitations
 from .maps_base import MapsBase, ownOrigin
 
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
@@ -231,4 +231,4 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
 
     def _citations(self) -> List[str]:
         network = (cardOf(self) or {}).get("network") if self.testImprover.get() else None
-        return citationsOf(network) + list(MEASURES)
+        return mapCitations(network) + list(MEASURES)

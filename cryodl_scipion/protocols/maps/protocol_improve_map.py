@@ -19,8 +19,8 @@ from ..inputs import classOf
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
 from ..possible_outputs import possibleOutputs
 from ..protocol_base import RESULT_FILE
-from .map_words import WHAT_FOR, citationsOf, improvedLines, improvingInWords
-from .maps_base import MapsBase, itemsOf, ownOrigin
+from .map_words import WHAT_FOR, improvedLines, improvingInWords, mapCitations
+from .maps_base import MapsBase, clonesOf, ownOrigin
 
 WHOLE, HALVES = range(2)
 # Name of the model, on an improved map.
@@ -30,11 +30,11 @@ IMPROVER = "_cryodlImprover"
 class CryodlProtImproveMap(MapsBase):
     """Improve the local contrast of a map, or of a set of maps, with a trained network.
 
-    In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a map
-    improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the origin of the
-    input, and a map of confidence: how far it can be trusted. With half-maps each is improved alone as well, and the
-    half-map test tells what is gained and what the network invents. For looking and building; not for FSC-based
-    resolution, and not for deposition alone.
+    In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a
+    map improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the
+    origin of the input, and a map of confidence: how far it can be trusted. With half-maps each is improved alone
+    as well, and the half-map test tells what is gained and what the network invents. Use it for viewing and model
+    building. Do not measure its resolution by FSC, and do not deposit it alone.
     """
 
     _label = "improve map"
@@ -175,7 +175,7 @@ class CryodlProtImproveMap(MapsBase):
     def _volumes(self) -> Any:
         """Maps to improve; of two half-maps the first stands for both."""
         found = self.inputVolume.get() if self._whole() else self.inputHalf1.get()
-        return [] if found is None else itemsOf([found])
+        return [] if found is None else clonesOf([found])
 
     def _rawHalves(self, volume: Volume) -> List[str]:
         if not self._whole():
@@ -280,4 +280,4 @@ class CryodlProtImproveMap(MapsBase):
         return [improvingInWords(len(results), cardOf(self), results.values())] if results else []
 
     def _citations(self) -> List[str]:
-        return citationsOf((cardOf(self) or {}).get("network"))
+        return mapCitations((cardOf(self) or {}).get("network"))

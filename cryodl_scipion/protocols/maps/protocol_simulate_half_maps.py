@@ -18,11 +18,11 @@ from .maps_base import MapsBase
 
 
 class CryodlProtSimulateHalfMaps(MapsBase):
-    """Simulate two half-maps of an atomic model with the faults of reconstructed ones, and the truth.
+    """Simulate two half-maps of an atomic model with the imperfections of real ones, and the ground truth.
 
     In: an atomic model. Out: the whole map with its two half-maps (blurred, noisy, with flexible parts and unevenly
-    spread orientations), the truth without noise and blur, and the model in their frame with the B-factors that its
-    atoms were blurred by. For tests of map improvement and of measures, where the truth must be known.
+    spread orientations), the ground truth without noise and blur, and the model in their frame with the B-factors
+    that its atoms were blurred by. For tests of map improvement and of measures, which need the ground truth.
     """
 
     _label = "simulate half-maps"

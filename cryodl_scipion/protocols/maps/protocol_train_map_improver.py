@@ -16,8 +16,8 @@ from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
-from .map_words import citationsOf, improverInWords, improverLines
-from .maps_base import MapsBase, itemsOf, structureProblems
+from .map_words import improverInWords, improverLines, mapCitations
+from .maps_base import MapsBase, clonesOf, structureProblems
 
 PROJECT, TABLE, NOTHING = range(3)
 _EXPERT = params.LEVEL_ADVANCED
@@ -26,10 +26,10 @@ _EXPERT = params.LEVEL_ADVANCED
 class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
     """Train a network that turns reconstructed maps into what their atomic models look like.
 
-    In: maps with their atomic models (of this project, or a table), and atomic models to simulate maps from; one of the
-    two is enough. Out: a model for *cryodl - improve map*. Molecules like each other stay together, and some are kept
-    for validation. Continue from a model to adapt it to your own maps. Several GPUs work together. A stopped run
-    continues where it was.
+    In: maps with their atomic models (of this project, or a table), and atomic models to simulate maps from; one of
+    the two is enough. Out: a model for *cryodl - improve map*. Similar molecules are kept together, and some are
+    held out for validation. Continue from a model to adapt it to your own maps. Several GPUs work together. A
+    stopped run continues where it was.
     """
 
     _label = "train map improver"
@@ -177,7 +177,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         """[(Volume, AtomStruct)] of the project."""
         if self.pairsFrom.get() != PROJECT:
             return []
-        return list(zip(itemsOf(self._pointed("inputVolumes")), itemsOf(self._pointed("inputModels"))))
+        return list(zip(clonesOf(self._pointed("inputVolumes")), clonesOf(self._pointed("inputModels"))))
 
     def _resolutions(self) -> List[float]:
         """[Å] of the pairs. Raises ValueError for words that are no numbers."""
@@ -186,7 +186,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
 
     def _structures(self) -> Tuple[str, ...]:
         pattern = (self.structureFiles.get() or "").strip()
-        return tuple(structureFileOf(s) for s in itemsOf(self._pointed("simulateFrom"))) + (
+        return tuple(structureFileOf(s) for s in clonesOf(self._pointed("simulateFrom"))) + (
             (pattern,) if pattern else ()
         )
 
@@ -202,7 +202,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        errors = structureProblems(itemsOf(self._pointed("simulateFrom")))
+        errors = structureProblems(clonesOf(self._pointed("simulateFrom")))
         if self.pairsFrom.get() == PROJECT:
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
@@ -214,7 +214,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
 
     def _checkPairs(self) -> List[str]:
-        volumes, models = (itemsOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
+        volumes, models = (clonesOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
         if len(volumes) != len(models):
             return [
                 f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in "
@@ -262,4 +262,4 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         return [] if card is None else [improverInWords(card)]
 
     def _citations(self) -> List[str]:
-        return citationsOf(self.getEnumText("network"))
+        return mapCitations(self.getEnumText("network"))

@@ -15,7 +15,7 @@ from ...convert.micrographs.picks import describeOutput
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..batches import ArrivingBatches
-from ..growing_outputs import appendPicks
+from ..growing_outputs import appendGrowingPicks
 from ..model_field import boxSizeOf
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from ..waiting import Waiting
@@ -145,7 +145,7 @@ class AutoPickSteps(ArrivingBatches):
                         convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
 
             source = self.getInputMicrographsPointer()
-            appendPicks(self, OUTPUT, source, [source], append)
+            appendGrowingPicks(self, OUTPUT, source, [source], append)
             if isFirst:
                 self._defineOutputs(outputModel=CryodlModel.fromFolder(first.model))
                 self._defineSourceRelation(source, self.outputModel)

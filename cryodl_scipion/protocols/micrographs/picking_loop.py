@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Tuple
 
 from pwem.objects import Micrograph, SetOfCoordinates
 
-from ...convert.growing import ColumnOnce, ReadOnce, asInItsFile, opened
+from ...convert.growing import ColumnOnce, ReadOnce, asInItsFile, reopened
 from ...engine.cryodl import contract
 from ..batches import batchResultFiles
 from ..inputs import ProtocolMixin
@@ -53,4 +53,4 @@ class PickingLoop(ProtocolMixin):
         if not self.hasAttribute("outputCoordinates") or not asInItsFile(coordinates):
             return set()
         column = self.__dict__.setdefault("_pickedIds", ColumnOnce("_micId"))
-        return column.update(opened(SetOfCoordinates, coordinates))
+        return column.update(reopened(SetOfCoordinates, coordinates))

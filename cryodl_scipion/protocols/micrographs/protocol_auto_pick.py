@@ -31,12 +31,11 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
     """Pick particles without any label, and train a model for them on the way.
 
     In: micrographs; the particles' diameter is found if it is not given. A general model picks some of the
-    micrographs; its confident picks, and the places that are surely none, train it on this data set; this is
-    repeated until a round is no better.
-    Then all micrographs are picked. Out: coordinates with a score from 0 to 1 each, and the model, which can pick
-    more micrographs of the same kind with `cryodl - pick particles`. Every round is kept and shown.
-    While micrographs are still arriving, it learns on the first ones, and picks the others with that model as they
-    come. A stopped run continues where it was.
+    micrographs; it is retrained on its confident picks and confident background; this is repeated until a round is
+    no better. Then all micrographs are picked. Out: coordinates with a score from 0 to 1 each, and the model, which
+    can pick more micrographs of the same kind with `cryodl - pick particles`. Every round is kept and shown. While
+    micrographs are still arriving, it learns on the first ones, and picks the others with that model as they come.
+    A stopped run continues where it was.
     """
 
     _label = "auto-pick particles"

@@ -15,7 +15,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ...convert.arriving_sets import MicrographsOfSets
-from ...convert.growing import opened
+from ...convert.growing import reopened
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
@@ -24,7 +24,7 @@ from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..form_parts import notOnForm
-from ..growing_outputs import appendPicks
+from ..growing_outputs import appendGrowingPicks
 from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSetsBase
 
@@ -102,7 +102,9 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             pwutils.cleanPath(*made)
 
     def _sizes(self) -> str:
-        return json.dumps([opened(SetOfCoordinates, coordinates).getSize() for _, coordinates in self._labelledSets()])
+        return json.dumps(
+            [reopened(SetOfCoordinates, coordinates).getSize() for _, coordinates in self._labelledSets()]
+        )
 
     def combineStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
@@ -141,7 +143,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
                             output.append(combined(row, micrograph))
 
             frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
-            appendPicks(self, OUTPUT, frame, list(self.inputSets), append)
+            appendGrowingPicks(self, OUTPUT, frame, list(self.inputSets), append)
 
     def closeStep(self) -> None:
         self._closeOutputSet()

@@ -34,7 +34,7 @@ ONLY_FOR = "For viewing and picking only. Never extract particles for refinement
 
 
 class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
-    """Denoise micrographs by a network that learns from the micrographs themselves. For looking and picking only.
+    """Denoise micrographs by a network that learns from the micrographs themselves. For viewing and picking only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
     them; a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that

@@ -28,9 +28,9 @@ SEGMENTS_FOLDER = "segments"
 class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Trace filaments in micrographs and place segments along them, for helical processing.
 
-    In: micrographs (also while they are still arriving) and the diameter of the filament. Out: coordinates, each with
-    the number of its filament, the in-plane angle of the axis and the place along it, as RELION names them. Crossings
-    and filaments that end too soon are left out. A stopped run continues where it was.
+    In: micrographs (also while they are still arriving) and the diameter of the filament. Out: coordinates, each
+    with the number of its filament, the in-plane angle of the axis and the position along it, as RELION names them.
+    Crossings and filaments that end too soon are left out. A stopped run continues where it was.
     """
 
     _label = "pick filaments"

@@ -24,11 +24,11 @@ from ..simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
 class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
     """Simulate micrographs of a structure, with known particles.
 
-    In: an atomic model or a map; micrographs of your own for the spectrum of the noise, if there are any.
-    Out: micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the particles with
-    their orientations (projection alignment) and CTF. Carbon edges, ice, aggregates and gradients of ice may be added.
-    For tests of pickers, of 2-D classes and of reconstructions, where the truth must be known.
-    A stopped run continues where it was.
+    In: an atomic model or a map; micrographs of your own for the spectrum of the noise, if there are any. Out:
+    micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the particles with their
+    orientations (projection alignment) and CTF. Carbon edges, ice, aggregates and gradients of ice may be added.
+    For tests of pickers, 2-D classes and reconstructions, which need the ground truth. A stopped run continues
+    where it was.
     """
 
     _label = "simulate micrographs"
@@ -63,8 +63,8 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
                 "snr_max",
                 "dose",
                 "contrast",
-                "defocus_min",
-                "defocus_max",
+                "minimum_defocus",
+                "maximum_defocus",
                 "astigmatism",
                 "voltage",
                 "spherical_aberration",

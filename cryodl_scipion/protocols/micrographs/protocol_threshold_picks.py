@@ -11,13 +11,13 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs
-from ...convert.growing import opened
+from ...convert.growing import reopened
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches
 from ..form_parts import addPointer
-from ..growing_outputs import appendPicks
+from ..growing_outputs import appendGrowingPicks
 from ..inputs import PluginProtocol, WithoutEngine
 
 OUTPUT = "outputCoordinates"
@@ -70,7 +70,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     def filterStep(self, names: Sequence[str]) -> None:
         """Append the picks of some micrographs; micrographs whose picks the set has already are left alone."""
         with self._lock:
-            source, done = opened(SetOfCoordinates, self.inputCoordinates.get()), self._doneNames()
+            source, done = reopened(SetOfCoordinates, self.inputCoordinates.get()), self._doneNames()
             self._describe(source, self.inputCoordinates.get())
             micrographs = [m for m in self._arriving.items(names) if m.getMicName() not in done]
 
@@ -81,7 +81,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
                     convert.appendPicks(output, micrograph, chosen)
 
             frame = self.inputCoordinates.get().getMicrographs(asPointer=True)
-            appendPicks(self, OUTPUT, frame, [self.inputCoordinates], append)
+            appendGrowingPicks(self, OUTPUT, frame, [self.inputCoordinates], append)
             source.close()
 
     def closeStep(self) -> None:

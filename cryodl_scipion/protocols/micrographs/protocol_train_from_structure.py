@@ -14,7 +14,7 @@ from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.models import shippedModels
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
-from ...form import addConfigParams, problems
+from ...form import addConfigParams, formProblems
 from ..methods import simulationInWords, trainingInWords, trainingLines
 from ..model_field import GENERAL
 from ..protocol_base import CryodlProtBase
@@ -74,8 +74,8 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
                 "snr_max",
                 "dose",
                 "contrast",
-                "defocus_min",
-                "defocus_max",
+                "minimum_defocus",
+                "maximum_defocus",
                 "astigmatism",
                 "voltage",
                 "spherical_aberration",
@@ -168,7 +168,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        return self._checkSources() or problems(self._simulationConfig())
+        return self._checkSources() or formProblems(self._simulationConfig())
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         made, card = self._simulated(), self._card()

@@ -38,11 +38,11 @@ SPARSE = (
 class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
     """Train a neural network to pick particles.
 
-    In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on two
-    or more micrographs are enough. Boxes on background or contamination may be given as well, and places to leave out.
-    Six networks learn from the same labels: a U-Net of this project, DeepPicker, DeepEM, crYOLO, Topaz and EMAN2.
-    Out: a model for `cryodl - pick particles`. Its card says what it was trained on and how well it does on
-    micrographs that were kept back for validation. A stopped run continues where it was.
+    In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on
+    two or more micrographs are enough. Boxes on background or contamination may be given as well, and regions to
+    leave out. Six networks learn from the same labels: a U-Net of this project, DeepPicker, DeepEM, crYOLO, Topaz
+    and EMAN2. Out: a model for `cryodl - pick particles`. Its card says what it was trained on and how well it does
+    on micrographs that were held out for validation. A stopped run continues where it was.
     """
 
     _label = "train picker"

@@ -100,18 +100,19 @@ def referenceLines(made: Any) -> Any:
     lines = [f"Angles from the reference {withoutChecksum(made.reference)}, which both half-maps share"]
     if made.noise_fsc is None:
         return lines + ["Noise control (as many images of noise, oriented in the same way): not tested"]
-    noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.own_resolution)
+    noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.corrected_resolution)
     lines.append(
         f"Noise control (as many images of noise, oriented in the same way): {noise}; map corrected for it: {own}"
     )
     if made.fsc_beyond is not None:
         lines.append(
-            f"Mean FSC beyond {made.compared:.3g} Å, which was not compared with the reference: {made.fsc_beyond:.3f}"
+            f"Mean FSC beyond {made.search_resolution:.3g} Å, which was not compared with the reference: "
+            f"{made.fsc_beyond:.3f}"
         )
     return lines
 
 
-def evaluationLines(evaluation: Dict[str, Any]) -> Any:
+def denoiserEvaluationLines(evaluation: Dict[str, Any]) -> Any:
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]
     lines = [
@@ -127,7 +128,7 @@ def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     return lines
 
 
-def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results: Sequence[Result]) -> str:
+def denoiserEvaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results: Sequence[Result]) -> str:
     """Methods of an evaluation. card: of the model, or None if it is gone."""
     mean, control = evaluation["mean_frc"], evaluation["control"]
     text = (

@@ -18,11 +18,11 @@ GOOD = 0.5  # score from which an average counts as good in the summary
 
 
 class CryodlProtClassify2D(ParticlesBase):
-    """Sort particles into 2-D classes: aligned averages with CTF, each with a score.
+    """Sort particles into 2-D classes: aligned, CTF-corrected averages, each with a score.
 
-    In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their aligned
-    particles, the largest class first, and their averages. The score is the fraction of a class that is expected to be
-    good particles; *cryodl - select 2d classes* keeps the good ones.
+    In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their
+    aligned particles, the largest class first, and their averages. The score is the fraction of a class that is
+    expected to be good particles; *cryodl - select 2d classes* keeps the good ones.
     """
 
     _label = "classify particles in 2d"

@@ -28,9 +28,9 @@ class CryodlProtDenoise(ParticleBatches):
     """Denoise particle images with a trained network.
 
     In: raw particles and a denoiser of their molecule. Out: the same particles, with denoised images: same ids,
-    acquisition, CTF, alignment and coordinates, and the place of each raw image, so that any later step can go back
-    (*cryodl - back to raw particles*). The set is marked as denoised, and is refused where raw data are needed.
-    Particles may still be arriving; a stopped run continues where it was.
+    acquisition, CTF, alignment and coordinates, and the location of each raw image, so that any later step can go
+    back (*cryodl - back to raw particles*). The set is marked as denoised, and is refused where raw data are
+    needed. Particles may still be arriving; a stopped run continues where it was.
     """
 
     _label = "denoise particles"

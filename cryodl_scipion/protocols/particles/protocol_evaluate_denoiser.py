@@ -13,7 +13,7 @@ from ...form import addConfigParams
 from ..evaluation_folder import HasEvaluation
 from ..form_parts import notOnForm
 from ..methods import citationsOf
-from .denoiser_words import evaluationInWords, evaluationLines
+from .denoiser_words import denoiserEvaluationInWords, denoiserEvaluationLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import WHAT_FOR, ParticlesBase
 
@@ -21,8 +21,8 @@ from .particles_base import WHAT_FOR, ParticlesBase
 class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     """Measure what a denoiser gains and what it invents, against the ground truth and against controls.
 
-    In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure.
-    Out: Fourier ring correlations of raw, Wiener-filtered and denoised images with the truth, Fourier shell
+    In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure. Out:
+    Fourier ring correlations of raw, Wiener-filtered and denoised images with the ground truth, Fourier shell
     correlations of maps from raw and denoised images, and the control: what the network makes of pure noise and of
     another molecule. The summary warns when the control comes near the real result.
     """
@@ -137,11 +137,15 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         evaluation = self.getEvaluation()
-        return ["No evaluation yet."] if evaluation is None else evaluationLines(evaluation)
+        return ["No evaluation yet."] if evaluation is None else denoiserEvaluationLines(evaluation)
 
     def _methods(self) -> List[str]:
         evaluation = self.getEvaluation()
-        return [] if evaluation is None else [evaluationInWords(evaluation, self._modelCard(), self._engineResults())]
+        return (
+            []
+            if evaluation is None
+            else [denoiserEvaluationInWords(evaluation, self._modelCard(), self._engineResults())]
+        )
 
     def _citations(self) -> List[str]:
         return citationsOf((self._modelCard() or {}).get("network"))

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import SetOfParticlesFlex, SetOfVolumes, Volume
 from pyworkflow.protocol.params import Form
 
-from ...convert.particles.latent import appendFlex, appendLatent, classify
+from ...convert.particles.latent import appendFlex, appendLatent, classifyByLatentClass
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -111,7 +111,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
             outputs["outputVolumes"] = self._volumes(made)
         if made.classes:
             classes = self._createSetOfClasses3D(self.inputParticles)
-            classify(classes, made.particles, made.classes, made.pixel_size)
+            classifyByLatentClass(classes, made.particles, made.classes, made.pixel_size)
             outputs["outputClasses"] = classes
         self._defineOutputs(**outputs)
         for volume in outputs.values():

@@ -9,7 +9,7 @@ from pwem.objects import SetOfParticles, Volume
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
-from ...convert.particles.compositions import appendAssessed, appendLikely, classify
+from ...convert.particles.compositions import appendAssessed, appendLikely, classifyByComposition
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -24,11 +24,12 @@ _SUBSET = "outputParticles_%s"  # the name of a composition
 
 
 class CryodlProtIntegrity(ParticlesBase):
-    """Tell for each particle of a complex whether it is whole or lacks a part.
+    """Assign each particle of a complex the probability that it is whole or lacks a part.
 
-    In: raw particles with CTF, and the compositions to tell apart, with and without the partner, in one common frame.
-    Out: all particles with the probability of each composition, the classes of the likeliest one, and a subset for
-    each composition of the particles that have it with at least the chosen probability. The images are the raw ones.
+    In: raw particles with CTF, and the compositions to distinguish, with and without the partner, in one common
+    frame. Out: all particles with the probability of each composition, the classes of the most probable one, and a
+    subset for each composition of the particles that have it with at least the chosen probability. The images are
+    the raw ones.
     """
 
     _label = "assess co-complex integrity"
@@ -101,7 +102,7 @@ class CryodlProtIntegrity(ParticlesBase):
         appendAssessed(output, particles, path, len(self.getNames()))
         outputs = dict(outputParticles=output)
         classes = self._createSetOfClasses3D(self.inputParticles)
-        classify(classes, path, self.getNames(), self._volumes())
+        classifyByComposition(classes, path, self.getNames(), self._volumes())
         outputs["outputClasses"] = classes
         for number, name in enumerate(self.getNames(), 1):
             subset = self._newSet(f"composition_{number}")

@@ -19,10 +19,12 @@ from .particles_base import ParticlesBase
 
 
 class CryodlProtLatentVolumes(ParticlesBase):
-    """Reconstruct maps along the dense regions of a latent space, or at points of it, each from the particles near.
+    """Reconstruct maps along the dense regions of a latent space, or at points of it, each from the particles
+    nearby.
 
-    In: particles of *cryodl - fit heterogeneity*, or a part of them. Out: maps with half-maps, in the order of the way,
-    also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a slider.
+    In: particles of *cryodl - fit heterogeneity*, or a part of them. Out: maps with half-maps, in the order along
+    the path, also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a
+    slider.
     """
 
     _label = "latent volumes"

@@ -17,11 +17,11 @@ from ..possible_outputs import possibleOutputs
 
 
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
-    """Keep the 2-D classes that are not bad, and their particles.
+    """Keep the good 2-D classes and their particles.
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, and these classes.
-    Without a threshold a class is left out only if it would take more from a map than it gives. The wizard shows which
-    averages a threshold keeps. It takes seconds.
+    Without a threshold a class is left out only if it would take more from a map than it gives. The wizard shows
+    which averages a threshold keeps. It takes seconds.
     """
 
     _label = "select 2d classes"

@@ -14,17 +14,17 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..form_parts import notOnForm
-from ..methods import heterogeneityLines, particleSimulationInWords
+from ..methods import particleSimulationInWords, simulatedStatesLines
 from ..simulating import checkOrientations
 from .particles_base import ParticlesBase
 
 
 class CryodlProtSimulateParticles(ParticlesBase):
-    """Simulate particle images of a structure, of which everything is known.
+    """Simulate particle images of a structure, with known ground truth.
 
-    In: an atomic model or a map. Out: particles with noise, with their true alignment (projection alignment), CTF and
-    half sets; the same without noise and CTF, with the same ids; and the map they were made of, in their box and pixel
-    size. For tests of denoisers, of orientations and of reconstructions, where the truth must be known.
+    In: an atomic model or a map. Out: particles with noise, with their true alignment (projection alignment), CTF
+    and half sets; the same without noise and CTF, with the same ids; and the map they were made of, in their box
+    and pixel size. For tests of denoisers, orientations and reconstructions, which need the ground truth.
     """
 
     _label = "simulate particles"
@@ -72,8 +72,8 @@ class CryodlProtSimulateParticles(ParticlesBase):
             form,
             self._CONFIG,
             [
-                "defocus_min",
-                "defocus_max",
+                "minimum_defocus",
+                "maximum_defocus",
                 "astigmatism",
                 "voltage",
                 "spherical_aberration",
@@ -150,7 +150,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
             f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
             f"SNR {self.snr.get():g}",
             f"Structure: {self._structureName(self.inputStructure.get())}",
-            *heterogeneityLines(self._config(**self._engineValues())),
+            *simulatedStatesLines(self._config(**self._engineValues())),
             "Angles, shifts, CTF and noise-free images are exact.",
         ]
 

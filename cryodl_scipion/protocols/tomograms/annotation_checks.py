@@ -19,7 +19,7 @@ def checkNames(feature: str, annotator: str) -> List[str]:
     return []
 
 
-def checkStacks(tiles: str, drawings: str) -> List[str]:
+def checkTileStacks(tiles: str, drawings: str) -> List[str]:
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
     if not tiles:
         return ["Tiles is empty. Give the stack of tiles (.mrcs)."]

@@ -11,7 +11,7 @@ GUESS = "The content of the missing wedge is predicted by the network: do not us
 _MAXIMUM = 10  # tomograms whose controls a summary lists
 
 
-def citationsOf(card: Dict[str, Any], fillWedge: Any) -> List[str]:
+def tomogramDenoisingCitations(card: Dict[str, Any], fillWedge: Any) -> List[str]:
     """Keys of the bibliography. card: of the model, or None; fillWedge: of the form, while there is no model."""
     fills = card["fills_wedge"] if card else fillWedge
     network = card["network"] if card else "unet3d"
@@ -33,8 +33,8 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
             f"by {found.get('wedge_correlation', 0):.3f} with the other raw half (the measured coefficients: "
             f"{found.get('wedge_measured_correlation', 0):.3f})."
         )
-    known = [(name, figures) for name, figures in sorted(controls.items()) if figures]
-    lines += [controlLine(name, figures) for name, figures in known[:_MAXIMUM]]
+    known = [(name, metrics) for name, metrics in sorted(controls.items()) if metrics]
+    lines += [controlLine(name, metrics) for name, metrics in known[:_MAXIMUM]]
     if len(known) > _MAXIMUM:
         lines.append(f"... and {len(known) - _MAXIMUM} more, in denoise.json.")
     if len(known) < len(controls):
@@ -42,14 +42,14 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
     return lines
 
 
-def controlLine(name: str, figures: Dict[str, Any]) -> str:
+def controlLine(name: str, metrics: Dict[str, Any]) -> str:
     """What is known of a tomogram from its halves alone."""
     return (
-        f"{name}: correlation of a half with the signal {figures['signal_correlation_before']:.2f} before, "
-        f"{figures['signal_correlation_after']:.2f} after (estimated from the other half); of noise alone "
-        f"{100 * figures['noise_left']:.0f} % of the contrast is left (Wiener filter: "
-        f"{100 * figures['wiener_noise_left']:.0f} %), of random phases "
-        f"{100 * figures['random_phases_left']:.0f} %."
+        f"{name}: correlation of a half with the signal {metrics['signal_correlation_before']:.2f} before, "
+        f"{metrics['signal_correlation_after']:.2f} after (estimated from the other half); of noise alone "
+        f"{100 * metrics['noise_left']:.0f} % of the contrast is left (Wiener filter: "
+        f"{100 * metrics['wiener_noise_left']:.0f} %), of random phases "
+        f"{100 * metrics['random_phases_left']:.0f} %."
     )
 
 

@@ -17,16 +17,16 @@ def detectorLines(card: Dict[str, Any]) -> List[str]:
     if training.get("steps"):
         lines.append(f"{counted(training['steps'], 'step')}, stopped: {training.get('stop_reason')}.")
     for name, threshold in zip(card["species"], card["thresholds"]):
-        figures = card["validation"].get(name) or {}
-        if not figures.get("particles"):
+        metrics = card["validation"].get(name) or {}
+        if not metrics.get("particles"):
             lines.append(
                 f"  {name}: no particles were held out, so the threshold {score_text(threshold)} is not validated"
             )
         else:
             lines.append(
-                f"  {name}: {figures['found']} of {figures['particles']} held-out particles found, "
-                f"{figures['false']} false, at threshold {score_text(threshold)} (F{card['beta']:g} "
-                f"{figures['f_beta']:.2f})"
+                f"  {name}: {metrics['found']} of {metrics['particles']} held-out particles found, "
+                f"{metrics['false']} false, at threshold {score_text(threshold)} (F{card['beta']:g} "
+                f"{metrics['f_beta']:.2f})"
             )
     return lines
 

@@ -12,10 +12,10 @@ from tomo.objects import Tomogram
 from ...convert.tomograms.tomograms import clonesOf, engineNames, idOf, pairedVolumes
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
-from ...form import addConfigParams, problems, readConfig
+from ...form import addConfigParams, formProblems, readConfig
 from ...objects import CryodlAnnotations
 from ..form_parts import addLabelVolumes, addPointer
-from .annotation_checks import checkAnnotations, checkNames, checkStacks
+from .annotation_checks import checkAnnotations, checkNames, checkTileStacks
 from .annotation_words import annotatedInWords, annotationLines
 from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
 from .tomograms_base import TomogramsBase
@@ -201,7 +201,7 @@ class CryodlProtAnnotate(TomogramsBase):
         if self._missingPointers():
             return []  # pyworkflow names them
         errors = self._checkInputs()
-        return errors or ([] if self.source.get() == FOLDER else problems(self._config()))
+        return errors or ([] if self.source.get() == FOLDER else formProblems(self._config()))
 
     def _checkInputs(self) -> List[str]:
         source, tomograms = self.source.get(), self.inputTomograms.get()
@@ -214,7 +214,7 @@ class CryodlProtAnnotate(TomogramsBase):
 
     def _checkSource(self, source: int) -> List[str]:
         if source == STACK:
-            return checkStacks(self.tiles.get(), self.drawings.get())
+            return checkTileStacks(self.tiles.get(), self.drawings.get())
         if source == FOLDER:
             tomograms = self.inputTomograms.get()
             return checkAnnotations(self.folder.get(), set() if tomograms is None else engineNames(tomograms).values())

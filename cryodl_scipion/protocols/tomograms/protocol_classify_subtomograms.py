@@ -13,7 +13,7 @@ from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..checks import checkModelFolder
 from ..form_parts import addPointer, notOnForm
-from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
+from .subtomogram_words import classifiedLines, classifyingInWords, subtomogramCitations
 from .subtomograms_base import CLASSES, UNKNOWN_SET, SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
@@ -23,9 +23,10 @@ KIND = "classifier"
 class CryodlProtClassifySubtomograms(SubtomogramsBase):
     """Classify subtomograms with a trained model.
 
-    In: subtomograms and a model of *cryodl - train subtomogram classifier*. Out: classes, with averages that make up
-    for the missing wedge; each subtomogram has the probability of every class, and angles and shifts where the network
-    finds them. Those of which it is least sure are left out, in a set of their own.
+    In: subtomograms and a model of *cryodl - train subtomogram classifier*. Out: classes, with averages that are
+    compensated for the missing wedge; each subtomogram has the probability of every class, and angles and shifts
+    where the network finds them. Those with the highest out-of-distribution scores are rejected, into a set of
+    their own.
     """
 
     _label = "classify subtomograms"
@@ -129,4 +130,4 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         return [classifyingInWords(self._result().outputs, self._card(), self._result())]
 
     def _citations(self) -> List[str]:
-        return citationsOf((self._card() or {}).get("network"))
+        return subtomogramCitations((self._card() or {}).get("network"))

@@ -17,9 +17,9 @@ from .tomogram_checks import checkSubtomograms
 class CryodlProtClusterSubtomograms(SubtomogramsBase):
     """Group subtomograms by what they show, without labels.
 
-    In: subtomograms, best with the angles of an alignment. Of a pair only those Fourier coefficients are compared that
-    both have measured. Out: classes with averages that make up for the missing wedge, and the place of each subtomogram
-    in the embedding.
+    In: subtomograms, best with the angles of an alignment. Of a pair only those Fourier coefficients are compared
+    that both have measured. Out: classes with averages that are compensated for the missing wedge, and the position
+    of each subtomogram in the embedding.
     """
 
     _label = "cluster subtomograms"
@@ -50,7 +50,7 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         made = self._result().outputs
         self._defineClasses(
             made.subtomograms,
-            {int(number): f"group {number}" for number in made.counts},
+            {int(number): f"cluster {number}" for number in made.counts},
             {int(number): path for number, path in (made.averages or {}).items()},
         )
 

@@ -8,7 +8,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomograms
 
-from ...convert.tomograms.denoised_tomograms import DENOISER, denoisedOf, halvesOf
+from ...convert.tomograms.denoised_tomograms import DENOISER, denoisedOf, halfTomogramsOf
 from ...convert.tomograms.subtomograms import tiltRange
 from ...convert.tomograms.tomograms import clonesOf, engineNames, fileOf, idOf
 from ...engine.cryodl import contract
@@ -17,7 +17,7 @@ from ...form import addConfigParams
 from ...objects import CryodlModel
 from ..checks import checkModelFolder, listed
 from ..form_parts import addPointer, notOnForm
-from .denoising_words import citationsOf, denoisedInWords, denoisedLines
+from .denoising_words import denoisedInWords, denoisedLines, tomogramDenoisingCitations
 from .tomogram_checks import checkTomograms
 from .tomograms_base import TomogramsBase
 
@@ -29,9 +29,9 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
     """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves.
 
     In: tomograms with half tomograms, as reconstructions from even and odd frames (or tilts) have them; or any
-    tomograms and a model that was trained before on such halves. Out: tomograms of the same names, size, pixel size and
-    origin, for looking, annotating and segmenting, and the model. Subtomograms that are averaged are extracted from the
-    tomograms as they were.
+    tomograms and a model that was trained before on such halves. Out: tomograms of the same names, size, pixel size
+    and origin, for viewing, annotating and segmenting, and the model. Subtomograms that are averaged are extracted
+    from the tomograms as they were.
     """
 
     _label = "denoise tomograms"
@@ -122,7 +122,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
     def _engineValues(self) -> Dict[str, Any]:
         tomograms, model = self.inputTomograms.get(), self.inputModel.get()
         items = clonesOf(tomograms)
-        names, halves = engineNames(tomograms), [halvesOf(item) for item in items]
+        names, halves = engineNames(tomograms), [halfTomogramsOf(item) for item in items]
         both = bool(halves) and all(halves)
         minimum, largest = self._tilts() or (-60.0, 60.0)
         return dict(
@@ -156,9 +156,9 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
     def _checkHalves(self) -> List[str]:
         """Sentences about tomograms without halves where others have them, or where a network has to learn."""
         items = clonesOf(self.inputTomograms.get())
-        without = [idOf(item) for item in items if not halvesOf(item)]
+        without = [idOf(item) for item in items if not halfTomogramsOf(item)]
         if not without:
-            lost = [path for item in items for path in halvesOf(item) if not os.path.exists(path)]
+            lost = [path for item in items for path in halfTomogramsOf(item) if not os.path.exists(path)]
             return [
                 f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]
             ]
@@ -190,4 +190,4 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         return [] if denoised is None else [denoisedInWords(denoised.getSize(), self._card(), self._engineResults())]
 
     def _citations(self) -> List[str]:
-        return citationsOf(self._card(), self.fillWedge.get())
+        return tomogramDenoisingCitations(self._card(), self.fillWedge.get())

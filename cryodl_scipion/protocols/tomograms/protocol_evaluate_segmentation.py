@@ -20,11 +20,11 @@ from .tomograms_base import TomogramsBase
 
 
 class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
-    """Compare segmentations with labels that are taken for the truth.
+    """Compare segmentations with labels that serve as ground truth.
 
-    In: TomoMasks to judge (labels, or scores of one feature), and TomoMasks of the same tomograms with the truth: drawn
-    by hand, of a simulation, or of another method. Out: for each feature Dice coefficient, precision, recall, and how
-    far the boundary is off, in the summary and as files.
+    In: TomoMasks to judge (labels, or scores of one feature), and TomoMasks of the same tomograms with the ground
+    truth: drawn by hand, simulated, or of another method. Out: for each feature Dice coefficient, precision,
+    recall, and how far the boundary is off, in the summary and as files.
     """
 
     _label = "evaluate segmentation"

@@ -14,11 +14,11 @@ from .protocol_pick_features import CryodlProtPickFeatures
 
 
 class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
-    """Take segmented membranes apart, and measure each: area, thickness, curvature, distance to the others.
+    """Separate segmented membranes, and measure each: area, thickness, curvature, distance to the others.
 
-    In: TomoMasks with labels, or a set of scores of membranes. Out: points on the membranes with their normals, as 3-D
-    coordinates to pick from and as meshes; a group is a membrane. The run's folder has a table, a mesh of triangles of
-    each membrane (.ply) and a volume in which each has its own number.
+    In: TomoMasks with labels, or a set of scores of membranes. Out: points on the membranes with their normals, as
+    3-D coordinates to pick from and as meshes; a group is a membrane. The run's folder has a table, a mesh of
+    triangles of each membrane (.ply) and a volume in which each has its own number.
     """
 
     _label = "measure membranes"

@@ -138,12 +138,16 @@ class CryodlProtMergeFeatures(TomogramsBase):
         return dict(scores=self._scoresFolder(), output=self._mergedFolder())
 
     def getFound(self) -> Dict[str, Dict[str, Dict[str, float]]]:
-        """{tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}} of features.json; {} before it is there."""
+        """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json; {} before it exists."""
         path = os.path.join(self._mergedFolder(), "features.json")
         if not os.path.exists(path):
             return {}
         with open(path, encoding="utf-8") as file:
-            return {name: entry["found"] for name, entry in json.load(file)["tomograms"].items()}
+            tomograms = json.load(file)["tomograms"]
+        return {
+            name: {feature: contract.feature_metrics(metrics) for feature, metrics in entry["found"].items()}
+            for name, entry in tomograms.items()
+        }
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:

@@ -23,9 +23,9 @@ _PARTICLES, _ALONG = "shape == 1", "shape in (2, 3)"
 class CryodlProtPickFeatures(TomogramsBase):
     """Pick in a segmentation: connected components, particles, or points along filaments and on membranes.
 
-    In: TomoMasks with labels, or a set of scores of one feature. Out: 3-D coordinates; a group is a connected piece. On
-    filaments and membranes each has a first orientation: the z axis lies along the filament, or along the normal of the
-    membrane. Extract subtomograms with the protocols of other packages.
+    In: TomoMasks with labels, or a set of scores of one feature. Out: 3-D coordinates; a group is a connected
+    component. On filaments and membranes each has a first orientation: the z axis lies along the filament, or along
+    the normal of the membrane. Extract subtomograms with the protocols of other packages.
     """
 
     _label = "pick in segmentation"

@@ -9,21 +9,21 @@ from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfSubTomograms, TomoAcquisition
 
 from ...convert.structures import structureFileOf
-from ...convert.tomograms.subtomogram_sets import appendSimulated
+from ...convert.tomograms.subtomogram_sets import appendSimulatedSubtomograms
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..one_run import OneRunBase
-from .subtomogram_words import simulationInWords
+from .subtomogram_words import subtomogramSimulationInWords
 
 
 class CryodlProtSimulateSubtomograms(OneRunBase):
-    """Simulate subtomograms of several structures, of which everything is known.
+    """Simulate subtomograms of several structures, with known ground truth.
 
-    In: maps or atomic models; each is a class, 1, 2, ... in this order. Out: subtomograms with missing wedge, CTF and
-    noise, with their true class, transform and half set. For training of classifiers, and for tests of classification
-    and averaging, where the truth must be known.
+    In: maps or atomic models; each is a class, 1, 2, ... in this order. Out: subtomograms with missing wedge, CTF
+    and noise, with their true class, transform and half set. For training of classifiers, and for tests of
+    classification and averaging, which need the ground truth.
     """
 
     _label = "simulate subtomograms"
@@ -91,7 +91,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
                 magnification=50000,
             )
         )
-        appendSimulated(subtomograms, made.subtomograms, made.classes)
+        appendSimulatedSubtomograms(subtomograms, made.subtomograms, made.classes)
         self._defineOutputs(outputSubtomograms=subtomograms)
         for pointer in self.inputStructures:
             self._defineSourceRelation(pointer, subtomograms)
@@ -128,4 +128,4 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
     def _methods(self) -> List[str]:
         if getattr(self, "outputSubtomograms", None) is None:
             return []
-        return [simulationInWords(self._config(**self._engineValues()), self._result())]
+        return [subtomogramSimulationInWords(self._config(**self._engineValues()), self._result())]

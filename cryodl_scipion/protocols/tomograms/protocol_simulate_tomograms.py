@@ -18,15 +18,16 @@ from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutp
 from ...form import addConfigParams
 from ..form_parts import addBoxSize, notOnForm
 from ..one_run import OneRunBase
-from .tomogram_words import simulationInWords, simulationLines
+from .tomogram_words import simulationLines, tomogramSimulationInWords
 
 
 class CryodlProtSimulateTomograms(OneRunBase):
-    """Simulate tomograms of cells, of which everything is known.
+    """Simulate tomograms of cells, with known ground truth.
 
-    In: maps or atomic models of particles, or none. Out: tomograms with particles, membranes, filaments and fiducials;
-    TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true angles, one group
-    for each structure. For tests of segmentation, picking and averaging, where the truth must be known.
+    In: maps or atomic models of particles, or none. Out: tomograms with particles, membranes, filaments and
+    fiducials; TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true
+    angles, one group for each structure. For tests of segmentation, picking and averaging, which need the ground
+    truth.
     """
 
     _label = "simulate tomograms"
@@ -148,7 +149,11 @@ class CryodlProtSimulateTomograms(OneRunBase):
     def _methods(self) -> List[str]:
         if getattr(self, "outputTomograms", None) is None:
             return []
-        return [simulationInWords(self._config(**self._engineValues()), self._result().outputs, self._engineResults())]
+        return [
+            tomogramSimulationInWords(
+                self._config(**self._engineValues()), self._result().outputs, self._engineResults()
+            )
+        ]
 
 
 def _acquisition(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> TomoAcquisition:

@@ -11,7 +11,7 @@ from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..form_parts import notOnForm
 from ..training import TrainsModel
-from .subtomogram_words import citationsOf, classifierInWords, classifierLines
+from .subtomogram_words import classifierInWords, classifierLines, subtomogramCitations
 from .subtomograms_base import SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
@@ -25,7 +25,7 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
 
     In: classes of subtomograms (of another classification, or chosen by hand), or subtomograms that know their class,
     such as simulated ones. Out: a model for *cryodl - classify subtomograms*. Its card says what it was trained on and
-    how well it does on subtomograms kept back. A stopped run continues where it was.
+    how well it does on subtomograms held out. A stopped run continues where it was.
     """
 
     _label = "train subtomogram classifier"
@@ -114,4 +114,4 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
         return [] if card is None else [classifierInWords(card)]
 
     def _citations(self) -> List[str]:
-        return citationsOf(self.getEnumText("network"))
+        return subtomogramCitations(self.getEnumText("network"))

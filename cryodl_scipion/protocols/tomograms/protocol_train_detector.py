@@ -24,7 +24,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
     """Train a network that finds particles of one or several species in tomograms.
 
     In: tomograms, and the coordinates of all particles of the species in them. Out: a model for *cryodl - detect
-    particles*. Its card says what it learned from and how well it does on tomograms kept back. A stopped run continues
+    particles*. Its card says what it learned from and how well it does on tomograms held out. A stopped run continues
     where it was.
     """
 

@@ -17,7 +17,7 @@ from ..model_field import addShippedModels, checkShippedModels, shippedFolders, 
 from ..training import TrainsModel
 from .annotation_checks import checkAnnotations
 from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
-from .tomogram_words import citationsOf, segmenterInWords, segmenterLines
+from .tomogram_words import segmenterInWords, segmenterLines, tomogramCitations
 from .tomograms_base import TomogramsBase
 
 KIND = "segmenter"
@@ -30,7 +30,7 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
 
     In: annotations (tiles on which the feature was drawn, and tiles without it), or tomograms with TomoMasks in which
     the feature has a value. Out: a model for *cryodl - segment tomograms*; train one for each feature, and for each
-    annotator. Its card says what it learned from and how well it does on tiles kept back. A stopped run continues where
+    annotator. Its card says what it learned from and how well it does on tiles held out. A stopped run continues where
     it was.
     """
 
@@ -236,4 +236,4 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         return [] if card is None else [segmenterInWords(card)]
 
     def _citations(self) -> List[str]:
-        return citationsOf(self.getEnumText("network"))
+        return tomogramCitations(self.getEnumText("network"))

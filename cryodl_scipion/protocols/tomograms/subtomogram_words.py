@@ -21,12 +21,12 @@ from ..methods import versionIn
 CONSTRAINED = ("Xu2012",)
 
 
-def citationsOf(network: Optional[str]) -> List[str]:
+def subtomogramCitations(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a classifier; network: its name, or None if no model is known yet."""
     return ["cryodl"] + list(network_citations("classifier", network))
 
 
-def simulationInWords(config: SimulateSubtomogramsConfig, result: Any) -> str:
+def subtomogramSimulationInWords(config: SimulateSubtomogramsConfig, result: Any) -> str:
     """Methods of a simulation. config: SimulateSubtomogramsConfig."""
     made = result.outputs
     return (

@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
 from ...convert.names import inputName
-from ...convert.tomograms.subtomogram_sets import appendAverages, fillClasses
+from ...convert.tomograms.subtomogram_sets import appendSubtomogramAverages, fillSubtomogramClasses
 from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
 from ...form import addConfigParams
 from ..form_parts import addPointer
@@ -66,12 +66,12 @@ class SubtomogramsBase(OneRunBase):
         classes.setImages(self.inputSubtomograms)
         if images.hasCoordinates3D():
             classes.setCoordinates3D(images.getCoordinates3D(asPointer=True))
-        fillClasses(classes, path, names, averages)
+        fillSubtomogramClasses(classes, path, names, averages)
         outputs = {CLASSES: classes}
         if averages:
             outputs[AVERAGES] = SetOfAverageSubTomograms.create(self._getPath(), template="averages%s.sqlite")
             outputs[AVERAGES].setSamplingRate(images.getSamplingRate())
-            appendAverages(outputs[AVERAGES], names, averages)
+            appendSubtomogramAverages(outputs[AVERAGES], names, averages)
         self._defineOutputs(**outputs)
         for output in outputs.values():
             self._defineSourceRelation(self.inputSubtomograms, output)

@@ -23,7 +23,7 @@ METHOD = "Chen2017"
 MAX_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
 
 
-def citationsOf(network: Optional[str]) -> List[str]:
+def tomogramCitations(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a segmenter; network: its name, or None if no model is known yet."""
     return ["cryodl", METHOD] + [key for key in network_citations("segmenter", network) if key != METHOD]
 
@@ -103,16 +103,16 @@ def segmentingInWords(count: int, cards: Sequence[Dict[str, Any]], results: Sequ
 
 
 def mergedLines(found: Dict[str, Any]) -> List[str]:
-    """The table of features. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}."""
+    """The table of features. found: {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}."""
     lines = []
     for tomogram, features in sorted(found.items()):
         lines.append(f"*{tomogram}*")
-        for name, figures in features.items():
-            area = figures.get("area_nm2")
+        for name, metrics in features.items():
+            area = metrics.get("area_nm2")
             surface = "" if area is None else f", surface {area:.4g} nm²"
             lines.append(
-                f"  {name}: {counted(figures['pieces'], 'component')}, {figures['volume_nm3']:.4g} nm³{surface}"
-                if figures["voxels"]
+                f"  {name}: {counted(metrics['components'], 'component')}, {metrics['volume_nm3']:.4g} nm³{surface}"
+                if metrics["voxels"]
                 else f"  {name}: nothing found"
             )
     return lines
@@ -151,20 +151,20 @@ def pickedInWords(count: int, shape: str, spacing: float, what: str, results: Se
 def judgedLines(features: Dict[str, Dict[str, float]]) -> List[str]:
     """A comparison of segmentations. features: {name: {dice, precision, recall, boundary_error ...}}."""
     lines = []
-    for name, figures in features.items():
+    for name, metrics in features.items():
         known = [
-            (word, figures[key])
+            (word, metrics[key])
             for word, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
-            if figures.get(key) is not None
+            if metrics.get(key) is not None
         ]
         overlap = ", ".join(f"{word} {value:.3f}" for word, value in known) or "nothing to compare"
-        lines.append(f"*{name}*: {overlap}{_boundary(figures.get('boundary_error'))}")
+        lines.append(f"*{name}*: {overlap}{_boundary(metrics.get('boundary_error'))}")
     return lines
 
 
 def judgedInWords(features: Dict[str, Dict[str, float]], results: Sequence[Result]) -> str:
     dice = ", ".join(
-        f"{figures['dice']:.3f} for {name}" for name, figures in features.items() if figures.get("dice") is not None
+        f"{metrics['dice']:.3f} for {name}" for name, metrics in features.items() if metrics.get("dice") is not None
     )
     return (
         f"The segmentation was compared with labels with cryodl {versionIn(results)}; the Dice coefficient is "
@@ -183,7 +183,7 @@ def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutp
     ]
 
 
-def simulationInWords(config: Any, made: Any, results: Any) -> str:
+def tomogramSimulationInWords(config: Any, made: Any, results: Any) -> str:
     return (
         f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl "
         f"{versionIn(results)} at {made.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to "

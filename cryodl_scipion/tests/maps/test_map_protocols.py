@@ -21,7 +21,7 @@ from ...protocols import (
     CryodlProtTrainMapImprover,
 )
 from ...protocols.model_field import FROM_PROJECT
-from ...viewers.maps.map_measures import verdictOf
+from ...viewers.maps.map_measures import mapVerdictOf
 from ..fake_model import improverCard, writeModel
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo
@@ -219,7 +219,7 @@ class TestCryodlMapProtocols(MapsTest):
         run = self.finished(
             self.evaluated(dict(inputVolume=(improved, "outputVolume"), inputBefore=(self.volume, "outputVolume")))
         )
-        good, sentences = verdictOf(run.getEvaluation(), run.getTestOfImproving())
+        good, sentences = mapVerdictOf(run.getEvaluation(), run.getTestOfImproving())
         self.assertTrue(good)
         for said in (" ".join(run.summary()), " ".join(sentences)):
             self.assertIn("test of the run that improved this map", said)

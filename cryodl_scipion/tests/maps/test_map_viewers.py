@@ -100,7 +100,7 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         before = self.panel(self.evaluated, "showSlices")._arguments[1]["map"]
         self.assertEqual(list(before), ["before", "map"])
 
-    # ----- figures
+    # ----- metrics
     def test_the_half_map_test_is_told_in_words_and_figures(self):
         _, _, _, sentences, good, (titles, rows) = self.panel(self.improved, "showTest")._arguments
         self.assertTrue(good)
@@ -109,7 +109,7 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         self.assertEqual(len(titles), len(rows[0]))
 
     def test_figures_of_both_maps_stand_side_by_side(self):
-        good, sentences = map_measures.verdictOf(self.evaluated.getEvaluation())
+        good, sentences = map_measures.mapVerdictOf(self.evaluated.getEvaluation())
         self.assertTrue(good and "by the data" in sentences[1])
         titles, rows = map_measures.tableOf(self.evaluated.getEvaluation())
         self.assertEqual(titles, ("Measure", "Map", "Original map"))

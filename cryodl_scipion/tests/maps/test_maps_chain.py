@@ -133,9 +133,9 @@ class TestCryodlMapsChain(MapsTest):
 
     def test_the_measures_find_map_and_model_in_one_frame(self):
         evaluation = self.evaluated.getEvaluation()
-        for figures in (evaluation, evaluation["before"]):
-            self.assertLess(figures["fsc05_angstrom"], 1.6 * RESOLUTION)
-            self.assertGreater(figures["local_correlation"], 0.5)
+        for metrics in (evaluation, evaluation["before"]):
+            self.assertLess(metrics["fsc05_angstrom"], 1.6 * RESOLUTION)
+            self.assertGreater(metrics["local_correlation"], 0.5)
         self.assertAlmostEqual(evaluation["half_maps"]["resolution_angstrom"], RESOLUTION, delta=1.0)
         self.assertIn("higher density at the atoms", " ".join(self.evaluated.summary()))
 

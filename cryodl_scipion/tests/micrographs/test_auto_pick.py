@@ -102,16 +102,16 @@ class TestCryodlAutoPick(CryodlTest):
     def test_rounds_are_read_and_drawn_while_the_table_grows(self):
         folder = self.finished.getPicksFolder()
         rounds = readRounds(folder)
-        self.assertEqual([(r["round"], r["figure"]) for r in rounds], [(0, 0.6), (1, 0.7), (2, 0.8), (3, 0.9)])
+        self.assertEqual([(r["round"], r["separation"]) for r in rounds], [(0, 0.6), (1, 0.7), (2, 0.8), (3, 0.9)])
         self.assertEqual(
-            bestRound([dict(round=0, figure=0.5), dict(round=1, figure=0.5), dict(round=2, figure=None)]), 0
+            bestRound([dict(round=0, separation=0.5), dict(round=1, separation=0.5), dict(round=2, separation=None)]), 0
         )
         growing = os.path.join(self.data, "growing")
         os.makedirs(growing)
         self.assertEqual(readRounds(growing), [])
         with open(os.path.join(growing, "rounds.csv"), "w") as file:
             file.write("round,figure,picks,threshold\n0,0.6,,0.5\n1,0.")
-        self.assertEqual(readRounds(growing), [dict(round=0, figure=0.6, picks=None, threshold=0.5)])
+        self.assertEqual(readRounds(growing), [dict(round=0, separation=0.6, picks=None, threshold=0.5)])
         figure = Figure()
         axes = figure.subplots()
         drawRounds(axes, rounds)

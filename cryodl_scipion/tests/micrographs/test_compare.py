@@ -9,7 +9,7 @@ from pwem.objects import Coordinate, SetOfCoordinates
 from pyworkflow.object import Set
 
 from ... import Plugin
-from ...convert.growing import opened
+from ...convert.growing import reopened
 from ...convert.micrographs.coordinates import readPicks
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from .. import synthetic
@@ -53,9 +53,9 @@ class TestCryodlCompare(PickSetsTest):
         reference = self.makeCoordinates(self.imported, {2: A})
         protocol = self.compare(self.b, self.a, pointers=dict(referenceCoordinates=(reference, "outputCoordinates")))
         comparison = self.run_(protocol).comparison()
-        figures = [comparison["metrics"][name] for name in comparison["sets"]]
+        metrics = [comparison["metrics"][name] for name in comparison["sets"]]
         self.assertEqual(comparison["micrographs"], 1)
-        self.assertEqual([round(f["f1"], 3) for f in figures], [0.667, 1.0])
+        self.assertEqual([round(f["f1"], 3) for f in metrics], [0.667, 1.0])
         self.assertGreater(os.path.getsize(protocol.curvesFile()), 5000)
         self.assertRegex("\n".join(protocol.summary()), r"precision 0.667, recall 0.667")
 
@@ -142,7 +142,7 @@ class TestCryodlConsensusOfArrivingPicks(PickSetsTest):
 
     def grow(self, coordinates, ids, state):
         """Append picks on micrographs of these ids, and open or close the set."""
-        growing = opened(SetOfCoordinates, coordinates)
+        growing = reopened(SetOfCoordinates, coordinates)
         micrographs = {m.getObjId(): m.clone() for m in self.imported.outputMicrographs}
         growing.enableAppend()
         for x, y, objId in [(x, y, objId) for objId in ids for x, y in B]:

@@ -12,7 +12,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 from ...protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus
 from ...viewers.micrographs import group_plots
 from ...viewers.micrographs.assessment_window import AssessedMicrographs
-from ...viewers.micrographs.comparison_window import tableRows
+from ...viewers.micrographs.comparison_window import comparisonRows
 from ...viewers.micrographs.group_data import ComparedPicks, FoundTogether, matched
 from ...viewers.micrographs.viewer_assess import CryodlAssessViewer
 from ...viewers.micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
@@ -104,10 +104,10 @@ class TestCryodlGroupViewers(CryodlTest):
 
     def test_the_table_has_the_best_first_and_no_figures_without_a_reference(self):
         comparison = self.compared.comparison()
-        rows = tableRows(comparison)
+        rows = comparisonRows(comparison)
         self.assertEqual([len(row) for row in rows], [6, 6])
         self.assertGreater(rows[0][4], rows[1][4])
-        self.assertEqual([len(row) for row in tableRows(dict(comparison, metrics={}))], [2, 2])
+        self.assertEqual([len(row) for row in comparisonRows(dict(comparison, metrics={}))], [2, 2])
 
     def test_agreement_and_curves_are_drawn(self):
         figure = Figure(figsize=(11, 5))
@@ -136,7 +136,7 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(sum(p.get_height() for p in carbon.patches), 3)
         self.assertIn("limit 25", [t.get_text() for t in carbon.get_legend().get_texts()])
         self.assertNotIn("Mean score", panels)  # nobody measured it
-        path = os.path.join(self.data, "figures.png")
+        path = os.path.join(self.data, "metrics.png")
         plotter.savefig(path)
         self.assertGreater(os.path.getsize(path), 10000)
 

@@ -133,12 +133,12 @@ class TestCryodlSimulate(SimulateTest):
         protocol = self.simulate(
             dict(inputMicrographs=(self.imported, "outputMicrographs"), inputCTF=(self.simulated, "outputCTF")),
             voltage=200,
-            defocusMax=50000,
+            maximumDefocus=50000,
         )
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         config = self.request(protocol)
         self.assertEqual((config.pixel_size, config.voltage, len(config.noise_from)), (synthetic.PIXEL_SIZE, 300, 4))
-        self.assertEqual((config.defocus_min, config.defocus_max, config.astigmatism), (8010, 8190, 100))
+        self.assertEqual((config.minimum_defocus, config.maximum_defocus, config.astigmatism), (8010, 8190, 100))
         self.assertIn("with the noise of the own micrographs", "\n".join(protocol.summary()))
 
     def test_orientations_of_particles_reach_the_engine(self):
@@ -152,7 +152,7 @@ class TestCryodlSimulate(SimulateTest):
         self.assertEqual(self.errors(), "")
         self.assertIn("EMPTY", self.errors(dict(inputStructure=(None, ""))))
         self.assertIn("Number of micrographs is missing", self.errors(count=None))
-        self.assertIn("below the minimum defocus", self.errors(defocusMin=9000, defocusMax=8000))
+        self.assertIn("below the minimum defocus", self.errors(minimumDefocus=9000, maximumDefocus=8000))
         self.assertIn("Maximum SNR is 0.01, below", self.errors(snrMax=0.01))
         self.assertIn("Size is 10 px", self.errors(size=10))
         bare = self.bareParticles()

@@ -6,7 +6,7 @@ import shutil
 from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Set
 
-from ...convert.growing import opened
+from ...convert.growing import reopened
 from ...protocols import CryodlProtThresholdPicks
 from ...viewers.micrographs.picks_data import PicksData
 from ...viewers.micrographs.viewer_picks import picksFrom
@@ -54,7 +54,7 @@ class TestCryodlThresholdPicks(PickTest):
 
     def setState(self, coordinates, state):
         """Open or close a set in its file."""
-        growing = opened(SetOfCoordinates, coordinates)
+        growing = reopened(SetOfCoordinates, coordinates)
         growing.setStreamState(state)
         growing.write()
         growing.close()

@@ -42,7 +42,13 @@ class TestCryodlDenoiserWords(unittest.TestCase):
         self.assertIn("Measured on 900 particles, 100 more for validation; nothing is learnt.", denoiserLines(card))
 
     def test_a_map_of_a_reference_says_what_is_its_own(self):
-        made = dict(reference="m.mrc", compared=12.5, noise_fsc=[1.0, 0.5], noise_resolution=None, own_resolution=14.2)
+        made = dict(
+            reference="m.mrc",
+            search_resolution=12.5,
+            noise_fsc=[1.0, 0.5],
+            noise_resolution=None,
+            corrected_resolution=14.2,
+        )
         self.assertEqual(
             referenceLines(SimpleNamespace(**made, fsc_beyond=0.021)),
             [

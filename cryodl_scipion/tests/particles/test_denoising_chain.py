@@ -117,8 +117,8 @@ class TestCryodlDenoisingChain(ParticlesTest):
             [nameOf(item) for item in self.simulated.outputParticles],
         )
         gallery = Gallery.ofSet(self.oriented.outputParticles)
-        self.assertTrue(np.isfinite(gallery.figures["Score"]).all())
-        self.assertTrue((gallery.figures["Margin to the runner-up"] >= 0).all())
+        self.assertTrue(np.isfinite(gallery.metrics["Score"]).all())
+        self.assertTrue((gallery.metrics["Margin to the runner-up"] >= 0).all())
 
     # ----- maps
     def density(self, volume):

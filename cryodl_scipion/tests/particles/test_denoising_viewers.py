@@ -67,17 +67,17 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     # ----- galleries
     def test_a_gallery_makes_a_set_of_the_best_that_its_slider_keeps(self):
         gallery, asked = Gallery.ofSet(self.oriented.outputParticles), []
-        figure = next(iter(gallery.figures))
+        figure = next(iter(gallery.metrics))
         window = GalleryWindow(None, gallery, "Gallery", figure, lambda ids: asked.append(ids) or "made")
         window._first.set(3)
         window.refresh()
-        values = sorted(gallery.figures[figure], reverse=True)
+        values = sorted(gallery.metrics[figure], reverse=True)
         self.assertEqual(
             window.message.get(), f"3 of {COUNT} particles, {figure.lower()} at least {shortNumber(values[2])}"
         )
         window.createSubset()
         window.root.destroy()
-        best = [gallery.figures[figure][list(gallery.ids).index(number)] for number in asked[0]]
+        best = [gallery.metrics[figure][list(gallery.ids).index(number)] for number in asked[0]]
         self.assertEqual(best, values[:3])
 
     def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):
@@ -88,17 +88,17 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.guessed.outputParticles])
         seen, guess = gallery.images(5)
         self.assertEqual((seen.shape, guess.min(), guess.max()), ((BOX, BOX), 5, 5))  # the fake writes the row's number
-        self.assertEqual(list(gallery.figures), ["Strength of the denoised image"])
+        self.assertEqual(list(gallery.metrics), ["Strength of the denoised image"])
 
     def test_oriented_particles_are_sorted_by_score(self):
         gallery = Gallery.ofSet(self.oriented.outputParticles)
         self.assertEqual(list(gallery.names), [RAW])
-        self.assertIn("Margin to the runner-up", gallery.figures)
+        self.assertIn("Margin to the runner-up", gallery.metrics)
         self.assertEqual(gallery.order("Score").tolist(), list(range(COUNT))[::-1])
 
     def test_particles_of_a_composition_can_be_seen_alone(self):
         gallery = Gallery.ofSet(self.integrity.outputParticles, groupNames=["whole", "part"])
-        self.assertEqual(list(gallery.figures), ["Probability of whole", "Probability of part"])
+        self.assertEqual(list(gallery.metrics), ["Probability of whole", "Probability of part"])
         self.assertEqual(
             [gallery.order("Probability of part", group).tolist() for group in (1, 2)],
             [list(range(0, COUNT, 2)), list(range(1, COUNT, 2))],

@@ -15,7 +15,7 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
-from ...protocols.methods import heterogeneityLines
+from ...protocols.methods import simulatedStatesLines
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
 
@@ -56,7 +56,7 @@ class TestCryodlSimulateParticles(ParticlesTest):
         config = contract.SimulateParticlesConfig(
             "x.pdb", 4.0, 64, 9, 0.1, "out.star", domain="A:1-9", hinge_range=30.0
         )
-        self.assertEqual(heterogeneityLines(config), ["The domain A:1-9 rotates by 30° in 31 states."])
+        self.assertEqual(simulatedStatesLines(config), ["The domain A:1-9 rotates by 30° in 31 states."])
 
     def test_clean_images_have_the_same_ids_and_alignment_but_no_ctf(self):
         noisy, clean = self.simulated.outputParticles, self.simulated.outputClean

@@ -7,11 +7,11 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...convert.tomograms.denoised_tomograms import DENOISER, halvesOf
+from ...convert.tomograms.denoised_tomograms import DENOISER, halfTomogramsOf
 from ...protocols import CryodlProtDenoiseTomograms
 from ...protocols.tomograms.denoising_words import GUESS, ONLY_FOR
 from ...viewers.preview import Preview
-from ...viewers.tomograms.denoised_slices import drawControls, drawSlices
+from ...viewers.tomograms.denoised_slices import drawControls, drawDenoisedSlices
 from ..fake_model import TOMOGRAM_CONTROLS
 from ..particle_sets import finishedWith
 from ..tomogram_panels import ViewersTest
@@ -67,7 +67,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
             self.assertEqual((item.getObjId(), item.getDim()), (other.getObjId(), other.getDim()))
             self.assertEqual(item.getShiftsFromOrigin(), other.getShiftsFromOrigin())
             self.assertEqual(item.getAcquisition().getAngleMax(), 54.0)
-            self.assertEqual(halvesOf(item), [])  # the raw halves are not those of a denoised tomogram
+            self.assertEqual(halfTomogramsOf(item), [])  # the raw halves are not those of a denoised tomogram
             self.assertEqual(getattr(item, DENOISER).get(), "model")
             self.assertEqual(np.unique(mrcfile.read(item.getFileName())).tolist(), [2.0])
         self.assertEqual(protocol.outputModel.getKind(), "tomogram_denoiser")
@@ -81,7 +81,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
 
     def test_denoised_halves_go_with_their_tomogram(self):
         protocol = self.run_(halves=True)
-        halves = halvesOf(protocol.outputTomograms.getFirstItem())
+        halves = halfTomogramsOf(protocol.outputTomograms.getFirstItem())
         self.assertEqual([float(mrcfile.read(path).mean()) for path in halves], [1.0, 3.0])
 
     def test_the_tilts_of_the_wedge_are_the_acquisitions(self):
@@ -105,7 +105,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         mixed = finishedWith(self, withHalves(["TS_01", "TS_02", "TS_03"], without=["TS_02"]))
         self.assertIn("Some tomograms have no halves: TS_02", self.make(tomograms=mixed).validate()[0])
         lost = finishedWith(self, withHalves(["TS_01"]))
-        path = halvesOf(lost.outputTomograms.getFirstItem())[1]
+        path = halfTomogramsOf(lost.outputTomograms.getFirstItem())[1]
         os.remove(path)
         self.assertIn(f"half tomogram {path} does not exist", self.make(tomograms=lost).validate()[0])
 
@@ -118,7 +118,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
     def test_both_slices_and_the_controls_are_drawn(self):
         figure = Figure()
         preview = Preview(np.random.RandomState(0).uniform(size=(24, 20)), 1, 20, 24)
-        axes = drawSlices(figure, preview, preview)
+        axes = drawDenoisedSlices(figure, preview, preview)
         self.assertEqual([a.get_title() for a in axes], ["Original", "Denoised"])
         (below,) = [Figure().add_subplot()]
         drawControls(below, "TS_01", TOMOGRAM_CONTROLS)

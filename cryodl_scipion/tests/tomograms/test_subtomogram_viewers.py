@@ -44,7 +44,7 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         self.assertEqual(
             [(gallery.groups == number).sum() for number in (1, 2)], [expected.count(1), expected.count(2)]
         )
-        self.assertEqual((gallery.groupNames, list(gallery.figures)), (["large", "small"], [CONFIDENCE]))
+        self.assertEqual((gallery.groupNames, list(gallery.metrics)), (["large", "small"], [CONFIDENCE]))
         self.assertEqual([image.shape for image in gallery.images(0)], [(BOX, BOX)] * 3)
         self.assertIn("rotated to the average", "\n".join(gallery.lines(0)))
         self.assertIn("Class: large", gallery.lines(int(gallery.order(None, 1)[0])))
@@ -77,7 +77,7 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\n" + "".join(f"x,{1 + i % 2},{i},0\n" for i in range(6)))
         axes = self.axes(self.grouped, "showEmbedding")
-        self.assertEqual([t.get_text() for t in axes[0].get_legend().get_texts()], ["group 1 (3)", "group 2 (3)"])
+        self.assertEqual([t.get_text() for t in axes[0].get_legend().get_texts()], ["cluster 1 (3)", "cluster 2 (3)"])
 
     def test_the_diameter_is_measured_on_the_mean_and_on_subtomograms(self):
         protocol = self.makeProtocol(

@@ -157,8 +157,8 @@ class TestCryodlTomogramChain(Chain):
         self.assertEqual([model.outputModel.getFeature() for model in self.models], [BODY, "membrane"])
 
     def test_what_was_segmented_is_near_the_truth(self):
-        figures = self.judged._result().outputs.features
-        dice = {each["label"]: each["dice"] for each in figures.values()}
+        metrics = self.judged._result().outputs.features
+        dice = {each["label"]: each["dice"] for each in metrics.values()}
         self.assertGreater(dice[1], 0.5)
         self.assertGreater(dice[2], 0.6)
 

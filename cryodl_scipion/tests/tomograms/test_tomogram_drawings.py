@@ -228,10 +228,10 @@ class TestCryodlClassDrawings(Volumes):
         positions, numbers = subtomogram_data.readEmbedding(path)
         self.assertEqual((positions.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
         figure = Figure(figsize=(12, 6))
-        averages = [("group 1", 2, self.write("one", self.blob(0, 0, 0))), ("group 2", 1, None)]
-        class_plots.drawEmbeddingAndAverages(figure, positions, numbers, averages, {1: "group 1", 2: "group 2"})
+        averages = [("cluster 1", 2, self.write("one", self.blob(0, 0, 0))), ("cluster 2", 1, None)]
+        class_plots.drawEmbeddingAndAverages(figure, positions, numbers, averages, {1: "cluster 1", 2: "cluster 2"})
         self.assertEqual(
-            [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["group 1 (2)", "group 2 (1)"]
+            [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["cluster 1 (2)", "cluster 2 (1)"]
         )
         self.assertEqual([len(axes.images) for axes in figure.axes[1:]], [1, 1, 1, 0, 0, 0])
         with self.assertRaisesRegex(ValueError, "no column `class`"):
@@ -242,8 +242,8 @@ class TestCryodlClassDrawings(Volumes):
     def test_the_table_of_features_ends_with_sums(self):
         found = {
             name: dict(
-                membrane=dict(voxels=10, volume_nm3=2.5, pieces=1, area_nm2=None),
-                ribosome=dict(voxels=4, volume_nm3=1.0, pieces=2, area_nm2=3.0),
+                membrane=dict(voxels=10, volume_nm3=2.5, components=1, area_nm2=None),
+                ribosome=dict(voxels=4, volume_nm3=1.0, components=2, area_nm2=3.0),
             )
             for name in "ab"
         }

@@ -84,7 +84,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         found = self.merged.getFound()["TS_01"]["membrane"]
         self.assertEqual(
             rows[0],
-            ("TS_01", "membrane", f"{found['volume_nm3']:.3g}", f"{found['pieces']}", "2.5", f"{found['voxels']}"),
+            ("TS_01", "membrane", f"{found['volume_nm3']:.3g}", f"{found['components']}", "2.5", f"{found['voxels']}"),
         )
         self.assertEqual(note, "All values: extra/merged/features.csv, in the folder of the run.")
 
@@ -113,7 +113,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         data = self.slices(self.judged, "showSlices")
         self.assertEqual([layer.name for layer in data.layers], ["ground truth", "segmentation"])
         self.assertTrue((data.overlay("TS_01", data.layer("ground truth"), 0, 1) == 2).all())
-        table = self.panel(self.judged, "showFigures")._arguments[5]
+        table = self.panel(self.judged, "showMetrics")._arguments[5]
         self.assertEqual([len(row) for row in table[1]], [len(table[0])] * 2)
 
     def test_simulated_tomograms_have_their_truth_over_them(self):
@@ -183,7 +183,7 @@ class TestCryodlTomogramViewers(ViewersTest):
     def test_scores_have_no_labels_to_choose(self):
         protocol = self.picking(self.segmented, "scores_membrane")
         with self.assertRaisesRegex(ValueError, "are scores of membrane"):
-            wizards_tomograms.labelled(protocol)
+            wizards_tomograms.labelledMasks(protocol)
         self.assertEqual(wizards_tomograms.scoreSets(protocol), [protocol.inputMasks.get()])
 
     def test_thresholds_of_all_features_go_into_one_field(self):

@@ -28,7 +28,7 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
 
 
-def verdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:
+def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:
     """(good, sentences) of the half-map test; (None, a sentence) without one. improving: the test of the run that
     improved the map."""
     if evaluation.get("half_map_test"):

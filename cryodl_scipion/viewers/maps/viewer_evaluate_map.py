@@ -16,7 +16,7 @@ from ..panels_viewer import Panel, PanelsViewer
 from ..pictures_window import PicturesWindow
 from ..window import WindowView
 from .linked_maps_window import LinkedMapsWindow
-from .map_measures import drawLocalResolution, localResolutions, readResidues, tableOf, verdictOf
+from .map_measures import drawLocalResolution, localResolutions, mapVerdictOf, readResidues, tableOf
 from .residues_window import ResiduesWindow
 
 _SCRIPT = "show.cxc"
@@ -31,7 +31,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
     _SECTION = "Evaluation"
     _PANELS = (
         Panel(
-            "showFigures",
+            "showMetrics",
             "Metrics and half-map test",
             "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result "
             "of the half-map test.",
@@ -60,8 +60,8 @@ class CryodlEvaluateMapViewer(PanelsViewer):
     def _folder(self) -> str:
         return self.protocol.getEvaluationFolder()
 
-    def _showFigures(self, evaluation: Dict[str, Any]) -> List[str]:
-        good, sentences = verdictOf(evaluation, self.protocol.getTestOfImproving())
+    def _showMetrics(self, evaluation: Dict[str, Any]) -> List[str]:
+        good, sentences = mapVerdictOf(evaluation, self.protocol.getTestOfImproving())
         return [
             WindowView(
                 PicturesWindow,

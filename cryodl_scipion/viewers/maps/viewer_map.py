@@ -23,7 +23,7 @@ class CryodlVolumeViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [slicesView(self.getTkRoot(), obj)]
+        return [mapSlicesView(self.getTkRoot(), obj)]
 
 
 class CryodlBackProjectViewer(PanelsViewer):
@@ -48,7 +48,7 @@ class CryodlBackProjectViewer(PanelsViewer):
         return getattr(self.protocol, "outputVolume", None)
 
     def _showSlices(self, volume: Volume) -> List[str]:
-        return [slicesView(self.getTkRoot(), volume)]
+        return [mapSlicesView(self.getTkRoot(), volume)]
 
     def _showFsc(self, volume: Volume) -> List[str]:
         made, comment = self.protocol._result().outputs, volume.getObjComment()
@@ -62,7 +62,7 @@ class CryodlBackProjectViewer(PanelsViewer):
         return chimeraViews(self, volume.getFileName(), "map")
 
 
-def slicesView(root: Any, volume: Volume) -> Any:
+def mapSlicesView(root: Any, volume: Volume) -> Any:
     return WindowView(MapWindow, root, mapsOf(volume), str(volume), withoutChecksum(volume.getObjComment() or ""))
 
 

@@ -43,7 +43,7 @@ def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optio
     ]
     known = np.concatenate([np.array(v, float) for v in values])
     low, high = known.min(), known.max()
-    if limit is not None:  # seen beside the figures, whose bars are then never thinner than the picture can show
+    if limit is not None:  # seen beside the metrics, whose bars are then never thinner than the picture can show
         low, high = min(low, limit), max(high, limit)
     axes.hist(
         values,

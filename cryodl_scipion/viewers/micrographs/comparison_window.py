@@ -11,7 +11,7 @@ from .group_plots import drawComparison
 _METRICS = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
 
 
-def tableRows(comparison: Dict[str, Any]) -> Any:
+def comparisonRows(comparison: Dict[str, Any]) -> Any:
     """[(set, picks, metrics as texts ...)], best F1 first; metrics are left out without a reference."""
     rows = []
     for name in comparison["sets"]:
@@ -43,6 +43,6 @@ class ComparisonWindow(CanvasWindow):
         return text if comparison["metrics"] else text + ". Without a reference, only the agreement is shown."
 
     def _addTable(self, comparison: Dict[str, Any]) -> None:
-        rows = tableRows(comparison)
+        rows = comparisonRows(comparison)
         titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
         addTable(self.root, titles, rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Power spectra beside the fitted CTFs, one micrograph after the other, and all figures as a table."""
+"""Power spectra beside the fitted CTFs, one micrograph after the other, and all metrics as a table."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _ROWS = 30  # of the table that are seen at once
 
 
 class EstimatedCTFs:
-    """Figures and pictures of a SetOfCTF, which may still be growing.
+    """Metrics and pictures of a SetOfCTF, which may still be growing.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class EstimatedCTFs:
         self.names = [row[0] for row in self.rows]
 
     def inWords(self, index: int) -> str:
-        """The figures of one micrograph.
+        """The metrics of one micrograph.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class CtfWindow(MicrographWindow):
 
 
 class CtfTable(CanvasWindow):
-    """All figures. data: EstimatedCTFs."""
+    """All metrics. data: EstimatedCTFs."""
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)

@@ -9,7 +9,7 @@ from pwem.objects import SetOfCoordinates
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..panels_viewer import Panel, PanelsViewer
-from ..subsets import started
+from ..subsets import startedRun
 from ..window import WindowView
 from .comparison_window import ComparisonWindow
 from .group_data import ComparedPicks, FoundTogether
@@ -24,7 +24,7 @@ class CryodlCompareViewer(PanelsViewer):
     _SECTION = "Comparison"
     _PANELS = (
         Panel(
-            "showFigures",
+            "showMetrics",
             "Metrics, curves and agreement",
             "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
         ),
@@ -40,7 +40,7 @@ class CryodlCompareViewer(PanelsViewer):
     def _data(self) -> Any:
         return self.protocol.comparison()
 
-    def _showFigures(self, comparison: Dict[str, Any]) -> List[str]:
+    def _showMetrics(self, comparison: Dict[str, Any]) -> List[str]:
         curves = self.protocol.curvesFile()
         return [
             WindowView(
@@ -94,4 +94,4 @@ def consensusOf(protocol: Any, sets: int) -> str:
     errors = " ".join(again.validate())
     if not errors:
         project.launchProtocol(again)
-    return started(again, errors, f"The set of particles that at least {counted(sets, 'set')} found")
+    return startedRun(again, errors, f"The set of particles that at least {counted(sets, 'set')} found")

@@ -19,7 +19,7 @@ from ...protocols import (
 )
 from ..panels_viewer import Panel, PanelsViewer
 from ..plots import drawHistogram, drawPerMicrograph
-from ..subsets import outputName, started, startRun
+from ..subsets import outputName, startedRun, startRun
 from ..window import WindowView
 from .picks_data import PicksData, isOurs
 from .picks_window import PicksWindow
@@ -59,7 +59,7 @@ def picksFrom(source: Any, output: str, threshold: float) -> str:
     score = score_text(threshold)
     name = f"picks of {source.getRunName()} from {score}"
     protocol, errors = startRun(source, output, "inputCoordinates", CryodlProtThresholdPicks, name, threshold=threshold)
-    return started(protocol, errors, f"The set of picks with a score of at least {score}")
+    return startedRun(protocol, errors, f"The set of picks with a score of at least {score}")
 
 
 def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str:

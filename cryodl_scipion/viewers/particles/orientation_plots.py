@@ -18,7 +18,7 @@ _BLUE, _RED = "#4477aa", "#cc6677"
 def directionCounts(rot: float, tilt: float) -> Any:
     """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
 
-    rot, tilt: (n,) degrees, any turn; tilt is from the pole z.
+    rot, tilt: (n,) degrees, of any range; tilt is from the pole z.
     """
     # a tilt beyond 180 or below 0 is the direction on the other side
     z = np.cos(np.deg2rad(tilt))

@@ -10,7 +10,7 @@ from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
-from ..subsets import imagesSubset, started, startRun
+from ..subsets import imagesSubset, startedRun, startRun
 from ..window import WindowView
 from .class2d_data import Classes2D
 from .class2d_window import Classes2DWindow
@@ -62,7 +62,7 @@ def classesFrom(source: Any, threshold: float) -> str:
     protocol, errors = startRun(
         source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, threshold=threshold
     )
-    return started(protocol, errors, f"The set of the classes with a score of at least {score_text(threshold)}")
+    return startedRun(protocol, errors, f"The set of the classes with a score of at least {score_text(threshold)}")
 
 
 def galleryOf(classes: EMSet) -> Any:

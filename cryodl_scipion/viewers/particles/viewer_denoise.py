@@ -37,7 +37,8 @@ class CryodlGalleryViewer(Viewer):
 
 
 class CryodlParticlesViewer(Viewer):
-    """What `Analyze results` opens for runs that make particles: a gallery, with the truth of simulated ones beside."""
+    """What `Analyze results` opens for runs that make particles: a gallery, beside the ground truth of simulated
+    ones."""
 
     _name = "cryodl particles"
     _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtRawParticles, CryodlProtSimulateParticles]

@@ -59,7 +59,7 @@ class CryodlOrientationsViewer(PanelsViewer):
                 self.getTkRoot(),
                 gallery,
                 self.protocol.getRunName(),
-                next(iter(gallery.figures), None),
+                next(iter(gallery.metrics), None),
                 itemsSubset(self, self.protocol.outputParticles, "particle"),
             )
         ]
@@ -103,7 +103,7 @@ class CryodlIntegrityViewer(PanelsViewer):
                 self.getTkRoot(),
                 gallery,
                 self.protocol.getRunName(),
-                next(iter(gallery.figures), None),
+                next(iter(gallery.metrics), None),
                 itemsSubset(self, self.protocol.outputParticles, "particle"),
             )
         ]

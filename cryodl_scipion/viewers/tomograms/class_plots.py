@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..plots import shortened
 from ..preview import stretch
-from .slices_plots import colourOf
+from .slices_plots import labelColour
 from .subtomogram_data import middleSlices, readCube
 
 _SLICES = ("z", "y", "x")
@@ -20,7 +20,9 @@ _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     """How many items each class has. counts: {name: number}."""
-    bars = axes.bar(range(len(counts)), list(counts.values()), color=[colourOf(n) for n in range(1, len(counts) + 1)])
+    bars = axes.bar(
+        range(len(counts)), list(counts.values()), color=[labelColour(n) for n in range(1, len(counts) + 1)]
+    )
     axes.bar_label(bars)
     axes.set_xticks(range(len(counts)))
     names = [shortened(name) for name in counts]
@@ -63,7 +65,7 @@ def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names:
             down,
             s=14,
             alpha=0.75,
-            color=colourOf(int(number)) if number else "#888888",
+            color=labelColour(int(number)) if number else "#888888",
             edgecolors="none",
             label=f"{names.get(number, f'class {number}')} ({chosen.sum()})",
         )
@@ -83,7 +85,7 @@ def drawAverages(figure: Union[Figure, SubFigure], averages: Sequence[Tuple[str,
         axes.set_xticks([])
         axes.set_yticks([])
     for number, (row, (name, count, path)) in enumerate(zip(grid, averages), 1):
-        row[0].set_ylabel(f"{shortened(name)}\n({count})", color=colourOf(number), fontsize=9)
+        row[0].set_ylabel(f"{shortened(name)}\n({count})", color=labelColour(number), fontsize=9)
         if path is None:
             row[1].text(0.5, 0.5, "no average", ha="center", transform=row[1].transAxes)
             continue

@@ -29,7 +29,7 @@ class DenoisedSlicesWindow(SlicesWindow):
             try:
                 self._preview = self._load(self.index())
                 after = self._denoised.slice(self._names[self.index()], self._axis(), self._position)
-                self._axes, self._other = drawSlices(self._figure, self._preview, after)
+                self._axes, self._other = drawDenoisedSlices(self._figure, self._preview, after)
                 self._look()
             except (ValueError, OSError) as error:
                 self._figure.text(0.5, 0.5, str(error), ha="center", wrap=True)
@@ -49,7 +49,7 @@ class DenoisedSlicesWindow(SlicesWindow):
         return SlicesWindow._text(self) + "; left: original, right: denoised"
 
 
-def drawSlices(figure: Figure, before: str, after: Any) -> Any:
+def drawDenoisedSlices(figure: Figure, before: str, after: Any) -> Any:
     """The two Previews beside each other. Returns their axes."""
     figure.clear()
     left, right = figure.subplots(1, 2, gridspec_kw=dict(left=0.01, right=0.99, top=0.94, bottom=0.01, wspace=0.02))
@@ -59,13 +59,13 @@ def drawSlices(figure: Figure, before: str, after: Any) -> Any:
     return left, right
 
 
-def drawControls(axes: Axes, name: str, figures: Dict[str, Any]) -> None:
-    """What the halves tell of a tomogram's denoising, by frequency. figures: `controls` of a result."""
+def drawControls(axes: Axes, name: str, metrics: Dict[str, Any]) -> None:
+    """What the halves tell of a tomogram's denoising, by frequency. metrics: `controls` of a result."""
     axes.clear()
-    frequencies = figures["frequencies"]
-    axes.plot(frequencies, figures["fsc_halves"], color="#4477aa", label="raw half with raw half")
-    axes.plot(frequencies, figures["fsc_denoised"], color="#cc6677", label="denoised half with the other raw half")
-    axes.plot(frequencies, figures["kept"], color="#888888", ls="--", label="fraction of the signal's amplitude kept")
+    frequencies = metrics["frequencies"]
+    axes.plot(frequencies, metrics["fsc_halves"], color="#4477aa", label="raw half with raw half")
+    axes.plot(frequencies, metrics["fsc_denoised"], color="#cc6677", label="denoised half with the other raw half")
+    axes.plot(frequencies, metrics["kept"], color="#888888", ls="--", label="fraction of the signal's amplitude kept")
     axes.set_xlabel("Frequency (1/Å)")
     axes.set_ylim(-0.05, 1.1)
     axes.set_title(f"{name}: what denoising keeps")

@@ -17,26 +17,26 @@ _ALL = "all tomograms"
 
 
 def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:
-    """Rows of FOUND_TITLES. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}; sums come last."""
+    """Rows of FOUND_TITLES, sums last. found: {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}."""
     rows, sums = [], {}
     for tomogram, features in sorted(found.items()):
-        for feature, figures in features.items():
-            rows.append(_row(tomogram, feature, figures))
+        for feature, metrics in features.items():
+            rows.append(_row(tomogram, feature, metrics))
             total = sums.setdefault(feature, {})
-            for key, value in figures.items():
+            for key, value in metrics.items():
                 if isinstance(value, (int, float)):
                     total[key] = total.get(key, 0) + value
     return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
 
 
-def _row(tomogram: str, feature: str, figures: Dict[str, Optional[float]]) -> Tuple[str, ...]:
+def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:
     return (
         tomogram,
         feature,
-        _size(figures["volume_nm3"]),
-        f"{figures['pieces']}",
-        _size(figures.get("area_nm2")),
-        f"{figures['voxels']}",
+        _size(metrics["volume_nm3"]),
+        f"{metrics['components']}",
+        _size(metrics.get("area_nm2")),
+        f"{metrics['voxels']}",
     )
 
 
@@ -50,19 +50,19 @@ def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[st
     return [
         (name,)
         + tuple(
-            _figure(figures.get(key), form)
+            _number(metrics.get(key), form)
             for key, form in (
                 ("dice", "%.3f"),
                 ("precision", "%.3f"),
                 ("recall", "%.3f"),
                 ("boundary_error", "%.3g"),
-                ("piece_recall", "%.3f"),
-                ("piece_precision", "%.3f"),
+                ("component_recall", "%.3f"),
+                ("component_precision", "%.3f"),
             )
         )
-        for name, figures in features.items()
+        for name, metrics in features.items()
     ]
 
 
-def _figure(value: Optional[float], form: str) -> str:
+def _number(value: Optional[float], form: str) -> str:
     return "-" if value is None else form % value

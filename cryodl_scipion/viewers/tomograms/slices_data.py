@@ -136,7 +136,7 @@ class TomogramSlices:
 def sliceOf(
     volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE
 ) -> Tuple[np.ndarray, int]:
-    """((h, w) float32 of at most `most` px a side, px of the volume per px of it) of a slice.
+    """((h, w) float32 of at most `maximum` px a side, px of the volume per px of it) of a slice.
 
     volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
     n-th voxel is taken.

@@ -22,12 +22,12 @@ _HEAT = "inferno"
 _LEGEND: Dict[str, Any] = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
-def colourOf(label: int) -> str:
+def labelColour(label: int) -> str:
     """label: 1, 2, ...; 255 is what nobody annotated."""
     return _UNSURE if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
 
 
-def nameOf(label: int, names: Sequence[str]) -> str:
+def labelName(label: int, names: Sequence[str]) -> str:
     """What a label is called. names: of labels 1, 2, ..."""
     if label == NOT_ANNOTATED:
         return "not annotated"
@@ -52,11 +52,13 @@ def drawLabels(
     seen = [label for label in np.unique(labels) if label > 0]
     rgba = np.zeros(labels.shape + (4,))
     for label in seen:
-        rgba[labels == label] = to_rgb(colourOf(label)) + (opacity,)
+        rgba[labels == label] = to_rgb(labelColour(label)) + (opacity,)
     axes.imshow(rgba, extent=extent, interpolation="nearest").set_gid(_OVERLAY)
     listed = sorted(set(range(1, len(names) + 1)) | set(seen))
     if listed:
-        axes.legend(handles=[Patch(color=colourOf(label), label=nameOf(label, names)) for label in listed], **_LEGEND)
+        axes.legend(
+            handles=[Patch(color=labelColour(label), label=labelName(label, names)) for label in listed], **_LEGEND
+        )
 
 
 def drawScores(
@@ -88,7 +90,7 @@ def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Seq
     species: (n,) positions in names. names: of all species of the tomograms.
     """
     several, crowd = len(names) > 1, len(circles) > CROWD
-    colours = [colourOf(number + 1) for number in species] if several else PICK_COLOUR
+    colours = [labelColour(number + 1) for number in species] if several else PICK_COLOUR
     collection = PatchCollection(
         [Circle((x, y), min(radius, _DOT) if crowd else radius) for x, y, radius in circles],
         facecolors=colours if crowd else "none",
@@ -98,4 +100,4 @@ def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Seq
     collection.set_gid(_OVERLAY)
     axes.add_collection(collection, autolim=False)
     if several and axes.get_legend() is None:
-        axes.legend(handles=[Patch(color=colourOf(n), label=name) for n, name in enumerate(names, 1)], **_LEGEND)
+        axes.legend(handles=[Patch(color=labelColour(n), label=name) for n, name in enumerate(names, 1)], **_LEGEND)

@@ -41,22 +41,22 @@ class SubtomogramGallery(Gallery):
     def ofClasses(cls, classes: SetOfClassesSubTomograms) -> "SubtomogramGallery":
         """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
         groups = {item.getObjId(): item.getObjLabel() or f"class {item.getObjId()}" for item in classes.iterItems()}
-        kept, figures = [], {}
+        kept, metrics = [], {}
         for group, number in enumerate(sorted(groups), 1):
             for item in classes[number].iterItems():
-                kept.append((nameOf(item), item.getObjId(), group, _matrixOf(item), _figuresOf(item)))
+                kept.append((subtomogramName(item), item.getObjId(), group, _matrixOf(item), _metricsOf(item)))
         if not kept:
             raise ValueError("The classes are empty.")
         names, ids, numbers, matrices, found = zip(*kept)
         for label in found[0]:
-            figures[label] = np.array([each.get(label, np.nan) for each in found], float)
+            metrics[label] = np.array([each.get(label, np.nan) for each in found], float)
         rotated = any(not np.allclose(matrix, np.eye(4)) for matrix in matrices)
         return cls(
             list(names),
             ids,
             classes.getImages().getSamplingRate(),
             matrices if rotated else None,
-            figures=figures,
+            metrics=metrics,
             groups=np.array(numbers),
             groupNames=[groups[number] for number in sorted(groups)],
         )
@@ -69,7 +69,7 @@ class SubtomogramGallery(Gallery):
             raise ValueError("The set of subtomograms is empty.")
         numbers = sorted({item.getClassId() for item in items})
         return cls(
-            [nameOf(item) for item in items],
+            [subtomogramName(item) for item in items],
             [item.getObjId() for item in items],
             subtomograms.getSamplingRate(),
             tuple(_matrixOf(item) for item in items),
@@ -96,12 +96,12 @@ def _matrixOf(item: SubTomogram) -> np.ndarray:
     return np.array(item.getTransform().getMatrix(), float) if item.hasTransform() else np.eye(4)
 
 
-def _figuresOf(item: SubTomogram) -> Dict[str, float]:
+def _metricsOf(item: SubTomogram) -> Dict[str, float]:
     value = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
     return {} if value is None else {CONFIDENCE: value}
 
 
-def nameOf(item: SubTomogram) -> str:
+def subtomogramName(item: SubTomogram) -> str:
     """'path', or '000002@path' of an item in a stack of volumes."""
     return f"{item.getIndex():06d}@{fileOf(item)}" if (item.getIndex() or 0) > 1 else fileOf(item)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Surfaces of features from STL files, simplified so that they can be turned quickly. No windows here."""
+"""Surfaces of features from STL files, simplified so that they can be rotated quickly. No windows here."""
 
 import os
 from typing import Any, Dict, Iterable, Sequence
@@ -31,7 +31,7 @@ class Surfaces:
 
 
 def readSurface(path: str, maximum: int = MAX_TRIANGLES) -> np.ndarray:
-    """(n, 3, 3) corners of about `most` triangles at most, simplified by joining corners that lie near each other.
+    """(n, 3, 3) corners of at most about `maximum` triangles, simplified by joining corners that lie near each other.
 
     path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
     """

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from .slices_plots import colourOf
+from .slices_plots import labelColour
 
 _LIGHT = np.array([-0.4, -0.6, 0.7]) / np.linalg.norm([-0.4, -0.6, 0.7])
 _DARKEST = 0.35  # of a colour, where no light falls
@@ -49,7 +49,7 @@ def drawSurfaces(axes: Any, surfaces: Dict[str, np.ndarray], features: Sequence[
 
 
 def colour(feature: str, features: Sequence[str]) -> str:
-    return colourOf(features.index(feature) + 1)
+    return labelColour(features.index(feature) + 1)
 
 
 def _shaded(triangles: np.ndarray, colour: str) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Surfaces of features in 3-D, to be turned with the mouse."""
+"""Surfaces of features in 3-D, to be rotated with the mouse."""
 
 import tkinter as tk
 from tkinter import ttk

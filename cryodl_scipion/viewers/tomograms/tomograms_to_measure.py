@@ -9,7 +9,7 @@ from tomo.objects import SetOfSubTomograms
 from ...convert.tomograms.subtomograms import imagesOf
 from ...viewers.preview import Preview
 from ..particles_to_measure import previewOf
-from .subtomogram_data import middleSlices, nameOf, readCube
+from .subtomogram_data import middleSlices, readCube, subtomogramName
 
 _SHOWN = 30  # more of them help nobody
 _AVERAGED = 30  # subtomograms are enough for their common outline
@@ -46,7 +46,7 @@ class SubtomogramsToMeasure:
         for item in images.iterItems():
             if len(self._volumes) == _AVERAGED:
                 break
-            self._volumes.append(nameOf(item))
+            self._volumes.append(subtomogramName(item))
         self.names = [f"mean of {len(self._volumes)} subtomograms"] + [
             f"subtomogram {number}" for number, _ in enumerate(self._volumes[:_SHOWN], 1)
         ]

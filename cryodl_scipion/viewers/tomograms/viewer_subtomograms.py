@@ -144,6 +144,6 @@ def galleryView(viewer: Any, classes: EMSet, title: str) -> Any:
         viewer.getTkRoot(),
         data,
         title,
-        next(iter(data.figures), None),
+        next(iter(data.metrics), None),
         imagesSubset(viewer, classes, "subtomogram"),
     )

@@ -10,7 +10,7 @@ from tomo.objects import SetOfCoordinates3D, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import featureOf, featuresOf
-from ...engine.cryodl.contract import Result
+from ...engine.cryodl.contract import Result, feature_metrics
 from ...protocols import (
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
@@ -242,7 +242,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
     _targets = [CryodlProtEvaluateSegmentation]
     _SECTION = "Evaluation"
     _PANELS = (
-        Panel("showFigures", "Metrics and pictures", "Dice, precision, recall and boundary error of each feature."),
+        Panel("showMetrics", "Metrics and pictures", "Dice, precision, recall and boundary error of each feature."),
         Panel(
             "showSlices",
             "Segmentation and ground truth",
@@ -254,7 +254,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
     def _data(self) -> Any:
         return self.protocol._result()
 
-    def _showFigures(self, result: Result) -> List[str]:
+    def _showMetrics(self, result: Result) -> List[str]:
         made = result.outputs
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
         return [
@@ -265,7 +265,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
                 pictures,
                 (),
                 None,
-                (JUDGED_TITLES, judgedRows(made.features)),
+                (JUDGED_TITLES, judgedRows({name: feature_metrics(m) for name, m in made.features.items()})),
             )
         ]
 

@@ -78,7 +78,7 @@ from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.exporting import ExportTomogramsConfig
-from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
+from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig, feature_metrics
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
@@ -193,6 +193,7 @@ __all__ = [
     "describe",
     "describe_all",
     "describe_outputs",
+    "feature_metrics",
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",

@@ -12,12 +12,12 @@ GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alo
 ADDED = 0.045
 
 
-def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
+def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
     """The values that half_map_verdict needs, from the results of a half-map test.
 
     Parameters
     ----------
-    figures : dict, optional
+    metrics : dict, optional
         Results of the test; None if there was none.
 
     Returns
@@ -27,7 +27,7 @@ def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]])
     """
     return {
         name: values["fsc0143_angstrom"] if isinstance(values, dict) else values
-        for name, values in (figures or {}).items()
+        for name, values in (metrics or {}).items()
     }
 
 

@@ -6,16 +6,23 @@ import typing
 from .params import param
 
 _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
-    defocus_min=dict(
+    minimum_defocus=dict(
         help="Minimum mean defocus; positive is underfocus.",
         default=8000.0,
         label="Minimum defocus",
         unit="Å",
         minimum=0,
         maximum=100000,
+        former=("defocus_min",),
     ),
-    defocus_max=dict(
-        help="Maximum mean defocus.", default=25000.0, label="Maximum defocus", unit="Å", minimum=0, maximum=100000
+    maximum_defocus=dict(
+        help="Maximum mean defocus.",
+        default=25000.0,
+        label="Maximum defocus",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+        former=("defocus_max",),
     ),
     astigmatism=dict(
         help="Maximum difference between DefocusU and DefocusV.",
@@ -44,9 +51,9 @@ def optics_field(name: str) -> typing.Any:
 
 def defocus_problems(config: typing.Any) -> typing.List[str]:
     """Problem if the maximum defocus is below the minimum."""
-    if config.defocus_max >= config.defocus_min:
+    if config.maximum_defocus >= config.minimum_defocus:
         return []
     return [
-        f"Maximum defocus (--defocus-max) is {config.defocus_max:g} Å, below the minimum defocus "
-        f"(--defocus-min) of {config.defocus_min:g} Å."
+        f"Maximum defocus (--maximum-defocus) is {config.maximum_defocus:g} Å, below the minimum defocus "
+        f"(--minimum-defocus) of {config.minimum_defocus:g} Å."
     ]

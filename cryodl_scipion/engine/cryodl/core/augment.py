@@ -8,7 +8,7 @@ import torch
 
 
 def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A random turn of a crop by 0, 90, 180 or 270 degrees.
+    """A random rotation of a crop by 0, 90, 180 or 270 degrees.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A random turn of a crop: one of the 8 symmetries of the square, or any angle, and +-8 % in size.
+    """A random rotation of a crop: one of the 8 symmetries of the square, or any angle, and +-8 % in size.
 
     Parameters
     ----------

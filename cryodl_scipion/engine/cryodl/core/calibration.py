@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that mean a probability, how well they do (calibration error), and the threshold that follows from them."""
+"""Calibration of network scores to probabilities, its error, and the threshold with the best expected F1."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """What scores say and what is true, in bins of equal width: confidence (b,) mean score, frequency (b,) share of
+    """Reliability diagram of scores, in bins of equal width: confidence (b,) mean score, frequency (b,) fraction of
     particles, count (b,) positions. Empty bins have confidence and frequency 0."""
 
     confidence: np.ndarray
@@ -163,10 +163,10 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, fraction: float | None = N
 
 
 def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
-    """(slope, offset) for `calibrate`, from places of which another model gave the probability.
+    """(slope, offset) for `calibrate`, from positions whose probability another model gave.
 
-    Labels that were made of the sure ones alone would teach that everything is sure; all positions, with their doubts,
-    keep the new scores as honest as the old ones: the expected number of particles stays.
+    All positions are used, also uncertain ones, so that the expected number of particles stays the same. Labels of
+    confident positions alone would make the new scores overconfident.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[floa
 
 
 def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """(slope, offset) of the logistic curve with the least cross-entropy; all arguments (n,).
+    """(slope, offset) of the logistic curve with the lowest cross-entropy; all arguments (n,).
 
     The slope is fitted as a logarithm, so that it stays positive, with a weak prior on 1.
     """
@@ -202,9 +202,8 @@ def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tupl
 def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     """The lowest threshold whose expected F1 is nearly the best, for scores that are probabilities.
 
-    Labels are not asked which candidate is right: on a few hundred particles their F1 jumps about, while the smooth
-    curve behind the scores does not (on EMPIAR-10028 the threshold chosen by labels lost 0.02 F1 on other micrographs,
-    this one 0.004).
+    The expected F1 follows from the scores. The F1 of the labels of a few hundred particles is too noisy to choose by
+    (on EMPIAR-10028 the threshold chosen by labels lost 0.02 F1 on other micrographs, this one 0.004).
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which device computes: the one that was asked for, or an error. Never silently another."""
+"""Choice of the device: the one that was requested, or an error; never another one without notice."""
 
 import os
 import platform

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Positions between grids that cover the same area (frames.py has the conventions)."""
+"""Conversion of positions between grids that cover the same area (frames.py has the conventions)."""
 
 import typing
 

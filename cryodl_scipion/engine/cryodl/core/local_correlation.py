@@ -49,7 +49,7 @@ class LocalCorrelation:
         return found.roll((self.half, self.half), (-2, -1))[..., : self.shape[0], : self.shape[1]]
 
 
-def normalised(templates: torch.Tensor, disc: torch.Tensor) -> torch.Tensor:
+def disc_normalised(templates: torch.Tensor, disc: torch.Tensor) -> torch.Tensor:
     """Images with mean 0 and norm 1 in a disc.
 
     Parameters

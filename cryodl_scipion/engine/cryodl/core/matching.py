@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Picks against reference coordinates, one to one, and the figures that follow.
+"""Picks against reference coordinates, one to one, and the metrics that follow.
 
 The rule is that of Topaz (Bepler et al. 2019; match_coordinates): per micrograph the assignment of all picks to all
 reference points that minimises sum(min(d^2 - m^2, 0)); a pair counts where d < m. Average precision is the sum of
-precision x growth of recall over distinct scores, without interpolation.
+precision x increase of recall over distinct scores, without interpolation.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 @dataclasses.dataclass(frozen=True)
 class PickScores:
-    """Figures of a set of picks. f1 and the like hold at `threshold`, best_* at the threshold with the largest f1."""
+    """Metrics of a set of picks. f1 and the like hold at `threshold`, best_* at the threshold with the largest f1."""
 
     threshold: float
     picks: int
@@ -95,7 +95,7 @@ def precision_recall(
 
 
 def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Sum of precision times growth of recall."""
+    """Sum of precision times increase of recall."""
     return float(np.sum(precision * np.diff(np.r_[0.0, recall])))
 
 

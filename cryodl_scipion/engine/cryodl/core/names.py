@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers given for names: one for all, or name=number for each."""
+"""Numbers given for names: one for all, or name=number for each; and words out of a list."""
 
 import typing
 
@@ -47,3 +47,23 @@ def numbers_by_name(
             )
         found.update({name: value} if equals else dict.fromkeys(names, value))
     return found
+
+
+def check_words(what: str, given: typing.Collection[str], allowed: typing.Sequence[str]) -> None:
+    """Whether words are of a list; if not, an error.
+
+    Parameters
+    ----------
+    what : str
+        Name of the argument, for the message.
+    given : collection of str
+    allowed : sequence of str
+
+    Raises
+    ------
+    ValueError
+        For a word that is not allowed.
+    """
+    unknown = set(given) - set(allowed)
+    if unknown:
+        raise ValueError(f"{what} is {sorted(unknown)}; it may hold {', '.join(allowed)}.")

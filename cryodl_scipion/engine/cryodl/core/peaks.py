@@ -111,7 +111,7 @@ def find_peaks_3d(
 
 
 def separate(positions: np.ndarray, distance: float) -> np.ndarray:
-    """Which positions have no better kept one nearer than a distance.
+    """Non-maximum suppression: positions at least a distance from every better one that is kept.
 
     Parameters
     ----------

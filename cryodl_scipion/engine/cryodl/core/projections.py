@@ -35,7 +35,7 @@ def random_angles(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def rotation_matrices(angles: np.ndarray) -> np.ndarray:
-    """Matrices that turn an image's xyz frame into the density's.
+    """Rotation matrices from an image's xyz frame to the density's.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _centred_transform(density: torch.Tensor, padded: int) -> torch.Tensor:
     """Half transform (n, n, n // 2 + 1) of the density in a cube of n = `padded`, frequency 0 in the middle of axes 0,
     1.
 
-    Its origin is voxel d // 2, and the damping that interpolating the transform means is made up for. Axis by axis,
+    Its origin is voxel d // 2, and the damping caused by interpolation of the transform is compensated. Axis by axis,
     with zeros appended by the FFT, which spares most of the work of transforming a padded cube.
     """
     side, middle = density.shape[-1], density.shape[-1] // 2

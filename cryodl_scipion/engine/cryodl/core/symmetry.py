@@ -25,7 +25,7 @@ _GENERATORS = {
     "I4": ((2, (1, 0, _GOLDEN)), (5, (0, 0, 1))),
 }
 LARGEST_FOLD = 100
-SIMILAR = 0.9  # correlation of a map with itself turned, from which it is taken to have a symmetry
+SIMILAR = 0.9  # correlation of a map with itself rotated, from which it is taken to have a symmetry
 CHECK_SIDE = 48  # px of the maps that are compared
 
 
@@ -110,7 +110,7 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
 
 
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
-    """Smallest correlation of a density with itself turned by an operation of the group.
+    """Smallest correlation of a density with itself rotated by an operation of the group.
 
     It is compared on at most CHECK_SIDE px.
 
@@ -144,7 +144,7 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
 
 
 def _rotated(cube: torch.Tensor, rotation: np.ndarray, points: int) -> torch.Tensor:
-    """(points,) * 3 samples of a (1, 1, d, d, d) cube, turned about its middle by a (3, 3) rotation of xyz."""
+    """(points,) * 3 samples of a (1, 1, d, d, d) cube, rotated about its middle by a (3, 3) rotation of xyz."""
     import torch
     import torch.nn.functional as F
 

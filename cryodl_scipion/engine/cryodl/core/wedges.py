@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which Fourier coefficients of a tomogram were measured. frames.py has the convention of tilts."""
+"""The missing wedge: which Fourier coefficients a tilt series measured. frames.py has the convention of tilts."""
 
 import torch
 
@@ -37,7 +37,7 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
 def rotated_wedge(
     box: int, tilt_min: float, tilt_max: float, axes: tuple[int, ...], flips: tuple[int, ...]
 ) -> torch.Tensor:
-    """`wedge` of a cube that was turned: of volume.permute(axes).flip(flips).
+    """`wedge` of a cube that was rotated: of volume.permute(axes).flip(flips).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def rotated_wedge(
     axes : tuple of int
         Of the cube (z, y, x), in their new order.
     flips : tuple of int
-        Axes of the turned cube that are reversed.
+        Axes of the rotated cube that are reversed.
 
     Returns
     -------

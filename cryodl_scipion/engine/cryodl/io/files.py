@@ -206,7 +206,7 @@ def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typin
 
 
 def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
-    """All items, those first that `spread` chooses.
+    """All items, those first that evenly_spaced chooses.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of particle images, 'number@stack', and the files that they mean."""
+"""Names of particle images, 'number@stack', and the stack files they refer to."""
 
 import os
 import typing

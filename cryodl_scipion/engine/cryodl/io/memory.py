@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much memory this process may still take, and sentences for when it is too little."""
+"""Memory that this process may still take, and messages for when it does not suffice."""
 
 import contextlib
 import mmap

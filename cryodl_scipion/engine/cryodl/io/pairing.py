@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which file belongs to which, by their names."""
+"""Pairing of files by their names."""
 
 import re
 import typing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a particle file says that is not used, or that another file contradicts."""
+"""Warnings about entries of a particle file that are not used, or that another file contradicts."""
 
 import typing
 import warnings

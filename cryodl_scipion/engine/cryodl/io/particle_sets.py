@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ..core.names import check_words
 from .image_names import find_images, names_base, names_of, split_names
 from .particle_notes import particle_notes
 from .particles import ANGLES
@@ -154,9 +155,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     ValueError
         That names the file, what it lacks and what to do.
     """
-    unknown = set(need) - set(NEEDS)
-    if unknown:
-        raise ValueError(f"need is {sorted(unknown)}; it may hold {', '.join(NEEDS)}.")
+    check_words("need", need, NEEDS)
     optics, columns = modern_tables(read_tables(path), path)
     groups = groups_of_particles(optics, columns, path)
     particles = _particle_set(str(path), optics, columns, groups)

@@ -12,7 +12,7 @@ from .files import whole_file
 
 
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come.
+    """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     numbers = [e["round"] for e in entries]
     values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
-    (first,) = left.plot(numbers, values("figure"), marker="o")
+    (first,) = left.plot(numbers, values("separation"), marker="o")
     left.set(xlabel="round", ylabel="separation (d')")
     other = left.twinx()
     (second,) = other.plot(numbers, values("agreement"), marker="o", color="C1", linestyle="--")

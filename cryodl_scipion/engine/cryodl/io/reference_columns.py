@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a STAR file of particles says of the reference that gave its angles, and where the controls lie."""
+"""Columns of a particle STAR file that record the reference its angles come from, and the names of the control
+files."""
 
 # columns of particles whose angles come from a reference: its file's name, the beginning of the SHA-256 of its content,
 # and the finest detail (Å) that was compared

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lines in a log while a command works and says nothing: a log that stands still looks like a program that hangs."""
+"""Progress lines in a log while a command prints nothing else, so that it does not look stopped."""
 
 import contextlib
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tells a file from itself after it was made anew: a stopped command continues with the same inputs only."""
+"""Stamps of input files (size, time, content): a stopped command continues only with unchanged inputs."""
 
 import glob
 import hashlib

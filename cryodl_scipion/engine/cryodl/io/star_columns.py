@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Single columns of STAR files, for modules that whole tables rest on."""
+"""Single columns of STAR files."""
 
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command that was interrupted (Ctrl-C) has left, and what the same command does then."""
+"""The message after Ctrl-C: what is left on the disk, and how the same command continues."""
 
 # A training (train-...) keeps a checkpoint at each validation; see checkpoints.py.
 # What is finished is kept, item by item.

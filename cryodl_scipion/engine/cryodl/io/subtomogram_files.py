@@ -29,7 +29,7 @@ def find_volumes(
         maximum[name] = max(maximum.get(name, 0), int(number))
     for name, number in maximum.items():
         found[name] = find_file(path, name, "volume")
-        z, y, x = opened(found[name]).shape
+        z, y, x = opened_volume(found[name]).shape
         if x != y or z % x:
             raise ValueError(
                 f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after "
@@ -66,7 +66,7 @@ def find_weights(
             )
         if name not in found:
             found[name] = find_file(path, split_name(name)[1], "volume of weights")
-            shape = opened(found[name]).shape
+            shape = opened_volume(found[name]).shape
             if shape not in ((box, box, box), (box, box, box // 2 + 1), (2 * box, box, box // 2 + 1)):
                 raise ValueError(
                     f"The weights {found[name]} have {' x '.join(map(str, shape[::-1]))} values; for "
@@ -81,7 +81,7 @@ def _header(path: str, size: int, changed: int) -> Tomogram:
     return Tomogram(path)
 
 
-def opened(path: str | os.PathLike[str]) -> Tomogram:
+def opened_volume(path: str | os.PathLike[str]) -> Tomogram:
     """Tomogram of a path; its size and time of the last change make that a replaced file is opened anew."""
     state = os.stat(path)
     return _header(str(path), state.st_size, state.st_mtime_ns)
@@ -99,7 +99,7 @@ def read_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
 
 def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """As read_weights, of any size. Raises ValueError for a file of zeros."""
-    values = np.abs(opened(path).part((0, box)))
+    values = np.abs(opened_volume(path).part((0, box)))
     if values.shape[2] == box:
         positions = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
         values = values[np.ix_(positions, positions, positions[: box // 2 + 1])]

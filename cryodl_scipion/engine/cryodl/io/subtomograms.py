@@ -9,11 +9,12 @@ import typing
 
 import numpy as np
 
+from ..core.names import check_words
 from .image_names import names_base, split_name
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
-from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened_volume, read_sums, read_weights
 from .texts import rows_of
 
 if typing.TYPE_CHECKING:
@@ -68,7 +69,7 @@ class SubtomogramSet:
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
         for position, row in enumerate(rows):
             start = self.numbers[row] * self.box
-            found[position] = opened(self.files[row]).part((start, start + self.box))
+            found[position] = opened_volume(self.files[row]).part((start, start + self.box))
         volumes = torch.from_numpy(found)
         return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 
@@ -152,9 +153,7 @@ def read_subtomograms(
     ValueError
         That names the file, what it lacks and what to do.
     """
-    unknown = set(need) - set(NEEDS)
-    if unknown:
-        raise ValueError(f"need is {sorted(unknown)}; it may hold {', '.join(NEEDS)}.")
+    check_words("need", need, NEEDS)
     path = str(path)
     optics, columns = modern_tables(read_tables(path), path, dimensions=3)
     there = [name for name in ANGLES if name in columns]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A column of texts in little memory: what repeats is kept once, the rest as bytes side by side."""
+"""A column of strings in little memory: repeated strings are stored once, the rest as bytes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a command works until its output folder is whole: <output>.partial, with a record of whose work it is.
+"""The working folder of a command, <output>.partial, with a record of the command and parameters that made it.
 
 Nothing is removed there but what the record says to be of the same command: the user may keep anything under that name.
 """

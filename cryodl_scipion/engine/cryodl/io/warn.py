@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Warnings that are said where they come up, before the work, which may be in vain; the command line says the others
-of a Result at its end."""
+"""Warnings, printed when they come up, before the work; the command line prints the other warnings of a Result at
+the end."""
 
 import typing
 

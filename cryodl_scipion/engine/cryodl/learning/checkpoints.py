@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a killed training continues from: one file, renewed at each validation."""
+"""Checkpoint of a training: one file, renewed at each validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclasses.dataclass
 class TrainingState:
-    """How far a training is: steps, seconds, the best weights and figures, and why it stops, if it does."""
+    """How far a training is: steps, seconds, the best weights and metrics, and why it stops, if it does."""
 
     step: int = 0
     seconds: float = 0.0

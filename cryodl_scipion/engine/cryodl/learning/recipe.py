@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every training command does around its task: folder, device, seed, clock, model and result."""
+"""The steps around every training: folder, device, seed, clock, model and result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.devices import choose_device, device_name, set_threads
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
 from ..io.warn import warn
-from .run_training import check_output, finish, fit_task, working_folder
+from .run_training import check_model_output, finish, fit_task, training_folder
 from .training import measured
 
 if typing.TYPE_CHECKING:
@@ -42,14 +42,14 @@ class TrainingRun:
     device: torch.device
 
     def __init__(self, config: typing.Any) -> None:
-        check_output(str(config.output))
+        check_model_output(str(config.output))
         self.config = config
         self.report: FitReport | None = None
         self.began = time.monotonic()
 
     def take_folder(self) -> Path:
         """<output>.partial: new, or that of a training with the same parameters that was killed."""
-        self.folder = working_folder(self.config)
+        self.folder = training_folder(self.config)
         return self.folder
 
     def take_device(self, threads: int | None = None) -> torch.device:
@@ -95,8 +95,8 @@ class TrainingRun:
             steps, stop_reason=self.stop_reason, seconds=self.seconds, device=self.device_name, seed=self.config.seed
         )
 
-    def figures(self) -> dict[str, float]:
-        """Validation figures of the weights that were kept, without the metric that chose them."""
+    def metrics(self) -> dict[str, float]:
+        """Validation metrics of the weights that were kept, without the metric that chose them."""
         best = self.report.best if self.report else {}
         return {name: round(value, 5) for name, value in best.items() if name != "metric"}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a command runs a training in its working folder, and finishes the model's folder."""
+"""Running a training in its working folder, and finishing the model's folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_STEPS = 10  # between two validations
 MAX_HOURS = 12  # that one process waits for another
 
 
-def check_output(output: str) -> None:
+def check_model_output(output: str) -> None:
     """Whether a model may be written; if not, an error.
 
     Parameters
@@ -37,7 +37,7 @@ def check_output(output: str) -> None:
     unfinished.check_output(output, "Model folder")
 
 
-def working_folder(config: typing.Any) -> Path:
+def training_folder(config: typing.Any) -> Path:
     """The folder <output>.partial, new or of the same training.
 
     Parameters

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a training proceeds, and how it ended."""
+"""Schedule of a training, and the report of how it ended."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ class Schedule:
     validation.
     seed: of every random choice.
     ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
-    while their figure is within this of the highest: small validation parts are noisy, and longer training with a
+    while their metric is within this of the highest: small validation parts are noisy, and longer training with a
     falling rate is better than they can tell.
     """
 

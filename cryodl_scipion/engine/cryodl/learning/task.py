@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a method gives to the training loop: its networks, a step and its validation."""
+"""Interface between a method and the training loop: networks, a training step and a validation."""
 
 import typing
 from pathlib import Path
@@ -14,7 +14,7 @@ LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Task:
-    """What a method gives to `fit`: networks, a step and a validation figure.
+    """What a method gives to `fit`: networks, a step and a validation metric.
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to

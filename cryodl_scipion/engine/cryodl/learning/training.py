@@ -103,7 +103,7 @@ def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
 def measured(
     task: Task, folder: Path, device: torch.device | None, log: typing.Callable[[str], None] = print
 ) -> FitReport:
-    """A task without anything to learn by gradients: its figures, taken once and written as fit writes them.
+    """A task without anything to learn by gradients: its metrics, taken once and written as fit writes them.
 
     Parameters
     ----------
@@ -120,19 +120,19 @@ def measured(
     start = time.monotonic()
     task.networks.to(device).eval()
     with torch.no_grad():
-        figures = task.validate()
+        metrics = task.validate()
         task.show(0, folder)
     seconds = time.monotonic() - start
     row = dict(
         step=0,
         seconds=round(seconds, 2),
-        train_loss=figures["loss"],
-        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
+        train_loss=metrics["loss"],
+        **{f"validation_{k}": v for k, v in metrics.items() if k != "metric"},
         learning_rate=0.0,
     )
     _append(folder / METRICS, row)
     log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
-    return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
+    return FitReport(0, 0, metrics, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
 def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any) -> dict[str, float]:
@@ -182,24 +182,24 @@ def _validate(
     folder: Path,
     log: typing.Callable[[str], None] | None,
 ) -> None:
-    """Figures of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
+    """Metrics of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
     write."""
     current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(average.module.state_dict())
     networks.eval()
     with torch.no_grad():
-        figures = task.validate()
+        metrics = task.validate()
         if log:
             task.show(state.step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
-    if not state.best or figures["metric"] > state.highest:
-        state.highest, state.since_best = figures["metric"], 0
+    if not state.best or metrics["metric"] > state.highest:
+        state.highest, state.since_best = metrics["metric"], 0
     else:
         state.since_best += 1
-    if figures["metric"] >= state.highest - schedule.tolerance:
-        state.best, state.best_step, state.best_weights = figures, state.step, weights
+    if metrics["metric"] >= state.highest - schedule.tolerance:
+        state.best, state.best_step, state.best_weights = metrics, state.step, weights
     if state.since_best >= schedule.patience and state.step >= task.minimum_steps:
         state.stop_reason = (
             f"no better validation metric for {state.since_best} validations ({state.since_best * schedule.every} "
@@ -209,7 +209,7 @@ def _validate(
         step=state.step,
         seconds=round(state.seconds, 2),
         **trained,
-        **{f"validation_{k}": v for k, v in figures.items() if k != "metric"},
+        **{f"validation_{k}": v for k, v in metrics.items() if k != "metric"},
         learning_rate=schedule.rate(state.step - 1),
     )
     if log:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to particle images before a network sees them, and what is measured on them first: contrast and
-noise."""
+"""Preparation of particle images (normalisation, resampling), and measurement of contrast and noise."""
 
 import numpy as np
 import torch

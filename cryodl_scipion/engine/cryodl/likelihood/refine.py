@@ -43,7 +43,7 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, rotation_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
-        """Turns by up to two steps of rotation_deg, shifts by up to two of shift_px."""
+        """Rotations by up to two steps of rotation_deg, shifts by up to two of shift_px."""
         rotations = ball_of_rotations(2 * rotation_deg, rotation_deg)
         vectors = Rotation.from_matrix(rotations).as_rotvec()
         tensors = (
@@ -134,7 +134,7 @@ def _refine(
     slices = reference.at(rotated)
     shifts = shifts_yx[:, None] + near.shifts
     ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
-    fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, turns
+    fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, rotations
     energy = (slices.abs().square() @ observed.weight[..., None])[..., 0]
     value = fit - energy[:, None]
     peak = value.amax((1, 2))

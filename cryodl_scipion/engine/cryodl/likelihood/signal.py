@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How strongly, and with which treatment of their CTF, particle images show a structure."""
+"""Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF."""
 
 from __future__ import annotations
 

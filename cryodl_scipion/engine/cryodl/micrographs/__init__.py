@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with micrographs."""
+"""Micrographs: picking, CTF, denoising, assessment, extraction."""

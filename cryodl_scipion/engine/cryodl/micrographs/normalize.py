@@ -63,7 +63,7 @@ def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dar
 
     image: (h, w) float32 array as read. factor: working size over file size.
     diameter_px: particle diameter in working pixels; the background is smooth over several of it.
-    dark_protein: True for micrographs as the microscope gives them; the sign is turned.
+    dark_protein: True for micrographs as the microscope gives them; the sign is inverted.
     Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
     """
     small, valid = rescale_micrograph(image, factor)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with particle images."""
+"""Particle images: denoising, orientations, 2-D classes, heterogeneity, integrity."""

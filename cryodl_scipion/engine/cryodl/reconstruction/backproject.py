@@ -133,7 +133,7 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
 def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None = None) -> torch.Tensor:
     """The map of summed slices and weights.
 
-    The damping that the insertion between positions means is made up for.
+    The damping caused by interpolation at insertion is compensated.
 
     Parameters
     ----------

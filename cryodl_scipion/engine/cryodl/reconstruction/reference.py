@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of a map's FSC is that of the reference which gave its particles their angles."""
+"""Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map i
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceTest:
-    """name: of the reference. compared: Å, finest detail that the orientations are from. noise: (d // 2 + 1,) FSC that
-    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None.
-    own_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part, or None. beyond: mean FSC of
-    the shells finer than `compared`, or None if there are none."""
+    """What of a map's FSC its reference may have caused.
+
+    name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
+    (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
+    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part, or None.
+    beyond: mean FSC of the shells finer than search_resolution, or None if there are none."""
 
     name: str
-    compared: float | None
+    search_resolution: float | None
     noise: torch.Tensor | None
     noise_resolution: float | None
-    own_resolution: float | None
+    corrected_resolution: float | None
     beyond: float | None
 
     def sentences(self, resolution: float | None) -> list[str]:
@@ -56,13 +58,15 @@ class ReferenceTest:
                     "By its FSC the map cannot be distinguished from a map of noise: it may show only the reference."
                 )
             reached = (
-                "nothing is resolved" if self.own_resolution is None else f"{self.own_resolution:.1f} Å are reached"
+                "nothing is resolved"
+                if self.corrected_resolution is None
+                else f"{self.corrected_resolution:.1f} Å are reached"
             )
             said.append(f"Corrected for the FSC of noise, {reached}.")
         if self.beyond is not None:
             said.append(
-                f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean FSC is "
-                f"{self.beyond:.3f}, which comes from the particles alone."
+                f"Detail finer than {self.search_resolution:.1f} Å was not compared with the reference: the mean "
+                f"FSC there is {self.beyond:.3f}, which comes from the particles alone."
             )
         return said
 

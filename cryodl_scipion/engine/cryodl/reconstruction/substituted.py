@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of a map's FSC beyond some detail is the reference's: noise in place of that detail, oriented likewise."""
+"""Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs, particles and tomograms of which everything is known."""
+"""Simulated micrographs, particles and tomograms with known ground truth."""

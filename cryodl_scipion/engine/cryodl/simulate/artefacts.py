@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What spoils real micrographs: ice crystals and dirt, carbon film, gradients of ice thickness.
+"""Artefacts of real micrographs: ice crystals and dirt, carbon film, gradients of ice thickness.
 
 All functions take a micrograph, (h, w) float32 tensor with dark protein and noise of standard deviation 1, and return
 the changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of

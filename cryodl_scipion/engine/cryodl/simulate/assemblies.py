@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Made-up macromolecular assemblies: shapes that no database has to be asked for.
+"""Artificial macromolecular assemblies, so that training needs no database of structures.
 
 A general picker must not learn which molecules exist, only what "one particle of this size" looks like, so the shapes
 are as different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane

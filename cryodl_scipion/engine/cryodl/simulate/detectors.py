@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to an image between the detector and the file: few grey levels, compression,
-high-pass filters."""
+"""Changes of an image between detector and file: few grey levels, compression, high-pass filters."""
 
 import functools
 import math

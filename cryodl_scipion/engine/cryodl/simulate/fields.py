@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the particles of a varied micrograph lie: from a few to a crowd, and in clumps."""
+"""Positions of the particles of a varied micrograph: from a few to a crowd, and in clumps."""
 
 import math
 
@@ -11,10 +11,10 @@ CROWDED = 0.35  # of the fields
 def particle_positions(
     shape: tuple, wide: float, rng: np.random.Generator, crowded: float = CROWDED
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody.
+    """Centres of particles, and of particles in clumps (aggregates), which are no good picks.
 
     In crowded fields neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px of a particle's
-    extent. crowded: the chance of a crowded field. Returns two (n, 2) arrays, yx.
+    extent. crowded: probability of a crowded field. Returns two (n, 2) arrays, yx.
     """
     is_crowded = rng.random() < crowded
     closest = wide * (rng.uniform(0.45, 0.95) if is_crowded else rng.uniform(0.55, 1.6))
@@ -33,7 +33,7 @@ def particle_positions(
 
 
 def _apart(positions: np.ndarray, distance: float, maximum: int) -> np.ndarray:
-    """The first `most` of the positions (n, 2) that keep the distance from all before them."""
+    """The first `maximum` of the positions (n, 2) that keep the distance from all before them."""
     from scipy.spatial import cKDTree
 
     taken = np.ones(len(positions), bool)

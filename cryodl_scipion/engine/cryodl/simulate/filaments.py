@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A filament. Lengths in Å, turns in degrees.
+    """A filament. Lengths in Å, rotations in degrees.
 
     radius: of what is labelled, all that lies within. rise, rotation: from one ring of subunits to the next. strands:
     subunits in a ring, helical_rise: axial distance of neighbours in it. at: radius of the subunits' middles; sigma,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs of which everything is known: positions, orientations, CTF."""
+"""Simulated micrographs with known positions, orientations and CTF."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def random_optics(config: SimulateMicrographsConfig | SimulateParticlesConfig, r
     -------
     Optics
     """
-    mean = rng.uniform(config.defocus_min, config.defocus_max)
+    mean = rng.uniform(config.minimum_defocus, config.maximum_defocus)
     half = rng.uniform(0, config.astigmatism) / 2
     return Optics(
         mean + half,
@@ -108,7 +108,7 @@ def simulate_micrograph(
     diameter_px: float,
     surroundings: Surroundings = Surroundings(),
 ) -> SimulatedMicrograph:
-    """One micrograph of randomly turned and placed particles.
+    """One micrograph of randomly rotated and placed particles.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where simulated particles lie, alone and in clumps; and cutting them out as RELION wants them."""
+"""Positions of simulated particles, alone and in clumps; and their extraction as in RELION."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The structures that varied micrographs show: files and made-up assemblies, all at the same extent in voxels."""
+"""The structures that varied micrographs show: files and artificial assemblies, all at the same extent in voxels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .micrographs import particle_diameter
 from .structures import load_density
 
 EXTENT_PX = 40  # voxels of a structure's widest extent: a little finer than the network's scale
-SIZES = (60.0, 500.0)  # Å of made-up assemblies
+SIZES = (60.0, 500.0)  # Å of artificial assemblies
 _FIRST_LOOK = 5.0  # Å/px at which a file is read to see how large it is
 
 
@@ -30,7 +30,7 @@ class PoolMember:
 
 
 def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
-    """Made-up assemblies, always the same for a seed.
+    """Artificial assemblies, always the same for a seed.
 
     Parameters
     ----------

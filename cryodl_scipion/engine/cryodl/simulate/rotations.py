@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turning densities in three dimensions, by RELION's Euler angles."""
+"""Rotations of densities in three dimensions, by RELION's Euler angles."""
 
 import typing
 
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.projections import rotation_matrices  # noqa: F401, for those who turn densities
+from ..core.projections import rotation_matrices  # noqa: F401, for those who rotate densities
 
 CHUNK_VOXELS = 2**24  # results computed at a time: their sampling positions take 12 bytes each
 
@@ -19,7 +19,7 @@ def rotated(
     box: int | None = None,
     sampling: int = 1,
 ) -> torch.Tensor:
-    """A density turned and moved, by trilinear interpolation.
+    """A density rotated and moved, by trilinear interpolation.
 
     Summed over z the result is Projector.project(angles): position r of it holds the density at M (r - shift), M of
     rotation_matrices(angles), all counted from the middle voxels (side // 2).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Structures to simulate from: density maps, and atomic models turned into density."""
+"""Density of structures to simulate: read from maps, or computed from atomic models."""
 
 from __future__ import annotations
 

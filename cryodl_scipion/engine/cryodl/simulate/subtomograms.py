@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Subtomograms of a structure: turned and moved, seen in a tilt series, reconstructed."""
+"""Subtomograms of a structure: rotated and moved, seen in a tilt series, reconstructed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .structures import load_density
 from .tilt_microscope import noise, seen
 from .tilt_series import back_projected, image_width, tilt_images
 
-FINER = 2  # densities are sampled so much finer before they are turned
+FINER = 2  # densities are sampled so much finer before they are rotated
 SAMPLE = 16  # subtomograms that strengths of signal and noise are measured on
 PER_TOMOGRAM = 10  # subtomograms of each structure that share the defocus of one tomogram
 CHUNK_VALUES = 2**23  # pixels of tilt images made at a time
@@ -101,7 +101,7 @@ class SubtomogramSimulator:
         return max(1, CHUNK_VALUES // (len(self.tilts) * self.rows * self.width))
 
     def ground_truth(self, indices: range) -> GroundTruth:
-        """Truth of subtomograms; the same whatever their number and order."""
+        """Ground truth of subtomograms; the same whatever their number and order."""
         reach, angles, shifts = self.config.max_shift / self.config.pixel_size, [], []
         for index in indices:
             rng = self._rng(GROUND_TRUTH_OF, index)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a microscope makes of the projections of a tilt series: CTF, radiation damage, noise."""
+"""Images of a tilt series from projections: CTF, radiation damage, noise."""
 
 from __future__ import annotations
 

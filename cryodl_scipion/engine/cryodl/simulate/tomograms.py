@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated tomograms: what lies in them, and how a microscope and a back-projection show it."""
+"""Simulated tomograms: their content, tilt images and reconstruction."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _position(
 
 
 def _room(cell: Cell, density: np.ndarray, threshold: float, label: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Put a turned structure, whole, into a free position. Returns the place of its voxel 0, or None without room."""
+    """Put a rotated structure, whole, into a free position. Returns the place of its voxel 0, or None without room."""
     around, body, all_of_it = (np.argwhere(density > level) for level in (ENVELOPE * threshold, threshold, EMPTY))
     low, high = -body.min(0), np.array(cell.shape) - body.max(0)
     if (high <= low).any():

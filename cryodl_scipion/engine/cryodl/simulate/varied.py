@@ -28,7 +28,7 @@ STATED = (0.6, 1.7)
 FAR_OFF, TOO_LARGE, TOO_SMALL = 0.1, (0.25, 0.42), (2.4, 4.0)
 SNR = (0.015, 2.0)  # variance of the particles over that of the noise
 FAINT_SNR, FAINT_CROWDED = (0.008, 0.12), 0.7  # of scenes that are asked to be faint, and mostly crowded
-VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
+VIEWS = 160  # projections of a structure, drawn from with all in-plane rotations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +157,7 @@ def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng:
     -------
     Tensor, (h, w)
     """
-    views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is turned
+    views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is rotated
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
     spread = math.exp(rng.uniform(math.log(1.1), math.log(1.6)))

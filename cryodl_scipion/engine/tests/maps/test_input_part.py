@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from cryodl.maps.improvers.input_part import seen, with_input
+from cryodl.maps.improvers.input_part import density_seen, with_input
 
 VOXELS = np.array([1.0, 1.0, 1.0])
 
@@ -59,5 +59,5 @@ def test_without_a_share_or_without_any_density_the_answer_is_the_networks(molec
 
 
 def test_density_is_seen_within_the_molecule_alone(molecule):
-    found = seen(molecule, VOXELS)
+    found = density_seen(molecule, VOXELS)
     assert found[20, 20, 20] == 1 and found[2, 2, 2] == 0 and found.min() >= 0

@@ -289,6 +289,12 @@ def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_pat
     assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 
 
+def test_a_map_with_much_smaller_voxels_than_the_model_is_improved_with_a_warning(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(Doubling, "card", dict(Doubling.card, working_pixel_size=2.0, resolutions=[5.0, 8.0]))
+    warnings = improve(files, tmp_path, resolution=6.0).warnings
+    assert any("working pixel size of the model is 2 Å: detail finer than 4 Å is lost" in text for text in warnings)
+
+
 def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files, tmp_path):
     with pytest.raises(FileExistsError, match="exists already"):
         improve(files, tmp_path, output=str(tmp_path))

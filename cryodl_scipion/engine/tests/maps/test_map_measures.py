@@ -167,14 +167,14 @@ def test_a_soft_mask_is_one_near_atoms_and_zero_far_away(atoms):
 
 def test_a_map_of_the_model_resolves_all_and_noise_nothing(atoms):
     volume = with_b(atoms, 10)
-    figures, _ = measure_map(volume, reference_for(volume, atoms))
-    assert figures["fsc05_angstrom"] == pytest.approx(1.0, abs=0.05) and figures["q_score_chains"] == {
-        "A": pytest.approx(figures["q_score"])
+    metrics, _ = measure_map(volume, reference_for(volume, atoms))
+    assert metrics["fsc05_angstrom"] == pytest.approx(1.0, abs=0.05) and metrics["q_score_chains"] == {
+        "A": pytest.approx(metrics["q_score"])
     }
     noise = dataclasses.replace(volume, data=np.random.default_rng(0).normal(size=volume.data.shape).astype(np.float32))
-    figures, details = measure_map(noise, reference_for(noise, atoms))
-    assert abs(details["fsc_unmasked"].value[4:].mean()) < 0.05 and abs(figures["q_score"]) < 0.15
-    assert figures["fsc05_unmasked_angstrom"] is None or figures["fsc05_unmasked_angstrom"] > 15
+    metrics, details = measure_map(noise, reference_for(noise, atoms))
+    assert abs(details["fsc_unmasked"].value[4:].mean()) < 0.05 and abs(metrics["q_score"]) < 0.15
+    assert metrics["fsc05_unmasked_angstrom"] is None or metrics["fsc05_unmasked_angstrom"] > 15
 
 
 def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atoms):
@@ -187,8 +187,8 @@ def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atom
         **{name: np.concatenate([getattr(atoms, name)] * 2) for name in ("number", "b", "occupancy", "protein")},
         atom_names=atoms.atom_names * 2,
     )
-    figures = measure_map(volume, reference_for(volume, away))[0]
-    assert figures["q_score_chains"]["A"] == pytest.approx(whole["q_score_chains"]["A"])
+    metrics = measure_map(volume, reference_for(volume, away))[0]
+    assert metrics["q_score_chains"]["A"] == pytest.approx(whole["q_score_chains"]["A"])
 
 
 def test_shared_inventions_raise_the_improved_halves_and_not_the_crossed_ones():
@@ -209,18 +209,18 @@ def test_models_beside_their_map_are_noticed_with_the_offset(atoms):
 
 
 def test_a_model_is_its_own_reference_and_a_shifted_one_has_the_shift_as_rmsd(tmp_path, atoms):
-    figures, pairs = compare_chains(atoms, atoms)
-    assert (figures["coverage"], figures["rmsd_angstrom"], figures["fragments"]) == (1.0, 0.0, 1) and len(pairs) == 12
+    metrics, pairs = compare_chains(atoms, atoms)
+    assert (metrics["coverage"], metrics["rmsd_angstrom"], metrics["fragments"]) == (1.0, 0.0, 1) and len(pairs) == 12
     moved = read_atoms(helix(tmp_path / "b.pdb", shift=(0.6, 0.8, 0.0)))
     assert compare_chains(moved, atoms)[0]["rmsd_angstrom"] == pytest.approx(1.0, abs=2e-3)
 
 
 def test_missing_false_and_renamed_residues_are_counted(tmp_path, atoms):
     part = read_atoms(helix(tmp_path / "part.pdb", 9, chain="B", name="GLY"))
-    figures, _ = compare_chains(part, atoms)
-    assert (figures["matched"], figures["sequence_match"], figures["coverage"]) == (9, 0.0, 0.75)
-    figures, _ = compare_chains(atoms, part)
-    assert figures["false_residues"] == 3 and figures["chains"] == {"B": 1.0}
+    metrics, _ = compare_chains(part, atoms)
+    assert (metrics["matched"], metrics["sequence_match"], metrics["coverage"]) == (9, 0.0, 0.75)
+    metrics, _ = compare_chains(atoms, part)
+    assert metrics["false_residues"] == 3 and metrics["chains"] == {"B": 1.0}
     far = dataclasses.replace(part, xyz=part.xyz + 100)
     assert compare_chains(far, atoms)[0]["rmsd_angstrom"] is None
 
@@ -280,8 +280,8 @@ def noisy_halves():
 def test_simple_treatments_of_half_maps_add_nothing_and_gain_nothing(noisy_halves, treat):
     halves, _, inside = noisy_halves
     resolutions, _, shared = half_map_test(halves, [treat(half.data, inside) for half in halves], inside)
-    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.figures())))
-    assert good and not any("improvement is supported by the data" in line for line in lines), (lines, shared.figures())
+    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
+    assert good and not any("improvement is supported by the data" in line for line in lines), (lines, shared.metrics())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -293,5 +293,5 @@ def test_a_texture_of_a_quarter_of_the_signals_amplitude_is_found(noisy_halves, 
     texture = (texture * inside).astype(np.float32)
     texture *= 0.25 * np.sqrt((signal**2).sum() / (texture**2).sum())
     resolutions, _, shared = half_map_test(halves, [half.data + texture for half in halves], inside)
-    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.figures())))
-    assert not good and any("the network added it" in line for line in lines), (lines, shared.figures())
+    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
+    assert not good and any("the network added it" in line for line in lines), (lines, shared.metrics())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""assess-micrographs: figures, verdicts and their reasons, continuing, micrographs that arrive later, bad input."""
+"""assess-micrographs: metrics, verdicts and their reasons, continuing, micrographs that arrive later, bad input."""
 
 import csv
 import json

@@ -119,12 +119,12 @@ def test_the_table_of_rounds_says_how_they_were_judged(finished):
     with open(finished / "out/rounds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["round"] for row in rows] == ["0", "1"]
-    assert list(rows[0])[:4] == ["round", "figure", "picks", "threshold"]
-    assert all(float(row["figure"]) > 2 for row in rows) and rows[0]["agreement"] == ""
+    assert list(rows[0])[:4] == ["round", "separation", "picks", "threshold"]
+    assert all(float(row["separation"]) > 2 for row in rows) and rows[0]["agreement"] == ""
     assert float(rows[1]["agreement"]) > 0.9 and int(rows[0]["confident"]) >= 40 and rows[0]["micrographs"] == "4"
     outputs = result_of(finished).outputs
-    assert [r["figure"] for r in outputs["rounds"]] == [float(row["figure"]) for row in rows]
-    assert outputs["best_round"] == int(np.argmax([float(row["figure"]) for row in rows]))
+    assert [r["separation"] for r in outputs["rounds"]] == [float(row["separation"]) for row in rows]
+    assert outputs["best_round"] == int(np.argmax([float(row["separation"]) for row in rows]))
     assert "round" in outputs["stop_reason"] and (finished / "out/rounds.png").stat().st_size > 5000
 
 
@@ -199,7 +199,7 @@ def test_another_best_round_replaces_model_and_picks(copied):
     """More rounds may follow later; the picks of an earlier model do not stay among the new ones."""
     best = result_of(copied).outputs["best_round"]
     record = copied / "out/rounds" / str(best) / "round.json"
-    record.write_text(json.dumps(dict(json.loads(record.read_text()), figure=0.1)))
+    record.write_text(json.dumps(dict(json.loads(record.read_text()), separation=0.1)))
     assert auto_pick(copied, "--rounds", "1", "--training-micrographs", "4") == 0
     outputs = result_of(copied).outputs
     assert outputs["best_round"] == 1 - best

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""compare-picks: figures of lists whose matches are counted by hand, with and without a reference."""
+"""compare-picks: metrics of lists whose matches are counted by hand, with and without a reference."""
 
 import json
 
@@ -90,9 +90,9 @@ def test_the_figures_are_those_of_evaluate_picks(lists):
             micrographs=(str(lists / "mics/*.mrc"),),
         )
     )
-    figures = outputs(lists)["metrics"]["second"]
-    assert figures["reference"] == 3 and {k: alone[k] for k in figures if k != "threshold"} == {
-        k: v for k, v in figures.items() if k != "threshold"
+    metrics = outputs(lists)["metrics"]["second"]
+    assert metrics["reference"] == 3 and {k: alone[k] for k in metrics if k != "threshold"} == {
+        k: v for k, v in metrics.items() if k != "threshold"
     }
 
 

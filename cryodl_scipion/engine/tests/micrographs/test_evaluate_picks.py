@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""evaluate-picks: figures of lists whose matches are counted by hand."""
+"""evaluate-picks: metrics of lists whose matches are counted by hand."""
 
 import json
 import subprocess
@@ -46,13 +46,13 @@ def config(folder, **values):
 
 
 def test_pooled_and_per_micrograph(lists):
-    figures = pick_metrics(config(lists))
-    assert figures["match_distance_px"] == 5.0
-    assert (figures["picks"], figures["reference"], figures["true_positives"]) == (4, 5, 3)
-    assert figures["precision"] == 0.75 and figures["recall"] == 0.6
-    assert figures["average_precision"] == pytest.approx(0.6) and figures["best_threshold"] == 0.7
-    assert figures["micrographs"]["a"]["recall"] == 1.0 and figures["micrographs"]["b"]["recall"] == 0.0
-    assert figures["picks_elsewhere"] == 1 and figures["micrographs_without_picks"] == 1
+    metrics = pick_metrics(config(lists))
+    assert metrics["match_distance_px"] == 5.0
+    assert (metrics["picks"], metrics["reference"], metrics["true_positives"]) == (4, 5, 3)
+    assert metrics["precision"] == 0.75 and metrics["recall"] == 0.6
+    assert metrics["average_precision"] == pytest.approx(0.6) and metrics["best_threshold"] == 0.7
+    assert metrics["micrographs"]["a"]["recall"] == 1.0 and metrics["micrographs"]["b"]["recall"] == 0.0
+    assert metrics["picks_elsewhere"] == 1 and metrics["micrographs_without_picks"] == 1
 
 
 def test_the_tolerance_is_in_radii(lists):
@@ -60,13 +60,13 @@ def test_the_tolerance_is_in_radii(lists):
 
 
 def test_the_threshold_leaves_low_picks_out_of_f1_only(lists):
-    figures = pick_metrics(config(lists, threshold=0.75))
-    assert figures["picks"] == 2 and figures["precision"] == 1.0 and figures["average_precision"] == pytest.approx(0.6)
+    metrics = pick_metrics(config(lists, threshold=0.75))
+    assert metrics["picks"] == 2 and metrics["precision"] == 1.0 and metrics["average_precision"] == pytest.approx(0.6)
 
 
 def test_a_border_takes_picks_and_reference_away(lists):
-    figures = pick_metrics(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
-    assert (figures["picks"], figures["reference"], figures["true_positives"]) == (2, 3, 2)
+    metrics = pick_metrics(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
+    assert (metrics["picks"], metrics["reference"], metrics["true_positives"]) == (2, 3, 2)
 
 
 def test_mirrored_picks_score_nothing(lists):
@@ -199,6 +199,6 @@ def test_all_candidates_are_scored_too_where_pick_left_them(lists):
         text=True,
         check=True,
     ).stdout
-    figures = json.loads(text)
-    assert figures["picks"] == 4 and figures["all_candidates"]["picks"] == 5
-    assert figures["all_candidates"]["best_f1"] == pytest.approx(figures["best_f1"])
+    metrics = json.loads(text)
+    assert metrics["picks"] == 4 and metrics["all_candidates"]["picks"] == 5
+    assert metrics["all_candidates"]["best_f1"] == pytest.approx(metrics["best_f1"])

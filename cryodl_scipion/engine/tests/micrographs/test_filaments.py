@@ -113,10 +113,10 @@ def test_agreement_counts_lengths_and_forgives_what_is_not_clear():
     clear = line[:, 1] < 60
     exact = trace_agreement([line], [line], [clear], 10.0)
     assert exact.right == exact.traced and exact.found == exact.true and abs(exact.true - 60) < 2
-    assert exact.figures()["angle_mean"] < 0.1
-    off = trace_agreement([line + (4, 0)], [line], [np.ones(len(line), bool)], 10.0).figures()
+    assert exact.metrics()["angle_mean"] < 0.1
+    off = trace_agreement([line + (4, 0)], [line], [np.ones(len(line), bool)], 10.0).metrics()
     assert off["precision"] == 0 and off["recall"] == 0
-    assert trace_agreement([], [line], [clear], 10.0).figures()["recall"] == 0
+    assert trace_agreement([], [line], [clear], 10.0).metrics()["recall"] == 0
 
 
 def test_turned_crops_keep_directions_on_their_lines():

@@ -125,10 +125,10 @@ def evaluate(folder, capsys, picks="picks", more=()):
 
 
 def test_particles_of_unseen_micrographs_are_found(flow, capsys):
-    figures = evaluate(flow[0], capsys)
-    assert figures["reference"] > 30
-    assert figures["f1"] > 0.8 and figures["average_precision"] > 0.8 and figures["best_f1"] > 0.85
-    assert set(figures["micrographs"]) == {"simulated_0004", "simulated_0005"}
+    metrics = evaluate(flow[0], capsys)
+    assert metrics["reference"] > 30
+    assert metrics["f1"] > 0.8 and metrics["average_precision"] > 0.8 and metrics["best_f1"] > 0.85
+    assert set(metrics["micrographs"]) == {"simulated_0004", "simulated_0005"}
 
 
 def test_positions_have_no_shift(flow):

@@ -52,9 +52,9 @@ def test_what_two_sets_agree_on_is_more_precise_than_each(tmp_path):
         tmp_path / "coordinates",
         *common,
     )
-    figures = compared.outputs["metrics"]
-    assert all(figures["consensus"]["precision"] > figures[name]["precision"] for name in names)
-    assert all(figures["consensus"]["recall"] <= figures[name]["recall"] for name in names)
+    metrics = compared.outputs["metrics"]
+    assert all(metrics["consensus"]["precision"] > metrics[name]["precision"] for name in names)
+    assert all(metrics["consensus"]["recall"] <= metrics[name]["recall"] for name in names)
     assert compared.outputs["counts"]["consensus"] == combined.outputs["picks"]
 
 

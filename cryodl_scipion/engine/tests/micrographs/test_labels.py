@@ -138,7 +138,7 @@ def test_a_coordinate_outside_its_micrograph_is_named(tmp_path):
         write_star(tmp_path / "coordinates/mic1.star", [[10, 10], [y, x]])
         with pytest.raises(ValueError) as error:
             match_labels(config(tmp_path))
-        for word in ("1 coordinates of mic1", "mic1.mrc (320 x 256 px)", f"x {x:g}, y {y:g}", "binning"):
+        for word in ("1 coordinate of mic1", "mic1.mrc (320 x 256 px)", f"x {x:g}, y {y:g}", "binning"):
             assert word in str(error.value)
     write_star(tmp_path / "coordinates/mic1.star", [[255.5, 319.5], [-0.5, -0.5]])
     assert len(match_labels(config(tmp_path))) == 2

@@ -44,8 +44,8 @@ def spoilt(part, share, seed=0):
 
 
 def test_the_more_picks_are_wrong_the_less_they_are_separated(parts):
-    figures = [separation(*(spoilt(part, share) for part in parts), DIAMETER) for share in (0.0, 0.2, 0.5, 1.0)]
-    assert figures[0] > figures[1] > figures[2] > figures[3] and figures[0] > 3 and abs(figures[3]) < 0.7
+    metrics = [separation(*(spoilt(part, share) for part in parts), DIAMETER) for share in (0.0, 0.2, 0.5, 1.0)]
+    assert metrics[0] > metrics[1] > metrics[2] > metrics[3] and metrics[0] > 3 and abs(metrics[3]) < 0.7
 
 
 def test_too_few_picks_are_not_judged(parts):

@@ -256,7 +256,7 @@ def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_pa
         session.toggle_painting()
         click(session, (100, 50))
 
-    monkeypatch.setattr(windows, "show_window", work)
+    monkeypatch.setattr(windows, "show_pick_window", work)
     arguments = ["pick-by-hand", "--micrographs", "a.mrc", "b.mrc", "--pixel-size", "2", "--particle-diameter", "40"]
     arguments += ["--coordinates", "hand", "--start-from", "machine", "--result", "result.json"]
     assert main(arguments) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cryodl.contract import AllSkipped, PickTemplatesConfig
-from cryodl.core.local_correlation import LocalCorrelation, disc_of, normalised
+from cryodl.core.local_correlation import LocalCorrelation, disc_normalised, disc_of
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.commands import pick_templates
@@ -70,7 +70,7 @@ def found(result, ground_truth, reach):
 def test_the_coefficient_is_that_of_the_pixels_under_the_disc_also_at_the_edge():
     rng = np.random.default_rng(0)
     image, disc = torch.from_numpy(rng.normal(2, 3, (40, 31))), disc_of(4.0)
-    template = normalised(torch.from_numpy(rng.normal(0, 1, (1, *disc.shape))), disc)
+    template = disc_normalised(torch.from_numpy(rng.normal(0, 1, (1, *disc.shape))), disc)
     scores = LocalCorrelation(image, disc).scores(template)[0].numpy()
     half = disc.shape[0] // 2
     inside = image.numpy()[12 - half : 13 + half, 20 - half : 21 + half][disc.numpy()]

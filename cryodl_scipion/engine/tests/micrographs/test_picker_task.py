@@ -95,8 +95,8 @@ def test_validation_counts_the_labels_it_may_use():
     allowed[:, 128:] = True
     assert task(labelled(allowed=allowed)).validation_hits().reference == 1
     with torch.no_grad():  # as the training loop does
-        figures = task(labelled()).validate()
-    assert set(figures) == {"metric", "loss", "f1", "average_precision"} and all(0 <= v < 100 for v in figures.values())
+        metrics = task(labelled()).validate()
+    assert set(metrics) == {"metric", "loss", "f1", "average_precision"} and all(0 <= v < 100 for v in metrics.values())
 
 
 def test_how_near_particles_lie_is_taken_from_the_labels():

@@ -219,7 +219,7 @@ def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_al
         (dict(box_size=12), "Box size (--box-size) is 12 px"),
         (dict(structure="map.mrc", pixel_size=0.05, size=8000), "map.mrc is 2560 px wide at 0.05 Å/px"),
         (dict(snr_max=0.001), "--snr-max"),
-        (dict(defocus_max=10), "--defocus-max"),
+        (dict(maximum_defocus=10), "--maximum-defocus"),
         (dict(count=0), "--count"),
     ],
 )

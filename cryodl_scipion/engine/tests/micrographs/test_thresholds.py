@@ -17,9 +17,9 @@ def test_the_expected_number_and_its_deviation_by_hand():
     assert found.candidates == 4 and found.picks == 3
     assert abs(found.particles - 2.3) < 1e-12 and abs(found.true_picks - 2.2) < 1e-12
     assert abs(found.deviation - math.sqrt(0.09 + 0.16 + 0.25 + 0.09)) < 1e-12
-    figures = found.figures()
-    assert abs(figures["precision"] - 2.2 / 3) < 1e-12 and abs(figures["recall"] - 2.2 / 2.3) < 1e-12
-    assert abs(figures["f1"] - 4.4 / 5.3) < 1e-12
+    metrics = found.metrics()
+    assert abs(metrics["precision"] - 2.2 / 3) < 1e-12 and abs(metrics["recall"] - 2.2 / 2.3) < 1e-12
+    assert abs(metrics["f1"] - 4.4 / 5.3) < 1e-12
 
 
 def test_the_deviation_is_that_of_draws():
@@ -38,7 +38,7 @@ def test_micrographs_add_up():
 
 
 def test_nothing_expects_nothing():
-    assert expected_counts(np.zeros(0), 0.5) == Expectation() and set(Expectation().figures().values()) == {0.0}
+    assert expected_counts(np.zeros(0), 0.5) == Expectation() and set(Expectation().metrics().values()) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_contamination_of_other_micrographs_is_an_error(tmp_path, capsys):
 def test_boxes_outside_of_the_micrograph_are_named(tmp_path, capsys):
     blob_project(tmp_path)
     assert train(tmp_path, "--contamination", boxes(tmp_path, "ice", mic1=[[5.0, 2000.0]])) == 2
-    assert "1 coordinates of mic1 lie outside" in capsys.readouterr().err
+    assert "1 coordinate of mic1 outside" in capsys.readouterr().err
 
 
 def test_boxes_on_micrographs_without_a_list_of_particles_are_said_where_labels_are_complete(tmp_path):

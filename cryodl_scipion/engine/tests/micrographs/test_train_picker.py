@@ -207,8 +207,8 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
     from cryodl.contract import EvaluatePicksConfig
     from cryodl.micrographs.commands.evaluate_picks import pick_metrics
 
-    figures = pick_metrics(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
-    assert figures["best_f1"] > 0.85 and figures["f1"] > 0.7
+    metrics = pick_metrics(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
+    assert metrics["best_f1"] > 0.85 and metrics["f1"] > 0.7
 
 
 def test_boxes_on_one_micrograph_and_background_on_others_train(tmp_path):

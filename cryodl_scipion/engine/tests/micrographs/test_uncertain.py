@@ -106,7 +106,7 @@ def test_a_mask_of_another_size_is_named_with_both_sizes(marked):
 def test_circles_outside_of_the_micrograph_are_named(marked):
     folder, _ = marked
     write_star(folder / "uncertain/mic1.star", [[10.0, 900.0]])
-    with pytest.raises(ValueError, match="1 coordinates of mic1 lie outside"):
+    with pytest.raises(ValueError, match="1 coordinate of mic1 outside"):
         match_labels(config(folder))
 
 

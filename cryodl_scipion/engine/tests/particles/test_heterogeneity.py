@@ -162,7 +162,7 @@ def test_a_region_and_clusters_are_selected_with_all_of_their_columns(here, tmp_
         output=tmp_path / "some.star",
     ).outputs
     expected = (latent >= 0) & (cluster <= 2)
-    assert made["count"] == expected.sum() and made["of"] == 400
+    assert made["count"] == expected.sum() and made["input_count"] == 400
     some = read_particles(tmp_path / "some.star")
     assert some.columns["cryodlLatent1"] == [v for v, e in zip(found.columns["cryodlLatent1"], expected) if e]
 

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        simulate_particles(count=40, snr=50, astigmatism=16000, defocus_min=12000, max_shift=6)
+        simulate_particles(count=40, snr=50, astigmatism=16000, minimum_defocus=12000, max_shift=6)
         simulate_particles("dark.star", count=40, snr=20, contrast="dark", seed=3)
         simulate_particles("fine.star", count=20, snr=20, pixel_size=2, box=64, seed=4)
     return folder

@@ -33,7 +33,7 @@ class Knowing:
 @pytest.fixture
 def particles(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulate_particles(count=32, snr=1, defocus_min=60000, defocus_max=80000)  # many changes of sign
+    simulate_particles(count=32, snr=1, minimum_defocus=60000, maximum_defocus=80000)  # many changes of sign
     return read_particles("p.star")
 
 

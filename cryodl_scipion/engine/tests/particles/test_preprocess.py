@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("preprocess")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        simulate_particles(count=120, snr=0.2, defocus_min=15000)
+        simulate_particles(count=120, snr=0.2, minimum_defocus=15000)
     return folder
 
 

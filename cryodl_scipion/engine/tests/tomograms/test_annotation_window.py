@@ -272,7 +272,7 @@ def annotate(tmp_path, monkeypatch):
     numbered_tomogram("tomo.mrc")
 
     def run(work, *more):
-        monkeypatch.setattr(display, "show_window", lambda session, title: work(session))
+        monkeypatch.setattr(display, "show_annotation_window", lambda session, title: work(session))
         return main(
             [
                 "annotate",

@@ -9,7 +9,7 @@ from subtomogram_data import density, simulated_set, subtomograms, write_set
 from cryodl.core.volumes import cube_crop, resized
 from cryodl.core.wedges import wedge
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_contrast, prepared, rotated_by
+from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_subtomogram_contrast, prepared, rotated_by
 
 
 @pytest.mark.parametrize("old, new", [(24, 16), (16, 24), (24, 15), (15, 24), (21, 16)])
@@ -66,25 +66,25 @@ def test_turns_leave_the_middle_where_it_is(box):
 def test_the_contrast_is_measured(tmp_path, sign, expected):
     volumes, classes, _, _ = subtomograms(["bar", "ball"], 6, snr=0.5)
     found = read_subtomograms(write_set(tmp_path, sign * volumes + 3, classes))
-    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
     assert contrast == expected and f"Protein is {expected}" in said and not warning
     other = {"bright": "dark", "dark": "bright"}[expected]
-    contrast, _, warning = find_contrast(found, 100.0, other)
+    contrast, _, warning = find_subtomogram_contrast(found, 100.0, other)
     assert contrast == other and f"Contrast (--contrast) is {other}" in warning
 
 
 def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
     found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
-    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
     assert contrast == "bright" and not said and "could not be determined" in warning
     empty = read_subtomograms(write_set(tmp_path, np.full((3, 8, 8, 8), 2.0), [1, 1, 2], name="empty"))
     with pytest.raises(ValueError, match="empty .all voxels the same., such as .*00001.mrc"):
-        find_contrast(empty, 50.0, "auto")
+        find_subtomogram_contrast(empty, 50.0, "auto")
 
 
 def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
     volumes, classes, _, _ = subtomograms(["ball"], 1)
     found = read_subtomograms(write_set(tmp_path, volumes.repeat(20, 1, 1, 1), classes.repeat(20)))
-    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    contrast, said, warning = find_subtomogram_contrast(found, 100.0, "auto")
     assert contrast == "bright" and not said and "could not be determined" in warning
-    assert find_contrast(found, 100.0, "dark") == ("dark", "", "")
+    assert find_subtomogram_contrast(found, 100.0, "dark") == ("dark", "", "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Probabilities are calibrated, the unknown class takes the part of the known ones that was asked for, and figures are
+"""Probabilities are calibrated, the unknown class takes the part of the known ones that was asked for, and metrics are
 those computed by hand."""
 
 import numpy as np
@@ -72,12 +72,12 @@ def test_a_card_keeps_a_bounded_number_of_confidences():
     assert len(kept) == MAXIMUM and kept == sorted(kept) and (kept[0], kept[-1]) == (0, 49999)
 
 
-def test_validation_figures_are_those_counted_by_hand():
+def test_validation_metrics_are_those_counted_by_hand():
     logits = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 4, 0], [0, 0, 4]])
-    _, figures = validated(Prediction(logits, torch.tensor([3.0, 1, 2, 0])), np.array([0, 1, 2, 2]))
-    assert figures["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]] and figures["accuracy"] == 0.75
-    assert figures["standard_error"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5, abs=1e-4)
-    assert figures["unknown_confidence"] == [0, 1, 2, 3] and figures["number"] == 4
+    _, metrics = validated(Prediction(logits, torch.tensor([3.0, 1, 2, 0])), np.array([0, 1, 2, 2]))
+    assert metrics["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]] and metrics["accuracy"] == 0.75
+    assert metrics["standard_error"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5, abs=1e-4)
+    assert metrics["unknown_confidence"] == [0, 1, 2, 3] and metrics["number"] == 4
 
 
 def test_the_confusion_matrix_has_a_row_for_others_and_a_column_for_unknown():

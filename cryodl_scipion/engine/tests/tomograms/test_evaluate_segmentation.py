@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl evaluate-segmentation`: figures counted by hand, by scikit-learn and scipy, and what it refuses."""
+"""`cryodl evaluate-segmentation`: metrics counted by hand, by scikit-learn and scipy, and what it refuses."""
 
 import json
 
@@ -49,7 +49,7 @@ def message(folder):
     return Failure.read(folder / "failure.json").message
 
 
-def test_figures_are_those_counted_by_hand(tmp_path):
+def test_metrics_are_those_counted_by_hand(tmp_path):
     ground_truth, found = np.zeros((2, 6, 10, 12), np.int8)
     ground_truth[1:3, 2:5, 3:7] = 1  # 24 voxels
     found[1:3, 3:6, 3:7] = 1  # 24, of which 16 are right
@@ -60,12 +60,19 @@ def test_figures_are_those_counted_by_hand(tmp_path):
     one, two, three = (features(tmp_path)[k] for k in "123")
     assert one["dice"] == pytest.approx(2 * 16 / 48) and one["iou"] == pytest.approx(16 / 32)
     assert one["precision"] == one["recall"] == pytest.approx(2 / 3)
-    assert (one["pieces_true"], one["pieces_detected"], one["pieces_found"], one["pieces_right"]) == (1, 1, 1, 1)
-    assert two["dice"] == 0 and two["precision"] is None and two["boundary_error"] is None and two["piece_recall"] == 0
-    assert three["dice"] == 0 and three["recall"] is None and three["piece_precision"] == 0
+    assert (one["components_true"], one["components_detected"], one["components_found"], one["components_right"]) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    assert (
+        two["dice"] == 0 and two["precision"] is None and two["boundary_error"] is None and two["component_recall"] == 0
+    )
+    assert three["dice"] == 0 and three["recall"] is None and three["component_precision"] == 0
     record = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert record["tomograms"]["a"]["features"]["1"]["dice"] == one["dice"] and record["threshold"] is None
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"evaluation.json", "figures.png", "a.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"evaluation.json", "metrics.png", "a.png"}
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -77,10 +84,10 @@ def test_a_plane_that_is_shifted_has_its_shift_as_boundary_error(tmp_path, axis,
     found = np.roll(ground_truth, shift, axis)
     write(tmp_path, found.astype(np.int8), ground_truth.astype(np.int8))
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
-    figures = measure.measure_labelled_pair(pair)[0][1].figures(8.0)
+    metrics = measure.measure_labelled_pair(pair)[0][1].metrics(8.0)
     # of two layers 5 px on, the nearest pairs are 4 and 5 px apart
-    assert figures["boundary_error"] == pytest.approx(8 * {0: 0, 1: 0.5, 5: 4.5}[shift])
-    assert figures["boundary_error_95"] == pytest.approx(8 * shift) and figures["boundary_alone"] == 0
+    assert metrics["boundary_error"] == pytest.approx(8 * {0: 0, 1: 0.5, 5: 4.5}[shift])
+    assert metrics["boundary_error_95"] == pytest.approx(8 * shift) and metrics["boundary_alone"] == 0
 
 
 def test_a_single_layer_is_as_far_as_it_was_moved(tmp_path):
@@ -100,9 +107,9 @@ def test_distances_are_those_of_distance_transforms_however_the_volume_is_cut(tm
     pair = LabelledPair("a", tmp_path / "found/a.mrc", tmp_path / "labels/a.mrc", None, 0.5)
     for side in (64, 10):
         monkeypatch.setattr(measure, "SIDE", side)
-        figures = measure.measure_labelled_pair(pair)[0][1].figures(1.0)
-        assert figures["boundary_error"] == pytest.approx(wanted.mean())
-        assert figures["voxels_true"] == ground_truth.sum() and figures["voxels_found"] == found.sum()
+        metrics = measure.measure_labelled_pair(pair)[0][1].metrics(1.0)
+        assert metrics["boundary_error"] == pytest.approx(wanted.mean())
+        assert metrics["voxels_true"] == ground_truth.sum() and metrics["voxels_found"] == found.sum()
 
 
 def test_what_has_nothing_near_counts_with_the_largest_distance(tmp_path):
@@ -124,7 +131,12 @@ def test_what_nobody_annotated_does_not_count(tmp_path):
     write(tmp_path, found, ground_truth)
     assert evaluate(tmp_path) == 0
     one = features(tmp_path)["1"]
-    assert one["dice"] == 1 and one["boundary_error"] == 0 and one["pieces_found"] == 1 and one["piece_precision"] == 1
+    assert (
+        one["dice"] == 1
+        and one["boundary_error"] == 0
+        and one["components_found"] == 1
+        and one["component_precision"] == 1
+    )
     write(tmp_path, found.astype(np.int8), ground_truth.astype(np.uint8).view(np.int8))  # 255 as a signed byte
     assert evaluate(tmp_path, output="bytes") == 0 and features(tmp_path)["1"]["dice"] == 1
 
@@ -137,20 +149,20 @@ def test_score_volumes_are_judged_at_every_threshold(tmp_path, kind):
     stored = (100 * scores).round().astype(kind) if kind is np.int8 else scores.astype(kind)
     write(tmp_path, stored, 3 * ground_truth.astype(np.int8), ending="__blob")
     assert evaluate(tmp_path, "--label", 3, "--threshold", 0.465) == 0
-    figures = features(tmp_path)["blob"]
+    metrics = features(tmp_path)["blob"]
     above = scores >= 0.465
-    assert figures["dice"] == pytest.approx(2 * (above & ground_truth).sum() / (above.sum() + ground_truth.sum()))
+    assert metrics["dice"] == pytest.approx(2 * (above & ground_truth).sum() / (above.sum() + ground_truth.sum()))
     flat = ground_truth.ravel(), scores.ravel()
-    assert figures["average_precision"] == pytest.approx(average_precision_score(*flat), abs=2e-3)
-    assert figures["calibration_error"] == pytest.approx(expected_calibration_error(*flat), abs=0.02)
+    assert metrics["average_precision"] == pytest.approx(average_precision_score(*flat), abs=2e-3)
+    assert metrics["calibration_error"] == pytest.approx(expected_calibration_error(*flat), abs=0.02)
     dice = [
         2 * (ground_truth & (scores >= t - 1e-6)).sum() / ((scores >= t - 1e-6).sum() + ground_truth.sum())
         for t in np.arange(0, 1.001, 0.01)
     ]
-    assert figures["best_dice"] == pytest.approx(max(dice), abs=5e-3)
-    assert figures["best_threshold"] == pytest.approx(np.argmax(dice) / 100, abs=0.011)
+    assert metrics["best_dice"] == pytest.approx(max(dice), abs=5e-3)
+    assert metrics["best_threshold"] == pytest.approx(np.argmax(dice) / 100, abs=0.011)
     pictures = Result.read(tmp_path / "result.json").outputs["pictures"]
-    assert set(pictures) == {"figures", "curve", "a__blob"} and (tmp_path / "out/curve.png").exists()
+    assert set(pictures) == {"metrics", "curve", "a__blob"} and (tmp_path / "out/curve.png").exists()
 
 
 def test_several_tomograms_are_pooled_and_paired_by_their_names(tmp_path):
@@ -169,7 +181,7 @@ def test_several_tomograms_are_pooled_and_paired_by_their_names(tmp_path):
     record = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert record["tomograms"]["a"]["features"]["wall"]["dice"] == 1
     assert record["features"]["wall"]["recall"] == pytest.approx(20 / 32)
-    assert record["features"]["wall"]["pieces_detected"] == 1 and record["features"]["wall"]["pieces_true"] == 2
+    assert record["features"]["wall"]["components_detected"] == 1 and record["features"]["wall"]["components_true"] == 2
 
 
 def test_names_that_match_only_partly_are_refused_and_none_is_said(tmp_path):
@@ -222,10 +234,10 @@ def test_features_with_other_values_are_compared_by_their_names(tmp_path, capsys
     name_features(tmp_path / "found", ribo=1, membrane=2, actin=3)
     name_features(tmp_path / "labels", proteasome=1, ribo=2, membrane=3)
     assert evaluate(tmp_path) == 0
-    figures = features(tmp_path)
-    assert list(figures) == ["proteasome", "ribo", "membrane"]
-    assert [f["dice"] for f in figures.values()] == [0, 1, pytest.approx(2 * 16 / 48)]
-    assert [f["label"] for f in figures.values()] == [1, 2, 3]
+    metrics = features(tmp_path)
+    assert list(metrics) == ["proteasome", "ribo", "membrane"]
+    assert [f["dice"] for f in metrics.values()] == [0, 1, pytest.approx(2 * 16 / 48)]
+    assert [f["label"] for f in metrics.values()] == [1, 2, 3]
     said = capsys.readouterr()
     assert "by their names (features.json): ribo 1 with 2, membrane 2 with 3 of the labels" in said.out
     first, second = Result.read(tmp_path / "result.json").warnings

@@ -97,24 +97,35 @@ def test_the_table_has_volumes_counts_and_shares(scores):
         rows = {(r["tomogram"], r["feature"]): r for r in csv.DictReader(file)}
     vesicle = rows["t1", "vesicle"]
     voxels = ball(SHAPE, (12, 16, 14), 6).sum() + 7
-    assert int(vesicle["voxels"]) == voxels and vesicle["pieces"] == "2" and vesicle["label"] == "1"
+    assert int(vesicle["voxels"]) == voxels and vesicle["components"] == "2" and vesicle["label"] == "1"
     assert float(vesicle["volume_nm3"]) == pytest.approx(voxels)  # voxels of 1 nm
-    assert float(vesicle["share_percent"]) == pytest.approx(100 * voxels / np.prod(SHAPE), rel=1e-3)
+    assert float(vesicle["volume_percent"]) == pytest.approx(100 * voxels / np.prod(SHAPE), rel=1e-3)
     assert float(vesicle["area_nm2"]) == pytest.approx(4 * np.pi * (6.2**2 + 1.2**2), rel=0.1)
-    assert rows["t2", "rod"]["pieces"] == "0"
+    assert rows["t2", "rod"]["components"] == "0"
     result = Result.read(scores.parent / "result.json")
     assert result.outputs["counts"] == {"t1": {"vesicle": 2, "rod": 1}, "t2": {"vesicle": 2, "rod": 0}}
     assert any("No voxel of rod in 1 of 2 tomograms (t2)" in w for w in result.warnings)
 
 
-def test_small_pieces_go_by_their_volume_in_nm3(scores):
+def test_a_folder_of_version_0_1_0_whose_metrics_had_other_names_is_continued(scores):
+    merge(scores)
+    path = scores.parent / "merged/features.json"
+    now = path.read_text()
+    path.write_text(now.replace('"components"', '"pieces"').replace('"volume_percent"', '"share_percent"'))
+    assert path.read_text() != now and merge(scores) == 0
+    assert Result.read(scores.parent / "result.json").outputs["counts"]["t1"] == {"vesicle": 2, "rod": 1}
+    with open(scores.parent / "merged/features.csv") as file:
+        assert {"components", "volume_percent"} < set(next(csv.reader(file)))
+
+
+def test_small_components_go_by_their_volume_in_nm3(scores):
     merge(scores, "--minimum-size", "7.5")
     assert labels_of(scores)[3, 3, 36] == 0 and labels_of(scores)[12, 16, 14] == 1
     assert merge(scores, "--minimum-size", "6.5", output="other") == 0
     assert labels_of(scores, output="other")[3, 3, 36] == 1
 
 
-def test_pieces_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch):
+def test_components_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch):
     merge(scores, "--minimum-size", "20", "--smoothing", "12")
     from cryodl.tomograms.features import merging
 
@@ -132,7 +143,7 @@ def test_pieces_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch
     assert [parts[n]["found"] for n in ("t1", "t2")] == [whole[n]["found"] for n in ("t1", "t2")]
 
 
-def test_a_piece_that_turns_back_across_slabs_is_one_and_diagonal_touch_counts():
+def test_a_component_that_turns_back_across_slabs_is_one_and_diagonal_touch_counts():
     mask = np.zeros((9, 7, 7), np.int8)
     mask[:, 1, 1] = mask[:, 5, 5] = mask[8, 1:6, 1] = mask[8, 5, 1:6] = 1  # a hoop, closed only in the last slice
     mask[0:3, 3, 3], mask[3:6, 4, 4] = 2, 2  # touch by an edge across the border of slabs

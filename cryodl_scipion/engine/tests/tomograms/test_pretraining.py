@@ -17,10 +17,10 @@ from cryodl.simulate.tilt_microscope import moved, seen, seen_on_slope
 from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.card import weights_of
 from cryodl.tomograms.pretraining.cells import warped
-from cryodl.tomograms.pretraining.noise import fainter, noise_like, smoothed
+from cryodl.tomograms.pretraining.noise import fainter, filtered_noise, noise_like
 from cryodl.tomograms.pretraining.task import Cells, CellsTask
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
-from cryodl.tomograms.segmenters.unet import widened
+from cryodl.tomograms.segmenters.unet import widened_weights
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_noise_that_is_learnt_from_has_other_places_and_the_filters_spectrum():
         assert made.shape == image.shape and torch.isfinite(made).all()
         assert abs(float(torch.corrcoef(torch.stack([made.ravel(), image.ravel()]))[0, 1])) < 0.5
     white = torch.randn(24, 24, 24, generator=torch.Generator().manual_seed(0))
-    soft = smoothed(white, (1, 1, 3), tilt=60.0)
+    soft = filtered_noise(white, (1, 1, 3), tilt=60.0)
     assert soft.std() == pytest.approx(1, rel=1e-3) and abs(soft.mean()) < 1e-3
     power = torch.fft.rfftn(soft).abs()
     assert power[6:12, :, 0].max() < 1e-3 < power[0, 1:4, 0].min()  # the wedge: along z
@@ -128,7 +128,7 @@ def test_a_wider_network_answers_at_first_as_the_one_that_it_continues():
     for name, value in before.named_buffers():  # as after some steps
         if "running" in name:
             value.uniform_(0.5, 1.5)
-    after.load_state_dict(widened(before.state_dict(), after, wide.context - narrow.context))
+    after.load_state_dict(widened_weights(before.state_dict(), after, wide.context - narrow.context))
     slab = torch.randn(1, 32, 24, 24)
     assert torch.allclose(after(slab), before(slab[:, 8:24]), atol=1e-4)
     assert len(after.state_dict()["down.0.first.0.weight"]) == 48

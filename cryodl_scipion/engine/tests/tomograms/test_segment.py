@@ -233,11 +233,11 @@ def test_several_annotators_are_combined_by_their_log_odds_and_compared(tomo):
         np.concatenate([read(tomo / f"each/{n}__blob@{who}.mrc")[0].astype(float).ravel() for n in "ab"])
         for who in ("me", "her")
     ]
-    figures = outputs["agreement"]["blob"]
-    assert figures["annotators"] == ["me", "her"]
-    assert figures["correlation"][0][1] == pytest.approx(np.corrcoef(both)[0, 1], abs=1e-3)
+    metrics = outputs["agreement"]["blob"]
+    assert metrics["annotators"] == ["me", "her"]
+    assert metrics["correlation"][0][1] == pytest.approx(np.corrcoef(both)[0, 1], abs=1e-3)
     above = [b >= 0.5 for b in both]
-    assert figures["dice"][0][1] == pytest.approx(
+    assert metrics["dice"][0][1] == pytest.approx(
         2 * (above[0] & above[1]).sum() / (above[0].sum() + above[1].sum()), abs=1e-5
     )
 
@@ -265,5 +265,5 @@ def test_models_that_find_nothing_agree_about_nothing():
 
     agreement = Agreement.none(2)
     agreement.add(torch.zeros(2, 4, 4), (0.5, 0.5))
-    assert agreement.figures(("a", "b"))["dice"] == [[None, None], [None, None]]
+    assert agreement.metrics(("a", "b"))["dice"] == [[None, None], [None, None]]
     assert Agreement.from_dict(json.loads(json.dumps(agreement.to_dict()))).voxels == 16

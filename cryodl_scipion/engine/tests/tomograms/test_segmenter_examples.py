@@ -13,9 +13,9 @@ from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.annotations.label_volumes import LabelVolume
 from cryodl.tomograms.segmenters import segmenter_method
 from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example, cut_example
-from cryodl.tomograms.segmenters.grid import grey_statistics, grid_factor, values_statistics
 from cryodl.tomograms.segmenters.label_tiles import find_tiles
 from cryodl.tomograms.segmenters.splits import split_examples
+from cryodl.tomograms.segmenters.working_scale import grey_statistics, resampling_factor, values_statistics
 
 MIDDLE = PATCH // 2
 
@@ -138,7 +138,9 @@ def test_a_coarser_working_grid_keeps_places_and_slices(tmp_path):
     assert abs(int(drawn.any(1).sum()) - 20) <= 1 and abs(int(drawn.any(0).sum()) - 40) <= 1
     both = (drawn & (example.image[5] < -0.5)).sum() / (drawn | (example.image[5] < -0.5)).sum()
     assert both > 0.9
-    assert [bool((example.target[k] > 0.5).any()) for k in range(7)] == [True] * 7 and grid_factor(5.0, 10.0) == 0.5
+    assert [bool((example.target[k] > 0.5).any()) for k in range(7)] == [True] * 7 and resampling_factor(
+        5.0, 10.0
+    ) == 0.5
 
 
 def test_grey_values_are_those_of_the_whole_tomogram_without_filled_corners(tmp_path):

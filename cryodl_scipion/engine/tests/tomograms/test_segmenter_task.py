@@ -15,11 +15,11 @@ from cryodl.tomograms.segmenters.calibrate import (
     boundary_error,
     dice,
     fit_voxels,
-    validation_figures,
+    validation_metrics,
 )
 from cryodl.tomograms.segmenters.card import card_warnings
 from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example
-from cryodl.tomograms.segmenters.train import SegmenterTask, augmented, middle_slice, window
+from cryodl.tomograms.segmenters.train import SegmenterTask, augmented_tile, middle_slice, window
 
 each_network = pytest.mark.parametrize("name", SEGMENTER_NETWORKS)
 
@@ -57,7 +57,7 @@ def test_views_keep_drawing_and_image_together(name):
     method, rng = segmenter_method(name), np.random.default_rng(0)
     example, seen = square_example(method, 3, noise=0.0), set()
     for _ in range(12):
-        image, target, labelled = augmented(example, method, rng)
+        image, target, labelled = augmented_tile(example, method, rng)
         assert image.shape == (method.slices_in, method.crop, method.crop)
         assert target.shape == labelled.shape == (method.slices_out, method.crop, method.crop)
         annotated = [k for k in range(method.slices_out) if labelled[k].any()]
@@ -97,8 +97,8 @@ def test_half_of_each_batch_has_the_feature_and_a_step_changes_the_weights(name)
     values = task.train_step((image, target, labelled), accelerator_for(torch.device("cpu")))
     assert values["loss"].isfinite()
     assert any(not torch.equal(a, b) for a, b in zip(before, task.networks.parameters()))
-    figures = task.validate()
-    assert set(figures) == {"metric", "loss", "dice", "average_precision"} and 0 <= figures["metric"] <= 1
+    metrics = task.validate()
+    assert set(metrics) == {"metric", "loss", "dice", "average_precision"} and 0 <= metrics["metric"] <= 1
 
 
 def test_answers_have_the_size_of_the_image_also_where_the_network_halves_it():
@@ -117,7 +117,7 @@ def test_few_validation_tiles_choose_no_weights():
     assert not SegmenterTask(method, network, enough, enough).validates_poorly
 
 
-# ----- figures
+# ----- metrics
 def test_ranking_figures_of_a_case_worked_out_by_hand():
     hit = np.array([True, False, True, False, False])
     counted = Counted.of(hit, np.array([0.9, 0.8, 0.7, 0.2, 0.1]))
@@ -169,16 +169,16 @@ def test_the_figures_of_the_card_count_only_what_is_known():
     raw[:4], target[:4] = 5.0, 1.0
     labelled = np.ones((8, 8), bool)
     labelled[0], raw[0] = False, -5.0  # a mistake that nobody can judge
-    figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [target], [labelled], 10.0)
-    assert figures["dice"] == 1.0 and figures["auc"] == 1.0 and figures["boundary_error_angstrom"] == 0
-    assert figures["calibration_error"] < 0.01
+    metrics = validation_metrics(Calibration(1.0, 0.0, 0.5), [raw], [target], [labelled], 10.0)
+    assert metrics["dice"] == 1.0 and metrics["auc"] == 1.0 and metrics["boundary_error_angstrom"] == 0
+    assert metrics["calibration_error"] < 0.01
 
 
 def test_without_the_feature_in_validation_there_is_no_dice_and_the_user_is_told():
     empty, labelled = np.zeros((8, 8)), np.ones((8, 8), bool)
     for raw in (np.full((8, 8), -5.0), np.full((8, 8), 5.0)):  # nothing found where nothing is, and something
-        figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [empty], [labelled], 10.0)
-        assert figures["dice"] is figures["auc"] is figures["average_precision"] is None
+        metrics = validation_metrics(Calibration(1.0, 0.0, 0.5), [raw], [empty], [labelled], 10.0)
+        assert metrics["dice"] is metrics["auc"] is metrics["average_precision"] is None
     tiles = dict(validation_positive=6)  # of single voxels, whose soft edges leave nothing
-    warnings = list(card_warnings(dict(tiles=tiles, validation=figures, split="single tiles")))
+    warnings = list(card_warnings(dict(tiles=tiles, validation=metrics, split="single tiles")))
     assert len(warnings) == 1 and "No voxel of the validation tiles has the feature" in warnings[0]

@@ -12,7 +12,7 @@ from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
-from cryodl.tomograms.denoisers.controls import control_figures
+from cryodl.tomograms.denoisers.controls import control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
 from cryodl.tomograms.denoisers.spectra import BINS, curve_on_grid, scale_of_halves
@@ -140,14 +140,14 @@ def test_the_estimated_correlation_with_the_signal_is_the_true_one():
     signal, pair = halves(strength=0.4)
     scale, _ = scale_of_halves([pair])
     wiener = lambda x: scale.restored(inputs_of(scale.normalised(x), scale)[1])
-    figures = control_figures(wiener, [pair], scale, 10.0)
+    metrics = control_metrics(wiener, [pair], scale, 10.0)
     correlation = lambda x: float(np.corrcoef(ball(x).flatten(), ball(signal).flatten())[0, 1])
     ball = lambda x: torch.fft.irfftn(
         torch.fft.rfftn(x) * (curve_on_grid(np.arange(BINS), (SIDE,) * 3) < BINS - 1)
     ).numpy()
-    assert figures["signal_correlation_before"] == pytest.approx(correlation(pair[0]), abs=0.04)
-    assert figures["signal_correlation_after"] == pytest.approx(correlation(wiener(pair[0])), abs=0.06)
-    assert figures["noise_left"] == pytest.approx(figures["wiener_noise_left"], abs=0.02)
+    assert metrics["signal_correlation_before"] == pytest.approx(correlation(pair[0]), abs=0.04)
+    assert metrics["signal_correlation_after"] == pytest.approx(correlation(wiener(pair[0])), abs=0.06)
+    assert metrics["noise_left"] == pytest.approx(metrics["wiener_noise_left"], abs=0.02)
 
 
 def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():
@@ -155,8 +155,8 @@ def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():
     scale, _ = scale_of_halves([pair])
     wiener = lambda x: scale.restored(inputs_of(scale.normalised(x), scale)[1])
     invented = 3 * float(wiener(pair[0]).std()) * smooth(77)
-    honest = control_figures(wiener, [pair], scale, 10.0)
-    liar = control_figures(lambda x: wiener(x) + invented, [pair], scale, 10.0)
+    honest = control_metrics(wiener, [pair], scale, 10.0)
+    liar = control_metrics(lambda x: wiener(x) + invented, [pair], scale, 10.0)
     assert liar["noise_left"] > 0.9 and liar["noise_left"] > honest["noise_left"] + 0.2
     assert liar["signal_correlation_after"] < honest["signal_correlation_after"] - 0.2
 

@@ -73,9 +73,9 @@ def test_training_leaves_a_model_that_says_what_it_is(model):
     card = json.loads((model / "model" / "card.json").read_text())
     assert card["kind"] == "classifier" and card["classes"] == list(NAMES) and card["class_numbers"] == [1, 2, 3]
     assert (card["pixel_size"], card["box"], card["particle_diameter"]) == (10.0, 16, 128.0)
-    figures = card["validation"]
-    assert figures["accuracy"] > 0.8 and np.sum(figures["confusion"]) == figures["number"] == 60
-    assert len(figures["unknown_confidence"]) == 60 and 0 <= figures["calibration_error"] < 0.2
+    metrics = card["validation"]
+    assert metrics["accuracy"] > 0.8 and np.sum(metrics["confusion"]) == metrics["number"] == 60
+    assert len(metrics["unknown_confidence"]) == 60 and 0 <= metrics["calibration_error"] < 0.2
     assert card["training"]["tilts"] == [-60, 60] and "by tomogram" in card["training"]["split"]
     left = {path.name for path in (model / "model").iterdir()}
     assert left == {"card.json", "weights.safetensors", "metrics.csv", "learning_curve.png", "confusion.png"}

@@ -8,7 +8,7 @@ from ..fields import Paths, micrographs_field, names_field, output_folder_field,
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .pick_fields import box_field, particle_diameter_field, picks_field, protein_contrast_field
+from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ExportRelionConfig:
         path="folder",
     )
     box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
-    contrast: str = protein_contrast_field(
+    contrast: str = stated_contrast_field(
         "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
         "protein is inverted."
     )

@@ -7,7 +7,7 @@ import typing
 from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .pick_fields import box_field, particle_diameter_field, picks_field, protein_contrast_field
+from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
 
 BORDERS = ("drop", "fill")
 
@@ -46,7 +46,7 @@ class ExtractParticlesConfig:
         minimum=0,
         maximum=8192,
     )
-    contrast: str = protein_contrast_field(
+    contrast: str = stated_contrast_field(
         "Contrast of the protein in the micrographs. Dark protein is inverted, so that it is bright in all particle "
         "images."
     )

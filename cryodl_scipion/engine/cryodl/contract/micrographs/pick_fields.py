@@ -83,8 +83,8 @@ def micrograph_contrast_field(help: str) -> typing.Any:
     return param(help, default="auto", label="Contrast", choices=CONTRASTS, expert=True)
 
 
-def minimum_distance_field() -> typing.Any:
-    """Minimum distance between two picks."""
+def minimum_distance_field(none_means: str) -> typing.Any:
+    """Minimum distance between two picks. none_means: the distance without one."""
     return param(
         "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
         default=None,
@@ -92,7 +92,7 @@ def minimum_distance_field() -> typing.Any:
         unit="Å",
         minimum=0,
         maximum=5000,
-        none_means="set by the training labels, about half a diameter",
+        none_means=none_means,
         expert=True,
     )
 
@@ -157,6 +157,6 @@ def box_field(help: str) -> typing.Any:
     return param(help, default=0, label="Box size", unit="px", minimum=0, maximum=8192)
 
 
-def protein_contrast_field(help: str) -> typing.Any:
+def stated_contrast_field(help: str) -> typing.Any:
     """Contrast of protein in the micrographs. help: the full text."""
     return param(help, default="dark", label="Contrast", choices=PROTEIN, former=("protein",))

@@ -58,7 +58,9 @@ class PickConfig:
         "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
         "general model tries both on some micrographs and reports what it found."
     )
-    minimum_distance: typing.Optional[float] = minimum_distance_field()
+    minimum_distance: typing.Optional[float] = minimum_distance_field(
+        "set by the training labels, about half a diameter"
+    )
     border: float = border_field()
     avoid: str = avoid_field()
     overwrite: bool = overwrite_field()

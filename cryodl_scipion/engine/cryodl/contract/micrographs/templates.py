@@ -7,6 +7,7 @@ import typing
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
+from .pick_fields import border_field, minimum_distance_field, overwrite_field
 
 TEMPLATE_CONTRASTS = ("dark", "bright")
 
@@ -64,32 +65,9 @@ class PickTemplatesConfig:
         choices=TEMPLATE_CONTRASTS,
         expert=True,
     )
-    minimum_distance: typing.Optional[float] = param(
-        "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
-        default=None,
-        label="Minimum distance",
-        unit="Å",
-        minimum=0,
-        maximum=5000,
-        none_means="0.6 of the diameter",
-        expert=True,
-    )
-    border: float = param(
-        "Picks whose centre is closer than this to the micrograph's edge are left out.",
-        default=0.0,
-        label="Border",
-        unit="Å",
-        minimum=0,
-        maximum=10000,
-        expert=True,
-    )
-    overwrite: bool = param(
-        "Pick finished micrographs again. Also allows parameters different from those of the files in the output "
-        "folder.",
-        default=False,
-        label="Pick again",
-        expert=True,
-    )
+    minimum_distance: typing.Optional[float] = minimum_distance_field("0.6 of the diameter")
+    border: float = border_field()
+    overwrite: bool = overwrite_field()
     pictures: int = param(
         "Number of micrographs for which a picture of the picks is drawn, the first of the set. 0: none.",
         default=3,

@@ -102,7 +102,7 @@ class SelectLatentOutputs(Outputs):
 
     particles: str = output("STAR file of the selected particles.", path="file")
     count: int = output("Number of selected particles.")
-    of: int = output("Number of input particles.")
+    input_count: int = output("Number of input particles.", former=("of",))
     pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", unit="Å/px", default=None)
 
 

@@ -98,8 +98,8 @@ class SimulateParticlesConfig:
         path="file",
         none_means="CTFs are drawn from the ranges",
     )
-    defocus_min: float = optics_field("defocus_min")
-    defocus_max: float = optics_field("defocus_max")
+    minimum_defocus: float = optics_field("minimum_defocus")
+    maximum_defocus: float = optics_field("maximum_defocus")
     astigmatism: float = optics_field("astigmatism")
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")

@@ -76,9 +76,10 @@ class ClusterSubtomogramsOutputs(Outputs):
     resolutions: typing.Dict[str, typing.Optional[float]] = output(
         "Resolution at which the FSC of the class's half-maps falls below 0.5.", unit="Å"
     )
-    chance: float = output(
-        "p-value: fraction of random data sets without clusters, of the embedding's spread, that split into "
-        "clusters as tight as these. Above 0.05, no clusters were found."
+    p_value: float = output(
+        "Fraction of random data sets without clusters, of the embedding's spread, that split into "
+        "clusters as tight as these. Above 0.05, no clusters were found.",
+        former=("chance",),
     )
     embedding: str = output("Table of the embedding: name, class and components of each subtomogram.", path="file")
     pictures: typing.List[str] = output("Pictures.", path="file")

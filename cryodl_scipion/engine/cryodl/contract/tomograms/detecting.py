@@ -180,6 +180,6 @@ class DetectParticlesOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
     )
-    angular_step: typing.Optional[float] = output("Resolution limit of the search with a template.", unit="°")
+    angular_step: typing.Optional[float] = output("Angular step of the search with a template.", unit="°")
     orientations: typing.Optional[int] = output("Number of orientations of the search with a template.")
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Swin-Conv networks of images and of volumes share: attention within windows, and the block of two halves."""
+"""Parts that the Swin-Conv networks for images and volumes share: window attention, and the two-part block."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
 
 
 def run(config: CompareModelsConfig) -> Result:
-    """Print the figures, and write the table of matched residues if one is wanted."""
+    """Print the metrics, and write the table of matched residues if one is wanted."""
     import os
 
     from ...io.files import whole_file
@@ -30,8 +30,8 @@ def run(config: CompareModelsConfig) -> Result:
         check_output(config.output, "Table")
         os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
     built, reference = read_atoms(config.structure), read_atoms(config.reference)
-    figures, pairs = compare_chains(built, reference, config.distance)
-    warnings = [*built.notes, *reference.notes, *_nothing_matched(config, figures, built, reference)]
+    metrics, pairs = compare_chains(built, reference, config.distance)
+    warnings = [*built.notes, *reference.notes, *_nothing_matched(config, metrics, built, reference)]
     if config.output:
         with whole_file(config.output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -48,21 +48,21 @@ def run(config: CompareModelsConfig) -> Result:
             )
             writer.writerows([*a, *b, f"{d:.3f}"] for a, b, d in pairs)
     if config.json:
-        print(json.dumps(dict(figures, warnings=warnings), indent=2))
+        print(json.dumps(dict(metrics, warnings=warnings), indent=2))
     else:
-        _print(config, figures)
+        _print(config, metrics)
     return Result(
         "compare-models",
-        CompareModelsOutputs(**figures, table=str(config.output) if config.output else None),
+        CompareModelsOutputs(**metrics, table=str(config.output) if config.output else None),
         device="CPU",
         warnings=tuple(warnings),
     )
 
 
 def _nothing_matched(
-    config: CompareModelsConfig, figures: typing.Mapping[str, typing.Any], built: Atoms, reference: Atoms
+    config: CompareModelsConfig, metrics: typing.Mapping[str, typing.Any], built: Atoms, reference: Atoms
 ) -> list[typing.Any]:
-    if figures["matched"]:
+    if metrics["matched"]:
         return []
     offset = ", ".join(f"{d:.1f}" for d in built.xyz.mean(axis=0) - reference.xyz.mean(axis=0))
     return [
@@ -72,14 +72,14 @@ def _nothing_matched(
     ]
 
 
-def _print(config: CompareModelsConfig, figures: typing.Mapping[str, typing.Any]) -> None:
-    rmsd = figures["rmsd_angstrom"]
+def _print(config: CompareModelsConfig, metrics: typing.Mapping[str, typing.Any]) -> None:
+    rmsd = metrics["rmsd_angstrom"]
     print(
-        f"{figures['matched']} of the reference's {figures['reference_residues']} residues are matched within "
-        f"{config.distance:g} Å ({figures['coverage']:.1%}), in {counted(figures['fragments'], 'fragment')}; RMSD "
-        f"{'-' if rmsd is None else f'{rmsd:.2f} Å'}, sequence {figures['sequence_match']:.1%} right; "
-        f"{figures['false_residues']} of the {figures['residues']} residues in the model match no residue of the "
+        f"{metrics['matched']} of the reference's {metrics['reference_residues']} residues are matched within "
+        f"{config.distance:g} Å ({metrics['coverage']:.1%}), in {counted(metrics['fragments'], 'fragment')}; RMSD "
+        f"{'-' if rmsd is None else f'{rmsd:.2f} Å'}, sequence {metrics['sequence_match']:.1%} right; "
+        f"{metrics['false_residues']} of the {metrics['residues']} residues in the model match no residue of the "
         "reference."
     )
-    for chain, coverage in figures["chains"].items():
+    for chain, coverage in metrics["chains"].items():
         print(f"  chain {chain}: {coverage:.1%}")

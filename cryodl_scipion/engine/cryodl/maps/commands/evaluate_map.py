@@ -25,7 +25,7 @@ MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model
 
 
 def run(config: EvaluateMapConfig) -> Result:
-    """Print the figures; with an output folder also write them, with tables and pictures."""
+    """Print the metrics; with an output folder also write them, with tables and pictures."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.unfinished import check_output, finish_folder, working_folder
 
@@ -33,22 +33,22 @@ def run(config: EvaluateMapConfig) -> Result:
         check_output(config.output)
     device = choose_device(config.device if config.improver else "cpu")
     set_threads(config.threads)
-    figures, details, warnings = map_figures(config, device)
+    metrics, details, warnings = map_metrics(config, device)
     if config.output:
         from ..measures.report import write_report
 
         folder = working_folder(config, continues=False)
-        write_report(folder, figures, details)
+        write_report(folder, metrics, details)
         finish_folder(folder, config.output)
     if config.json:
-        print(json.dumps(dict(figures, warnings=warnings), indent=2))
+        print(json.dumps(dict(metrics, warnings=warnings), indent=2))
     else:
-        print_figures(figures)
+        print_metrics(metrics)
     evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
     outputs = EvaluateMapOutputs(
         evaluation=evaluation,
         **{
-            name: figures.get(name)
+            name: metrics.get(name)
             for name in (
                 "fsc05_angstrom",
                 "fsc0143_angstrom",
@@ -63,10 +63,10 @@ def run(config: EvaluateMapConfig) -> Result:
     return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def map_figures(
+def map_metrics(
     config: EvaluateMapConfig, device: torch.device
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any], list[str]]:
-    """Figures as JSON holds them, details for pictures, and sentences for the user.
+    """Metrics as JSON holds them, details for pictures, and sentences for the user.
 
     config: EvaluateMapConfig. device: torch.device of the half-map test.
     """
@@ -82,32 +82,32 @@ def map_figures(
         mask, said = read_mask(config.mask, volume, config.pixel_size)
         warnings += said
     reference = reference_for(volume, atoms, mask, config.mask_radius)
-    figures, details = measure_map(volume, reference)
-    figures = dict(
+    metrics, details = measure_map(volume, reference)
+    metrics = dict(
         map=str(config.map),
         structure=str(config.structure),
         atoms=len(atoms),
         mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
-        **figures,
+        **metrics,
     )
     details = dict(map=details, volume=volume, reference=reference)
     if config.before:
         before = read_volume(config.before, config.pixel_size)
         check_same_grid(volume, before, "original map")
         warnings += other_position(volume, before, "original map")
-        figures["before"], details["before"] = measure_map(before, reference)
+        metrics["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
-    if figures["local_correlation"] < MIN_AGREEMENT:
+    if metrics["local_correlation"] < MIN_AGREEMENT:
         warnings.append(
             f"{config.map} and {config.structure} hardly agree: their local correlation is "
-            f"{figures['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
+            f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
             "handedness."
         )
     if config.half_maps:
         found, sentences = _halves(config, volume, reference, details, device)
-        figures.update(found)
+        metrics.update(found)
         warnings += sentences
-    return figures, details, warnings
+    return metrics, details, warnings
 
 
 def _halves(
@@ -117,7 +117,7 @@ def _halves(
     details: dict[str, typing.Any],
     device: torch.device,
 ) -> tuple[dict[str, typing.Any], list[str]]:
-    """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
+    """Metrics of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
     from ..measures.half_map_test import half_map_test
     from ..measures.measure import dependent, measure_halves
     from ..measures.volume import check_same_grid, other_position, read_volume
@@ -143,7 +143,7 @@ def _halves(
         improver = load_improver(config.improver, device)
         improved = [improver.improve(half) for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
-        test = found["half_map_test"] = dict(test, **shared.figures())
+        test = found["half_map_test"] = dict(test, **shared.metrics())
         sentences += split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1]
     return found, sentences
 
@@ -172,10 +172,10 @@ def check_halves(halves: typing.Sequence[Volume]) -> None:
         )
 
 
-def print_figures(figures: typing.Mapping[str, typing.Any]) -> None:
-    """The figures as a table in words."""
+def print_metrics(metrics: typing.Mapping[str, typing.Any]) -> None:
+    """The metrics as a table in words."""
     angstrom = lambda value: "not reached" if value is None else f"{value:.2f} Å"
-    columns = [("map", figures)] + ([("before", figures["before"])] if figures.get("before") else [])
+    columns = [("map", metrics)] + ([("before", metrics["before"])] if metrics.get("before") else [])
     print(f"{'':44}" + "".join(f"{name:>14}" for name, _ in columns))
     for label, name in (
         ("map-model FSC 0.5, masked", "fsc05_angstrom"),
@@ -188,7 +188,7 @@ def print_figures(figures: typing.Mapping[str, typing.Any]) -> None:
         ("local correlation at the atoms", "local_correlation"),
     ):
         print(f"{label:44}" + "".join(f"{values[name]:14.3f}" for _, values in columns))
-    halves = figures.get("half_maps")
+    halves = metrics.get("half_maps")
     if halves:
         local = halves.get("local_resolution_angstrom")
         print(f"{'half-maps, FSC 0.143':44}{angstrom(halves['resolution_angstrom']):>14}")
@@ -197,7 +197,7 @@ def print_figures(figures: typing.Mapping[str, typing.Any]) -> None:
                 f"{'local resolution, median (10 % to 90 %)':44}{angstrom(local['median']):>14}  "
                 f"({local['p10']:.2f} to {local['p90']:.2f})"
             )
-    test = half_map_resolutions(figures.get("half_map_test"))
+    test = half_map_resolutions(metrics.get("half_map_test"))
     for name in [name for name in test if name not in ("gain", "unexplained")]:
         print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(test[name]):>14}")
     if test:

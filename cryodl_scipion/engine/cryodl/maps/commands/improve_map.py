@@ -18,9 +18,9 @@ if typing.TYPE_CHECKING:
 
     from ..measures.volume import Volume
 
-FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
+FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
-BYTES = 24  # of memory for each voxel on the network's grid: the map, two outputs, their weights and copies
+BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
 SMALLEST = 8  # voxels along an axis
 FAR = 0.1  # of the resolutions that a model was trained on
 ROUGH = 0.3  # the same, at the coarse end, for a resolution that was only estimated from the map
@@ -80,7 +80,7 @@ def run(config: ImproveMapConfig) -> Result:
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _check_size(volume: Volume, grid: float) -> None:
+def _check_size(volume: Volume, working_pixel_size: float) -> None:
     """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
     import numpy as np
 
@@ -91,10 +91,11 @@ def _check_size(volume: Volume, grid: float) -> None:
             f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; it must be {FINEST:g} to "
             f"{COARSEST:g} Å/px. Give the correct --pixel-size."
         )
-    voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / grid))
+    voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / working_pixel_size))
     require_memory(
         BYTES * voxels + 32 * volume.data.size,
-        f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to {grid:g} Å/px,",
+        f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to "
+        f"{working_pixel_size:g} Å/px,",
         "Check the pixel size, or crop the map around the molecule.",
     )
 
@@ -141,10 +142,11 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
 
 def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:
     """Sentences about a map that the model was not made for."""
-    if volume.pixel_size < FINER * card["working_pixel_size"] and volume.pixel_size < card["resolutions"][0] / 4:
+    working = card["working_pixel_size"]
+    if volume.pixel_size < FINER * working and volume.pixel_size < card["resolutions"][0] / 4:
         yield (
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the working pixel size of the model is "
-            f"{card['grid']:g} Å: detail finer than {2 * card['grid']:g} Å is lost. Use a model with a smaller "
+            f"{working:g} Å: detail finer than {2 * working:g} Å is lost. Use a model with a smaller "
             f"working pixel size for maps better than {card['resolutions'][0]:g} Å."
         )
 
@@ -242,7 +244,7 @@ def _mask(config: ImproveMapConfig, volume: Volume) -> tuple[np.ndarray | None, 
 def _half_map_test(
     name: str, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray | None
 ) -> tuple[dict[str, float | None], list[str]]:
-    """The figures of the half-map test, which are printed too, and sentences for the user. name: of the map.
+    """The metrics of the half-map test, which are printed too, and sentences for the user. name: of the map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
     as a gain.
@@ -254,7 +256,7 @@ def _half_map_test(
     if mask is None:
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     resolutions, curves, shared = half_map_test(halves, improved, mask)
-    test = half_map_resolutions(dict(resolutions, **shared.figures()))
+    test = half_map_resolutions(dict(resolutions, **shared.metrics()))
     sentences, invented = split_verdict(half_map_verdict(test)[1])
     print(*sentences, sep="\n")
     return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the truth and the model in their frame
-out.
+"""`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the ground truth and the model in their
+frame out.
 
 Result.outputs are the contract's SimulateHalfMapsOutputs.
 """

@@ -71,7 +71,7 @@ class VolumeSwinConvBlock(SwinConvBlock):
         return x + self._dropped(self.feed(self.second_norm(x)))
 
     def _dropped(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop path: the branch is left out for some examples while training, and made up for in the others."""
+        """Drop path: the branch is left out for some examples while training, and compensated in the others."""
         if not self.training or self.drop == 0:
             return x
         keep = torch.rand((len(x),) + (1,) * (x.dim() - 1), device=x.device) >= self.drop

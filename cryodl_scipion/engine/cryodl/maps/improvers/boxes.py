@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boxes of training pairs: cut out, turned, and the positions where their atoms are looked at."""
+"""Boxes of training pairs: cut out, rotated, and the positions where their atoms are looked at."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PROPER = [(p, s) for p, s in _ROTATIONS if (sum(s) % 2 == 0) == (p in {(0, 1, 2
 
 
 def rotated_box(box: Box, rng: np.random.Generator) -> Box:
-    """A Box turned by one of the 24 rotations of a cube: without a change of its hand."""
+    """A Box rotated by one of the 24 rotations of a cube: without a change of its hand."""
     order, flips = _PROPER[rng.integers(len(_PROPER))]
     data, atoms = box.data.transpose(0, *[o + 1 for o in order]), box.atoms[:, order].copy()
     for axis, flip in enumerate(flips):
@@ -56,23 +56,23 @@ def rotated_box(box: Box, rng: np.random.Generator) -> Box:
     return Box(np.ascontiguousarray(data), atoms)
 
 
-def score_positions(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore).
 
-    atoms: (n, 3) zyx voxels. grid: Å. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
-    position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
+    atoms: (n, 3) zyx voxels. pixel_size: Å/px. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0
+    where a position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
     """
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation
 
-    reach = RADII[-1] / grid
+    reach = RADII[-1] / pixel_size
     positions = np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
     weights = np.zeros((ATOMS, len(RADII), POINTS), np.float32)
     inside = np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0]
     chosen = rng.permutation(inside)[:ATOMS]
     if len(chosen):
         directions = Rotation.random(random_state=int(rng.integers(2**31))).apply(sphere_directions(POINTS))
-        radii = RADII[:, None, None] / grid
+        radii = RADII[:, None, None] / pixel_size
         around = atoms[chosen][:, None, None] + radii * directions
         nearest, _ = cKDTree(atoms).query(around.reshape(-1, 3))
         positions[: len(chosen)] = around

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its map improver."""
+"""Model card of a map improver, with warnings about the training."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def model_card(
         resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
         mean_resolution=round(float(np.mean(resolutions)), 2),
         training=training,
-        validation=run.figures(),
+        validation=run.metrics(),
     )
 
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
-    figures = card["validation"]
-    if figures["correlation"] < figures["correlation_before"] + POOR_GAIN:
+    metrics = card["validation"]
+    if metrics["correlation"] < metrics["correlation_before"] + POOR_GAIN:
         yield (
-            f"The correlation with the targets is {figures['correlation']:.3f} on the validation data, and "
-            f"{figures['correlation_before']:.3f} for the original maps: the network has hardly learnt anything. "
+            f"The correlation with the targets is {metrics['correlation']:.3f} on the validation data, and "
+            f"{metrics['correlation_before']:.3f} for the original maps: the network has hardly learnt anything. "
             "Train longer, and check the sample pictures."
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an improved map keeps of its input: the part of the improvement that a filter could do.
+"""The weighted mean of an improved map and its input, filtered to match the improved map.
 
 A network that learned from simulated maps errs on real ones in ways of its own. The input, filtered so that it comes
 nearest to the network's answer, has no such errors, but noise. A mean of both is on average nearer to the truth than
@@ -45,11 +45,11 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     power = sums(spectrum.real**2 + spectrum.imag**2)
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
     filtered = scipy.fft.irfftn(spectrum, s=data.shape)
-    weight = fraction * seen(improved, voxels_zyx)
+    weight = fraction * density_seen(improved, voxels_zyx)
     return ((1 - weight) * improved + weight * filtered).astype(np.float32)
 
 
-def seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """How far the network sees density at each voxel, 0 to 1.
 
     Parameters

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023),
-agreement at each resolution, and how much the density about each atom looks like an atom (Pintilie et al. 2020)."""
+"""Losses of map improvers: smooth L1, contrast and structure similarity (He et al. 2023), shell correlation, and the
+Q-score loss (Pintilie et al. 2020)."""
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +69,7 @@ def atom_scores(
 
 
 def presence_loss(output: torch.Tensor, target: torch.Tensor, minimum: float) -> torch.Tensor:
-    """Cross-entropy of the second channel's logits with: the target is above `least`."""
+    """Cross-entropy of the second channel's logits with: the target is above `minimum`."""
     present = (target > minimum).float()
     return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), present)
 

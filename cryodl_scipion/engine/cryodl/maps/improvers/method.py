@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the two networks are, and how each is trained."""
+"""The two map improvers: their networks, and how each is trained."""
 
 import torch
 

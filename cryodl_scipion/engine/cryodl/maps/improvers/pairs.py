@@ -42,7 +42,7 @@ class MapPairs:
     ) -> None:
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
-        self.grid = config.working_pixel_size
+        self.pixel_size = config.working_pixel_size
         self.notes, self.warnings = list[str](), list[str]()
         rows = _table(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []
@@ -120,7 +120,7 @@ class MapPairs:
     def draw(
         self, rng: np.random.Generator, count: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """count training boxes, turned at random, as batch() gives them."""
+        """count training boxes, rotated at random, as batch() gives them."""
         numbers = [rng.integers(len(self.training)) for _ in range(count)]
         return self.batch(
             [rotated_box(cut_box(pair, atoms, rng), rng) for pair, atoms in (self.training[int(k)] for k in numbers)],
@@ -144,7 +144,7 @@ class MapPairs:
         """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
         (b, n, p) as score_positions gives them."""
         data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
-        looked = [score_positions(box.atoms, self.grid, rng) for box in boxes]
+        looked = [score_positions(box.atoms, self.pixel_size, rng) for box in boxes]
         positions, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
         return data[:, :1], data[:, 1:], positions, weights
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which molecules are so alike that one must not be tested on when the other was learnt from."""
+"""Families of similar molecules, which must not be split between training and validation."""
 
 import typing
 

@@ -22,13 +22,13 @@ if typing.TYPE_CHECKING:
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
 MINIMUM = 300  # atoms in a part
-COARSEST = 1.9  # of the grid: pixel size of maps that it still makes sense to improve on the grid
+COARSEST = 1.9  # of the working pixel size: largest pixel size of maps that are worth improving
 
 
 @dataclasses.dataclass(frozen=True)
 class MapPair:
-    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. atoms: (n, 3) float32, their zyx
-    voxels. name: of the molecule. resolution: Å."""
+    """map, target: (z, y, x) float16 arrays at the working pixel size, scaled for the network. atoms: (n, 3) float32,
+    their zyx voxels. name: of the molecule. resolution: Å."""
 
     map: np.ndarray
     target: np.ndarray
@@ -86,7 +86,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
 def real_pair(
     volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float
 ) -> MapPair:
-    """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
+    """Pair of a whole map that the user has, at the working pixel size. volume: Volume. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none

@@ -84,7 +84,7 @@ class ImproverTask(Task):
         return losses
 
     def validate(self) -> dict[str, float]:
-        """Correlation of improved boxes with their targets and Q-scores (both are the figure), and of the maps as they
+        """Correlation of improved boxes with their targets and Q-scores (both make the metric), and of the maps as they
         are."""
         after, before, losses, sure, scores = [], [], [], [], []
         for batch in self.pairs.validation_boxes(self.batch_size):
@@ -98,7 +98,7 @@ class ImproverTask(Task):
                 sure.append(torch.stack([output[:, 1].sigmoid().cpu().flatten(), (target > PRESENT).float().flatten()]))
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
         agreement = float(torch.cat(after).mean())
-        figures = {
+        metrics = {
             "metric": agreement + self.atoms * q_score,
             "loss": float(np.mean(losses)),
             "correlation": agreement,
@@ -107,8 +107,8 @@ class ImproverTask(Task):
             "q_score_before": q_before,
         }
         if sure:
-            figures["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
-        return figures
+            metrics["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
+        return metrics
 
     def _scores(
         self, output: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]

@@ -1,41 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps on the network's grid and back, and the scale that the network sees them at."""
+"""Maps at the network's working pixel size and back, and the scale that the network sees them at."""
 
 import numpy as np
 
 PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
-FINE = 0.8  # of the grid: finer voxels hold noise that would fold into the grid's frequencies; no training saw such
+FINE = 0.8  # of the working pixel size: finer voxels hold noise that would alias; no training saw such
 HEAVY, OF_DENSE, BLOCK = 1.5, 99.5, 4  # see map_scale
 REACH = 1.5  # values above this many times it are outliers, and cut off
 
 
-def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, grid: float) -> np.ndarray:
-    """A (z, y, x) array resampled by cubic interpolation to voxels of `grid` Å; voxel (0, 0, 0) stays where it is.
+def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float) -> np.ndarray:
+    """A (z, y, x) array resampled to the working pixel size (Å/px) by cubic interpolation; voxel (0, 0, 0) stays fixed.
 
-    Of voxels much finer than the grid (FINE) all beyond its Nyquist frequency is filtered off before.
+    Voxels that are much finer (FINE) are low-pass filtered at its Nyquist frequency before.
     """
     from scipy.ndimage import affine_transform
 
-    zoom = np.asarray(voxels_zyx) / grid
+    zoom = np.asarray(voxels_zyx) / working_pixel_size
     if np.allclose(zoom, 1, atol=1e-4):
         return np.asarray(data, np.float32)
     if (zoom < FINE).any():
         from ..measures.shells import shell_filtered
 
-        # a cosine ends at Nyquist's frequency, 0.5 per voxel of the grid
-        gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * grid - 0.45) / 0.05, 0, 1))
+        # a cosine edge that ends at the Nyquist frequency, 0.5 per working pixel
+        gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * working_pixel_size - 0.45) / 0.05, 0, 1))
         data = shell_filtered(data, voxels_zyx, gain)
     shape = tuple(int(np.floor((n - 1) * z + 1e-6)) + 1 for n, z in zip(data.shape, zoom))
     return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
 
 
 def from_grid(
-    data: np.ndarray, grid: float, shape: tuple[int, ...], voxels_zyx: np.ndarray, order: int = 3
+    data: np.ndarray, working_pixel_size: float, shape: tuple[int, ...], voxels_zyx: np.ndarray, order: int = 3
 ) -> np.ndarray:
     """The way back: (z, y, x) array of `shape` and voxels_zyx."""
     from scipy.ndimage import affine_transform
 
-    zoom = grid / np.asarray(voxels_zyx)
+    zoom = working_pixel_size / np.asarray(voxels_zyx)
     if np.allclose(zoom, 1, atol=1e-4) and tuple(shape) == data.shape:
         return np.asarray(data, np.float32)
     return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=order, mode="nearest")

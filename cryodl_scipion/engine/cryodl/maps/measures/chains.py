@@ -16,12 +16,12 @@ if typing.TYPE_CHECKING:
 def compare_chains(
     built: Atoms, reference: Atoms, distance: float = 3.0
 ) -> tuple[dict[str, typing.Any], list[tuple[tuple[str, str, str], tuple[str, str, str], float]]]:
-    """Figures of a built model against a reference, and the matched pairs.
+    """Metrics of a built model against a reference, and the matched pairs.
 
     built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
     one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts
     (Liebschner et al. 2019, Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
-    Returns (figures, pairs). figures: residues, reference_residues, matched, coverage (matched part of the reference),
+    Returns (metrics, pairs). metrics: residues, reference_residues, matched, coverage (matched part of the reference),
     sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
     fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
     chains {reference chain: coverage}. pairs: list of (built residue, reference residue, distance in Å).
@@ -38,7 +38,7 @@ def compare_chains(
     matched = {b for _, b, _ in pairs}
     for index, _, _ in theirs:
         chains.setdefault(reference.residues[index][0], []).append(index in matched)
-    figures = dict(
+    metrics = dict(
         residues=len(mine),
         reference_residues=len(theirs),
         matched=len(pairs),
@@ -49,7 +49,7 @@ def compare_chains(
         fragments=_fragments(pairs, built, reference),
         chains={name: float(np.mean(hits)) for name, hits in chains.items()},
     )
-    return figures, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
+    return metrics, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
 
 
 def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:

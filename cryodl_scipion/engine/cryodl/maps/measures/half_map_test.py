@@ -49,7 +49,7 @@ class Shared:
     unexplained: float
     curve: Curve
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """The two numbers by their names, for a file."""
         return {"gain": self.gain, "unexplained": self.unexplained}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured of a map, its model and its half-maps."""
+"""Measures of a map against its atomic model, and of its half-maps."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def reference_for(
 
 
 def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Figures of one map against its model, and their details.
+    """Metrics of one map against its model, and their details.
 
-    Returns (figures, details). figures: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same
+    Returns (metrics, details). metrics: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same
     _unmasked, q_score (mean of the atoms), q_score_chains, local_correlation (mean over the atoms). details: Curve fsc,
     Curve fsc_unmasked, q (n,), q_residues, correlation (n,).
     """
@@ -59,7 +59,7 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
     scores = q_scores(volume, reference.atoms)
     near = local_correlation(volume.data, reference.density, voxels, volume.positions(reference.atoms.xyz))
     inside = reference.inside
-    figures = dict(
+    metrics = dict(
         fsc05_angstrom=masked.resolution(0.5),
         fsc0143_angstrom=masked.resolution(0.143),
         fsc05_unmasked_angstrom=unmasked.resolution(0.5),
@@ -68,7 +68,7 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
         q_score_chains=chain_scores(scores, reference.atoms, inside),
         local_correlation=float(near[inside].mean()),
     )
-    return figures, dict(
+    return metrics, dict(
         fsc=masked,
         fsc_unmasked=unmasked,
         q=scores,
@@ -80,25 +80,25 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
 def measure_halves(
     halves: typing.Sequence[Volume], mask: np.ndarray, resolution: float | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """(figures, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
+    """(metrics, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
 
     halves: two Volumes. resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None.
-    figures: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
+    metrics: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
     {median, p10, p90} where the mask is above 0.5. details: Curve fsc, local: (z, y, x) array in Å.
     """
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    figures: dict[str, typing.Any] = dict(
+    metrics: dict[str, typing.Any] = dict(
         resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
     )
-    resolution, local = resolution or figures["resolution_angstrom"], None
+    resolution, local = resolution or metrics["resolution_angstrom"], None
     if resolution and halves[0].isotropic:
         local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)
         inside = local[local > 0]
         if inside.size:
             low, middle, high = np.percentile(inside, [10, 50, 90])
-            figures["local_resolution_angstrom"] = dict(p10=float(low), median=float(middle), p90=float(high))
-    return figures, dict(fsc=curve, local=local)
+            metrics["local_resolution_angstrom"] = dict(p10=float(low), median=float(middle), p90=float(high))
+    return metrics, dict(fsc=curve, local=local)
 
 
 def dependent(halves: typing.Sequence[Volume], curve: Curve) -> list[str]:

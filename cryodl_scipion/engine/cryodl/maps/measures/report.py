@@ -22,9 +22,9 @@ EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 
 
 def write_report(
-    folder: Path, figures: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
+    folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
-    """Write all files of an evaluation into the Path folder. figures, details: of commands.evaluate_map.map_figures."""
+    """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
     _write_residues(folder / RESIDUES, details)
     _write_curves(folder / "fsc.csv", _curves(details))
     plot_fsc(_curves(details), folder / "fsc.png")
@@ -34,8 +34,8 @@ def write_report(
     if halves and halves["local"] is not None:
         write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
         plot_local_resolution(halves["local"], folder / "local_resolution.png")
-    _write_chimerax(folder, figures, details)
-    write_json(folder / EVALUATION, figures)
+    _write_chimerax(folder, metrics, details)
+    write_json(folder / EVALUATION, metrics)
 
 
 def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
@@ -144,7 +144,7 @@ def plot_local_resolution(local: np.ndarray, path: Path) -> None:
 
 
 def _write_chimerax(
-    folder: Path, figures: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
+    folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
     """A script that opens map and model, and colours the model's residues by Q-score (an attribute file beside it)."""
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
@@ -152,11 +152,11 @@ def _write_chimerax(
         file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")
         for (chain, number, _), value in zip(atoms.residues, scores):
             file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
-    position = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # where the folder will stand
-    relative = lambda path: os.path.relpath(path, position)
+    final = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # the folder is renamed at the end
+    relative = lambda path: os.path.relpath(path, final)
     lines = [
-        f'open "{relative(figures["map"])}"',
-        f'open "{relative(figures["structure"])}"',
+        f'open "{relative(metrics["map"])}"',
+        f'open "{relative(metrics["structure"])}"',
         "volume #1 transparency 0.6",
         'open "q_score.defattr"',
         "color byattribute qscore #2 palette red:white:blue range 0,0.8 target abc",

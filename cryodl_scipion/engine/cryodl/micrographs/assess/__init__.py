@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ice, contamination, carbon and other figures of micrographs."""
+"""Ice, contamination, carbon and other metrics of micrographs."""

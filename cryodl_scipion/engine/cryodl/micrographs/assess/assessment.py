@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a micrograph is worth: contaminated and carbon area, unevenness of its ice, background."""
+"""Measures of a micrograph's quality: contaminated and carbon area, ice gradient, background."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIN_ICE = 0.02  # part of the micrograph that must be clean ice to say anything
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
-    """Masks (h, w) bool at the working size, and figures.
+    """Masks (h, w) bool at the working size, and metrics.
 
     image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals,
     dirt, holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a micrograph shows the carbon (or gold) film beside the hole: what lies behind a long, sharp edge.
+"""Detection of the carbon (or gold) film: the area behind a long, sharp edge.
 
 The rim of a hole is an arc whose radius is of the order of the micrograph or larger. Every such arc is tried on a
 coarse grid of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change

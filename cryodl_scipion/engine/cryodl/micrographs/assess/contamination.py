@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a micrograph shows ice crystals, dirt, aggregates or holes: features that are much stronger than its particles.
+"""Detection of ice crystals, dirt, aggregates and holes: features that are much stronger than the particles.
 
 How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size,
 most of which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the window of picks does, without the window: picks, areas to ignore, undoing, saving."""
+"""State of the picking window without the window itself: picks, ignored areas, undo, saving."""
 
 import dataclasses
 import typing

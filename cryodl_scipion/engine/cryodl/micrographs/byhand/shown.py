@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which micrograph is shown, and how: small enough to be drawn at once, whatever its size."""
+"""The micrograph that is shown, reduced so that it is drawn quickly whatever its size."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl assess-micrographs`: figures of each micrograph, and which are good.
+"""`cryodl assess-micrographs`: metrics of each micrograph, and which are good.
 
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
@@ -19,8 +19,8 @@ from ...contract import AllSkipped, AssessMicrographsConfig, Result, Skipped, co
 from ...contract.micrographs.assessing import AssessMicrographsOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
+from ...io.each_item import each_item
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.stamps import stamp
 
@@ -49,7 +49,7 @@ def run(config: AssessMicrographsConfig) -> Result:
     unpicked = _add_picks(mine, picks, folder, records)
     verdicts = {name: judge_record(record, config) for name, record in records.items()}
     _write_lists(folder, records, verdicts, skipped)
-    figures = {
+    metrics = {
         n: dict({f: records[n][f] for f in METRICS}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
     }
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
@@ -65,7 +65,7 @@ def run(config: AssessMicrographsConfig) -> Result:
             f"particles are unknown: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
         )
     outputs = AssessMicrographsOutputs(
-        folder=str(folder), table=str(folder / "micrographs.csv"), metrics=figures, good=good, bad=bad
+        folder=str(folder), table=str(folder / "micrographs.csv"), metrics=metrics, good=good, bad=bad
     )
     return Result(
         "assess-micrographs",
@@ -123,22 +123,14 @@ def _measure(
     """Write and add the record of each micrograph as it is done. Returns those that could not be read."""
     if not todo:
         return []
-    from tqdm import tqdm
-
     from ...core.devices import set_threads
     from ...io.micrographs import read_micrograph
     from ..assess.assessment import area_rows, assess
 
     set_threads(config.threads)
-    skipped = []
-    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(path):
-                found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            continue
+
+    def measure(name: str, path: str) -> None:
+        found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
         records[name] = dict(
             kind=KIND,
             name=name,
@@ -152,7 +144,8 @@ def _measure(
             areas=area_rows(found),
         )
         write_json(folder / f"{name}.json", records[name])
-    return skipped
+
+    return each_item(todo, "micrograph", measure)
 
 
 def _add_picks(

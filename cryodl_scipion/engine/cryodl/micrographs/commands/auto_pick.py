@@ -140,7 +140,7 @@ def _stamp(paths: typing.Iterable[str]) -> str:
 def _pick_all(
     config: AutoPickConfig, folder: Path, entries: list[dict[str, typing.Any]], best: int, reason: str, notes: list[str]
 ) -> Result:
-    """Put the best round's model into position and pick all micrographs with it. Returns the Result."""
+    """Copy the best round's model to the output folder, and pick all micrographs with it. Returns the Result."""
     source, model = round_folder(folder, best) / "model", folder / "model"
     checksum = read_card(source)["weights_sha256"]
     if model.exists() and read_card(model)["weights_sha256"] != checksum:

@@ -24,7 +24,7 @@ from .pick import CANDIDATES
 
 
 def run(config: ComparePicksConfig) -> Result:
-    """Print the figures and the agreement of each pair; write them and their pictures if there is an output folder."""
+    """Print the metrics and the agreement of each pair; write them and their pictures if there is an output folder."""
     comparison, curves = compare(config)
     if config.json:
         print(json.dumps(comparison, indent=2))
@@ -54,15 +54,15 @@ def compare(
             check_common(path, sets[name], config, reference)
     notes = lacking_in_words(sets, names) + _elsewhere(sets, names)
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
-    figures, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), dict[str, typing.Any]()
+    metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), dict[str, typing.Any]()
     if reference is not None:
-        figures, candidates, curves = _against(reference, sets, config, shapes, distance)
+        metrics, candidates, curves = _against(reference, sets, config, shapes, distance)
     counts = {name: sum(len(picks[n][1]) for n in names if n in picks) for name, picks in sets.items()}
     matrix = agreement_matrix(sets, names, distance)
     return dict(
         sets=list(sets),
         counts=counts,
-        metrics=figures,
+        metrics=metrics,
         all_candidates=candidates,
         agreement=matrix.tolist(),
         micrographs=len(names),
@@ -98,16 +98,16 @@ def _against(
     shapes: typing.Mapping[str, tuple[int, int]] | None,
     distance: float,
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any], dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]]:
-    """Figures of the picks, figures of all candidates where there are any, and curves."""
-    figures, candidates, curves = {}, {}, {}
+    """Metrics of the picks, metrics of all candidates where there are any, and curves."""
+    metrics, candidates, curves = {}, {}, {}
     for name, path in name_sets(config.picks).items():
-        figures[name], curve = _score(sets[name], reference, distance)
+        metrics[name], curve = _score(sets[name], reference, distance)
         folder = os.path.join(path, CANDIDATES)
         if os.path.isdir(folder):
             picks = within_border(align_keys(read_coordinates(folder), reference), shapes, config.border)
             candidates[name], curve = _score(picks, reference, distance)
-        curves[name] = (*curve, (figures[name]["recall"], figures[name]["precision"]))
-    return figures, candidates, curves
+        curves[name] = (*curve, (metrics[name]["recall"], metrics[name]["precision"]))
+    return metrics, candidates, curves
 
 
 def _score(
@@ -115,7 +115,7 @@ def _score(
     reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
     distance: float,
 ) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
-    """Figures of all picks, whatever their score, and (precision, recall) at each of their scores."""
+    """Metrics of all picks, whatever their score, and (precision, recall) at each of their scores."""
     hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
     lowest = float(scores.min()) if len(scores) else 0.0
     curve = precision_recall(hit, scores, count)[1:] if count else (np.zeros(0), np.zeros(0))

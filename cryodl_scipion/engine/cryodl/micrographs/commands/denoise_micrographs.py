@@ -109,9 +109,9 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
     if config.model:
         return find_model(config.model, KIND)
     if not (folder / MODEL / CARD).exists():
-        from ..denoise.run import train_model
+        from ..denoise.run import train_micrograph_denoiser
 
-        train_model(config, [(s.name, s.paths) for s in sources], folder / MODEL)
+        train_micrograph_denoiser(config, [(s.name, s.paths) for s in sources], folder / MODEL)
     return folder / MODEL
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.micrographs.ctf import EstimateCtfOutputs
 from ...contract.result import write_json
+from ...io.each_item import each_item
 from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import earlier_record
-from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.stamps import stamp
 from ...io.warn import warn
@@ -127,20 +127,14 @@ def _fit_all(
     """Write and add the record of each micrograph as it is done. Returns those that were skipped."""
     if not todo:
         return []
-    from tqdm import tqdm
-
     from ...core.devices import set_threads
 
     set_threads(config.threads)
-    skipped = []
-    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(path):
-                records[name] = _fit_one(name, path, config, folder)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-    return skipped
+
+    def fit(name: str, path: str) -> None:
+        records[name] = _fit_one(name, path, config, folder)
+
+    return each_item(todo, "micrograph", fit)
 
 
 def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> dict[str, typing.Any]:

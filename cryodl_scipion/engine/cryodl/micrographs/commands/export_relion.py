@@ -41,9 +41,9 @@ def run(config: ExportRelionConfig) -> Result:
             f"by name: the first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
         )
     _check_files(rows)
-    position = project_name_of_folder(config.output, config.project)
+    output = project_name_of_folder(config.output, config.project)
     folder = Path(working_folder(config, continues=False))
-    table, tables, groups = _micrographs(config, rows, folder, position)
+    table, tables, groups = _micrographs(config, rows, folder, output)
     for name, row in rows.items():
         file = folder / coordinate_file(row)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +52,16 @@ def run(config: ExportRelionConfig) -> Result:
         else:
             yx, scores = picks[name]
             write_coordinates(file, yx, scores, f"cryodl: picks of {row}")
-    lists = [os.path.join(position, coordinate_file(row)) for row in rows.values()]
+    lists = [os.path.join(output, coordinate_file(row)) for row in rows.values()]
     columns = dict(rlnMicrographName=list(rows.values()), rlnMicrographCoordinates=lists)
     write_tables(folder / "autopick.star", dict(coordinate_files=columns))
     with whole_file(folder / f"coords_suffix{SUFFIX}") as temporary:
         temporary.write_text(table + "\n")
-    positions = [(row, groups[row], *picks[name]) for name, row in rows.items()]
-    write_tables(folder / "picked_particles.star", pick_tables(tables, positions))
+    located = [(row, groups[row], *picks[name]) for name, row in rows.items()]
+    write_tables(folder / "picked_particles.star", pick_tables(tables, located))
     finish_folder(folder, config.output)
     counts = {name: len(picks[name][0]) for name in rows}
-    commands = _commands(config, table, position, bool(helical))
+    commands = _commands(config, table, output, bool(helical))
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
     outputs = ExportRelionOutputs(
@@ -77,18 +77,18 @@ def run(config: ExportRelionConfig) -> Result:
 
 def project_name_of_folder(output: str, project: str) -> str:
     """The output's folder relative to RELION's project. Raises ValueError if it lies outside, or for a blank in it."""
-    position = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
-    if position.startswith(os.pardir):
+    name = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
+    if name.startswith(os.pardir):
         raise ValueError(
             f"The output folder {output} (--output) lies outside RELION's project folder (--project {project}), "
             "where RELION cannot read it. Choose a folder inside the project."
         )
-    if any(letter.isspace() for letter in position):
+    if any(letter.isspace() for letter in name):
         raise ValueError(
             f"The output folder {output} (--output) has a space in its path, which RELION's STAR files do not allow. "
             "Choose another name."
         )
-    return position
+    return name
 
 
 def _check_files(rows: typing.Mapping[str, str]) -> None:
@@ -103,7 +103,7 @@ def _check_files(rows: typing.Mapping[str, str]) -> None:
 
 
 def _micrographs(
-    config: ExportRelionConfig, rows: typing.Mapping[str, str], folder: Path, position: str
+    config: ExportRelionConfig, rows: typing.Mapping[str, str], folder: Path, output: str
 ) -> tuple[str, typing.Mapping[str, typing.Mapping[str, typing.Any]], typing.Mapping[str, str | int]]:
     """The table of micrographs for RELION's command: its name, its tables, {row: optics group}.
 
@@ -119,16 +119,16 @@ def _micrographs(
     optics = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     written = micrograph_tables(names, config.pixel_size, *optics)
     write_tables(folder / "micrographs.star", written)
-    return os.path.join(position, "micrographs.star"), written, dict.fromkeys(names, 1)
+    return os.path.join(output, "micrographs.star"), written, dict.fromkeys(names, 1)
 
 
-def _commands(config: ExportRelionConfig, table: str, position: str, helical: bool) -> dict[str, str]:
+def _commands(config: ExportRelionConfig, table: str, output: str, helical: bool) -> dict[str, str]:
     """{versions of RELION: command}"""
     diameter = config.particle_diameter / config.pixel_size
     box = config.box or 2 * -(-int(1.5 * diameter + 0.999) // 2)
     where = {
-        "3.1": ["--coord_dir", position + "/", "--coord_suffix", SUFFIX],
-        "4 and 5": ["--coord_list", os.path.join(position, "autopick.star")],
+        "3.1": ["--coord_dir", output + "/", "--coord_suffix", SUFFIX],
+        "4 and 5": ["--coord_list", os.path.join(output, "autopick.star")],
     }
     return {
         version: extraction_command(

@@ -20,7 +20,7 @@ def run(config: PickByHandConfig) -> Result:
     warnings = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
     store = HandPicks(config.coordinates, [name for name, _ in named], config.start_from or "")
     session = HandSession(named, store, config.pixel_size, config.particle_diameter)
-    window.show_window(session, f"cryodl pick-by-hand: {config.coordinates}")
+    window.show_pick_window(session, f"cryodl pick-by-hand: {config.coordinates}")
     if session.failed:
         raise OSError(session.message)
     done = [name for name, _ in named if (store.folder / f"{name}.star").exists()]

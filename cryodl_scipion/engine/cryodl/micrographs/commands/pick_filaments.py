@@ -9,12 +9,12 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, PickFilamentsConfig, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract import AllSkipped, PickFilamentsConfig, Result, counted, in_words, read_card, said_skipped
 from ...contract.micrographs.filaments import PickFilamentsOutputs
 from ...contract.result import write_json
+from ...io.each_item import each_item
 from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import earlier_record
-from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
@@ -106,8 +106,6 @@ def _pick(
     notes: list,
 ) -> str:
     """Write and add the record of each micrograph as it is done. Returns the device in words."""
-    from tqdm import tqdm
-
     from ...core.devices import choose_device, device_name, set_threads
     from ...learning.registry import method_of
     from ..filaments.predict import FilamentPicker
@@ -119,15 +117,15 @@ def _pick(
     method = method_of("filament_picker", card["network"])
     picker = FilamentPicker(method, load_network(method, weights, model), device, config.memory, config.contrast)
     print(f"Tracing {config.contrast} filaments on {device_name(device)} with {model}.")
-    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(path):
-                records[name] = _pick_one(name, path, picker, settings, folder)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            for ending in (".star", ".json"):  # filaments of a replaced micrograph do not stay beside the others
-                (folder / (name + ending)).unlink(missing_ok=True)
+
+    def pick(name: str, path: str) -> None:
+        records[name] = _pick_one(name, path, picker, settings, folder)
+
+    def skip(name: str) -> None:
+        for ending in (".star", ".json"):  # filaments of a replaced micrograph do not stay beside the others
+            (folder / (name + ending)).unlink(missing_ok=True)
+
+    skipped += each_item(todo, "micrograph", pick, skip)
     notes += picker.notes
     return device_name(device)
 

@@ -17,9 +17,9 @@ import numpy as np
 from ...contract import AllSkipped, PickTemplatesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
 from ...contract.result import write_json
 from ...io.coordinates import read_coordinates, write_coordinates
+from ...io.each_item import each_item
 from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import earlier_record
-from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.stamps import stamp
 from ...io.warn import warn
@@ -111,20 +111,16 @@ def _compare(
     records: dict[str, dict],
 ) -> list[Skipped]:
     """Write candidates and record of each micrograph as it is done, and add it to the records. Returns the Skipped."""
-    from tqdm import tqdm
 
-    folder, skipped = Path(config.output), list[Skipped]()
-    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(path):
-                records[name] = _compare_one(name, path, config, templates, settings)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            # candidates of a replaced micrograph do not stay beside the others
-            for file in (f"{CANDIDATES}/{name}.star", f"{CANDIDATES}/{name}.json", f"{name}.star"):
-                (folder / file).unlink(missing_ok=True)
-    return skipped
+    def compare(name: str, path: str) -> None:
+        records[name] = _compare_one(name, path, config, templates, settings)
+
+    def skip(name: str) -> None:
+        """Candidates of a replaced micrograph do not stay beside the others."""
+        for file in (f"{CANDIDATES}/{name}.star", f"{CANDIDATES}/{name}.json", f"{name}.star"):
+            (Path(config.output) / file).unlink(missing_ok=True)
+
+    return each_item(todo, "micrograph", compare, skip)
 
 
 def _compare_one(

@@ -82,7 +82,7 @@ class _Scale(typing.NamedTuple):
 def _prepare(
     items: typing.Sequence[Labels], config: ProposeBoxesConfig
 ) -> tuple[list[LabelledImage], dict[str, tuple[int, ...]], list[Skipped]]:
-    """LabelledImages, {name: shape of the micrograph}, and Skipped. Bright protein's sign is turned.
+    """LabelledImages, {name: shape of the micrograph}, and Skipped. The sign of bright protein is inverted.
 
     Raises AllSkipped if none can be used.
     """

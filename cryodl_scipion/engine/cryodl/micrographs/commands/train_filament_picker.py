@@ -35,15 +35,15 @@ def run(config: TrainFilamentPickerConfig) -> Result:
     task = FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
     training.fit(task)
     threshold = task.best_threshold(validation)
-    figures = task.agreement(test, threshold).figures()
-    training.finish(_card(config, threshold, figures, training), task.networks["picker"].state_dict())
-    print(f"Model: {config.output} (on simulated test micrographs: F1 by length {figures['f1']:.3f})")
-    outputs = TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=figures)
+    metrics = task.agreement(test, threshold).metrics()
+    training.finish(_card(config, threshold, metrics, training), task.networks["picker"].state_dict())
+    print(f"Model: {config.output} (on simulated test micrographs: F1 by length {metrics['f1']:.3f})")
+    outputs = TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=metrics)
     return training.result(outputs)
 
 
 def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list]:
-    """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's figures."""
+    """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's metrics."""
     import numpy as np
     from tqdm import tqdm
 
@@ -58,7 +58,7 @@ def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[lis
 
 
 def _card(
-    config: TrainFilamentPickerConfig, threshold: float, figures: dict, run: TrainingRun
+    config: TrainFilamentPickerConfig, threshold: float, metrics: dict, run: TrainingRun
 ) -> dict[str, typing.Any]:
 
     from ...simulate.filament_scenes import STATED, WIDTHS
@@ -70,6 +70,6 @@ def _card(
         threshold=threshold,
         diameters=list(WIDTHS),
         stated=list(STATED),
-        validation=figures,
+        validation=metrics,
         training=dict(simulated_micrographs=config.simulated, **run.record()),
     )

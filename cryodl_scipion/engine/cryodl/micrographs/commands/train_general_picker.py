@@ -56,15 +56,15 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     card, hits = _card(config, material, task, training)
     plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
-    figures = card["validation"]
+    metrics = card["validation"]
     print(
-        f"Model: {config.output} (on simulated micrographs of held-out structures: F1 {figures['f1']:.3f}, average "
-        f"precision {figures['average_precision']:.3f}, expected calibration error "
-        f"{figures['calibration_error']:.3f})"
+        f"Model: {config.output} (on simulated micrographs of held-out structures: F1 {metrics['f1']:.3f}, average "
+        f"precision {metrics['average_precision']:.3f}, expected calibration error "
+        f"{metrics['calibration_error']:.3f})"
     )
     outputs = TrainGeneralPickerOutputs(
         model=str(config.output),
-        validation=figures,
+        validation=metrics,
         structures=len(material.names),
         procedural=config.procedural,
         real_sets=[s.name for s in material.real],
@@ -76,7 +76,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
 @dataclasses.dataclass(frozen=True)
 class _Material:
     """training: [simulated images, one list for each real set]. validation, plain, test: simulated images of held-out
-    structures: varied ones to choose the weights by, and plain ones for calibration and for the card's figures.
+    structures: varied ones to choose the weights by, and plain ones for calibration and for the card's metrics.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
     training: list[list[LabelledImage]]
@@ -208,7 +208,7 @@ def _card(
     config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, run: TrainingRun
 ) -> tuple[dict[str, typing.Any], Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
-    micrographs, its figures of the other."""
+    micrographs, its metrics of the other."""
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
     from ..pickers.narrow import fit_narrow
@@ -219,8 +219,8 @@ def _card(
     _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
-    figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
-    figures["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
+    metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    metrics["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
     count = lambda images: sum(len(im.positives) for im in images)
     start = dict(start_from=config.start_from) if config.start_from else {}
     training = dict(
@@ -258,7 +258,7 @@ def _card(
         minimum_distance=MINIMUM_DISTANCE,
         training=training,
         validation={
-            k: figures[k]
+            k: metrics[k]
             for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
         },
     )

@@ -50,13 +50,13 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
     training.fit(task, Schedule(steps, every, VALIDATIONS, config.learning_rate or RATE, config.seed, ema=0.998))
     card = _card(config, training, names)
     training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
-    figures = card["validation"]
+    metrics = card["validation"]
     print(
         f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
-        f"micrograph {figures['correlation']:.3f}, of a Wiener filter {figures['wiener_correlation']:.3f})"
+        f"micrograph {metrics['correlation']:.3f}, of a Wiener filter {metrics['wiener_correlation']:.3f})"
     )
     return training.result(
-        TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=figures)
+        TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=metrics)
     )
 
 
@@ -115,5 +115,5 @@ def _card(
             procedural=config.procedural,
             **run.record(),
         ),
-        validation=run.figures(),
+        validation=run.metrics(),
     )

@@ -32,7 +32,7 @@ def run(config: TrainPickerConfig) -> Result:
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
-    from ..pickers.recursive import round_folder, train_recursively
+    from ..pickers.recursive import recursion_folder, train_recursively
     from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
@@ -64,7 +64,7 @@ def run(config: TrainPickerConfig) -> Result:
     card = model_card(config, filled, split, task, training)
     if rounds:
         card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
-    leftovers = [round_folder(number + 1) for number in range(config.recursions)]
+    leftovers = [recursion_folder(number + 1) for number in range(config.recursions)]
     training.finish(card, task.networks["picker"].state_dict(), *leftovers)
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "

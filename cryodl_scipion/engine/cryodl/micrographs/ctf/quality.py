@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well the rings of a spectrum agree with a fit, and to what resolution."""
+"""Agreement of a power spectrum's Thon rings with a fit, and the resolution to which they agree."""
 
 from __future__ import annotations
 

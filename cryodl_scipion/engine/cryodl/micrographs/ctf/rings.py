@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of a power spectrum the rings of a CTF explain."""
+"""How much of a power spectrum's variance the Thon rings of a CTF explain."""
 
 import numpy as np
 

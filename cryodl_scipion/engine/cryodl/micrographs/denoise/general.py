@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a general micrograph denoiser learns from: simulated micrographs, and what they show without noise.
+"""Training data of the general micrograph denoiser: simulated micrographs with their noise-free images.
 
 A network that learnt from one set of micrographs knows its particles, ice and noise. This one must do without: it is
 shown many structures, pixel sizes, CTFs, strengths and faults of files (blind denoising by synthesised degradations,
@@ -64,7 +64,7 @@ def clean_examples(
 ) -> typing.Iterator[CleanExample]:
     """Examples of `count` simulated micrographs, one generated at a time, and kept in a folder for a continued run.
 
-    groups: structures of files, and made-up assemblies, which take turns. The same arguments give the same examples.
+    groups: structures of files, and artificial assemblies, which take turns. The same arguments give the same examples.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -102,7 +102,7 @@ def _keep(path: Path, example: CleanExample) -> None:
 
 
 class GeneralTask(NetworkTask):
-    """A network on CleanExamples. The figure is the mean correlation of its answers with the signal."""
+    """A network on CleanExamples. The metric is the mean correlation of its answers with the signal."""
 
     example_name = "crops"
     default_steps = 12000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the micrograph denoiser learns, without any truth: to predict one noisy view of a micrograph from another.
+"""Training of a micrograph denoiser without ground truth: one noisy view of a micrograph is predicted from another.
 
 The best guess of a view whose noise one cannot see is the signal (Lehtinen et al. 2018). That holds after any filter as
 well; so answers and views are compared after one that leaves out where there is next to no signal, which is most of
@@ -31,7 +31,7 @@ VALIDATION_BATCHES = 4
 class MicrographTask(NetworkTask):
     """A network on WienerViews of micrographs. training, validation: lists of Views.
 
-    The figure is the correlation of the network's answers with the views that it did not see.
+    The metric is the correlation of the network's answers with the views that it did not see.
     """
 
     def __init__(

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles cut out of micrographs."""
+"""Extraction of particles from micrographs."""

@@ -87,7 +87,7 @@ def _finished(
 
 
 def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch.Tensor:
-    """A micrograph with the signs of its CTF turned back; values that are no numbers stay such.
+    """A micrograph whose phases that the CTF flipped are flipped back; values that are no numbers stay such.
 
     Parameters
     ----------

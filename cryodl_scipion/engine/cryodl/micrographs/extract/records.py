@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was cut out of each micrograph: a record beside its stack, and the table of all particles."""
+"""Records of the particles extracted from each micrograph, beside its stack, and the table of all particles."""
 
 import hashlib
 import typing
@@ -31,7 +31,7 @@ def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.An
     return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
 
 
-def settings_of(config: typing.Any) -> dict:
+def extraction_settings(config: typing.Any) -> dict:
     """Parameters that decide what is cut out."""
     return {name: value for name, value in config_to_dict(config).items() if name not in FREE}
 
@@ -44,7 +44,7 @@ def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict |
     record = earlier_record(
         folder / f"{name}.json",
         KIND,
-        settings_of(config),
+        extraction_settings(config),
         "is not a record of extracted particles",
         "has particles extracted with other parameters",
     )
@@ -66,7 +66,7 @@ def write_record(
         name=name,
         path=str(path),
         source=source,
-        settings=settings_of(config),
+        settings=extraction_settings(config),
         rows=rows,
         at_edge=cut.at_edge,
         unusable=cut.unusable,

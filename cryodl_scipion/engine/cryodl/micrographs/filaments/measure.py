@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well traced filaments follow the true ones."""
+"""Agreement of traced filaments with the true ones."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ class TraceAgreement:
             np.concatenate([self.angles, other.angles]),
         )
 
-    def figures(self) -> dict:
+    def metrics(self) -> dict:
         """precision, recall and f1 by length, and the median and mean error of the angle in degrees."""
         precision = self.right / self.traced if self.traced else float(not self.true)
         recall = self.found / self.true if self.true else float(not self.traced)

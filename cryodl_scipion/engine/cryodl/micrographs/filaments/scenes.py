@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs of filaments made ready for training: what the network shall answer, cell by cell."""
+"""Training examples of filaments: simulated micrographs and the targets of the network's output, cell by cell."""
 
 import dataclasses
 

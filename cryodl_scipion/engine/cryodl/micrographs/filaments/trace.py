@@ -73,7 +73,7 @@ def _ridges(score: np.ndarray, direction: np.ndarray, lowest: float) -> tuple[np
     if not len(at):
         return np.zeros((0, 2)), np.zeros(0), np.zeros(0)
     angle = direction[tuple(at.T)]
-    normal = np.stack([np.cos(angle), -np.sin(angle)], 1)  # yx of the direction turned by 90 degrees
+    normal = np.stack([np.cos(angle), -np.sin(angle)], 1)  # yx of the direction rotated by 90 degrees
     sides = [map_coordinates(score, (at + s * normal).T, order=1, mode="nearest") for s in (-1, 1)]
     middle = score[tuple(at.T)]
     ridge = (middle >= sides[0]) & (middle >= sides[1])

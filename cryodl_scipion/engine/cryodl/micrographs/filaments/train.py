@@ -49,12 +49,12 @@ class FilamentTask(NetworkTask):
 
     def validate(self) -> dict:
         """F1 by length at the threshold 0.5, on the validation micrographs."""
-        figures = self.agreement(self.validation, 0.5).figures()
+        metrics = self.agreement(self.validation, 0.5).metrics()
         return {
-            "metric": figures["f1"],
-            "precision": figures["precision"],
-            "recall": figures["recall"],
-            "angle": figures["angle_mean"] or 0.0,
+            "metric": metrics["f1"],
+            "precision": metrics["precision"],
+            "recall": metrics["recall"],
+            "angle": metrics["angle_mean"] or 0.0,
         }
 
     def agreement(self, items: list, threshold: float) -> TraceAgreement:
@@ -73,6 +73,6 @@ class FilamentTask(NetworkTask):
         Recall would be higher below it, but a false filament costs a user more than a missed one.
         """
         for threshold in THRESHOLDS:
-            if self.agreement(items, threshold).figures()["precision"] >= PRECISION:
+            if self.agreement(items, threshold).metrics()["precision"] >= PRECISION:
                 return threshold
         return THRESHOLDS[-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our filament picker: the picker's small U-net, which paints centre lines and tells their direction."""
+"""This project's filament picker: a small U-net that predicts centre lines and their directions."""
 
 import typing
 
@@ -45,7 +45,7 @@ class FilamentUNet:
         return STRENGTH / item.strength(self.working_diameter)
 
     def example(self, item: FilamentItem, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A random crop, turned and mirrored: image (1, s, s), target (3, s/2, s/2), weight (1, s/2, s/2)."""
+        """A random crop, rotated and mirrored: image (1, s, s), target (3, s/2, s/2), weight (1, s/2, s/2)."""
         cells = CROP_SIDE // STRIDE
         y, x = (int(rng.integers(n - cells + 1)) for n in item.weight.shape)
         part = (slice(y, y + cells), slice(x, x + cells))
@@ -54,7 +54,7 @@ class FilamentUNet:
         rotations = int(rng.integers(4))
         image, target, weight = (torch.rot90(v, rotations, (-2, -1)) for v in (image, target, weight))
         signs = torch.tensor([1.0, 1.0, 1.0])
-        if rotations % 2:  # a quarter turn adds 180 degrees to twice the angle
+        if rotations % 2:  # a rotation by 90 degrees adds 180 degrees to twice the angle
             signs = signs * torch.tensor([1.0, -1.0, -1.0])
         if rng.random() < 0.5:
             image, target, weight = (v.flip(-1) for v in (image, target, weight))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A general model's scores as probabilities on micrographs that it never saw, without a label.
+"""Calibration of a general model's scores on micrographs that it never saw, without labels.
 
 A general model is calibrated on simulated micrographs of many kinds; on one data set its scores then are honest on the
 average of such sets, not on this one. But where particles stand out, the scores of one data set tell much by
@@ -65,7 +65,7 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
         len(raw),
         own,
         round(separation, 2),
-        round(expected_counts(scores, threshold).figures()["f1"], 3),
+        round(expected_counts(scores, threshold).metrics()["f1"], 3),
     )
 
 

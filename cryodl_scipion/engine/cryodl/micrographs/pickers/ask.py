@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a general model asks some micrographs before it picks: size, contrast, and what its scores mean there."""
+"""Particle size, contrast and score calibration, estimated on some micrographs before a general model picks."""
 
 from __future__ import annotations
 

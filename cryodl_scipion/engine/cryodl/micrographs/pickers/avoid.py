@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which candidates lie outside of carbon, ice crystals, dirt and aggregates."""
+"""Candidates outside of carbon, ice crystals, dirt and aggregates."""
 
 import numpy as np
 

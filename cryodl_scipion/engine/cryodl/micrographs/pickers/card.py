@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its model: card, calibration and default threshold, warnings."""
+"""Model card of a picker: calibration, default threshold, and warnings about the training."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def model_card(
     hits = merge(by_micrograph)
     calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
     scores = calibrate(hits.raw, calibration)
-    figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
     names = lambda part: [name for name, *_ in part]
     count = lambda images, field: sum(len(getattr(im, field)) for im in images)
     training = dict(
@@ -72,7 +72,7 @@ def model_card(
         minimum_distance=task.minimum_distance,
         training=training,
         validation={
-            k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
+            k: metrics[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
         },
     )
 
@@ -149,11 +149,11 @@ def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequenc
             + "; ".join(map(in_words, skipped[:5]))
             + (" ..." if len(skipped) > 5 else "")
         )
-    figures, training = card["validation"], card["training"]
-    learnt = figures["f1"] if card["labels"] != "sparse" else figures["recall"]
-    if figures["reference"] < FEW_PARTICLES:
+    metrics, training = card["validation"], card["training"]
+    learnt = metrics["f1"] if card["labels"] != "sparse" else metrics["recall"]
+    if metrics["reference"] < FEW_PARTICLES:
         yield (
-            f"Only {figures['reference']} particles were held out for validation, so its metrics and the default "
+            f"Only {metrics['reference']} particles were held out for validation, so its metrics and the default "
             "threshold are uncertain. Check the picks before you trust the threshold."
         )
     elif learnt < 0.3:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is protein dark or bright? A picker that learnt dark protein finds far fewer particles with the wrong sign."""
+"""Contrast of protein in micrographs: a picker finds far fewer particles with the wrong sign."""
 
 from __future__ import annotations
 

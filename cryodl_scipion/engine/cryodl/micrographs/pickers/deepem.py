@@ -2,13 +2,13 @@
 """DeepEM (Zhu, Ouyang & Mao 2017): a patch classifier of sigmoids with squared error.
 
 From the paper: three times a convolution, sigmoid and average sub-sampling, then one connected sigmoid output; particle
-1, the rest 0; squared error E = 1/(2N) sum (t - y)^2; particles also turned by 90, 180 and 270 degrees; recursive
+1, the rest 0; squared error E = 1/(2N) sum (t - y)^2; particles also rotated by 90, 180 and 270 degrees; recursive
 training, in which false picks become negatives (auto-pick does that for every network).
 
 Ours, since the paper chooses sizes for each molecule: windows of 64 px, 1.6 particle diameters; 6 kernels of 9x9, 12 of
 5x5 and 12 of 5x5, sub-sampling by 2 (64 > 28 > 12 > 4); initial weights by Glorot & Bengio 2010 and gradient descent
-with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spite of its loss; the turns are drawn at
-random, of background windows as well; background windows keep 0.6 windows from every particle.
+with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spite of its loss; the rotations are drawn
+at random, of background windows as well; background windows keep 0.6 windows from every particle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ...core.augment import quarter_rotation
-from .patch import PatchPicker, start_weights
+from .patch import PatchPicker, initial_weights
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ class DeepEM(PatchPicker):
             layers += [nn.Conv2d(before, width, kernel), nn.Sigmoid(), nn.AvgPool2d(2)]
             before = width
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 4 * 4, 1))
-        return start_weights(network, nn.init.xavier_normal_)
+        return initial_weights(network, nn.init.xavier_normal_)
 
     def rotation(self, rng: np.random.Generator) -> np.ndarray:
         return quarter_rotation(rng)

@@ -6,7 +6,7 @@ each with ReLU and 2x2 max-pooling (64 > 28 > 12 > 5 > 2); 256 connected units, 
 cross-entropy; gradient descent with momentum 0.9, rate 0.01 that falls by x0.95; equally many positive and negative
 windows; negatives at least 0.6 windows from every particle.
 
-Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are turned by any angle and mirrored; the
+Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are rotated by any angle and mirrored; the
 rate falls once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far
 enough from all of them, the farthest of some is taken; sparse labels (see pu.py).
 """
@@ -17,7 +17,7 @@ import typing
 
 from torch import nn
 
-from .patch import PatchPicker, start_weights
+from .patch import PatchPicker, initial_weights
 
 if typing.TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class DeepPicker(PatchPicker):
             nn.Dropout(0.5),
             nn.Linear(HIDDEN, 2),
         ]
-        return start_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
+        return initial_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
 
     def logit(self, output: torch.Tensor) -> torch.Tensor:
         """The softmax of two outputs is the sigmoid of their difference, and so is its cross-entropy."""

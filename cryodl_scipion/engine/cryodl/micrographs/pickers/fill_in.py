@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What labels leave open and a training needs: contrast, background and contamination boxes, the number of
+"""What labels do not contain but a training needs: contrast, background and contamination boxes, the number of
 particles."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FilledIn:
 
 def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod) -> FilledIn:
     """FilledIn of loaded LabelledImages. config: TrainPickerConfig. The images are of dark protein; the sign of bright
-    is turned."""
+    is rotated."""
     diameter = method.working_diameter
     signal = label_signal(images, diameter)
     warning = upside_down_warning(signal, label_signal(images, diameter, upside_down=True))

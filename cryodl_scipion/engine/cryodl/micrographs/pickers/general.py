@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a general picker learns from: simulated micrographs of many structures, and labelled real sets."""
+"""Training data of a general picker: simulated micrographs of many structures, and labelled real sets."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def simulated_images(
 ) -> typing.Iterator[LabelledImage]:
     """LabelledImages of `count` varied micrographs, one generated at a time.
 
-    groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
+    groups: lists of PoolMembers (files' and artificial ones); micrographs take them in turn. tag: a number that keeps
     training and validation micrographs apart. The same arguments give the same micrographs. cache: folder in which they
     are kept, or None. faint: share of micrographs whose particles hardly stand out and mostly lie close together.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What labelled places show of themselves: whether protein is dark or bright, and whether the labels are upside down.
+"""Checks of labels against the micrographs: contrast of protein, and labels that are upside down.
 
 Both compare a difference of Gaussians of a particle's size at the labels with the same at other positions.
 """

@@ -10,7 +10,7 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig
+from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted
 from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -194,8 +194,8 @@ def _check_positions(item: Labels) -> None:
         if len(outside):
             y, x = outside[0]
             raise ValueError(
-                f"{len(outside)} coordinates of {item.name} lie outside {item.path} ({shape[1]} x {shape[0]} px), "
-                f"for example x {x:g}, y {y:g}. Check whether they were picked on micrographs of another binning."
+                f"{counted(len(outside), 'coordinate')} of {item.name} outside {item.path} ({shape[1]} x {shape[0]} "
+                f"px), for example x {x:g}, y {y:g}. Check whether they were picked on micrographs of another binning."
             )
 
 

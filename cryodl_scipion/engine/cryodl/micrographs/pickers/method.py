@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every picker method gives to training and picking, and what most of them share."""
+"""Interface of a picker method, and the parts that most pickers share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Candidates that are narrower than the particles of their set: fragments, specks and noise, more often than particles.
+"""Removal of candidates that are narrower than the particles of their set: mostly fragments, specks and noise.
 
 A network that sees three particles' width cannot know how wide the particles of a set are. Once the size is found, what
 it tells of each candidate can be compared with that: a general model's scores fall with the width that a candidate

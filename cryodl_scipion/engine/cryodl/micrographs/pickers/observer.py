@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A simple observer that judges picks without asking the network that made them.
+"""A linear observer that judges the picks of a round independently of the network that made them.
 
 It describes a position by rotationally averaged profiles of density and of detail at three scales, and draws one plane
-between picks and background (Fisher's linear discriminant) on some micrographs. The figure is how far picks and
+between picks and background (Fisher's linear discriminant) on some micrographs. The separation is how far picks and
 background lie apart from that plane's view on other micrographs, in standard deviations (d'). Background in the picks,
 and particles among the background, both bring them nearer; how sure the network is of itself does not count, since each
 round is judged by the same number of its best picks.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real sets whose published marks leave particles out: what a general model may learn from them.
+"""Real sets with incomplete published labels: which areas a general model may learn from.
 
 Taught as background, the unmarked particles of such a set teach that faint particles are specks of dirt. So a model
 that never saw the set's marks looks at it first. Unmarked places that it scores like the marked ones teach nothing; the

@@ -66,7 +66,7 @@ class PatchPicker(PickerMethod):
         return 8
 
     def rotation(self, rng: np.random.Generator) -> np.ndarray:
-        """2x2 matrix of how a window is turned."""
+        """2x2 matrix of how a window is rotated."""
         return random_rotation(rng)
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -134,7 +134,9 @@ class PatchPicker(PickerMethod):
         return yx + offset / self.stride, raw
 
 
-def start_weights(network: nn.Sequential, rule: typing.Callable[..., typing.Any], **more: typing.Any) -> nn.Sequential:
+def initial_weights(
+    network: nn.Sequential, rule: typing.Callable[..., typing.Any], **more: typing.Any
+) -> nn.Sequential:
     """The network, its convolutions and connected layers with weights by a rule of torch.nn.init, and offsets of 0."""
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):

@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
 
     from .pick_record import PickSettings
 
-# Where the scores are one component, expected figures are given from this expected F1 on. Of 20 simulated sets those
+# Where the scores are one component, expected metrics are given from this expected F1 on. Of 20 simulated sets those
 # below had promises up to 0.20 off, those above within 0.10; EMPIAR-10947, left out, expects 0.66 and has less.
 TRUSTED_F1 = 0.75
 UNTOLD = (
@@ -89,20 +89,20 @@ class Picks:
             coordinates={n: str(self.folder / f"{n}.star") for n in names},
             candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
             expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
-            expected=self.expected.figures() if self.trusted else None,
+            expected=self.expected.metrics() if self.trusted else None,
         )
 
     def in_words(self, outputs: typing.Mapping[str, typing.Any]) -> str:
         """The end of the log: what was written, and what the scores let expect of it."""
-        figures = outputs["expected"]
+        metrics = outputs["expected"]
         written = (
             f"{counted(outputs['picks'], 'pick')} in {counted(len(self.counts), 'micrograph')}: "
             f"{self.folder}/<micrograph>.star. "
         )
-        if not figures:
+        if not metrics:
             return written + UNTOLD
         return (
             f"{written}Expected particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected "
-            f"of the picks: precision {figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 "
-            f"{figures['f1']:.2f}"
+            f"of the picks: precision {metrics['precision']:.2f}, recall {metrics['recall']:.2f}, F1 "
+            f"{metrics['f1']:.2f}"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs as a user's are once the size is found: by these a general model is calibrated and judged."""
+"""Simulated micrographs at the found particle size, for the calibration and validation of a general model."""
 
 import math
 import typing

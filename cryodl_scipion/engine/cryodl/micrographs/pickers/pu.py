@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Learning from positive and unlabelled positions: what a network may say about the positions that nobody labelled.
+"""Positive-unlabelled learning: losses for positions without labels.
 
 Both criteria take the labelled part of a loss and add to it; both need the prior, the part of unlabelled places that is
 particle.

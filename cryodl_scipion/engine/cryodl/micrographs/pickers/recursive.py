@@ -3,7 +3,7 @@
 
 After Zhu et al. (2017, "A deep convolutional neural network approach to single-particle recognition in cryo-electron
 microscopy", BMC Bioinformatics 18:348), whose false positives of a round join the negatives of the next. Ours: a round
-starts from the weights of the one before, and is kept only if its validation figure is no lower.
+starts from the weights of the one before, and is kept only if its validation metric is no lower.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ CLEAR = 0.75  # diameters from every label: nearer, a pick is a particle that is
 
 @dataclasses.dataclass(frozen=True)
 class Recursion:
-    """One round. false_positives: how many it was taught. figure: of its validation, to be compared with the round
+    """One round. false_positives: how many it was taught. metric: of its validation, to be compared with the round
     before. kept: whether its weights took the place of the ones before."""
 
     false_positives: int
-    figure: float
+    metric: float
     kept: bool
 
 
@@ -77,7 +77,7 @@ def train_recursively(
         following = PickerTask(task.method, network, images, task.validation, config.batch_size, device)
         following.minimum_distance = task.minimum_distance
         print(f"Recursion {number}: {count} false picks on the training micrographs are added as background.")
-        (part := folder / round_folder(number)).mkdir(exist_ok=True)
+        (part := folder / recursion_folder(number)).mkdir(exist_ok=True)
         later = fit_task(following, dataclasses.replace(config, learning_rate=RATE * typical), part, device)
         kept = later.best["metric"] >= report.best["metric"]
         rounds.append(Recursion(count, round(later.best["metric"], 4), kept))
@@ -89,7 +89,7 @@ def train_recursively(
     return task, report, rounds
 
 
-def round_folder(number: int) -> str:
+def recursion_folder(number: int) -> str:
     """Name of a round's folder within the working folder."""
     return f"recursion_{number}"
 

@@ -74,19 +74,21 @@ class RoundLoop:
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
         held = held_out(list(picked))
-        figure = judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
+        separation = (
+            judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
+        )
         alike = [
             round_agreement(picked, self._picked(n), numbers, held, self.reach)
             for n in ((number - 1, 0) if number else ())
         ]
         if alike and alike[1] < MIN_AGREEMENT:
-            figure = None
+            separation = None
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
         learning = [n for n in picked if n not in held]
         card = read_card(model, "picker")
         return dict(
             round=number,
-            figure=figure,
+            separation=separation,
             picks=result.outputs["picks"],
             threshold=result.outputs["threshold"],
             expected_particles=result.outputs["expected_particles"]["number"],
@@ -107,7 +109,7 @@ class RoundLoop:
 
     def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
         """The entry of a first round that found no particles of any size."""
-        figures = dict.fromkeys(
+        metrics = dict.fromkeys(
             (
                 "confident",
                 "confident_held_out",
@@ -121,9 +123,9 @@ class RoundLoop:
             0,
         )
         return dict(
-            figures,
+            metrics,
             round=0,
-            figure=None,
+            separation=None,
             threshold=result.outputs["threshold"],
             agreement=None,
             agreement_first=None,

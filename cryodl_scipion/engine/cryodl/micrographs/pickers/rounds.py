@@ -28,7 +28,10 @@ def round_folder(folder: str | os.PathLike[str], number: int) -> Path:
 def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.Any] | None:
     """The entry of a finished round, or None."""
     path = round_folder(folder, number) / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    return {"separation" if name == "figure" else name: value for name, value in entry.items()}  # as 0.1.0 called it
 
 
 def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:
@@ -49,14 +52,14 @@ def round_in_words(entry: dict[str, typing.Any]) -> str:
         f"Round {entry['round']}: {counted(entry['picks'], 'pick')} in {counted(entry['micrographs'], 'micrograph')}"
     )
     words += f", {entry['confident']} confident picks on the training micrographs"
-    for name, value in (("separation", entry["figure"]), ("agreement with the previous round", entry["agreement"])):
+    for name, value in (("separation", entry["separation"]), ("agreement with the previous round", entry["agreement"])):
         words += "" if value is None else f"; {name} {value:.3f}"
     return words + "."
 
 
 def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
-    """Number of the round with the largest figure, the earlier of equals; one without a figure is worse than all."""
-    return max(entries, key=lambda e: (-1.0 if e["figure"] is None else e["figure"], -e["round"]))["round"]
+    """Number of the round with the largest separation, the first of equals; a round without one is worse than all."""
+    return max(entries, key=lambda e: (-1.0 if e["separation"] is None else e["separation"], -e["round"]))["round"]
 
 
 def why_stop(
@@ -64,14 +67,14 @@ def why_stop(
 ) -> tuple[str, bool] | None:
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is.
 
-    entries: of all rounds so far. maximum: rounds of training that the user allows. confident: least score of a
+    entries: of all rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a
     confident pick.
     """
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if not last["micrographs"]:
         return "no particles were found to train on", True
-    if number and last["figure"] is None:
+    if number and last["separation"] is None:
         if last["agreement_first"] < MIN_AGREEMENT:
             return (
                 f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those "
@@ -83,8 +86,8 @@ def why_stop(
         ), True
     if number and best_round(entries) != number:
         return (
-            f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f}, before "
-            f"{max(e['figure'] for e in entries):.2f})"
+            f"round {number} is no better than round {best_round(entries)} (separation {last['separation']:.2f}, "
+            f"before {max(e['separation'] for e in entries):.2f})"
         ), False
     if number >= maximum:
         return f"all {maximum} rounds were done", False
@@ -100,7 +103,7 @@ def why_stop(
             f"{best_round(entries)}. Check them, and particle diameter, pixel size and contrast, or start from "
             "another model"
         ), True
-    if last["figure"] is None:
+    if last["separation"] is None:
         return (
             f"{_too_few(number)}; the picks are those of round {best_round(entries)}. Use more --training-micrographs"
         ), True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated micrographs kept on disk, so that a training that is continued, or varied, does not make them again."""
+"""Simulated micrographs kept on disk, so that a continued or changed training can use them again."""
 
 import hashlib
 import json

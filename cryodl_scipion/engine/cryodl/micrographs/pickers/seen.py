@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the general model sees on labelled micrographs: it tells labels of all particles from labels of a few, and keeps
-proposed boxes off particles that nobody labelled."""
+"""What the general model sees on labelled micrographs: it tells complete labels from sparse ones, and keeps proposed
+boxes away from unlabelled particles."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labels that a model's own picks give: sure particles, sure background, and what is left out as uncertain.
+"""Labels from a model's own picks: confident particles, confident background, and uncertain areas that are left out.
 
 After DeepPicker (Wang et al. 2016), whose second iteration learns from the first one's confident picks, and DeepEM (Zhu
 et al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and
@@ -76,9 +76,9 @@ def labels_of(
 ) -> typing.Any:
     """Labels of one micrograph from its candidates.
 
-    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) positions
-    that the round before was confident of; those that now are background are its false positives. reach: px of the file
-    within which two picks are the same. mask: file of an area to ignore.
+    picked: Picked. confident: minimum score of a particle; background scores below 1 minus it. earlier: (n, 2)
+    positions that the round before was confident of; those that now are background are its false positives. reach: px
+    of the file within which two picks are the same. mask: file of an area to ignore.
     Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
     false positives there are.
     """

@@ -76,7 +76,7 @@ def train_round(
     scores, calibration = _calibrated(task, teachers)
     hits = task.validation_hits()
     threshold = best_threshold(np.concatenate(scores))
-    figures = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
+    metrics = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
     count = lambda part, field: sum(len(getattr(im, field)) for im in part)
     card = dict(
         kind="picker",
@@ -101,7 +101,7 @@ def train_round(
             **report.record(time.monotonic() - start, str(device), config.seed),
         ),
         validation={
-            k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
+            k: metrics[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
         },
     )
     write_model(partial, card, task.networks["picker"].state_dict())

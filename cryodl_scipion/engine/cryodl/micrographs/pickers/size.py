@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large are the particles? A general model is run at several scales on some micrographs, and tells.
+"""Search for the particles' diameter: a general model is run at several scales on some micrographs.
 
 Its network says of every particle how much wider it is than the diameter that the micrograph was rescaled for. Far from
 that diameter it was taught to see nothing. So the ladder of diameters has one rung at which the surest particles fill

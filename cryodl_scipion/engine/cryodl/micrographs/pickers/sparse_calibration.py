@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that mean a probability, from candidates of which only some particles are known."""
+"""Calibration of scores from candidates of which only some particles are labelled."""
 
 import numpy as np
 from scipy.optimize import brentq

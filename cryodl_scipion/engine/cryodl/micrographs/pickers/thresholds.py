@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What calibrated scores let expect: how many particles there are, how good the picks are, and so where to cut.
+"""What follows from calibrated scores: expected number of particles, expected precision and recall, and thresholds.
 
 All of it takes the scores for independent probabilities. The counts then follow the Poisson-binomial distribution
 (mean: sum of p, variance: sum of p (1 - p)). Its width tells the luck of the draw alone, not a wrong calibration: on
@@ -76,7 +76,7 @@ class Expectation:
         little."""
         return self.particles - self.variance
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Expected precision, recall and F1 of the picks; 0 where there is nothing. Particles that are no candidate at
         all are not known of: recall is that among the candidates."""
         ratio = lambda part, whole: part / whole if whole > 0 else 0.0

@@ -74,12 +74,12 @@ class PickerTask(NetworkTask):
 
     def validate(self) -> dict[str, float]:
         hits = self.validation_hits()
-        figures = score_matched(hits.hit, hits.raw, hits.reference)
+        metrics = score_matched(hits.hit, hits.raw, hits.reference)
         return {
-            "metric": 0.5 * (figures.average_precision + figures.best_f1),
+            "metric": 0.5 * (metrics.average_precision + metrics.best_f1),
             "loss": self._validation_loss(),
-            "f1": figures.best_f1,
-            "average_precision": figures.average_precision,
+            "f1": metrics.best_f1,
+            "average_precision": metrics.average_precision,
         }
 
     def _validation_loss(self) -> float:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our picker: a small U-net (Ronneberger et al. 2015) that paints a soft spot on the centre of every particle.
+"""This project's picker: a small U-net (Ronneberger et al. 2015) that predicts a soft spot at the centre of every
+particle.
 
 Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a
 quarter of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
+from ...learning.networks.unet_levels import UNetLevels
 from .heatmap import HeatmapPicker
 
 if typing.TYPE_CHECKING:
@@ -25,7 +26,7 @@ GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general model, which has more to tel
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
 
 
-class PickerUNet(nn.Module):
+class PickerUNet(UNetLevels):
     """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`.
 
     outputs: 2 adds the logarithm of the particles' size, their widest extent over the stated diameter.
@@ -35,27 +36,13 @@ class PickerUNet(nn.Module):
     receptive_radius = 103  # px; each output looks no further (a test measures it)
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, outputs: int = 1) -> None:
-        super().__init__()
+        super().__init__(self.stride**2, widths, outputs)
         self.multiple = self.stride * 2 ** (len(widths) - 1)
-        self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((self.stride**2,) + tuple(widths), widths))
-        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.reduce = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairs)
-        self.up = nn.ModuleList(ConvBlock(b, b) for _, b in pairs)
-        self.head = nn.Conv2d(widths[0], outputs, 1)
         with torch.no_grad():
-            bias = typing.cast("torch.Tensor", self.head.bias)
-            bias.zero_()
-            bias[0] = -4.0  # particles' centres are rare: start by saying "none"
+            typing.cast("torch.Tensor", self.head.bias)[0] = -4.0  # centres are rare: start by saying "none"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.pixel_unshuffle(x, self.stride)
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
-            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
-        return self.head(x)
+        return self.head(self.levels(F.pixel_unshuffle(x, self.stride)))
 
 
 class UNetPicker(HeatmapPicker):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.healpix_grid import directions, in_plane_angles
-from ...core.local_correlation import disc_of, normalised
+from ...core.local_correlation import disc_normalised, disc_of
 from ...core.projections import Projector
 from ...simulate.pool import load_member
 
@@ -29,7 +29,7 @@ class Templates:
 
 
 def of_structure(path: str, step_deg: float) -> Templates:
-    """Projections of a map or an atomic model, directions and turns in the plane about step_deg apart.
+    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart.
 
     Raises ValueError or FileNotFoundError that names the file.
     """
@@ -39,7 +39,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
     angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
     # one pixel larger than the disc, an even number: the particle's middle is then the disc's
     images = Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:]
-    return Templates(normalised(images, disc), disc, member.extent)
+    return Templates(disc_normalised(images, disc), disc, member.extent)
 
 
 def of_blobs(diameter: float) -> Templates:
@@ -49,4 +49,4 @@ def of_blobs(diameter: float) -> Templates:
     axis = torch.arange(disc.shape[0]) - float(middle)
     radius = (axis[:, None] ** 2 + axis**2).sqrt()
     images = torch.stack([torch.sigmoid((0.5 * share * ACROSS - radius) / (SOFT * ACROSS)) for share in BLOBS])
-    return Templates(normalised(images, disc), disc, diameter)
+    return Templates(disc_normalised(images, disc), disc, diameter)

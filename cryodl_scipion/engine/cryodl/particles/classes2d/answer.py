@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a classification gives: numbered classes, poses in RELION's terms, averages and their scores; and its files."""
+"""Results of a 2-D classification: class numbers, poses in RELION's convention, averages and scores; and their
+files."""
 
 import dataclasses
 import math

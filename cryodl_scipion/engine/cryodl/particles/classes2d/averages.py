@@ -81,8 +81,8 @@ def average_classes(
 
 
 def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-    """(n, box, box) images turned about pixel box // 2 by (n,) radians, from the y axis towards the x axis (which takes
-    back a turn by phi from x towards y); zeros from outside."""
+    """(n, box, box) images rotated about pixel box // 2 by (n,) radians, from the y axis towards the x axis (which
+    undoes a rotation by phi from x towards y); zeros from outside."""
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device, dtype=torch.float32) - box // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")

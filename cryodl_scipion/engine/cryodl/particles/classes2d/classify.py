@@ -122,7 +122,7 @@ class Classification:
             self.state.shifts_yx[part] = CENTRED * found.shifts_yx.cpu().numpy()
 
     def sort_first(self, positions: np.ndarray, classes: int) -> None:
-        """First classes by rotational invariants, turned at random: the averages find their angles."""
+        """First classes by rotational invariants, rotated at random: the averages find their angles."""
         features = []
         for part, samples, _ in self._batches(positions):
             shifts = torch.from_numpy(self.state.shifts_yx[part]).to(self.device)

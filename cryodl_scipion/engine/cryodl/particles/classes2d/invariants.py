@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a particle does not depend on its rotation in the plane, and a first sorting by it.
+"""Rotational invariants of particles, and a first sorting by them.
 
 Angular power and bispectrum of each band of rings (Kakarala 1992; EMAN2's e2refine2d_bispec sorts by such numbers).
 Particles are centred first, which makes them tolerant of shifts as well.

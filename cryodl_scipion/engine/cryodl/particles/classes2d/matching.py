@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles against class averages: every class, shift and rotation, coarse first, then finely for the best classes.
+"""Comparison of particles with class averages: every class, shift and rotation, first coarsely, then finely for the
+best classes.
 
 The score of an average G for a particle with samples Y (times CTF, over the noise) is the normalised correlation
 <Y, R G> / sqrt(sum CTF^2 |G|^2), in standard deviations of the noise. The brightness of a particle does not change the
@@ -94,7 +95,7 @@ class References:
 class BestPoses:
     """The best class and pose of particles.
 
-    labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average turned by phi, from x towards y, and then
+    labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average rotated by phi, from x towards y, and then
     shifted is the particle. scores: (n,), see the head of this file. margins: (n,) to the next of the candidates.
     """
 

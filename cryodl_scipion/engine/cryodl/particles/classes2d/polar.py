@@ -139,7 +139,7 @@ def polar_ring_power(harmonics: torch.Tensor) -> torch.Tensor:
 
 
 def rotated_yx(shifts_yx: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-    """(n, 2) shifts turned by (n,) radians, from x towards y."""
+    """(n, 2) shifts rotated by (n,) radians, from x towards y."""
     y, x = shifts_yx.unbind(-1)
     return torch.stack([x * phi.sin() + y * phi.cos(), x * phi.cos() - y * phi.sin()], -1)
 

@@ -11,7 +11,7 @@ from ...io.model import find_model, read_model
 from .features import curve_numbers, small_images
 
 SHIPPED = "class_ranker"  # the model that comes with the program
-ROTATIONS = 4  # quarter turns, and as many mirrored ones, over which the score is averaged
+ROTATIONS = 4  # rotations by 90 degrees, and as many mirrored ones, over which the score is averaged
 WIDTHS = (16, 32, 48, 64)
 
 

@@ -74,7 +74,7 @@ def write_selection(
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
     expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
-    figures: dict[str, typing.Any] = dict(
+    metrics: dict[str, typing.Any] = dict(
         kept=kept,
         count=int(chosen.sum()),
         dropped=dropped,
@@ -82,23 +82,23 @@ def write_selection(
         threshold=round(used, 4),
         expected_good=round(expected, 4),
     )
-    write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **figures))
+    write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **metrics))
     final = Path(config.output)
     return SelectClassesOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
-        **figures,
+        **metrics,
         pixel_size=particles.pixel_size,
     )
 
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:
     """classes.mrcs and classes.star of some rows of a table; the classes keep their numbers."""
-    positions = [split_name(table.images[row]) for row in rows]
-    files = [find_file(table.path, stack, "stack of averages") for _, stack in positions]
-    numbers = [number - 1 for number, _ in positions]
+    named = [split_name(table.images[row]) for row in rows]
+    files = [find_file(table.path, stack, "stack of averages") for _, stack in named]
+    numbers = [number - 1 for number, _ in named]
     for file, number in zip(files, numbers):
         shape = stack_shape(file)
         if number >= shape[0]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a set of particles is compared: rings, mask, reach of shifts, noise and contrast, from the images themselves."""
+"""Settings of a 2-D classification: rings, mask, range of shifts, noise and contrast, measured on the images."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ class ClassSettings:
     notes: tuple[str, ...]
 
 
-def settings_of(config: Classify2DConfig, particles: ParticleSet) -> ClassSettings:
+def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSettings:
     """Settings of a run. Raises ValueError for a mask or shift larger than the box, and for images without content."""
     width, box = particles.box * particles.pixel_size, particles.box
     if config.mask_diameter and config.mask_diameter > width:

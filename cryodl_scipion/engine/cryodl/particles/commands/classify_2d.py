@@ -32,7 +32,7 @@ def run(config: Classify2DConfig) -> Result:
     from ...io.particle_sets import read_particles
     from ..classes2d.answer import finished_answer, write_answer
     from ..classes2d.ranker import load_ranker
-    from ..classes2d.settings import settings_of
+    from ..classes2d.settings import class_settings
 
     particles = read_particles(config.particles)
     if len(particles) < 2 * config.classes:
@@ -41,7 +41,7 @@ def run(config: Classify2DConfig) -> Result:
             "at least two for each class are needed, and a few tens are better. Choose fewer classes."
         )
     ranker = load_ranker(config.ranker)  # a missing one is an error before the work
-    settings = settings_of(config, particles)
+    settings = class_settings(config, particles)
     device = choose_device(config.device)
     set_threads(config.threads)
     folder = working_folder(config, [config.particles])

@@ -122,17 +122,17 @@ def _reference(
     from ...reconstruction.reference import reference_name, tested
 
     if not reference_name(particles):
-        none = ("compared", "noise_fsc", "noise_resolution", "own_resolution", "fsc_beyond")
+        none = ("search_resolution", "noise_fsc", "noise_resolution", "corrected_resolution", "fsc_beyond")
         return dict(dict.fromkeys(none), reference=""), []
     curve = None if noise is None else reconstruct(noise, split_halves(noise, config.seed), config, device).fsc
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     rounded = None if test.noise is None else [round(float(v), 5) for v in test.noise]
     told = dict(
         reference=test.name,
-        compared=test.compared,
+        search_resolution=test.search_resolution,
         noise_fsc=rounded,
         noise_resolution=test.noise_resolution,
-        own_resolution=test.own_resolution,
+        corrected_resolution=test.corrected_resolution,
         fsc_beyond=test.beyond,
     )
     return told, test.sentences(found.resolution)

@@ -46,7 +46,9 @@ def run(config: SelectLatentConfig) -> Result:
     print(f"{counted(count, 'particle')} of {len(particles)}: {config.output}")
     return Result(
         "select-latent",
-        SelectLatentOutputs(particles=config.output, count=count, of=len(particles), pixel_size=particles.pixel_size),
+        SelectLatentOutputs(
+            particles=config.output, count=count, input_count=len(particles), pixel_size=particles.pixel_size
+        ),
         device="CPU",
     )
 

@@ -28,7 +28,7 @@ OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random number
 
 
 def run(config: SimulateParticlesConfig) -> Result:
-    """Simulate into <output>.partial, chunk by chunk, then put the files in their positions, the STAR file last."""
+    """Simulate into <output>.partial, chunk by chunk, then move the files to the output, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Particles")
@@ -157,7 +157,7 @@ def _ground_truth(
 def _finish(
     config: SimulateParticlesConfig, folder: Path, states: States, scale: float, orientations: np.ndarray | None
 ) -> list[str]:
-    """The files of all particles in their positions, and the working folder removed. Returns the list of true maps."""
+    """Write the files of all particles, and remove the working folder. Returns the list of true maps."""
     from ...io.maps import write_map
     from ...io.particle_sets import StackWriter
     from ...io.stacks import read_images
@@ -165,10 +165,10 @@ def _finish(
     from ...simulate.state_files import write_states
 
     paths, starts = files_of(config.output), range(0, config.count, CHUNK)
-    for position, name in enumerate(("stack", "clean")):
+    for number, name in enumerate(("stack", "clean")):
         with StackWriter(paths[name], config.count, config.box, config.pixel_size) as stack:
             for start in starts:
-                part = str(_stacks_of(folder, start)[position])
+                part = str(_stacks_of(folder, start)[number])
                 count = min(CHUNK, config.count - start)
                 stack.add(read_images([part] * count, np.arange(count)))
     write_map(paths["map"], scale * states.mean(), config.pixel_size)

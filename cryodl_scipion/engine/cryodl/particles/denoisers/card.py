@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its denoiser, and what was learnt from."""
+"""Model card of a denoiser: training data, and warnings about the training."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def model_card(
         scales=[float(s) for s in pairs.scales],
         training=training,
         training_particles=sets,
-        validation=run.figures(),
+        validation=run.metrics(),
     )
 
 
@@ -76,15 +76,15 @@ def names_digest(particles: ParticleSet, rows: typing.Iterable[int]) -> str:
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
-    figures, training = card["validation"], card["training"]
+    metrics, training = card["validation"], card["training"]
     if training["validation_particles"] < FEW_PARTICLES:
         yield (
             f"Only {training['validation_particles']} particles were held out for validation, so its metrics are "
             "uncertain."
         )
-    elif figures["frc"] < POOR_GAIN * figures["frc_raw"]:
+    elif metrics["frc"] < POOR_GAIN * metrics["frc_raw"]:
         yield (
-            f"The mean FRC with the projections is {figures['frc']:.3f} on the validation data, and "
-            f"{figures['frc_raw']:.3f} for the raw images: the network has learnt nothing. Check that structure, "
+            f"The mean FRC with the projections is {metrics['frc']:.3f} on the validation data, and "
+            f"{metrics['frc_raw']:.3f} for the raw images: the network has learnt nothing. Check that structure, "
             "angles and pixel size belong to these particles, and check the sample pictures."
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a denoiser makes of images that hold nothing of its training molecule: pure noise, and another molecule.
+"""Controls of a denoiser: its output for images without its training molecule (pure noise, another molecule).
 
 A network that has learnt what one molecule looks like can draw it anywhere. What it makes of noise must therefore
 look less like its training targets than what it makes of real particles, and be fainter; and what it makes of
@@ -16,7 +16,7 @@ from ...simulate.particle_images import noise_images
 from .wiener import ring_power
 
 SIDE = 48  # px: images are compared with targets at this size, at most
-ROTATION = 15.0  # degrees between the turned copies of a target
+ROTATION = 15.0  # degrees between the rotated copies of a target
 SHIFT = 0.1  # of the box: largest shift between image and target
 MAX_IMAGES, MAX_TARGETS = 48, 48
 ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the ground truth beyond that of unrelated projections
@@ -58,7 +58,7 @@ def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smal
 
 
 def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """(n,) largest correlation of each image with any of the targets, turned and shifted: how much it looks like them.
+    """(n,) largest correlation of each image with any of the targets, rotated and shifted: how much it looks like them.
 
     images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
     scale. Rings are weighed by the fourth root of the targets' power, upside down: else the outline, which most
@@ -88,7 +88,7 @@ def _normalised(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
 
 
 def _rotated(images: torch.Tensor, step: float) -> torch.Tensor:
-    """(n * turns, s, s): each image turned about pixel s // 2 in steps over the whole circle."""
+    """(n * rotations, s, s): each image rotated about pixel s // 2 in steps over the whole circle."""
     side = images.shape[-1]
     axis = torch.arange(side) - side // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -110,38 +110,38 @@ def closeness(control: float, real: float, chance: float) -> float:
     return float((control - chance) / max(real - chance, 1e-6)) if real > chance else float("inf")
 
 
-def judge_controls(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
+def judge_controls(metrics: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
     """('ok' or 'warning', sentences) of the controls.
 
-    figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
+    metrics: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
     real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
     projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
     """
     bad, good = list[str](), list[str]()
-    along = figures["noise"] - figures["unrelated"] > ALLOWED_FRC
+    along = metrics["noise"] - metrics["unrelated"] > ALLOWED_FRC
     (bad if along else good).append(
-        f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "
-        f"unrelated projections one of {figures['unrelated']:.3f}: "
+        f"Denoised pure noise has a mean FRC of {metrics['noise']:.3f} with the projections it was paired with, and "
+        f"unrelated projections one of {metrics['unrelated']:.3f}: "
         + (
             "the network produces the structure from noise."
             if along
             else "the network alone contributes nothing of the ground truth."
         )
     )
-    close = closeness(figures["noise_similarity"], figures["real_similarity"], figures["chance_similarity"])
-    drawn = close > CLOSE and figures["noise_contrast"] > FAINT
+    close = closeness(metrics["noise_similarity"], metrics["real_similarity"], metrics["chance_similarity"])
+    drawn = close > CLOSE and metrics["noise_contrast"] > FAINT
     (bad if drawn else good).append(
-        f"Denoised pure noise looks like the training targets by {figures['noise_similarity']:.2f} (real particles "
-        f"{figures['real_similarity']:.2f}, filtered noise {figures['chance_similarity']:.2f}), at "
-        f"{100 * figures['noise_contrast']:.0f} % of the real particles' contrast"
+        f"Denoised pure noise looks like the training targets by {metrics['noise_similarity']:.2f} (real particles "
+        f"{metrics['real_similarity']:.2f}, filtered noise {metrics['chance_similarity']:.2f}), at "
+        f"{100 * metrics['noise_contrast']:.0f} % of the real particles' contrast"
         + (
             ": it draws its molecule where there is none, so that a particle's look is no proof of a particle."
             if drawn
             else "."
         )
     )
-    bad_unseen, good_unseen = _judge_unseen(figures)
-    mean = figures["mean_frc"]
+    bad_unseen, good_unseen = _judge_unseen(metrics)
+    mean = metrics["mean_frc"]
     if mean["denoised"] <= mean["wiener"]:
         bad.append(
             f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
@@ -151,9 +151,9 @@ def judge_controls(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[
     return ("warning" if bad else "ok"), bad + good
 
 
-def _judge_unseen(figures: typing.Mapping[str, typing.Any]) -> tuple[list[str], list[str]]:
+def _judge_unseen(metrics: typing.Mapping[str, typing.Any]) -> tuple[list[str], list[str]]:
     """Sentences that warn, and others, about a molecule that the network never saw."""
-    unseen, real = figures["unseen"], figures["real_similarity"]
+    unseen, real = metrics["unseen"], metrics["real_similarity"]
     bad, good = [], []
     text = (
         f"Denoised images of {unseen['what']} look like the training targets by {unseen['similarity']:.2f}, "

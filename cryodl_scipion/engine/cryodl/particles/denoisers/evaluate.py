@@ -79,8 +79,8 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """FRCs with the truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images in the
-    circle."""
+    """FRC with the ground truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images
+    in the circle."""
 
     raw: torch.Tensor
     wiener: torch.Tensor
@@ -173,7 +173,7 @@ def means_of(
 def random_molecule_images(
     bench: Bench, projector: Projector, rng: np.random.Generator, count: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
+    """Images, CTF and ground truth of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
     particles.
 
     projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the
@@ -204,7 +204,7 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
     for entry in card.get("training_particles", []):
         if entry["sha256"] == digest:
             return (
-                f"The denoiser was trained on exactly these particles ({entry['particles']}): its figures here are "
+                f"The denoiser was trained on exactly these particles ({entry['particles']}): its metrics here are "
                 "no test."
             )
         if not os.path.exists(entry["particles"]):
@@ -217,7 +217,7 @@ def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -
         if common > OVERLAP * len(mine):
             return (
                 f"{common} of these {len(mine)} particles are in {entry['particles']}, which the denoiser was "
-                f"trained on ({entry['training']} of its {entry['number']}): its figures here are better than "
+                f"trained on ({entry['training']} of its {entry['number']}): its metrics here are better than "
                 "on new particles."
             )
     return None

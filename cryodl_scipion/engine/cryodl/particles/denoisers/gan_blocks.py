@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What generator and discriminator of the published GAN are made of, as in its authors' public code."""
+"""Building blocks of the published GAN's generator and discriminator, as in its authors' public code."""
 
 import torch
 import torch.nn.functional as F

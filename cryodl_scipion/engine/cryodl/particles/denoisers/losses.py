@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Distances of an output from its target, and what the discriminator's verdict adds."""
+"""Losses of denoisers: distances of the output from its target, and the adversarial loss."""
 
 import torch
 import torch.nn.functional as F

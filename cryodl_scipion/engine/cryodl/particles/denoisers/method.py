@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every denoiser gives to training and denoising."""
+"""Interface of a denoiser: network, training settings, and the preparation of its input."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class DenoiserMethod:
     uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
     empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
     training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
-    network that first sees how the particle lies finds it in the noise sooner. rotations: those of turns.turned that
-    training pairs get at random.
+    network that first sees how the particle lies finds it in the noise sooner. rotations: those of
+    rotations.rotated_images that training pairs get at random.
     """
 
     name: str

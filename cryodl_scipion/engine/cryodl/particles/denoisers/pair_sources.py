@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where pairs come from: a molecule's particles with projections at their angles, and pairs made from its structure."""
+"""Sources of training pairs: particles with projections at their angles, and pairs simulated from the structure."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class RealPairs:
     def fetch(
         self, rows: np.ndarray, rng: np.random.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for
-        none."""
+        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random rotations and shifts, or None
+        for none."""
         noisy, exact = self.images(rows)
         target = self.targets(rows, exact)
         rotations = np.zeros(len(rows), int)
@@ -101,8 +101,8 @@ class RealPairs:
 class SimulatedPairs:
     """Pairs made from a structure: its projections with the particles' CTFs, shifts, strength and noise.
 
-    Projections come from a pool that is renewed while it is used, each turned, mirrored and shifted anew. amplitude: of
-    the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
+    Projections come from a pool that is renewed while it is used, each rotated, mirrored and shifted anew. amplitude:
+    of the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
     """
 
     def __init__(

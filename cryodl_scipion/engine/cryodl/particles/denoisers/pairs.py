@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pairs to learn from: particle images, their CTF, and what should have been seen: projections of a known structure."""
+"""Training pairs: particle images with their CTF, and projections of the known structure as targets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pairs:
     particles with others are resampled. diameter: Å of the circle that holds every molecule. simulated: part of the
     training pairs that is made anew. contrast: 'auto', 'bright' or 'dark'. resolution: Å, the finest detail of targets,
     None for that of the pixels. split_by, fraction, seed: see splits.split_particles. turns:
-    those of turns.turned that training pairs get at random.
+    those of rotations.rotated_images that training pairs get at random.
 
     Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
     are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.SignalFit;
@@ -73,7 +73,7 @@ class Pairs:
 
         rng: numpy Generator. train: False for validation particles, as they are. noisy: protein bright, background of
         mean 0 and standard deviation 1. ctf: what the images were changed by (see ParticleSet.ctf), 1 where it is
-        unknown. target: scaled projections. Training pairs are turned, mirrored and shifted at random.
+        unknown. target: scaled projections. Training pairs are rotated, mirrored and shifted at random.
         """
         made = rng.random(count) < self.simulated if train else np.zeros(count, bool)
         molecule = rng.integers(len(self.particles), size=count)
@@ -90,7 +90,7 @@ class Pairs:
     def validation_batches(
         self, batch: int, maximum: int = 1024
     ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """The validation pairs as they are, at most `most` evenly spread ones, molecule by molecule; same at each
+        """The validation pairs as they are, at most `maximum`, evenly spread, molecule by molecule; same at each
         call."""
         for index, rows in enumerate(self.validation):
             rows = rows[sample_rows(len(rows), max(1, maximum // len(self.validation)))]
@@ -98,7 +98,7 @@ class Pairs:
                 yield _joined([self._real[index].fetch(rows[start : start + batch], None)])
 
     def examples(self, index: int, maximum: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h,
+        """Training pairs of one molecule as they are, at most `maximum`, evenly spread: noisy (n, h, w), ctf (n, h,
         w // 2 + 1), target (n, h, w)."""
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), maximum)], None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether images that are to be denoised had their phases flipped without their file saying so."""
+"""Test whether particle images are phase-flipped although their file does not state it."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def plot_control(
 ) -> None:
     """The controls beside the real result as a PNG.
 
-    bars: {what: mean FRC with the truth}. similarities: {what: (n,) largest correlations of images with the training
-    targets}.
+    bars: {what: mean FRC with the ground truth}. similarities: {what: (n,) largest correlations of images with the
+    training targets}.
     """
     figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
     positions = np.arange(len(bars))
@@ -100,13 +100,13 @@ def draw_rows(
     """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
     columns."""
     figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
-    for position, images in enumerate(rows):
+    for row, images in enumerate(rows):
         for column, image in enumerate(images):
-            _show(axes[position][column], image)
-            if position == 0:
-                axes[position][column].set_title(titles[column], fontsize=9)
+            _show(axes[row][column], image)
+            if row == 0:
+                axes[row][column].set_title(titles[column], fontsize=9)
         if labels:
-            axes[position][0].set_ylabel(labels[position], fontsize=8)
+            axes[row][0].set_ylabel(labels[row], fontsize=8)
     save_figure(figure, path)
 
 
@@ -120,10 +120,10 @@ def draw_gallery(
     """Images with their scores, in the order given, as a PNG. images: (n, h, w)."""
     count = -(-len(images) // columns)
     figure, axes = new_figure(count, columns, (1.1 * columns, 1.25 * count))
-    for position, axis in enumerate(axes.flat):
-        if position < len(images):
-            _show(axis, images[position])
-            axis.set_title(f"{what + ' ' if position == 0 else ''}{scores[position]:.2f}", fontsize=7, pad=2)
+    for number, axis in enumerate(axes.flat):
+        if number < len(images):
+            _show(axis, images[number])
+            axis.set_title(f"{what + ' ' if number == 0 else ''}{scores[number]:.2f}", fontsize=7, pad=2)
         else:
             axis.axis("off")
     save_figure(figure, path)

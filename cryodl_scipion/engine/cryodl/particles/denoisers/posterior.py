@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The denoiser that knows the structure: the mean of its projections, weighed by how probable each is given the image.
+"""The denoiser that knows the structure: the mean of its projections, weighted by their probability given the image.
 
 For known structure, CTF and noise the image with the least expected squared error is the posterior mean: every
 projection of the structure, in every orientation and shift, times its probability given the noisy image (Scheres 2012,
@@ -49,7 +49,7 @@ CHUNK = 32  # images at a time
 
 @dataclasses.dataclass(frozen=True)
 class _Near:
-    """Neighbourhoods of the best orientations of n images: m of them, each with t turns and s shifts. matrices:
+    """Neighbourhoods of the best orientations of n images: m of them, each with t rotations and s shifts. matrices:
     (n, m, t, 3, 3). shifts: (n, m, s, 2) px. log: (n, m, t, s) logarithms of the likelihood times the prior, up to a
     constant of each image."""
 
@@ -178,7 +178,8 @@ class _Tools:
         slices = self.fine[index].at(matrices)
         shifts = position[:, None] + self.near.shifts
         ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
-        fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)  # n, turns, shifts
+        # n, rotations, shifts
+        fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)
         energy = slices.abs().square() @ observed.weight[..., None]
         prior = -shifts.square().sum(-1) / (2 * self.sigma**2)
         return _Near(matrices, shifts, fit - energy + prior[:, None])
@@ -198,7 +199,7 @@ class _Tools:
         share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * rotations), 1)
         image, mode = torch.arange(count, device=self.device)[:, None], rows // rotations
         slices = self.output[index].at(near.matrices.flatten(1, 2)[image, rows])
-        # every turn has the shifts of its own mode: as zeros among those of all modes, one product does them all
+        # every rotation has the shifts of its own mode: as zeros among those of all modes, one product does them all
         apart = weight.new_zeros(*rows.shape, modes, shifts)
         apart[image, torch.arange(rows.shape[1], device=self.device), mode] = weight.flatten(1, 2)[image, rows]
         ramp = self.output_disc.ramp(near.shifts.reshape(-1, 2)).reshape(count, modes * shifts, -1)

@@ -51,7 +51,7 @@ def random_other_molecule(bench: Bench, rng: np.random.Generator) -> OtherMolecu
 def run_controls(
     bench: Bench, curves: Curves, targets: torch.Tensor, other: OtherMolecule, rng: np.random.Generator
 ) -> tuple[dict[str, typing.Any], dict[str, np.ndarray]]:
-    """Figures of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
+    """Metrics of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
 
     bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other:
     OtherMolecule.
@@ -71,7 +71,7 @@ def run_controls(
         for images in (answer, own)
     )
     mean = None if other.ground_truth is None else means_of(other.images, plain, answer, other.ground_truth)
-    figures = dict(
+    metrics = dict(
         noise=noise["frc"],
         unrelated=noise["unrelated"],
         noise_contrast=noise["contrast"] / max(float(curves.contrast.mean()), 1e-12),
@@ -85,14 +85,14 @@ def run_controls(
         noise_similarity=float(shown["pure noise, denoised"].mean()),
         chance_similarity=float(shown["pure noise, filtered"].mean()),
     )
-    verdict, sentences = judge_controls(dict(figures, mean_frc=curves.means()))
-    return dict(figures, verdict=verdict, sentences=sentences), {what: values.numpy() for what, values in shown.items()}
+    verdict, sentences = judge_controls(dict(metrics, mean_frc=curves.means()))
+    return dict(metrics, verdict=verdict, sentences=sentences), {what: values.numpy() for what, values in shown.items()}
 
 
 def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
-    """What the network makes of as many images of pure noise as there are particles: {frc: mean FRC with the truth of
-    the particle whose CTF it was given, unrelated: that of another projection, contrast: mean standard deviation in
-    the circle, denoised, filtered: the first images}."""
+    """What the network makes of as many images of pure noise as there are particles: {frc: mean FRC with the ground
+    truth of the particle whose CTF it was given, unrelated: that of another projection, contrast: mean standard
+    deviation in the circle, denoised, filtered: the first images}."""
     count, box = len(bench.particles), bench.particles.box
     inside = circle(box, bench.diameter_px)
     sums: dict[str, list[typing.Any]] = {"frc": [], "unrelated": [], "contrast": []}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How images are weighed by frequency before and after a network: what is measured on the pairs, and the filters."""
+"""Frequency weighting before and after a network: statistics measured on the pairs, and the filters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The honest linear baseline: what a Wiener filter with the true CTF and spectra makes of single images."""
+"""The linear baseline: Wiener filter of single images with the true CTF and spectra."""
 
 import torch
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether particles are aligned to a reference, with the contrast and the CTF that their file states."""
+"""Check that particles are aligned to a reference, with the contrast and CTF that their file states."""
 
 from __future__ import annotations
 

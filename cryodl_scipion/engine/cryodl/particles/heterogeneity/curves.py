@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A curve through the volumes: a large motion is no straight line in a linear space."""
+"""A curve through the volumes, for motions too large for a linear space."""
 
 import numpy as np
 

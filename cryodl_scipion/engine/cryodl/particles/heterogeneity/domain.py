@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a domain lies in maps along a motion, and the orientations and shifts of the particles' domains from that."""
+"""Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains."""
 
 from __future__ import annotations
 

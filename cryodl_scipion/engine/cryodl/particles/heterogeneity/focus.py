@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles that are oriented as their moving domain is, and the domain's map before and after."""
+"""Particles with the orientations of a moving domain, and the domain's map before and after."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...io.maps import write_map
 from ...io.particle_sets import write_particles_star
 from .bodies import TwoBodies
 from .domain import domain_poses, follow_domain
-from .masks import read_mask
+from .masks import read_focus_mask
 from .views import ParticleViews
 
 if typing.TYPE_CHECKING:
@@ -55,7 +55,7 @@ def focus_on_domain(
         What volumes.json says of it.
     """
     size, box = particles.pixel_size, particles.box
-    values = read_mask(mask, size, box)
+    values = read_focus_mask(mask, size, box)
     motion = follow_domain(maps, values)
     views = ParticleViews.of(particles)
     bodies = TwoBodies(particles, views, halves, values, contrast)

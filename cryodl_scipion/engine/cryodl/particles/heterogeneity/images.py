@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well Gaussians explain images, whatever small errors the images' orientations and CTFs have."""
+"""How well Gaussians explain images, with small errors of orientation and CTF fitted."""
 
 from __future__ import annotations
 

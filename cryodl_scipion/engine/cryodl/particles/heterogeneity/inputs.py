@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes into a fit of heterogeneity, and whether it is fit for it."""
+"""Inputs of a heterogeneity fit, and their checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density
 from .alignment import check_alignment
-from .masks import read_mask
+from .masks import read_focus_mask
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -93,7 +93,7 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
 
 def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
-    values = read_mask(mask, voxel, box)
+    values = read_focus_mask(mask, voxel, box)
     held = float((values * reference).sum() / max(reference.sum(), 1e-30))
     if held < INSIDE:
         raise ValueError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the molecule may change."""
+"""Masks of where the molecule may change."""
 
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
@@ -13,7 +13,7 @@ MARGIN = 12.0  # Å beyond it
 LIVELY = 0.1  # of the largest variance that the halves share, from which a position is taken to change
 
 
-def read_mask(path: str, voxel: float, box: int) -> np.ndarray:
+def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
     """(box, box, box) between 0 and 1, of a mask's file, its middle the box's. voxel: Å.
 
     Raises ValueError for a mask that is nowhere above 0.

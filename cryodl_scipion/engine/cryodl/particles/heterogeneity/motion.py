@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether there is any heterogeneity: components of one half of the particles, tested on the other half."""
+"""Test for heterogeneity: components of one half of the particles, tested on the other half."""
 
 from __future__ import annotations
 

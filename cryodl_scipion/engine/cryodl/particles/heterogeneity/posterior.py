@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image says of its position in the latent space: a Gaussian in a linear space, or a position on a curve."""
+"""Posterior of an image's latent coordinates: a Gaussian in a linear space, or a position on a curve."""
 
 import dataclasses
 
@@ -88,5 +88,5 @@ class CurvedCoordinate:
 
 
 def precisions(sigmas: np.ndarray) -> np.ndarray:
-    """(9,) one over the variances of errors of standard deviations `spread`."""
+    """(9,) one over the variances of errors with standard deviations `sigmas`."""
     return 1 / np.maximum(sigmas, 1e-4) ** 2

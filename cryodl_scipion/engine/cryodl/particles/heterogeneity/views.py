@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each image shows of the mean volume, and how small errors of its orientation, shift, contrast and CTF would
-change that."""
+"""What each image shows of the mean volume, and its derivatives by orientation, shift, contrast and CTF."""
 
 from __future__ import annotations
 

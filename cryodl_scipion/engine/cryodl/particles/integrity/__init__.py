@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which composition of a complex a particle shows."""
+"""Probability of each composition of a complex, for each particle."""

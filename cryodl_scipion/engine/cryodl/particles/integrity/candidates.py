@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the orientations come from around which compositions are compared: the particles' own angles, or a search.
+"""Candidate orientations at which compositions are compared: around the particles' angles, or from a search.
 
 Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
 truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin

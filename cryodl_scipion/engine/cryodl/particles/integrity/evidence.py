@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which composition of a complex a particle shows: likelihoods of its raw image, marginal over orientation and shift.
+"""Likelihood of each composition for a particle's raw image, marginal over orientation and shift.
 
 For each composition the image is compared with CTF x projection in noise of the measured spectrum, over the same
 orientations and shifts around the best candidates, so that what is wrong with the grid is wrong for all alike. How

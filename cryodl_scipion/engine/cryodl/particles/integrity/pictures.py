@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles of each composition beside its projections, for the eye."""
+"""Pictures of example particles of each composition beside its projections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw_examples(
     """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
     orientation.
 
-    candidates: see integrity_candidates. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
+    candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
     shifts (n, 2) px. probability: (n, c).
     """
     from scipy.spatial.transform import Rotation

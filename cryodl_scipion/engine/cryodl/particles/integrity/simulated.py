@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles made up from the compositions, as like the user's own as is known, to learn how sure the answers may be."""
+"""Particles simulated from the compositions with the user's CTFs and noise, to calibrate the probabilities."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def simulated(
 ) -> tuple[SimulatedSet, torch.Tensor]:
     """Simulated particles, and which composition each has, (count,) int64.
 
-    candidates: see integrity_candidates. projectors: of the compositions. amplitude: common factor of their
+    candidates: see candidates.py. projectors: of the compositions. amplitude: common factor of their
     projections. They have the angles and shifts of the particles where these are given, else random ones.
     """
     rng = np.random.default_rng(seed)

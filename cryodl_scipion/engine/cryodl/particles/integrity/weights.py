@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much two kinds of evidence are worth: the neighbourhoods of the likeliest orientations, in fine detail, and the
-whole search, in coarse detail.
+"""Weights of two kinds of evidence: the neighbourhoods of the best orientations in fine detail, and the whole search in
+coarse detail.
 
 Only a few neighbourhoods are compared finely. Where the right one is not among them, that evidence is too sure. The
 search goes over all orientations, so that its evidence is nearly what it says, but it holds less detail. Both are

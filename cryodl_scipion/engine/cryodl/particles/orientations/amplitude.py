@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How strongly images show a structure, learnt from the images themselves: contrast, treatment, strength by frequency,
-spread of shifts.
+"""Signal of a structure in the images, learnt from the images: contrast, CTF treatment, amplitude by frequency, spread
+of shifts.
 
 Of wrong strength, likelihoods are over- or underconfident and fine detail counts too much or too little. Expectation
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again.

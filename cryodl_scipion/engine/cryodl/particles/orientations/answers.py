@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The orientations that a search found, and how sure they are."""
+"""Orientations found by a search, and their confidence."""
 
 from __future__ import annotations
 

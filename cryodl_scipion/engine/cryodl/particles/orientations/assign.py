@@ -90,7 +90,7 @@ class Search:
         return Shifts.within(radius, step, sigma, self.disc.device)
 
     def sample(self, maximum: int) -> np.ndarray:
-        """Rows of at most `most` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
+        """Rows of at most `maximum` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
         count = len(self.source.particles)
         maximum = int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum))
         return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Probabilities of answers that mean what they say, learnt on made-up particles whose orientations are known."""
+"""Calibration of the probabilities of orientations on simulated particles with known orientations."""
 
 import dataclasses
 import typing

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether particles are explained by a structure: the evidence for it beside that of made-up particles which show as
-much signal.
+"""How far a structure explains the particles: its evidence, compared with that of simulated particles with the same
+signal.
 
 How much signal images hold above their noise does not depend on what they show. If they show the structure, the search
 finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a sample of particles is explained by a structure, for commands that do not orient them."""
+"""Check on a sample that particles are explained by a structure, for commands that do not orient them."""
 
 import dataclasses
 import typing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the particle images are to be read: contrast, treatment of their CTF, and whether a denoiser comes first."""
+"""Hypotheses about the particle images: contrast, treatment of their CTF, and whether a denoiser comes first."""
 
 from __future__ import annotations
 

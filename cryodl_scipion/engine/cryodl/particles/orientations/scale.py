@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the structure fits the images better at another size: the sign of a wrong pixel size."""
+"""Check of the pixel size: whether the structure fits the images better at another size."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is searched for orientations, and how fine."""
+"""Settings of an orientation search: range and fineness."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles made up from the user's own structure, CTFs and noise, of which the orientations are known."""
+"""Particles simulated from the user's structure, CTFs and noise, with known orientations."""
 
 from __future__ import annotations
 

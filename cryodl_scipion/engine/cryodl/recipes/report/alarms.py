@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What needs somebody's attention, and what is only said."""
+"""Problems that need attention, and remarks that do not."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Finished:
 
     def file(self, path: str) -> str:
         """Where a file is that the result names: below the root, beside the result, or as it is named."""
-        positions = [os.path.join(self.root, path), os.path.join(os.path.dirname(self.path), os.path.basename(path))]
-        return next((position for position in positions if os.path.exists(position)), path)
+        paths = [os.path.join(self.root, path), os.path.join(os.path.dirname(self.path), os.path.basename(path))]
+        return next((candidate for candidate in paths if os.path.exists(candidate)), path)
 
 
 @dataclasses.dataclass
@@ -69,10 +69,10 @@ def runs_of_folder(folder: str) -> list[Run]:
     """The results below a folder, those of one command in one folder together, in the order of their names."""
     runs: dict[str, Run] = {}
     for path in _files(folder):
-        position = os.path.relpath(os.path.dirname(path), folder)
+        subfolder = os.path.relpath(os.path.dirname(path), folder)
         finished, problem = _read(path, os.curdir)
         command = finished.result.command if finished else os.path.basename(path)
-        name = command if position == "." else f"{position}: {command}"
+        name = command if subfolder == "." else f"{subfolder}: {command}"
         run = runs.setdefault(name, Run(name, name))
         _add(run, path, finished, problem)
     return _sorted(runs)
@@ -123,9 +123,9 @@ def _sorted(runs: dict[str, Run]) -> list[Run]:
 
 def _files(folder: str) -> typing.Iterator[str]:
     """Files of results and failures below a folder, without hidden and unfinished ones."""
-    for position, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(".partial"))
-        yield from (os.path.join(position, n) for n in sorted(names) if n.endswith((RESULT, FAILURE)) and n[0] != ".")
+        yield from (os.path.join(parent, n) for n in sorted(names) if n.endswith((RESULT, FAILURE)) and n[0] != ".")
 
 
 def _read(path: str, root: str) -> tuple[Finished | None, str]:

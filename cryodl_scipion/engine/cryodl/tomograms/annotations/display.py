@@ -16,7 +16,7 @@ _WAYS_OUT = (
 )
 
 
-def show_window(session: Session, title: str) -> typing.Any:
+def show_annotation_window(session: Session, title: str) -> typing.Any:
     """Open the window for a Session, and return when it is closed. Raises ValueError if there is no screen for it."""
     from .window import SIZE, AnnotationWindow
 

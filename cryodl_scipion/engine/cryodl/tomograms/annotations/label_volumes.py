@@ -55,7 +55,7 @@ class LabelVolume:
         return self._volume.labels(*ranges, otherwise=self._otherwise)
 
     def drawing(self, position: Position, size: int, label: int) -> np.ndarray:
-        """(size, size) int16 drawing of the tile at a Place."""
+        """(size, size) int16 drawing of the tile at a Position."""
         (y, x), z = position.corner_yx, position.z
         labels = self.labels((z, z + 1), (y, y + size), (x, x + size))[0]
         return np.select([labels == label, labels == UNANNOTATED], [FEATURE, UNCERTAIN], WITHOUT).astype(np.int16)

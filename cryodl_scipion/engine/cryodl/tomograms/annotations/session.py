@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the annotation window does, without the window: tiles, strokes, undoing, saving."""
+"""State of the annotation window without the window itself: tiles, strokes, undo, saving."""
 
 from __future__ import annotations
 

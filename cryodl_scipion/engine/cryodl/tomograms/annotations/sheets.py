@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tile while it is drawn on."""
+"""A tile that is being drawn on."""
 
 import numpy as np
 

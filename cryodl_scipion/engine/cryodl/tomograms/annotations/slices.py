@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which slice of which tomogram is shown, and how."""
+"""The slice that is shown, and its display."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The annotated tomograms themselves, opened where contract/annotations.py says that they lie."""
+"""The annotated tomograms, opened at the paths that contract/annotations.py gives."""
 
 import os
 import typing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its classifier."""
+"""Model card of a classifier, with warnings about the training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, t
 
 
 def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
-    """Temperature and validation figures of a Prediction of validation subtomograms. labels: (n,) int.
+    """Temperature and validation metrics of a Prediction of validation subtomograms. labels: (n,) int.
 
     confusion: rows are the true classes, columns those that were found; numbers of subtomograms.
     """
@@ -65,7 +65,7 @@ def whole_card(
     validation: typing.Mapping[str, typing.Any],
     run: TrainingRun,
 ) -> dict[str, typing.Any]:
-    """The model card: card of first_card, figures of validated, run: after training."""
+    """The model card: card of first_card, metrics of validated, run: after training."""
     one = examples.subtomograms
     names = "\n".join(one.names[row] for row in sorted(examples.training))
     training = dict(
@@ -86,17 +86,17 @@ def whole_card(
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
-    figures, classes = card["validation"], card["classes"]
-    per_class = [sum(row) for row in figures["confusion"]]
+    metrics, classes = card["validation"], card["classes"]
+    per_class = [sum(row) for row in metrics["confusion"]]
     if min(per_class) < FEW:
         yield (
             f"Only {min(per_class)} subtomograms of {classes[per_class.index(min(per_class))]} were held out for "
             "validation: metrics and rejection threshold are uncertain."
         )
-    chance = max(per_class) / figures["number"]
-    if figures["accuracy"] <= chance + 2 * figures["standard_error"]:
+    chance = max(per_class) / metrics["number"]
+    if metrics["accuracy"] <= chance + 2 * metrics["standard_error"]:
         yield (
-            f"The accuracy on the validation data is {figures['accuracy']:.2f}; assigning all to "
+            f"The accuracy on the validation data is {metrics['accuracy']:.2f}; assigning all to "
             f"{classes[per_class.index(max(per_class))]} would give {chance:.2f}: the network has hardly learnt "
             "anything. Check the classes, the contrast and the tilt range, or give more subtomograms."
         )

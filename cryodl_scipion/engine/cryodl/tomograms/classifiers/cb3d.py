@@ -7,7 +7,7 @@ which.
 
 from torch import nn
 
-from .published import PublishedClassifier, convolution, head, started
+from .published import PublishedClassifier, convolution, head, initialised
 
 
 class CB3D(PublishedClassifier):
@@ -29,4 +29,4 @@ class CB3D(PublishedClassifier):
                 layers.append(nn.ZeroPad3d((1, 1, 1, 1, 0, 0)))
             layers.append(nn.MaxPool3d((1, 2, 2) if group == 0 else 2))
         z, side = box // 16, (box // 16 + 2) // 2
-        return started(nn.Sequential(*layers, *head(512 * z * side**2, 4096, 0.5, classes)))
+        return initialised(nn.Sequential(*layers, *head(512 * z * side**2, 4096, 0.5, classes)))

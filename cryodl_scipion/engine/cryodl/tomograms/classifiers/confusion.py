@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classes that were found against the true ones."""
+"""Confusion matrix of assigned and true classes."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ each, and two hidden layers."""
 
 from torch import nn
 
-from .published import PublishedClassifier, convolution, head, started
+from .published import PublishedClassifier, convolution, head, initialised
 
 
 class DSRF3D(PublishedClassifier):
@@ -17,4 +17,4 @@ class DSRF3D(PublishedClassifier):
         for width in (32, 64, 128):
             layers += [*convolution(channels, width), *convolution(width, width), nn.MaxPool3d(2)]
             channels = width
-        return started(nn.Sequential(*layers, *head(128 * (box // 8) ** 3, 1024, 0.7, classes)))
+        return initialised(nn.Sequential(*layers, *head(128 * (box // 8) ** 3, 1024, 0.7, classes)))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a subtomogram is from everything that a network has learnt from, by what its last hidden layer makes of it.
+"""Out-of-distribution score of a network: distance of a subtomogram's last hidden features from those of the training
+classes.
 
 The features of a class are taken to scatter about their mean as a Gaussian that all classes share (Lee et al. 2018, A
 Simple Unified Framework for Detecting Out-of-Distribution Samples, section 2.1): the squared Mahalanobis distance to

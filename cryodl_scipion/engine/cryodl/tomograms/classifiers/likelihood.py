@@ -34,10 +34,10 @@ if typing.TYPE_CHECKING:
 
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 MODES = 3  # orientations of each class that are looked at closely
-KEPT = 1.5e9  # bytes of turned averages that are kept; beyond, they are made anew for each batch
+KEPT = 1.5e9  # bytes of rotated averages that are kept; beyond, they are made anew for each batch
 CHUNK = 64  # subtomograms in memory at a time
 STARTS = 3  # random beginnings of each average
-ROUNDS = 2  # of the close look with all subtomograms, after three with those to learn from
+ROUNDS = 2  # of local refinement with all subtomograms, after three with those to learn from
 
 
 class Likelihood(ClassifierMethod):

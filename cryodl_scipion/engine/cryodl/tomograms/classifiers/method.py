@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every classifier of subtomograms gives to training and classification.
+"""Interface of a classifier of subtomograms.
 
 There are two kinds. Networks learn by steps: they give build, default_steps and optimizer, and the rest is here. The
 others learn in one go from the examples: they give learn and predictor. What comes after is the same for all:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to subtomograms before a network sees them, and what is measured on them first: contrast."""
+"""Preparation of subtomograms for a network, and measurement of their contrast."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if typing.TYPE_CHECKING:
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0  # standard errors
+DIAMETER = 0.8  # of the box, where none is given
 MIN_WAVES = 3  # of the finest detail, over a particle
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
-# Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
-# is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
+# Rotations by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the
+# others it is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
 ROTATIONS = ((), (-2, -1), (-3, -1), (-3, -2))
 
 
@@ -41,11 +42,25 @@ def prepared(
 
 
 def rotated_by(volumes: torch.Tensor, rotation: int) -> torch.Tensor:
-    """Volumes (..., z, y, x) after a turn, the number of one of ROTATIONS, about voxel d // 2."""
+    """Volumes (..., z, y, x) after a rotation, the number of one of ROTATIONS, about voxel d // 2."""
     axes = ROTATIONS[rotation]
     if not axes:
         return volumes
     return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
+
+
+def subtomogram_diameter(subtomograms: SubtomogramSet, given: float | None) -> float:
+    """Diameter (Å) of the sphere that holds every particle: the given one, or DIAMETER of the box. Raises ValueError
+    for one that is larger than the box."""
+    width = subtomograms.box * subtomograms.pixel_size
+    diameter = given or DIAMETER * width
+    if diameter > width:
+        raise ValueError(
+            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of {subtomograms.path} "
+            f"are only {width:g} Å wide ({subtomograms.box} px x {subtomograms.pixel_size:g} Å). Extract them with a "
+            "larger box, or give a smaller diameter."
+        )
+    return diameter
 
 
 def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> list[str]:
@@ -69,7 +84,7 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
     )
 
 
-def find_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> tuple[str, str, str]:
+def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> tuple[str, str, str]:
     """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "".
 
     diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the three published 3-D networks share: input, initial weights, training settings.
+"""Parts that the three published 3-D networks share: input, initial weights, training settings.
 
 Che et al. 2018, "Improved deep learning-based macromolecules structure classification from electron cryo-tomograms"
 (arXiv 1707.04885); layers as in the code that the authors name for it (Keras): subtomograms of 40 voxels, cross
@@ -64,7 +64,7 @@ class PublishedClassifier(ClassifierMethod):
         return NetworkPredictor(self, card, weights, device)
 
 
-def started(network: nn.Sequential) -> nn.Sequential:
+def initialised(network: nn.Sequential) -> nn.Sequential:
     """The network with Keras' initial weights: Glorot's uniform ones, biases of zero."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv3d, nn.Linear)):

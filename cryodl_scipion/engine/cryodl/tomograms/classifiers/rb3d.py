@@ -8,7 +8,7 @@ own. The first hidden layer sees 32 x 20^3 values: it holds 262 of the 263 milli
 import torch
 from torch import nn
 
-from .published import PublishedClassifier, convolution, head, started
+from .published import PublishedClassifier, convolution, head, initialised
 
 
 class Block(nn.Module):
@@ -32,7 +32,7 @@ class RB3D(PublishedClassifier):
     weak = "its 263 million weights need 1 GB on disk and 8 GB of memory in training."
 
     def build(self, classes: int, box: int) -> nn.Sequential:
-        return started(
+        return initialised(
             nn.Sequential(
                 *convolution(1, 32),
                 nn.MaxPool3d(2),

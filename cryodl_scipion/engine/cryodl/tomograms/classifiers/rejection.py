@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Probabilities that mean what they say, and subtomograms that are of no known class."""
+"""Temperature scaling of class probabilities, and the threshold below which a subtomogram is 'unknown'."""
 
 import typing
 

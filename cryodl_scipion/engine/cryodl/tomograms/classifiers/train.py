@@ -46,7 +46,7 @@ class ClassifierTask(NetworkTask):
         return self.method.default_steps(len(self.examples.training))
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
+        """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, rotated in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
         rotations = rng.integers(len(ROTATIONS), size=len(rows))

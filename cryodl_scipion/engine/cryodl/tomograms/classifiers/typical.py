@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How usual a subtomogram is for a class: what its average explains of it, and what is left over, beside those of
-subtomograms of that class."""
+"""Out-of-distribution score of the likelihood classifier: what a class average explains of a subtomogram, and what
+remains, compared with subtomograms of that class."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def class_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.
 
 
 def _of_class(explained: torch.Tensor, left: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-    """(4,) the figures of a class. members: (n,) bool."""
-    figures = []
+    """(4,) the metrics of a class. members: (n,) bool."""
+    metrics = []
     for every in (explained, left):
         one = every[members]
         spread = one if len(one) >= MANY else every
-        figures += [one.mean(), spread.std(correction=0)]
-    return torch.stack(figures)
+        metrics += [one.mean(), spread.std(correction=0)]
+    return torch.stack(metrics)
 
 
 def held_out_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

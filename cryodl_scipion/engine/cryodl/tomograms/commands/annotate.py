@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
 def run(config: AnnotateConfig) -> Result:
     """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
     from ...io.files import expand_paths, name_micrographs
-    from ..annotations.display import show_window
+    from ..annotations.display import show_annotation_window
     from ..annotations.session import Session
     from ..annotations.store import open_annotations
 
@@ -28,7 +28,7 @@ def run(config: AnnotateConfig) -> Result:
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)
     for name in {t.tomogram for t in store.entries} & set(dict(pairs)):
         store.tomogram(name)  # another tomogram under the name of an annotated one is refused before anything is drawn
-    show_window(session, f"cryodl annotate: {config.annotations}")
+    show_annotation_window(session, f"cryodl annotate: {config.annotations}")
     session.save()
     if session.failed:
         raise OSError(session.message)

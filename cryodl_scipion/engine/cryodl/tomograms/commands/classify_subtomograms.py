@@ -30,13 +30,13 @@ CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
 
 
 def run(config: ClassifySubtomogramsConfig) -> Result:
-    """Classify into <output>.partial, then put all in its position, the STAR file last. A stopped run continues."""
+    """Classify into <output>.partial, then move all to the output, the STAR file last. A stopped run continues."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.model import find_model
     from ...io.subtomograms import read_subtomograms
     from ..classifiers import load_classifier
     from ..classifiers.confusion import check_ground_truth
-    from ..classifiers.prepare import find_contrast
+    from ..classifiers.prepare import find_subtomogram_contrast
 
     stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_confusion.*")
     found = read_subtomograms(
@@ -48,7 +48,7 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     if config.ground_truth:
         check_ground_truth(found, classifier.card)
     notes = classifier.differences(found)
-    contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
+    contrast, said, warning = find_subtomogram_contrast(found, classifier.card["particle_diameter"], config.contrast)
     notes += [warning] if warning else []
     minimum = classifier.lowest_confidence(config.rejected_fraction)
     notes += _unknown_note(config, classifier.card, minimum)

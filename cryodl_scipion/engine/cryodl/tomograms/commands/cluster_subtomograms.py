@@ -27,29 +27,28 @@ if typing.TYPE_CHECKING:
     from ..subtomograms.search import Poses
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
-DIAMETER = 0.8  # of the box, where none is given
-RARELY = 0.05  # chance above which groups are not told from a single cloud
+SIGNIFICANT = 0.05  # p-value above which clusters are not told from a single cloud
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 
 
 def run(config: ClusterSubtomogramsConfig) -> Result:
-    """Work in <output>.partial, then put all in its position, the STAR file last."""
+    """Work in <output>.partial, then move all to the output, the STAR file last."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.subtomograms import read_subtomograms
-    from ..classifiers.prepare import find_contrast, resolution_notes
+    from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
     from ..subtomograms.aligned import aligned
     from ..subtomograms.cluster import groups
     from ..subtomograms.observed import frame_of
 
     stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_embedding.*", "_averages.png")
     found = read_subtomograms(config.subtomograms, (), config.tilt_min, config.tilt_max)
-    diameter = _diameter(config, found)
+    diameter = subtomogram_diameter(found, config.particle_diameter)
     _check_number(config, found)
     notes = resolution_notes(found, diameter, config.resolution) + _component_notes(config, found)
     how = _alignment(config, found)
     device = choose_device(config.device)
     set_threads(config.threads)
-    contrast, said, warning = find_contrast(found, diameter, config.contrast)
+    contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)
     notes += [warning] if warning else []
@@ -70,32 +69,20 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
         + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
         + f". Clustered subtomograms: {config.output}"
     )
-    if outputs.chance > RARELY and config.classes > 1:
-        notes.append(_nothing_found(config, how, outputs.chance))
+    if outputs.p_value > SIGNIFICANT and config.classes > 1:
+        notes.append(_nothing_found(config, how, outputs.p_value))
         warn(notes[-1])
     return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _nothing_found(config: ClusterSubtomogramsConfig, how: str, chance: float) -> str:
-    """A sentence for the user whose groups are no tighter than those of noise."""
+def _nothing_found(config: ClusterSubtomogramsConfig, how: str, p_value: float) -> str:
+    """A sentence for the user whose clusters are no tighter than those of noise."""
     align = "" if how == "given" else "Align the subtomograms first (--align given). "
     return (
         f"No clusters were found: the {config.classes} clusters are no tighter than those of random data of the same "
-        f"spread ({100 * chance:.0f} % of such data sets are as tight), so the classes may be chance. {align}Use "
+        f"spread ({100 * p_value:.0f} % of such data sets are as tight), so the classes may be chance. {align}Use "
         "more subtomograms, or other --classes or --resolution."
     )
-
-
-def _diameter(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> float:
-    width = found.box * found.pixel_size
-    diameter = config.particle_diameter or DIAMETER * width
-    if diameter > width:
-        raise ValueError(
-            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of {found.path} are "
-            f"only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract them with a larger box, or "
-            "give a smaller diameter."
-        )
-    return diameter
 
 
 def _check_number(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> None:
@@ -216,7 +203,7 @@ def _write(
         counts=counts,
         averages=averages,
         resolutions=dict(resolutions),
-        chance=round(group_p_value(positions, config.classes, config.seed), 3),
+        p_value=round(group_p_value(positions, config.classes, config.seed), 3),
         embedding=f"{stem}_embedding.csv",
         pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
         pixel_size=found.pixel_size,
@@ -236,16 +223,18 @@ def _averages(
 ) -> tuple[dict[str, str], dict[str, float]]:
     """{class: file} and {class: Å} of the averages, protein bright, which lie in the folder till all is ready."""
     from ...io.maps import write_map
+    from ..classifiers.prepare import subtomogram_diameter
     from ..subtomograms.averages import half_averages, resolution_of
     from ..subtomograms.pictures import plot_averages
 
     averages, resolutions, volumes, titles = {}, {}, [], []
+    diameter = subtomogram_diameter(found, config.particle_diameter)
     for number in range(1, config.classes + 1):
         rows = np.nonzero(classes == number)[0]
         whole, one, other = half_averages(found, rows, angles[rows], shifts[rows], None, contrast, device)
         write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
         averages[str(number)] = f"{stem}_class{number:03d}.mrc"
-        resolutions[str(number)] = round(resolution_of(one, other, found.pixel_size, _diameter(config, found)), 1)
+        resolutions[str(number)] = round(resolution_of(one, other, found.pixel_size, diameter), 1)
         volumes.append(whole)
         titles.append(f"class {number}: {len(rows)}\n{resolutions[str(number)]:.0f} Å")
     plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")

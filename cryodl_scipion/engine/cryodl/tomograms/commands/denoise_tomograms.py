@@ -100,9 +100,9 @@ def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Pa
     if config.model:
         return find_model(config.model, KIND)
     if not (folder / MODEL / CARD).exists():
-        from ..denoisers.train import train_model
+        from ..denoisers.train import train_tomogram_denoiser
 
-        train_model(config, [s for s in sources if len(s.paths) == 2], folder / MODEL)
+        train_tomogram_denoiser(config, [s for s in sources if len(s.paths) == 2], folder / MODEL)
     return folder / MODEL
 
 
@@ -163,7 +163,7 @@ def _denoise_one(
     """Write one tomogram. Returns its entry in denoise.json."""
     import numpy as np
 
-    from ..denoisers.controls import control_figures, control_in_words
+    from ..denoisers.controls import control_in_words, control_metrics
     from ..denoisers.examples import Tilts
     from ..denoisers.halves import measured_halves, subvolumes_of
     from ..denoisers.spectra import scale_of_one
@@ -178,7 +178,7 @@ def _denoise_one(
         notes += said
         tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
         subvolumes = subvolumes_of(source, validation_rows(source.shape))
-        controls = control_figures(
+        controls = control_metrics(
             lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
         )
         print(control_in_words(source.name, controls))

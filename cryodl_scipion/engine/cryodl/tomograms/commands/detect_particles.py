@@ -94,7 +94,7 @@ def _search_all(
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import Tomogram, working_pixel_size
-    from ..detectors.answer import detection_columns, said
+    from ..detectors.answer import detection_columns, detections_in_words
 
     skipped: list[Skipped] = []
     notes: list[str] = []
@@ -113,7 +113,7 @@ def _search_all(
         for sentence in more:
             warn(sentence)
         found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
-        print(said(name, found))
+        print(detections_in_words(name, found))
         write_coordinates3d(
             folder / f"{name}.star", [detection_columns(name, found, tomogram.shape, pixel_size)], [pixel_size]
         )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-segmentation`: how well segmentations fit labels, for each feature and tomogram.
 
-<output>/evaluation.json: features {name: figures of all tomograms together}, tomograms {name: {segmentation, labels,
-pixel_size, shape, features {name: figures}}}, threshold, notes. Figures: label, dice, iou, precision, recall,
-voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, pieces_true,
-pieces_detected, pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also
+<output>/evaluation.json: features {name: metrics of all tomograms together}, tomograms {name: {segmentation, labels,
+pixel_size, shape, features {name: metrics}}}, threshold, notes. Metrics: label, dice, iou, precision, recall,
+voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, components_true,
+components_detected, components_found, components_right, component_recall, component_precision; of score volumes also
 average_precision, best_threshold, best_dice, calibration_error. docs/segmenting.md explains them. Beside it
-figures.png, curve.png of score volumes, and <tomogram>.png.
+metrics.png, curve.png of score volumes, and <tomogram>.png.
 Result.outputs are the contract's EvaluateSegmentationOutputs.
 """
 
@@ -29,7 +29,15 @@ if typing.TYPE_CHECKING:
     from ..evaluation.pairs import LabelledPair
 
 MAX_PICTURES = 8  # tomograms that are drawn
-SHOWN = ("dice", "precision", "recall", "boundary_error", "boundary_error_95", "piece_recall", "piece_precision")
+SHOWN = (
+    "dice",
+    "precision",
+    "recall",
+    "boundary_error",
+    "boundary_error_95",
+    "component_recall",
+    "component_precision",
+)
 OF_SCORES = ("average_precision", "best_dice", "best_threshold", "calibration_error")
 
 
@@ -59,12 +67,12 @@ def run(config: EvaluateSegmentationConfig) -> Result:
     pictures = _draw(folder, pairs, measured, names, record, tomograms)
     finish_folder(folder, config.output)
     _print(record)
-    position = lambda name: os.path.join(config.output, name)
+    path_of = lambda name: os.path.join(config.output, name)
     outputs = EvaluateSegmentationOutputs(
-        evaluation=position("evaluation.json"),
+        evaluation=path_of("evaluation.json"),
         folder=str(config.output),
         features=record["features"],
-        pictures={name: position(f"{name}.png") for name in pictures},
+        pictures={name: path_of(f"{name}.png") for name in pictures},
     )
     return Result("evaluate-segmentation", outputs, warnings=tuple(notes))
 
@@ -237,18 +245,18 @@ def _record(
 
     totals = {label: sum((m[label] for m, _, _ in measured if label in m), FeatureMeasures()) for label in names}
     coarse = sum(pair.pixel_size for pair in pairs) / len(pairs)
-    features = {names[k]: dict(label=k, **total.figures(coarse)) for k, total in totals.items()}
+    features = {names[k]: dict(label=k, **total.metrics(coarse)) for k, total in totals.items()}
     tomograms = {}
     for pair, (by_label, _, curve) in zip(pairs, measured):
-        figures = {
-            names[k]: dict(label=k, **one.figures(pair.pixel_size), **(curve.figures() if curve else {}))
+        metrics = {
+            names[k]: dict(label=k, **one.metrics(pair.pixel_size), **(curve.metrics() if curve else {}))
             for k, one in by_label.items()
         }
         tomograms[pair.name] = dict(
-            segmentation=pair.segmentation, pixel_size=pair.pixel_size, shape=list(pair.shape), features=figures
+            segmentation=pair.segmentation, pixel_size=pair.pixel_size, shape=list(pair.shape), features=metrics
         )
     if config.label is not None:
-        features[names[config.label]].update(_all_scores(measured).figures())
+        features[names[config.label]].update(_all_scores(measured).metrics())
     return dict(
         features=features, tomograms=tomograms, threshold=config.threshold if config.label else None, notes=notes
     )
@@ -273,10 +281,10 @@ def _draw(
     tomograms: typing.Mapping[str, Tomogram],
 ) -> list[str]:
     """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
-    from ..evaluation.pictures import draw_curve, draw_figures, draw_slices
+    from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
 
-    drawn = ["figures"]
-    draw_figures(record["features"], folder / "figures.png")
+    drawn = ["metrics"]
+    draw_metrics(record["features"], folder / "metrics.png")
     if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
         (name,) = names.values()
         draw_curve(_all_scores(measured), name, folder / "curve.png")

@@ -54,9 +54,9 @@ def run(config: MeasureMembranesConfig) -> Result:
 
 def _measured(path: str, config: MeasureMembranesConfig) -> tuple[Membranes, list[str]]:
     """Membranes of a volume, and sentences for the user."""
-    from ..features.measured_membranes import measured
+    from ..features.measured_membranes import measured_membranes
 
-    membranes = measured(path, config)
+    membranes = measured_membranes(path, config)
     return membranes, [membranes.segmentation.note] if membranes.segmentation.note else []
 
 

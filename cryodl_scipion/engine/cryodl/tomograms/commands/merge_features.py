@@ -15,7 +15,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
-from ...contract.tomograms.features import MergeFeaturesOutputs
+from ...contract.tomograms.features import MergeFeaturesOutputs, feature_metrics
 from ...io.files import whole_file
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
     from ..features.scores import Feature, Scored, ScoreIndex
 
 INDEX, TABLE = "features.json", "features.csv"
-COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "pieces", "area_nm2", "share_percent")
+COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "components", "area_nm2", "volume_percent")
 
 
 def run(config: MergeFeaturesConfig) -> Result:
@@ -64,6 +64,8 @@ def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> Fol
         "competitive": config.competitive,
     }
     record = FolderRecord(folder / INDEX, settings)
+    for item in record.items.values():
+        item["found"] = {name: feature_metrics(metrics) for name, metrics in item["found"].items()}
     record.write(
         labels={str(f.label): f.name for f in found.features}, features=[dataclasses.asdict(f) for f in found.features]
     )
@@ -109,7 +111,7 @@ def _warnings(
 ) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "tomogram")
     for feature in features:
-        without = [name for name in done if not record.items[name]["found"][feature.name]["pieces"]]
+        without = [name for name in done if not record.items[name]["found"][feature.name]["components"]]
         if without:
             yield (
                 f"No voxel of {feature.name} in {len(without)} of {len(done)} tomograms ({', '.join(without[:5])}"
@@ -153,7 +155,7 @@ def _outputs(
         features=[f.name for f in features],
         table=str(folder / TABLE),
         pixel_size=sizes.pop() if len(sizes) == 1 else None,
-        counts={name: {f.name: item["found"][f.name]["pieces"] for f in features} for name, item in items.items()},
+        counts={name: {f.name: item["found"][f.name]["components"] for f in features} for name, item in items.items()},
         surfaces=surfaces,
         scripts=scripts,
     )

@@ -167,7 +167,7 @@ def _differences(
     learnt: typing.Sequence[typing.Any],
 ) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
-    from ..segmenters.grid import grid_factor
+    from ..segmenters.working_scale import resampling_factor
 
     for card, trained in zip(cards, learnt):
         times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
@@ -182,7 +182,7 @@ def _differences(
                 f"{pixel_size:g} Å/px, and it may not find features at that resolution. Check the result, or train "
                 "on such tomograms."
             )
-        if grid_factor(pixel_size, working) != 1.0:
+        if resampling_factor(pixel_size, working) != 1.0:
             yield (
                 f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
                 "the scores are resampled back."
@@ -292,8 +292,8 @@ def _outputs(
 
 
 def _agreement(feature: CombinedFeature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
-    """Figures of the models of a feature over all voxels of some tomograms."""
+    """Metrics of the models of a feature over all voxels of some tomograms."""
     from ..segmenters.combine import Agreement
 
     parts = (Agreement.from_dict(entry["agreements"][feature.name]) for entry in entries)
-    return sum(parts, Agreement.none(len(feature.models))).figures(feature.annotators)
+    return sum(parts, Agreement.none(len(feature.models))).metrics(feature.annotators)

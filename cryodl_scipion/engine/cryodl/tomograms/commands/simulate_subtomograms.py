@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their truth out.
+"""`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their ground truth
+out.
 
 Result.outputs are the contract's SimulateSubtomogramsOutputs.
 """
@@ -27,7 +28,7 @@ HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 
 def run(config: SimulateSubtomogramsConfig) -> Result:
-    """Simulate into <output>.partial, a few at a time, then put the volumes in their position, the STAR file last."""
+    """Simulate into <output>.partial, a few at a time, then move the volumes to the output, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Subtomograms")
@@ -109,7 +110,7 @@ def _finish(
     ground_truths: typing.Sequence[GroundTruth],
     tilts: typing.Sequence[float],
 ) -> None:
-    """Folder and STAR file in their positions, and the working folder removed."""
+    """Move the folder and the STAR file to the output, and remove the working folder."""
     from ...io.star import write_tables
 
     rename_folder(folder / VOLUMES, _volumes_of(config))

@@ -18,8 +18,6 @@ if typing.TYPE_CHECKING:
     from ..classifiers.examples import Examples
     from ..classifiers.method import ClassifierMethod
 
-DIAMETER = 0.8  # of the box, where none is given
-
 
 def run(config: TrainClassifierConfig) -> Result:
     """Train and write the model. A killed training by steps continues from <output>.partial."""
@@ -40,19 +38,19 @@ def run(config: TrainClassifierConfig) -> Result:
     rows = examples.validation
     predictor = method.predictor(card, weights, device)
     prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
-    temperature, figures = validated(prediction, examples.labels[rows])
-    card = whole_card(card, examples, temperature, figures, training)
-    title = f"{card['name']}: validation, accuracy {figures['accuracy']:.3f}"
-    plot_confusion(figures["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
+    temperature, metrics = validated(prediction, examples.labels[rows])
+    card = whole_card(card, examples, temperature, metrics, training)
+    title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
+    plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
     training.finish(card, method.completed(weights, examples, config, device))
     print(
-        f"Model: {config.output} (accuracy {figures['accuracy']:.3f} ± {figures['standard_error']:.3f} on "
-        f"{figures['number']} validation subtomograms)"
+        f"Model: {config.output} (accuracy {metrics['accuracy']:.3f} ± {metrics['standard_error']:.3f} on "
+        f"{metrics['number']} validation subtomograms)"
     )
     outputs = TrainClassifierOutputs(
         model=str(config.output),
         classes=card["classes"],
-        validation={k: v for k, v in figures.items() if k != "unknown_confidence"},
+        validation={k: v for k, v in metrics.items() if k != "unknown_confidence"},
         stop_reason=training.stop_reason,
         contrast=examples.contrast,
     )
@@ -63,20 +61,13 @@ def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[
     """Examples of the config, and warnings."""
     from ...io.subtomograms import read_subtomograms
     from ..classifiers.examples import Examples, labelled, split
-    from ..classifiers.prepare import find_contrast, resolution_notes
+    from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 
     found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
-    width = found.box * found.pixel_size
-    diameter = config.particle_diameter or DIAMETER * width
-    if diameter > width:
-        raise ValueError(
-            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of {found.path} are "
-            f"only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract them with a larger box, or "
-            "correct the diameter."
-        )
+    diameter = subtomogram_diameter(found, config.particle_diameter)
     notes += resolution_notes(found, diameter, config.resolution)
-    contrast, said, warning = find_contrast(found, diameter, config.contrast)
+    contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)
     notes += [warning] if warning else []

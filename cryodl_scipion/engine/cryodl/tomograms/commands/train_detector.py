@@ -49,8 +49,8 @@ def run(config: TrainDetectorConfig) -> Result:
     return training.result(outputs, [*gathered.notes, *said(card_warnings(card))])
 
 
-def _told(name: str, figures: typing.Mapping[str, typing.Any], beta: float) -> str:
-    return name + (" none" if figures["f_beta"] is None else f" F{beta:g} {figures['f_beta']:.2f}")
+def _told(name: str, metrics: typing.Mapping[str, typing.Any], beta: float) -> str:
+    return name + (" none" if metrics["f_beta"] is None else f" F{beta:g} {metrics['f_beta']:.2f}")
 
 
 def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[DetectorTask, str]:

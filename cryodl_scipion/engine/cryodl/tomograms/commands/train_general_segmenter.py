@@ -37,17 +37,17 @@ def run(config: TrainGeneralSegmenterConfig) -> Result:
         f"simulated cells at {config.working_pixel_size:g} Å/px, {config.validation_cells} for validation."
     )
     training.fit(task)
-    figures = write_models(folder, config, task, training)
+    metrics = write_models(folder, config, task, training)
     shutil.rmtree(folder / CELLS, ignore_errors=True)
     training.rename()
-    for feature, found in figures.items():
+    for feature, found in metrics.items():
         print(
             f"Model: {config.output}/{feature} (Dice {found['dice']:.3f} on the validation cells; finds it in "
             f"{100 * found['noise_fraction']:.2g} % of noise)"
         )
     outputs = TrainGeneralSegmenterOutputs(
         models={feature: str(Path(config.output) / feature) for feature in FEATURES},
-        validation=figures,
+        validation=metrics,
         stop_reason=training.stop_reason,
         pixel_size=config.working_pixel_size,
     )

@@ -45,18 +45,18 @@ def run(config: TrainSegmenterConfig) -> Result:
     card = model_card(config, gathered, split, task, training, begun)
     _draw(folder, task, card)
     training.finish(card, task.networks["segmenter"].state_dict())
-    figures = card["validation"]
+    metrics = card["validation"]
     told = (
         "no voxel of the validation tiles has the feature"
-        if figures["dice"] is None
-        else f"Dice {figures['dice']:.3f}, area under the curve {figures['auc']:.3f} on the validation tiles"
+        if metrics["dice"] is None
+        else f"Dice {metrics['dice']:.3f}, area under the curve {metrics['auc']:.3f} on the validation tiles"
     )
     print(f"Model: {config.output} ({told})")
     outputs = TrainSegmenterOutputs(
         model=str(config.output),
         feature=gathered.feature,
         annotator=gathered.annotator,
-        validation=figures,
+        validation=metrics,
         stop_reason=training.stop_reason,
         pixel_size=gathered.pixel_size,
     )
@@ -100,8 +100,8 @@ def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
     from ...learning.recipe import start_weights
-    from ..segmenters.grid import SAME
     from ..segmenters.method import load_network
+    from ..segmenters.working_scale import SAME
 
     card, weights = start_weights(config, "segmenter", network=config.network)
     if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:

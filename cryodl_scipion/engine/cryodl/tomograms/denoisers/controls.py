@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tells a denoiser that shows the signal from one that invents it, from the halves alone.
+"""Controls of a tomogram denoiser from the two halves: how much signal it keeps, and what it invents.
 
 The noise of a raw half is independent of the other half, denoised or not. So the correlation of a denoised half with
 the raw other one, against that between the raw halves, tells how near to the signal denoising came: with r between the
@@ -23,14 +23,14 @@ from .spectra import HalfScale, Powers, measure_powers
 MIN_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
 
-def control_figures(
+def control_metrics(
     denoise: typing.Callable[[torch.Tensor], torch.Tensor],
     pairs: typing.Sequence[tuple[torch.Tensor, ...]],
     scale: HalfScale,
     pixel_size: float,
     tilts: Tilts | None = None,
 ) -> dict[str, typing.Any]:
-    """Figures of a denoiser on bricks of both halves.
+    """Metrics of a denoiser on bricks of both halves.
 
     denoise: (z, y, x) grey values of a half -> denoised. pixel_size: Å/px. tilts: of a denoiser that fills the wedge:
     only measured coefficients are compared. Returns what the result of the command says of a tomogram.
@@ -90,11 +90,11 @@ def _listed(curve: np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in curve]
 
 
-def control_in_words(name: str, figures: dict[str, typing.Any]) -> str:
-    """A sentence on a tomogram's figures."""
+def control_in_words(name: str, metrics: dict[str, typing.Any]) -> str:
+    """A sentence on a tomogram's metrics."""
     return (
-        f"{name}: estimated correlation of a half with the signal {figures['signal_correlation_before']:.2f}, after "
-        f"denoising {figures['signal_correlation_after']:.2f} (in held-out rows); of pure noise it keeps "
-        f"{100 * figures['noise_left']:.0f} % of the contrast that it gives the tomogram (a Wiener filter "
-        f"{100 * figures['wiener_noise_left']:.0f} %), of random phases {100 * figures['random_phases_left']:.0f} %."
+        f"{name}: estimated correlation of a half with the signal {metrics['signal_correlation_before']:.2f}, after "
+        f"denoising {metrics['signal_correlation_after']:.2f} (in held-out rows); of pure noise it keeps "
+        f"{100 * metrics['noise_left']:.0f} % of the contrast that it gives the tomogram (a Wiener filter "
+        f"{100 * metrics['wiener_noise_left']:.0f} %), of random phases {100 * metrics['random_phases_left']:.0f} %."
     )

@@ -2,10 +2,10 @@
 """What a tomogram denoiser learns from: one half as input, and the other, whose noise is independent, as target
 (noise2noise: Lehtinen et al. 2018; for tomograms Buchholz et al. 2019).
 
-To fill the missing wedge, both halves are turned so that their wedge lies elsewhere, and a second wedge, where that of
+To fill the missing wedge, both halves are rotated so that their wedge lies elsewhere, and a second wedge, where that of
 the tomogram is, is taken from the input: what was measured there in the target can then be learned (IsoNet: Liu et al.
-2022; with halves DeepDeWedge: Wiedemann and Heckel 2024). Ours: only the 48 turns and mirrors of the cube are used,
-which need no interpolation. The loss counts measured coefficients alone.
+2022; with halves DeepDeWedge: Wiedemann and Heckel 2024). Ours: only the 48 rotations and reflections of the cube are
+used, which need no interpolation. The loss counts measured coefficients alone.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Tilts:
     maximum: float
 
     def measured(self, side: int, rotation: typing.Any = PLAIN) -> torch.Tensor:
-        """1 where a cube of a side that was turned was measured, 0 elsewhere, on the grid of rfftn."""
+        """1 where a cube of a side that was rotated was measured, 0 elsewhere, on the grid of rfftn."""
         return _rotated_wedge(side, self.minimum, self.maximum, *rotation)
 
 
@@ -98,7 +98,7 @@ def loss_weight(scale: HalfScale, side: int) -> torch.Tensor:
     return _weight_of(np.asarray(scale.gain, float).tobytes(), scale.strength, side)
 
 
-def weighted(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def weighted_volumes(volumes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """(b, 1, s, s, s) volumes times factors (b, 1, s, s, s // 2 + 1) on the grid of rfftn."""
     axes = (-3, -2, -1)
     return torch.fft.irfftn(torch.fft.rfftn(volumes, dim=axes) * weights, s=volumes.shape[-3:], dim=axes)
@@ -113,7 +113,7 @@ class SubvolumeExample:
     hidden: torch.Tensor
     weight: torch.Tensor
     unseen: torch.Tensor
-    raw: torch.Tensor  # (1, s, s, s) the half that the input was made of, turned as the target, in units of strength
+    raw: torch.Tensor  # (1, s, s, s) the half that the input was made of, rotated as the target, in units of strength
 
 
 def draw(
@@ -126,7 +126,7 @@ def draw(
     """A random SubvolumeExample of a region.
 
     side: px of its cubes. tilts: None to denoise alone. fill: gives the (z, y, x) answer to inputs_of a half, whose
-    part in the missing wedge is put in before it is turned; None leaves the wedge empty.
+    part in the missing wedge is put in before it is rotated; None leaves the wedge empty.
     """
     reach = [min(side + 2 * MARGIN, n // 8 * 8) for n in region.halves.shape[1:]]
     reach = [min(reach)] * 3 if tilts else reach

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether even and odd halves of tomograms can be what they are given for."""
+"""Checks of even and odd half tomograms."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files are the even and odd halves of one tomogram."""
+"""Pairing of the even and odd halves of tomograms by name."""
 
 from __future__ import annotations
 

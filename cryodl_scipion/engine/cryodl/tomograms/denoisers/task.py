@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of a tomogram denoiser on regions of half tomograms, and its figures on regions that it does not see."""
+"""Training of a tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
-from .examples import Region, SubvolumeExample, Tilts, answered, draw, inputs_of, weighted
+from .examples import Region, SubvolumeExample, Tilts, answered, draw, inputs_of, weighted_volumes
 from .spectra import HalfScale
 
 VALIDATION_BATCHES = 8
@@ -44,7 +44,7 @@ class TomogramTask(NetworkTask):
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """Mean squared difference from the other half, where it was measured. output: correction of what is seen."""
         seen, hidden, weight = batch[:3]
-        return weighted(seen[:, 1:] + output - hidden, weight).square().mean()
+        return weighted_volumes(seen[:, 1:] + output - hidden, weight).square().mean()
 
     def validate(self) -> dict[str, float]:
         rng, drawn = np.random.default_rng(12345), []
@@ -54,19 +54,19 @@ class TomogramTask(NetworkTask):
             found = self._answers(seen)
             pairs = [(x, weight) for x in (found, seen[:, 1:], target)]
             pairs += [(x, weight * unseen) for x in (found, raw, target)] if self.tilts else []
-            drawn.append([weighted(x, w) for x, w in pairs])
+            drawn.append([weighted_volumes(x, w) for x, w in pairs])
         answer, wiener, hidden, *apart = (torch.cat(x) for x in zip(*drawn))
         figure = correlation(answer, hidden)
-        figures = dict(
+        metrics = dict(
             metric=figure,
             loss=float((answer - hidden).square().mean()),
             correlation=figure,
             wiener_correlation=correlation(wiener, hidden),
         )
         if apart:  # where the network was given nothing, and what the other half would have told there
-            figures["wedge_correlation"] = correlation(apart[0], apart[2])
-            figures["wedge_measured_correlation"] = correlation(apart[1], apart[2])
-        return figures
+            metrics["wedge_correlation"] = correlation(apart[0], apart[2])
+            metrics["wedge_measured_correlation"] = correlation(apart[1], apart[2])
+        return metrics
 
     def _draw(
         self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any

@@ -37,7 +37,7 @@ def validation_rows(shape: typing.Sequence[int]) -> tuple[int, int]:
     return shape[1] - max(SMALLEST, round(VALIDATION_PART * shape[1])), shape[1]
 
 
-def train_model(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
+def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
 
     config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from.
@@ -75,7 +75,7 @@ def train_model(config: typing.Any, sources: list[HalfSource], output: str | Pat
         tilts=[config.tilt_min, config.tilt_max] if config.fill_wedge else [],
         gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in learnt], axis=0)],
         training=dict(tomograms=names, files=[list(source.paths) for source in used], **training.record()),
-        validation=training.figures(),
+        validation=training.metrics(),
     )
     training.finish(card, task.networks["denoiser"].state_dict())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was detected in a tomogram: rows of a STAR file, and sentences that claim no more than was measured."""
+"""Detections of a tomogram: rows of a STAR file, and sentences about their number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SpeciesFound:
     """Detections of one species in one tomogram.
 
     name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees, or
-    None. threshold: least score. expected_false: detections that noise alone gives, scaled to the tomogram; None
+    None. threshold: minimum score. expected_false: detections that noise alone gives, scaled to the tomogram; None
     without a control. diameter: Å.
     """
 
@@ -55,7 +55,7 @@ def detection_columns(
     return {key: list(values) for key, values in columns.items()}
 
 
-def said(name: str, found: typing.Sequence[SpeciesFound]) -> str:
+def detections_in_words(name: str, found: typing.Sequence[SpeciesFound]) -> str:
     """A line of the log about a tomogram."""
     return f"{name}: " + "; ".join(
         f"{one.name} {counted(len(one), 'detection')} from score {score_text(one.threshold)}"

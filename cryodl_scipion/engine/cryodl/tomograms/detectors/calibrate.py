@@ -22,10 +22,10 @@ BLOCK_VOXELS = 1.5e7
 
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
-    """threshold: least score of a species. figures: {name: number} on the held-out particles."""
+    """threshold: minimum score of a species. metrics: {name: number} on the held-out particles."""
 
     threshold: float
-    figures: dict[str, typing.Any]
+    metrics: dict[str, typing.Any]
 
 
 def calibrate_species(
@@ -53,7 +53,7 @@ def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) ->
     threshold, _ = best_f_beta(hit, scores, count, beta) if count else (USUAL, 0.0)
     kept = scores >= threshold
     true = int(hit[kept].sum())
-    figures = dict(
+    metrics = dict(
         particles=count,
         found=true,
         false=int(kept.sum()) - true,
@@ -61,7 +61,7 @@ def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) ->
         precision=round(true / max(int(kept.sum()), 1), 4) if count else None,
         f_beta=round(f_beta(true, int(kept.sum()) - true, count - true, beta), 4) if count else None,
     )
-    return Calibrated(round(threshold, 4), figures)
+    return Calibrated(round(threshold, 4), metrics)
 
 
 @torch.inference_mode()

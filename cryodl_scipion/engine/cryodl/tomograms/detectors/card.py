@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its detector: card and warnings."""
+"""Model card of a detector, with warnings about the training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def model_card(
         beta=config.beta,
         skew=round(gathered.skew, 4),
         particles=dict(zip(gathered.species, count(task.training))),
-        validation={name: one.figures for name, one in zip(gathered.species, found)},
+        validation={name: one.metrics for name, one in zip(gathered.species, found)},
         training_tomograms=sorted({one.name for one in task.training}),
         validation_tomograms=sorted({one.name for one in task.validation}),
         split=split_in_words,
@@ -47,21 +47,21 @@ def model_card(
 def card_warnings(card: dict[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
     for name in card["species"]:
-        figures = card["validation"][name]
-        if not figures["particles"]:
+        metrics = card["validation"][name]
+        if not metrics["particles"]:
             yield (
                 f"No particle of {name} was held out, so it is not known how well it was learnt, and its threshold "
                 "is not validated. Label more."
             )
-        elif figures["f_beta"] < POOR:
+        elif metrics["f_beta"] < POOR:
             yield (
-                f"Of {name} {figures['found']} of {figures['particles']} held-out particles were found, with "
-                f"{figures['false']} false detections: it was hardly learnt. Check coordinates and diameter, or "
+                f"Of {name} {metrics['found']} of {metrics['particles']} held-out particles were found, with "
+                f"{metrics['false']} false detections: it was hardly learnt. Check coordinates and diameter, or "
                 "label more."
             )
-        elif figures["particles"] < FEW:
+        elif metrics["particles"] < FEW:
             yield (
-                f"Only {counted_particles(figures['particles'])} of {name} held out: its metrics and threshold are "
+                f"Only {counted_particles(metrics['particles'])} of {name} held out: its metrics and threshold are "
                 "uncertain."
             )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles found by a trained detector."""
+"""Detection of particles by a trained network."""
 
 from __future__ import annotations
 

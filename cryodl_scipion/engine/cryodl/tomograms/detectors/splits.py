@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which tomograms a detector learns from, and which are held out."""
+"""Split of tomograms into training and validation data of a detector."""
 
 from __future__ import annotations
 

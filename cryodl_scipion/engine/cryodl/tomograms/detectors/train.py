@@ -85,7 +85,7 @@ class DetectorTask(NetworkTask):
         return self.method.default_steps(sum(map(len, self.positions)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
-        views = [augmented(*self._crop(rng), rng) for _ in range(self.batch_size)]
+        views = [augmented_crop(*self._crop(rng), rng) for _ in range(self.batch_size)]
         return [torch.stack(part) for part in zip(*views)]
 
     def _crop(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,7 +130,7 @@ class DetectorTask(NetworkTask):
         return [self._cut(one, np.rint(point - self.method.crop / 2)) for one, point in order[:MAX_VALIDATED]]
 
     def validate(self) -> dict[str, float]:
-        """figure: mean over the species of the correlation of answers and heat maps in the validation crops."""
+        """metric: mean over the species of the correlation of answers and heat maps in the validation crops."""
         network = self.networks["detector"]
         device = next(network.parameters()).device
         dtype = fast_dtype(device)
@@ -150,7 +150,9 @@ class DetectorTask(NetworkTask):
         return {"metric": correlation, "loss": loss, "correlation": correlation}
 
 
-def augmented(voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def augmented_crop(
+    voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A crop mirrored along its axes (the missing wedge stays where it is), sharper or smoother, with another contrast
     and some noise."""
     axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]

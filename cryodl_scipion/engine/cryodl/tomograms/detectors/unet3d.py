@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import typing
-
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
+from ...learning.networks.unet_levels import UNetLevels
 
 STRIDE = 2  # voxels of the tomogram along each axis for each of the heat map
 FEW = 0.01  # score that an untrained network gives everywhere
 
 
-class HeatMaps(nn.Module):
+class HeatMaps(UNetLevels):
     """(b, 1, z, y, x) normalised voxels -> (b, species, z / 2, y / 2, x / 2) log odds of a particle's centre.
 
     z, y and x are multiples of STRIDE * 2 ** (levels - 1). The voxels are folded into channels first, so that most of
@@ -23,23 +20,10 @@ class HeatMaps(nn.Module):
     """
 
     def __init__(self, species: int, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((STRIDE**3, *widths), widths))
-        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
-        self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
-        self.head = nn.Conv3d(widths[0], species, 1)
-        nn.init.constant_(typing.cast(torch.Tensor, self.head.bias), torch.tensor(FEW).logit().item())
+        super().__init__(STRIDE**3, widths, species, 3, torch.tensor(FEW).logit().item())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = cells_as_channels(x)
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool3d(x, 2))
-            skips.append(x)
-        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
-            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
-        return self.head(x)
+        return self.head(self.levels(cells_as_channels(x)))
 
 
 def cells_as_channels(x: torch.Tensor) -> torch.Tensor:

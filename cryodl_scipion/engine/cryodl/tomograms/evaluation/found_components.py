@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which connected components of the labels were found, and which components of the segmentation are right."""
+"""Connected components of the labels that were found, and components of the segmentation that are correct."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class ComponentCounts:
     def __add__(self, other: ComponentCounts) -> ComponentCounts:
         return ComponentCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
-    def figures(self) -> dict[str, typing.Any]:
-        """The counts, and recall and precision of pieces; None where nothing is counted."""
+    def metrics(self) -> dict[str, typing.Any]:
+        """The counts, and recall and precision of components; None where nothing is counted."""
         return dict(
-            pieces_true=self.true,
-            pieces_detected=self.detected,
-            pieces_found=self.found,
-            pieces_right=self.right,
-            piece_recall=ratio(self.detected, self.true),
-            piece_precision=ratio(self.right, self.found),
+            components_true=self.true,
+            components_detected=self.detected,
+            components_found=self.found,
+            components_right=self.right,
+            component_recall=ratio(self.detected, self.true),
+            component_precision=ratio(self.right, self.found),
         )
 
 

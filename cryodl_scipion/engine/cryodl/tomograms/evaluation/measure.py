@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All figures of a segmentation beside its labels."""
+"""All metrics of a segmentation beside its labels."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class FeatureMeasures:
             self.overlap + other.overlap, self.distances + other.distances, self.components + other.components
         )
 
-    def figures(self, pixel_size: float) -> dict[str, typing.Any]:
+    def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
-        return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.components.figures())
+        return dict(self.overlap.metrics(), **self.distances.metrics(pixel_size), **self.components.metrics())
 
 
 def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:

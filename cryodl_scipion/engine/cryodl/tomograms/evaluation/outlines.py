@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the surface of a segmentation lies from that of the labels, measured block by block.
+"""Distance between the surfaces of a segmentation and of the labels, measured block by block.
 
 An outline is made of the voxels of a feature that have a face in common with a voxel that is not of it. From each voxel
 of one outline the distance to the nearest one of the other is measured, both ways (mean symmetric surface distance).
@@ -69,7 +69,7 @@ class Distances:
             self.counts + other.counts, self.alone + other.alone, tuple(a + b for a, b in zip(self.sides, other.sides))
         )
 
-    def figures(self, pixel_size: float) -> dict[str, typing.Any]:
+    def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines
         that has nothing of the other within FARTHEST px. None if the feature is missing on a side."""
         if not all(self.sides):

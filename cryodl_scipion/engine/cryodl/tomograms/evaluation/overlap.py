@@ -28,7 +28,7 @@ class Overlap:
     def __add__(self, other: Overlap) -> Overlap:
         return Overlap(self.both + other.both, self.found + other.found, self.ground_truth + other.ground_truth)
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """dice, iou, precision, recall; None where there is nothing to divide by."""
         return dict(
             dice=ratio(2 * self.both, self.found + self.ground_truth),
@@ -75,7 +75,7 @@ class ScoreCurve:
         count = binned(self.yes + self.no)
         return binned(self.sums) / np.maximum(count, 1), binned(self.yes) / np.maximum(count, 1), count
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """average_precision; best_threshold and best_dice; calibration_error (Guo et al. 2017). None without voxels of
         both kinds."""
         if not self.yes.any() or not self.no.any():

@@ -29,8 +29,8 @@ BARS = {
     "dice": "Dice",
     "precision": "precision",
     "recall": "recall",
-    "piece_recall": "components found",
-    "piece_precision": "components right",
+    "component_recall": "components found",
+    "component_precision": "components right",
 }
 
 
@@ -109,8 +109,8 @@ def _overlay(
     return picture
 
 
-def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]], path: str | os.PathLike[str]) -> None:
-    """A PNG of bars. features: {name: figures}."""
+def draw_metrics(features: typing.Mapping[str, typing.Mapping[str, typing.Any]], path: str | os.PathLike[str]) -> None:
+    """A PNG of bars. features: {name: metrics}."""
     figure, axes = new_figure(1, 2, (max(8.0, 4.0 + 2.0 * len(features)), 3.9))
     left, right = axes[0]
     positions, width = np.arange(len(features)), 0.8 / len(BARS)
@@ -137,14 +137,14 @@ def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> No
     overlap.ScoreCurve."""
     figure, axes = new_figure(1, 2, (8.4, 3.8))
     precision, recall = curve.precision_recall()
-    figures = curve.figures()
+    metrics = curve.metrics()
     axes[0, 0].plot(recall, precision)
     axes[0, 0].set(
         xlabel="recall",
         ylabel="precision",
         xlim=(0, 1.02),
         ylim=(0, 1.02),
-        title=f"{name}: average precision {figures['average_precision']:.3f}",
+        title=f"{name}: average precision {metrics['average_precision']:.3f}",
     )
     mean, fraction, count = curve.reliability()
     some = count > 0
@@ -155,6 +155,6 @@ def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> No
         ylabel="fraction of voxels with the feature",
         xlim=(0, 1),
         ylim=(0, 1),
-        title=f"calibration error {figures['calibration_error']:.3f}",
+        title=f"calibration error {metrics['calibration_error']:.3f}",
     )
     save_figure(figure, path)

@@ -122,7 +122,7 @@ class Membranes:
             yield start, slab
 
 
-def measured(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Membranes:
+def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesConfig) -> Membranes:
     """The Membranes of a volume. Raises ValueError or FileNotFoundError if it cannot be used."""
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)

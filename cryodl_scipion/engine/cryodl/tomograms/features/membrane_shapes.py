@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a membrane is like around points on its middle surface: how it bends, how thick it is, what lies opposite."""
+"""Shape of a membrane around points on its middle surface: curvature, thickness, distance to the next membrane."""
 
 from __future__ import annotations
 

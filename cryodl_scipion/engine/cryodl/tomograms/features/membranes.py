@@ -110,7 +110,7 @@ def _apart(positions: np.ndarray, spacing: float, rng: np.random.Generator) -> n
 
 
 def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """The normals of one component turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the
+    """The normals of one component, oriented to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the
     outer one of a closed or bent membrane."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree

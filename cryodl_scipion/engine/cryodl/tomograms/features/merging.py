@@ -57,9 +57,9 @@ def merge_tomogram(
         f.name: dict(
             voxels=int(voxels),
             volume_nm3=round(float(voxels) * size**3, 3),
-            pieces=int(count),
+            components=int(count),
             area_nm2=round(float(area) * size**2, 3),
-            share_percent=round(100 * float(voxels) / np.prod(shape, dtype=float), 5),
+            volume_percent=round(100 * float(voxels) / np.prod(shape, dtype=float), 5),
         )
         for f, voxels, count, area in zip(features, *found)
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles that touch are split where they are thin: watershed of the distance to the outside."""
+"""Splitting of touching particles where they are thin: watershed of the distance to the outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEAR = 1.5  # particle diameters, within which summits may be of one particle
 FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat components have none
 
 
-def split_particles(
+def split_touching(
     segmentation: Segmentation,
     components: Components,
     numbers: np.ndarray,

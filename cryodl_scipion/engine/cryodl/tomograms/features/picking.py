@@ -81,10 +81,10 @@ def _points(
         voxels, component_of = voxels_of(segmentation, components, ranges, config.seed)
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
-        from .particles import split_particles
+        from .particles import split_touching
 
         locate = lambda positions: _numbers_at(positions, segmentation, components, ranges)
-        return split_particles(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
+        return split_touching(segmentation, components, numbers, _diameter(segmentation, components, config), locate)
     volumes = components.voxels[numbers] * (segmentation.pixel_size / 10) ** 3
     return together([Points(components.centres[numbers], numbers + 1, volumes, components.scores[numbers])])
 

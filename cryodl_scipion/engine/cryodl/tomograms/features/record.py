@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a folder of outputs holds and how it was made, so that later runs can add to it and to nothing else."""
+"""Record of an output folder: its items and parameters, so that later runs add only to outputs of the same
+parameters."""
 
 import json
 import os

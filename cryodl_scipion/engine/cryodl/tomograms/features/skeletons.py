@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lines of voxels through the middles of filaments."""
+"""Middle lines of filaments, as lines of voxels."""
 
 import heapq
 import itertools

@@ -82,7 +82,7 @@ def each_volume(
 
     named = named_volumes(config)
     if config.label is None:
-        refuse_labels(named)
+        refuse_label_volumes(named)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     record = FolderRecord(folder / index, {name.replace("_", " "): getattr(config, name) for name in parameters})
@@ -108,7 +108,7 @@ def each_volume(
     return Volumes(folder, record, items, skipped, notes)
 
 
-def refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
+def refuse_label_volumes(named: typing.Sequence[tuple[str, str]]) -> None:
     """Raises ValueError for a label volume in place of scores, before anything is written."""
     from ..evaluation.pairs import labels_in
 

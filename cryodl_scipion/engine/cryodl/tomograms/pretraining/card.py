@@ -15,7 +15,7 @@ from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
-from ..segmenters.unet import UNet, widened
+from ..segmenters.unet import UNet, widened_weights
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +29,17 @@ if typing.TYPE_CHECKING:
 def write_models(
     folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun
 ) -> dict[str, dict[str, float]]:
-    """Write <folder>/<feature> of all features. Returns {feature: validation figures}."""
+    """Write <folder>/<feature> of all features. Returns {feature: validation metrics}."""
     raw, labels = task.answers(task.validation)
     noisy, _ = task.answers(task.noise)
     weights = task.networks["segmenter"].state_dict()
-    figures = {}
+    metrics = {}
     for number, feature in enumerate(FEATURES):
         hit = (labels == number + 1).numpy().ravel()
         answer = raw[:, number].numpy().ravel()
         calibration = fit_voxels(hit, answer)
         counted = Counted.of(hit, answer)
-        figures[feature] = dict(
+        metrics[feature] = dict(
             dice=dice(calibration.score(answer) >= THRESHOLD, hit),
             best_dice=counted.best_dice,
             average_precision=counted.average_precision,
@@ -50,12 +50,12 @@ def write_models(
         own = dict(
             name=feature,
             feature=feature,
-            validation=figures[feature],
+            validation=metrics[feature],
             calibration=[calibration.slope, calibration.score_offset],
             boundary_probability=calibration.boundary,
         )
         write_model(folder / feature, dict(card, **own), weights_of(weights, number, len(FEATURES)))
-    return figures
+    return metrics
 
 
 def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features: int) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     card, weights = every[0][0], dict(every[0][1], **heads)
     if card["network"] != method.name and isinstance(method, UNet):
         slices = method.context - card["context"]
-        weights = widened(weights, method.build(len(FEATURES)), slices)
+        weights = widened_weights(weights, method.build(len(FEATURES)), slices)
     return load_network(method, weights, str(folder), len(FEATURES))
 
 

@@ -14,9 +14,9 @@ from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
-from ..segmenters.grid import grid_factor, values_statistics
 from ..segmenters.resample import resample_whole, resampled_length
 from ..segmenters.segmenter import LIMIT
+from ..segmenters.working_scale import resampling_factor, values_statistics
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +121,7 @@ def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Ge
 
 def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
-    factor = grid_factor(cell.pixel_size, working)
+    factor = resampling_factor(cell.pixel_size, working)
     shape = resampled_length(cell.volume.shape, factor)
     volume = resample_whole(cell.volume, shape)
     middle, width = values_statistics(volume.numpy())

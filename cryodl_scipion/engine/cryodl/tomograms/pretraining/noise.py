@@ -39,11 +39,13 @@ def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         return phases_at_random(image, rng)
     width = math.exp(rng.uniform(*np.log(SMOOTHED)))
     if kind == 1:
-        return smoothed(phases_at_random(image, rng), (width,) * 3)
+        return filtered_noise(phases_at_random(image, rng), (width,) * 3)
     white = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
     if kind == 2:
-        return smoothed(white, (width,) * 3)
-    return smoothed(white, tuple(width * rng.uniform(0.5, 2, 3)), rng.uniform(*WEDGE) if rng.random() < 0.5 else None)
+        return filtered_noise(white, (width,) * 3)
+    return filtered_noise(
+        white, tuple(width * rng.uniform(0.5, 2, 3)), rng.uniform(*WEDGE) if rng.random() < 0.5 else None
+    )
 
 
 def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -64,7 +66,7 @@ def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
 
 
-def smoothed(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:
+def filtered_noise(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:
     """Noise filtered and brought to mean 0 and variance 1.
 
     Parameters

@@ -26,7 +26,7 @@ if typing.TYPE_CHECKING:
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
 FAINTER = 0.35  # part of the crops with a feature that noise of their own spectrum is added to
-ROTATED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
+ROTATED = 0.4  # part of the crops that are rotated by any angle; the others by whole quarters, which costs nothing
 MAX_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
 DEFAULT_STEPS = 12000
@@ -180,8 +180,8 @@ class CellsTask(NetworkTask):
             Counted.of((labels == k + 1).numpy().ravel()[::3], raw[:, k].numpy().ravel()[::3])
             for k in range(len(FEATURES))
         ]
-        figures = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
-        return dict(figures, metric=float(np.mean(list(figures.values()))), loss=float(loss))
+        metrics = {f"dice_{name}": c.best_dice for name, c in zip(FEATURES, counted)}
+        return dict(metrics, metric=float(np.mean(list(metrics.values()))), loss=float(loss))
 
 
 def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> torch.Tensor:

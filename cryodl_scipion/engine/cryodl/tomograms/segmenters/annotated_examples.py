@@ -14,8 +14,8 @@ from ...contract.annotations import UNCERTAIN, Tile
 from ...io.files import expand_paths, name_tomograms
 from ..annotations.store import read_annotations
 from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example
-from .grid import grey_statistics, values_statistics, working_grid
 from .resample import resample_whole
+from .working_scale import grey_statistics, values_statistics, working_sizes
 
 if typing.TYPE_CHECKING:
     from ..annotations.store import AnnotationStore
@@ -35,7 +35,7 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     tiles = store.tiles(feature, annotator)
     names = list(dict.fromkeys(t.tomogram for t in tiles))
     sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
-    working, every = working_grid(sizes, config.working_pixel_size, notes)
+    working, every = working_sizes(sizes, config.working_pixel_size, notes)
     factors, depth = dict(zip(names, every)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
     examples = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A training that begins with a model: which of the two is better, and which calibration holds."""
+"""Training that continues from a model: which of the two is better, and which calibration holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     from ...learning.schedule import FitReport
     from .train import SegmenterTask
 
-BETTER = 0.005  # by which the figure of the trained weights must be higher: so much is chance
+BETTER = 0.005  # by which the metric of the trained weights must be higher: so much is chance
 ENOUGH = 12  # validation tiles with the feature from which on they are calibrated anew
 
 
@@ -28,7 +28,7 @@ class Begun:
         Name or folder of it.
     weights : dict
         {name: Tensor} of its network.
-    figures : dict
+    metrics : dict
         Its validation columns, as Task.validate gives them.
     calibration : Calibration
         Its own, of raw scores as the network gives them.
@@ -40,7 +40,7 @@ class Begun:
 
     name: str
     weights: dict[str, torch.Tensor]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     calibration: Calibration
     raw_scale: float = 1.0
     kept: bool = False
@@ -53,11 +53,11 @@ class Begun:
         card, weights = read_model(find_model(start, "segmenter"), "segmenter")
         task.networks.eval()
         with torch.no_grad():
-            figures = task.validate()
+            metrics = task.validate()
         slope, offset = card["calibration"]
         boundary = card["boundary_probability"]
         own = Calibration(slope, offset - Calibration(slope, 0.0, boundary).score_offset, boundary)
-        return cls(str(start), dict(weights), figures, own, card["raw_scale"])
+        return cls(str(start), dict(weights), metrics, own, card["raw_scale"])
 
     def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
         """Put the weights of the start back where those that were trained are not better on the validation tiles.
@@ -74,14 +74,14 @@ class Begun:
         str or None
             A sentence for the user if they were put back.
         """
-        if report.best["metric"] > self.figures["metric"] + BETTER:
+        if report.best["metric"] > self.metrics["metric"] + BETTER:
             return None
         task.networks["segmenter"].load_state_dict(self.weights)
         self.kept = True
-        words = lambda figures: f"Dice {figures['dice']:.3f}, average precision {figures['average_precision']:.3f}"
+        words = lambda metrics: f"Dice {metrics['dice']:.3f}, average precision {metrics['average_precision']:.3f}"
         return (
             f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, "
-            f"which it started from ({words(self.figures)}): the weights of {self.name} are kept. Draw tiles where "
+            f"which it started from ({words(self.metrics)}): the weights of {self.name} are kept. Draw tiles where "
             f"it fails, or use {self.name} directly."
         )
 

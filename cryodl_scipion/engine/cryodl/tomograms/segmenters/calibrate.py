@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores of different networks made comparable: what is as likely the feature as not has the score 0.5 in each."""
+"""Calibration of segmenters, so that a score of 0.5 means the same probability for every network."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ def boundary_error(found: np.ndarray, ground_truth: np.ndarray) -> float | None:
     return float(np.concatenate([there, back]).mean())
 
 
-def validation_figures(
+def validation_metrics(
     calibration: Calibration,
     outputs: typing.Sequence[np.ndarray],
     targets: typing.Sequence[np.ndarray],
     labelled: typing.Sequence[np.ndarray],
     pixel_size: float,
 ) -> dict[str, float | None]:
-    """Figures of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
+    """Metrics of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
     scores (s, s) each. targets, labelled: (s, s). pixel_size: Å.
     """
     scores = [calibration.score(o) for o in outputs]
@@ -119,9 +119,9 @@ def validation_figures(
     found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, labelled)]
     errors = [e for e in found if e is not None]
     ranked = dataclasses.asdict(Counted.of(hit, raw))
-    figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
+    metrics = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
     return dict(
-        figures if hit.any() else dict.fromkeys(figures),
+        metrics if hit.any() else dict.fromkeys(metrics),
         boundary_error_angstrom=float(np.mean(errors) * pixel_size) if errors else None,
         calibration_error=expected_calibration_error(hit, calibration.probability(raw)),
     )

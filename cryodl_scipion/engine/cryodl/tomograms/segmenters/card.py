@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished training says of its segmenter: card and warnings."""
+"""Model card of a segmenter, with warnings about the training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import TrainSegmenterConfig
-from .calibrate import fit_voxels, validation_figures
+from .calibrate import fit_voxels, validation_metrics
 from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
@@ -43,7 +43,7 @@ def model_card(
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
     calibration = old.calibration if old else fit_voxels(join([t >= 0.5 for t in targets]), join(outputs))
-    figures = validation_figures(calibration, outputs, targets, labelled, gathered.pixel_size)
+    metrics = validation_metrics(calibration, outputs, targets, labelled, gathered.pixel_size)
     count = lambda part, positive: sum(e.positive is positive for e in part)
     names = lambda part: sorted({e.tomogram for e in part})
     return dict(
@@ -65,17 +65,17 @@ def model_card(
             validation=len(task.validation),
             validation_positive=count(task.validation, True),
         ),
-        validation=_rounded(figures),
+        validation=_rounded(metrics),
         training_tomograms=names(training),
         validation_tomograms=names(validation),
         split=split_in_words,
         training=run.record(),
-        **(dict(start=dict(name=begun.name, kept=begun.kept, validation=_rounded(begun.figures))) if begun else {}),
+        **(dict(start=dict(name=begun.name, kept=begun.kept, validation=_rounded(begun.metrics))) if begun else {}),
     )
 
 
-def _rounded(figures: typing.Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: None if value is None else round(value, 4) for name, value in figures.items()}
+def _rounded(metrics: typing.Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 4) for name, value in metrics.items()}
 
 
 def raw_scale(task: SegmenterTask) -> float:
@@ -89,8 +89,8 @@ def raw_scale(task: SegmenterTask) -> float:
 
 def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
-    tiles, figures = card["tiles"], card["validation"]
-    if figures["dice"] is None:
+    tiles, metrics = card["tiles"], card["validation"]
+    if metrics["dice"] is None:
         yield (
             "No voxel of the validation tiles has the feature, so it is not known how well it was learnt, and the "
             "calibration is not validated. Annotate more tiles with the feature, and train again."
@@ -100,9 +100,9 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             f"Only {tiles['validation_positive']} tiles with the feature were held out for validation, so metrics "
             "and calibration are uncertain. Check the scores before you trust the threshold; more tiles help."
         )
-    if figures["dice"] is not None and figures["dice"] < POOR_DICE:
+    if metrics["dice"] is not None and metrics["dice"] < POOR_DICE:
         yield (
-            f"The Dice coefficient on the validation tiles is only {figures['dice']:.2f}: the feature was not "
+            f"The Dice coefficient on the validation tiles is only {metrics['dice']:.2f}: the feature was not "
             "learnt. Check that the drawings belong to these tomograms, and look at samples/validation.png."
         )
     if "only" in card["split"]:

@@ -150,7 +150,7 @@ class Agreement:
             self.products + other.products,
         )
 
-    def figures(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
+    def metrics(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
         """For results: annotators, dice and correlation (k x k lists; None where there is nothing to compare)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             own = np.diag(self.both)

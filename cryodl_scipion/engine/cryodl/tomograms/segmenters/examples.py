@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a segmenter learns from: pieces of tomograms around annotated tiles, with what is drawn there."""
+"""Training data of a segmenter: parts of tomograms around annotated tiles, with their drawings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from .method import SegmenterMethod
 
 TILE = 64  # working px: of a tile, as published
-PATCH = 116  # working px that are kept around a tile, so that it can be turned
+PATCH = 116  # working px that are kept around a tile, so that it can be rotated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,11 +25,11 @@ LARGER = 1.5  # sides up to which an annotated area is one tile
 def find_tiles(
     volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
 ) -> tuple[list[Position], list[Position], set[int]]:
-    """Positions with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
-    set without UNANNOTATED.
+    """Positions with the feature and without it, two lists of annotations.label_volumes.Position; and the values seen,
+    a set without UNANNOTATED.
 
     Every slice is looked at, in random order, until there are several times as many tiles of both kinds as wanted:
-    tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Place. size:
+    tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Position. size:
     of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
     """
     found, seen = (list[Position](), list[Position]()), set[int]()

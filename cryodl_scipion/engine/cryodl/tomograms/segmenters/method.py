@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every segmenter gives to training and segmenting, and what most of them share."""
+"""Interface of a segmenter, and the parts that most segmenters share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What segmenters find where nothing is: in noise with the spectrum of the tomogram that is segmented.
+"""False positives of segmenters in noise with the spectrum of the tomogram.
 
 It says how often a model calls plain noise of this kind its feature. It does not say how often it takes one structure
 for another: that needs labels. Where noise is called the feature too often, the boundary of the feature is raised.

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 
 from ...learning.inference import with_less_memory
-from .grid import grey_statistics
 from .resample import needed_range, resample_part
 from .segmenter import joined_segmenters
 from .slabs import choose_plan, grids_of
+from .working_scale import grey_statistics
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a tomogram is cut into slabs and tiles, so that memory is bounded whatever its size.
+"""Division of a tomogram into slabs and tiles that fit into a given memory.
 
 Segmenters with the same working pixel size share a SlabGrid: what is read and resampled for one serves all of them.
 """
@@ -11,8 +11,8 @@ import math
 import typing
 
 from ...core.tiles import tile_spans
-from .grid import grid_factor
 from .resample import needed_range, resampled_length
+from .working_scale import resampling_factor
 
 if typing.TYPE_CHECKING:
     from .segmenter import Segmenter
@@ -66,7 +66,7 @@ def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Seque
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
     members: dict[float, list[int]] = {}
     for number, segmenter in enumerate(segmenters):
-        factor = grid_factor(pixel_size, segmenter.card["pixel_size"])
+        factor = resampling_factor(pixel_size, segmenter.card["pixel_size"])
         members.setdefault(factor, []).append(number)
     return tuple(_grid(shape, factor, numbers, [segmenters[n] for n in numbers]) for factor, numbers in members.items())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where examples come from: label volumes beside their tomograms, or a folder of annotations."""
+"""Sources of training examples: label volumes beside their tomograms, or a folder of annotations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ...io.tomograms import working_pixel_size
 from ..annotations.label_volumes import Position, choose_negative, choose_positions, open_pairs
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
-from .grid import grey_statistics, working_grid
 from .label_tiles import find_tiles
+from .working_scale import grey_statistics, working_sizes
 
 if typing.TYPE_CHECKING:
     from ..annotations.label_volumes import LabelVolume
@@ -63,7 +63,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
     names, tomograms, volumes, warnings = open_pairs(config)
     sizes, said = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
     notes, label = [note for note in said if note], typing.cast("int", config.label)  # its check asks for one
-    working, factors = working_grid(sizes, config.working_pixel_size, notes)
+    working, factors = working_sizes(sizes, config.working_pixel_size, notes)
     rng, found, seen = np.random.default_rng(config.seed), (list[Position](), list[Position]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
         size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))

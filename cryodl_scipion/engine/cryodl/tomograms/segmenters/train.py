@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart.
+"""Training of segmenters: batches of rotated tiles, validation on tiles that were kept apart.
 
 A training that begins with a model keeps to what that model answers wherever nothing is drawn: around the tiles, and in
 the slices beside theirs. A few tiles would else be all that it knows.
@@ -68,7 +68,7 @@ class SegmenterTask(NetworkTask):
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
-        views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
+        views = [augmented_tile(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
         return [torch.stack(part) for part in zip(*views)]
 
     def prepare(self, network: torch.nn.Module) -> None:
@@ -79,7 +79,7 @@ class SegmenterTask(NetworkTask):
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on tiles, and the distance from the model to begin with where nobody drew."""
         image, target, labelled = batch
-        target, labelled = shrunk(target, self.method.stride), shrunk(labelled, self.method.stride)
+        target, labelled = pooled_outputs(target, self.method.stride), pooled_outputs(labelled, self.method.stride)
         loss = self.method.loss(output, target, labelled)
         return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, labelled)
 
@@ -156,12 +156,12 @@ def window(
     )
 
 
-def augmented(
+def augmented_tile(
     example: Example, method: SegmenterMethod, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A random view of an example: image (slices_in, c, c), target and known (slices_out, c, c).
 
-    Another position of the annotated slice, turned and mirrored in the plane and along z, a little moved, with another
+    Another position of the annotated slice, rotated and mirrored in the plane and along z, a little moved, with another
     contrast and some noise.
     """
     image, target, labelled = window(example, method, int(rng.integers(method.slices_out)))
@@ -186,6 +186,6 @@ def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> to
     return torch.stack([x, y], -1)[None] * (2 / side)
 
 
-def shrunk(part: torch.Tensor, stride: int) -> torch.Tensor:
+def pooled_outputs(part: torch.Tensor, stride: int) -> torch.Tensor:
     """(b, n, h / stride, w / stride) mean of what each output of the network stands for."""
     return part if stride == 1 else F.avg_pool2d(part, stride)

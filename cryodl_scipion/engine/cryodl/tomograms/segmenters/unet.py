@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our segmenters: a small U-net (Ronneberger et al. 2015) on some neighbouring slices at once, or on single ones.
+"""This project's segmenters: a small U-net (Ronneberger et al. 2015) on several neighbouring slices at once, or on
+single ones.
 
 Ours: the slices are channels, and one pass answers for several of them, so that the cost per voxel is that of a
 fraction of a 2-D network; the input is folded by 2 (pixel unshuffle) before the first convolution, and the answer
@@ -12,9 +13,8 @@ from __future__ import annotations
 import typing
 
 import torch.nn.functional as F
-from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
+from ...learning.networks.unet_levels import UNetLevels
 from .method import SegmenterMethod
 
 if typing.TYPE_CHECKING:
@@ -25,7 +25,7 @@ FOLD = 2
 SEES = ("down.0.first.0.weight", "down.0.shortcut.weight")  # the layers that the slices come to
 
 
-class SliceUNet(nn.Module):
+class SliceUNet(UNetLevels):
     """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of one feature after the other's.
 
     h and w are multiples of FOLD * 2 ** (levels - 1).
@@ -34,24 +34,11 @@ class SliceUNet(nn.Module):
     def __init__(
         self, slices_in: int, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1
     ) -> None:
-        super().__init__()
-        first = FOLD**2 * slices_in
-        self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((first,) + tuple(widths), widths))
-        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.reduce = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairs)
-        self.up = nn.ModuleList(ConvBlock(b, b) for _, b in pairs)
-        self.head = nn.Conv2d(widths[0], FOLD**2 * slices_out * features, 1)
-        nn.init.constant_(typing.cast("torch.Tensor", self.head.bias), -2.0)  # most voxels are without the feature
+        # most voxels are without the feature
+        super().__init__(FOLD**2 * slices_in, widths, FOLD**2 * slices_out * features, bias=-2.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.pixel_unshuffle(x, FOLD)
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
-            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
-        return F.pixel_shuffle(self.head(x), FOLD)
+        return F.pixel_shuffle(self.head(self.levels(F.pixel_unshuffle(x, FOLD))), FOLD)
 
 
 class UNet(SegmenterMethod):
@@ -108,7 +95,7 @@ class UNet32(UNet):
     ema = 0.995
 
 
-def widened(
+def widened_weights(
     weights: typing.Mapping[str, torch.Tensor], network: torch.nn.Module, slices: int
 ) -> dict[str, torch.Tensor]:
     """Weights of a wider network that answers as a narrower one, to continue its training from.

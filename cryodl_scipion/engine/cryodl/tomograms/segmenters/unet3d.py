@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small U-net with three-dimensional convolutions (Çiçek et al. 2016): it sees most, and costs most."""
+"""A small U-net with 3-D convolutions (Çiçek et al. 2016): the largest context, and the slowest."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import typing
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
+from ...learning.networks.unet_levels import UNetLevels
 from .method import SegmenterMethod
 
 WIDTHS = (16, 32, 48)
 FOLD = 2  # in y and x; along z every slice stays, since there is less of it
 
 
-class VolumeUNet(nn.Module):
+class VolumeUNet(UNetLevels):
     """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of the slices in the middle, one feature
     after the other.
 
@@ -24,25 +23,14 @@ class VolumeUNet(nn.Module):
     """
 
     def __init__(self, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1) -> None:
-        super().__init__()
+        super().__init__(FOLD**2, widths, FOLD**2 * features, 3, bias=-2.0)
         self.slices_out, self.features = slices_out, features
-        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((FOLD**2,) + tuple(widths), widths))
-        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
-        self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
-        self.head = nn.Conv3d(widths[0], FOLD**2 * features, 1)
-        nn.init.constant_(typing.cast("torch.Tensor", self.head.bias), -2.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, z, h, w = x.shape
         x = F.pixel_unshuffle(x.reshape(b * z, 1, h, w), FOLD)
         x = x.reshape(b, z, FOLD**2, h // FOLD, w // FOLD).transpose(1, 2)
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool3d(x, 2))
-            skips.append(x)
-        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
-            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
+        x = self.levels(x)
         context = (z - self.slices_out) // 2
         x = self.head(x[:, :, context : context + self.slices_out])
         x = x.unflatten(1, (self.features, FOLD**2)).transpose(2, 3)

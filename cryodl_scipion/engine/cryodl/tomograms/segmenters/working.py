@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ...io.tomograms import Tomogram
-from .grid import grey_statistics, grid_factor
 from .resample import needed_range, resample_part, resampled_length
 from .segmenter import LIMIT
+from .working_scale import grey_statistics, resampling_factor
 
 THINNEST = 8  # slices of what is called a tomogram
 
@@ -26,7 +26,7 @@ class WorkingTomogram:
     def __init__(self, tomogram: Tomogram, pixel_size: float, working: float) -> None:
         check_volume(tomogram)
         self.tomogram = tomogram
-        self.factor = grid_factor(pixel_size, working)
+        self.factor = resampling_factor(pixel_size, working)
         self.pixel_size = pixel_size / self.factor
         self.shape = resampled_length(tomogram.shape, self.factor)
         self.middle, self.width = grey_statistics(tomogram, self.factor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Subtomograms turned into one frame: their coefficients there, and what was measured of each."""
+"""Subtomograms rotated into one frame: their coefficients there, and what was measured of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
     from .observed import Frame
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
-MEASURED = 0.5  # weight from which a turned coefficient counts as measured
+MEASURED = 0.5  # weight from which a rotated coefficient counts as measured
 
 
 def aligned(
@@ -57,7 +57,7 @@ def aligned(
 
 
 def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
-    """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall turned by a (3, 3)
+    """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall rotated by a (3, 3)
     matrix.
 
     ratio: as of observed.weights_on.

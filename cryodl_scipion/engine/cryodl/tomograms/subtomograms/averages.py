@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Averages of aligned subtomograms that make up for the missing wedge: each coefficient is the mean of those who
+"""Averages of aligned subtomograms that compensate for the missing wedge: each coefficient is the mean of those who
 measured it."""
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Groups of positions in an embedding."""
+"""Clusters of positions in an embedding."""
 
 import numpy as np
 
-CLOUDS = 59  # single clouds that groups are compared with: the lowest chance that can be told is 1 / 60
+CLOUDS = 59  # single clouds that groups are compared with: the lowest p-value is 1 / 60
 STARTS = 5  # of k-means, alike for the positions and the clouds
 
 
@@ -37,7 +37,7 @@ def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
-    """How often a single cloud without groups falls into groups as tight as these positions do.
+    """p-value of groups: how often one cloud of points without groups is divided as tightly as these positions.
 
     The positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
     variance within its groups (a parametric bootstrap, as of the gap statistic).
@@ -53,7 +53,7 @@ def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
     Returns
     -------
     float
-        Part of the clouds that are as tight, those of chance alone; 0.05 and less is rarely chance. 1 for one group.
+        Fraction of the clouds that are divided as tightly; 1 for one group.
 
     References
     ----------

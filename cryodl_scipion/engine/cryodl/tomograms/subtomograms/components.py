@@ -71,7 +71,7 @@ def _noise(
 
 
 def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Positions turned to the main axes of what the components make of them, in order of their size."""
+    """Positions rotated to the main axes of what the components make of them, in order of their size."""
     u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
     rotated = positions @ (s[:, None] * v).T
     rotated = rotated - rotated.mean(0)

@@ -26,16 +26,16 @@ if typing.TYPE_CHECKING:
     from .maximise import Estimate
     from .observed import Frame, ObservedSubtomograms
 
-WAVES = 7.5  # per 1.25 diameters: detail of the search that a close look follows
-FIRST_WAVES = 10.0  # and of beginnings: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
-FIRST, STEP = 20.0, 15.0  # degrees between orientations of beginnings, and of the search
-CLOSE = 2  # rounds of the close look before the most probable beginning is chosen
-FIRST_SHIFTS = 2.0  # steps of the beginnings' shifts in their finest detail
-BATCHES = 8 * (15,) + 3 * (20,) + (30, 60)  # subtomograms of the rounds of a beginning
+WAVES = 7.5  # per 1.25 diameters: detail of the search, which local refinement follows
+FIRST_WAVES = 10.0  # and of random starts: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
+FIRST, STEP = 20.0, 15.0  # degrees between orientations of random starts, and of the search
+CLOSE = 2  # rounds of local refinement before the most probable start is chosen
+FIRST_SHIFTS = 2.0  # steps of the random starts' shifts in their finest detail
+BATCHES = 8 * (15,) + 3 * (20,) + (30, 60)  # subtomograms of the rounds of a random start
 
 
 class Grids:
-    """The searches of a Frame, and the close look after them. max_shift: px."""
+    """The searches of a Frame, and the local refinement after them. max_shift: px."""
 
     def __init__(self, frame: Frame, max_shift: float, device: torch.device | None = None) -> None:
         self.frame, self.ball = frame, frame.ball(device)
@@ -59,23 +59,24 @@ def learn_average(
 ) -> Estimate:
     """Estimate of the structure that all of the ObservedSubtomograms show.
 
-    grids: Grids. starts: random beginnings; the most probable one after a close look is gone on with. rounds: of the
-    close look. angles: (n, 3) degrees, shifts: (n, 3) px: one more beginning. Deterministic for a seed.
+    grids: Grids. starts: random starts; the most probable one after CLOSE rounds of local refinement is refined
+    further. rounds: of local refinement. angles: (n, 3) degrees, shifts: (n, 3) px: one more start. Deterministic for a
+    seed.
     """
     rng = np.random.default_rng(seed)
     tries = [_begun(observed, grids, rng) for _ in range(starts)]
     tries += [] if angles is None else [_given(observed, grids, angles, shifts)]
     close = min(rounds, CLOSE)
-    best = max((refined(observed, one, grids, close) for one in tries), key=_figure)
+    best = max((refined(observed, one, grids, close) for one in tries), key=_mean_evidence)
     return refined(observed, best, grids, rounds - close)
 
 
 def refined(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, rounds: int) -> Estimate:
-    """The Estimate after so many rounds of the close look."""
+    """The Estimate after so many rounds of local refinement."""
     return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
 
 
-def _figure(estimate: Estimate) -> float:
+def _mean_evidence(estimate: Estimate) -> float:
     return float(estimate.evidence.mean())
 
 
@@ -157,7 +158,7 @@ def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
 
 
 def fine_round(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
-    """One round of a search and a close look. Returns the next Estimate."""
+    """One round of search and local refinement. Returns the next Estimate."""
     poses = find_poses(observed, estimate, grids, modes)
     rotated = Rotated(estimate.volume, observed.ball)
     noise = residual(observed, poses, rotated, estimate.noise)

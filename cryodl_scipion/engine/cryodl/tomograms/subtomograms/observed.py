@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What subtomograms say about a structure: measured Fourier coefficients, and how far each is to be trusted.
+"""Subtomograms as the likelihood sees them: measured Fourier coefficients and their weights.
 
 With noise of power s(k) a subtomogram of coefficients x, measured where w is 1, is more probable with a structure of
 coefficients a than without, by the factor exp(sum of (2 Re conj(a) x - |a|²) w / s) (Scheres 2012, section 2, in 3-D).

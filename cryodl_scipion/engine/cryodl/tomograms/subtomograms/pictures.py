@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of groups of subtomograms: where they lie in the embedding, and their averages."""
+"""Pictures of clusters of subtomograms: their positions in the embedding, and their averages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.Pa
         positions = np.concatenate([positions, np.zeros((len(positions), 2 - positions.shape[1]))], axis=1)
     pairs = [(0, 1), (0, 2), (1, 2)] if positions.shape[1] > 2 else [(0, 1)]
     figure, axes = new_figure(1, len(pairs), (3.6 * len(pairs) + 0.9, 3.4))
-    for position, (one, other) in zip(axes.flat, pairs):
+    for panel, (one, other) in zip(axes.flat, pairs):
         for number in np.unique(classes):
             mine = classes == number
-            position.scatter(
+            panel.scatter(
                 positions[mine, one],
                 positions[mine, other],
                 s=9,
@@ -32,7 +32,7 @@ def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.Pa
                 label=f"class {number} ({mine.sum()})",
                 linewidths=0,
             )
-        position.set(xlabel=f"component {one + 1}", ylabel=f"component {other + 1}")
+        panel.set(xlabel=f"component {one + 1}", ylabel=f"component {other + 1}")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles[:20], labels[:20], loc="outside right upper", fontsize=8)
     save_figure(figure, path)
@@ -47,8 +47,8 @@ def plot_averages(
         volume = np.asarray(volume)
         middle, (low, high) = volume.shape[0] // 2, np.percentile(volume, (1, 99.5))
         slices = (volume[middle], volume[:, middle], volume[:, :, middle])
-        for position, image, name in zip(row, slices, ("xy", "xz", "yz")):
-            position.imshow(
+        for panel, image, name in zip(row, slices, ("xy", "xz", "yz")):
+            panel.imshow(
                 image,
                 cmap="gray",
                 vmin=low,
@@ -56,6 +56,6 @@ def plot_averages(
                 origin="lower",
                 extent=(0, len(image) * pixel_size / 10, 0, len(image) * pixel_size / 10),
             )
-            position.set(xticks=[], yticks=[], title="" if number else name)
+            panel.set(xticks=[], yticks=[], title="" if number else name)
         row[0].set_ylabel(title, fontsize=8)
     save_figure(figure, path)

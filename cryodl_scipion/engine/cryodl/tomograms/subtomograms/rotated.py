@@ -20,7 +20,7 @@ CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 
 
 def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
-    """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall turned by (n, 3, 3)."""
+    """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall rotated by (n, 3, 3)."""
     k = torch.stack([ball.x, ball.y, ball.z]).float() * PADDING
     return (matrices @ k).transpose(1, 2)
 

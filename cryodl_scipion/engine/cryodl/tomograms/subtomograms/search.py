@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How probable subtomograms are with a structure in every orientation and shift: a grid, then its best
-positions closely."""
+"""Likelihood of subtomograms given a structure, over orientations and shifts: a grid, then its best positions
+finely."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def search(
 
 
 class Near:
-    """The neighbourhood of a pose: turns (t, 3, 3) and shifts (s, 3) px."""
+    """The neighbourhood of a pose: rotations (t, 3, 3) and shifts (s, 3) px."""
 
     def __init__(self, step: float, shift_step: float, device: torch.device | None = None) -> None:
         self.rotations = torch.as_tensor(ball_of_rotations(1.8 * step, step), dtype=torch.float32, device=device)

@@ -17,7 +17,7 @@ from ...simulate.rotations import rotated
 from .filters import Filters
 from .template import FINER, Template
 
-AT_ONCE = 8  # orientations that are turned together
+AT_ONCE = 8  # orientations that are rotated together
 MIN_WIDTH = 0.5  # of the median local width: quieter positions are not blown up
 
 

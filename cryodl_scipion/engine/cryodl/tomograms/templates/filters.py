@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tomogram and template are multiplied by in Fourier space: whitening, resolution, missing wedge, CTF."""
+"""Fourier filters of tomogram and template: whitening, resolution, missing wedge, CTF."""
 
 from __future__ import annotations
 

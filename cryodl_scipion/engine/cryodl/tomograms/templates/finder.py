@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles found with a template."""
+"""Detection of particles with a template."""
 
 from __future__ import annotations
 

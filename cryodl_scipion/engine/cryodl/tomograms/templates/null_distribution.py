@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How high the score of noise gets: the distribution of extreme values, fitted to the maxima of blocks."""
+"""Distribution of the highest scores in noise: an extreme-value distribution, fitted to the maxima of blocks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A template searched for in a tomogram, tile by tile: noise first, for the threshold, then the tomogram itself."""
+"""Template search in a tomogram, tile by tile: first in noise, for the threshold, then in the tomogram."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 class Detections:
     """Detections in a tomogram.
 
-    zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees. threshold: least score.
+    zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees. threshold: minimum score.
     expected: detections that noise gives on average; None where no control was made. inverted: the template fits better
     with its sign changed.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A structure to search for: its density at the working pixel size, the sphere it is compared in, its orientations."""
+"""The template of a search: its density at the working pixel size, its spherical mask, its orientations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROTATION = 1.4  # of resolution / diameter: the usual angular step in radians
 
 @dataclasses.dataclass(frozen=True)
 class Template:
-    """A structure ready to be turned.
+    """A structure ready to be rotated.
 
     name: of its file. density: (FINER d, ...) tensor. mask: (b, b, b) tensor, 1 in the sphere, soft at its edge, b even
     is the box of what is compared. diameter: Å. pixel_size: Å/px it works at. resolution: Å. angles: (n, 3) rot, tilt,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tomogram as a network sees it: at the working pixel size, its grey values measured over all of it."""
+"""Working pixel size of a segmenter, and the grey-value statistics of a tomogram at it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their 
 MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
 
 
-def grid_factor(pixel_size: float, working: float) -> float:
-    """Voxels of the working grid for each of the tomogram's, along an axis; 1.0 if the two are nearly the same."""
+def resampling_factor(pixel_size: float, working: float) -> float:
+    """Pixel size of a tomogram over the working pixel size: its resampling factor; 1.0 if nearly the same."""
     factor = pixel_size / working
     return 1.0 if abs(factor - 1) < SAME else factor
 
 
-def working_grid(sizes: typing.Sequence[float], wanted: float | None, notes: list[str]) -> tuple[float, list[float]]:
-    """Pixel size that a network works at, and the factor of each tomogram.
+def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: list[str]) -> tuple[float, list[float]]:
+    """Working pixel size of a network (Å/px), and the resampling factor of each tomogram.
 
     sizes: Å/px of the tomograms. wanted: Å/px or None for the coarsest. notes: list that a sentence is added to where
     pixel sizes differ.
@@ -33,7 +33,7 @@ def working_grid(sizes: typing.Sequence[float], wanted: float | None, notes: lis
         notes.append(
             f"Pixel sizes range from {min(sizes):g} to {working:g} Å/px; all are resampled to {working:g} Å/px."
         )
-    return working, [grid_factor(size, working) for size in sizes]
+    return working, [resampling_factor(size, working) for size in sizes]
 
 
 def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, float]:
