@@ -98,6 +98,11 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual(self.found(self.trained), [CryodlTrainViewer])
         self.assertEqual(self.found(self.trained.outputModel), [CryodlModelViewer])
 
+    def test_every_run_with_an_output_has_a_viewer(self):
+        protocols = [c() for name, c in Domain.getProtocols().items() if name.startswith("CryodlProt")]
+        without = [p.getClassName() for p in protocols if not self.found(p)]
+        self.assertEqual(without, ["CryodlProtExportModel"], "which only copies")
+
     def launcherPrefers(self, viewers, xmipp=False):
         """Viewers of a set of ours when Config.VIEWERS is as `python -m scipion` sets it."""
         before = dict(pw.Config.VIEWERS)
