@@ -17,6 +17,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 _COLOURS = 64
 _SCIPIONS = ("General", "Parallelization")  # tabs that look alike on every form
+_STREAMING, _STREAMED = "Streaming", "protocol_pick"  # another one, and the protocol whose tab is shown
 _LAST_WORDS = "The forms of these protocols failed"
 
 
@@ -31,7 +32,7 @@ def pages(protocol: Any) -> Iterator[Tuple[str, str]]:
     sections = [s for s in protocol.getDefinition().iterSections() if s.getLabel() not in _SCIPIONS]
     for number, section in enumerate(sections):
         label = section.getLabel()
-        if any(True for _ in section.iterParams()):
+        if any(True for _ in section.iterParams()) and (label != _STREAMING or page == _STREAMED):
             yield page + (f"_{label.lower().replace(' ', '_')}" if number else ""), label
 
 

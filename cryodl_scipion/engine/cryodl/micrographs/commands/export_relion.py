@@ -143,7 +143,7 @@ def _say(config: ExportRelionConfig, counts: typing.Mapping[str, int], commands:
     print(f"Extraction, in RELION's project folder ({config.project}):")
     for version, command in commands.items():
         print(f"RELION {version}:\n  {command}")
-    print(f"cryoSPARC: Import Particle Stack takes {config.output}/picked_particles.star.")
+    print(f"cryoSPARC: Import Particle Stack takes {Path(config.output) / 'picked_particles.star'}.")
 
 
 def _warnings(

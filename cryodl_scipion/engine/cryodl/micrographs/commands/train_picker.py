@@ -69,7 +69,7 @@ def run(config: TrainPickerConfig) -> Result:
     print(
         f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
         f"{card['validation']['average_precision']:.3f} on the validation data, threshold "
-        f"{score_text(card['threshold'])} +- {card['threshold_uncertainty']:.2g})"
+        f"{score_text(card['threshold'])} ± {card['threshold_uncertainty']:.2g})"
     )
     outputs = TrainPickerOutputs(
         model=str(config.output),
