@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import typing
 
@@ -59,7 +60,7 @@ class Grid:
 
 
 class Bank:
-    """Reference slices of a whole grid, block by block; kept if they are few enough."""
+    """Reference slices of a whole grid, block by block, before the reference's gain; kept if they are few enough."""
 
     def __init__(self, reference: Reference, grid: Grid) -> None:
         self.reference, self.grid = reference, grid
@@ -67,15 +68,23 @@ class Bank:
             [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
         )
 
+    def with_gain(self, gain: torch.Tensor) -> Bank:
+        """The same slices shown with other strengths (rings,). To make them takes most of the time for few
+        particles."""
+        other = copy.copy(self)
+        other.reference = self.reference.with_gain(gain)
+        return other
+
     def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
         """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power
-        (k, d)."""
+        (k, d); all without the reference's gain."""
         if self.kept:
             yield from self.kept
             return
+        plain = self.reference.with_gain(torch.ones_like(self.reference.gain))
         for start in range(0, len(self.grid), COLUMNS):
             part = slice(start, min(start + COLUMNS, len(self.grid)))
-            slices = self.reference.at_angles(self.grid.angles(np.arange(part.start, part.stop)))
+            slices = plain.at_angles(self.grid.angles(np.arange(part.start, part.stop)))
             block = part, side_by_side(slices), slices.abs().square()
             if self.kept is not None:
                 self.kept.append(block)
@@ -100,7 +109,8 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
     Tensor, (n, orientations)
     """
     result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
-    ramp = observed.disc.ramp(-shifts.yx)
+    gain = bank.reference.gain[observed.disc.ring]
+    ramp = observed.disc.ramp(-shifts.yx) * gain
     batch = max(1, ROWS // len(ramp))
     for start in range(0, len(observed), batch):
         part = observed[start : start + batch]
@@ -109,7 +119,7 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
             with quick_products():
                 fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
             value = log_sum_exp(fit.add_(shifts.log_prior[:, None]), 1)
-            result[start : start + batch, numbers] = value - part.weight @ power.T
+            result[start : start + batch, numbers] = value - (part.weight * gain.square()) @ power.T
     return result
 
 

@@ -68,6 +68,20 @@ def test_references_made_anew_give_what_kept_ones_give(projector, monkeypatch):
     assert torch.allclose(kept, log_likelihoods(observed, Bank(reference, grid), Shifts.within(1, 1)), atol=1e-3)
 
 
+def test_a_bank_of_other_strengths_gives_what_a_reference_of_that_gain_gives(projector):
+    observed, _, _ = simulated(projector, random_angles(2, np.random.default_rng(3)), np.zeros((2, 2)), 20.0)
+    reference, grid, shifts = Reference(projector, observed.disc), Grid(40), Shifts.within(1, 1)
+    gain = 0.5 * torch.exp(-torch.arange(observed.disc.rings) / 4.0)
+    bank = Bank(reference, grid)
+    before = log_likelihoods(observed, bank, shifts)
+    found = log_likelihoods(observed, bank.with_gain(gain), shifts)
+    assert torch.allclose(found, log_likelihoods(observed, Bank(reference.with_gain(gain), grid), shifts), atol=1e-3)
+    still = reference.with_gain(gain).at_angles(grid.angles(np.arange(len(grid))))  # no shift: one product
+    expected = (observed.match[:, None] * still.conj()).real.sum(-1) - observed.weight @ still.abs().square().T
+    assert torch.allclose(log_likelihoods(observed, bank.with_gain(gain), Shifts.within(0, 1)), expected, atol=1e-2)
+    assert torch.equal(log_likelihoods(observed, bank, shifts), before)
+
+
 def number_near(grid, angles):
     """Number of the grid's orientation nearest to some angles."""
     everything = grid.angles(np.arange(len(grid)))
@@ -131,7 +145,7 @@ def test_strength_and_spread_of_shifts_are_learnt(projector):
     reference, fit = Reference(projector, observed.disc), None
     for _ in range(2):
         fit = first_fit(observed, reference) if fit is None else fit
-        fit = improved(fit, observed, reference, Grid(20), Shifts.within(3, 1), BOX * 4.0)
+        fit = improved(fit, observed, Bank(reference, Grid(20)), Shifts.within(3, 1), BOX * 4.0)
     gain = fit.gain(observed.disc.rings, BOX * 4.0)
     assert gain[1:4].numpy() == pytest.approx([0.4] * 3, rel=0.15)
     assert fit.sigma == pytest.approx(1.0, rel=0.3)

@@ -120,7 +120,7 @@ class Searched:
         return torch.stack(found, 1).double()
 
     def _bank(self, search: Search) -> Bank:
-        return Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, self._width)), search.grid)
+        return search.bank.with_gain(search.fit.gain(search.disc.rings, self._width))
 
 
 class Given:

@@ -16,12 +16,12 @@ import torch
 
 from ...core.ball import side_by_side
 from ...core.projections import random_angles
-from ...likelihood.search import Bank, evidence, log_likelihoods
+from ...likelihood.search import evidence, log_likelihoods
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed, Source
-    from ...likelihood.reference import HalfDisc, Reference
-    from ...likelihood.search import Grid, Shifts
+    from ...likelihood.reference import Reference
+    from ...likelihood.search import Bank, Shifts
 
 TOP = 64  # orientations of each particle that take part
 ROUNDS = 3
@@ -64,14 +64,13 @@ def first_fit(observed: Observed, reference: Reference) -> AmplitudeFit:
     )
 
 
-def improved(
-    fit: AmplitudeFit, observed: Observed, reference: Reference, grid: Grid, shifts: Shifts, width: float
-) -> AmplitudeFit:
+def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, width: float) -> AmplitudeFit:
     """The AmplitudeFit that suits the posterior probabilities under a former one best (one round of expectation
-    maximisation)."""
-    device = observed.match.device
-    strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
-    values = log_likelihoods(observed, Bank(strong, grid), shifts)
+    maximisation). bank: of the Reference without gain."""
+    device, reference, grid = observed.match.device, bank.reference, bank.grid
+    bank = bank.with_gain(fit.gain(reference.disc.rings, width).to(device))
+    strong = bank.reference
+    values = log_likelihoods(observed, bank, shifts)
     top = values.topk(min(TOP, values.shape[1]), 1)
     numbers = top.indices.cpu().numpy()
     sums = [
@@ -151,19 +150,13 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
 
 
 def evidences(
-    sources: typing.Sequence[Source],
-    rows: np.ndarray,
-    disc: HalfDisc,
-    reference: Reference,
-    grid: Grid,
-    shifts: Shifts,
-    width: float,
+    sources: typing.Sequence[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float
 ) -> list[float]:
-    """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows."""
-    found = []
+    """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows.
+    bank: of the Reference without gain."""
+    found, disc = [], bank.reference.disc
     for source in sources:
         observed = source.observed(rows, disc)
-        fit = first_fit(observed, reference)
-        strong = reference.with_gain(fit.gain(disc.rings, width))
-        found.append(float(evidence(log_likelihoods(observed, Bank(strong, grid), shifts)).double().sum()))
+        strong = bank.with_gain(first_fit(observed, bank.reference).gain(disc.rings, width))
+        found.append(float(evidence(log_likelihoods(observed, strong, shifts)).double().sum()))
     return found

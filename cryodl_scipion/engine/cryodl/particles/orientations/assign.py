@@ -63,6 +63,7 @@ class Search:
         self.fine_disc = self._disc(settings.fine_resolution(), particles.box, device)
         self.plain = Reference(projector, self.disc, zoom=self.zoom)
         self.fine = Reference(projector, self.fine_disc, zoom=self.zoom)
+        self.bank = Bank(self.plain, self.grid)
         self.source = source
         self._fit = fit
 
@@ -100,14 +101,14 @@ class Search:
         if len(sources) == 1:
             return [0.0]
         rows = self.sample(CONVENTION_SAMPLE)
-        return evidences(sources, rows, self.disc, self.plain, self.grid, self.shifts(), self.width)
+        return evidences(sources, rows, self.bank, self.shifts(), self.width)
 
     def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
         observed = self.source.observed(self.sample(SAMPLE), self.disc)
         fit, shifts = first_fit(observed, self.plain), self.shifts()
         for _ in range(ROUNDS if self.source.denoise is None else 2 * ROUNDS):
-            fit = improved(fit, observed, self.plain, self.grid, shifts, self.width)
+            fit = improved(fit, observed, self.bank, shifts, self.width)
             shifts = self.shifts(fit.sigma)
             if self.source.denoise is not None or self.source.ctf_state == "denoised":
                 self._noise_from(fit)
@@ -123,8 +124,8 @@ class Search:
     ) -> Orientations:
         """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
-        bank = Bank(self._strong(self.plain), self.grid)
-        fine = self._strong(self.fine)
+        bank = self.strong_bank(self.fit)
+        fine = self.fine.with_gain(self.fit.gain(self.fine_disc.rings, self.width))
         count, parts = len(self.source.particles), []
         size = int(max(16, min(4096, MEMORY / (4 * len(self.grid)))))
         for start in range(0, count, size):
@@ -150,8 +151,9 @@ class Search:
         other.source = dataclasses.replace(self.source, particles=particles)
         return other
 
-    def _strong(self, reference: Reference) -> Reference:
-        return reference.with_gain(self.fit.gain(reference.disc.rings, self.width))
+    def strong_bank(self, fit: AmplitudeFit) -> Bank:
+        """Slices of the search's grid, as strong as a fit says."""
+        return self.bank.with_gain(fit.gain(self.disc.rings, self.width))
 
     def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ...likelihood.prepare import noise_spectra
-from ...likelihood.search import Bank, evidence, log_likelihoods
+from ...likelihood.search import evidence, log_likelihoods
 from .amplitude import first_fit
 from .simulated_set import simulate_alike
 
@@ -76,8 +76,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     gain = fit.gain(search.disc.rings, search.width)
     particles = simulate_alike(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
     made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
-    bank = Bank(search.plain.with_gain(gain), search.grid)
-    values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
+    values = evidence(log_likelihoods(made, search.strong_bank(fit), search.shifts(search.fit.sigma))).cpu().numpy()
     views = _mean_power(search) * gain.to(search.disc.device).square()[search.disc.ring]
     energy = lambda part: (part.weight @ views).cpu().numpy()
     # what a particle's evidence is, on average, for the energy that its CTF lets through

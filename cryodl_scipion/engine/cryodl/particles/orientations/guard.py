@@ -8,7 +8,7 @@ import numpy as np
 
 from ...likelihood.observed import Source
 from ...likelihood.prepare import sample_rows
-from ...likelihood.search import Bank, evidence, log_likelihoods
+from ...likelihood.search import evidence, log_likelihoods
 from .assign import Search
 from .explained import Explained, explained
 from .settings import SearchSettings
@@ -39,6 +39,5 @@ def explained_by(
     search = Search(source, projector, pixel_size, settings, device)
     search.learn()
     observed = source.observed(np.arange(len(particles)), search.disc)
-    bank = Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, search.width)), search.grid)
-    values = evidence(log_likelihoods(observed, bank, search.shifts(search.fit.sigma)))
+    values = evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
     return explained(search, values.cpu().numpy())

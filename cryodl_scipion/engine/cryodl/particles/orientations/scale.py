@@ -38,7 +38,7 @@ def best_size(search: Search) -> tuple[float, float]:
         if size * settings.diameter > width:
             continue
         other = Search(source, search.projector, size * search.zoom * search.pixel_size, coarse, search.disc.device)
-        found[size] = evidences([source], rows, other.disc, other.plain, other.grid, other.shifts(), width)[0]
+        found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
     best = max(found, key=found.__getitem__)
     return best, found[best] - found.get(1.0, found[best])
 
