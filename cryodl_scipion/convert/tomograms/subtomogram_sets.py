@@ -68,7 +68,7 @@ def fillSubtomogramClasses(
         row = rows.get(item.getObjId())
         item._appendItem = row is not None and int(float(row[CLASS])) > 0
         if row is not None and item._appendItem:
-            describeClass(item, row, columns, pixelSize)
+            describeSubtomogram(item, row, columns, pixelSize)
             made.append(item.getObjId())
 
     def describeClass(item: Any) -> None:
@@ -89,11 +89,11 @@ def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, pa
     for item in [item.clone() for item in subtomograms.iterItems()]:
         row = rows.get(item.getObjId())
         if row is not None and int(float(row[CLASS])) == 0:
-            output.append(describeClass(item, row, columns, subtomograms.getSamplingRate()))
+            output.append(describeSubtomogram(item, row, columns, subtomograms.getSamplingRate()))
     return output.getSize()
 
 
-def describeClass(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
+def describeSubtomogram(item: Any, row: Dict[str, str], columns: Sequence[str], pixelSize: float) -> SubTomogram:
     """Write class, transform, confidence and probabilities of a row on an item. Returns it."""
     item.setClassId(int(float(row[CLASS])))
     if ANGLES[0] in row:
