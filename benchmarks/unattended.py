@@ -159,7 +159,7 @@ class Trial:
         os.environ[CRYODL_PYTHON] = Plugin.getPython()
         # a run that fails is continued once
         self._template = ScheduledTemplate(
-            "cryodl-unattended", os.path.basename(folder), folder, answers, kills=True, faster=options.clock
+            "cryodl-unattended", os.path.basename(folder), folder, answers, kills="outside", faster=options.clock
         )
 
     @property

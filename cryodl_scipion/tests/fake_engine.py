@@ -28,7 +28,7 @@ import fake_tomograms
 # beside this file, which runs as a script
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
-from fake_stops import dieSometimes
+from fake_stops import dieOncePerRun, dieSometimes
 
 from cryodl import contract
 
@@ -50,6 +50,7 @@ def main():
     arguments = parser.parse_args()
     request = contract.Request.read(arguments.request)
     failure = os.path.join(os.path.dirname(arguments.result), "failure.json")
+    dieOncePerRun("before", arguments.result)
     try:
         gpus = os.environ.get("FAKE_ENGINE_GPUS", "").split()
         if arguments.device != "cpu" and not set(arguments.device.split()) <= set(gpus):
@@ -78,6 +79,7 @@ def main():
         contract.Failure(arguments.command, kind, str(error)).write(failure)
         print(f"cryodl: error: {error}", file=sys.stderr)
         sys.exit(2)
+    dieOncePerRun("after", arguments.result)
     result = contract.Result(
         arguments.command,
         outputs,

@@ -3,6 +3,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 
 def dieSometimes(folder, done):
@@ -12,6 +13,15 @@ def dieSometimes(folder, done):
     mark = os.path.join(folder, "died")
     if limit and done >= int(limit) and not os.path.exists(mark):
         open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dieOncePerRun(moment, resultPath):
+    """End by SIGKILL, once in each run of a project, if FAKE_ENGINE_DIE_ONCE is this moment: 'before' the work, or
+    'after' it, when its files are there and its result is not. resultPath: in the run's folder, from the project's."""
+    mark = Path(*Path(resultPath).parts[:2], "died")
+    if os.environ.get("FAKE_ENGINE_DIE_ONCE") == moment and not mark.exists():
+        mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 

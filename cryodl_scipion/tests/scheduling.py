@@ -47,8 +47,10 @@ class ScheduledTemplate:
         For programs that stand for real ones.
     answers : dict of str to str
         {alias: answer} to all that the template asks for.
-    kills : bool
-        Whether every run of the fake engine dies once, and its protocol is then continued, as a user would do.
+    kills : str
+        'before' or 'after': the fake engine dies once in each run, before its work or when only its result is missing;
+        'outside': somebody else kills runs;
+        a run that died is continued, as a user would do. Empty: none dies.
     faster : float
         How much less than usual the scheduler waits between two looks.
     """
@@ -59,7 +61,7 @@ class ScheduledTemplate:
         project: str,
         folder: str,
         answers: Dict[str, object],
-        kills: bool = False,
+        kills: str = "",
         faster: float = _FASTER,
     ) -> None:
         self.kills, self.continued, self.project, self.command = kills, [], None, None
@@ -67,13 +69,14 @@ class ScheduledTemplate:
         self._command = [sys.executable, "-m", "scipion", "template", template, "--nogui", "project_name=" + project]
         self._command += [f"{name}={value}" for name, value in answers.items()]
         self._environment = dict(os.environ, **standIns(folder))
-        if kills:
-            self._environment["FAKE_ENGINE_DIE_AFTER"] = "0"
+        self._environment["FAKE_ENGINE_DIE_ONCE"] = kills
         clock = quickClock(folder, faster)
         self._environment["PYTHONPATH"] = os.pathsep.join([clock, os.environ.get("PYTHONPATH", "")])
 
     def start(self) -> None:
-        """Call the template command."""
+        """Call the template command, in place of an earlier project of this name."""
+        if Manager().hasProject(self.name):
+            Manager().deleteProject(self.name)
         with self.log.open("w") as log:  # the runs have it open as well, so its end is not that of the command
             self.command = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
 

@@ -2,7 +2,8 @@
 """Every workflow template through Scipion's own scheduler, while its project is refreshed; with the fake engine.
 
 Skipped with a sentence where RELION or a plugin of the templates is missing. The variable CRYODL_TEMPLATES chooses some
-templates, separated by blanks.
+templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once each and are continued, and when:
+"cryodl-maps=after cryodl-picking=before".
 """
 
 import os
@@ -35,7 +36,7 @@ _MICROGRAPHS = dict(
     box=32,
 )
 _LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
-_KILLED = "cryodl-maps"  # one template whose runs die once each, and are continued
+_KILLED = "cryodl-maps=after"
 ANSWERS = {
     "cryodl-unattended": dict(
         _MICROGRAPHS, timeout=20, settled=1, mappixel=4, classes=3, symmetry="C1", mapsymmetry="C1", scaledbox=0
@@ -73,13 +74,14 @@ class TestCryodlScheduler(CryodlTest):
             "cryodl-tomograms": ["map", "othermap"],
         }
         names = os.environ.get("CRYODL_TEMPLATES", "").split() or list(ANSWERS)
+        killed = dict(word.split("=") for word in os.environ.get("CRYODL_KILLED", _KILLED).split())
         cls.made = {
             name: ScheduledTemplate(
                 name,
                 "scheduled_" + name.replace("-", "_"),
                 cls.data,
                 dict(ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
-                name == _KILLED,
+                killed.get(name, ""),
             )
             for name in names
         }
@@ -97,12 +99,12 @@ class TestCryodlScheduler(CryodlTest):
             self.assertTrue(template.runs, template.log.read_text())
             self.assertEqual(unfinished, [], f"{name}\n{template.told()}")
 
-    def test_killed_runs_end_well_when_they_are_continued(self):
-        if _KILLED not in self.made:
-            self.skipTest(f"{_KILLED} was not chosen.")
-        template = self.made[_KILLED]
-        ours = [run.getObjId() for run in template.runs if run.getPlugin().getName() == "cryodl"]
-        self.assertEqual(sorted(template.continued), ours)
+    def test_runs_that_died_were_continued(self):
+        for name, template in self.made.items():
+            os.chdir(template.project.path)
+            died = [run.getObjId() for run in template.runs if os.path.exists(run._getPath("died"))]
+            self.assertEqual(sorted(template.continued), died, name)
+            self.assertEqual(bool(died), bool(template.kills), name)
 
     def ours(self):
         """Runs of this plugin in all projects, each in its project's folder."""

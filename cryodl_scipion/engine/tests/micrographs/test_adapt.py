@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A general model's scores become probabilities on the micrographs at hand, without labels."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from picking import outputs, pick
 from synthetic import blob_project, write_untrained_model
 
+from cryodl.contract import Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.adapt import MINIMUM, adapt, two_components
@@ -112,6 +114,26 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert json.loads((general / "out/pick.json").read_text()) == record
     scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
     assert all((s == scores[0]).all() for s in scores)
+
+
+@pytest.mark.parametrize("left", [0, 2, 3])
+def test_a_run_that_was_stopped_asks_nothing_again_and_repeats_its_warnings(general, monkeypatch, left):
+    """Its candidates were written, its result was not. left: micrographs that were done."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    as_clear_in_both = Picker.candidates
+    monkeypatch.setattr(
+        Picker, "candidates", lambda self, *a: as_clear_in_both(dataclasses.replace(self, contrast="dark"), *a)
+    )
+    assert run(general) == 0
+    before = Result.read(general / "result.json").warnings
+    assert any("Contrast is not clear" in said for said in before)
+    (general / "result.json").unlink()
+    for path in sorted((general / "out/candidates").glob("*.star"))[left:]:
+        path.unlink()
+    monkeypatch.setattr("cryodl.micrographs.pickers.ask.ask_micrographs", lambda *a: pytest.fail("it asked again"))
+    assert run(general) == 0
+    assert Result.read(general / "result.json").warnings == before
 
 
 def test_a_model_trained_on_labels_keeps_its_calibration(general):

@@ -20,6 +20,7 @@ from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
 from ...io.warn import warn
+from ..pickers.asked import are_asked, earlier_notes, note_asked
 from ..pickers.pick_files import Picks
 from ..pickers.pick_record import (
     CANDIDATES,
@@ -49,9 +50,10 @@ def run(config: PickConfig) -> Result:
             (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
     settings = agree_with_folder(folder, settings, config.overwrite)
     todo = [(n, p) for n, p in named if not is_picked(folder, n, p)]
-    notes = list(pixel_size_warnings([path for _, path in todo], config.pixel_size))
+    notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
     for warning in notes:
         warn(warning)
+    notes += earlier_notes(folder / CANDIDATES, [name for name, _ in named])
     picks = Picks(folder, config, card, settings)
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
@@ -172,18 +174,25 @@ def _ask_some_micrographs(
     folder."""
     if not settings.open:
         return record_settings(folder, settings)
+    names = [name for name, _ in todo]
+    if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, names):
+        return settings  # by the same run before it was stopped
     from ..pickers.ask import ask_micrographs
 
-    mine = ask_micrographs(settings, [path for _, path in todo], picker, card, notes)
+    said: list[str] = []
+    mine = ask_micrographs(settings, [path for _, path in todo], picker, card, said)
     if mine.scale is None:
+        notes += said
         return mine
     agreed = record_settings(folder, mine)
     if settings.contrast not in (None, agreed.contrast):
-        notes.append(
+        said.append(
             f"The contrast of the first micrographs of {folder} was unclear and they were picked with "
             f"{settings.contrast} protein; these micrographs are picked with {agreed.contrast} protein. To pick all "
             f"with the same contrast, repeat the command with --contrast {agreed.contrast} --overwrite."
         )
+    note_asked(folder / CANDIDATES, names, said)
+    notes += said
     return agreed
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...contract import PickConfig
 from ...contract.result import write_json
 from ...io.stamps import stamp
+from .asked import ASKED
 
 if typing.TYPE_CHECKING:
     from .predict import Picker
@@ -201,6 +202,7 @@ def agree_with_folder(folder: Path, mine: PickSettings, overwrite: bool) -> Pick
         )
     if other or overwrite:
         record.unlink(missing_ok=True)
+        (folder / CANDIDATES / ASKED).unlink(missing_ok=True)
     elif mine.open:
         return mine.with_found(found)
     return mine

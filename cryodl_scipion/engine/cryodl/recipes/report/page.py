@@ -28,10 +28,13 @@ img { max-width: 100%; height: auto; } figure { margin: 0; } figcaption { color:
 .shown { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8em; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .25em .6em;
   border-bottom: 1px solid #e4e8ec; }
-td:last-child { overflow-wrap: anywhere; width: 55%; } .status, .failed { white-space: nowrap; }
+td:last-child { overflow-wrap: anywhere; } .summary { width: 55%; } .status, .failed { white-space: nowrap; }
 .failed { color: #b8321f; font-weight: 600; }
 pre { white-space: pre-wrap; background: #f5f7f9; padding: .6em; font-size: .85em; }
 """
+
+
+_STATUS = 1  # column of the table of runs
 
 
 class Content(typing.NamedTuple):
@@ -120,7 +123,7 @@ def _shown(pictures: list[Picture]) -> str:
 
 
 def _runs(runs: typing.Sequence[Run]) -> str:
-    rows = []
+    rows, classes = [], []
     for run in runs:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
         last = max((finished.time for finished in run.results), default=None)
@@ -128,13 +131,16 @@ def _runs(runs: typing.Sequence[Run]) -> str:
         summary = "<br>".join(_e(line.replace("*", "")) for line in run.summary)
         css = "failed" if run.status in ("failed", "aborted") else "status"
         devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
-        cells = "".join(f"<td>{_e(text)}</td>" for text in (commands, when, devices))
-        status = f'<td class="{css}">{_e(run.status)}</td>'
-        rows.append(f"<tr><td>{_e(run.label)}</td>{status}{cells}<td>{summary}</td></tr>")
-    head = "".join(
-        f"<th>{title}</th>" for title in ("run", "status", "command", "last result", "computed on", "summary")
-    )
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+        rows.append([_e(run.label), _e(run.status), _e(commands), when, _e(devices), summary])
+        classes.append(css)
+    titles = ("run", "status", "command", "last result", "computed on", "summary")
+    shown = [k for k, column in enumerate(zip(titles, *rows)) if any(column[1:])]  # empty columns are left out
+    head = "".join(f"<th>{titles[k]}</th>" for k in shown)
+    lines = [
+        "".join(f'<td class="{css if k == _STATUS else titles[k]}">{row[k]}</td>' for k in shown)
+        for row, css in zip(rows, classes)
+    ]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _methods(label: str, sentences: list[str]) -> str:

@@ -18,6 +18,8 @@ from .runs import Finished, Run
 
 SIDE = 480  # px of a micrograph
 CLASSES = 40  # that are shown
+ATTEMPTS = 3  # to show a micrograph, each of another one
+SHORTEST = 60.0  # s of the axis of time
 _BLUE, _RED, _GREY = "#1f5fa8", "#b8321f", "0.6"
 
 
@@ -34,7 +36,11 @@ def growth_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     series = growth(runs)
     if not series:
         return []
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     figure, axes = new_figure(1, 2, (9, 2.8))
+    times = [time for line in series for time in line.times]
+    middle, half = (max(times) + min(times)) / 2, max((max(times) - min(times)) / 2 * 1.05, SHORTEST / 2)
     for axis, group in zip(np.ravel(axes), ("micrographs", "s")):
         of_micrographs = group == "micrographs"
         for line in [s for s in series if ("micrograph" in s.title) == of_micrographs]:
@@ -42,7 +48,11 @@ def growth_picture(runs: typing.Sequence[Run]) -> list[Picture]:
         axis.set_ylim(bottom=0)
         if axis.has_data():
             axis.legend(fontsize=8)
-        axis.tick_params(axis="x", labelrotation=30, labelsize=7)
+        axis.set_xlim(_moment(middle - half), _moment(middle + half))
+        locator = AutoDateLocator(maxticks=7)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.tick_params(axis="x", labelsize=8)
     return [Picture(_png(figure), "Numbers over time", _rate(series))]
 
 
@@ -61,28 +71,37 @@ def _rate(series: list[Series]) -> str:
 
 
 def micrograph_pictures(runs: typing.Sequence[Run], number: int) -> tuple[list[Picture], list[str]]:
-    """The latest micrographs with their picks, and sentences about those that could not be shown."""
+    """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
     latest: dict[str, tuple[str | None, str, Finished]] = {}
     for finished in finished_of(runs, *PICKING):
         paths = dict(zip(finished.config.names, finished.config.micrographs)) if finished.config else {}
         for name, star in (finished.result.outputs.get("coordinates") or {}).items():
             latest.pop(name, None)
             latest[name] = (paths.get(name), star, finished)
-    pictures, problems = [], []
-    for name, (path, star, finished) in list(latest.items())[: -number - 1 : -1] if number else []:
+    pictures: list[Picture] = []
+    problems: list[str] = []
+    unknown = ""
+    for name, (path, star, finished) in reversed(latest.items()):
+        if len(pictures) == number or len(problems) == ATTEMPTS * number:
+            break
+        if path is None and name not in (finished.result.outputs.get("pictures") or {}):
+            unknown = name
+            continue
         try:
             pictures.append(_micrograph(name, path, star, finished))
         except (ValueError, OSError, TypeError) as error:
             problems.append(f"The micrograph {name} cannot be shown: {error}")
-    return pictures, problems
+    if unknown and not pictures and not problems:
+        problems.append(
+            f"No micrograph is shown: results such as that of {unknown} do not say where the files are. Use `cryodl "
+            "pick --pictures N`, which draws N micrographs with their picks."
+        )
+    return pictures, problems[: number - len(pictures)]
 
 
 def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> Picture:
     if path is None:
-        drawn = (finished.result.outputs.get("pictures") or {}).get(name)
-        if drawn is None:
-            raise ValueError("the result does not say where its file is, and no picture of it was drawn (--pictures)")
-        with open(finished.file(drawn), "rb") as file:
+        with open(finished.file(finished.result.outputs["pictures"][name]), "rb") as file:
             return Picture(file.read(), name)
     image = read_micrograph(finished.file(path))
     small, binning = block_means(image, SIDE)
