@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine's docstrings must say beyond ruff's rules, and class names that stand twice; see CONTRIBUTING.md.
+"""What the engine's docstrings must say beyond ruff's rules, and public names that stand twice; see CONTRIBUTING.md.
 
 python scripts/check_docstrings.py    lists what is missing, and exits 1 if anything is.
 """
@@ -11,7 +11,10 @@ import sys
 import typing
 from pathlib import Path
 
-ENGINE = Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine" / "cryodl"
+PLUGIN = Path(__file__).resolve().parent.parent / "cryodl_scipion"
+ENGINE = PLUGIN / "engine" / "cryodl"
+# What each command, and each kind of model, has under the same name.
+SHARED = ("run", "main", "model_card", "card_warnings", "load_network")
 SECTION = re.compile(r"^([A-Z][a-z]+)\n-+$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.*)$", re.MULTILINE)
 SHAPE = re.compile(r"\([^()]*\)|of any shape|of the shape of|no axes")
@@ -147,26 +150,29 @@ def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.Cla
     return False
 
 
-def clashes(modules: typing.Dict[str, Module]) -> typing.Iterator[typing.Tuple[Module, ast.ClassDef, str]]:
-    """Public classes whose name another module's class has."""
-    first: typing.Dict[str, str] = {}
-    for module in modules.values():
-        for node in module.defined.values():
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                other = first.setdefault(node.name, module.name)
-                if other != module.name:
-                    yield module, node, f"the class {node.name} has the name of one in {other}"
+def clashes() -> typing.Iterator[typing.Tuple[Path, ast.AST, str]]:
+    """Public classes and functions, of engine and plugin, whose name another module's has; but for SHARED."""
+    first: typing.Dict[str, Path] = {}
+    for path in sorted(PLUGIN.rglob("*.py")):
+        if "tests" in path.relative_to(PLUGIN).parts:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name[0] != "_" and node.name not in SHARED:
+                other = first.setdefault(node.name, path)
+                if other != path:
+                    yield path, node, f"{node.name} has the name of one in {other.relative_to(PLUGIN)}"
 
 
 def main() -> int:
     modules = {module.name: module for module in map(Module, sorted(ENGINE.rglob("*.py")))}
-    found: typing.List[typing.Tuple[Module, ast.AST, str]] = [*undocumented(modules), *clashes(modules)]
+    found: typing.List[typing.Tuple[Path, typing.Any, str]] = [*clashes()]
+    found += [(module.path, node, sentence) for module, node, sentence in undocumented(modules)]
     for name, thing in sorted(public_surface(modules)):
         function = modules[name].defined[thing]
         if isinstance(function, ast.FunctionDef):
-            found += [(modules[name], function, f"{thing}: {sentence}") for sentence in faults(function)]
-    for module, node, sentence in found:
-        print(f"{module.path.relative_to(ENGINE.parents[2])}:{node.lineno}: {sentence}")
+            found += [(modules[name].path, function, f"{thing}: {sentence}") for sentence in faults(function)]
+    for path, node, sentence in found:
+        print(f"{path.relative_to(PLUGIN.parent)}:{node.lineno}: {sentence}")
     print(f"{len(found)} faults of docstrings." if found else "Docstrings: no faults.")
     return 1 if found else 0
 

@@ -14,19 +14,18 @@ from cryodl.contract import NETWORKS, network_citations, network_names, network_
 from cryodl.learning.registry import method_of
 
 ENGINE = Path(cryodl.__file__).parent
-PICKER = '''
-from .unet import UNetPicker
+ADDED = '''
+from .{file} import {base}
 
 
-class Added(UNetPicker):
-    """A U-Net under another name."""
+class Added({base}):
+    """A network under another name."""
 
     name = "added"
 '''
-ROW = (
-    '    Network("picker", "added", "micrographs.pickers.added", "Added", "an added network", ("Ronneberger2015",)),\n'
-)
-ASK = """
+ROW = '    Network("{kind}", "added", "{module}", "Added", "an added network", ("Ronneberger2015",)),\n'
+ASK = {
+    "picker": """
 from cryodl.contract import TrainPickerConfig, check, network_words
 from cryodl.micrographs.pickers import picker_method
 config = TrainPickerConfig(
@@ -34,7 +33,14 @@ config = TrainPickerConfig(
     network="added",
 )
 print(check(config), network_words("picker", "added"), len(list(picker_method("added").build().parameters())) > 4)
-"""
+""",
+    "denoiser": """
+from cryodl.contract import TrainDenoiserConfig, check, network_words
+from cryodl.particles.denoisers import denoiser_method
+config = TrainDenoiserConfig(particles=("p.star",), structure=("s.mrc",), output="model", network="added")
+print(check(config), network_words("denoiser", "added"), len(list(denoiser_method("added").build(32).parameters())) > 4)
+""",
+}
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network.kind} {network.name}")
@@ -53,13 +59,22 @@ def test_names_are_unique_within_their_kind():
         assert len(set(network_names(kind))) == len(network_names(kind))
 
 
-def test_a_new_picker_is_one_file_and_one_row(tmp_path):
+@pytest.mark.parametrize(
+    "kind, folder, file, base, following, command, names",
+    [
+        ("picker", "micrographs/pickers", "unet", "UNetPicker", "denoiser", "train-picker", "eman2,added}"),
+        ("denoiser", "particles/denoisers", "swinconv", "SwinConv", "segmenter", "train-denoiser", "cgan,added}"),
+    ],
+)
+def test_a_new_network_is_one_file_and_one_row(tmp_path, kind, folder, file, base, following, command, names):
     """In a copy of the engine: command line, checks, words and registry know it without another change."""
     shutil.copytree(ENGINE, tmp_path / "cryodl", ignore=shutil.ignore_patterns("models", "__pycache__"))
-    (tmp_path / "cryodl/micrographs/pickers/added.py").write_text(PICKER)
+    (tmp_path / f"cryodl/{folder}/added.py").write_text(ADDED.format(file=file, base=base))
     registry = tmp_path / "cryodl/contract/networks.py"
-    head, tail = registry.read_text().split('    Network(\n        "denoiser",', 1)
-    registry.write_text(f'{head}{ROW}    Network(\n        "denoiser",{tail}')
+    begins = f'    Network(\n        "{following}",'
+    head, tail = registry.read_text().split(begins, 1)
+    row = ROW.format(kind=kind, module=f"{folder}/added".replace("/", "."))
+    registry.write_text(f"{head}{row}{begins}{tail}")
     run = lambda *words: subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,
@@ -67,7 +82,7 @@ def test_a_new_picker_is_one_file_and_one_row(tmp_path):
         capture_output=True,
         text=True,
     )
-    shown = run("-m", "cryodl", "train-picker", "--help")
-    assert "eman2,added}" in shown.stdout, shown.stderr
-    asked = run("-c", ASK)
+    shown = run("-m", "cryodl", command, "--help")
+    assert names in shown.stdout, shown.stderr
+    asked = run("-c", ASK[kind])
     assert asked.stdout == "[] an added network True\n", asked.stderr

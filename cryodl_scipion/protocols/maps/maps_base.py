@@ -123,7 +123,7 @@ class MapsBase(OneRunBase):
         return cardOf(self)
 
 
-def clonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
+def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
     """Clones of the items of sets, and objects that are no sets, in their order."""
     items = []
     for found in objects:

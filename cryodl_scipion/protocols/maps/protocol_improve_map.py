@@ -20,7 +20,7 @@ from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, mode
 from ..possible_outputs import possibleOutputs
 from ..protocol_base import RESULT_FILE
 from .map_words import WHAT_FOR, improvedLines, improvingInWords, mapCitations
-from .maps_base import MapsBase, clonesOf, ownOrigin
+from .maps_base import MapsBase, mapClonesOf, ownOrigin
 
 WHOLE, HALVES = range(2)
 # Name of the model, on an improved map.
@@ -175,7 +175,7 @@ class CryodlProtImproveMap(MapsBase):
     def _volumes(self) -> Any:
         """Maps to improve; of two half-maps the first stands for both."""
         found = self.inputVolume.get() if self._whole() else self.inputHalf1.get()
-        return [] if found is None else clonesOf([found])
+        return [] if found is None else mapClonesOf([found])
 
     def _rawHalves(self, volume: Volume) -> List[str]:
         if not self._whole():

@@ -17,7 +17,7 @@ from ..form_parts import notOnForm
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
 from .map_words import improverInWords, improverLines, mapCitations
-from .maps_base import MapsBase, clonesOf, structureProblems
+from .maps_base import MapsBase, mapClonesOf, structureProblems
 
 PROJECT, TABLE, NOTHING = range(3)
 _EXPERT = params.LEVEL_ADVANCED
@@ -177,7 +177,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         """[(Volume, AtomStruct)] of the project."""
         if self.pairsFrom.get() != PROJECT:
             return []
-        return list(zip(clonesOf(self._pointed("inputVolumes")), clonesOf(self._pointed("inputModels"))))
+        return list(zip(mapClonesOf(self._pointed("inputVolumes")), mapClonesOf(self._pointed("inputModels"))))
 
     def _resolutions(self) -> List[float]:
         """[Å] of the pairs. Raises ValueError for words that are no numbers."""
@@ -186,7 +186,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
 
     def _structures(self) -> Tuple[str, ...]:
         pattern = (self.structureFiles.get() or "").strip()
-        return tuple(structureFileOf(s) for s in clonesOf(self._pointed("simulateFrom"))) + (
+        return tuple(structureFileOf(s) for s in mapClonesOf(self._pointed("simulateFrom"))) + (
             (pattern,) if pattern else ()
         )
 
@@ -202,7 +202,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        errors = structureProblems(clonesOf(self._pointed("simulateFrom")))
+        errors = structureProblems(mapClonesOf(self._pointed("simulateFrom")))
         if self.pairsFrom.get() == PROJECT:
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
@@ -214,7 +214,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
 
     def _checkPairs(self) -> List[str]:
-        volumes, models = (clonesOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
+        volumes, models = (mapClonesOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
         if len(volumes) != len(models):
             return [
                 f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in "

@@ -22,7 +22,7 @@ from ...viewers import (
 )
 from ...viewers.gallery_data import DENOISED, RAW, Gallery, pageOf
 from ...viewers.particles import orientation_plots
-from ...viewers.particles.orientation_data import Orientations, probabilitiesOf
+from ...viewers.particles.orientation_data import OrientationSet, probabilitiesOf
 from ..fake_simulator import writeTable
 
 
@@ -195,7 +195,7 @@ class TestCryodlOrientationPlots(FolderTest):
             ("rlnAngleRot", "rlnAngleTilt", "cryodlScore", "cryodlMargin"),
             [(1, 2, 3, 0.5), (4, 5, 6, 0.1), (7, 8, 9, 0.9)],
         )
-        data = Orientations(path)
+        data = OrientationSet(path)
         self.assertEqual((data.rot.tolist(), data.tilt.tolist()), ([1, 4, 7], [2, 5, 8]))
         figure = Figure()
         orientation_plots.drawDistributions(figure, data.scores)

@@ -16,7 +16,7 @@ SCORES = {
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt")
 
 
-class Orientations:
+class OrientationSet:
     """rot, tilt: (n,) degrees. scores: {label: (n,) numbers}, those that the file has."""
 
     def __init__(self, *paths: str) -> None:

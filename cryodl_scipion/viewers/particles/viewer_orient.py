@@ -10,7 +10,7 @@ from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
 from ..subsets import itemsSubset
 from ..window import WindowView
-from .orientation_data import Orientations, probabilitiesOf
+from .orientation_data import OrientationSet, probabilitiesOf
 from .orientation_plots import drawDirections, drawDistributions, drawProbabilities
 
 
@@ -39,7 +39,7 @@ class CryodlOrientationsViewer(PanelsViewer):
 
     def _data(self) -> Any:
         results = self.protocol._engineResults()
-        return Orientations(*[result.outputs.particles for result in results]) if results else None
+        return OrientationSet(*[result.outputs.particles for result in results]) if results else None
 
     def _showDirections(self, data: Any) -> List[str]:
         plotter = self._plot("Directions", (9, 5))
