@@ -159,8 +159,25 @@ def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Ti
     KeyError, TypeError, ValueError
         If the entry is not a valid tile.
     """
+    _check_entry(values)
     path = None if values["image"] is not None else paths.path(values["tomogram"])
     return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
+
+
+def _check_entry(values: typing.Mapping[str, typing.Any]) -> None:
+    """Raise TypeError or ValueError for values of an entry that a Tile cannot have."""
+    for name in ("number", "size", "drawing", "image"):
+        if type(values.get(name)) is not int and not (name in ("drawing", "image") and values.get(name) is None):
+            raise TypeError(f"{name} is {values[name]!r}; it must be a whole number")
+        if values.get(name) is not None and values[name] < (1 if name == "size" else 0):
+            raise ValueError(f"{name} is {values[name]}")
+    for name in ("tomogram", "feature", "annotator", "kind"):
+        if not isinstance(values[name], str):
+            raise TypeError(f"{name} is {values[name]!r}; it must be a text")
+    if len(values["centre_zyx"]) != 3 or any(type(value) is not int for value in values["centre_zyx"]):
+        raise TypeError(f"centre_zyx is {values['centre_zyx']!r}; it must be three whole numbers")
+    if not 0 < float(values["pixel_size"]) < float("inf"):
+        raise ValueError(f"pixel_size is {values['pixel_size']!r}; it must be positive")
 
 
 def read_tiles(folder: str) -> typing.List[Tile]:
@@ -172,7 +189,7 @@ def read_tiles(folder: str) -> typing.List[Tile]:
     try:
         paths = TomogramPaths(folder, table["tomograms"])
         tiles = [tile_of(values, paths) for values in table["tiles"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         path = os.path.join(folder, TABLE)
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
     for name, found in ((DRAWINGS, [t.drawing for t in tiles]), (IMAGES, [t.image for t in tiles])):

@@ -203,6 +203,21 @@ def test_folders_that_are_none_of_annotations_or_damaged_are_refused(tmp_path):
         ({"x": 1}, "damaged"),
         (dict(table, tiles=[dict(dataclasses.asdict(tile), drawing=7)]), "damaged"),
         (dict(table, tiles=[dict(table["tiles"][0], drawing=7)]), "does not hold all"),
+        (dict(table, revision=float("inf")), "damaged|not valid JSON"),
+        *(
+            (dict(table, tiles=[dict(table["tiles"][0], **{name: value})]), f"damaged.*{name}")
+            for name, value in (
+                ("drawing", "1"),
+                ("image", {}),
+                ("size", "64"),
+                ("size", 0),
+                ("number", 1.5),
+                ("centre_zyx", [1, 2]),
+                ("centre_zyx", [1, 2, "3"]),
+                ("pixel_size", -1),
+                ("feature", None),
+            )
+        ),
     ):
         (folder / "annotations.json").write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=words):

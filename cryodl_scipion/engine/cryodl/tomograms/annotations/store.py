@@ -236,7 +236,7 @@ class AnnotationStore:
                 if name in self._tomograms:
                     self.set_path(name, path)
             self.entries = [tile_of(values, self._tomograms) for values in table["tiles"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."
             ) from None
