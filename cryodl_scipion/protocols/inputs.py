@@ -57,11 +57,23 @@ class PluginProtocol(ProtocolMixin):
         still wrong when all inputs are there and whole stays wrong: the run is started, and fails with the sentences,
         instead of waiting for ever in silence.
         """
+        if self.isScheduled():
+            self._readEndedInputsAgain()
         errors = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
         if errors:
             return errors
         errors = super().validate()
         return [] if errors and self.isScheduled() and self._inputsAreWhole() else errors
+
+    def _readEndedInputsAgain(self) -> None:
+        """Read runs that have ended without the output that is waited for. pyworkflow notes the time of a run's
+        database after it has read it: what the run writes in between it never reads, and would wait for ever."""
+        project = self.getProject()
+        for _, pointer in chosenInputs(self):
+            run = pointer.getObjValue()
+            if project and isinstance(run, EMProtocol) and pointer.get() is None and not run.isActive():
+                run.lastUpdateTimeStamp.set(None)
+                project._updateProtocol(run)
 
     def _inputsAreWhole(self) -> bool:
         """Whether no chosen input is a set that still grows, or the output of a run that still works."""

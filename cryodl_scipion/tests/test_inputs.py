@@ -18,9 +18,16 @@ from pyworkflow.tests import BaseTest, setupTestProject
 import cryodl_scipion
 
 from ..convert.names import checksum, inputName, withoutChecksum
-from ..protocols import CryodlProtClassify2D, CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
+from ..protocols import (
+    CryodlProtClassify2D,
+    CryodlProtImproveMap,
+    CryodlProtPick,
+    CryodlProtSegment,
+    CryodlProtTrainSegmenter,
+)
 from .particle_sets import ParticlesTest
 from .run_states import deadProcess, writeRunState
+from .synthetic import writeMicrographs
 from .test_forms import ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
@@ -147,6 +154,19 @@ class TestCryodlPointers(BaseTest):
 
 
 class TestCryodlInputNames(ParticlesTest):
+    def test_a_scheduled_run_does_not_wait_for_an_output_that_was_written_while_its_run_was_read(self):
+        writeMicrographs(self.data + "/mics", 1)
+        source = self.importMicrographs(self.data + "/mics")
+        protocol = self.newProtocol(CryodlProtPick)
+        protocol.inputMicrographs.set(source)
+        protocol.inputMicrographs.setExtended("outputMicrographs")
+        protocol.setStatus(STATUS_SCHEDULED)
+        delattr(source, "outputMicrographs")  # as pyworkflow has it when it reads a moment too early
+        source.setFailed("Process 1 not found running on the machine.")
+        source.lastUpdateTimeStamp.set("2100-01-01 00:00:00")
+        self.assertNotIn("has no output", " ".join(protocol.validate()))
+        self.assertEqual(protocol.inputMicrographs.get().getSize(), 1)
+
     def test_names_of_files_stay_when_a_refreshed_project_gives_outputs_new_ids(self):
         before = inputName("particles", self.raw.outputParticles)
         self.raw.outputParticles.setObjId(self.raw.outputParticles.getObjId() + 1000)
