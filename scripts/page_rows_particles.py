@@ -103,6 +103,20 @@ def orientation_symmetric(figures: typing.Any) -> Rows:
     return rows
 
 
+def imperfect_structures(figures: typing.Any) -> Rows:
+    """Orientations and denoised images where the given structure is not exactly that of the particles."""
+    head = ["particles of", "structure given", "within 15° (%)", "said to be right (%)", "explained (%)"]
+    head += ["FSC = 0.5 of the map (Å)", "mean FRC with the truth: raw / Wiener / `posterior`"]
+    rows = [[*head, "`posterior`: mean FRC with the given structure"]]
+    for r in figures:
+        name = f"{r['given']} ({r['note']})" if r["note"] else r["given"]
+        shares = [f"{r[key]:.0f}" for key in ("right", "stated", "explained")]
+        curves = " / ".join(f"{r[key]:.2f}" for key in ("raw", "wiener", "posterior"))
+        resolution = "not reached" if r["map"] is None else f"{r['map']:.1f}"
+        rows.append([r["molecule"], name, *shares, resolution, curves, f"{r['like_given']:.2f}"])
+    return rows
+
+
 def integrity_truth(figures: typing.Any) -> Rows:
     """Whether `assess-integrity` is right as often as it says."""
     head = ["complex and partner", "partner's part of the mass (%)", "SNR", "particles", "ROC AUC", "right (%)"]

@@ -46,6 +46,7 @@ TABLES = {
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
+    "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),
     "kinesin-sites": ("six_tests", denoising.kinesin_sites),
     "map-invention": ("map_invention", volumes.map_invention),
