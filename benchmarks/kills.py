@@ -15,6 +15,8 @@ trial differs.
 import argparse
 import importlib
 import json
+import os
+import resource
 import shutil
 import sys
 import time
@@ -24,7 +26,9 @@ import numpy as np
 from forked_commands import load_program, start_forked
 from trials import COMMANDS, arguments_of, fresh_folder, leftovers, make_data, output_files, write_rows
 
-EARLIEST = 0.02  # of the undisturbed time
+EARLIEST = 0.02  # of the undisturbed time, which is that of the CPU: other programs do not change it
+SHORTER = 0.8  # what is taken for the undisturbed time after a run that ended before it was killed
+STEP = 0.005  # s
 PORTION = 5  # kills of a command before the next one has its turn: a run that is stopped has tried all of them
 MOST_AT_ONCE = 5  # kills in one trial
 _RESUMED = b"Continuing the training at step"
@@ -52,9 +56,14 @@ def main() -> int:
                 continue
             if name not in undisturbed:
                 undisturbed[name] = run_undisturbed(name, options.work)
-            row["seconds"] = round(undisturbed[name][0], 1)
+            seconds, wanted = undisturbed[name]
+            row["seconds"] = round(seconds, 1)
             while row["killed"] < min(goal, options.count):
-                kill_command(name, row, options.work, options.seed, *undisturbed[name])
+                before = row["killed"]
+                kill_command(name, row, options.work, options.seed, seconds, wanted)
+                if row["killed"] == before:
+                    seconds *= SHORTER
+            undisturbed[name] = seconds, wanted
             print(
                 "{name:22s} {killed} kills in {trials} trials: {equal} equal to the undisturbed run, "
                 "{clean} without leftovers".format(**rows[name]),
@@ -68,11 +77,25 @@ def main() -> int:
 
 
 def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
-    """(seconds that a command takes, {file: digest} that it leaves) where nothing kills it."""
-    whole, began = fresh_folder(work, f"{name}-whole"), time.monotonic()
+    """(seconds of CPU that a command takes, {file: digest} that it leaves) where nothing kills it."""
+    whole, began = fresh_folder(work, f"{name}-whole"), _cpu_seconds_of_children()
     if _end_of(start_forked(arguments_of(name), whole, whole / "run.log")):
         raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
-    return time.monotonic() - began, output_files(whole)
+    return _cpu_seconds_of_children() - began, output_files(whole)
+
+
+def _cpu_seconds_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_seconds(pid):
+    """Of a process, 0 if it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def kill_command(name: str, row: dict, work: Path, seed: int, seconds: float, wanted: dict) -> None:
@@ -103,7 +126,9 @@ def _killed_and_continued(name, folder, seconds, rng):
     log = folder / "run.log"
     for killed in range(int(rng.integers(1, MOST_AT_ONCE + 1))):
         process = start_forked(arguments_of(name), folder, log)
-        process.join(float(rng.uniform(EARLIEST, 1.0)) * seconds)
+        limit = float(rng.uniform(EARLIEST, 1.0)) * seconds
+        while process.is_alive() and _cpu_seconds(process.pid) < limit:
+            time.sleep(STEP)
         if process.exitcode is not None:
             return _code_of(process, log, killed)
         process.kill()
