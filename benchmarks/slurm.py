@@ -149,7 +149,8 @@ class Trials:
         self.cluster.ask("scontrol", "requeue", job)
         self._wait(run)
         restarts = self.cluster.details(job).get("Restarts")
-        return f"{restarts} restarts of the job", ([] if restarts == "1" else ["not requeued"]) + self._check(run)
+        said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
+        return said, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
 
     def _step_killed(self):
         run, job = self._atWork("Y")
@@ -164,7 +165,8 @@ class Trials:
         self.cluster.ask("scontrol", "requeue", job)
         self._wait(run)
         restarts = self.cluster.details(job).get("Restarts")
-        return f"{restarts} restarts of the job", ([] if restarts == "1" else ["not requeued"]) + self._check(run)
+        said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
+        return said, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
 
     # ----- runs
     def _newRun(self, steps):
