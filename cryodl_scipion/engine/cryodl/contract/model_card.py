@@ -205,7 +205,7 @@ def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Di
             continue
         own = read_card(folder)["kind"] if kind or "_" in entry else None
         if kind in (None, own):
-            prefix = "%s_" % own
+            prefix = f"{own}_"
             found.setdefault(entry[len(prefix) :] if entry.startswith(prefix) else entry, folder)
     return found
 

@@ -55,7 +55,7 @@ def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
         In the same folder: '.name.host.pid.tmp' with the ending of `path`.
     """
     folder, name = os.path.split(os.fspath(path))
-    return os.path.join(folder, ".%s.%s.%d.tmp%s" % (name, _host(), os.getpid(), os.path.splitext(name)[1]))
+    return os.path.join(folder, f".{name}.{_host()}.{os.getpid()}.tmp{os.path.splitext(name)[1]}")
 
 
 def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.List[str]:
