@@ -96,7 +96,7 @@ def groupsWindow(folder):
     rows = [(*p[:2], group) for group in (1, 2, 3) for p in picks(334)]
     data = Compared([Micrograph(os.path.join(folder, "mic_1.mrc"), 1)], {"mic_1.mrc": rows}, 180, ["a", "b", "c"])
     window = GroupsWindow(None, data, "Compare")
-    return window, {"compare: sets on and off": lambda n: window._flip(window._on[n % 3])}
+    return window, {"compare: sets on and off": lambda n: window._flip(n % 3)}
 
 
 def slicesWindow(folder):
@@ -143,7 +143,7 @@ def latentWindow(folder):
             return "fit heterogeneity"
 
     points = RNG.normal(0, 1, (10000, 4))
-    window = LatentWindow(None, Run(), list(range(10000)), points, RNG.integers(0, 4, 10000))
+    window = LatentWindow(None, Run(), list(range(10000)), points, RNG.integers(0, 4, 10000), list("1234"))
 
     def choose(number):
         angles, radius = np.linspace(0, 2 * np.pi, 60), 0.5 + 0.1 * number
