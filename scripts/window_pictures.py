@@ -37,6 +37,8 @@ def results(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
         return
     if not issubclass(viewers[0], ProtocolViewer):
         yield pageOf(protocol), lambda: screens.analyze(protocol)
+        if protocol.getClassName() == "CryodlProtDenoise":
+            yield f"{pageOf(protocol)}_particle", screens.openParticle
         return
     viewer = viewers[0](project=screens.project, protocol=protocol, parent=screens.window)
     viewer.setProtocol(protocol)

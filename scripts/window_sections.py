@@ -22,6 +22,7 @@ def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
 
     page = pageOf(protocol)
     yield page, "What Analyze results opens", ""
+    yield f"{page}_particle", "A particle, which a click on it enlarges", ""
     for viewer in domain.findViewers(protocol, DESKTOP_TKINTER):
         for panel in getattr(viewer, "_PANELS", ()):
             yield f"{page}_{panel.name[len('show') :].lower()}", panel.label, panel.help

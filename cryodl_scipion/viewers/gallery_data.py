@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles for a gallery: where their images are, raw and denoised, their scores and their groups. No windows here."""
 
+import os
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -109,7 +110,7 @@ class Gallery:
         return lines
 
     def _positions(self, position: int) -> List[str]:
-        return [f"{kind} image: {names[position]}" for kind, names in self.names.items()]
+        return [f"{kind.capitalize()} image: {placeOf(names[position])}" for kind, names in self.names.items()]
 
     def caption(self, position: Any, figure: Any) -> str:
         """'12   0.83': id, and the figure if there is one."""
@@ -123,6 +124,12 @@ def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
 
 def _imageNames(rows: Any) -> List[str]:
     return [f"{row['MAX'] or 1:06d}@{row['_filename']}" for row in rows]
+
+
+def placeOf(name: str) -> str:
+    """'12 of particles.mrcs' of '000012@Runs/.../particles.mrcs': folders of runs say nothing to a user."""
+    number, at, path = name.rpartition("@")
+    return f"{int(number)} of {os.path.basename(path)}" if at else os.path.basename(path)
 
 
 def shortNumber(value: float) -> str:

@@ -116,13 +116,13 @@ class TestCryodlGallery(FolderTest):
         self.assertEqual(gallery.order("Score", 2).tolist(), [1, 3])
         self.assertEqual(gallery.order(None, 1).tolist(), [0, 2])
 
-    def test_what_is_known_of_a_particle_leads_to_its_raw_image(self):
+    def test_what_is_known_of_a_particle_names_its_image_without_folders_of_runs(self):
         gallery = self.gallery()
         text = "\n".join(gallery.lines(1))
         for words in (
             "Particle 11",
-            f"000002@{self.path('raw.mrcs')}",
-            "denoised image: 000002@",
+            "Raw image: 2 of raw.mrcs",
+            "Denoised image: 2 of ",
             "Score: 0.9",
             "Composition: part",
         ):

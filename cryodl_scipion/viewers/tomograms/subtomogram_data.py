@@ -9,7 +9,7 @@ from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, Set
 
 from ...convert.tomograms.subtomogram_sets import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...convert.tomograms.subtomograms import classNames, fileOf
-from ..gallery_data import Gallery
+from ..gallery_data import Gallery, placeOf
 from ..map_plots import readMap
 from ..particle_images import lowPass, shrunk
 
@@ -80,7 +80,7 @@ class SubtomogramGallery(Gallery):
 
     def _positions(self, position: int) -> List[str]:
         how = f"rotated to {self._alignedTo}" if self._transforms is not None else "not rotated"
-        return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
+        return [f"Volume: {placeOf(self.names['z'][position])}", f"Middle slices, {how}"]
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """Three (h, w): means of the middle slices across z, y and x, rotated by its transform if there is one."""
