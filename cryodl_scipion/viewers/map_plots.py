@@ -53,7 +53,7 @@ def drawSlices(figure: Figure, density: np.ndarray, part: float) -> None:
     """
     slices, numbers = slicesOf(density, part), sliceNumbers(density, part)
     old = [axes.images[0] for axes in figure.axes if axes.images]
-    if [image.get_array().shape for image in old] != [image.shape for image in slices]:
+    if [np.asarray(image.get_array()).shape for image in old] != [image.shape for image in slices]:
         figure.clear()
         old = []
         for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slices, AXES):

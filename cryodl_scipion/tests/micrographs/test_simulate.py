@@ -188,6 +188,11 @@ class TestCryodlSimulate(SimulateTest):
         copy = structureForEngine(volume, self.data)
         stamp = os.stat(copy).st_mtime_ns
         self.assertEqual((structureForEngine(volume, self.data), os.stat(copy).st_mtime_ns), (copy, stamp))
+        os.rename(self.data + "/map.mrc", self.data + "/import_map.mrc")
+        volume.setLocation(self.data + "/import_map.mrc")
+        named = structureForEngine(volume, self.data, named=True)
+        os.rename(self.data + "/import_map.mrc", self.data + "/map.mrc")
+        self.assertEqual(os.path.basename(named), "map.mrc", "as the user knows it, without Scipion's prefix")
 
     # ----- runs
     def test_a_killed_run_continues_and_a_changed_one_begins_anew(self):
