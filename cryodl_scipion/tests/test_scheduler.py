@@ -36,7 +36,7 @@ _MICROGRAPHS = dict(
     box=32,
 )
 _LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
-_KILLED = "cryodl-maps=after"
+_KILLED = "cryodl-maps=after cryodl-autopicking=after"
 ANSWERS = {
     "cryodl-unattended": dict(
         _MICROGRAPHS, timeout=20, settled=1, mappixel=4, classes=3, symmetry="C1", mapsymmetry="C1", scaledbox=0
