@@ -113,7 +113,7 @@ _MADE = (
     "simulate-subtomograms --structures map.mrc other.mrc --count 12 --box 32 --output subtomograms.star " + _COMPUTE,
     "simulate-tomograms --structures map.mrc --copies 8 --count 3 --halves --output cells "
     f"{_SIMULATED_CELL} {_COMPUTE}",
-    "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 40 --output helix --threads 1",
+    "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 48 --output helix --threads 1",
     "train-denoiser --particles particles.star --structure map.mrc --network swinconv --steps 2 --batch-size 2 "
     f"--output denoiser {_COMPUTE}",
 )
