@@ -118,8 +118,10 @@ def test_a_student_stays_as_honest_as_its_teacher():
     assert fit_to_probabilities(np.zeros(0), np.zeros(0)) == (1.0, 0.0)
 
 
-def entry(number, figure, **more):
-    usual = dict(round=number, figure=figure, confident=100, confident_held_out=30, micrographs=4, agreement_first=0.9)
+def entry(number, separation, **more):
+    usual = dict(
+        round=number, separation=separation, confident=100, confident_held_out=30, micrographs=4, agreement_first=0.9
+    )
     return dict(usual, **more)
 
 
@@ -144,6 +146,6 @@ def test_the_rounds_end_where_they_should_and_say_why(entries, words, warn):
     assert (stop is None) if words is None else (words in stop[0] and stop[1] == warn)
 
 
-def test_the_best_round_is_that_with_the_largest_figure_the_earlier_of_equals():
+def test_the_best_round_is_that_with_the_largest_separation_the_earlier_of_equals():
     assert best_round([entry(0, 3.0), entry(1, 3.5), entry(2, 3.5)]) == 1
     assert best_round([entry(0, None)]) == 0 == best_round([entry(0, 3.0), entry(1, None)])
