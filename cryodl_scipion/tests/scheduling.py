@@ -99,7 +99,8 @@ class ScheduledTemplate:
             if run.isFailed() and "not found running" in run.getErrorMessage():
                 run.lastUpdateTimeStamp.set(None)
                 self.project._updateProtocol(run)
-            if self.kills and run.isFailed() and run.getObjId() not in self.continued:
+            # a run whose input has no output yet, as that died as well, is refused, and continued after it
+            if self.kills and run.isFailed() and run.getObjId() not in self.continued and not run.validate():
                 self.continued.append(run.getObjId())
                 self.project.launchProtocol(run, force=True)  # others wait for it, which is no reason to refuse
         self.project.mapper.commit()
