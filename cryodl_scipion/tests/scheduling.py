@@ -95,8 +95,10 @@ class ScheduledTemplate:
         self.runs = self.project.getRuns()
         for run in self.runs:
             # pyworkflow notes the time of a run's database after it has read it, and misses the last words of a run
-            # that ends in between: its process is gone, and the run counts as failed
-            if run.isFailed() and "not found running" in run.getErrorMessage():
+            # that ends in between: its process is gone, and the run counts as failed. A continued run that is read before
+            # it has begun counts as failed, too, and is never read again
+            again = "not found running" in run.getErrorMessage() or run.getObjId() in self.continued
+            if run.isFailed() and again:
                 run.lastUpdateTimeStamp.set(None)
                 self.project._updateProtocol(run)
             # a run whose input has no output yet, as that died as well, is refused, and continued after it
