@@ -2,13 +2,14 @@
 """The page of what was tried and survived, from the JSON files of fuzz.py, kills.py, protocol_kills.py, silence.py and
 faults.py.
 
-python benchmarks/robustness.py --results benchmarks/robustness --page docs/robustness.md
+python benchmarks/robustness.py [--results benchmarks/robustness] [--page docs/robustness.md]
 """
 
 import argparse
 import json
 from pathlib import Path
 
+TOP = Path(__file__).resolve().parent.parent
 HEAD = """# What was tried, and what survived
 
 Users kill programs, fill disks and give them broken files. This page lists trials of that kind. It is written by
@@ -33,8 +34,8 @@ The design behind the results:
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="Folder of the JSON files.")
-    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--results", type=Path, default=TOP / "benchmarks" / "robustness", help="Folder of the JSON files.")
+    parser.add_argument("--page", type=Path, default=TOP / "docs" / "robustness.md")
     options = parser.parse_args()
     parts = [HEAD]
     for name, section in SECTIONS.items():
