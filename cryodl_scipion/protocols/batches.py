@@ -151,7 +151,7 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, **outputs: Any) -> None:
+    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, /, **outputs: Any) -> None:
         """The result of a batch of which nothing could be used. folder: the batch's folder. outputs: the engine's,
         empty."""
         paths = getattr(config, self._ITEM + "s")
