@@ -34,7 +34,7 @@ The design behind the results:
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=TOP / "benchmarks" / "robustness", help="Folder of the JSON files.")
+    parser.add_argument("--results", type=Path, default=TOP / "benchmarks/robustness", help="Folder of JSON files.")
     parser.add_argument("--page", type=Path, default=TOP / "docs" / "robustness.md")
     options = parser.parse_args()
     parts = [HEAD]

@@ -95,8 +95,8 @@ class ScheduledTemplate:
         self.runs = self.project.getRuns()
         for run in self.runs:
             # pyworkflow notes the time of a run's database after it has read it, and misses the last words of a run
-            # that ends in between: its process is gone, and the run counts as failed. A continued run that is read before
-            # it has begun counts as failed, too, and is never read again
+            # that ends in between: its process is gone, and the run counts as failed. So does a continued run that is
+            # read before it has begun, and it is never read again
             again = "not found running" in run.getErrorMessage() or run.getObjId() in self.continued
             if run.isFailed() and again:
                 run.lastUpdateTimeStamp.set(None)
