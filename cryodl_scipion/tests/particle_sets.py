@@ -141,15 +141,17 @@ class ParticlesTest(CryodlTest):
         return protocol
 
     @classmethod
-    def killedOnce(cls, run, after=0):
-        """A finished protocol that run() gives, after its engine was killed once and it was continued."""
-        os.environ["FAKE_ENGINE_DIE_AFTER"] = str(after)
+    def killedOnce(cls, run, after=0, made=False):
+        """A finished protocol that run() gives, after its engine was killed once and it was continued. made: killed
+        when all of its files were there, but its result was not."""
+        variable, value = ("FAKE_ENGINE_DIE_ONCE", "after") if made else ("FAKE_ENGINE_DIE_AFTER", str(after))
+        os.environ[variable] = value
         try:
             protocol = run()
             assert protocol.isFailed(), f"{protocol.getClassName()} was not killed"
             cls.proj.launchProtocol(protocol, wait=True)
         finally:
-            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+            del os.environ[variable]
         return cls.finished(protocol)
 
     @classmethod

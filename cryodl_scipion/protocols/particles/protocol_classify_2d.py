@@ -54,7 +54,7 @@ class CryodlProtClassify2D(ParticlesBase):
 
     def classifyStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
-        self._runOnce(self._config(**self._engineValues()), self._folder(), goesOn=True)
+        self._runOnce(self._config(**self._engineValues()), self._folder())  # goes on in the partial folder beside it
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles, made = self.inputParticles.get(), self._result().outputs

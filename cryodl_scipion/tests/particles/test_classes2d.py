@@ -28,7 +28,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.classified = cls.killedOnce(lambda: cls.classify(cls.raw))
+        cls.classified = cls.killedOnce(lambda: cls.classify(cls.raw), made=True)
         cls.selected = cls.finished(cls.select(cls.classified))
 
     @classmethod
