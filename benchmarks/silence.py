@@ -46,7 +46,6 @@ COMMANDS = {
     "train-denoiser": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
     "denoise": f"{_PARTICLES} --model denoiser {_COMPUTE}",
     "assign-orientations": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
-    "assess-integrity": f"{_PARTICLES} --structures map.mrc other.mrc {_COMPUTE}",
     "reconstruct": f"{_PARTICLES} --threads 1",
     "classify-2d": f"{_PARTICLES} {_COMPUTE}",
     "fit-heterogeneity": f"{_PARTICLES} --reference map.mrc {_COMPUTE}",

@@ -27,6 +27,7 @@ def bench(tmp_path):
         reconstruct=["truth"],
         reconstruct_real=None,
         train_topaz=False,
+        simulated_models=["general"],
     )
     return Bench(options, tmp_path)
 

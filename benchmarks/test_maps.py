@@ -134,7 +134,7 @@ def test_a_curve_that_is_never_above_a_half_counts_and_is_said():
 def test_times_are_extrapolated_by_the_number_of_boxes():
     first, second = (dict(cpu=2 + 0.1 * n, wall=3 + 0.2 * n, boxes=n) for n in (8, 64))
     assert np.allclose(map_speed.line(first, second), [(2, 0.1), (3, 0.2)])
-    assert (map_speed.boxes(200), map_speed.boxes(48)) == (729, 8)
+    assert (map_speed.boxes(200), map_speed.boxes(48)) == (1000, 27)  # 200 and 48 px in steps of 21
 
 
 def test_what_was_not_measured_is_said_in_every_table(bench):
