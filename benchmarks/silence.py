@@ -55,7 +55,7 @@ COMMANDS = {
     "denoise-tomograms": f"--even halves/*_even.mrc --odd halves/*_odd.mrc {_COMPUTE}",
     "detect-particles": f"{_TOMOGRAMS} --template map.mrc {_COMPUTE}",
     "train-detector": f"{_TOMOGRAMS} --coordinates points.star --diameter 160 {_COMPUTE}",
-    "measure-membranes": "--segmentations labels/*.mrc --label 1 --threads 1",
+    "measure-membranes": "--segmentations labels/*.mrc --label 1",
     "simulate-subtomograms": f"--structures map.mrc other.mrc --count 100 {_COMPUTE}",
     "train-classifier": f"--subtomograms subtomograms.star {_COMPUTE}",
     "cluster-subtomograms": f"--subtomograms subtomograms.star {_COMPUTE}",
