@@ -24,8 +24,9 @@ import mrcfile
 import numpy as np
 from common import ROOT, cryodl, data_folder
 from made_particles import make_of
-from map_sizes import map_of
+from map_sizes import map_of, read_structure
 from orientation_floors import RIGHT, probabilities, searched
+from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 SEED, BOX, RESOLUTION = 4, 64, 8.0  # Å
@@ -70,18 +71,8 @@ def atoms_of(model):
     return Atoms(np.array(columns[:3], float).T, np.array(columns[3]), np.array(columns[4]), np.array(columns[5]))
 
 
-def read(path):
-    """First model of a file, without waters."""
-    import gemmi
-
-    structure = gemmi.read_structure(str(path))
-    structure.setup_entities()
-    structure.remove_waters()
-    return structure[0]
-
-
 def polymers(model):
-    """[(chain, type)] of a model's protein and nucleic acid; a chain that holds both is parted."""
+    """[(chain, type)] of a model's protein and nucleic acid; a chain that holds both is split."""
     import gemmi
 
     found = []
@@ -130,16 +121,15 @@ def superposed(moving, fixed):
 
 
 def rigid_fit(moving, fixed):
-    """(3, 3) rotation and (3,) shift that bring points onto others, least squares (Kabsch 1976)."""
+    """(3, 3) rotation and (3,) shift that bring points onto others, least squares."""
     middles = moving.mean(0), fixed.mean(0)
-    left, _, right = np.linalg.svd((fixed - middles[1]).T @ (moving - middles[0]))
-    rotation = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+    rotation = Rotation.align_vectors(fixed - middles[1], moving - middles[0])[0].as_matrix()
     return rotation, middles[1] - rotation @ middles[0]
 
 
 def structures_of(molecule, folder):
     """The true body, and {what is given: (body, resolution in Å, note)}; bodies are (xyz, weight) in one frame."""
-    true_model = read(folder / molecule.file)
+    true_model = read_structure(folder / molecule.file)[0]
     atoms = atoms_of(true_model)
     centre = np.average(atoms.xyz, axis=0, weights=atoms.weight)
     whole = atoms.xyz - centre, atoms.weight
@@ -154,7 +144,7 @@ def structures_of(molecule, folder):
         note = f"{part:.0f} % of the mass missing"
         given["incomplete"] = (whole[0][kept], whole[1][kept]), RESOLUTION, note
     if molecule.homologue:
-        other = read(folder / molecule.homologue)
+        other = read_structure(folder / molecule.homologue)[0]
         xyz, count, rmsd = superposed(other, true_model)
         name = molecule.homologue.split(".")[0]
         note = f"{name}: {count} of {atoms.marks.sum()} residues within {MATCHED:g} Å, RMSD {rmsd:.1f} Å"

@@ -42,14 +42,20 @@ NOISE = 0.04  # standard deviation of the solvent over the map's maximum
 MICELLE = 0.4  # density over the protein's
 
 
-def atoms_of(path):
-    """(n, 3) xyz in Å from the centre of mass, and (n,) atomic numbers, of the first model, without waters."""
+def read_structure(path):
+    """gemmi's structure of a file, without waters."""
     import gemmi
 
     structure = gemmi.read_structure(str(path))
     structure.setup_entities()
     structure.remove_waters()
-    found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in structure[0].all()])
+    return structure
+
+
+def atoms_of(path):
+    """(n, 3) xyz in Å from the centre of mass, and (n,) atomic numbers, of the first model, without waters."""
+    model = read_structure(path)[0]
+    found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in model.all()])
     xyz, weight = found[:, :3], found[:, 3]
     return xyz - np.average(xyz, axis=0, weights=weight), weight
 

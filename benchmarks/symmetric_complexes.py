@@ -7,7 +7,7 @@ four-helix bundle as ferritin is, in a shell of ferritin's size.
 
 import numpy as np
 from common import data_folder
-from map_sizes import atoms_of
+from map_sizes import atoms_of, read_structure
 
 # name: file, point group, pixel size (Å) at which 64 px hold it
 SYMMETRIC = {
@@ -34,11 +34,7 @@ def body_of(name):
 
 def assembly(path):
     """Atoms of the first assembly of a file, all copies that its operators make, from their centre of mass."""
-    import gemmi
-
-    structure = gemmi.read_structure(str(path))
-    structure.setup_entities()
-    structure.remove_waters()
+    structure = read_structure(path)
     found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in structure[0].all()])
     copies = [operator.transform for part in structure.assemblies[0].generators for operator in part.operators]
     xyz = np.concatenate([found[:, :3] @ np.array(c.mat.tolist()).T + np.array(c.vec.tolist()) for c in copies])

@@ -81,14 +81,16 @@ class Bank:
         if self.kept:
             yield from self.kept
             return
-        plain = self.reference.with_gain(torch.ones_like(self.reference.gain))
+        plain, made = self.reference.with_gain(torch.ones_like(self.reference.gain)), []
         for start in range(0, len(self.grid), COLUMNS):
             part = slice(start, min(start + COLUMNS, len(self.grid)))
             slices = plain.at_angles(self.grid.angles(np.arange(part.start, part.stop)))
             block = part, side_by_side(slices), slices.abs().square()
             if self.kept is not None:
-                self.kept.append(block)
+                made.append(block)
             yield block
+        if self.kept is not None:  # whole: a pass that was broken off leaves nothing
+            self.kept[:] = made
 
 
 def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:

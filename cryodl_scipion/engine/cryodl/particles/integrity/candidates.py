@@ -64,12 +64,12 @@ class Searched:
         self.search.learn()
         self.shifts = self.search.shifts(self.search.fit.sigma).yx
         self.apart, self._width = step, particles.box * pixel_size
-        self._banks = [(self.search, self._bank(self.search))]
+        self._banks = [(self.search, self.search.strong_bank(self.search.fit))]
         if model is not None:
             denoised, notes = with_denoiser(self.source, model, device)
             other = Search(denoised, projector, pixel_size, settings, device)
             other.learn()
-            self._banks.append((other, self._bank(other)))
+            self._banks.append((other, other.strong_bank(other.fit)))
             self.notes = self.notes + notes
 
     def gain(self, rings: int) -> torch.Tensor:
@@ -118,9 +118,6 @@ class Searched:
             bank = Bank(Reference(projector, search.disc).with_gain(gain), search.grid)
             found.append(evidence(log_likelihoods(observed, bank, shifts)))
         return torch.stack(found, 1).double()
-
-    def _bank(self, search: Search) -> Bank:
-        return search.bank.with_gain(search.fit.gain(search.disc.rings, self._width))
 
 
 class Given:
