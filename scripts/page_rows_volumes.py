@@ -43,6 +43,20 @@ def segmented_noise(figures: typing.Any) -> Rows:
     return rows
 
 
+def ten_tiles(figures: typing.Any) -> Rows:
+    """Ten drawn tiles added to a shipped segmenter, and alone. The first tomogram is that of seed 77."""
+    rows = [["drawn in, evaluated on", "feature", "shipped model", "ten tiles added to it", "ten tiles alone"]]
+    order = {"77": "first", "78": "second"}
+    for key, r in figures.items():
+        if "/ten tiles/" in key:
+            feature, drawn, other = key.rsplit("/", 1)[1].split()
+            shipped, added = r["shipped"]["dice"], r["shipped and ten tiles"]["dice"]
+            alone = f"{r['ten tiles']['dice']:.3f}" if "ten tiles" in r else "not measured"
+            words = f"{added:.3f}" + " (kept)" * (added == shipped)
+            rows.append([f"{order[drawn]}, {order[other]}", feature, f"{shipped:.3f}", words, alone])
+    return rows
+
+
 def map_invention(figures: typing.Any) -> Rows:
     """What the half-map test says of known treatments."""
     rows = [["Done to both half-maps", "warned", "not in the data", "gain"]]

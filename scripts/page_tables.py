@@ -59,6 +59,7 @@ TABLES = {
     "stated-diameters": ("general_unstated", picking.stated_diameters),
     "subtomograms-elsewhere": ("subtomograms_elsewhere", volumes.subtomograms_elsewhere),
     "template-picking": ("template_picking", picking.template_picking),
+    "ten-tiles": ("general_segmenters", volumes.ten_tiles),
     "tomogram-denoising": ("tomogram_denoising", volumes.tomogram_denoising),
     "tomogram-detection": ("tomogram_detection", volumes.tomogram_detection),
     "tomogram-wedge": ("tomogram_denoising", volumes.tomogram_wedge),

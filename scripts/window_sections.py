@@ -31,12 +31,19 @@ def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
         yield f"{page}_wizard_{field.lower()}", f"The wizard of *{label}*", ""
 
 
+def continued(sentence: str) -> str:
+    """A sentence as it goes on after a colon: in lower case, unless it begins with an abbreviation or a symbol."""
+    word = sentence.split(" ")[0]
+    ordinary = len(word) == 1 or (word[1:].isalpha() and word[1:].islower())
+    return sentence[:1].lower() + sentence[1:] if ordinary else sentence
+
+
 def section(found: List[Tuple[str, str, str]]) -> str:
     """The section's text. found: of captions."""
     parts = [TITLE]
     for name, title, sentence in found:
         plain = title.replace("*", "")
-        told = f"{plain}: {sentence[:1].lower() + sentence[1:]}" if sentence else plain
+        told = f"{plain}: {continued(sentence)}" if sentence else plain
         parts += [f"![{plain}](images/windows/{name}.png)", f"*{told.rstrip('.').replace('*', '')}.*"]
     return "\n\n".join(parts) + "\n"
 
