@@ -22,13 +22,15 @@ MEASURES = ("fsc05", "unmasked", "times_mask", "q")
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A map and all that it is compared with. volume: maps.volume.Volume. resolution: Å, as stated. reference:
-    maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms."""
+    maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms.
+    nucleic: mask and ScorePoints of the atoms of nucleic acid alone, None where they are not measured."""
 
     volume: object
     resolution: float
     reference: object
     points: object
     few: object
+    nucleic: tuple | None = None
 
 
 def case_of(map_path, structure, resolution):
@@ -55,19 +57,24 @@ def _scored(structure):
 
 def measured(data, case):
     """Figures of one (z, y, x) map of a Case: fsc05 in the mask, unmasked of the whole box, times_mask (the whole box
-    of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms."""
+    of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms. Of the
+    nucleic acid, if the Case has some, nucleic_fsc05 in its own mask and nucleic_q."""
     from cryodl.maps.measures.qscore import q_scores
     from cryodl.maps.measures.shells import shell_correlation
 
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
     fsc = lambda first, second: shell_correlation(first, second, voxels).resolution(0.5)
-    scores = q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, case.points)
-    return dict(
+    q = lambda points: float(q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, points).mean())
+    found = dict(
         fsc05=fsc(data * mask, density * mask),
         unmasked=fsc(data, density),
         times_mask=fsc(data * mask, density),
-        q=float(scores.mean()),
+        q=q(case.points),
     )
+    if case.nucleic:
+        mask, points = case.nucleic
+        found.update(nucleic_fsc05=fsc(data * mask, density * mask), nucleic_q=q(points))
+    return found
 
 
 def best_sharpening(case):

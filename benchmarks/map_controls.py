@@ -191,11 +191,11 @@ def _nucleic(bench, molecule):
         q_before=score(volume.data),
         q_after=score(after),
         atoms=int(nucleic.sum()),
-        learnt=_learnt(bench, find_structure(bench, molecule).name),
+        learnt=learnt(bench, find_structure(bench, molecule).name),
     )
 
 
-def _learnt(bench, name):
+def learnt(bench, name):
     """Whether the model's training saw a structure: 'learnt from', 'validated on', 'never seen' or 'not known'."""
     from cryodl.io.model import find_model
 

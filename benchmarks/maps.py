@@ -14,6 +14,7 @@ import argparse
 
 import map_ablation
 import map_controls
+import map_nucleic
 import map_pictures
 import map_real
 import map_realism
@@ -29,6 +30,7 @@ PARTS = {
     "real": (map_real, "Real maps"),
     "weights": (map_weights, "The weight of the input"),
     "speed": (map_speed, "Speed and memory"),
+    "nucleic": (map_nucleic, "Nucleic acid, and resolutions from 2.5 to 8 Å"),
     "controls": (map_controls, "What it must not invent"),
     "ablation": (map_ablation, "What each part gives"),
     "pictures": (map_pictures, "Pictures"),
