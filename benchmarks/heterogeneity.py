@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cryodl.contract import LATENT_METHODS, FitHeterogeneityConfig, SimulateParticlesConfig
+from cryodl.contract import FitHeterogeneityConfig, SimulateParticlesConfig
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import fit_heterogeneity, simulate_particles
 
@@ -28,6 +28,7 @@ COMPLEXES = {
 }
 LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
 HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count=3000, hinge_range=45.0)
+METHODS = ("linear", "gaussian")
 OCCUPANCY = 3000  # particles of a set of which half lack a part
 
 
@@ -176,7 +177,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
     parser.add_argument("sets", nargs="*", default=["hinge", "occupancy"])
-    parser.add_argument("--methods", nargs="+", choices=LATENT_METHODS, default=LATENT_METHODS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "results.json"

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From real micrographs to a map: CTF, particles at the labels (relion_preprocess), orientations, map, FSC, controls.
 
-    python benchmarks/real_particles.py --set 10017 --particles 1000 --output work/
-    python benchmarks/real_particles.py --set 10028 --output work/
+    PYTHON benchmarks/real_particles.py --set 10017 --particles 1000 --output work/ [--figures FILE.json]
+    PYTHON benchmarks/real_particles.py --set 10028 --output work/ [--figures FILE.json]
 
 The data are those of CRYODL_DATA (its READMEs say where they are from). Controls: another structure as reference, and
 images of pure noise with the same reference. Angles come from the reference, so that the halves share it: what a
-half-map FSC is worth is seen beside that of the noise. A step whose output is there is not done again.
+half-map FSC is worth is seen beside that of the noise. Beside it RELION 3.1 refines the same particles from the known
+map below 50 Å, each half alone (benchmarks/relion.py). A step whose output is there is not done again. FILE gets the
+figures of the set; those of the other set stay in it.
 """
 
 import argparse
@@ -18,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from bench import engine_path
 from common import cryodl, data_folder
-from relion import resolution_at, shell_correlation
+from relion import Relion, resolution_at, shell_correlation
 
 engine_path()
 
-# flip: whether the micrographs are upside down. defocus: Å, taken where no CTF can be estimated.
+# flip: whether the micrographs are upside down. defocus: Å, taken where no CTF can be estimated. diameter: Å.
 SETS = {
     "10017": dict(
         folder="empiar10017_betagal",
@@ -32,6 +34,7 @@ SETS = {
         box=64,
         flip=True,
         defocus=15000.0,
+        diameter=191,
         reference="maps_models/betagal_ngl.mrc",
         other="structures/complexes/3C91.pdb.gz",
         symmetry="D2",
@@ -44,6 +47,7 @@ SETS = {
         box=80,
         flip=False,
         defocus=20000.0,
+        diameter=300,
         reference="structures/maps/SIM_4V4R_70S_10A.mrc.gz",
         other="structures/complexes/1OEL.pdb.gz",
         symmetry="C1",
@@ -209,18 +213,34 @@ def chain(case, work, name, particles, structure, symmetry, resolution):
     from cryodl.io.star import read_tables
 
     halves = [mrcfile.read(work / f"{name}_half{n}.mrc") for n in (1, 2)]
+    columns = read_tables(work / oriented)["particles"]
+    mean = lambda column: float(np.mean([float(value) for value in columns[column]]))
+    return dict(
+        curves(case, halves, mrcfile.read(work / volume)),
+        mean_probability=mean("rlnMaxValueProbDistribution"),
+        explained=mean("cryodlExplained"),
+    )
+
+
+def curves(case, halves, whole):
+    """FSC of half-maps, and of a map with the known one, in a soft sphere: [(Å, value)]; where they end, Å."""
     mask = soft_sphere(case["box"], 0.42 * case["box"])
     known = reference_map(data_folder() / case["reference"], case["box"], case["pixel"])
     half = shell_correlation(*(mask * h for h in halves), case["pixel"])
-    model = shell_correlation(mask * mrcfile.read(work / volume), mask * known, case["pixel"])
-    sure = [float(v) for v in read_tables(work / oriented)["particles"]["rlnMaxValueProbDistribution"]]
+    model = shell_correlation(mask * whole, mask * known, case["pixel"])
     return dict(
         half_map=half,
         with_reference=model,
         half_map_0143=resolution_at(half, 0.143),
         with_reference_05=resolution_at(model, 0.5),
-        mean_probability=float(np.mean(sure)),
     )
+
+
+def refined_by_relion(case, work, reference, symmetry):
+    """The same particles refined by RELION, from what the reference has below 50 Å. Returns the figures."""
+    relion = Relion(work, case["pixel"], case["diameter"], case["box"], symmetry, ("--ctf",))
+    halves = relion.refined_halves("particles.star", reference)
+    return dict(curves(case, halves, sum(halves) / 2), cpu_seconds=round(relion.seconds))
 
 
 def flat_reference(case, work):
@@ -240,6 +260,11 @@ def soft_sphere(box, radius):
     axis = np.arange(box) - box // 2
     distance = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
     return np.clip((radius - distance) / 4 + 0.5, 0, 1).astype(np.float32)
+
+
+def report(name, row):
+    """One line of a row."""
+    print(f"| {name} | {row.get('mean_probability')} | {row['half_map_0143']} | {row['with_reference_05']} |", flush=True)
 
 
 def draw(results, path, finest):
@@ -269,7 +294,9 @@ def main():
     parser.add_argument("--resolution", type=float, default=30.0, help="Å: finest detail that orientations are from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--figures", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
+    figures = arguments.figures and arguments.figures.resolve()
     case, work = SETS[arguments.set], (arguments.output / arguments.set).resolve()
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)  # RELION's names are relative to its project
@@ -294,11 +321,16 @@ def main():
             case, work, name.replace(" ", "_").replace(",", ""), particles, structure, symmetry, arguments.resolution
         )
         results[name] = row
-        print(
-            f"| {name} | {row['mean_probability']:.2f} | {row['half_map_0143']} | {row['with_reference_05']} |",
-            flush=True,
-        )
-    (work / "results.json").write_text(json.dumps(dict(ctf=said, particles=chosen, rows=results), indent=1))
+        report(name, row)
+    results["RELION"] = refined_by_relion(case, work, known, case["symmetry"])
+    report("RELION", results["RELION"])
+    found = dict(ctf=said, particles=chosen, resolution=arguments.resolution, rows=results)
+    (work / "results.json").write_text(json.dumps(found, indent=1))
+    if figures:
+        ends = {name: {k: v for k, v in row.items() if not isinstance(v, list)} for name, row in results.items()}
+        kept = json.loads(figures.read_text()) if figures.exists() else {}
+        kept[arguments.set] = dict(found, symmetry=case["symmetry"], rows=ends)
+        figures.write_text(json.dumps(kept, indent=1) + "\n")
     draw(results, work / "fsc.png", 2 * case["pixel"])
 
 

@@ -175,15 +175,20 @@ class Relion:
             self.symmetry,
         )
 
-    def refine(self):
+    def refine(self, star="selected.star", reference="initial_it030_class001.mrc"):
         """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143.
 
         Both maps are masked by RELION with a soft sphere of the particle's diameter (--flatten_solvent), nothing
-        tighter.
+        tighter. star, reference: names in the folder; of the reference nothing finer than START_RESOLUTION is used.
         """
+        maps = self.refined_halves(star, reference)
+        return resolution_at(shell_correlation(*maps, self.pixel_size), 0.143)
+
+    def refined_halves(self, star, reference):
+        """The maps of both halves."""
         import mrcfile
 
-        labels, rows = star_rows(self.folder / "selected.star", "particles")
+        labels, rows = star_rows(self.folder / star, "particles")
         for half in (1, 2):
             name = f"half{half}"
             self._write_particles(name, labels, rows[half - 1 :: 2])
@@ -191,7 +196,7 @@ class Relion:
                 name,
                 f"{name}.star",
                 "--ref",
-                "initial_it030_class001.mrc",
+                reference,
                 "--ini_high",
                 START_RESOLUTION,
                 "--firstiter_cc",
@@ -210,8 +215,7 @@ class Relion:
                 "--sym",
                 self.symmetry,
             )
-        maps = [mrcfile.read(self.folder / f"half{half}_it{REFINE_ITERATIONS:03d}_class001.mrc") for half in (1, 2)]
-        return resolution_at(shell_correlation(*maps, self.pixel_size), 0.143)
+        return [mrcfile.read(self.folder / f"half{half}_it{REFINE_ITERATIONS:03d}_class001.mrc") for half in (1, 2)]
 
     def _refine(self, name, star, *options):
         self.run(

@@ -48,6 +48,13 @@ def heterogeneity_null(figures: typing.Any) -> Rows:
         seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
         low = str(sum(value < 0.05 for value in values))
         rows.append([kind, method, str(len(mine)), low, f"{min(values):.2g}", maximum, seconds])
+    for kind in dict.fromkeys(r["kind"] for r in figures):
+        # of both methods on the same set, as `auto` corrects them
+        found = {(r["number"], r["method"]): r["p_value"] for r in figures if r["kind"] == kind}
+        numbers = [n for n, method in found if method == "linear" and (n, "gaussian") in found]
+        either = [min(1, 2 * min(found[n, "linear"], found[n, "gaussian"])) for n in numbers]
+        low = str(sum(value < 0.05 for value in either))
+        rows.append([kind, "auto (from both)", str(len(either)), low, f"{min(either):.2g}", "", ""])
     return rows
 
 
@@ -135,6 +142,29 @@ def foreign_particles(figures: typing.Any) -> Rows:
         shares = {key.split("/")[1]: v for key, v in figures["shares"].items() if key.split("/")[0] == name}
         own, others = shares.pop(name), sorted(shares.values())
         rows.append([name, f"{100 * own:.0f}", f"{100 * others[0]:.0f} to {100 * others[-1]:.0f}"])
+    return rows
+
+
+def real_particles(figures: typing.Any) -> Rows:
+    """Maps of real particles, beside the controls and RELION's refinement."""
+    head = ["set", "particles", "way", "mean probability", "explained (%)", "half-maps, FSC 0.143 (Å)"]
+    rows = [[*head, "map and known map, FSC 0.5 (Å)"]]
+    for name, found in sorted(figures.items()):
+        words = {
+            "known structure": "`assign-orientations`, known structure, C1",
+            f"known structure, {found['symmetry']}": f"`assign-orientations`, known structure, {found['symmetry']}",
+            "other structure": "`assign-orientations`, another structure (control)",
+            "noise": "`assign-orientations`, known structure, images of noise (control)",
+            "RELION": f"RELION 3.1, known structure below 50 Å, {found['symmetry']}",
+        }
+        for way, word in words.items():
+            r = found["rows"].get(way)
+            if r is None or word in rows[-1]:
+                continue
+            sure = f"{r['mean_probability']:.2f}" if "mean_probability" in r else ""
+            explained = f"{100 * r['explained']:.0f}" if "explained" in r else ""
+            ends = [f"{r[key]:.1f}" for key in ("half_map_0143", "with_reference_05")]
+            rows.append([f"EMPIAR-{name}", str(found["particles"]), word, sure, explained, *ends])
     return rows
 
 

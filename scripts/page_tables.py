@@ -54,6 +54,7 @@ TABLES = {
     "map-invention": ("map_invention", volumes.map_invention),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
     "orientation-symmetric": ("orientation_floors", particles.orientation_symmetric),
+    "real-particles": ("real_particles", particles.real_particles),
     "segmented-noise": ("general_segmenters", volumes.segmented_noise),
     "six-tests": ("six_tests", denoising.six_tests),
     "stated-diameters": ("general_unstated", picking.stated_diameters),

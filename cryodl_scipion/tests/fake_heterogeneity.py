@@ -50,6 +50,7 @@ def fitHeterogeneity(config):
         pixel_size=size,
         box=box,
         umap=config.umap,
+        method="linear" if config.method == "auto" else config.method,
     ), []
 
 

@@ -21,7 +21,8 @@ def verdictLine(made: Any) -> str:
 def heterogeneityLines(result: Result) -> Any:
     """Lines of a summary."""
     made = result.outputs
-    lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}"]
+    way = f", method {made.method}" if made.method else ""  # results of earlier versions do not say it
+    lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}{way}"]
     if any(made.paths):
         lines.append(
             f"{counted(sum(map(len, made.paths)), 'map')} along {counted(len(made.paths), 'axis', 'axes')}, "

@@ -17,7 +17,7 @@ from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
-_GAUSSIAN = contract.LATENT_METHODS.index("gaussian")
+_LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("linear", "gaussian"))
 
 
 class CryodlProtFitHeterogeneity(ParticlesBase):
@@ -77,7 +77,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
                 "tolerance",
                 "seed",
             ],
-            **dict.fromkeys(("gaussians", "anchors"), dict(condition=f"method == {_GAUSSIAN}")),
+            **dict.fromkeys(("gaussians", "anchors"), dict(condition=f"method != {_LINEAR}")),
             classes=dict(condition=f"method != {_GAUSSIAN}"),
         )
         self._addGpuParams(form)
@@ -131,7 +131,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
 
     # ----- what the steps share
     def usesGpu(self) -> bool:
-        return self.method.get() == _GAUSSIAN and super().usesGpu()
+        return self.method.get() != _LINEAR and super().usesGpu()
 
     def getLatentFolder(self) -> str:
         return self._getExtraPath("latent")
@@ -169,8 +169,13 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
-        return [heterogeneityInWords(result, self.getEnumText("method"))]
+        return [heterogeneityInWords(result, self._methodUsed())]
 
     def _citations(self) -> List[str]:
-        theirs = "Chen2021" if self.method.get() == _GAUSSIAN else "Tagare2015"
-        return ["cryodl", theirs, "Tipping1999"]
+        theirs = dict(linear=["Tagare2015"], gaussian=["Chen2021"]).get(self._methodUsed(), ["Tagare2015", "Chen2021"])
+        return ["cryodl", *theirs, "Tipping1999"]
+
+    def _methodUsed(self) -> str:
+        """That of the latent coordinates: `auto` is one of the others as soon as there is a result."""
+        result = self._result()
+        return (result and result.outputs.method) or self.getEnumText("method")

@@ -67,6 +67,10 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("*No motion found* (p = 0.4; variability 1.20 %", text)
         self.assertIn("3 maps along 1 axis", text)
         self.assertIn("(no motion)", self.fitted._methods()[0])
+        # the form says `auto`; what was used is said
+        self.assertIn("method linear", text)
+        self.assertIn("principal components", self.fitted._methods()[0])
+        self.assertNotIn("Chen2021", self.fitted._citations())
 
     def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):
         from ...viewers.particles.latent_window import LatentWindow

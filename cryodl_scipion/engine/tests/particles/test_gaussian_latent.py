@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """fit-heterogeneity --method gaussian: Gaussians, their projections, principal motions and the deep coordinate."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cryodl.core.devices import choose_device
 from cryodl.core.frc import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
-from cryodl.particles.heterogeneity import deep
+from cryodl.particles.heterogeneity import deep, fitting
 from cryodl.particles.heterogeneity.cube import Cube
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
@@ -149,6 +150,22 @@ def test_a_stopped_training_continues_to_the_same_coordinates(here, monkeypatch)
     command("fit-heterogeneity", **FIT, output="again")
     first, second = (read_particles(f"{name}/particles.star").columns["cryodlLatent1"] for name in ("fit", "again"))
     assert np.allclose(np.array(first, float), np.array(second, float), rtol=1e-3, atol=1e-4)
+
+
+def test_auto_takes_the_gaussians_where_only_they_find_the_motion(here, monkeypatch, tmp_path):
+    found = fitting.find_motion
+
+    def blind_to_volumes(setting, *rest):
+        """As if the noise were too strong for the linear test."""
+        return dataclasses.replace(found(setting, *rest), p_value=0.4)
+
+    monkeypatch.setattr(fitting, "find_motion", blind_to_volumes)
+    monkeypatch.setattr(deep, "ROUNDS", 1)
+    made = command("fit-heterogeneity", **dict(FIT, method="auto"), output=tmp_path / "fit").outputs
+    said = json.loads((tmp_path / "fit/heterogeneity.json").read_text())
+    assert made["verdict"] == "motion" and made["method"] == said["method"] == "gaussian"
+    assert said["tests"]["linear"]["p_value"] == 0.4
+    assert made["p_value"] == pytest.approx(2 * said["tests"]["gaussian"]["p_value"]) and made["p_value"] < 0.05
 
 
 def test_a_rigid_molecule_shows_no_motion(tmp_path, monkeypatch):

@@ -102,6 +102,9 @@ def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
 def test_motion_is_found_and_the_first_coordinate_follows_it(here):
     said = json.loads(Path("fit/heterogeneity.json").read_text())
     assert said["verdict"] == "motion" and said["p_value"] < 0.05 and said["variability"] > 0.005
+    # the linear test found it, so no other was made; corrected for two tests all the same
+    assert said["method"] == "linear" and list(said["tests"]) == ["linear"]
+    assert said["p_value"] == pytest.approx(2 * said["tests"]["linear"]["p_value"])
     given, found = read_particles("p.star"), read_particles("fit/particles.star")
     assert [n.split("@")[0] for n in found.names] == [n.split("@")[0] for n in given.names]
     latent = np.array(found.columns["cryodlLatent1"], float)
@@ -133,6 +136,9 @@ def test_a_rigid_molecule_with_wrong_defocus_and_orientations_shows_no_motion(tm
     write_particles_star("wrong.star", particles, wrong)
     made = command("fit-heterogeneity", **dict(FIT, particles="wrong.star", axes=0), output="fit").outputs
     assert made["verdict"] == "no motion" and made["p_value"] > 0.05 and made["paths"] == []
+    said = json.loads(Path("fit/heterogeneity.json").read_text())
+    smallest = min(said["tests"][method]["p_value"] for method in ("linear", "gaussian"))
+    assert said["method"] == "linear" and said["p_value"] == pytest.approx(min(1, 2 * smallest))
 
 
 def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):

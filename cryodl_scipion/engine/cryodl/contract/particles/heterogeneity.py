@@ -17,7 +17,7 @@ from ..params import param
 from ..search_fields import resolution_field
 
 # Append at the end.
-LATENT_METHODS = ("linear", "gaussian")
+LATENT_METHODS = ("linear", "gaussian", "auto")
 # Number of particles needed for each dimension of a latent space.
 PARTICLES_PER_DIMENSION = 100
 # Fewest dimensions that UMAP draws in two.
@@ -40,8 +40,9 @@ class FitHeterogeneityConfig:
     )
     method: str = param(
         "linear: principal components of the volumes. gaussian: the molecule is a set of Gaussians moved by a few "
-        "anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles.",
-        default="linear",
+        "anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles. auto: "
+        "linear; if its test finds no motion, gaussian is tested as well, and the p-value is corrected for two tests.",
+        default="auto",
         label="Method",
         choices=LATENT_METHODS,
     )
@@ -136,7 +137,7 @@ class FitHeterogeneityConfig:
                 f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
                 f"{self.latent} or fewer, or more dimensions."
             )
-        if self.classes is not None and self.method != "linear":
+        if self.classes is not None and self.method == "gaussian":
             problems.append(
                 f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
                 "method, or leave the classes out."
@@ -174,3 +175,4 @@ class FitHeterogeneityOutputs(Outputs):
         "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
     )
     umap: bool = output("Whether the particles have coordinates of UMAP.", default=False)
+    method: str = output("Method that the latent coordinates are from: 'linear' or 'gaussian'.", default="")

@@ -38,10 +38,10 @@ def run(config: FitHeterogeneityConfig) -> Result:
     if config.umap:
         require_umap()
     set_threads(config.threads)
-    device = device_name(choose_device(config.device if config.method == "gaussian" else "cpu"))
+    device = choose_device(config.device if config.method != "linear" else "cpu")
     inputs = load_inputs(config)
     files = [config.particles, config.reference, *([config.mask] if config.mask else [])]
-    folder = working_folder(config, files, continues=config.method == "gaussian")
+    folder = working_folder(config, files, continues=config.method != "linear")
     (folder / SCRATCH).mkdir(exist_ok=True)
     for note in inputs.notes:
         warn(note)
@@ -51,7 +51,8 @@ def run(config: FitHeterogeneityConfig) -> Result:
     outputs = _write(config, inputs, outcome, folder)
     finish_folder(folder, config.output, SCRATCH, CHECKPOINT)
     print(_verdict(outcome.motion) + f" {outputs['particles']}")
-    return Result("fit-heterogeneity", outputs, device=device, warnings=tuple(inputs.notes + outcome.notes))
+    used = device_name(device if outcome.method == "gaussian" else choose_device("cpu"))
+    return Result("fit-heterogeneity", outputs, device=used, warnings=tuple(inputs.notes + outcome.notes))
 
 
 def _verdict(motion: typing.Any) -> str:
@@ -98,6 +99,7 @@ def _write(
         pixel_size=particles.pixel_size,
         box=particles.box,
         umap=config.umap,
+        method=outcome.method,
     )
 
 
@@ -108,7 +110,7 @@ def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any)
         sentence=_verdict(motion),
         standard_error=motion.error,
         tolerance=config.tolerance / 100,
-        method=config.method,
+        method=outcome.method,
         latent=config.latent,
         particles=len(inputs.particles),
         resolution=width / inputs.radius,

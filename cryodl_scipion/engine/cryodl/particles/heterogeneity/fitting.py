@@ -19,7 +19,7 @@ from . import masks
 from .coefficients import load_coefficients
 from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
 from .curves import along_curve
-from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
+from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
 from .motion import Motion, find_motion, voxel_components
 from .views import FIRST_SPREAD, ParticleViews
@@ -31,25 +31,28 @@ if typing.TYPE_CHECKING:
 @dataclasses.dataclass
 class Outcome:
     """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
-    'dark'. notes : sentences. record : what else heterogeneity.json says of the method."""
+    'dark'. notes : sentences. method : that of the fit, 'linear' or 'gaussian'. record : what else heterogeneity.json
+    says of the method."""
 
     fit: ComponentFit
     motion: Motion
     setting: Setting
     contrast: str
     notes: list
+    method: str
     record: dict
 
 
 @dataclasses.dataclass
 class Start:
     """setting : components.Setting, its mask and views as the mean volume says. mean : (box, box, box). curve : FSC of
-    its halves. sigmas : (9,) of the errors, see views.ERRORS."""
+    its halves. sigmas : (9,) of the errors, see views.ERRORS. rng : of the linear method."""
 
     setting: Setting
     mean: np.ndarray
     curve: np.ndarray
     sigmas: np.ndarray
+    rng: np.random.Generator
 
 
 def fit_heterogeneity(
@@ -95,43 +98,96 @@ def fit_heterogeneity(
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    work = dict(linear=_linear, gaussian=_gaussian)[config.method]
-    motion, fit, record = work(config, inputs, Start(setting, mean, curve, sigmas), folder.parent)
-    return Outcome(fit, motion, setting, inputs.contrast, notes, record)
+    started = Start(setting, mean, curve, sigmas, np.random.default_rng(config.seed))
+    if config.method == "auto" and config.classes is None:
+        return _either(config, inputs, started, notes, folder.parent)
+    if config.method == "gaussian":
+        model, motion = _test_gaussians(config, inputs, started)
+        return _fit_gaussians(config, inputs, started, model, motion, notes, folder.parent)
+    return _fit_linear(config, inputs, started, _test_linear(config, inputs, started), notes)
 
 
-def _linear(
-    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
-) -> tuple[Motion, ComponentFit, dict]:
-    """Motion, ComponentFit and nothing for the record: principal components of the volumes."""
-    setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
-    components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
+def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, notes: list, folder: Path) -> Outcome:
+    """The linear Outcome; if the linear test finds no motion and that of the Gaussians does, theirs.
+
+    The second test is made only where the first finds nothing. Both p-values are doubled, since either may find motion
+    by chance (Bonferroni).
+    """
+    linear = _test_linear(config, inputs, start)
+    tests = dict(linear=linear)
+    motion = dataclasses.replace(linear, p_value=min(1.0, 2 * linear.p_value))
+    if motion.verdict == "motion":
+        return _with_tests(_fit_linear(config, inputs, start, motion, notes), tests)
+    try:
+        model, found = _test_gaussians(config, inputs, start)
+    except ValueError as error:  # a small mask, say: nothing that the linear method needs
+        notes.append(f"Only the method linear was tested for motion. {error}")
+        return _with_tests(_fit_linear(config, inputs, start, linear, notes), tests)
+    tests["gaussian"] = found
+    either = min(1.0, 2 * min(linear.p_value, found.p_value))
+    if found.p_value < linear.p_value:
+        motion = dataclasses.replace(found, p_value=either)
+        if motion.verdict == "motion":
+            return _with_tests(_fit_gaussians(config, inputs, start, model, motion, notes, folder), tests)
+    motion = dataclasses.replace(linear, p_value=either)
+    return _with_tests(_fit_linear(config, inputs, start, motion, notes), tests)
+
+
+def _with_tests(outcome: Outcome, tests: dict[str, Motion]) -> Outcome:
+    """The Outcome with the result of each test in its record."""
+    outcome.record["tests"] = {
+        method: dict(p_value=test.p_value, variability=test.variability) for method, test in tests.items()
+    }
+    return outcome
+
+
+def _test_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Motion:
+    """The Motion by principal components of the volumes."""
+    setting, mean = start.setting, start.mean
+    components = functools.partial(voxel_components, setting, mean, inputs.radius, start.rng)
     doing("the motion test")
-    motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
+    return _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
+
+
+def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, motion: Motion, notes: list) -> Outcome:
+    """The Outcome by principal components of the volumes."""
+    setting = start.setting
     if motion.verdict == "motion":
         first, second = motion.halves
         setting.focus = masks.changing(first, second, setting.mask)
     known = motion.halves[0]
     doing("the principal components")
-    fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.sigmas, start.curve, rng)
+    fit = fit_components(setting, start.mean, known, config.latent, inputs.radius, start.sigmas, start.curve, start.rng)
     if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return motion, fit, {}
+    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", {})
 
 
-def _gaussian(
-    config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path
-) -> tuple[Motion, ComponentFit, dict]:
-    """Motion, ComponentFit and what the record says: Gaussians, and a deep coordinate if there is motion."""
-    device = choose_device(config.device)
+def _test_gaussians(
+    config: FitHeterogeneityConfig, inputs: Inputs, start: Start
+) -> tuple[GaussianModel, Motion]:
+    """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
+    device = choose_device(config.device)
     model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, device)
     doing("the motion test")
-    motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
+    return model, _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
+
+
+def _fit_gaussians(
+    config: FitHeterogeneityConfig,
+    inputs: Inputs,
+    start: Start,
+    model: GaussianModel,
+    motion: Motion,
+    notes: list,
+    folder: Path,
+) -> Outcome:
+    """The Outcome by Gaussians; its first coordinate is a nonlinear one if there is motion."""
     doing("the latent coordinates")
     mean, curve = mean_of(start.setting, inputs.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
-    return motion, fit, record
+    return Outcome(fit, motion, start.setting, inputs.contrast, notes, "gaussian", record)
 
 
 def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:
