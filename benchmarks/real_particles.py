@@ -264,7 +264,8 @@ def soft_sphere(box, radius):
 
 def report(name, row):
     """One line of a row."""
-    print(f"| {name} | {row.get('mean_probability')} | {row['half_map_0143']} | {row['with_reference_05']} |", flush=True)
+    sure = row.get("mean_probability", "")
+    print(f"| {name} | {sure} | {row['half_map_0143']} | {row['with_reference_05']} |", flush=True)
 
 
 def draw(results, path, finest):
