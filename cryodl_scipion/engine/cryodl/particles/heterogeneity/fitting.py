@@ -163,9 +163,7 @@ def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, mo
     return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", {})
 
 
-def _test_gaussians(
-    config: FitHeterogeneityConfig, inputs: Inputs, start: Start
-) -> tuple[GaussianModel, Motion]:
+def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
     device = choose_device(config.device)
