@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The six tests of the method's authors, all ways of denoising side by side: raw images, Wiener filter, projection of
-the template at the likeliest orientation, `posterior`, `swinconv`, `cgan`.
+the template at the likeliest orientation, `posterior`, `swinconv`, `cgan`; and without a known structure `blind`, and
+the Wiener filter with the set's own spectra.
 
 (1) beta-galactosidase, (2) another molecule (the spike; TRPV1 is not at hand), (3) both learnt together, (4) learnt
 from noise, (5) kinesin on a microtubule, (6) nucleosome with Chd1. Each way is measured by the same code on the same
@@ -30,7 +31,8 @@ TESTS = {
 }
 FROM_NOISE = 4
 NETWORKS = ("posterior", "swinconv", "cgan")
-METHODS = ("raw", "Wiener", "template", *NETWORKS)
+BLIND = ("blind-Wiener", "blind")
+METHODS = ("raw", "Wiener", *BLIND, "template", *NETWORKS)
 TARGETS = 64  # projections that the controls compare with
 SITE_IMAGES = 100
 
@@ -43,6 +45,19 @@ class Filter:
 
     def denoise(self, images, ctf, pixel_size):
         return self.bench.filtered(images, ctf)
+
+
+class Blind:
+    """The denoiser that knows no structure, or its Wiener filter alone, with the spectra of a Bench's particles."""
+
+    def __init__(self, bench, method):
+        import torch
+
+        from cryodl.particles.denoisers.blind import load_blind
+
+        self.method, blind = method, load_blind("general_denoiser", torch.device("cpu"))
+        blind.measure(bench.particles, bench.contrast)
+        self.denoise = blind.denoise if method == "blind" else blind.filtered
 
 
 def run(bench):
@@ -103,6 +118,8 @@ def denoiser_of(sets, ground, number, method):
     learnt, particles = TESTS[number][0], ground.particles
     if method == "Wiener":
         return Filter(ground), {}
+    if method in BLIND:
+        return Blind(ground, method), {}
     if method == "template":
         from template_matching import TemplateProjection
 
@@ -128,9 +145,7 @@ def figures_of(ground, denoiser, targets, unseen, what):
     if unseen is None:
         other = random_other_molecule(tested, rng)
     else:
-        other = OtherMolecule.of(
-            dataclasses.replace(unseen, denoiser=Filter(unseen) if isinstance(denoiser, Filter) else denoiser), what
-        )
+        other = OtherMolecule.of(dataclasses.replace(unseen, denoiser=_of_set(denoiser, unseen)), what)
     control, _ = run_controls(tested, curves, targets, other, rng)
     particles = ground.particles
     return dict(
@@ -140,6 +155,13 @@ def figures_of(ground, denoiser, targets, unseen, what):
         map={k: v["0.5"] for k, v in map_curves(tested, "C1")["resolution"].items()},
         **{name: control[name] for name in ("noise", "unrelated", "noise_contrast", "real_similarity", "unseen")},
     )
+
+
+def _of_set(denoiser, bench):
+    """The denoiser, told the spectra of another Bench's particles if it works with those of a set."""
+    if isinstance(denoiser, Filter):
+        return Filter(bench)
+    return Blind(bench, denoiser.method) if isinstance(denoiser, Blind) else denoiser
 
 
 def occupancy(bench, method):

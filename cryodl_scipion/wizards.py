@@ -22,6 +22,7 @@ from .protocols import (
     CryodlProtClassify2D,
     CryodlProtCompare,
     CryodlProtConsensus,
+    CryodlProtDenoise,
     CryodlProtDenoiseMicrographs,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
@@ -319,7 +320,7 @@ def _purposeOf(card: Dict[str, Any]) -> str:
     if card["kind"] == "segmenter":
         return f"for {card['feature']}s in tomograms"
     if card["kind"] == "micrograph_denoiser":
-        return "for all micrographs"
+        return "for all micrographs and particles"
     if card["kind"] == "map_improver":
         return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     return (
@@ -342,6 +343,7 @@ class CryodlShippedModelWizard(Wizard):
             CryodlProtEvaluateMap,
             CryodlProtTrainMapImprover,
             CryodlProtDenoiseMicrographs,
+            CryodlProtDenoise,
         )
     ]
     _environments = [DESKTOP_TKINTER]

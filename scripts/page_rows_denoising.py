@@ -14,7 +14,9 @@ TESTS = {
     "6": "(6) nucleosome + Chd1",
 }
 WAYS = {
-    "Wiener": "Wiener filter",
+    "Wiener": "Wiener filter, true spectra",
+    "blind-Wiener": "Wiener filter, spectra of the set",
+    "blind": "`general_denoiser`, blind",
     "template": "projection of the template, likeliest orientation *",
     "posterior": "projection of the template, mean (`posterior`) *",
     "swinconv": "`swinconv`",

@@ -109,7 +109,8 @@ def denoise(config):
     writeMrc(stack, np.arange(len(rows), dtype=np.float32)[:, None, None] * np.ones((1, box, box), np.float32), size)
     position = columns.index("rlnImageName")
     with open(os.path.join(config.model, "card.json")) as file:
-        name = json.load(file)["name"]
+        card = json.load(file)
+    name = card["name"]
     made = [
         row[:position]
         + [f"{i:06d}@{os.path.relpath(stack)}"]
@@ -129,6 +130,7 @@ def denoise(config):
         model=name,
         empty=0,
         explained=None,
+        blind=card["kind"] == "micrograph_denoiser",
     ), []
 
 

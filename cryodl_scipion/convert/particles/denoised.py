@@ -30,12 +30,14 @@ def rawImageOf(item: Particle) -> str:
 
 
 def markSet(particles: SetOfParticles, model: str) -> None:
-    """Write on a set that its images are denoised. model: name."""
+    """Write on a set that its images are denoised, and, where it has a CTF, that they have none any more. model:
+    name."""
     setattr(particles, DENOISER, String(model))
     setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
     # RELION and others must not correct the CTF of these images again.
-    particles.setIsPhaseFlipped(True)
-    particles.setIsAmplitudeCorrected(True)
+    if particles.hasCTF():
+        particles.setIsPhaseFlipped(True)
+        particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
         f"Denoised by the model {model}: not raw data. For viewing, sorting and initial orientations; never for the "
         "final map."

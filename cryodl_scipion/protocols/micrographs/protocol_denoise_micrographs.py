@@ -25,7 +25,7 @@ from ..model_field import addShippedModel, checkOptionalShippedModel, optionalSh
 from ..protocol_base import CryodlProtBase
 
 DENOISED, MODEL = "outputMicrographs", "outputModel"
-KIND = "micrograph_denoiser"
+KIND = contract.MICROGRAPH_DENOISER
 # Attribute of a denoised micrograph: the model that made it.
 DENOISER = "_cryodlDenoiser"
 # How a model learnt, for the summary.

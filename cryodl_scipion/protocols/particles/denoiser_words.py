@@ -10,6 +10,8 @@ from ...engine.cryodl import __version__
 from ...engine.cryodl.contract import Result, counted, resolution_in_words
 from ..methods import networkInWords, versionIn
 
+# Of a denoising without a known structure.
+BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020"]
 KINDS = (("raw", "raw"), ("wiener", "Wiener filter"), ("denoised", "denoised"))
 
 
@@ -62,6 +64,17 @@ def denoisingInWords(count: int, card: Dict[str, Any], result: Result) -> str:
     return (
         f"{counted(count, 'particle')} were denoised with cryodl {versionIn([result])} by {by}; the raw images were "
         "kept."
+    )
+
+
+def blindInWords(count: int, card: Dict[str, Any], result: Result) -> str:
+    """Methods of a denoising without a known structure. card: of the model, or None if it is gone."""
+    learnt = ((card or {}).get("training") or {}).get("simulated_micrographs")
+    taught = f"{counted(learnt, 'simulated micrograph')} of" if learnt else "simulated micrographs of"
+    return (
+        f"For inspection, {counted(count, 'particle')} were denoised blindly with cryodl {versionIn([result])}: by a "
+        f"U-Net that was trained on {taught} other structures, with spectra of signal and noise that were measured on "
+        "the particles, and without a known structure; the raw images were kept."
     )
 
 

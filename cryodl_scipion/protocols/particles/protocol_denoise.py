@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
@@ -18,7 +18,8 @@ from ...form import addConfigParams
 from ..form_parts import addPointer, notOnForm
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
-from .denoiser_words import denoisingInWords
+from ..model_field import addShippedModel, checkOptionalShippedModel, optionalShippedFolder
+from .denoiser_words import BLIND_CITATIONS, blindInWords, denoisingInWords
 from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, checkStacks
 from .particles_base import WHAT_FOR
@@ -27,14 +28,15 @@ from .particles_base import WHAT_FOR
 class CryodlProtDenoise(ParticleBatches):
     """Denoise particle images with a trained network.
 
-    In: raw particles and a denoiser of their molecule. Out: the same particles, with denoised images: same ids,
-    acquisition, CTF, alignment and coordinates, and the location of each raw image, so that any later step can go
-    back (*cryodl - back to raw particles*). The set is marked as denoised, and is refused where raw data are
-    needed. Particles may still be arriving; a stopped run continues where it was.
+    In: raw particles and a denoiser of their molecule, or none: a shipped model denoises blindly. Out: the same
+    particles, with denoised images: same ids, acquisition, CTF, alignment and coordinates, and the location of each raw
+    image, so that any later step can go back (*cryodl - back to raw particles*). The set is marked as denoised, and is
+    refused where raw data are needed. Particles may still be arriving; a stopped run continues where it was.
     """
 
     _label = "denoise particles"
     _CONFIG = contract.DenoiseConfig
+    _MODEL_KIND = contract.MICROGRAPH_DENOISER  # of shipped models
     _WORK, _MADE, _OUTPUT_NAMES = "denoise", "denoised", ("denoised.star", "denoised.mrcs")
     NOT_ON_FORM = notOnForm(
         "output", "device", "threads", particles="written from the input set", model="the model that the pointer gives"
@@ -50,8 +52,17 @@ class CryodlProtDenoise(ParticleBatches):
         self._addDenoiserParam(
             form,
             "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
-            "particles; it turns other particles into the molecule that it knows.",
+            "particles; it turns other particles into the molecule that it knows.\n\nEmpty: the shipped model that "
+            "is named below, which knows no molecule.",
             important=True,
+            allowsNull=True,
+        )
+        addShippedModel(
+            form,
+            self._MODEL_KIND,
+            "inputModel is None",
+            "a denoiser is needed above. A shipped one denoises blindly: it knows no structure and needs no training, "
+            "so it cannot draw a known molecule into the images, and recovers less detail than one that knows it",
         )
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
         self._addGpuParams(form)
@@ -59,11 +70,15 @@ class CryodlProtDenoise(ParticleBatches):
 
     # ----- steps, see particle_batches.py
     def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
-        appendDenoised(output, batch, result.outputs.particles, self.inputModel.get().getModelName(), done)
+        appendDenoised(output, batch, result.outputs.particles, result.outputs.model, done)
 
     def _defineRelations(self, output: EMSet) -> None:
         self._defineTransformRelation(self.inputParticles, output)
-        self._defineSourceRelation(self.inputModel, output)
+        if self.inputModel.get() is not None:
+            self._defineSourceRelation(self.inputModel, output)
+
+    def _denoiserFolder(self) -> Optional[str]:
+        return super()._denoiserFolder() or optionalShippedFolder(self, self._MODEL_KIND) or None
 
     def _engineValues(self) -> Any:
         return dict(
@@ -75,11 +90,41 @@ class CryodlProtDenoise(ParticleBatches):
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
-        usesCTF = (self._modelCard() or {}).get("ctf") != "none"
+        usesCTF = not self._isBlind() and (self._modelCard() or {}).get("ctf") != "none"
         need = ("raw", "ctf") if usesCTF else ("raw",)
         errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
-        errors = errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
+        if not errors and not self._isBlind():
+            errors = self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
         return errors + self._checkBatches() or self._checkContinuation()
+
+    def _checkDenoiser(self) -> List[str]:
+        if self.inputModel.get() is None:
+            if self._denoiserFolder() or (self.shippedModel.get() or "").strip():
+                return checkOptionalShippedModel(self, self._MODEL_KIND)
+            return [
+                "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
+                "(general_denoiser), which needs no known structure."
+            ]
+        if not self._isBlind():
+            return super()._checkDenoiser()
+        card = self._modelCard()
+        if contract.denoises_blindly(card):
+            return []
+        return [
+            f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. Choose "
+            "a denoiser of particles, or name the shipped model general_denoiser."
+        ]
+
+    def _modelCard(self) -> Any:
+        folder = self._denoiserFolder()
+        try:
+            return contract.read_card(folder) if folder else None
+        except ValueError:
+            return None
+
+    def _isBlind(self) -> bool:
+        """Whether the model knows no structure."""
+        return (self._modelCard() or {}).get("kind") == self._MODEL_KIND
 
     def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()
@@ -99,19 +144,22 @@ class CryodlProtDenoise(ParticleBatches):
         if output is None:
             return ["No denoised particles yet."]
         return [
-            f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}: not raw data.",
+            f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}"
+            + (", without a known structure (blind)" if results and results[-1].outputs.blind else "")
+            + ": not raw data.",
             "For viewing, sorting and initial orientations; never for the final map.",
             "*cryodl - back to raw particles* restores the raw images.",
         ]
 
     def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
-        return (
-            [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(), result)]
-        )
+        if output is None or result is None:
+            return []
+        inWords = blindInWords if result.outputs.blind else denoisingInWords
+        return [inWords(output.getSize(), self._modelCard(), result)]
 
     def _citations(self) -> List[str]:
-        return citationsOf((self._modelCard() or {}).get("network"))
+        return list(BLIND_CITATIONS) if self._isBlind() else citationsOf((self._modelCard() or {}).get("network"))
 
 
 class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):

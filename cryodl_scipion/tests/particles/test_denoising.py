@@ -198,6 +198,34 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertIn("NaN", self.errors(short))
         self.assertIn("Batch size is 0", self.errors(self.raw, batchSize=0))
 
+    def test_a_shipped_model_denoises_without_a_structure(self):
+        def blind(particles, **values):
+            pointers = dict(inputParticles=(particles, "outputParticles"))
+            return self.makeProtocol(CryodlProtDenoise, pointers, useGpu=False, **values)
+
+        protocol = blind(self.raw, shippedModel="general_denoiser")
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(denoiserOf(protocol.outputParticles), "general_denoiser")
+        text = "\n".join(protocol.summary())
+        self.assertIn("by the model general_denoiser, without a known structure (blind): not raw data", text)
+        self.assertIn("never for the final map", text)
+        self.assertIn("denoised blindly", protocol.methods()[0])
+        self.assertIn("without a known structure; the raw images were kept", protocol.methods()[0])
+        self.assertIn("Zhang2023SCUNet", protocol._citations())
+        ctfless = makeParticles(self, "ctfless_blind", ctf=False)
+        protocol = blind(ctfless, shippedModel="general_denoiser")
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=True)
+        output = protocol.outputParticles  # its images keep the effect of the CTF
+        self.assertEqual((output.isPhaseFlipped(), output.isAmplitudeCorrected()), (False, False))
+        self.assertIn("Denoiser is empty", " ".join(blind(self.raw).validate()))
+        self.assertIn(
+            "Shipped model is 'nobody', which does not exist",
+            " ".join(blind(self.raw, shippedModel="nobody").validate()),
+        )
+
     def test_a_model_of_another_pixel_size_is_a_warning(self):
         coarse = self.makeModel("coarse", denoiserCard(pixel_size=8.0))
         protocol = self.makeProtocol(

@@ -41,7 +41,17 @@ from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.templates import PickTemplatesConfig
 from .micrographs.training import TrainPickerConfig, recursion_problems
-from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
+from .model_card import (
+    CARD,
+    FORMAT_VERSION,
+    MICROGRAPH_DENOISER,
+    WEIGHTS,
+    check_model,
+    denoises_blindly,
+    read_card,
+    sha256,
+    shipped_folders,
+)
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
@@ -134,6 +144,7 @@ __all__ = [
     "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",
+    "MICROGRAPH_DENOISER",
     "ListPairsConfig",
     "MeasureMembranesConfig",
     "MergeFeaturesConfig",
@@ -189,6 +200,7 @@ __all__ = [
     "config_from_dict",
     "config_to_dict",
     "counted",
+    "denoises_blindly",
     "score_text",
     "describe",
     "describe_all",

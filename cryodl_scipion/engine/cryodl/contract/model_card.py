@@ -19,6 +19,7 @@ from .networks import (
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+MICROGRAPH_DENOISER = "micrograph_denoiser"  # kind of model
 _NUMBER = (int, float)
 _EVERY: typing.Dict[str, typing.Any] = {"kind": str, "name": str, "network": str, "weights_sha256": str}
 # Further entries of each kind's card, and the networks that this version knows.
@@ -39,7 +40,7 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         },
         DENOISER_NETWORKS,
     ),
-    "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",)),
+    MICROGRAPH_DENOISER: ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",)),
     "segmenter": (
         {"feature": str, "annotator": str, "pixel_size": _NUMBER, "threshold": _NUMBER, "validation": dict},
         SEGMENTER_NETWORKS,
@@ -80,6 +81,22 @@ _FORMER = {
 }
 _LARGEST = 1e6
 _FROM_SOURCE = "Get the model from its source again."
+
+
+def denoises_blindly(card: typing.Mapping[str, typing.Any]) -> bool:
+    """Whether a model learnt from simulated micrographs of every kind, and so needs no training on the user's images.
+
+    Parameters
+    ----------
+    card : mapping
+        Of a micrograph denoiser.
+
+    Returns
+    -------
+    bool
+        Such a model sees images with all of their dose at once.
+    """
+    return bool(card["method"] == "simulated")
 
 
 def read_card(

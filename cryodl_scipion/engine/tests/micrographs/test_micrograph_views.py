@@ -7,7 +7,7 @@ import torch
 from synthetic import blob_micrograph, correlation
 
 from cryodl.io.files import spread_first
-from cryodl.micrographs.denoise.network import MicrographUNet
+from cryodl.learning.networks.wiener_unet import WienerUNet
 from cryodl.micrographs.denoise.predict import MicrographDenoiser
 from cryodl.micrographs.denoise.scaling import denoising_pixel_size, fourier_reshape, restored, working_images
 from cryodl.micrographs.denoise.spectra import cross_power, plane_mean, spectrum_on_grid
@@ -123,7 +123,7 @@ def test_spectra_are_straight_between_bins_and_end_where_they_end():
 
 def random_denoiser(tile):
     torch.manual_seed(0)
-    network = MicrographUNet()
+    network = WienerUNet()
     torch.nn.init.normal_(network.head.weight)  # as it begins, it answers nothing
     return MicrographDenoiser(CARD, network.state_dict(), torch.device("cpu"), tile=tile)
 
@@ -137,7 +137,7 @@ def test_tiles_leave_no_seams():
 def test_an_untrained_network_is_the_wiener_filter():
     image, centres = blob_micrograph((256, 320), contrast=0.7)
     clean = blob_micrograph((256, 320), contrast=50.0)[0]
-    denoiser = MicrographDenoiser(CARD, MicrographUNet().state_dict(), torch.device("cpu"))
+    denoiser = MicrographDenoiser(CARD, WienerUNet().state_dict(), torch.device("cpu"))
     denoised = denoiser.denoise([image], 4.0)
     assert correlation(denoised, clean) > 1.3 * correlation(image, clean)
     at_centres = denoised[tuple(np.rint(centres).astype(int).T)]

@@ -44,6 +44,7 @@ def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
         model="model",
         empty=0,
         explained=None,
+        blind=False,
     )
     assert denoised.denoiser == "model" and set(denoised.columns["cryodlDenoiser"]) == {"model"}
     for number, (name, original) in enumerate(zip(raw.names, denoised.columns["rlnImageOriginalName"]), 1):

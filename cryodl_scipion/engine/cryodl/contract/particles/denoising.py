@@ -23,10 +23,12 @@ from ..search_fields import symmetry_field
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseConfig:
-    """Denoise particle images with a trained network."""
+    """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
 
     particles: str = particles_field("Raw particles to denoise; no angles are needed.")
-    model: str = model_field("Model folder of a denoiser.")
+    model: str = model_field(
+        "Model folder of a denoiser, or general_denoiser, which is shipped, needs no training and knows no structure."
+    )
     output: str = output_file_field(
         "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
     )
@@ -55,6 +57,7 @@ class DenoiseOutputs(Outputs):
         "particles.",
         default=None,
     )
+    blind: bool = output("Whether the model knows no structure.", default=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from ...contract import (
     CARD,
+    MICROGRAPH_DENOISER,
     AllSkipped,
     DenoiseMicrographsConfig,
     Result,
     Skipped,
     counted,
+    denoises_blindly,
     in_words,
     read_card,
     said_skipped,
@@ -36,7 +38,6 @@ from ...io.mrc import read_header
 from ...io.stamps import stamp
 from ...io.warn import warn
 
-KIND, GENERAL = "micrograph_denoiser", "simulated"  # of the card: kind, and method of a general model
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs
 LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
@@ -60,7 +61,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     for warning in notes:
         warn(warning)
     model = _model(config, sources, folder)
-    card = read_card(model, KIND)
+    card = read_card(model, MICROGRAPH_DENOISER)
     _agree_with_folder(folder, config, card)
     notes += _model_warnings(card, config.pixel_size, _resolution(config, card))
     target = lambda source: folder / f"{source.name}.mrc"
@@ -107,7 +108,7 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
-        return find_model(config.model, KIND)
+        return find_model(config.model, MICROGRAPH_DENOISER)
     if not (folder / MODEL / CARD).exists():
         from ..denoise.run import train_micrograph_denoiser
 
@@ -118,7 +119,7 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
 def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> None:
     """Write down what decides the output. Raises ValueError if the folder or the model is of another run."""
     wanted, has = (max(r or 0, 2 * config.pixel_size) for r in (config.resolution, card["resolution"]))
-    general = card["method"] == GENERAL
+    general = denoises_blindly(card)
     if config.resolution and not general and abs(wanted / has - 1) > 0.01:
         raise ValueError(
             f"The model was trained for a resolution of {card['resolution']:g} Å, and --resolution is "
@@ -144,7 +145,7 @@ def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typ
 
 def _resolution(config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> float:
     """Å that the output is filtered to: a general model's is the user's to choose."""
-    return (config.resolution if card["method"] == GENERAL else None) or card["resolution"]
+    return (config.resolution if denoises_blindly(card) else None) or card["resolution"]
 
 
 def _is_denoised(source: MicrographSource, target: Path) -> bool:
@@ -171,7 +172,7 @@ def _model_warnings(
             "steps (--steps)."
         )
     working = max(pixel_size, resolution / 2)
-    if card["method"] == GENERAL:
+    if denoises_blindly(card):
         low, high = card["pixel_sizes"]
         if not low / 1.02 <= working <= 1.02 * high:
             yield (
@@ -201,7 +202,7 @@ def _denoise(
 
     device, skipped = choose_device(config.device), []
     set_threads(config.threads)
-    card, weights = read_model(model, KIND)
+    card, weights = read_model(model, MICROGRAPH_DENOISER)
     denoiser = MicrographDenoiser(card, weights, device, _resolution(config, card))
     print(f"Denoising on {device_name(device)} with {model}.")
     for source in tqdm(todo, unit="micrograph", mininterval=1.0):

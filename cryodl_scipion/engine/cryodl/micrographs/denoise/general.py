@@ -17,12 +17,12 @@ import torch
 
 from ...core.fourier import filtered
 from ...io.files import whole_file
+from ...learning.networks.folded_unet import GENERAL_WIDTHS
+from ...learning.networks.wiener_unet import WienerUNet
 from ...learning.task import NetworkTask
 from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, denoising_scene
 from ...simulate.pool import EXTENT_PX
 from ..normalize import rescale_micrograph, smooth_background
-from ..pickers.unet import GENERAL_WIDTHS
-from .network import MicrographUNet
 from .scaling import BACKGROUND, working_images
 from .views import whole_view
 
@@ -112,7 +112,7 @@ class GeneralTask(NetworkTask):
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
         optimizer = lambda net: torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-        self.learn("denoiser", MicrographUNet(GENERAL_WIDTHS), optimizer, torch.channels_last)
+        self.learn("denoiser", WienerUNet(GENERAL_WIDTHS), optimizer, torch.channels_last)
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         """What is seen (b, 2, s, s), what is wanted (b, 1, s, s), and the strength (b, 1, 1, 1) of random crops."""
@@ -136,7 +136,7 @@ class GeneralTask(NetworkTask):
     def validate(self) -> dict[str, float]:
         """Mean correlations with the signal, of the network's answers and of the Wiener filter alone."""
         found = []
-        network = typing.cast("MicrographUNet", self.networks["denoiser"].eval())
+        network = typing.cast("WienerUNet", self.networks["denoiser"].eval())
         for example in self.validation:
             side = min(n // network.multiple * network.multiple for n in example.seen.shape[1:])
             seen = example.seen[None, :, :side, :side].float()

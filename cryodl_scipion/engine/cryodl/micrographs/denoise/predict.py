@@ -9,18 +9,12 @@ import typing
 import numpy as np
 import torch
 
-from ...core.tiles import apply_tiled
-from ...learning.inference import for_inference
-from .network import MicrographUNet
+from ...contract import denoises_blindly
+from ...learning.image_denoiser import ImageDenoiser
 from .scaling import denoising_pixel_size, restored, working_images
 from .views import SEED, joined_views, make_views, pair, whole_view
 
 TILE = 1024  # working px; about 0.4 GB
-
-
-def is_general(card: typing.Mapping[str, typing.Any]) -> bool:
-    """Whether a model learnt from simulated micrographs of every kind: it takes all of the dose at once."""
-    return bool(card["method"] == "simulated")
 
 
 class MicrographDenoiser:
@@ -35,14 +29,9 @@ class MicrographDenoiser:
         resolution: float | None = None,
         tile: int = TILE,
     ) -> None:
-        network = MicrographUNet.like(weights)
-        network.load_state_dict(weights)
-        self.multiple = network.multiple
-        self.overlap = -(-network.receptive_radius // network.multiple) * network.multiple
-        self.card, self.device, self.tile = card, device, tile
+        self.card, self.tile = card, tile
         self.resolution: float = resolution or card["resolution"]
-        # float32 everywhere: the answer is an image, and 8 bits would show as steps in flat areas
-        self.network = for_inference(network, device, torch.float32)
+        self.network = ImageDenoiser(weights, device)
 
     @torch.inference_mode()
     def denoise(self, images: typing.Sequence[np.ndarray], pixel_size: float) -> np.ndarray:
@@ -52,7 +41,7 @@ class MicrographDenoiser:
         images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
         Raises ValueError for images that cannot be denoised.
         """
-        general = is_general(self.card)
+        general = denoises_blindly(self.card)
         if general and len(images) > 1:
             images = [np.asarray(np.mean(images, axis=0, dtype=np.float32))]
         working = working_images(images, pixel_size / denoising_pixel_size(pixel_size, self.resolution))
@@ -65,7 +54,4 @@ class MicrographDenoiser:
 
     def _answer(self, seen: torch.Tensor) -> torch.Tensor:
         """(h, w) answer to a (2, h, w) input."""
-        return apply_tiled(self._run, seen, 1, self.multiple, self.tile, self.overlap)[0]
-
-    def _run(self, tile: torch.Tensor) -> torch.Tensor:
-        return self.network(tile.to(self.device, memory_format=torch.channels_last))
+        return self.network.tiled(seen, self.tile)

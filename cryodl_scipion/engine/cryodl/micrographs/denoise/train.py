@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ...core.fourier import filtered
+from ...learning.networks.wiener_unet import WienerUNet
 from ...learning.task import NetworkTask
-from .network import MicrographUNet
 from .spectra import plane_mean, spectrum_on_grid
 from .views import cut_views, pair
 
@@ -38,7 +38,7 @@ class MicrographTask(NetworkTask):
         self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = MicrographUNet()
+        network = WienerUNet()
         optimizer = lambda net: torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
         self.learn("denoiser", network, optimizer, torch.channels_last)
         self.sides = [

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
-from ..pickers.unet import GENERAL_WIDTHS, STRENGTH, PickerUNet
+from ...learning.networks.folded_unet import GENERAL_WIDTHS
+from ..pickers.unet import STRENGTH, PickerUNet
 from .scenes import STRIDE, FilamentItem
 
 CROP_SIDE = 192  # px of the network's input

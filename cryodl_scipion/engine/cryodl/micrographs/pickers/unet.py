@@ -12,37 +12,28 @@ from __future__ import annotations
 import typing
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from ...learning.networks.unet_levels import UNetLevels
+from ...learning.networks.folded_unet import GENERAL_WIDTHS, WIDTHS, FoldedUNet
 from .heatmap import HeatmapPicker
 
 if typing.TYPE_CHECKING:
+    from torch import nn
+
     from ..normalize import Measured
 
-WIDTHS = (32, 48, 64, 64)
-GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general model, which has more to tell apart
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
 
 
-class PickerUNet(UNetLevels):
+class PickerUNet(FoldedUNet):
     """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`.
 
     outputs: 2 adds the logarithm of the particles' size, their widest extent over the stated diameter.
     """
 
-    stride = 2
-    receptive_radius = 103  # px; each output looks no further (a test measures it)
-
     def __init__(self, widths: tuple[int, ...] = WIDTHS, outputs: int = 1) -> None:
-        super().__init__(self.stride**2, widths, outputs)
-        self.multiple = self.stride * 2 ** (len(widths) - 1)
+        super().__init__(widths, outputs)
         with torch.no_grad():
             typing.cast("torch.Tensor", self.head.bias)[0] = -4.0  # centres are rare: start by saying "none"
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.levels(F.pixel_unshuffle(x, self.stride)))
 
 
 class UNetPicker(HeatmapPicker):

@@ -12,7 +12,7 @@ import shutil
 import typing
 from pathlib import Path
 
-from ...contract import DenoiseConfig, Result
+from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, Result, read_card
 from ...contract.particles.denoising import DenoiseOutputs
 from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ...io.particle_sets import ParticleSet
+    from ..denoisers.blind import BlindDenoiser
     from ..denoisers.run import Denoiser
 
 CHUNK = 256  # particles read at a time, at most
@@ -29,17 +30,71 @@ STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the par
 EMPTY = 0.1  # strength below which an image counts as empty
 
 
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A denoiser that is ready for particles. diameter_px: of the circle that the background lies outside of. notes:
+    sentences for the user. explained: DenoiseOutputs'. shown: what the denoised images show, in words."""
+
+    denoiser: Denoiser | BlindDenoiser
+    particles: ParticleSet
+    contrast: str
+    diameter_px: float
+    notes: list[str]
+    explained: float | None
+    shown: str
+
+
 def run(config: DenoiseConfig) -> Result:
     """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
     from ...core.devices import choose_device, device_name, set_threads
+    from ...io.model import find_model
     from ...io.particle_sets import DENOISER, read_particles, write_particles_star
-    from ..denoisers import load_denoiser
-    from ..denoisers.phases import looks_flipped
 
     stack = _check_output(config.output)
     particles = read_particles(config.particles, need=("raw",))
     device = choose_device(config.device)
     set_threads(config.threads)
+    blind = read_card(find_model(config.model, "denoiser"))["kind"] == MICROGRAPH_DENOISER
+    ready = (_ready_blind if blind else _ready_for_structure)(config, particles, device)
+    notes, name = ready.notes, ready.denoiser.card["name"]
+    for note in notes:
+        warn(note)
+    print(f"Denoising {len(particles)} particles on {device_name(device)} with {name}.")
+    folder = working_folder(config, continues=False)
+    strength = _denoise(ready, folder / "denoised.mrcs", config.batch_size)
+    os.replace(folder / "denoised.mrcs", stack)
+    columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
+    write_particles_star(config.output, particles, columns, stack=stack)
+    shutil.rmtree(folder)
+    print(f"Denoised particles: {config.output}. They show {ready.shown}; docs/denoising.md describes valid uses.")
+    empty = sum(value < EMPTY for value in strength)
+    if empty:
+        notes.append(
+            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds no particle in "
+            f"them (column {STRENGTH})."
+        )
+        warn(notes[-1])
+    outputs = DenoiseOutputs(
+        particles=str(config.output),
+        stack=stack,
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+        contrast=ready.contrast,
+        model=name,
+        empty=empty,
+        explained=ready.explained,
+        blind=blind,
+    )
+    return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, device: torch.device) -> Ready:
+    """A denoiser that was trained with a known structure."""
+    from ...io.particle_sets import read_particles
+    from ..denoisers import load_denoiser
+    from ..denoisers.phases import looks_flipped
+
     denoiser = load_denoiser(config.model, device)
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
@@ -53,38 +108,25 @@ def run(config: DenoiseConfig) -> Result:
             "to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
         )
     explained, doubts = _explained(particles, denoiser.card, contrast, device)
-    notes += doubts
-    for note in notes:
-        warn(note)
-    print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
-    folder = working_folder(config, continues=False)
-    strength = _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
-    os.replace(folder / "denoised.mrcs", stack)
-    name = denoiser.card["name"]
-    columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
-    write_particles_star(config.output, particles, columns, stack=stack)
-    shutil.rmtree(folder)
     shown = "the network's prediction" if denoiser.method.learns else "projections of the template"
-    print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md describes valid uses.")
-    empty = sum(value < EMPTY for value in strength)
-    if empty:
+    return Ready(denoiser, particles, contrast, diameter_px, notes + doubts, explained, shown)
+
+
+def _ready_blind(config: DenoiseConfig, particles: ParticleSet, device: torch.device) -> Ready:
+    """A general denoiser, which knows no structure: it is told what the set itself tells."""
+    from ...likelihood.prepare import WIDEST
+    from ..denoisers.blind import load_blind
+
+    denoiser = load_blind(config.model, device)
+    contrast, notes = _contrast(config, particles, None)
+    notes += denoiser.notes(particles)
+    if not denoiser.measure(particles, contrast).deviation:
         notes.append(
-            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds none of its particles in "
-            f"them (column {STRENGTH})."
+            f"{particles.path}: at no frequency have the images more power than the noise in their corners. Nothing "
+            "but noise was found in this set, and its denoised images are empty."
         )
-        warn(notes[-1])
-    outputs = DenoiseOutputs(
-        particles=str(config.output),
-        stack=stack,
-        count=len(particles),
-        pixel_size=particles.pixel_size,
-        box=particles.box,
-        contrast=contrast,
-        model=name,
-        empty=empty,
-        explained=explained,
-    )
-    return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
+    shown = "what a network makes of each image without a known structure"
+    return Ready(denoiser, particles, contrast, WIDEST * particles.box, notes, None, shown)
 
 
 def _check_output(output: str) -> str:
@@ -115,8 +157,8 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
     return wanted / particles.pixel_size
 
 
-def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
-    """'dark' or 'bright', and warnings."""
+def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None) -> tuple[str, list[str]]:
+    """'dark' or 'bright', and warnings. diameter_px: None if it is not known."""
     from ...likelihood.signal import find_contrast
 
     found, sure, sentence = find_contrast(particles, None, diameter_px)
@@ -174,14 +216,7 @@ def _differences(particles: ParticleSet, denoiser: Denoiser) -> list[str]:
     return notes
 
 
-def _denoise(
-    denoiser: Denoiser,
-    particles: ParticleSet,
-    contrast: str,
-    diameter_px: float,
-    path: str | os.PathLike[str],
-    batch_size: int,
-) -> list[float]:
+def _denoise(ready: Ready, path: str | os.PathLike[str], batch_size: int) -> list[float]:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
     from tqdm import tqdm
@@ -190,6 +225,7 @@ def _denoise(
     from ...io.particle_sets import StackWriter
     from ...likelihood.prepare import prepare
 
+    particles, diameter_px = ready.particles, ready.diameter_px
     inside, strengths = circle(particles.box, diameter_px), []
     chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
     with (
@@ -198,9 +234,9 @@ def _denoise(
     ):
         for start in range(0, len(particles), chunk):
             rows = slice(start, min(start + chunk, len(particles)))
-            images = prepare(particles.images(rows), diameter_px, contrast)
+            images = prepare(particles.images(rows), diameter_px, ready.contrast)
             ctf = None if particles.optics is None else particles.ctf(rows)
-            denoised = denoiser.denoise(images, ctf, particles.pixel_size, batch_size)
+            denoised = ready.denoiser.denoise(images, ctf, particles.pixel_size, batch_size)
             stack.add(denoised)
             strengths += denoised[:, inside].std(dim=1).tolist()
             bar.update(len(images))

@@ -104,8 +104,8 @@ def _warnings(particles: ParticleSet, config: ReconstructConfig) -> list[str]:
     if particles.denoiser:
         return [
             f"{particles.path} has denoised images (by {particles.denoiser}): a map of denoised images shows the "
-            "structure that the denoiser was trained on. Its resolution is meaningless; use the raw particles for "
-            "results."
+            "structure that the denoiser was trained on, if it has one. Its resolution is meaningless; use the raw "
+            "particles for results."
         ]
     if config.correct_ctf and particles.optics is None:
         from ...io.particle_sets import read_particles

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network that denoises micrographs: a small U-net (Ronneberger et al. 2015) that corrects a Wiener filter's
-output."""
+"""The network that denoises images whose structure it does not know: a small U-net (Ronneberger et al. 2015) that
+corrects a Wiener filter's output."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import typing
 import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
-from ..pickers.unet import WIDTHS, PickerUNet
+from .conv_block import ConvBlock
+from .folded_unet import WIDTHS, FoldedUNet
 
 if typing.TYPE_CHECKING:
     import torch
 
 
-class MicrographUNet(PickerUNet):
-    """(b, 2, h, w): a view of a micrograph, and the view after its Wiener filter -> (b, 1, h, w) signal, in the
+class WienerUNet(FoldedUNet):
+    """(b, 2, h, w): an image with white noise, and the image after its Wiener filter -> (b, 1, h, w) signal, in the
     filter's units.
 
     h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain. stride is that
-    of its first layer; the answer has the input's size. receptive_radius: as the picker's.
+    of its first layer; the answer has the input's size.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        As FoldedUNet's.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
@@ -32,8 +37,18 @@ class MicrographUNet(PickerUNet):
         nn.init.zeros_(typing.cast("torch.Tensor", self.head.bias))
 
     @classmethod
-    def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> MicrographUNet:
-        """The network that has such weights, with new ones of its own."""
+    def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> WienerUNet:
+        """The network that has such weights, with new ones of its own.
+
+        Parameters
+        ----------
+        weights : mapping
+            {name: Tensor}, each of any shape.
+
+        Returns
+        -------
+        WienerUNet
+        """
         return cls(tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS))))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

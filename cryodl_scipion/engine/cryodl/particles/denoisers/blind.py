@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blind denoising of particles: no structure is known, only what the set itself tells of signal and noise.
+
+The network is that of the general micrograph denoiser, which learnt from simulated micrographs of many structures
+(blind denoising by synthesised degradations, Zhang et al. 2022). Here it sees a particle with its phases flipped and
+white noise, and beside it the particle after a Wiener filter; both filters come from spectra of the set: of the noise,
+measured in the corners of the images, and of the signal, which is what the images have beyond it. The answer is
+corrected for the CTF. No template takes part, so the answer cannot be drawn towards one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import torch
+
+from ...contract import MICROGRAPH_DENOISER, denoises_blindly
+from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_mean, resampled_side
+from ...io.model import find_model, read_model
+from ...learning.image_denoiser import ImageDenoiser
+from ...likelihood.prepare import WIDEST, check_not_empty, noise_spectra, prepare, sample_rows
+
+if typing.TYPE_CHECKING:
+    import os
+
+    from ...io.particle_sets import ParticleSet
+
+SAMPLE = 512  # particles that the spectra are measured on
+CHUNK = 64  # of them at a time
+SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring
+UNSURE = 0.5  # standard errors: least signal of a ring in such a set
+SMALLEST_SIDE = 32  # px that the network works with: smaller images have too few to tell noise from particles
+MARGIN = 16  # px by which images are continued at their borders
+RESIDUAL = 0.1  # part of the noise's power that the network leaves, for the correction of the CTF
+TURNS = 4  # quarter turns that the answer is the mean of
+
+
+@dataclasses.dataclass(frozen=True)
+class SetSpectra:
+    """What a set tells of itself, at the rings of fourier.shells of working images of `side` px. noise: (r,) power of
+    the noise. signal: (r,) of the projections, 0 if the set has nothing but noise. Of white noise of variance 1 the
+    power is 1."""
+
+    side: int
+    noise: torch.Tensor
+    signal: torch.Tensor
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of a projection within the images' circle."""
+        return float(on_grid(self.signal, self.side).mean() * 4 / torch.pi) ** 0.5
+
+
+def load_blind(folder: str | os.PathLike[str], device: torch.device) -> BlindDenoiser:
+    """A BlindDenoiser of a model folder or shipped name. Raises ValueError as io.model.read_model, and for a model that
+    learnt from one set of micrographs."""
+    card, weights = read_model(find_model(folder, MICROGRAPH_DENOISER), MICROGRAPH_DENOISER)
+    if not denoises_blindly(card):
+        raise ValueError(
+            f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. For "
+            "particles choose --model general_denoiser, or a denoiser of their structure (train-denoiser)."
+        )
+    return BlindDenoiser(card, weights, device)
+
+
+class BlindDenoiser:
+    """A general micrograph denoiser for particles.
+
+    card, weights: of the model. device: torch.device. `measure` comes before `denoise`.
+    """
+
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> None:
+        self.card, self.network = card, ImageDenoiser(weights, device)
+        self.spectra: SetSpectra | None = None
+
+    def working_side(self, box: int, pixel_size: float) -> int:
+        """Side in px of the images that the network sees: never finer than what it learnt from. Raises ValueError."""
+        side, _ = resampled_side(box, pixel_size, max(pixel_size, self.card["pixel_sizes"][0]))
+        if side < SMALLEST_SIDE:
+            raise ValueError(
+                f"The images are {box * pixel_size:.0f} Å wide ({box} px x {pixel_size:g} Å); without a known "
+                f"structure {SMALLEST_SIDE * max(pixel_size, self.card['pixel_sizes'][0]):.0f} Å are needed to tell "
+                "noise from particles. Extract them with a larger box."
+            )
+        return side
+
+    def notes(self, particles: ParticleSet) -> list[str]:
+        """Sentences about particles that differ from what the model learnt from, or that cannot be corrected."""
+        (low, high), notes = self.card["pixel_sizes"], []
+        if particles.pixel_size * 1.02 < low:
+            notes.append(
+                f"The model works at {low:g} Å/px or more, these images have {particles.pixel_size:g} Å/px: they are "
+                f"resampled, and detail finer than {2 * low:g} Å is lost."
+            )
+        if particles.pixel_size > 1.02 * high:
+            notes.append(
+                f"The model learned from images of {low:g} to {high:g} Å/px, these have {particles.pixel_size:g} "
+                "Å/px: particles appear smaller to it than those of its training."
+            )
+        if particles.optics is None:
+            notes.append(
+                f"{particles.path} has no CTF: the denoised images keep the effect of the CTF on theirs. Give "
+                "particles with CTF columns to have it corrected."
+            )
+        return notes
+
+    def measure(self, particles: ParticleSet, contrast: str) -> SetSpectra:
+        """Measure and keep the SetSpectra of a set. contrast: 'bright' or 'dark'. Raises ValueError for images without
+        any variation, and for images whose corners are empty."""
+        box, rows = particles.box, sample_rows(len(particles), SAMPLE)
+        side, diameter = self.working_side(box, particles.pixel_size), WIDEST * box
+        found: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            raw = particles.images(part)
+            corners = raw[:, ~circle(box, diameter)].std(1)
+            varied = raw.flatten(1).std(1) > 1e-12
+            images = prepare(raw, diameter, contrast)
+            if bool((varied & ~(corners > 1e-6 * raw.flatten(1).std(1))).any()):
+                raise ValueError(
+                    f"{particles.path}: the corners of some images are empty, as after a mask. Noise is measured "
+                    "there: give images without a mask."
+                )
+            if not varied.any():
+                continue
+            images = fourier_resize(images[varied], side)
+            ctf = torch.ones((side, side // 2 + 1))
+            if particles.optics is not None:
+                ctf = particles.ctf(part[varied.numpy()], side, box * particles.pixel_size / side)
+            found.append((noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side)))
+        if not found:
+            check_not_empty(torch.zeros((1, 1, 1)), particles.path)
+        self.spectra = _spectra(side, *(torch.cat(x) for x in zip(*found)))
+        return self.spectra
+
+    @torch.inference_mode()
+    def denoise(
+        self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float, batch_size: int = 16
+    ) -> torch.Tensor:
+        """Denoised images, protein bright, corrected for the CTF: (n, box, box) float32 tensor on the CPU.
+
+        images, ctf, pixel_size: as for run.Denoiser.denoise. Their unit is the standard deviation of the set's
+        projections. Zero where the set has no signal.
+        """
+        return self._in_batches(self._denoised, images, ctf, pixel_size, batch_size)
+
+    @torch.inference_mode()
+    def filtered(
+        self, images: torch.Tensor, ctf: torch.Tensor | None, pixel_size: float, batch_size: int = 16
+    ) -> torch.Tensor:
+        """What the Wiener filter with the set's own spectra makes of images, without the network. As `denoise`."""
+        return self._in_batches(self._wiener, images, ctf, pixel_size, batch_size)
+
+    def _in_batches(
+        self,
+        work: typing.Callable[[torch.Tensor, torch.Tensor, SetSpectra], torch.Tensor],
+        images: torch.Tensor,
+        ctf: torch.Tensor | None,
+        pixel_size: float,
+        batch_size: int,
+    ) -> torch.Tensor:
+        """What `work` makes of the working images, their CTF and the spectra, in the images' own pixels."""
+        if self.spectra is None:
+            raise ValueError("The spectra of the set are measured before its images are denoised.")
+        box, parts, unit = images.shape[-1], [], self.spectra.deviation
+        side = self.working_side(box, pixel_size)
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            small = fourier_resize(images[part], side)
+            transfer = torch.ones((len(small), side, side // 2 + 1))
+            if ctf is not None:
+                transfer = _cropped_ctf(ctf[part], box, side)
+            answer = work(small, transfer, self.spectra) / unit if unit else torch.zeros_like(small)
+            shown = (images[part] != 0).flatten(1).any(1)  # prepare makes zeros of images without variation
+            parts.append(fourier_resize(answer, box) * shown[:, None, None])
+        return torch.cat(parts) if parts else images.new_zeros(images.shape)
+
+    def _wiener(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
+        signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
+        return filtered(images, ctf * signal / (ctf.square() * signal + noise))
+
+    def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
+        side = images.shape[-1]
+        noise = on_grid(spectra.noise, side)
+        ratio = on_grid(spectra.signal, side) / noise
+        seen = ctf.square() * ratio
+        strength = float((seen * seen / (seen + 1)).mean()) ** 0.5
+        # dark protein, as in the micrographs that the network learnt from
+        white = -filtered(images, _signs(ctf) * noise.rsqrt())
+        both = torch.stack([white, filtered(white, seen / (seen + 1)) / strength], 1)
+        answers = [
+            torch.rot90(self.network.batch(torch.rot90(both, turn, (2, 3)), MARGIN), -turn, (1, 2))
+            for turn in range(TURNS)
+        ]
+        answer = torch.stack(answers).mean(0) * strength
+        return -filtered(answer, ctf.abs() * ratio / (seen + RESIDUAL) * noise.sqrt())
+
+
+def _signs(ctf: torch.Tensor) -> torch.Tensor:
+    """1 or -1; 1 where the CTF is 0."""
+    return torch.where(ctf < 0, -1.0, 1.0)
+
+
+def _powers(images: torch.Tensor) -> torch.Tensor:
+    """(n, r) power of each image at the rings."""
+    return radial_mean(torch.fft.rfft2(images).abs().square() / images[0].numel(), images.shape[-1])
+
+
+def _cropped_ctf(ctf: torch.Tensor, box: int, side: int) -> torch.Tensor:
+    """A CTF (n, box, box // 2 + 1) on the grid of images that were resampled to `side` px."""
+    if side == box:
+        return ctf
+    rows = (torch.fft.fftfreq(side) * side).round().long() % box
+    return ctf[:, rows, : side // 2 + 1]
+
+
+def _spectra(side: int, noise: torch.Tensor, powers: torch.Tensor, transfer: torch.Tensor) -> SetSpectra:
+    """SetSpectra of (n, r) each: power of the noise, of the images, and mean of the CTF's square.
+
+    The corners that the noise is measured in are narrow, which costs the coarsest rings; what white noise loses there
+    says how much.
+    """
+    white = torch.randn((SAMPLE, side, side), generator=torch.Generator().manual_seed(1))
+    white = prepare(white, WIDEST * side)
+    mean = noise.mean(0) * _powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
+    rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
+    signal = rest.sum(0) / weight
+    error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
+    found = bool((signal > SURE * error).any())
+    return SetSpectra(side, mean.clamp(min=1e-6), torch.maximum(signal, UNSURE * error) * found)
