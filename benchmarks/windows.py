@@ -5,9 +5,10 @@
     xvfb-run -a python -m scipion python benchmarks/windows.py [--write benchmarks/figures/windows.json]
 
 Run by Scipion's Python on a display of its own. The data are noise of real sizes: a micrograph of 4096 x 4096 px with
-1,000 picks, a tomogram of 1024 x 1024 x 256 voxels with 1,000 places, a gallery page of a stack, a map of 256^3, 10,000
-latent points, the curves of 1,000 steps. Each move is done ten times; the median of the process's CPU time is told (the
-wall clock of a shared machine says more about its other users), and the wall clock beside it.
+1,000 picks, a tomogram of 1024 x 1024 x 256 voxels with 1,000 places, a gallery page of a stack, 200,000 triangles of
+membranes, a map of 256^3, 10,000 latent points, the curves of 1,000 steps. Each move is done ten times; the median of
+the process's CPU time is told (the wall clock of a shared machine says more about its other users), and the wall clock
+beside it.
 """
 
 import argparse
@@ -135,6 +136,46 @@ def mapWindow(folder):
     return window, {"map: slice slider": lambda n: (window._part.set(n / MOVES), window.refresh())}
 
 
+def meshesWindow(folder):
+    """Ten membranes of 20,000 triangles each in a tomogram of noise."""
+    import mrcfile
+
+    from cryodl_scipion.engine.cryodl.tomograms.features.membrane_meshes import Mesh, write_ply
+    from cryodl_scipion.viewers.tomograms.meshes_data import MembraneMeshes
+    from cryodl_scipion.viewers.tomograms.meshes_plots import COLOURINGS
+    from cryodl_scipion.viewers.tomograms.meshes_window import MeshesWindow
+    from cryodl_scipion.viewers.tomograms.slices_data import TomogramSlices
+
+    t, p = np.meshgrid(np.linspace(0.01, np.pi - 0.01, 71), np.linspace(0, 2 * np.pi, 144), indexing="ij")
+    normals = np.stack([np.cos(t), np.sin(t) * np.sin(p), np.sin(t) * np.cos(p)], -1).reshape(-1, 3)
+    grid = np.arange(t.size).reshape(t.shape)
+    a, b, c, d = (grid[y, x].ravel() for y in (np.s_[:-1], np.s_[1:]) for x in (np.s_[:-1], np.s_[1:]))
+    faces, paths = np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)]), []
+    for number in range(1, 11):
+        mesh = Mesh(50 * normals + RNG.uniform(50, 200, 3), normals, faces, np.zeros(len(normals), int))
+        paths.append(os.path.join(folder, f"tomogram_membrane_{number:03d}.ply"))
+        write_ply(paths[-1], mesh, 10.0, (0, 0, 0), dict(curvature_per_nm=RNG.normal(0, 0.01, len(normals))))
+    path = noise(os.path.join(folder, "membranes.mrc"), (256, 256, 256), np.int8)
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.voxel_size = 10.0
+    data = MembraneMeshes({"tomogram": paths}, {"tomogram": path}, TomogramSlices({"tomogram": path}))
+    window = MeshesWindow(None, data, "Membranes")
+
+    def move(number):
+        window._number.set(100 + number)
+        window.move()
+
+    def recolour(number):
+        window._colouring.set(list(COLOURINGS)[number % 2])
+        window.choose(False)
+
+    return window, {
+        "membranes: rotate": lambda n: window.rotate(20, 5),
+        "membranes: next slice": move,
+        "membranes: other colours": recolour,
+    }
+
+
 def latentWindow(folder):
     from cryodl_scipion.viewers.particles.latent_window import LatentWindow
 
@@ -164,6 +205,9 @@ def modelWindow(folder):
     return window, {"model: curves of 1,000 steps": lambda n: window.draw() or window._canvas.draw_idle()}
 
 
+WINDOWS = (picksWindow, groupsWindow, galleryWindow, slicesWindow, meshesWindow, mapWindow, latentWindow, modelWindow)
+
+
 def timesOf(window, move):
     """Median CPU and wall ms of a move, from the call until all is drawn."""
     spent = []
@@ -179,6 +223,8 @@ def timesOf(window, move):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", help="JSON file of the figures")
+    names = [make.__name__[: -len("Window")] for make in WINDOWS]
+    parser.add_argument("--windows", nargs="*", choices=names, help="these alone")
     options, figures = parser.parse_args(), {}
     write = options.write and os.path.abspath(options.write)
     import pyworkflow as pw
@@ -188,7 +234,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for number in (1, 2):
             noise(os.path.join(folder, f"mic_{number}.mrc"), (4096, 4096))
-        for make in (picksWindow, groupsWindow, galleryWindow, slicesWindow, mapWindow, latentWindow, modelWindow):
+        for make in [w for w in WINDOWS if not options.windows or w.__name__[: -len("Window")] in options.windows]:
             window, moves = make(folder)
             window.root.update()
             for name, move in moves.items():

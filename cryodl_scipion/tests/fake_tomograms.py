@@ -208,6 +208,19 @@ def pickFeatures(config):
     ), []
 
 
+def writeTetrahedron(path):
+    """A mesh of four triangles, from 10 to 50 Å, as the engine writes them."""
+    names = ("x", "y", "z", "nx", "ny", "nz", "curvature_per_nm", "thickness_angstrom", "distance_angstrom")
+    corners = np.array([(10, 10, 10), (50, 10, 10), (10, 50, 10), (10, 10, 50)], np.float32)
+    rows = np.hstack([corners, corners / 60, [[0.01, 40, np.nan]] * 4]).astype("<f4")
+    head = ["ply", "format binary_little_endian 1.0", "element vertex 4", *(f"property float {n}" for n in names)]
+    head += ["element face 4", "property list uchar int vertex_indices", "end_header", ""]
+    with open(path, "wb") as file:
+        file.write("\n".join(head).encode() + rows.tobytes())
+        for face in ((0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)):
+            file.write(b"\x03" + np.array(face, "<i4").tobytes())
+
+
 def measureMembranes(config):
     """As pickFeatures; all of a tomogram is one membrane."""
     outputs, skipped = pickFeatures(config)
@@ -218,7 +231,9 @@ def measureMembranes(config):
         file.writelines(f"{name},1,{count}\n" for name, count in points.items())
     instances = dict(zip(config.names, config.segmentations))
     counts = dict.fromkeys(points, 1)
-    meshes = {name: [] for name in points}
+    meshes = {name: [os.path.join(config.output, f"{name}_membrane_001.ply")] for name in points}
+    for paths in meshes.values():
+        writeTetrahedron(paths[0])
     return dict(outputs, counts=counts, points=points, table=table, instances=instances, meshes=meshes), skipped
 
 

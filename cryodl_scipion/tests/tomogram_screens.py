@@ -5,6 +5,7 @@ PANELS = {
     "CryodlProtSegment": ("showScores",),
     "CryodlProtDenoiseTomograms": ("showSlices",),
     "CryodlProtMergeFeatures": ("showLabels", "showTable"),
+    "CryodlProtMeasureMembranes": ("showMeshes", "showTable"),
     "CryodlProtPickFeatures": ("showCoordinates",),
     "CryodlProtClassifySubtomograms": ("showGallery",),
 }

@@ -33,6 +33,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_tomograms import (
         CryodlDetectParticlesViewer,
         CryodlEvaluateSegmentationViewer,
+        CryodlMeasureMembranesViewer,
         CryodlMergeViewer,
         CryodlPickFeaturesViewer,
         CryodlSegmentViewer,

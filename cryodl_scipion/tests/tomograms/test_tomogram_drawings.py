@@ -8,9 +8,12 @@ import unittest
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...engine.cryodl.tomograms.features import membrane_meshes
 from ...engine.cryodl.tomograms.features.chimerax import COLOURS
 from ...viewers.tomograms import (
     class_plots,
+    meshes_data,
+    meshes_plots,
     segmentation_words,
     slices_data,
     slices_plots,
@@ -193,6 +196,111 @@ class TestCryodlSurfaces(Volumes):
         )
         surfaces_plots.drawSurfaces(axes, {}, data.features, [])
         self.assertIn("No surface", axes.texts[0].get_text())
+
+
+class TestCryodlMeshes(Volumes):
+    def ball(self, radius=8.0, rings=40):
+        """The engine's Mesh of a sphere in the middle of a volume of 24 voxels."""
+        t, p = np.meshgrid(np.linspace(0.05, np.pi - 0.05, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij")
+        normals = np.stack([np.cos(t), np.sin(t) * np.sin(p), np.sin(t) * np.cos(p)], -1).reshape(-1, 3)
+        grid = np.arange(t.size).reshape(t.shape)
+        a, b, c, d = (
+            grid[rows, columns].ravel() for rows in (np.s_[:-1], np.s_[1:]) for columns in (np.s_[:-1], np.s_[1:])
+        )
+        faces = np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
+        return membrane_meshes.Mesh(radius * normals + 12, normals, faces, np.zeros(len(normals), int))
+
+    def ply(self, number=1, radius=8.0, origin=(100.0, 200.0, -300.0)):
+        """A file of a ball at 10 Å/px; its curvature is known on the upper half alone."""
+        path, ball = os.path.join(self._folder.name, f"a_membrane_{number:03d}.ply"), self.ball(radius)
+        known = np.where(ball.vertices[:, 0] > 12, 0.02, np.nan)
+        membrane_meshes.write_ply(path, ball, 10.0, origin, dict(curvature_per_nm=known))
+        return path
+
+    def test_a_mesh_of_the_engine_is_read_in_angstrom(self):
+        mesh = meshes_data.readMesh(self.ply(7))
+        np.testing.assert_allclose(mesh.vertices.mean(axis=0), (220, 320, -180), atol=2)
+        np.testing.assert_allclose(np.linalg.norm(mesh.vertices - (220, 320, -180), axis=1), 80, rtol=1e-4)
+        np.testing.assert_allclose(mesh.vertices - (220, 320, -180), 80 * mesh.normals, atol=1e-3)
+        self.assertEqual((set(mesh.number), list(mesh.values)), ({7}, ["curvature_per_nm"]))
+
+    def test_the_table_of_membranes_has_plain_numbers(self):
+        path = os.path.join(self._folder.name, "membranes.csv")
+        with open(path, "w") as file:
+            file.write("tomogram,membrane,area_nm2,closed,mean_curvature_per_nm\na,1,2.082e+04,no,-6.4e-07\n")
+        (row,) = segmentation_words.membraneRows(path)
+        self.assertEqual(row, ("a", "1", "20820", "no", "-", "-6.4e-07", "-", "-"))
+        self.assertEqual(len(row), len(segmentation_words.MEMBRANE_TITLES))
+
+    def test_what_is_no_mesh_is_named(self):
+        path = self.ply()
+        os.truncate(path, os.path.getsize(path) - 5)
+        with self.assertRaisesRegex(ValueError, "membrane_001.ply.*Measure"):
+            meshes_data.readMesh(path)
+        with self.assertRaisesRegex(FileNotFoundError, "absent.ply"):
+            meshes_data.readMesh("absent.ply")
+        with open(path, "wb") as file:
+            file.write(b"ply\nformat ascii 1.0\nelement vertex many\n")
+        with self.assertRaisesRegex(ValueError, "not a complete binary PLY"):
+            meshes_data.readMesh(path)
+
+    def test_simplified_membranes_keep_their_shape_and_stay_apart(self):
+        whole = meshes_data.joined([meshes_data.readMesh(self.ply(n, radius)) for n, radius in ((1, 8.0), (2, 7.9))])
+        found = meshes_data.simplified(whole, 1500)
+        self.assertTrue(700 < len(found.faces) <= 1500)
+        radii = np.linalg.norm(found.vertices - (220, 320, -180), axis=1)
+        for number, radius in ((1, 80), (2, 79)):
+            self.assertLess(abs(radii[found.number == number].mean() - radius), 1.5)
+        self.assertTrue((np.ptp(found.number[found.faces], axis=1) == 0).all())  # no triangle joins two membranes
+        known = found.values["curvature_per_nm"]
+        np.testing.assert_allclose(known[np.isfinite(known)], 0.02, atol=1e-6)
+        self.assertTrue(0.3 < np.isnan(known).mean() < 0.6)
+        self.assertIs(meshes_data.simplified(found, 10**6), found)
+
+    def test_a_slice_cuts_a_ball_in_a_circle_where_it_lies_in_the_tomogram(self):
+        import mrcfile
+
+        instances = self.write("instances", np.zeros((24, 24, 24), np.float32))
+        with mrcfile.open(instances, "r+") as mrc:
+            mrc.voxel_size, mrc.header.origin = 10.0, (100.0, 200.0, -300.0)
+        slices = TomogramSlices({"a": self.write("a", np.zeros((48, 48, 48), np.float32))})  # of half the pixel size
+        data = meshes_data.MembraneMeshes({"a": [self.ply()]}, {"a": instances}, slices)
+        middle = 2 * (12 + 0.5) - 0.5  # px of the tomogram
+        for axis, at in ((0, -180), (1, 320), (2, 220)):
+            self.assertAlmostEqual(data.position("a", axis, 24), at - 2.5, 4)
+            lines, near = data.outline("a", axis, 31)  # 6.5 px, 32.5 Å, above the ball's middle
+            radius = np.sqrt(80**2 - 32.5**2) / 5
+            np.testing.assert_allclose(np.linalg.norm(lines - middle, axis=2), radius, rtol=0.01)
+            self.assertEqual(len(lines), len(near))
+        self.assertEqual(len(data.outline("a", 0, 47)[0]), 0)
+
+    def test_the_first_view_down_the_z_axis_has_x_to_the_right_and_y_up(self):
+        np.testing.assert_allclose(meshes_plots.rotation(0, 90), np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(meshes_plots.rotation(0, 0) @ (1, 2, 3), (1, 3, -2), atol=1e-12)  # along y, z up
+        turned = meshes_plots.rotation(50, 20)
+        np.testing.assert_allclose(turned @ turned.T, np.eye(3), atol=1e-12)
+        self.assertAlmostEqual(np.linalg.det(turned), 1)
+
+    def test_membranes_are_drawn_from_back_to_front_in_the_colours_of_the_choice(self):
+        mesh = meshes_data.joined([meshes_data.readMesh(self.ply(n)) for n in (1, 2)])
+        by = meshes_plots.COLOURINGS
+        own = meshes_plots.colours(mesh, by["membrane"], None)
+        np.testing.assert_allclose(
+            np.unique(own, axis=0), np.unique([slices_plots.to_rgb(c) for c in COLOURS[:2]], axis=0)
+        )
+        scale = meshes_plots.colourScale(mesh, by["mean curvature"])
+        self.assertAlmostEqual(sum(scale.get_clim()), 0)
+        grey = meshes_plots.colours(mesh, by["mean curvature"], scale)[np.isnan(mesh.values["curvature_per_nm"])]
+        self.assertEqual(np.ptp(grey), 0)
+        axes = Figure().add_subplot()
+        meshes_plots.drawMeshes(axes, mesh, own, np.eye(3), (2, -180.0))
+        triangles = axes.collections[0]
+        heights = mesh.vertices[triangles._triangulation.triangles, 2].sum(axis=1)
+        self.assertTrue((np.diff(heights) >= 0).all())
+        self.assertIn("x: 16 nm", [text.get_text() for text in axes.texts])
+        empty = meshes_data.joined([])
+        meshes_plots.drawMeshes(axes, empty, meshes_plots.colours(empty, by["membrane"], None), np.eye(3))
+        self.assertIn("No membrane", axes.texts[0].get_text())
 
 
 class TestCryodlClassDrawings(Volumes):

@@ -6,7 +6,7 @@ import unittest
 
 from PIL import Image
 
-from ...protocols import CryodlProtClassifySubtomograms, CryodlProtDenoiseTomograms
+from ...protocols import CryodlProtClassifySubtomograms, CryodlProtDenoiseTomograms, CryodlProtMeasureMembranes
 from ..particle_sets import finishedWith
 from ..test_screens import FEW_COLOURS, missing, openAll
 from ..tomogram_runs import TomogramsTest
@@ -24,6 +24,7 @@ class TestCryodlTomogramScreens(TomogramsTest):
         segmented = good(cls.segmentation())
         good(cls.merging(segmented))
         good(cls.picking(cls.labels, "outputMasks", label=2, boxSize=12))
+        good(cls.makeProtocol(CryodlProtMeasureMembranes, dict(inputMasks=(cls.labels, "outputMasks")), label=1))
         halved = finishedWith(cls, withHalves(["TS_01", "TS_02"]))
         good(
             cls.makeProtocol(CryodlProtDenoiseTomograms, dict(inputTomograms=(halved, "outputTomograms")), useGpu=False)

@@ -56,6 +56,9 @@ class TestCryodlTomogramViewers(ViewersTest):
                 dict(inputMasks=(cls.merged, "outputLabels"), inputTruth=(cls.labels, "outputMasks")),
             )
         )
+        cls.measured = good(
+            cls.makeProtocol(CryodlProtMeasureMembranes, dict(inputMasks=(cls.labels, "outputMasks")), label=1)
+        )
         cls.simulated = good(cls.makeProtocol(CryodlProtSimulateTomograms, useGpu=False, count=1))
 
     def test_scores_of_all_features_lie_over_the_tomograms(self):
@@ -108,6 +111,20 @@ class TestCryodlTomogramViewers(ViewersTest):
         self.assertEqual((data.diameter, set(data.points["TS_01"][:, 2])), (12, {1.0}))
         self.assertEqual(sorted(map(tuple, data.points["TS_01"]))[-1], (SHAPE[2] - 1, SHAPE[1] - 1, 1))
         self.assertEqual(os.path.basename(data.files["TS_01"]), "TS_01.mrc")
+
+    def test_membranes_are_seen_in_3d_with_their_table(self):
+        _, data, _ = self.panel(self.measured, "showMeshes")._arguments
+        self.assertEqual(data.names, ["TS_01", "TS_02"])
+        mesh = data.drawn("TS_01")
+        self.assertEqual((len(mesh.faces), set(mesh.number)), (4, {1}))
+        index = int(30 / PIXEL_SIZE)  # a slice through the middle of the fake's tetrahedron
+        self.assertAlmostEqual(data.position("TS_01", 0, index), index * PIXEL_SIZE, 3)
+        lines, near = data.outline("TS_01", 0, index)
+        self.assertEqual((lines.shape, near.shape), ((3, 2, 2), (3,)))
+        self.assertGreaterEqual(lines.min(), 10 / PIXEL_SIZE - 1e-3)
+        _, _, titles, rows, _ = self.panel(self.measured, "showTable")._arguments
+        self.assertEqual([row[:3] for row in rows], [("TS_01", "1", "-"), ("TS_02", "1", "-")])
+        self.assertEqual([len(row) for row in rows], [len(titles)] * 2)
 
     def test_segmentation_and_truth_are_compared(self):
         data = self.slices(self.judged, "showSlices")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was found in tomograms, and how well, as tables. No windows here."""
 
+import csv
 from typing import Dict, List, Optional, Tuple
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
@@ -13,6 +14,18 @@ JUDGED_TITLES = (
     "Components found",
     "Correct components",
 )
+# column of membranes.csv: title
+_MEMBRANE = {
+    "tomogram": "Tomogram",
+    "membrane": "Membrane",
+    "area_nm2": "Area (nm²)",
+    "closed": "Closed",
+    "thickness_angstrom": "Thickness (Å)",
+    "mean_curvature_per_nm": "Mean curvature (1/nm)",
+    "nearest_membrane": "Nearest membrane",
+    "distance_angstrom": "Distance (Å)",
+}
+MEMBRANE_TITLES = tuple(_MEMBRANE.values())
 _ALL = "all tomograms"
 
 
@@ -27,6 +40,17 @@ def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[T
                 if isinstance(value, (int, float)):
                     total[key] = total.get(key, 0) + value
     return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
+
+
+def membraneRows(path: str) -> List[Tuple[str, ...]]:
+    """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'. Raises OSError."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [tuple(_plain(row.get(column)) for column in _MEMBRANE) for row in csv.DictReader(file)]
+
+
+def _plain(text: Optional[str]) -> str:
+    """A number of the table without a power of ten; anything else as it is."""
+    return f"{float(text):.0f}" if text and "e+" in text else text or "-"
 
 
 def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:

@@ -25,8 +25,10 @@ from ..panels_viewer import Panel, PanelsViewer
 from ..pictures_window import PicturesWindow
 from ..table_window import TableWindow
 from ..window import WindowView
-from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, foundRows, judgedRows
-from .slices_data import TomogramSlices, layerOf
+from .meshes_data import MembraneMeshes
+from .meshes_window import MeshesWindow
+from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, MEMBRANE_TITLES, foundRows, judgedRows, membraneRows
+from .slices_data import LABELS, Layer, TomogramSlices, layerOf
 from .slices_plots import CROWD
 from .slices_window import SlicesWindow
 from .surfaces_data import Surfaces
@@ -158,7 +160,7 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     """What `Analyze results` opens for coordinates of a segmentation."""
 
     _label = "places viewer"
-    _targets = [CryodlProtPickFeatures, CryodlProtMeasureMembranes]
+    _targets = [CryodlProtPickFeatures]
     _SECTION = "Points"
     _PANELS = (
         Panel(
@@ -169,6 +171,10 @@ class CryodlPickFeaturesViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
+
+    @classmethod
+    def can_handle_this_instance(cls, instance: Any) -> bool:
+        return type(instance) in cls._targets  # measure membranes is a child of this protocol, with its own viewer
 
     def _data(self) -> Any:
         return getattr(self.protocol, "outputCoordinates", None)
@@ -181,6 +187,46 @@ class CryodlPickFeaturesViewer(PanelsViewer):
                 f"Points: {self.protocol.getRunName()}",
             )
         ]
+
+
+class CryodlMeasureMembranesViewer(CryodlPickFeaturesViewer):
+    """What `Analyze results` opens for measured membranes."""
+
+    _label = "membranes viewer"
+    _targets = [CryodlProtMeasureMembranes]
+    _SECTION = "Membranes"
+    _PANELS = (
+        Panel(
+            "showMeshes",
+            "Membranes in 3-D",
+            "Meshes of the membranes, which the mouse rotates, coloured by membrane, mean curvature, thickness or "
+            "distance to the nearest other membrane; beside them a slice of the tomogram with their outlines. Of large "
+            "meshes a simplified copy is drawn.",
+        ),
+        Panel(
+            "showTable",
+            "Area, thickness, curvature",
+            "What was measured of each membrane; thickness and curvature are medians.",
+        ),
+        *CryodlPickFeaturesViewer._PANELS,
+    )
+    _WAIT = "There are no membranes yet. Wait until the run has finished."
+
+    def _showMeshes(self, coordinates: SetOfCoordinates3D) -> List[Any]:
+        made, title = self.protocol._result().outputs, f"Membranes: {self.protocol.getRunName()}"
+        if not made.meshes:
+            return [self.infoMessage("No tomogram of this run has membranes.", "No membranes")]
+        found = Layer("membranes", LABELS, dict(made.instances), [], None)
+        slices = TomogramSlices.ofTomograms(coordinates.getPrecedents(), [found])
+        data = MembraneMeshes(made.meshes, made.instances, slices)
+        return [WindowView(MeshesWindow, self.getTkRoot(), data, title)]
+
+    def _showTable(self, coordinates: SetOfCoordinates3D) -> List[Any]:
+        table = self.protocol._result().outputs.table
+        path = os.path.relpath(table, self.protocol.getWorkingDir())
+        note = f"All values: {path}, in the folder of the run."
+        title = f"Membranes: {self.protocol.getRunName()}"
+        return [WindowView(TableWindow, self.getTkRoot(), title, MEMBRANE_TITLES, membraneRows(table), note)]
 
 
 class CryodlDetectParticlesViewer(PanelsViewer):

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Meshes of membranes from PLY files, simplified so that they can be rotated quickly, and cut by slices. No windows
+here."""
+
+import collections
+import os
+import re
+from typing import Any, Dict, Sequence, Tuple
+
+import mrcfile
+import numpy as np
+
+from ..map_plots import readMap
+
+MAX_TRIANGLES = 20000  # of all membranes of a picture; more of them rotate slowly
+_COARSER = 1.25
+_LONGEST_HEAD = 4096  # bytes
+_NUMBER = re.compile(r"_(\d+)\.ply$")
+
+# vertices: (n, 3) x, y, z in Å. normals: (n, 3). faces: (m, 3) numbers of vertices. number: (n,) of the membrane, 1,
+# 2, ... values: {name: (n,)} of what was measured there, NaN where it is not known
+Mesh = collections.namedtuple("Mesh", "vertices normals faces number values")
+
+
+class MembraneMeshes:
+    """Membranes of tomograms.
+
+    files: {tsId: [PLY file of each membrane]}. instances: {tsId: volume in which they were found}. slices:
+    TomogramSlices of the tomograms, or of these volumes.
+    """
+
+    def __init__(self, files: Dict[str, Sequence[str]], instances: Dict[str, str], slices: Any) -> None:
+        self.files, self.instances, self.slices = files, instances, slices
+        self.names = sorted(files)
+        self._whole, self._drawn = {}, {}
+
+    def whole(self, tsId: str) -> Mesh:
+        """All membranes of a tomogram, with every triangle."""
+        if tsId not in self._whole:
+            self._whole = {tsId: joined([readMesh(path) for path in self.files[tsId]])}  # one at a time: they are large
+        return self._whole[tsId]
+
+    def drawn(self, tsId: str) -> Mesh:
+        """The same with at most about MAX_TRIANGLES."""
+        if tsId not in self._drawn:
+            self._drawn[tsId] = simplified(self.whole(tsId), MAX_TRIANGLES)
+        return self._drawn[tsId]
+
+    def position(self, tsId: str, axis: int, index: int) -> float:
+        """Å along z, y or x (axis of the array) of a slice of the tomogram."""
+        origin, size, shape = self._frame(tsId)
+        voxels = self.slices.shape(tsId)[axis]
+        return origin[2 - axis] + size * ((index + 0.5) * shape[axis] / voxels - 0.5)
+
+    def outline(self, tsId: str, axis: int, index: int) -> Tuple[np.ndarray, np.ndarray]:
+        """((k, 2, 2) x, y of the ends of lines in px of a slice, (k,) numbers of vertices near them) where the
+        membranes cut the slice."""
+        mesh, (origin, size, shape) = self.whole(tsId), self._frame(tsId)
+        lines, near = cut(mesh, 2 - axis, self.position(tsId, axis, index))
+        own = np.array(self.slices.shape(tsId))[::-1] / np.array(shape)[::-1]  # masks may be binned otherwise
+        px = ((lines - origin) / size + 0.5) * own - 0.5
+        return px[:, :, [n for n in (0, 1, 2) if n != 2 - axis]], near
+
+    def _frame(self, tsId: str) -> Tuple[np.ndarray, float, Tuple[int, ...]]:
+        """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""
+        path = self.instances[tsId]
+        return (*originOf(path), readMap(path).shape)
+
+
+def originOf(path: str) -> Tuple[np.ndarray, float]:
+    """(x, y, z in Å of the first voxel, Å/px) by the header of an MRC file, as the engine writes meshes."""
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        header = mrc.header
+        origin = np.array([float(header.origin[axis]) for axis in "xyz"])
+        size = float(header.cella.x) / max(1, int(header.mx)) or 1.0
+        if origin.any():
+            return origin, size
+        return size * np.array([header.nxstart, header.nystart, header.nzstart], float), size
+
+
+def readMesh(path: str) -> Mesh:
+    """Mesh of a binary PLY file of *measure membranes*.
+
+    Raises FileNotFoundError, or ValueError that names the file.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"The mesh {path} does not exist. Measure the membranes again.")
+    with open(path, "rb") as file:
+        data = file.read()
+    head, end, body = data[:_LONGEST_HEAD].partition(b"end_header\n")
+    words = [line.split() for line in head.decode("ascii", "replace").split("\n")]
+    counts = {line[1]: int(line[2]) for line in words if line[:1] == ["element"] and line[2].isdigit()}
+    names = [line[2] for line in words if line[:2] == ["property", "float"]]
+    rows = np.dtype([(name, "<f4") for name in names])
+    triangles = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
+    vertices, faces = counts.get("vertex", 0), counts.get("face", 0)
+    needed = len(head) + len(end) + vertices * rows.itemsize + faces * triangles.itemsize
+    if not end or names[:6] != ["x", "y", "z", "nx", "ny", "nz"] or len(data) != needed:
+        raise ValueError(
+            f"The mesh {path} is not a complete binary PLY file of this program. Measure the membranes again."
+        )
+    start = len(head) + len(end)
+    found = np.frombuffer(data, rows, vertices, start)
+    corners = np.frombuffer(data, triangles, faces, start + vertices * rows.itemsize)["corners"]
+    columns = {name: np.where(np.isfinite(found[name]), found[name], np.nan) for name in names}
+    stack = lambda three: np.stack([columns[name] for name in three], axis=1)
+    match = _NUMBER.search(path)
+    return Mesh(
+        stack(names[:3]),
+        stack(names[3:6]),
+        np.array(corners),
+        np.full(vertices, int(match[1]) if match else 1),
+        {name: columns[name] for name in names[6:]},
+    )
+
+
+def joined(meshes: Sequence[Mesh]) -> Mesh:
+    """Several meshes as one."""
+    if not meshes:
+        return Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int), {})
+    starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    together = lambda field: np.concatenate([getattr(mesh, field) for mesh in meshes])
+    return Mesh(
+        together("vertices"),
+        together("normals"),
+        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]),
+        together("number"),
+        {name: np.concatenate([mesh.values[name] for mesh in meshes]) for name in meshes[0].values},
+    )
+
+
+def simplified(mesh: Mesh, maximum: int) -> Mesh:
+    """A Mesh of at most about `maximum` triangles: vertices of a membrane that lie in one cell become their mean."""
+    if len(mesh.faces) <= maximum:
+        return mesh
+    corners = mesh.vertices[mesh.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    cell = np.sqrt(max(area, 1e-6) / maximum)
+    while True:
+        found = _clustered(mesh, cell)
+        if len(found.faces) <= maximum:
+            return found
+        cell *= _COARSER
+
+
+def _clustered(mesh: Mesh, cell: float) -> Mesh:
+    keys = np.column_stack([np.floor((mesh.vertices - mesh.vertices.min(axis=0)) / cell).astype(int), mesh.number])
+    named = np.ravel_multi_index(tuple(keys.T), tuple(keys.max(axis=0) + 1))
+    _, first, where = np.unique(named, return_index=True, return_inverse=True)
+    count = np.bincount(where)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        known = np.isfinite(values)
+        number = np.bincount(where, known)
+        sums = np.bincount(where, np.where(known, values, 0), len(count))
+        return np.where(number > 0, sums / np.maximum(number, 1), np.nan)
+
+    columns = lambda values: np.column_stack([mean(column) for column in values.T])
+    normals = columns(mesh.normals)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    faces = where[mesh.faces]
+    faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
+    _, kept = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
+    values = {name: mean(column) for name, column in mesh.values.items()}
+    return Mesh(columns(mesh.vertices), normals, faces[kept], mesh.number[first], values)
+
+
+def cut(mesh: Mesh, axis: int, position: float) -> Tuple[np.ndarray, np.ndarray]:
+    """((k, 2, 3) ends of the lines in which a plane cuts the triangles, (k,) a vertex of each triangle).
+
+    axis: 0, 1, 2 for planes across x, y, z. position: Å.
+    """
+    height = mesh.vertices[:, axis] - position
+    above = height[mesh.faces] >= 0
+    crossed = mesh.faces[above.any(axis=1) & ~above.all(axis=1)]
+    above = height[crossed] >= 0
+    # the corner that lies alone on its side, and the two others
+    alone = np.where(above.sum(axis=1) == 1, above.argmax(axis=1), above.argmin(axis=1))
+    row = np.arange(len(crossed))
+    top = crossed[row, alone]
+    ends = []
+    for step in (1, 2):
+        other = crossed[row, (alone + step) % 3]
+        part = (height[top] / (height[top] - height[other]))[:, None]
+        ends.append(mesh.vertices[top] + part * (mesh.vertices[other] - mesh.vertices[top]))
+    return np.stack(ends, axis=1) if len(crossed) else np.zeros((0, 2, 3)), top
