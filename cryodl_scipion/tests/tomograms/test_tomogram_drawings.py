@@ -227,9 +227,9 @@ class TestCryodlMeshes(Volumes):
     def test_the_table_of_membranes_has_plain_numbers(self):
         path = os.path.join(self._folder.name, "membranes.csv")
         with open(path, "w") as file:
-            file.write("tomogram,membrane,area_nm2,closed,mean_curvature_per_nm\na,1,2.082e+04,no,-6.4e-07\n")
+            file.write("tomogram,membrane,area_nm2,closed,mean_curvature_per_nm\na,1,2.082e+04,no,6.4e-07\n")
         (row,) = segmentation_words.membraneRows(path)
-        self.assertEqual(row, ("a", "1", "20820", "no", "-", "-6.4e-07", "-", "-"))
+        self.assertEqual(row, ("a", "1", "20820", "no", "-", "0", "-", "-"))
         self.assertEqual(len(row), len(segmentation_words.MEMBRANE_TITLES))
 
     def test_what_is_no_mesh_is_named(self):

@@ -6,7 +6,7 @@ front and drawn with colours that go over from vertex to vertex.
 """
 
 import collections
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import matplotlib
 import numpy as np
@@ -89,7 +89,8 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, pl
     lit = colour * (_DARKEST + (1 - _DARKEST) * light)[:, None]
     order = np.argsort(seen[mesh.faces, 2].sum(axis=1))
     triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], mesh.faces[order]))
-    triangles.set_facecolor(np.column_stack([lit, np.ones(len(lit))]))  # of vertices
+    rgba: Any = np.column_stack([lit, np.ones(len(lit))])  # of vertices
+    triangles.set_facecolor(rgba)
     triangles.set_zorder(2)
     axes.add_collection(triangles, autolim=False)
     _drawBox(axes, (low - middle) / _NM, (high - middle) / _NM, turned, (high - low) / _NM)
@@ -128,7 +129,7 @@ def _drawPlane(
     axes.add_collection(LineCollection([line], colors="#dd8800", linewidths=1.4, zorder=3), autolim=False)
 
 
-def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: np.ndarray) -> None:
+def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: Sequence[int]) -> None:
     """The colour scale, or which colour is which membrane. numbers: of the membranes."""
     axes.clear()
     if scale is not None:
@@ -141,7 +142,7 @@ def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: n
         axes.legend(handles=some + more, title="membrane", loc="upper left", bbox_to_anchor=(-1.5, 1.0), frameon=False)
 
 
-def drawOutline(axes: Any, lines: np.ndarray, colour: np.ndarray) -> None:
+def drawOutline(axes: Any, lines: Any, colour: Any) -> None:
     """Lines in which membranes cut a slice, over the picture of it. lines: (k, 2, 2) px. colour: (k, 3)."""
     for artist in list(axes.collections):
         artist.remove()

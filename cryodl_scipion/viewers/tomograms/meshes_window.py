@@ -5,6 +5,8 @@ import tkinter as tk
 from tkinter import ttk
 from typing import Any, Optional
 
+import numpy as np
+
 from ...engine.cryodl.contract import counted
 from ..plots import drawMicrograph
 from ..window import CanvasWindow
@@ -22,7 +24,9 @@ class MeshesWindow(CanvasWindow):
 
     def __init__(self, parent: Any, data: MembraneMeshes, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._data, self._held = data, None
+        self._data = data
+        self._held: Any = None
+        self._mesh: Any = None
         self._name = tk.StringVar(self.root, data.names[0])
         self._colouring = tk.StringVar(self.root, next(iter(COLOURINGS)))
         self._across, self._number = tk.StringVar(self.root, "z"), tk.IntVar(self.root)
@@ -37,13 +41,14 @@ class MeshesWindow(CanvasWindow):
         self._sliceAxes = self._sliceFigure.add_axes((0.02, 0.02, 0.96, 0.96))
         self._axes = self._figure.add_axes((0, 0, 0.86, 1))
         self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6))
+        canvas: Any = self._canvas
         for event, function in (
             ("button_press_event", self._press),
             ("button_release_event", self._release),
             ("motion_notify_event", self._drag),
             ("scroll_event", self._wheel),
         ):
-            self._canvas.mpl_connect(event, function)
+            canvas.mpl_connect(event, function)
         self.root.bind("<KeyPress-0>", lambda event: self.reset())
         self.choose()
 
@@ -57,7 +62,7 @@ class MeshesWindow(CanvasWindow):
             ttk.Label(row, text=words).pack(side=tk.LEFT)
             box = ttk.Combobox(row, textvariable=variable, values=values, state="readonly", width=width)
             box.pack(side=tk.LEFT, padx=(6, 16))
-            box.bind("<<ComboboxSelected>>", lambda event, new=variable is self._name: self.choose(new))
+            box.bind("<<ComboboxSelected>>", self.recolour if variable is self._colouring else self.chooseTomogram)
         ttk.Label(row, text="Slice across").pack(side=tk.LEFT)
         for plane in PLANES:
             ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.turn).pack(side=tk.LEFT)
@@ -67,6 +72,14 @@ class MeshesWindow(CanvasWindow):
         self._scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
 
     # ----- what happens
+    def chooseTomogram(self, event: Any = None) -> None:
+        """Show the tomogram that was chosen."""
+        self.choose()
+
+    def recolour(self, event: Any = None) -> None:
+        """Show the colours that were chosen."""
+        self.choose(False)
+
     def choose(self, new: bool = True) -> None:
         """Show the tomogram and the colours that were chosen. new: another tomogram, from the first side."""
         name, colouring = self._name.get(), COLOURINGS[self._colouring.get()]
@@ -130,8 +143,8 @@ class MeshesWindow(CanvasWindow):
         if self._mesh is None:
             return
         drawMeshes(self._axes, self._mesh, self._colours, rotation(*self._side), self._plane())
-        sides = self._mesh.vertices.max(axis=0) - self._mesh.vertices.min(axis=0) if len(self._mesh.vertices) else 1.0
-        reach = 0.62 * float((sides**2).sum() ** 0.5 if len(self._mesh.vertices) else 1.0) / 10 / self._zoom
+        sides = np.ptp(self._mesh.vertices, axis=0) if len(self._mesh.vertices) else np.ones(3)
+        reach = 0.62 * float(np.linalg.norm(sides)) / 10 / self._zoom
         self._axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         self._axes.set_axis_off()
         self._canvas.draw_idle()

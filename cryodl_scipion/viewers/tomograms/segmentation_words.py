@@ -2,6 +2,7 @@
 """What was found in tomograms, and how well, as tables. No windows here."""
 
 import csv
+import re
 from typing import Dict, List, Optional, Tuple
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
@@ -49,8 +50,8 @@ def membraneRows(path: str) -> List[Tuple[str, ...]]:
 
 
 def _plain(text: Optional[str]) -> str:
-    """A number of the table without a power of ten; anything else as it is."""
-    return f"{float(text):.0f}" if text and "e+" in text else text or "-"
+    """A number of the table without a power of ten, which has four digits; anything else as it is."""
+    return f"{float(text):.0f}" if text and re.search(r"\de[+-]", text) else text or "-"
 
 
 def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:

@@ -2,7 +2,7 @@
 """Viewers of tomograms with what was found in them."""
 
 import os
-from typing import Any, List, Sequence
+from typing import Any, List, Sequence, Tuple
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
@@ -162,7 +162,7 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     _label = "places viewer"
     _targets = [CryodlProtPickFeatures]
     _SECTION = "Points"
-    _PANELS = (
+    _PANELS: Tuple[Panel, ...] = (
         Panel(
             "showCoordinates",
             "Points in the tomograms",
