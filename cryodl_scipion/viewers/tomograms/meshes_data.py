@@ -64,10 +64,10 @@ class MembraneMeshes:
     def _frame(self, tsId: str) -> Tuple[np.ndarray, float, Tuple[int, ...]]:
         """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""
         path = self.instances[tsId]
-        return (*originOf(path), readMap(path).shape)
+        return (*headerFrame(path), readMap(path).shape)
 
 
-def originOf(path: str) -> Tuple[np.ndarray, float]:
+def headerFrame(path: str) -> Tuple[np.ndarray, float]:
     """(x, y, z in Å of the first voxel, Å/px) by the header of an MRC file, as the engine writes meshes."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
