@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classification: purity, views and time beside RELION, speed on 70,000 particles, and real particles.
 
-    PYTHON benchmarks/classes2d.py --output FOLDER [--parts quality stability speed real] [--count 5000]
+    PYTHON benchmarks/classes2d.py --output FOLDER [--parts quality stability speed real stream] [--count 5000]
                                    [--classes 64] [--relion]
 
 FOLDER gets classes2d.json with every figure, tables.md made of it, and pictures. SNR is the variance of the noise-free,
 CTF-filtered images over the whole box over the variance of the noise.
 
-The measures are those of classes2d_measures.py.
+The measures are those of classes2d_measures.py; the part stream is classes2d_stream.py.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from classes2d_data import MOLECULES, make_mixture
 from classes2d_measures import measures, read_answer
+from classes2d_stream import stream
 from common import ROOT, SETS, cryodl, data_folder
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
@@ -280,7 +281,7 @@ def tables(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("benchmark_results/classes2d"))
-    parts = ("quality", "stability", "speed", "real")
+    parts = ("quality", "stability", "speed", "real", "stream")
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--classes", type=int, default=64)
@@ -288,9 +289,13 @@ def main():
     parser.add_argument("--relion", action="store_true", help="run relion_refine on the same particles")
     parser.add_argument("--many", type=int, default=70000, help="particles of the part speed")
     parser.add_argument("--many-classes", type=int, default=256)
+    parser.add_argument("--first", type=int, default=2000, help="part stream: particles that are classified")
+    parser.add_argument("--batch", type=int, default=500, help="part stream: particles that are assigned at a time")
+    parser.add_argument("--seeds", type=int, default=3, help="part stream: runs")
+    parser.add_argument("--figures", type=Path, help="part stream: file for its rows")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    work = dict(quality=quality, stability=stability, speed=speed, real=real)
+    work = dict(quality=quality, stability=stability, speed=speed, real=real, stream=stream)
     found = {part: work[part](options) for part in options.parts}
     (options.output / "classes2d.json").write_text(json.dumps(found, indent=2) + "\n")
     (options.output / "tables.md").write_text(tables(found))

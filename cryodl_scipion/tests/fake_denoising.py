@@ -264,12 +264,19 @@ def classify2d(config):
     kept = [i for i, name in enumerate(columns) if name not in taken]
     made = [[row[i] for i in kept] + [10.0 + n, 4.0, -2.0 * n, classOf(n), 7.0 + n, 0.5] for n, row in enumerate(rows)]
     writeStar(paths[0], [columns[i] for i in kept] + list(taken) + ["cryodlScore", "cryodlMargin"], made, optics)
-    counts = [sum(classOf(n) == k + 1 for n in range(len(rows))) for k in range(config.classes)]
+    own = [sum(classOf(n) == k + 1 for n in range(len(rows))) for k in range(config.classes)]
+    counts, adds = own, config.classes_from is not None and not config.again
+    if config.classes_from is not None:
+        with open(os.path.join(config.classes_from, "sums.npz")) as file:  # the real one has sums
+            before = json.load(file)
+        counts = [a + b for a, b in zip(own, before)] if adds else own
+    with open(os.path.join(config.output, "sums.npz"), "w") as file:
+        json.dump(counts, file)
     scores = [round(0.9 - 0.3 * k, 2) if k < 3 else 0.0 for k in range(config.classes)]
     averages = np.random.RandomState(1).normal(size=(config.classes, box, box)).astype(np.float32)
     writeMrc(paths[2], averages, size)
     table = [
-        (f"{k + 1:06d}@classes.mrcs", k + 1, counts[k] / len(rows), counts[k], 12.5, scores[k])
+        (f"{k + 1:06d}@classes.mrcs", k + 1, counts[k] / max(1, sum(counts)), counts[k], 12.5, scores[k])
         for k in range(config.classes)
     ]
     writeTable(
@@ -296,6 +303,7 @@ def classify2d(config):
         converged=True,
         pixel_size=size,
         box=box,
+        assigned=sum(own) if adds else 0,
     ), []
 
 

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes of the engine as Scipion's sets: classes with aligned particles, and their averages with scores."""
 
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 from pwem.convert import transformations
-from pwem.objects import EMObject, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles, Transform
+from pwem.objects import Class2D, EMObject, Particle, SetOfAverages, SetOfClasses2D, SetOfParticles, Transform
 from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
-from ..star import iterColumns, readColumns
-from .particles import locationOf
+from ..growing import ID
+from ..star import readColumns
+from .arriving import itemsOf
+from .particles import locationOf, pairedRows
 
 # Attributes of classes and averages.
 SCORE, PARTICLES, RESOLUTION = "_rlnClassScore", "_cryodlParticles", "_rlnEstimatedResolution"
@@ -35,50 +37,83 @@ def readClasses(path: Any) -> Dict[int, Tuple[str, float, int, float]]:
     return {row[0]: row[1:] for row in readColumns(path, _TABLE, (int, str, float, int, float), "classes")}
 
 
-def fillClasses(classes: SetOfClasses2D, particles: SetOfParticles, particlesFile: str, classesFile: str) -> None:
-    """Fill a SetOfClasses2D from the files of `cryodl classify-2d`.
+def addToClasses(
+    classes: SetOfClasses2D, particles: SetOfParticles, ids: Sequence[int], particlesFile: str, classesFile: str
+) -> None:
+    """Add particles to a SetOfClasses2D that may have some, from the files of `cryodl classify-2d`.
 
-    classes: new set, whose images are `particles`. Particles in no class (number 0) are left out.
+    particles: the set that they are of, as its file is now. ids: theirs. Particles that are in their class already are
+    left alone, and those in no class (number 0) are left out. All classes get what classesFile says of them.
     """
     table, pixelSize = readClasses(classesFile), particles.getSamplingRate()
-
-    def describeItem(item: Any, row: Any) -> None:
-        number, psi, x, y, fit, margin = row
-        item.setClassId(number)
-        item.setTransform(Transform(planeMatrix(psi, (x / pixelSize, y / pixelSize))))
-        setattr(item, FIT, Float(fit))
-        setattr(item, MARGIN, Float(margin))
-
-    def describeClass(made: Any) -> None:
-        made.setAlignment2D()
-        average = made.getRepresentative()
-        average.setLocation(*locationOf(table[made.getObjId()][0], classesFile))
-        average.setSamplingRate(pixelSize)
-        _describe(made, table[made.getObjId()])
-
-    classes.classifyItems(
-        updateItemCallback=describeItem,
-        updateClassCallback=describeClass,
-        itemDataIterator=iterColumns(particlesFile, _COLUMNS, (int,) + (float,) * 5, "particles"),
-    )
+    made = classes._getExistingItems()  # pwem's: copies that can be appended to; classes[number] is one object for all
+    range_ = f"{ID}>={min(ids)} AND {ID}<={max(ids)}"
+    done: Set[int] = set().union(*(one.getUniqueValues(ID, range_) for one in made.values()))
+    for number, one in made.items():
+        _describeClass(one, table[number], classesFile)
+        classes.update(one)  # before any is appended: it also tells the mapper the columns, which enableAppend mistakes
+    rows = pairedRows(particles, particlesFile, _COLUMNS, (int,) + (float,) * 5, itemsOf(particles, set(ids)))
+    for item, row in rows:
+        if not row[0] or item.getObjId() in done or not item.isEnabled():
+            continue
+        if row[0] not in made:
+            made[row[0]] = _newClass(particles, row[0], table[row[0]], classesFile)
+            classes.append(made[row[0]])
+        copy = item.clone()
+        _describeMember(copy, row, pixelSize)
+        made[row[0]].append(copy)
+    for one in made.values():
+        classes.update(one)
 
 
-def appendAverages(averages: SetOfAverages, particles: SetOfParticles, classesFile: str) -> None:
-    """Append the averages of classes that have particles, each with its score, to a SetOfAverages."""
+def _newClass(particles: SetOfParticles, number: int, row: Any, classesFile: str) -> Class2D:
+    made = Class2D(objId=number)
+    made.copyInfo(particles)
+    made.setAcquisition(particles.getAcquisition())
+    made.setAlignment2D()
+    average = Particle()
+    average.setSamplingRate(particles.getSamplingRate())
+    made.setRepresentative(average)
+    _describeClass(made, row, classesFile)
+    return made
+
+
+def _describeMember(item: Particle, row: Any, pixelSize: float) -> None:
+    number, psi, x, y, fit, margin = row
+    item.setClassId(number)
+    item.setTransform(Transform(planeMatrix(psi, (x / pixelSize, y / pixelSize))))
+    setattr(item, FIT, Float(fit))
+    setattr(item, MARGIN, Float(margin))
+
+
+def _describeClass(made: Class2D, row: Any, classesFile: str) -> None:
+    made.getRepresentative().setLocation(*locationOf(row[0], classesFile))
+    _describe(made, row)
+
+
+def describeAverages(averages: SetOfAverages, particles: SetOfParticles) -> None:
+    """Give a new SetOfAverages what it shares with the particles."""
     averages.copyInfo(particles)
     averages.setAlignment("None")
     averages.setHasCTF(False)
     averages.setSamplingRate(particles.getSamplingRate())
+
+
+def addAverages(averages: SetOfAverages, classesFile: str) -> None:
+    """Bring a SetOfAverages up to date: the averages of all classes that have particles, each with its score."""
+    there = averages.getIdSet() if averages.getSize() else set()
+    if there:
+        averages.enableAppend()
     for number, row in sorted(readClasses(classesFile).items()):
         if not row[2]:
             continue
-        average = Particle()
+        average = averages[number] if number in there else Particle()
         average.setObjId(number)
         average.setLocation(*locationOf(row[0], classesFile))
-        average.setSamplingRate(particles.getSamplingRate())
+        average.setSamplingRate(averages.getSamplingRate())
         average.setClassId(number)
         _describe(average, row)
-        averages.append(average)
+        averages.update(average) if number in there else averages.append(average)
 
 
 def classRows(classes: SetOfClasses2D) -> Any:

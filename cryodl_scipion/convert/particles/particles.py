@@ -3,7 +3,7 @@
 
 import functools
 import os
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from pwem.objects import Particle, SetOfParticles
 
@@ -23,10 +23,11 @@ _ID = "rlnImageId"
 _ORIGINAL = "rlnImageOriginalName"
 
 
-def writeParticles(path: str, particles: SetOfParticles) -> None:
+def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterable[Particle]] = None) -> None:
     """Write a SetOfParticles as STAR 3.1, whole or not at all.
 
-    path: the file. Image names are those of the set: relative to the project's folder, in which the engine runs.
+    path: the file. items: some of the set's items, where not all are wanted.
+    Image names are those of the set: relative to the project's folder, in which the engine runs.
     rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of
     projection-aligned sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item.
     Raises ValueError for an empty set.
@@ -35,19 +36,33 @@ def writeParticles(path: str, particles: SetOfParticles) -> None:
     if first is None:
         raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
     flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
-    writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), particles.iterItems())
+    writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), items or particles.iterItems())
 
 
-def pairedRows(particles: SetOfParticles, path: Any, columns: Sequence[str], kinds: Tuple[type, ...]) -> Any:
+def idsInStar(path: str) -> List[int]:
+    """Ids of the items in a file of writeParticles, or in what the engine made of it."""
+    from ..star import iterColumns
+
+    return [row[0] for row in iterColumns(path, (_ID,), (int,), "particles")]
+
+
+def pairedRows(
+    particles: SetOfParticles,
+    path: Any,
+    columns: Sequence[str],
+    kinds: Tuple[type, ...],
+    items: Optional[Iterator[Particle]] = None,
+) -> Any:
     """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles.
 
-    path: the engine's STAR file. columns, kinds: see star.iterColumns. The engine keeps the order, and may leave rows
-    out: their items are left out here. The item is the set's own object and changes with the next: clone it to keep it.
+    path: the engine's STAR file. columns, kinds: see star.iterColumns. items: some of the set's, in its order.
+    The engine keeps the order, and may leave rows out: their items are left out here. The item is the set's
+    own object and changes with the next: clone it to keep it.
     Raises ValueError for a row of an item that the set does not have.
     """
     from ..star import iterColumns
 
-    items = particles.iterItems()
+    items = particles.iterItems() if items is None else items
     for row in iterColumns(path, (_ID,) + tuple(columns), (int,) + tuple(kinds), "particles"):
         item = next((item for item in items if item.getObjId() == row[0]), None)
         if item is None:

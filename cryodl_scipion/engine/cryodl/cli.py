@@ -127,7 +127,8 @@ EPILOGS = {
     "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
     "open.star",
     "latent-volumes": "example:\n  cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
-    "classify-2d": "example:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n",
+    "classify-2d": "examples:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
+    "  cryodl classify-2d --particles later.star --classes-from classes --output classes2\n",
     "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
     "good\n",
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "

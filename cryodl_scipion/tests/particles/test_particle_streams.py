@@ -13,35 +13,36 @@ from ..streams import waitFor
 FIRST = 5  # particles that are there when the runs start
 
 
-class TestCryodlParticleStreams(ParticlesTest):
-    def growing(self, name):
-        """(run whose set has its first particles, function that adds the others, function that closes the set)."""
-        run = makeParticles(self, name, aligned=False)
-        whole = [item.clone() for item in run.outputParticles]
-        output = run.outputParticles
-        path = output.getFileName()
+def growingParticles(test, name, first=FIRST):
+    """(run whose set has its first particles, function that adds the others, function that closes the set)."""
+    run = makeParticles(test, name, aligned=False)
+    whole = [item.clone() for item in run.outputParticles]
+    output = run.outputParticles
+    path = output.getFileName()
+    output.close()
+    os.remove(path)
+
+    def grow(items, state):
+        isThere = os.path.exists(path)
+        output = type(run.outputParticles)(filename=path)
+        if isThere:
+            output.loadAllProperties()
+            output.enableAppend()
+        else:
+            output.copyInfo(run.outputParticles)
+        for item in items:
+            output.append(item)
+        output.setStreamState(state)
+        output.write()
         output.close()
-        os.remove(path)
 
-        def grow(items, state):
-            isThere = os.path.exists(path)
-            output = type(run.outputParticles)(filename=path)
-            if isThere:
-                output.loadAllProperties()
-                output.enableAppend()
-            else:
-                output.copyInfo(run.outputParticles)
-            for item in items:
-                output.append(item)
-            output.setStreamState(state)
-            output.write()
-            output.close()
+    grow(whole[:first], Set.STREAM_OPEN)
+    run.outputParticles.setStreamState(Set.STREAM_OPEN)
+    run._store(run.outputParticles)
+    return run, lambda: grow(whole[first:], Set.STREAM_OPEN), lambda: grow([], Set.STREAM_CLOSED)
 
-        grow(whole[:FIRST], Set.STREAM_OPEN)
-        run.outputParticles.setStreamState(Set.STREAM_OPEN)
-        run._store(run.outputParticles)
-        return run, lambda: grow(whole[FIRST:], Set.STREAM_OPEN), lambda: grow([], Set.STREAM_CLOSED)
 
+class TestCryodlParticleStreams(ParticlesTest):
     def start(self, protocolClass, source, **values):
         pointers = dict(inputParticles=(source, "outputParticles"), inputModel=(self.model, "outputModel"))
         if protocolClass is CryodlProtAssignOrientations:
@@ -54,7 +55,7 @@ class TestCryodlParticleStreams(ParticlesTest):
         return run
 
     def check(self, protocolClass):
-        source, more, close = self.growing("stream" + protocolClass.__name__)
+        source, more, close = growingParticles(self, "stream" + protocolClass.__name__)
         run = self.start(protocolClass, source)
         self.assertTrue(run.outputParticles.isStreamOpen())
         self.assertEqual(run.outputParticles.getSize(), FIRST)

@@ -46,7 +46,12 @@ def test_the_averages_lie_beside_their_table_the_largest_class_first(folder):
     assert all(0 <= float(score) <= 1 for score in table["rlnClassScore"])
     with mrcfile.open("out/classes.mrcs") as stack:
         assert stack.data.shape == (4, 32, 32) and float(stack.voxel_size.x) == pytest.approx(PIXEL)
-    assert sorted(p.name for p in (folder / "out").iterdir()) == ["classes.mrcs", "classes.star", "particles.star"]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == [
+        "classes.mrcs",
+        "classes.star",
+        "particles.star",
+        "sums.npz",
+    ]
 
 
 def test_the_same_seed_gives_the_same_classes_and_dark_protein_too(folder):

@@ -34,6 +34,21 @@ class Classify2DConfig:
         minimum=1,
         maximum=1000,
     )
+    classes_from: typing.Optional[str] = param(
+        "Output folder of an earlier `cryodl classify-2d`, to whose classes the particles are assigned. The averages "
+        "are then of both; the classes keep their numbers. The number of classes, mask, shifts, resolution, CTF "
+        "correction and contrast are those of that run.",
+        default=None,
+        label="Classes from",
+        path="folder",
+        none_means="new classes",
+    )
+    again: bool = param(
+        "With classes of an earlier run: classify all particles again, starting from its averages, instead of only "
+        "assigning new ones. Give all particles, also those of the earlier run.",
+        default=False,
+        label="Classify again",
+    )
     mask_diameter: typing.Optional[float] = mask_diameter_field(
         "Diameter of the circle within which particles are compared; about 1.1 times the longest dimension of the "
         "particle."
@@ -76,7 +91,7 @@ class SelectClassesConfig:
     """Select 2-D classes and keep their particles."""
 
     classes: str = param(
-        "classes.star of a 2-D classification, with its particles.star in the same folder.",
+        "classes.star of a 2-D classification, beside its classes.mrcs and particles.star.",
         label="Classes",
         path="file",
     )
@@ -103,6 +118,11 @@ class SelectClassesConfig:
         expert=True,
         former=("fewest",),
     )
+    particles: typing.Optional[str] = particles_field(
+        "Particles of the same classes to select from: those of an earlier folder, where `classify-2d --classes-from` "
+        "continued it.",
+        optional="particles.star beside the classes",
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,10 +139,11 @@ class Classify2DOutputs(Outputs):
     counts: typing.List[int] = output("Number of particles of each class, class 1 first.")
     scores: typing.List[float] = output("Probability that each average is good.")
     resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", unit="Å")
-    count: int = output("Number of classified particles.")
+    count: int = output("Number of classified particles, with those of the run in --classes-from.")
     converged: bool = output("Whether the classes no longer changed at the end.")
     pixel_size: float = output("Pixel size of the averages.", unit="Å/px")
     box: int = output("Box size of the averages.", unit="px")
+    assigned: int = output("Number of particles that were assigned to classes of an earlier run.", default=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@
 """Results of a 2-D classification: class numbers, poses in RELION's convention, averages and scores; and their
 files."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing
@@ -10,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...contract import Classify2DConfig
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.star import write_tables
-from .averages import Averages, average_classes
+from .averages import Averages, ImageSums, average_classes
 from .classify import Classification
+from .former import TAKEN, FormerClasses
 from .ranker import Ranker
 from .records import Records
 from .settings import ClassSettings
@@ -30,6 +34,7 @@ class Answer:
         Class of each particle of the input, from 1, the largest first; 0 for unusable ones.
     psi : (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
     counts : (k,) int. averages: Averages. quality: (k,) probability that an average is good.
+    order: (k,) the classification's own numbers of the classes, from 0.
     """
 
     labels: np.ndarray
@@ -40,6 +45,7 @@ class Answer:
     counts: np.ndarray
     averages: Averages
     quality: np.ndarray
+    order: np.ndarray
 
 
 def finished_answer(
@@ -49,13 +55,17 @@ def finished_answer(
     settings: ClassSettings,
     ranker: Ranker,
     device: torch.device,
+    former: FormerClasses | None = None,
 ) -> Answer:
-    """The Answer of a classification: its averages made from the whole images, and scored."""
+    """The Answer of a classification: its averages made from the whole images, and scored. former: classes to which
+    the particles are added; they keep their numbers."""
     from tqdm import tqdm
 
     state, scale = work.state, particles.box / records.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
     order = np.argsort(-counts, kind="stable")
+    if former is not None:
+        counts, order = counts + former.counts, np.arange(len(counts))
     position = np.empty(len(order), int)
     position[order] = np.arange(len(order))
     labels, shifts = position[state.labels], state.shifts_yx * scale
@@ -71,6 +81,7 @@ def finished_answer(
             settings.mask_px,
             device,
             bar.update,
+            former.images if former is not None else None,
         )
     quality = ranker.scores(averages.images, averages.curves, settings.mask_px)
     quality = np.where(counts[order] > 0, quality, 0.0)
@@ -90,6 +101,29 @@ def finished_answer(
         counts[order],
         averages,
         quality,
+        order,
+    )
+
+
+def former_of(
+    config: Classify2DConfig, settings: ClassSettings, work: Classification, answer: Answer, converged: bool
+) -> FormerClasses:
+    """What particles that come later are to be compared with, in the order of the answer."""
+    bank, order, particles = work.bank, torch.from_numpy(answer.order), settings.particles
+    halves = (0, 1)
+    return FormerClasses(
+        taken={name: getattr(config, name) for name in TAKEN},
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+        with_ctf=particles.optics is not None,
+        scale=settings.scale,
+        reach_px=settings.reach_px,
+        mask_px=settings.mask_px,
+        counts=answer.counts,
+        rings=torch.stack([bank.sums[half::2].sum(0).cpu()[order] for half in halves]),
+        ring_weights=torch.stack([bank.weights[half::2].sum(0).cpu()[order] for half in halves]),
+        images=typing.cast("ImageSums", answer.averages.sums),  # average_classes gives them
+        converged=converged,
     )
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Class averages of whole images, with all of their detail, and the resolution of each."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing
@@ -23,12 +25,24 @@ class Averages:
     """Averages of all classes.
 
     images: (k, box, box) float32, protein bright. resolutions: (k,) Å, nan where nothing is resolved. curves: (k, box
-    // 2 + 1) FRC of each class's halves.
+    // 2 + 1) FRC of each class's halves. sums: what they were made of, where it is to be added to.
     """
 
     images: torch.Tensor
     resolutions: np.ndarray
     curves: torch.Tensor
+    sums: ImageSums | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSums:
+    """Sums of the aligned images of all classes, in two halves.
+
+    images: (k, 2, box, box), of images times CTF. weights: (k, 2, box // 2 + 1), of ring means of the squared CTF.
+    """
+
+    images: torch.Tensor
+    weights: torch.Tensor
 
 
 def average_classes(
@@ -42,6 +56,7 @@ def average_classes(
     mask_px: float,
     device: torch.device,
     tick: typing.Callable[[int], None],
+    before: ImageSums | None = None,
 ) -> Averages:
     """Average the images of each class, brought onto each other, with their CTF.
 
@@ -59,14 +74,17 @@ def average_classes(
         Radius of the particle, px.
     device : torch.device
     tick : function of a number of particles
+    before : ImageSums, optional
+        Of other particles, to which these are added.
 
     Returns
     -------
     Averages
     """
     box = particles.box
-    sums = torch.zeros((2 * classes, box, box), device=device)
-    weights = torch.zeros((2 * classes, box // 2 + 1), device=device)
+    if before is None:
+        before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
+    sums, weights = (part.flatten(0, 1).clone().to(device) for part in (before.images, before.weights))
     outside = ~circle(box, 2 * mask_px)
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
@@ -77,7 +95,9 @@ def average_classes(
         sums.index_add_(0, number, sign * rotated)
         weights.index_add_(0, number, squared)
         tick(len(images))
-    return wiener_averages(sums.view(classes, 2, box, box), weights.view(classes, 2, -1), mask_px, particles.pixel_size)
+    made = ImageSums(sums.view(classes, 2, box, box), weights.view(classes, 2, -1))
+    found = wiener_averages(made.images, made.weights, mask_px, particles.pixel_size)
+    return dataclasses.replace(found, sums=made)
 
 
 def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:

@@ -151,18 +151,56 @@ class Classification:
     def _assign(
         self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References, fold: int
     ) -> int:
+        before = self.state.labels[part].copy()
+        labels, shifts, phi = self._place(part, samples, squared, references)
+        self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
+        return int((self.state.labels[part] != before).sum())
+
+    def _place(
+        self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Find particles' classes and poses near their present ones, and note them. Returns labels, shifts and phi."""
         state = self.state
         centres = torch.from_numpy(state.shifts_yx[part]).to(self.device)
         found = match(samples, squared, centres, references)
         length = found.shifts_yx.norm(dim=1, keepdim=True).clamp(min=1e-6)
         shifts = found.shifts_yx * (self.reach / length).clamp(max=1.0)
-        self.bank.add(fold, found.labels, onto_averages(self.grid, samples, shifts, found.phi), squared)
-        labels = found.labels.cpu().numpy()
-        changed = int((labels != state.labels[part]).sum())
-        state.labels[part], state.phi[part] = labels, found.phi.cpu().numpy()
+        state.labels[part], state.phi[part] = found.labels.cpu().numpy(), found.phi.cpu().numpy()
         state.shifts_yx[part] = shifts.cpu().numpy()
         state.scores[part], state.margins[part] = found.scores.cpu().numpy(), found.margins.cpu().numpy()
-        return changed
+        return found.labels, shifts, found.phi
+
+    def assign_all(self, bank: ClassBank, tick: typing.Callable[[int], None], add: bool) -> None:
+        """Assign all particles to the classes of a bank, which they are not in.
+
+        bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
+        bank, batch by batch, which then is this one's.
+        """
+        coarse = Detail(
+            rings=min(self.grid.rings, 14),
+            orders=min(self.grid.orders, 18),
+            angles=24,
+            reach=self.reach,
+            step=2.0 if self.reach > 3 else 1.0,
+            candidates=3,
+        )
+        self.bank = bank
+        for part, samples, squared in self._batches(np.arange(len(self.records))):
+            averages = bank.averages()
+            for detail in (coarse, self.detail(self.wanted, True)):
+                self._place(part, samples, squared, References(self.grid, averages, detail))
+            tick(len(part))
+            if add:
+                self._add_halves(part, samples, squared)
+
+    def _add_halves(self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor) -> None:
+        state = self.state
+        poses = (torch.from_numpy(x[part]).to(self.device) for x in (state.shifts_yx, state.phi))
+        aligned = onto_averages(self.grid, samples, *poses)
+        labels = torch.from_numpy(state.labels[part]).to(self.device)
+        for odd in (0, 1):
+            mine = torch.from_numpy(part % 2 == odd).to(self.device)
+            self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
     def recentre(self) -> None:
         """Bring each average's density into the middle, and the particles with it."""

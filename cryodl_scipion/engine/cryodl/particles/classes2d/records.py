@@ -110,7 +110,7 @@ def make_records(
             samples_file.write(limited.half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             parts.append(chunk[keep])
-    rows = np.concatenate(parts)
+    rows = np.concatenate([np.zeros(0, int), *parts])
     np.save(folder / "rows.npy", rows)
     return rows
 

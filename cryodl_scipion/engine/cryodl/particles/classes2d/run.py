@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...io.files import whole_file
+from .bank import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification, State
 from .records import Records
 
@@ -40,6 +41,7 @@ def classify(
     seed: int,
     device: torch.device,
     said: typing.Callable[[Pass], None],
+    former: ClassBank | None = None,
 ) -> tuple[Classification, bool]:
     """Sort particles into classes.
 
@@ -55,6 +57,8 @@ def classify(
     seed : int
     device : torch.device
     said : function of each finished Pass
+    former : ClassBank, optional
+        Classes to start from, as many.
 
     Returns
     -------
@@ -64,8 +68,8 @@ def classify(
     work = Classification(records, classes, reach_px, seed, device)
     last = _restored(work, records.folder / KEPT)
     while not _finished(last, work.levels(), epochs):
-        now = _next(last, work.levels())
-        _prepare(work, now, last)
+        now = _next(last, work.levels(), former is not None)
+        _prepare(work, now, last, former)
         positions = work.subset(now.classes)
         final = now.level == len(work.levels()) - 1
         detail = work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS)
@@ -98,9 +102,9 @@ def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> b
     return done >= epochs or (done >= MIN_EPOCHS and _settled(last))
 
 
-def _next(last: Pass | None, levels: typing.Sequence[int]) -> Pass:
+def _next(last: Pass | None, levels: typing.Sequence[int], from_former: bool) -> Pass:
     if last is None:
-        return Pass(0, 0, levels[0])
+        return Pass(len(levels) - 1, COARSE_EPOCHS, levels[-1]) if from_former else Pass(0, 0, levels[0])
     final = last.level == len(levels) - 1
     enough = FIRST_EPOCHS if last.level == 0 else LEVEL_EPOCHS
     if final or last.epoch + 1 < enough:
@@ -108,9 +112,13 @@ def _next(last: Pass | None, levels: typing.Sequence[int]) -> Pass:
     return Pass(last.level + 1, 0, levels[last.level + 1])
 
 
-def _prepare(work: Classification, now: Pass, last: Pass | None) -> None:
+def _prepare(work: Classification, now: Pass, last: Pass | None, former: ClassBank | None) -> None:
     """What is done to the classes before a pass; the same after a stop, since its random numbers are its own."""
     work.rng = np.random.default_rng((work.seed, now.level, now.epoch))
+    if last is None and former is not None:
+        work.assign_all(former, lambda done: None, add=False)
+        work.bank = work.bank_of(work.subset(now.classes), work.state.labels, now.classes)
+        return
     if last is None:
         positions = work.subset(now.classes)
         work.centre(positions)

@@ -19,6 +19,7 @@ from ...io.warn import warn
 if typing.TYPE_CHECKING:
     import torch
 
+    from ..classes2d.former import FormerClasses
     from ..classes2d.records import Records
 
 WORK = "work"  # folder in the output's, for what is needed till all is done
@@ -30,18 +31,25 @@ def run(config: Classify2DConfig) -> Result:
     check_output(config.output)
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.particle_sets import read_particles
-    from ..classes2d.answer import finished_answer, write_answer
+    from ..classes2d.answer import finished_answer, former_of, write_answer
+    from ..classes2d.former import SUMS, former_settings, read_former, taken_config, write_former
     from ..classes2d.ranker import load_ranker
     from ..classes2d.settings import class_settings
 
+    if config.again and config.classes_from is None:
+        raise ValueError("--again needs the folder of an earlier run: give --classes-from.")
+    former = None if config.classes_from is None else read_former(config.classes_from)
+    if former is not None:
+        config = taken_config(config, former)
     particles = read_particles(config.particles)
-    if len(particles) < 2 * config.classes:
+    adds = former is not None and not config.again  # to the classes of the earlier run
+    if not adds and len(particles) < 2 * config.classes:
         raise ValueError(
             f"{config.particles} has {counted(len(particles), 'particle')} for {config.classes} classes (--classes); "
             "at least two for each class are needed, and a few tens are better. Choose fewer classes."
         )
     ranker = load_ranker(config.ranker)  # a missing one is an error before the work
-    settings = class_settings(config, particles)
+    settings = class_settings(config, particles) if former is None else former_settings(config, particles, former)
     device = choose_device(config.device)
     set_threads(config.threads)
     folder = working_folder(config, [config.particles])
@@ -50,18 +58,22 @@ def run(config: Classify2DConfig) -> Result:
     for note in warnings:
         warn(note)
     print(
-        f"Classifying {len(particles)} particles into {config.classes} classes with detail to "
-        f"{settings.resolution:.1f} Å on {device_name(device)}."
+        f"{'Assigning' if adds else 'Classifying'} {len(particles)} particles {'to' if adds else 'into'} "
+        f"{config.classes} classes with detail to {settings.resolution:.1f} Å on {device_name(device)}."
     )
-    records, skipped = _records(folder / WORK, settings, config)
-    work, converged = _classify(records, config, settings, device)
-    if not converged:
+    records, skipped = _records(folder / WORK, settings, config, 0 if adds else 2 * config.classes)
+    if former is not None and not config.again:
+        work, converged = _assign(records, config, former, device), former.converged
+    else:
+        work, converged = _classify(records, config, settings, device, former)
+    if not converged and not adds:
         warnings.append(
             f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); use more passes "
             "for stable classes."
         )
-    answer = finished_answer(work, particles, records, settings, ranker, device)
+    answer = finished_answer(work, particles, records, settings, ranker, device, former if adds else None)
     outputs = write_answer(folder, config.output, particles, answer)
+    write_former(folder / SUMS, former_of(config, settings, work, answer, converged))
     shutil.rmtree(folder / WORK)
     finish_folder(folder, config.output)
     print(
@@ -70,7 +82,13 @@ def run(config: Classify2DConfig) -> Result:
     )
     return Result(
         "classify-2d",
-        Classify2DOutputs(**outputs, converged=converged, pixel_size=particles.pixel_size, box=particles.box),
+        Classify2DOutputs(
+            **outputs,
+            assigned=len(records) if adds else 0,
+            converged=converged,
+            pixel_size=particles.pixel_size,
+            box=particles.box,
+        ),
         device=device_name(device),
         skipped=tuple(skipped),
         warnings=tuple(warnings + said_skipped(skipped, "particle")),
@@ -78,7 +96,7 @@ def run(config: Classify2DConfig) -> Result:
 
 
 def _records(
-    folder: str | os.PathLike[str], settings: typing.Any, config: Classify2DConfig
+    folder: str | os.PathLike[str], settings: typing.Any, config: Classify2DConfig, minimum: int
 ) -> tuple[Records, list[Skipped]]:
     """Records, and a Skipped for each particle that has none. Raises ValueError if too few are left."""
     import numpy as np
@@ -103,7 +121,7 @@ def _records(
         warn(in_words(one))
     if len(skipped) > NAMED:
         warn(f"{len(skipped) - NAMED} more particles cannot be used; the result lists them.")
-    if len(records) < 2 * config.classes:
+    if len(records) < minimum:
         raise ValueError(
             f"{config.particles}: only {len(records)} of {len(particles)} images can be used (the others have "
             f"non-finite or constant values), too few for {config.classes} classes (--classes). Extract them again."
@@ -111,7 +129,20 @@ def _records(
     return records, skipped
 
 
-def _classify(records: Records, config: Classify2DConfig, settings: typing.Any, device: torch.device) -> typing.Any:
+def _assign(records: Records, config: Classify2DConfig, former: FormerClasses, device: torch.device) -> typing.Any:
+    from tqdm import tqdm
+
+    from ..classes2d.classify import Classification
+
+    work = Classification(records, config.classes, former.reach_px, config.seed, device)
+    with tqdm(total=len(records), unit="particle", mininterval=1.0) as bar:
+        work.assign_all(former.bank(device), bar.update, add=True)
+    return work
+
+
+def _classify(
+    records: Records, config: Classify2DConfig, settings: typing.Any, device: torch.device, former: FormerClasses | None
+) -> typing.Any:
     from ..classes2d.run import classify
 
     def said(done: typing.Any) -> None:
@@ -121,4 +152,5 @@ def _classify(records: Records, config: Classify2DConfig, settings: typing.Any, 
             flush=True,
         )
 
-    return classify(records, config.classes, settings.reach_px, config.epochs, config.seed, device, said)
+    bank = None if former is None else former.bank(device)
+    return classify(records, config.classes, settings.reach_px, config.epochs, config.seed, device, said, bank)

@@ -18,11 +18,11 @@ def run(config: SelectClassesConfig) -> Result:
     from ..classes2d.selection import read_classes, write_selection
 
     table = read_classes(config.classes)
-    particles = read_particles(str(Path(config.classes).parent / "particles.star"))
+    particles = read_particles(config.particles or str(Path(config.classes).parent / "particles.star"))
     if particles.classes is None:
         raise ValueError(
-            f"{particles.path} has no classes (rlnClassNumber). Give the classes.star that `cryodl "
-            "classify-2d` wrote, in its own folder."
+            f"{particles.path} has no classes (rlnClassNumber). Give a particles.star that `cryodl classify-2d` "
+            "wrote (--particles), or its classes.star in its own folder."
         )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a classification leaves for the particles that come later: the sums of its classes, and how they were made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...contract import Classify2DConfig, config_to_dict, describe_all
+from ...io.files import whole_file
+from ...io.particle_sets import ParticleSet
+from .averages import ImageSums
+from .bank import ClassBank
+from .polar import PolarGrid
+from .records import SampleScale
+from .settings import ClassSettings
+
+SUMS = "sums.npz"
+# Parameters that a continued run takes from the earlier one.
+TAKEN = ("classes", "mask_diameter", "max_shift", "resolution", "correct_ctf", "contrast")
+
+
+@dataclasses.dataclass(frozen=True)
+class FormerClasses:
+    """The classes of an earlier run.
+
+    taken : {parameter: value} of TAKEN. pixel_size: Å/px and box: px of the particles. with_ctf: whether their CTF was
+    used. scale, reach_px, mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings:
+    (2, k, rings, orders) sums of even and odd particles and ring_weights (2, k, rings), see ClassBank. images:
+    ImageSums. converged: whether the classes no longer changed.
+    """
+
+    taken: dict[str, typing.Any]
+    pixel_size: float
+    box: int
+    with_ctf: bool
+    scale: SampleScale
+    reach_px: float
+    mask_px: float
+    counts: np.ndarray
+    rings: torch.Tensor
+    ring_weights: torch.Tensor
+    images: ImageSums
+    converged: bool
+
+    def bank(self, device: torch.device) -> ClassBank:
+        """The sums as a ClassBank: even particles in its part 0, odd ones in part 1."""
+        bank = ClassBank(self.scale.grid, len(self.counts), device)
+        bank.sums[:2], bank.weights[:2] = self.rings.to(device), self.ring_weights.to(device)
+        bank.counts[0] = torch.from_numpy(self.counts).to(bank.counts)
+        return bank
+
+
+def write_former(path: Path, former: FormerClasses) -> None:
+    """Write FormerClasses, whole or not at all."""
+    texts = {name: getattr(former, name) for name in _TEXTS}
+    texts["grid"], texts["sign"] = dataclasses.asdict(former.scale.grid), former.scale.sign
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            texts=np.array(json.dumps(texts)),
+            noise=former.scale.noise,
+            counts=former.counts,
+            rings=former.rings.cpu().numpy(),
+            ring_weights=former.ring_weights.cpu().numpy(),
+            images=former.images.images.cpu().numpy(),
+            weights=former.images.weights.cpu().numpy(),
+        )
+
+
+_TEXTS = ("taken", "pixel_size", "box", "with_ctf", "reach_px", "mask_px", "converged")
+
+
+def read_former(folder: str) -> FormerClasses:
+    """The FormerClasses of a folder. Raises FileNotFoundError or ValueError that name it and what to do."""
+    path = Path(folder) / SUMS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} (--classes-from) is not the folder of a finished `cryodl classify-2d`: it has no {SUMS}. Give "
+            "the --output of one, of this version or a later one."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            texts = json.loads(str(kept["texts"]))
+            arrays = {name: kept[name] for name in kept.files if name != "texts"}
+        return FormerClasses(
+            **{name: texts[name] for name in _TEXTS},
+            scale=SampleScale(PolarGrid(**texts["grid"]), arrays["noise"], texts["sign"]),
+            counts=arrays["counts"],
+            rings=torch.from_numpy(arrays["rings"]),
+            ring_weights=torch.from_numpy(arrays["ring_weights"]),
+            images=ImageSums(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["weights"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} (--classes-from) cannot be read ({error}). Classify again.") from None
+
+
+def taken_config(config: Classify2DConfig, former: FormerClasses) -> Classify2DConfig:
+    """A config with the earlier run's parameters. Raises ValueError where another one was asked for."""
+    asked = config_to_dict(config)
+    for one in describe_all(Classify2DConfig):
+        before = former.taken.get(one.name)
+        if one.name in TAKEN and asked[one.name] not in (one.default, before):
+            raise ValueError(
+                f"{one.label} ({one.flag}) is {asked[one.name]}, but the run in {config.classes_from} was made with "
+                f"{'the default' if before is None else before}. Leave out {one.flag}: it is taken from there."
+            )
+    return dataclasses.replace(config, **{name: former.taken[name] for name in TAKEN})
+
+
+def former_settings(config: Classify2DConfig, particles: ParticleSet, former: FormerClasses) -> ClassSettings:
+    """Settings for particles that are compared with classes of an earlier run.
+
+    Raises ValueError for particles of another box or pixel size, and for those with a CTF where the others have none.
+    """
+    source = f"the run in {config.classes_from} (--classes-from)"
+    if particles.box != former.box or abs(particles.pixel_size / former.pixel_size - 1) > 1e-3:
+        raise ValueError(
+            f"{particles.path} has images of {particles.box} px and {particles.pixel_size:.4g} Å/px; {source} has "
+            f"{former.box} px and {former.pixel_size:.4g} Å/px. Extract the particles like those."
+        )
+    if not config.correct_ctf:
+        particles = dataclasses.replace(particles, optics=None)
+    elif (particles.optics is not None) != former.with_ctf:
+        have, had = ("no CTF", "with") if former.with_ctf else ("a CTF", "without")
+        raise ValueError(
+            f"{particles.path} has {have}, but {source} was made {had} the CTF. Give particles "
+            f"{had} a CTF, or classify all particles together."
+        )
+    width = particles.box * particles.pixel_size
+    return ClassSettings(particles, former.scale, width / former.scale.grid.rings, former.reach_px, former.mask_px, ())

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl classify-2d --classes-from`: particles that come later, and the classes of those that came first."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from classes2d_data import classify, purity, write_shapes
+
+from cryodl.cli import main
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io.star import read_tables, write_tables
+
+COUNT, FIRST = 160, 60
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with p.star and the first particles classified, and the kinds of the particles."""
+    folder = tmp_path_factory.mktemp("assigned")
+    before = os.getcwd()
+    os.chdir(folder)
+    kinds, _, _ = write_shapes(folder, count=COUNT)
+    particles = read_particles("p.star")
+    for name, rows in dict(a=range(FIRST), later=range(FIRST, COUNT), b=range(FIRST, 110), c=range(110, COUNT)).items():
+        write_particles_star(f"{name}.star", particles.subset(list(rows)))
+    classify(particles="a.star", output="first")
+    os.chdir(before)
+    return folder, kinds
+
+
+@pytest.fixture
+def parts(made, tmp_path, monkeypatch):
+    """Kinds of the particles, of which the first 60 are classified into first/; the others are in later.star, and
+    again in b.star and c.star."""
+    folder, kinds = made
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return kinds
+
+
+def assign(star, before, output, code=0, flags=(), **options):
+    options = dict(dict(classes=50, particles=star, output=output, classes_from=before), **options)
+    return classify(code, flags, **options)
+
+
+def averages(folder):
+    with mrcfile.open(f"{folder}/classes.mrcs") as stack:
+        return stack.data.copy()
+
+
+def test_later_particles_get_the_class_of_their_shape_and_its_number(parts):
+    result = assign("later.star", "first", "all")
+    found = np.concatenate([read_particles(f"{f}/particles.star").classes for f in ("first", "all")])
+    assert len(found) == COUNT and (found > 0).all()
+    assert purity(found, parts) > 0.95
+    assert result.outputs["counts"] == np.bincount(found, minlength=5)[1:].tolist()
+    assert (result.outputs["count"], result.outputs["assigned"]) == (COUNT, COUNT - FIRST)
+    assert read_particles("all/particles.star").names[0] == "000061@p.mrcs"
+    assert [int(n) for n in read_tables("all/classes.star")["classes"]["rlnClassNumber"]] == [1, 2, 3, 4]
+
+
+def test_two_batches_are_one(parts):
+    assign("later.star", "first", "all")
+    assign("b.star", "first", "one")
+    counts = assign("c.star", "one", "two").outputs["counts"]
+    at_once = read_particles("all/particles.star")
+    found = [read_particles(f"{f}/particles.star") for f in ("one", "two")]
+    assert np.concatenate([f.names for f in found]).tolist() == list(at_once.names)
+    same = np.concatenate([f.classes for f in found]) == at_once.classes
+    assert same.mean() >= 0.95  # the second batch is compared with averages that have the first
+    assert sum(counts) == COUNT
+    pairs = [(x, y) for x, y in zip(averages("all"), averages("two")) if x.any()]
+    assert pairs and min(np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs) > 0.95
+
+
+def test_one_choice_of_classes_holds_for_all_batches(parts):
+    assign("later.star", "first", "all")
+    found = [read_particles(f"{f}/particles.star").classes for f in ("first", "all")]
+    kept = []
+    for name, more in dict(one=[], two=["--particles", "first/particles.star"]).items():
+        command = ["select-classes", "--classes", "all/classes.star", "--output", name, "--threshold", "0.5", *more]
+        assert main(command) == 0
+        kept.append(
+            [row["number"] for row in json.loads(Path(name, "selection.json").read_text())["classes"] if row["kept"]]
+        )
+    assert kept[0] == kept[1] != []
+    selected = [read_particles(f"{f}/particles.star").classes.tolist() for f in ("two", "one")]
+    assert selected == [f[np.isin(f, kept[0])].tolist() for f in found]
+
+
+def test_an_average_is_that_of_all_its_particles(parts):
+    assign("later.star", "first", "all")
+    with np.load("first/sums.npz") as before, np.load("all/sums.npz") as after:
+        added = after["weights"].sum(1)[:, 0] - before["weights"].sum(1)[:, 0]  # a weight of 1 each, without a CTF
+        assert added.tolist() == (after["counts"] - before["counts"]).tolist()
+    assert not np.allclose(averages("first"), averages("all"))
+
+
+def test_all_are_classified_again_from_the_averages(parts):
+    result = assign("p.star", "first", "again", flags=["--again"], epochs=6)
+    found = read_particles("again/particles.star").classes
+    assert purity(found, parts) > 0.95 and result.outputs["assigned"] == 0
+    counts = result.outputs["counts"]
+    assert sum(counts) == result.outputs["count"] == COUNT and counts == sorted(counts, reverse=True)
+
+
+def test_a_batch_without_a_usable_image_changes_nothing(parts):
+    particles = read_particles("b.star")
+    with mrcfile.open("p.mrcs", "r+") as mrc:
+        mrc.data[FIRST:110] = np.nan
+    result = assign("b.star", "first", "one")
+    assert (read_particles("one/particles.star").classes == 0).all()
+    assert len(result.skipped) == len(particles) and result.outputs["assigned"] == 0
+    assert result.outputs["count"] == FIRST and np.allclose(averages("one"), averages("first"))
+
+
+def test_a_broken_file_of_sums_is_named(parts, tmp_path):
+    (tmp_path / "first" / "sums.npz").write_bytes(b"PK no archive")
+    assert "first/sums.npz (--classes-from) cannot be read" in assign("b.star", "first", "one", code=2)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(classes_from="absent"), "absent (--classes-from) is not the folder of a finished `cryodl classify-2d`"),
+        (dict(classes=7), "Number of classes (--classes) is 7, but the run in first was made with 4"),
+        (dict(max_shift=10), "is 10.0, but the run in first was made with the default. Leave out --max-shift"),
+        (dict(classes_from=None, flags=["--again"]), "--again needs the folder of an earlier run"),
+    ],
+)
+def test_wrong_options_are_named(parts, tmp_path, options, words):
+    flags = options.pop("flags", ())
+    options = {k: v for k, v in dict(dict(classes_from="first", classes=50), **options).items() if v is not None}
+    assert words in classify(2, flags, particles="b.star", output="one", **options)
+    assert not (tmp_path / "one").exists()
+
+
+def test_particles_of_another_pixel_size_or_with_a_ctf_are_refused(parts):
+    tables = read_tables("b.star")
+    tables["optics"]["rlnImagePixelSize"] = ["5.0"]
+    write_tables("fine.star", tables)
+    words = assign("fine.star", "first", "one", code=2)
+    assert "fine.star has images of 32 px and 5 Å/px" in words and "has 32 px and 4 Å/px" in words
+    tables = read_tables("b.star")
+    tables["optics"].update(rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1])
+    for name in ("rlnDefocusU", "rlnDefocusV"):
+        tables["particles"][name] = [15000.0] * 50
+    write_tables("ctf.star", tables)
+    assert "ctf.star has a CTF, but the run in first (--classes-from) was made without" in assign(
+        "ctf.star", "first", "one", code=2
+    )
+    classify(particles="ctf.star", output="with_ctf", classes=4, epochs=1)
+    assert "b.star has no CTF, but the run in with_ctf" in assign("b.star", "with_ctf", "one", code=2)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""2-D classes while particles arrive: the first ones are classified, later ones assigned, all classified again last."""
+
+import glob
+import os
+import shutil
+import time
+from typing import Any, List, Set
+
+import pyworkflow.utils as pwutils
+from pwem.objects import EMSet, SetOfParticles
+from pyworkflow.object import Set as ItemSet
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+
+from ...convert.growing import asInItsFile, reopened
+from ...convert.particles.arriving import ArrivingParticles, itemsOf
+from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
+from ...convert.particles.particles import idsInStar, writeParticles
+from ...engine.cryodl.contract import Result
+from ..stored_settings import StoredSettings
+from ..waiting import Waiting
+from .particle_batches import BATCH, LONGEST_WAIT
+from .particles_base import ParticlesBase
+
+FIRST = 5000  # particles that are classified before others are assigned
+CLASSES, AVERAGES = "outputClasses", "outputAverages"
+_STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
+_KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
+
+
+class ClassBatches(StoredSettings, ParticlesBase):
+    """Base. extra/classes is the engine's folder of the first particles, extra/batches/NUMBER those of later ones, each
+    of which continues the one before. A folder whose particles are in the outputs has a file `done`.
+
+    A child gives _config and _engineValues as CryodlProtBase has them.
+    """
+
+    def _addArrivingParams(self, form: Form) -> None:
+        self._defineStreamingParams(form)
+        form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
+        form.addParam(
+            "firstParticles",
+            params.IntParam,
+            default=FIRST,
+            label="First particles",
+            help="While particles arrive, the classes are made as soon as this many are there; the others are assigned "
+            "to these classes. Give at least 50 for each class. When the input is complete at the start, or before "
+            "this many are there, all are classified together.",
+        )
+        form.addParam(
+            "smallestBatch",
+            params.IntParam,
+            default=BATCH,
+            label="Smallest batch",
+            help="While particles arrive, the program is started when this many wait to be assigned. All available "
+            "particles are used.",
+        )
+        form.addParam(
+            "batchWait",
+            params.IntParam,
+            default=LONGEST_WAIT,
+            label="Longest wait (s)",
+            help="A batch that is not full is started when its first particle has waited this long. 0: immediately.",
+        )
+        form.addParam(
+            "classifyAgain",
+            params.BooleanParam,
+            default=True,
+            label="Classify all again at the end?",
+            help="When the input is complete and some of the particles were only assigned, all are classified once "
+            "more, starting from the averages. Views that the first particles did not show can then get a class. "
+            "Class numbers change.",
+        )
+
+    def _stepsCheck(self) -> None:
+        """By having this method the run is started by Scipion while its input is still growing."""
+
+    # ----- files
+    def _folder(self) -> str:
+        """The engine's, of the first particles."""
+        return self._getExtraPath("classes")
+
+    def _firstFile(self) -> str:
+        """The first particles, where others were still to come."""
+        return self._getExtraPath("first", _STAR)
+
+    def _batchFolders(self) -> List[str]:
+        """Those that were begun, oldest first."""
+        found = glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _STAR))
+        return sorted(os.path.dirname(path) for path in found)
+
+    def getClassesFile(self) -> str:
+        """classes.star of the newest averages."""
+        newest = self._getExtraPath("newest", _KEPT[0])
+        return newest if os.path.exists(newest) else os.path.join(self._folder(), _KEPT[0])
+
+    # ----- steps
+    def _waitForFirst(self) -> None:
+        """Wait until the first particles are there, and write them for the engine."""
+        if self._changedSettings():
+            pwutils.cleanPath(*(self._getExtraPath(name) for name in ("batches", "first", "newest")))
+        pwutils.makePath(self._getExtraPath())
+        self._storeSettings()
+        arriving = ArrivingParticles(self.inputParticles.get())
+        while not os.path.exists(self._firstFile()):
+            arriving.update()
+            ready = arriving.ready(set())
+            if arriving.closed:
+                asInItsFile(self.inputParticles.get())  # its size is part of the file's name
+                self._writeInputs(self.inputParticles.get())
+                return
+            if len(ready) >= self.firstParticles.get():
+                self._write(self._firstFile(), ready)
+                return
+            self._sleep()
+
+    def _sleep(self) -> None:
+        time.sleep(max(1, self.streamingSleepOnWait.get()))
+
+    def _particles(self) -> SetOfParticles:
+        return reopened(SetOfParticles, self.inputParticles.get())
+
+    def _write(self, path: str, ids: List[int]) -> None:
+        pwutils.makePath(os.path.dirname(path))
+        particles = self._particles()
+        writeParticles(path, particles, itemsOf(particles, set(ids)))
+        particles.close()
+
+    def _makeOutputs(self) -> None:
+        """The outputs, with the first particles."""
+        pwutils.cleanPath(*(os.path.join(folder, _DONE) for folder in self._batchFolders()))
+        isOpen = os.path.exists(self._firstFile())
+        if isOpen:
+            self._publish(self._folder())
+        particles, pointer = self._particles(), self.inputParticles
+        star, file = os.path.join(self._folder(), _STAR), self.getClassesFile()
+        classes, averages = self._createSetOfClasses2D(pointer), self._createSetOfAverages()
+        addToClasses(classes, particles, idsInStar(star), star, file)
+        describeAverages(averages, particles)
+        addAverages(averages, file)
+        for output in (classes, averages):
+            output.setStreamState(ItemSet.STREAM_OPEN if isOpen else ItemSet.STREAM_CLOSED)
+        self._defineOutputs(outputClasses=classes, outputAverages=averages)
+        for output in (classes, averages):
+            self._defineSourceRelation(pointer, output)
+        particles.close()
+
+    def _takeArriving(self) -> None:
+        """Assign particles as they come, until the input is complete; then classify all again if that is wanted."""
+        for folder in self._batchFolders():
+            if not os.path.exists(os.path.join(folder, _DONE)):
+                self._work(folder)
+        known = self._knownIds()
+        arriving, waits = ArrivingParticles(self.inputParticles.get()), Waiting(self.batchWait.get())
+        while True:
+            arriving.update()
+            ready = arriving.ready(known)
+            if ready and (arriving.closed or len(ready) >= self.smallestBatch.get() or waits.over(ready)):
+                self._work(self._begin(ready))
+                known.update(ready)
+                waits.begin()
+            elif arriving.closed:
+                break
+            else:
+                waits.over(ready)
+                self._sleep()
+        if self.classifyAgain.get() and self._isAssigned():
+            self._work(self._begin(sorted(known), _AGAIN))
+        self._closeOutputSet()
+
+    def _knownIds(self) -> Set[int]:
+        known = set(idsInStar(os.path.join(self._folder(), _STAR)))
+        for folder in self._batchFolders():
+            known.update(idsInStar(os.path.join(folder, _STAR)))
+        return known
+
+    def _isAssigned(self) -> bool:
+        """Whether the newest particles were assigned only."""
+        folders = self._batchFolders()
+        return bool(folders) and not folders[-1].endswith(_AGAIN)
+
+    def _begin(self, ids: List[int], ending: str = "") -> str:
+        """The folder of a new batch, with its particles."""
+        folder = self._getExtraPath("batches", f"{len(self._batchFolders()) + 1:06d}{ending}")
+        self._write(os.path.join(folder, _STAR), ids)
+        return folder
+
+    def _work(self, folder: str) -> None:
+        """Run the engine on a batch and bring its particles into the outputs, unless that has been done."""
+        folders = self._batchFolders()
+        number, again = folders.index(folder), folder.endswith(_AGAIN)
+        before = os.path.join(folders[number - 1], "classes") if number else self._folder()
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                particles=os.path.join(folder, _STAR),
+                output=os.path.join(folder, "classes"),
+                classes_from=before,
+                again=again,
+            )
+        )
+        self._runOnce(config, config.output, folder=folder)
+        if number == len(folders) - 1:
+            self._publish(config.output)
+        self._addToOutputs(config.output, again, number)
+        open(os.path.join(folder, _DONE), "w", encoding="utf-8").close()
+        if number:  # what only the next batch needs
+            pwutils.cleanPath(*(os.path.join(before, name) for name in ("sums.npz", _KEPT[1])))
+
+    def _publish(self, folder: str) -> None:
+        """Make the averages of a folder the newest ones: the outputs name one place, whatever batch they are of."""
+        newest = self._getExtraPath("newest")
+        pwutils.makePath(newest)
+        for name in reversed(_KEPT):
+            path = os.path.join(newest, name)
+            shutil.copyfile(os.path.join(folder, name), path + ".new")
+            os.replace(path + ".new", path)
+
+    def _addToOutputs(self, folder: str, again: bool, number: int) -> None:
+        particles, star = self._particles(), os.path.join(folder, _STAR)
+        ids, file = idsInStar(star), self.getClassesFile()
+        for name in (CLASSES, AVERAGES):
+            output = getattr(self, name)
+            output.close()
+            if again:
+                output = self._newOutput(name, f"{_AGAIN}{number}", particles)
+            else:
+                asInItsFile(output)  # also if a run died before noting it down
+            if name == CLASSES:
+                addToClasses(output, particles, ids, star, file)
+            else:
+                addAverages(output, file)
+            self._updateOutputSet(name, output, ItemSet.STREAM_OPEN)
+        particles.close()
+
+    def _newOutput(self, name: str, suffix: str, particles: SetOfParticles) -> EMSet:
+        """An empty set in the place of an output."""
+        if name == CLASSES:
+            return self._createSetOfClasses2D(self.inputParticles, suffix)
+        averages = self._createSetOfAverages(suffix)
+        describeAverages(averages, particles)
+        return averages
+
+    # ----- information
+    def _newestResult(self) -> Any:
+        """The Result of the newest batch that is in the outputs, or of the first particles; None before that."""
+        for folder in reversed(self._batchFolders()):
+            if os.path.exists(os.path.join(folder, _DONE)):
+                return Result.read(os.path.join(folder, "result.json"))
+        return self._result()
+
+    def _assignedCount(self) -> int:
+        """Particles in the outputs that were assigned since all were classified."""
+        count = 0
+        for folder in self._batchFolders():
+            if os.path.exists(os.path.join(folder, _DONE)):
+                count += Result.read(os.path.join(folder, "result.json")).outputs.assigned
+                count = 0 if folder.endswith(_AGAIN) else count
+        return count
+
+    def _checkArriving(self, count: int) -> List[str]:
+        """count: of classes."""
+        errors = []
+        if self.firstParticles.get() < 2 * count:
+            errors.append(
+                f"First particles is {self.firstParticles.get()} for {count} classes; at least two for each class are "
+                "needed, and 50 are better. Choose fewer classes, or more first particles."
+            )
+        if self.smallestBatch.get() < 1:
+            errors.append(f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1.")
+        return errors

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles that arrive while they are classified in 2-D: the first make the classes, the others are assigned; none is
+lost, none is there twice, also after kills; with a fake engine."""
+
+import os
+
+from pwem.objects import SetOfClasses2D
+
+from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ..particle_sets import COUNT, ParticlesTest
+from ..streams import waitFor
+from .test_particle_streams import growingParticles
+
+FIRST = 6  # particles that are there when the runs start; the fake engine cannot use the last
+_LIMIT = dict(firstParticles=FIRST, smallestBatch=3, batchWait=1, streamingSleepOnWait=1, useGpu=False)
+
+
+def members(classes):
+    """Sorted ids of all members of the classes, and {class: their ids}."""
+    found = {made.getObjId(): [item.getObjId() for item in made] for made in classes.iterItems()}
+    return sorted(i for ids in found.values() for i in ids), found
+
+
+class TestCryodlClassStreams(ParticlesTest):
+    def start(self, source, **values):
+        return self.makeProtocol(
+            CryodlProtClassify2D, dict(inputParticles=(source, "outputParticles")), **dict(_LIMIT, classes=3, **values)
+        )
+
+    def launch(self, run):
+        self.proj.launchProtocol(run, wait=False)
+
+    def end(self, run, close):
+        close()
+        waitFor(self, run, lambda: not run.isActive())
+        self.assertTrue(run.isFinished(), run.getErrorMessage())
+        for output in (run.outputClasses, run.outputAverages):
+            self.assertFalse(output.isStreamOpen())
+
+    def test_the_first_particles_are_classified_and_the_others_assigned_through_a_stop(self):
+        source, more, close = growingParticles(self, "stream2d", FIRST)
+        run = self.start(source, classifyAgain=False)
+        self.launch(run)
+        waitFor(self, run, lambda: run.hasAttribute("outputAverages"))
+        classes = run.outputClasses
+        self.assertTrue(classes.isStreamOpen() and run.outputAverages.isStreamOpen())
+        self.assertEqual(members(classes)[0], [10, 12, 14, 16, 18])  # row 5 cannot be used
+        self.proj.stopProtocol(run)
+        more()
+        os.environ["FAKE_ENGINE_DIE_ONCE"] = "after"  # the engine of the batch dies before it has told its result
+        try:
+            self.launch(run)
+            waitFor(self, run, run.isFailed)
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_ONCE"]
+        self.launch(run)
+        waitFor(self, run, lambda: self.sizeOf(run) == COUNT - 2)
+        self.end(run, close)
+        ids, found = members(run.outputClasses)
+        raw = [item.getObjId() for item in self.raw.outputParticles]
+        self.assertEqual(ids, raw[:5] + raw[6:11])  # row 5 of each batch cannot be used
+        self.assertEqual(found[1], [raw[n] for n in (0, 3, 6, 9)])
+        averages = {a.getObjId(): a.getAttributeValue("_cryodlParticles") for a in run.outputAverages}
+        self.assertEqual(averages, {k: len(v) for k, v in found.items()})
+        self.assertIn("5 of them were classified, 5 assigned to their classes.", "\n".join(run.summary()))
+        representative = run.outputClasses[1].getRepresentative()
+        self.assertEqual(os.path.basename(os.path.dirname(representative.getFileName())), "newest")
+        self.assertTrue(run.outputClasses[1].hasAlignment2D())
+        self.select(run, ids)
+
+    def sizeOf(self, run):
+        classes = SetOfClasses2D(filename=run.outputClasses.getFileName())
+        size = len(members(classes)[0])
+        classes.close()
+        return size
+
+    def select(self, run, ids):
+        selected = self.runProtocol(CryodlProtSelectClasses, dict(inputClasses=(run, "outputClasses")), threshold=0.0)
+        self.assertEqual([item.getObjId() for item in self.finished(selected).outputParticles], ids)
+
+    def test_at_the_end_all_are_classified_again(self):
+        source, more, close = growingParticles(self, "again2d", FIRST)
+        run = self.start(source)
+        self.launch(run)
+        waitFor(self, run, lambda: run.hasAttribute("outputAverages"))
+        more()
+        waitFor(self, run, lambda: self.sizeOf(run) == COUNT - 2)
+        self.end(run, close)
+        raw = [item.getObjId() for item in self.raw.outputParticles]
+        ids, found = members(run.outputClasses)
+        self.assertEqual(ids, raw[:5] + raw[6:])  # row 5 of all
+        self.assertEqual(found[1], [raw[n] for n in (0, 3, 6, 9)])
+        self.assertEqual(sorted(a.getObjId() for a in run.outputAverages), sorted(found))
+        self.assertIn("all were classified again at the end", "\n".join(run.summary()))
+        self.select(run, ids)
+
+    def test_a_set_that_is_closed_before_enough_are_there_is_classified_at_once(self):
+        source, more, close = growingParticles(self, "few2d", FIRST)
+        run = self.start(source)
+        run.firstParticles.set(100)
+        self.launch(run)
+        waitFor(self, run, run.isRunning)
+        more()
+        self.end(run, close)
+        self.assertEqual(len(members(run.outputClasses)[0]), COUNT - 1)
+        self.assertEqual(len(run._engineResults()), 1)
+
+    def test_a_batch_that_is_added_again_adds_nothing(self):
+        source, more, close = growingParticles(self, "twice2d", FIRST)
+        more()
+        run = self.start(source, classifyAgain=False)
+        run.firstParticles.set(COUNT)
+        self.launch(run)
+        waitFor(self, run, lambda: run.hasAttribute("outputAverages"))
+        self.end(run, close)
+        before = members(run.outputClasses)
+        run._addToOutputs(run._folder(), False, 0)
+        self.assertEqual(members(run.outputClasses), before)
+
+    def test_too_few_first_particles_are_named(self):
+        source, _, _ = growingParticles(self, "wrong2d", FIRST)
+        run = self.start(source)
+        run.firstParticles.set(5)
+        self.assertIn("First particles is 5 for 3 classes", " ".join(run.validate()))
+        run.firstParticles.set(6)
+        run.smallestBatch.set(0)
+        self.assertIn("Smallest batch is 0", " ".join(run.validate()))
+        self.assertTrue(CryodlProtClassify2D.worksInStreaming())
