@@ -46,7 +46,7 @@ def _three_ways(star, parts, options, snr, seed):
     ground_truth = dict(np.load(star.parent / "truth.npz"))
     common = ("--threads", 1, "--seed", seed)
 
-    def row(way, answers, cpu, megabytes):
+    def row(way, answers, cpu):
         joined = [np.concatenate(values) for values in zip(*map(read_answer, answers))]
         return dict(
             way=way,
@@ -58,22 +58,21 @@ def _three_ways(star, parts, options, snr, seed):
             classes=options.classes,
             **measures(*joined, ground_truth),
             cpu_seconds=cpu,
-            megabytes=megabytes,
         )
 
     def run(particles, output, *more):
-        _, cpu, _, memory = cryodl("classify-2d", "--particles", particles, "--output", output, *more, *common)
-        return output / "particles.star", cpu, memory
+        _, cpu, _, _ = cryodl("classify-2d", "--particles", particles, "--output", output, *more, *common)
+        return output / "particles.star", cpu
 
-    answer, cpu, memory = run(star, folder / "whole", "--classes", options.classes)
-    rows = [row("all at once", [answer], cpu, memory)]
+    answer, cpu = run(star, folder / "whole", "--classes", options.classes)
+    rows = [row("all at once", [answer], cpu)]
     done = [run(parts[0], folder / "part0", "--classes", options.classes)]
     for number, part in enumerate(parts[1:], 1):
         done.append(run(part, folder / f"part{number}", "--classes-from", folder / f"part{number - 1}"))
-    answers, cpus, memories = zip(*done)
-    rows.append(row("streamed", answers, sum(cpus), max(memories)))
+    answers, cpus = zip(*done)
+    rows.append(row("streamed", answers, sum(cpus)))
     rows[-1]["first_cpu_seconds"] = cpus[0]
-    answer, cpu, memory = run(star, folder / "again", "--classes-from", folder / f"part{len(parts) - 1}", "--again")
-    rows.append(row("streamed, then all again", [answer], sum(cpus) + cpu, max(*memories, memory)))
+    answer, cpu = run(star, folder / "again", "--classes-from", folder / f"part{len(parts) - 1}", "--again")
+    rows.append(row("streamed, then all again", [answer], sum(cpus) + cpu))
     rows[-1]["again_cpu_seconds"] = cpu
     return rows

@@ -17,7 +17,8 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 _COLOURS = 64
 _SCIPIONS = ("General", "Parallelization")  # tabs that look alike on every form
-_STREAMING, _STREAMED = "Streaming", "protocol_pick"  # another one, and the protocol whose tab is shown
+_STREAMING = "Streaming"  # another one, and the protocols whose tab is shown
+_STREAMED = ("protocol_pick", "protocol_classify_2d")
 _LAST_WORDS = "The forms of these protocols failed"
 
 
@@ -32,7 +33,7 @@ def pages(protocol: Any) -> Iterator[Tuple[str, str]]:
     sections = [s for s in protocol.getDefinition().iterSections() if s.getLabel() not in _SCIPIONS]
     for number, section in enumerate(sections):
         label = section.getLabel()
-        if any(True for _ in section.iterParams()) and (label != _STREAMING or page == _STREAMED):
+        if any(True for _ in section.iterParams()) and (label != _STREAMING or page in _STREAMED):
             yield page + (f"_{label.lower().replace(' ', '_')}" if number else ""), label
 
 

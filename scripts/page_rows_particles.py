@@ -87,6 +87,29 @@ def class_choice(figures: typing.Any) -> Rows:
     return rows
 
 
+def classes_stream(figures: typing.Any) -> Rows:
+    """2-D classes of particles that arrive, beside those of all at once."""
+    first = figures["rows"][0]
+    words = {
+        "all at once": "all at once",
+        "streamed": f"first {first['first']:,} classified, others assigned by {first['batch']}",
+        "streamed, then all again": "the same, then all classified again",
+    }
+    rows = [["way", "particles", "classes", "SNR", "seeds", "purity", "explained", "views", "CPU seconds"]]
+    for way, word in words.items():
+        mine = [r for r in figures["rows"] if r["way"] == way]
+
+        def spread(key: str, places: int, mine: typing.Any = mine) -> str:
+            values = [r[key] for r in mine]
+            low, high = (f"{value:.{places}f}" for value in (min(values), max(values)))
+            return f"{mean(values):.{places}f}" + (f" ({low} to {high})" if low != high else "")
+
+        about = [f"{first['particles']:,}", str(first["classes"]), f"{first['snr']:g}", str(len(mine))]
+        measured = [spread("purity", 3), spread("explained", 3), spread("views", 0), spread("cpu_seconds", 0)]
+        rows.append([word, *about, *measured])
+    return rows
+
+
 def orientation_floors(figures: typing.Any) -> Rows:
     """Orientations beside plain cross-correlation on the same particles."""
     head = ["complex", "SNR", "particles", "within 15° (%)", "plain cross-correlation (%)", "said to be right (%)"]

@@ -32,6 +32,7 @@ FIGURES = TOP / "benchmarks" / "figures"
 TABLES = {
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "class-choice": ("class_choice", particles.class_choice),
+    "classes-stream": ("classes2d_stream", particles.classes_stream),
     "corrections": ("corrections", picking.corrections),
     "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),
     "denoised-noise": ("micrograph_denoising", picking.denoised_noise),

@@ -35,7 +35,7 @@ _MICROGRAPHS = dict(
     diameter=synthetic.DIAMETER,
     box=32,
 )
-_LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
+_LOOKS_FOR_INPUT = ("resumableStepGeneratorStep", "arrivingStep")  # pwem's, and that of 2-D classes
 _KILLED = "cryodl-maps=after cryodl-autopicking=after"
 ANSWERS = {
     "cryodl-unattended": dict(
@@ -141,8 +141,8 @@ class TestCryodlScheduler(CryodlTest):
             run._insertAllSteps()
             steps = [(step.funcName.get(), step.argsStr.get()) for step in run._steps]
             # a streaming run looks for new input whenever it is started; what that step is given is the time
-            steps = [step for step in steps if step[0] != _LOOKS_FOR_INPUT]
-            done = [step for step in done if step[0] != _LOOKS_FOR_INPUT]
+            steps = [step for step in steps if step[0] not in _LOOKS_FOR_INPUT]
+            done = [step for step in done if step[0] not in _LOOKS_FOR_INPUT]
             if isinstance(run, ProtParticlePickingAuto):  # pwem's loop knows finished micrographs, whatever the order
                 steps, done = sorted(steps), sorted(done)
             self.assertEqual(steps, done[: len(steps)], run.getObjLabel())

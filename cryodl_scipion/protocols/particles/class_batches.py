@@ -69,8 +69,7 @@ class ClassBatches(StoredSettings, ParticlesBase):
             default=True,
             label="Classify all again at the end?",
             help="When the input is complete and some of the particles were only assigned, all are classified once "
-            "more, starting from the averages. Views that the first particles did not show can then get a class. "
-            "Class numbers change.",
+            "more, starting from the averages. This makes the classes somewhat purer. Class numbers change.",
         )
 
     def _stepsCheck(self) -> None:
