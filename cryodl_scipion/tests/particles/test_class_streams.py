@@ -3,6 +3,7 @@
 lost, none is there twice, also after kills; with a fake engine."""
 
 import os
+import sqlite3
 
 from pwem.objects import SetOfClasses2D
 
@@ -105,7 +106,7 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(len(members(run.outputClasses)[0]), COUNT - 1)
         self.assertEqual(len(run._engineResults()), 1)
 
-    def test_a_batch_that_is_added_again_adds_nothing(self):
+    def test_a_batch_that_was_added_in_part_is_completed_and_a_whole_one_left_alone(self):
         source, more, close = growingParticles(self, "twice2d", FIRST)
         more()
         run = self.start(source, classifyAgain=False)
@@ -116,6 +117,16 @@ class TestCryodlClassStreams(ParticlesTest):
         before = members(run.outputClasses)
         run._addToOutputs(run._folder(), False, 0)
         self.assertEqual(members(run.outputClasses), before)
+        run.outputClasses.close()
+        connection = sqlite3.connect(run.outputClasses.getFileName())
+        with connection:
+            connection.execute("DELETE FROM Class001_Objects WHERE id IN (10, 22)")
+        connection.close()
+        self.assertEqual(self.sizeOf(run), COUNT - 3)
+        run._addToOutputs(run._folder(), False, 0)
+        after = members(run.outputClasses)
+        self.assertEqual((after[0], {k: sorted(ids) for k, ids in after[1].items()}), before)
+        self.assertEqual([made.getSize() for made in run.outputClasses.iterItems()], [4, 4, 3])
 
     def test_too_few_first_particles_are_named(self):
         source, _, _ = growingParticles(self, "wrong2d", FIRST)
