@@ -142,14 +142,10 @@ def nucleic_of(volume, atoms, points):
 
 
 def tables(bench):
-    found = {}
-    for molecule in MOLECULES:
-        for resolution in RESOLUTIONS:
-            figures = bench.figures.get(key(model_name(bench), molecule, resolution))
-            if figures:
-                found[molecule, resolution] = figures
-    rows = [[f"{molecule} at {resolution:g} Å", *cells(f)] for (molecule, resolution), f in found.items()]
-    return "\n\n".join([table(HEAD, rows), *floors(found)])
+    get = lambda molecule, r: bench.figures.get(key(model_name(bench), molecule, r))
+    found = {(molecule, r): get(molecule, r) for molecule in MOLECULES for r in RESOLUTIONS}
+    rows = [[f"{molecule} at {r:g} Å", *cells(f)] for (molecule, r), f in found.items()]
+    return "\n\n".join([table(HEAD, rows), *floors({name: f for name, f in found.items() if f})])
 
 
 HEAD = [
@@ -170,6 +166,8 @@ HEAD = [
 
 def cells(f):
     """The cells of HEAD, without the first."""
+    if not f:
+        return [None] * (len(HEAD) - 1)
     kinds = ("input", "sharpened", "improved")
     row = [f"{angstrom(f[kind]):.2f}" for kind in kinds] + [f"{f[kind]['q']:.3f}" for kind in kinds]
     if "nucleic_q" not in f["input"]:

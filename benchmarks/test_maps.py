@@ -5,6 +5,7 @@ import gzip
 import sys
 
 import map_cases
+import map_nucleic
 import map_pictures
 import map_real
 import map_realism
@@ -163,3 +164,48 @@ def test_slices_are_drawn_with_their_curves(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(map_pictures, "files", lambda bench, name: (tmp_path / "sim" / "map_full.mrc", structure))
     bench.options.images = str(tmp_path)
     assert len(map_pictures.draw(bench)) == 2 and (tmp_path / map_pictures.FILE).stat().st_size > 10000
+
+
+def test_a_sphere_of_whole_residues_is_cut_out_where_protein_and_nucleic_acid_meet(tmp_path):
+    import gemmi
+
+    from cryodl.maps.measures.atoms import read_atoms
+
+    structure = gemmi.Structure()
+    model = gemmi.Model("1")
+    for name, residue, first, count in (
+        ("A", "ALA", 0, 1000),
+        ("B", "DA", 700, 400),
+    ):  # both along x; they share 700 to 999
+        chain = gemmi.Chain(name)
+        for n in range(count):
+            group = gemmi.Residue()
+            group.name, group.seqid = residue, gemmi.SeqId(n + 1, " ")
+            for k, letter in enumerate("ABCDE"):
+                atom = gemmi.Atom()
+                atom.name, atom.element = f"C{letter}", gemmi.Element("C")
+                atom.pos = gemmi.Position(first + n, 3 * (name == "B"), k)
+                group.add_atom(atom)
+            chain.add_residue(group)
+        model.add_chain(chain)
+    structure.add_model(model)
+    structure.setup_entities()
+    structure.make_mmcif_document().write_file(str(tmp_path / "all.cif"))
+    atoms = read_atoms(map_nucleic.cut_out(tmp_path / "all.cif", tmp_path / "part.cif"))
+    nucleic = map_nucleic.is_nucleic(atoms)
+    assert len(atoms) % 5 == 0 and abs(nucleic.sum() - (~nucleic).sum()) <= 15
+    assert 1.9 * map_nucleic.RADIUS < np.ptp(atoms.xyz[:, 0]) <= 2 * map_nucleic.RADIUS
+    assert 695 < atoms.xyz[:, 0].min() and atoms.xyz[:, 0].max() < 1005
+
+
+def test_a_map_that_loses_at_its_nucleic_acid_alone_is_said():
+    measured = lambda fsc, q, own, own_q: dict(fsc05=fsc, q=q, nucleic_fsc05=own, nucleic_q=own_q)
+    better = dict(
+        input=measured(4.0, 0.5, 4.1, 0.5), improved=measured(3.8, 0.55, 4.15, 0.49), cpu=6.0, unchanged=False
+    )
+    worse = dict(better, improved=measured(3.8, 0.55, 4.25, 0.49))
+    assert map_nucleic.losses(better) == pytest.approx((0.05, 0.01))
+    lines = list(map_nucleic.floors({("x", 4.0): better, ("y", 5.0): worse}))
+    assert lines[0].startswith("- Worse: y at 5 Å (+0.15 Å, -0.010") and len(lines) == 2
+    protein = dict(input=dict(fsc05=None, q=0.2), improved=dict(fsc05=19.0, q=0.25))
+    assert map_nucleic.losses(protein) == pytest.approx((-1.0, -0.05))
