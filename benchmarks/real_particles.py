@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from bench import engine_path
 from common import cryodl, data_folder
-from relion import Relion, resolution_at, shell_correlation
+from relion import REFINE_ITERATIONS, Relion, resolution_at, shell_correlation
 
 engine_path()
 
@@ -239,8 +239,10 @@ def curves(case, halves, whole):
 def refined_by_relion(case, work, reference, symmetry):
     """The same particles refined by RELION, from what the reference has below 50 Å. Returns the figures."""
     relion = Relion(work, case["pixel"], case["diameter"], case["box"], symmetry, ("--ctf",))
-    halves = relion.refined_halves("particles.star", reference)
-    return dict(curves(case, halves, sum(halves) / 2), cpu_seconds=round(relion.seconds))
+    if not (work / f"half2_it{REFINE_ITERATIONS:03d}_data.star").exists():
+        relion.refined_halves("particles.star", reference)
+    halves = relion.reconstructed_halves()
+    return dict(curves(case, halves, sum(halves) / 2))
 
 
 def flat_reference(case, work):

@@ -217,6 +217,16 @@ class Relion:
             )
         return [mrcfile.read(self.folder / f"half{half}_it{REFINE_ITERATIONS:03d}_class001.mrc") for half in (1, 2)]
 
+    def reconstructed_halves(self):
+        """Maps of both refined halves from their images alone: neither filtered nor masked, as the refined ones are."""
+        import mrcfile
+
+        for name in ("half1", "half2"):
+            star = f"{name}_it{REFINE_ITERATIONS:03d}_data.star"
+            output = ("--o", f"{name}_images.mrc")
+            self.run("relion_reconstruct", "--i", star, *output, *self.correction, "--sym", self.symmetry)
+        return [mrcfile.read(self.folder / f"{name}_images.mrc") for name in ("half1", "half2")]
+
     def _refine(self, name, star, *options):
         self.run(
             "relion_refine",

@@ -178,14 +178,14 @@ def real_particles(figures: typing.Any) -> Rows:
             f"known structure, {found['symmetry']}": f"`assign-orientations`, known structure, {found['symmetry']}",
             "other structure": "`assign-orientations`, another structure (control)",
             "noise": "`assign-orientations`, known structure, images of noise (control)",
-            "RELION": f"RELION 3.1, known structure below 50 Å, {found['symmetry']}",
+            "RELION": f"RELION 3.1, started from the known structure at 50 Å, {found['symmetry']}",
         }
         for way, word in words.items():
             r = found["rows"].get(way)
             if r is None or word in rows[-1]:
                 continue
             sure = f"{r['mean_probability']:.2f}" if "mean_probability" in r else ""
-            explained = f"{100 * r['explained']:.0f}" if "explained" in r else ""
+            explained = f"{100 * max(r['explained'], 0):.0f}" if "explained" in r else ""
             ends = [f"{r[key]:.1f}" for key in ("half_map_0143", "with_reference_05")]
             rows.append([f"EMPIAR-{name}", str(found["particles"]), word, sure, explained, *ends])
     return rows
