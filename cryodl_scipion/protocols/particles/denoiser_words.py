@@ -11,7 +11,7 @@ from ...engine.cryodl.contract import Result, counted, resolution_in_words
 from ..methods import networkInWords, versionIn
 
 # Of a denoising without a known structure.
-BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020"]
+BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020", "Pang2021"]
 KINDS = (("raw", "raw"), ("wiener", "Wiener filter"), ("denoised", "denoised"))
 
 

@@ -4,8 +4,10 @@
 The network is that of the general micrograph denoiser, which learnt from simulated micrographs of many structures
 (blind denoising by synthesised degradations, Zhang et al. 2022). Here it sees a particle with its phases flipped and
 white noise, and beside it the particle after a Wiener filter; both filters come from spectra of the set: of the noise,
-measured in the corners of the images, and of the signal, which is what the images have beyond it. The answer is
-corrected for the CTF. No template takes part, so the answer cannot be drawn towards one.
+measured in the corners of the images, and of the signal, which is what the images have beyond it. How far the network
+is trusted beyond the Wiener filter is measured on the set as well, at each frequency: noise z is added to images y, and
+the answers to y + a z are compared with y - z / a, whose noise is independent (recorrupted-to-recorrupted, Pang et al.
+2021). The answer is corrected for the CTF. No template takes part, so the answer cannot be drawn towards one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import dataclasses
 import typing
 
 import torch
+import torch.nn.functional as F
 
 from ...contract import MICROGRAPH_DENOISER, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_mean, resampled_side
@@ -34,17 +37,22 @@ SMALLEST_SIDE = 32  # px that the network works with: smaller images have too fe
 MARGIN = 16  # px by which images are continued at their borders
 RESIDUAL = 0.1  # part of the noise's power that the network leaves, for the correction of the CTF
 TURNS = 4  # quarter turns that the answer is the mean of
+TRUSTED = 256  # particles that the trust in the network is measured on
+ADDED = 0.5  # noise that is added for that, in units of the images'
+EXPECTED = 0.3  # standard deviation of the best trust about the part of the power that is signal
+NEAR = 4  # rings to either side that the trust of a ring is measured with
 
 
 @dataclasses.dataclass(frozen=True)
 class SetSpectra:
     """What a set tells of itself, at the rings of fourier.shells of working images of `side` px. noise: (r,) power of
     the noise. signal: (r,) of the projections, 0 if the set has nothing but noise. Of white noise of variance 1 the
-    power is 1."""
+    power is 1. trust: (r,) how far the network's answer replaces the Wiener filter's, 0 to 1."""
 
     side: int
     noise: torch.Tensor
     signal: torch.Tensor
+    trust: torch.Tensor
 
     @property
     def deviation(self) -> float:
@@ -112,7 +120,7 @@ class BlindDenoiser:
         any variation, and for images whose corners are empty."""
         box, rows = particles.box, sample_rows(len(particles), SAMPLE)
         side, diameter = self.working_side(box, particles.pixel_size), WIDEST * box
-        found: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        found: list[tuple[torch.Tensor, torch.Tensor]] = []
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             raw = particles.images(part)
@@ -127,14 +135,55 @@ class BlindDenoiser:
             if not varied.any():
                 continue
             images = fourier_resize(images[varied], side)
-            ctf = torch.ones((side, side // 2 + 1))
+            ctf = torch.ones((len(images), side, side // 2 + 1))
             if particles.optics is not None:
                 ctf = particles.ctf(part[varied.numpy()], side, box * particles.pixel_size / side)
-            found.append((noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side)))
+            found.append((images, ctf))
         if not found:
             check_not_empty(torch.zeros((1, 1, 1)), particles.path)
-        self.spectra = _spectra(side, *(torch.cat(x) for x in zip(*found)))
+        self.spectra = self._measured(*(torch.cat(x) for x in zip(*found)))
         return self.spectra
+
+    def _measured(self, images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
+        """SetSpectra of prepared working images (n, side, side) and their CTF."""
+        side = images.shape[-1]
+        spectra = _spectra(side, noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side))
+        if not spectra.deviation:
+            return spectra
+        rows = sample_rows(len(images), TRUSTED)
+        return dataclasses.replace(spectra, trust=self._trust(*_whitened(images[rows], ctf[rows], spectra)))
+
+    @torch.inference_mode()
+    def _trust(self, white: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """SetSpectra.trust: the best on these images, and where they cannot tell, the part of the power that is signal.
+        white, seen: as _whitened gives them."""
+        side, louder, sums = white.shape[-1], (1 + ADDED**2) ** 0.5, []
+        generator = torch.Generator().manual_seed(1)
+        for start in range(0, len(white), CHUNK):
+            part = white[start : start + CHUNK]
+            added = torch.randn(part.shape, generator=generator)
+            network, linear = self._answers((part + ADDED * added) / louder, seen[start : start + CHUNK] / louder**2)
+            change = torch.fft.rfft2(network - linear) * louder
+            missed = torch.fft.rfft2(part - added / ADDED - linear * louder)
+            sums.append(torch.stack([(change * missed.conj()).real, change.abs().square()], 1))
+        weight = torch.arange(side // 2 + 1).clamp(min=1)  # coefficients of a ring
+        match, power = (_smoothed(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
+        total = power.sum(0).clamp(min=1e-30)
+        best = match.sum(0) / total
+        variance = (match - best * power).square().sum(0) / total**2
+        expected = radial_mean((seen / (seen + 1)).mean(0), side)
+        return ((best * EXPECTED**2 + expected * variance) / (EXPECTED**2 + variance)).clamp(0, 1)
+
+    def _answers(self, white: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, side, side) twice: the network's and the Wiener filter's answers to _whitened images."""
+        strength = (seen * seen / (seen + 1)).mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)
+        linear = filtered(white, seen / (seen + 1))
+        both = torch.stack([white, linear / strength], 1)
+        answers = [
+            torch.rot90(self.network.batch(torch.rot90(both, turn, (2, 3)), MARGIN), -turn, (1, 2))
+            for turn in range(TURNS)
+        ]
+        return torch.stack(answers).mean(0) * strength, linear
 
     @torch.inference_mode()
     def denoise(
@@ -184,24 +233,25 @@ class BlindDenoiser:
 
     def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
         side = images.shape[-1]
-        noise = on_grid(spectra.noise, side)
-        ratio = on_grid(spectra.signal, side) / noise
-        seen = ctf.square() * ratio
-        strength = float((seen * seen / (seen + 1)).mean()) ** 0.5
-        # dark protein, as in the micrographs that the network learnt from
-        white = -filtered(images, _signs(ctf) * noise.rsqrt())
-        both = torch.stack([white, filtered(white, seen / (seen + 1)) / strength], 1)
-        answers = [
-            torch.rot90(self.network.batch(torch.rot90(both, turn, (2, 3)), MARGIN), -turn, (1, 2))
-            for turn in range(TURNS)
-        ]
-        answer = torch.stack(answers).mean(0) * strength
-        return -filtered(answer, ctf.abs() * ratio / (seen + RESIDUAL) * noise.sqrt())
+        signal, noise, trust = (on_grid(x, side) for x in (spectra.signal, spectra.noise, spectra.trust))
+        white, seen = _whitened(images, ctf, spectra)
+        network, linear = self._answers(white, seen)
+        answer = linear + filtered(network - linear, trust)
+        return -filtered(answer, ctf.abs() * signal / (seen + RESIDUAL) * noise.rsqrt())
 
 
-def _signs(ctf: torch.Tensor) -> torch.Tensor:
-    """1 or -1; 1 where the CTF is 0."""
-    return torch.where(ctf < 0, -1.0, 1.0)
+def _whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (n, side, side) with white noise of variance 1, flipped phases and dark protein, as in the micrographs
+    that the network learnt from; and the power of their signal (n, side, side // 2 + 1)."""
+    signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
+    signs = torch.where(ctf < 0, -1.0, 1.0)
+    return -filtered(images, signs * noise.rsqrt()), ctf.square() * signal / noise
+
+
+def _smoothed(values: torch.Tensor) -> torch.Tensor:
+    """(n, r) sums over NEAR rings to either side, the farther the less."""
+    kernel = NEAR + 1 - (torch.arange(2 * NEAR + 1) - NEAR).abs().float()
+    return F.conv1d(F.pad(values[:, None], (NEAR, NEAR), mode="replicate"), kernel[None, None])[:, 0]
 
 
 def _powers(images: torch.Tensor) -> torch.Tensor:
@@ -230,4 +280,5 @@ def _spectra(side: int, noise: torch.Tensor, powers: torch.Tensor, transfer: tor
     signal = rest.sum(0) / weight
     error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
     found = bool((signal > SURE * error).any())
-    return SetSpectra(side, mean.clamp(min=1e-6), torch.maximum(signal, UNSURE * error) * found)
+    signal = torch.maximum(signal, UNSURE * error) * found
+    return SetSpectra(side, mean.clamp(min=1e-6), signal, torch.zeros_like(signal))
