@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""2-D classes with the real engine: simulated particles, classes, choice. Skipped with a sentence without an engine."""
+"""2-D classes with the real engine: simulated particles that arrive, classes, choice. Skipped with a sentence without
+an engine."""
 
+import time
 import unittest
 
 import mrcfile
@@ -11,6 +13,7 @@ from ...convert.particles.classes2d import SCORE
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses, CryodlProtSimulateParticles
 from ..particle_sets import ParticlesTest, finishedWith
 from ..simulated import missingEngine, writeStructure
+from .test_particle_streams import growingParticles
 
 PIXEL_SIZE, BOX, COUNT = 6.0, 32, 60  # Å/px, px
 
@@ -40,15 +43,34 @@ class TestCryodlClasses2DChain(ParticlesTest):
                 perMicrograph=10,
             )
         )
-        cls.classified = cls.finished(
-            cls.runProtocol(
-                CryodlProtClassify2D,
-                dict(inputParticles=(cls.simulated, "outputParticles")),
-                useGpu=False,
-                classes=4,
-                epochs=2,
-            )
+        cls.classified = cls.arrived()
+
+    @classmethod
+    def arrived(cls):
+        """A finished classification of particles of which the last third arrives when the others are classified."""
+        _, more, close = growingParticles(cls, "", COUNT * 2 // 3, cls.simulated)
+        run = cls.makeProtocol(
+            CryodlProtClassify2D,
+            dict(inputParticles=(cls.simulated, "outputParticles")),
+            useGpu=False,
+            classes=4,
+            epochs=2,
+            firstParticles=COUNT // 2,
+            streamingSleepOnWait=1,
         )
+        cls.proj.launchProtocol(run, wait=False)
+        cls._waitOutput(run, "outputAverages", sleepTime=1, timeOut=120)
+        more()
+        close()
+        while run.isActive():
+            time.sleep(1)
+            cls.proj._updateProtocol(run)
+        return cls.finished(run)
+
+    def test_later_particles_were_assigned_and_all_classified_again(self):
+        results = self.classified._engineResults()
+        self.assertEqual([r.outputs.assigned for r in results], [0, COUNT - COUNT * 2 // 3, 0])
+        self.assertEqual([r.outputs.count for r in results], [COUNT * 2 // 3, COUNT, COUNT])
 
     def test_every_particle_is_in_a_class_and_averages_show_bright_protein(self):
         classes, averages = self.classified.outputClasses, self.classified.outputAverages

@@ -13,9 +13,10 @@ from ..streams import waitFor
 FIRST = 5  # particles that are there when the runs start
 
 
-def growingParticles(test, name, first=FIRST):
-    """(run whose set has its first particles, function that adds the others, function that closes the set)."""
-    run = makeParticles(test, name, aligned=False)
+def growingParticles(test, name, first=FIRST, run=None):
+    """(run whose set has its first particles, function that adds the others, function that closes the set). run: one
+    that has finished, whose set begins anew."""
+    run = run or makeParticles(test, name, aligned=False)
     whole = [item.clone() for item in run.outputParticles]
     output = run.outputParticles
     path = output.getFileName()

@@ -25,7 +25,8 @@ class Classify2DConfig:
         "Particles to classify; no angles are needed. The CTF is used if the file has one."
     )
     output: str = output_folder_field(
-        "Folder for particles.star (with rlnClassNumber), classes.mrcs and classes.star. It must not exist."
+        "Folder for particles.star (with rlnClassNumber), classes.mrcs, classes.star, and sums.npz, to which later "
+        "particles are added (--classes-from). It must not exist."
     )
     classes: int = param(
         "Number of classes. Each needs a few tens of particles.",
