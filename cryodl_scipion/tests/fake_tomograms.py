@@ -8,6 +8,7 @@ is shorter than its header nothing is made. segmented.log tells what was segment
 import csv
 import json
 import os
+import shutil
 
 import mrcfile
 import numpy as np
@@ -229,7 +230,9 @@ def measureMembranes(config):
     with open(table, "w") as file:
         file.write("tomogram,membrane,points\n")
         file.writelines(f"{name},1,{count}\n" for name, count in points.items())
-    instances = dict(zip(config.names, config.segmentations))
+    instances = {name: os.path.join(config.output, name + ".mrc") for name in config.names}
+    for name, path in zip(config.names, config.segmentations):
+        shutil.copyfile(path, instances[name])
     counts = dict.fromkeys(points, 1)
     meshes = {name: [os.path.join(config.output, f"{name}_membrane_001.ply")] for name in points}
     for paths in meshes.values():

@@ -40,3 +40,4 @@ if HAS_TOMO:  # see tomography.py
         CryodlSimulateTomogramsViewer,
     )
     from .tomograms.viewer_tomograms import CryodlMasksViewer as AACryodlMasksViewer
+    from .tomograms.viewer_tomograms import CryodlMeshesViewer as AAACryodlMeshesViewer  # meshes are coordinates, too

@@ -126,6 +126,13 @@ class TestCryodlTomogramViewers(ViewersTest):
         self.assertEqual([row[:3] for row in rows], [("TS_01", "1", "-"), ("TS_02", "1", "-")])
         self.assertEqual([len(row) for row in rows], [len(titles)] * 2)
 
+    def test_the_meshes_themselves_open_the_same_window(self):
+        viewer = viewer_tomograms.CryodlMeshesViewer(project=self.proj, protocol=self.measured)
+        (view,) = viewer._visualize(self.measured.outputMeshes)
+        data = view._arguments[1]
+        self.assertEqual((data.names, len(data.whole("TS_02").faces)), (["TS_01", "TS_02"], 4))
+        self.assertEqual(data.slices.shape("TS_01"), SHAPE)
+
     def test_segmentation_and_truth_are_compared(self):
         data = self.slices(self.judged, "showSlices")
         self.assertEqual([layer.name for layer in data.layers], ["ground truth", "segmentation"])
@@ -176,6 +183,8 @@ class TestCryodlTomogramViewers(ViewersTest):
             self.assertIs(found(output)[0], masks)
         self.assertIs(found(self.picked.outputCoordinates)[0], positions)
         self.assertNotIn(masks, found(self.tomograms.outputTomograms))
+        self.assertIs(found(self.measured.outputMeshes)[0], viewer_tomograms.CryodlMeshesViewer)
+        self.assertNotIn(viewer_tomograms.CryodlMeshesViewer, found(self.measured.outputCoordinates))
         (view,) = masks(project=self.proj, protocol=self.merged)._visualize(self.merged.outputLabels)
         self.assertEqual([layer.name for layer in view._arguments[1].layers], ["labels"])
 

@@ -3,9 +3,10 @@
 here."""
 
 import collections
+import glob
 import os
 import re
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import mrcfile
 import numpy as np
@@ -65,6 +66,17 @@ class MembraneMeshes:
         """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""
         path = self.instances[tsId]
         return (*headerFrame(path), readMap(path).shape)
+
+
+def membranesIn(folder: str) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
+    """({tsId: [PLY files]}, {tsId: volume of the membranes' numbers}) in the folder of a run of *measure membranes*;
+    empty for other runs."""
+    meshes: Dict[str, List[str]] = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "extra", "*", "*_membrane_*.ply"))):
+        volume = path.rsplit("_membrane_", 1)[0] + ".mrc"
+        if os.path.exists(volume):
+            meshes.setdefault(os.path.basename(volume)[: -len(".mrc")], []).append(path)
+    return meshes, {name: paths[0].rsplit("_membrane_", 1)[0] + ".mrc" for name, paths in meshes.items()}
 
 
 def headerFrame(path: str) -> Tuple[np.ndarray, float]:

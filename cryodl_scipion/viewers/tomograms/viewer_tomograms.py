@@ -6,7 +6,7 @@ from typing import Any, List, Sequence, Tuple
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
-from tomo.objects import SetOfCoordinates3D, SetOfTomoMasks
+from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import featureOf, featuresOf
@@ -25,7 +25,7 @@ from ..panels_viewer import Panel, PanelsViewer
 from ..pictures_window import PicturesWindow
 from ..table_window import TableWindow
 from ..window import WindowView
-from .meshes_data import MembraneMeshes
+from .meshes_data import MembraneMeshes, membranesIn
 from .meshes_window import MeshesWindow
 from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, MEMBRANE_TITLES, foundRows, judgedRows, membraneRows
 from .slices_data import LABELS, Layer, TomogramSlices, layerOf
@@ -66,6 +66,21 @@ class CryodlCoordinates3DViewer(Viewer):
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         return [slicesView(self.getTkRoot(), slicesWithCoordinates(obj), str(obj))]
+
+
+class CryodlMeshesViewer(Viewer):
+    """Membranes that cryodl measured, in 3-D."""
+
+    _name = "cryodl membranes"
+    _targets = [SetOfMeshes]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance: Any) -> bool:
+        return isinstance(instance, SetOfMeshes) and bool(membranesIn(folderOf(instance))[0])
+
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+        return [meshesView(self.getTkRoot(), *membranesIn(folderOf(obj)), obj, str(obj))]
 
 
 class CryodlSegmentViewer(PanelsViewer):
@@ -216,10 +231,7 @@ class CryodlMeasureMembranesViewer(CryodlPickFeaturesViewer):
         made, title = self.protocol._result().outputs, f"Membranes: {self.protocol.getRunName()}"
         if not made.meshes:
             return [self.infoMessage("No tomogram of this run has membranes.", "No membranes")]
-        found = Layer("membranes", LABELS, dict(made.instances), [], None)
-        slices = TomogramSlices.ofTomograms(coordinates.getPrecedents(), [found])
-        data = MembraneMeshes(made.meshes, made.instances, slices)
-        return [WindowView(MeshesWindow, self.getTkRoot(), data, title)]
+        return [meshesView(self.getTkRoot(), made.meshes, made.instances, coordinates, title)]
 
     def _showTable(self, coordinates: SetOfCoordinates3D) -> List[Any]:
         table = self.protocol._result().outputs.table
@@ -328,3 +340,16 @@ def slicesView(root: Any, data: Any, title: str) -> Any:
 def slicesWithCoordinates(coordinates: SetOfCoordinates, masks: EMSet = ()) -> Any:
     """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
     return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
+
+
+def meshesView(root: Any, meshes: Any, instances: Any, coordinates: SetOfCoordinates3D, title: str) -> Any:
+    """Window on membranes. meshes: {tsId: [PLY file]}. instances: {tsId: volume of their numbers}. coordinates: the
+    points on them."""
+    layer = Layer("membranes", LABELS, dict(instances), [], None)
+    slices = TomogramSlices.ofTomograms(coordinates.getPrecedents(), [layer])
+    return WindowView(MeshesWindow, root, MembraneMeshes(meshes, instances, slices), title)
+
+
+def folderOf(items: EMSet) -> str:
+    """The folder of the run that made a set."""
+    return os.path.dirname(items.getFileName())
