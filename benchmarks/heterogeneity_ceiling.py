@@ -25,14 +25,14 @@ def positions(star, folder):
     import mrcfile
 
     from cryodl.contract import FitHeterogeneityConfig
+    from cryodl.latent import masks
+    from cryodl.latent.components import COARSE, Setting, mean_of, refine_views
+    from cryodl.latent.cube import resized_volume
+    from cryodl.latent.expectation import expect
+    from cryodl.latent.posterior import CurvedCoordinate
     from cryodl.likelihood.prepare import WIDEST
-    from cryodl.particles.heterogeneity import masks
     from cryodl.particles.heterogeneity.coefficients import load_coefficients
-    from cryodl.particles.heterogeneity.components import COARSE, Setting, mean_of, refine_views
-    from cryodl.particles.heterogeneity.expectation import expect
     from cryodl.particles.heterogeneity.inputs import load_inputs
-    from cryodl.particles.heterogeneity.paths import resized_volume
-    from cryodl.particles.heterogeneity.posterior import CurvedCoordinate
     from cryodl.particles.heterogeneity.views import FIRST_SPREAD, ParticleViews
     from cryodl.reconstruction.halves import same_images, split_halves
 

@@ -59,6 +59,7 @@ COMMANDS = {
     "simulate-subtomograms": f"--structures map.mrc other.mrc --count 100 {_COMPUTE}",
     "train-classifier": f"--subtomograms subtomograms.star {_COMPUTE}",
     "cluster-subtomograms": f"--subtomograms subtomograms.star {_COMPUTE}",
+    "fit-subtomogram-heterogeneity": "--subtomograms subtomograms.star --latent 2 --threads 1",
     "improve-map": f"--half-maps helix_half1.mrc helix_half2.mrc {_COMPUTE}",
     "evaluate-map": "--map helix_full.mrc --half-maps helix_half1.mrc helix_half2.mrc --structure helices/a.pdb",
     "train-map-improver": f"--structures helices/*.pdb {_COMPUTE}",

@@ -177,7 +177,7 @@ def meshesWindow(folder):
 
 
 def latentWindow(folder):
-    from cryodl_scipion.viewers.particles.latent_window import LatentWindow
+    from cryodl_scipion.viewers.latent_window import LatentWindow
 
     class Run:
         def getRunName(self):

@@ -19,6 +19,7 @@ from .protocols import (
     CryodlProtClusterSubtomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
+    CryodlProtFitSubtomogramHeterogeneity,
     CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -181,6 +182,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainClassifier, ["particleDiameter"]),
         (CryodlProtClusterSubtomograms, ["particleDiameter"]),
+        (CryodlProtFitSubtomogramHeterogeneity, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
         (CryodlProtTrainDetector, ["diameter"]),

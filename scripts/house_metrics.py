@@ -30,6 +30,7 @@ LAYERS = (
     ("cli", "doctor", "__main__", "(root)", "commands"),
     ("recipes",),
     WINGS,
+    ("latent",),
     ("learning", "likelihood", "reconstruction"),
     ("simulate",),
     ("io",),

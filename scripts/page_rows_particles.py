@@ -58,6 +58,26 @@ def heterogeneity_null(figures: typing.Any) -> Rows:
     return rows
 
 
+def subtomogram_heterogeneity(figures: typing.Any) -> Rows:
+    """Moving sets of subtomograms one by one, rigid ones by SNR and error."""
+    rows = [["set", "SNR", "error of orientations", "Spearman", "p", "variability", "verdict", "CPU s"]]
+    for name, r in figures.items():
+        if name.startswith("hinge"):
+            kind, molecule, _, snr, _, error = name.split()
+            row = [f"{kind} {molecule}", snr, f"{error}°", f"{r['spearman']:.2f}", f"{r['p_value']:.0e}"]
+            rows.append(row + [f"{r['variability']:.1%}", r["verdict"], plain(r["cpu_seconds"])])
+    rigid = [r for name, r in figures.items() if name.startswith("rigid")]
+    for snr, error in sorted({(r["snr"], r["error"]) for r in rigid}, reverse=True):
+        mine = [r for r in rigid if (r["snr"], r["error"]) == (snr, error)]
+        low = sum(r["p_value"] < 0.05 for r in mine)
+        most = f"{max(r['variability'] for r in mine):.2%} at most"
+        smallest = f"{min(r['p_value'] for r in mine):.1g} at least"
+        verdict = f"motion in {low} of {len(mine)}"
+        seconds = plain(mean(r["cpu_seconds"] for r in mine))
+        rows.append(["rigid", f"{snr:g}", f"{error:g}°", "", smallest, most, verdict, seconds])
+    return rows
+
+
 def heterogeneity_domain(figures: typing.Any) -> Rows:
     """A hinge's domain in its own map and in the consensus map."""
     head = ["set", "map", "FSC below 0.9 at shell", "0.5", "0.143", "mean FSC", "rotations found", "true", "CPU s"]

@@ -48,6 +48,7 @@ TABLES = {
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
+    "subtomogram-heterogeneity": ("subtomogram_heterogeneity", particles.subtomogram_heterogeneity),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),

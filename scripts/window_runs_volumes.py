@@ -3,6 +3,7 @@
 
 import os
 
+import numpy as np
 from pwem.protocols import ProtImportPdb
 from window_runs import Runs
 
@@ -126,6 +127,24 @@ def subtomograms(runs: Runs, bodies: list) -> None:
         groundTruth=True,
     )
     runs.run("clusters", ours.CryodlProtClusterSubtomograms, cubes, classes=2)
+    moving(runs)
+
+
+def moving(runs: Runs) -> None:
+    """A latent space of a body, one part of which swings."""
+    angles, states = np.radians(np.linspace(-40, 40, 5)), []
+    (x, y, *part), *rest = BODIES["body"][1:]
+    for number, angle in enumerate(angles, 1):
+        moved = (x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle), *part)
+        path = os.path.join(runs.folder, f"swung_{number}.mrc")
+        if not os.path.exists(path):
+            writeBody(path, [BODIES["body"][0], moved, *rest])
+        runs.volume(f"state {number}", path, STRUCTURE_PIXEL)
+        states.append((f"state {number}", "outputVolume"))
+    small = dict(pixelSize=PIXEL_SIZE, box=BOX, snr=0.05, count=24)
+    runs.run("swinging", ours.CryodlProtSimulateSubtomograms, None, {"inputStructures": states}, **small)
+    swinging = {"inputSubtomograms": ("swinging", "outputSubtomograms")}
+    runs.run("latent cubes", ours.CryodlProtFitSubtomogramHeterogeneity, swinging, latent=2, maps=5)
 
 
 def maps(runs: Runs) -> None:

@@ -43,6 +43,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_detect_particles import CryodlProtDetectParticles
     from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
+    from .tomograms.protocol_fit_subtomogram_heterogeneity import CryodlProtFitSubtomogramHeterogeneity
     from .tomograms.protocol_measure_membranes import CryodlProtMeasureMembranes
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures
     from .tomograms.protocol_pick_features import CryodlProtPickFeatures

@@ -10,6 +10,7 @@ from ..protocols import (
     CryodlProtDenoiseTomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
+    CryodlProtFitSubtomogramHeterogeneity,
     CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -19,6 +20,7 @@ from ..protocols import (
 from ..viewers.tomograms import viewer_tomograms
 from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
 from ..viewers.tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
+from ..viewers.tomograms.viewer_subtomogram_heterogeneity import CryodlSubtomogramHeterogeneityViewer
 from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
@@ -36,6 +38,7 @@ PANELS = {
     CryodlProtAnnotate: CryodlAnnotateViewer,
     CryodlProtClassifySubtomograms: CryodlClassifyViewer,
     CryodlProtClusterSubtomograms: CryodlClusterViewer,
+    CryodlProtFitSubtomogramHeterogeneity: CryodlSubtomogramHeterogeneityViewer,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 from pwem.protocols import ProtUserSubSet
 
-from ..convert.particles.latent import writeSelection
+from ..convert.latent import writeSelection
 from ..engine.cryodl.contract import counted
 
 

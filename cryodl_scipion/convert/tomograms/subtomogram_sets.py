@@ -13,6 +13,7 @@ from tomo.objects import (
     TomoAcquisition,
 )
 
+from ..latent import describeLatent, latentColumns
 from ..star import columnsOf, iterColumns
 from .subtomograms import ANGLES, CLASS, CLASS_NAMES, HALF, ORIGIN, TILTS, readRows, subtomogramTransformOf, volumeOf
 
@@ -115,3 +116,32 @@ def appendSubtomogramAverages(
         item.setSamplingRate(output.getSamplingRate())
         item.setObjLabel(names.get(number, f"class {number}"))
         output.append(item)
+
+
+def appendLatentSubtomograms(
+    output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str, count: int, umap: bool = False
+) -> None:
+    """Append copies of all items with the latent coordinates and clusters of the engine's STAR file.
+
+    Raises ValueError unless every subtomogram is there.
+    """
+    rows, _ = readRows(path)
+    names = latentColumns(count, umap)[0]
+    for item in [item.clone() for item in subtomograms.iterItems()]:
+        row = rows.get(item.getObjId())
+        if row is not None:
+            output.append(describeLatent(item, names, [row[name] for name in names]))
+    if output.getSize() != subtomograms.getSize():
+        raise ValueError(
+            f"{path} has {output.getSize()} of the {subtomograms.getSize()} subtomograms. Run the protocol again."
+        )
+
+
+def pathAverage(path: str, pixelSize: float, words: str) -> AverageSubTomogram:
+    """An average along an axis, with its half-maps. words: its label."""
+    item = AverageSubTomogram()
+    item.setFileName(path)
+    item.setSamplingRate(pixelSize)
+    item.setHalfMaps([f"{path[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+    item.setObjLabel(words)
+    return item

@@ -65,6 +65,8 @@ EPILOGS = {
     "--output classified.star\n",
     "cluster-subtomograms": "example:\n  cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output "
     "grouped.star\n",
+    "fit-subtomogram-heterogeneity": "example:\n  cryodl fit-subtomogram-heterogeneity --subtomograms aligned.star "
+    "--latent 2 --output latent/\n",
     "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output "
     "improved.mrc\n",
     "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb "

@@ -26,8 +26,13 @@ def density(name, box, angles=(0.0, 0.0, 0.0), shift_zyx=(0.0, 0.0, 0.0), width=
 
     angles: rot, tilt, psi in degrees, RELION's: the columns of a projection along z are turned by them. shift_zyx: px.
     """
+    return blobs(np.array(STRUCTURES[name]), box, angles, shift_zyx, width)
+
+
+def blobs(places, box, angles, shift_zyx, width=0.05):
+    """As `density`, of blobs at places (n, 3), x, y, z in parts of the box."""
     # RELION's matrix takes the structure's axes to those of the view
-    centres = Rotation.from_euler("ZYZ", angles, degrees=True).inv().apply(np.array(STRUCTURES[name])) * box
+    centres = Rotation.from_euler("ZYZ", angles, degrees=True).inv().apply(places) * box
     grid = np.stack(np.meshgrid(*[np.arange(box) - box // 2] * 3, indexing="ij"), -1) - np.asarray(shift_zyx)
     squares = ((grid[None, ..., ::-1] - centres[:, None, None, None]) ** 2).sum(-1)
     volume = np.exp(-squares / (2 * (width * box) ** 2)).sum(0)
@@ -99,3 +104,25 @@ def simulated_set(folder, names, count, name="sub", **settings):
     return write_set(
         folder, *subtomograms(names, count, **settings), tilts=settings.get("tilts", (-60.0, 60.0)), name=name
     )
+
+
+def moving_set(folder, count, sweep=60.0, box=16, snr=0.3, error=0.0, seed=0, name="moving"):
+    """Path of the STAR file of a body with an arm that swings, and (n,) the arm's angles in degrees.
+
+    sweep: degrees in all. error: degrees by which the orientations in the file are wrong.
+    """
+    rng = np.random.default_rng(seed)
+    swing = rng.uniform(-sweep / 2, sweep / 2, count)
+    poses, shifts = Rotation.random(count, random_state=seed), rng.uniform(-1, 1, (count, 3))
+    measured, volumes = wedge(box, -60.0, 60.0), []
+    body = np.array([(0, 0, -0.2), (0, 0, -0.1), (-0.1, 0, -0.2), (0, 0.1, -0.15), (0, 0, 0)])
+    arm = np.array([(0, 0, 0.1), (0, 0, 0.2), (0.06, 0, 0.25)])
+    for angle, pose, shift in zip(swing, poses, shifts):
+        places = np.concatenate([body, Rotation.from_euler("y", angle, degrees=True).apply(arm)])
+        clean = blobs(places, box, pose.as_euler("ZYZ", degrees=True), shift)
+        noisy = clean + rng.normal(0, snr**-0.5, clean.shape).astype(np.float32)
+        volumes.append(torch.fft.irfftn(torch.fft.rfftn(torch.from_numpy(noisy)) * measured, s=(box,) * 3))
+    axes = rng.standard_normal((count, 3))
+    axes *= np.radians(error) / np.linalg.norm(axes, axis=1, keepdims=True)
+    angles = (poses * Rotation.from_rotvec(axes)).as_euler("ZYZ", degrees=True)
+    return write_set(folder, torch.stack(volumes), None, angles, shifts, name=name), swing

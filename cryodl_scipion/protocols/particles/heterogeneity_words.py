@@ -1,33 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A latent space and its verdict in words, for summaries and methods."""
+"""A latent space of particles in words, for summaries and methods."""
 
 from typing import Any
 
 from ...engine.cryodl.contract import Result, counted
+from ..latent_words import pathsLine, verdictLine
 from ..methods import versionIn
-
-
-def verdictLine(made: Any) -> str:
-    """The verdict as a sentence. made: outputs of fit-heterogeneity."""
-    amount = f"(p = {made.p_value:.2g}; variability {100 * made.variability:.2f} % of the molecule's power)"
-    if made.verdict == "motion":
-        return f"*Motion found* {amount}."
-    return (
-        f"*No motion found* {amount}: noise and errors of orientation and CTF explain the differences between "
-        "particles. The latent coordinates and maps below show noise."
-    )
 
 
 def heterogeneityLines(result: Result) -> Any:
     """Lines of a summary."""
     made = result.outputs
     way = f", method {made.method}" if made.method else ""  # results of earlier versions do not say it
-    lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}{way}"]
-    if any(made.paths):
-        lines.append(
-            f"{counted(sum(map(len, made.paths)), 'map')} along {counted(len(made.paths), 'axis', 'axes')}, "
-            "with half-maps"
-        )
+    lines = [
+        verdictLine(made, "particles", "orientation and CTF"),
+        f"{made.latent} latent coordinates of {counted(made.count, 'particle')}{way}",
+    ]
+    lines += pathsLine(made, "map")
     if made.classes:
         lines.append(f"{counted(len(made.classes), 'discrete class', 'discrete classes')}, each with half-maps")
     return lines

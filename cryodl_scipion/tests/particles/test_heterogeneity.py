@@ -7,7 +7,7 @@ import time
 import numpy as np
 from pwem.objects import VolumeMask
 
-from ...convert.particles.latent import latentOf, writeSelection
+from ...convert.latent import latentOf, writeSelection
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
 
@@ -73,7 +73,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertNotIn("Chen2021", self.fitted._citations())
 
     def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):
-        from ...viewers.particles.latent_window import LatentWindow
+        from ...viewers.latent_window import LatentWindow
 
         many = makeParticles(self, "many", count=3 * MANY)
         made = self.runProtocol(CryodlProtFitHeterogeneity, self.pointers(many), latent=3, maps=3, umap=True)
@@ -135,7 +135,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual(chosen, ids[3:6])
 
     def test_the_lasso_chooses_by_the_coordinates_on_show_and_makes_a_set(self):
-        from ...viewers.particles.latent_window import LatentWindow, PathWindow
+        from ...viewers.latent_window import LatentWindow, PathWindow
 
         ids, *others = latentOf(self.fitted.outputParticles)
         window = LatentWindow(None, self.fitted, ids, *others)

@@ -3,11 +3,11 @@
 
 from typing import Any, List
 
-from ...convert.particles.latent import latentOf
+from ...convert.latent import latentOf
 from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
+from ..latent_window import LatentWindow, PathWindow
 from ..panels_viewer import Panel, PanelsViewer
-from ..particles.latent_window import LatentWindow, PathWindow
 from ..window import WindowView
 
 

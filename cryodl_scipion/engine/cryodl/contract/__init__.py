@@ -89,6 +89,7 @@ from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.exporting import ExportTomogramsConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig, feature_metrics
+from .tomograms.heterogeneity import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
@@ -137,6 +138,7 @@ __all__ = [
     "FORMAT_VERSION",
     "Failure",
     "FitHeterogeneityConfig",
+    "FitSubtomogramHeterogeneityConfig",
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
@@ -153,6 +155,7 @@ __all__ = [
     "Outputs",
     "PARENT_VARIABLE",
     "PARTICLES_PER_DIMENSION",
+    "SUBTOMOGRAMS_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickByHandConfig",

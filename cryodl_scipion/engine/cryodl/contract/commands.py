@@ -62,6 +62,7 @@ from .tomograms.detecting import DetectParticlesConfig, DetectParticlesOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.exporting import ExportTomogramsConfig, ExportTomogramsOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
+from .tomograms.heterogeneity import FitSubtomogramHeterogeneityConfig, FitSubtomogramHeterogeneityOutputs
 from .tomograms.membranes import MeasureMembranesConfig, MeasureMembranesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
@@ -225,6 +226,12 @@ COMMANDS = {
             "tomograms.commands.cluster_subtomograms",
             ClusterSubtomogramsConfig,
             ClusterSubtomogramsOutputs,
+        ),
+        Command(
+            "fit-subtomogram-heterogeneity",
+            "tomograms.commands.fit_subtomogram_heterogeneity",
+            FitSubtomogramHeterogeneityConfig,
+            FitSubtomogramHeterogeneityOutputs,
         ),
         Command("train-detector", "tomograms.commands.train_detector", TrainDetectorConfig, TrainDetectorOutputs),
         Command(

@@ -11,6 +11,7 @@ import typing
 import numpy as np
 
 from .particles import MICROSCOPE
+from .star import read_tables
 
 if typing.TYPE_CHECKING:
     from ..core.optics import OpticsTable
@@ -69,6 +70,22 @@ def modern_tables(
             )
         columns["rlnOpticsGroup"] = [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"])
     return optics, columns
+
+
+def image_dimensions(path: str | os.PathLike[str]) -> int:
+    """Whether a STAR file names images or volumes.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    int
+        2 or 3 (rlnImageDimensionality); 2 where the file does not say it.
+    """
+    found = read_tables(path).get("optics", {}).get("rlnImageDimensionality", ["2"])
+    return 3 if list(found)[:1] == ["3"] else 2
 
 
 def _from_old(

@@ -14,6 +14,7 @@ from .backproject import Slices, solve
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
+    from ..io.subtomograms import SubtomogramSet
 
 EDGE = 0.05  # of the box: width of the mask's soft edge
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
@@ -31,14 +32,14 @@ class Reconstruction:
     resolution: float | None
 
 
-def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
+def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarray:
     """Halves of particles: rlnRandomSubset, at random without it.
 
     Copies of one image, as an expansion by symmetry makes them, come into the same half.
 
     Parameters
     ----------
-    particles : ParticleSet
+    particles : ParticleSet or SubtomogramSet
     seed : int
 
     Returns
@@ -65,12 +66,12 @@ def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
     return np.asarray(halves)
 
 
-def same_images(particles: ParticleSet) -> np.ndarray:
+def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
     """Which particles are copies of one image.
 
     Parameters
     ----------
-    particles : ParticleSet
+    particles : ParticleSet or SubtomogramSet
 
     Returns
     -------

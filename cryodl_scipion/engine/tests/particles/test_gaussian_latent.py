@@ -16,12 +16,11 @@ from cryodl.core.devices import choose_device
 from cryodl.core.frc import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
+from cryodl.latent.cube import Cube, as_complex
 from cryodl.particles.heterogeneity import deep, fitting
-from cryodl.particles.heterogeneity.cube import Cube
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
-from cryodl.particles.heterogeneity.views import as_complex
 
 FIT = dict(
     particles="p.star",

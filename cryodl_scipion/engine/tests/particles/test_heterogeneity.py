@@ -15,10 +15,10 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.latent.cube import Cube, as_complex, resized_volume
+from cryodl.latent.ranks import path_weights
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
-from cryodl.particles.heterogeneity.cube import Cube
-from cryodl.particles.heterogeneity.paths import path_weights, resized_volume
-from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, as_complex, look
+from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, look
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
 

@@ -10,8 +10,8 @@ from heterogeneity_data import moving_particles
 
 from cryodl.contract import FitHeterogeneityConfig
 from cryodl.io.particle_sets import read_particles
+from cryodl.latent.neighbours import require_umap, umap_positions
 from cryodl.particles.commands import fit_heterogeneity
-from cryodl.particles.heterogeneity.neighbours import require_umap, umap_positions
 
 STAND_IN = """
 class UMAP:

@@ -12,6 +12,15 @@ from ..fields import (
     seed_field,
     threads_field,
 )
+from ..latent_fields import (
+    axes_field,
+    latent_clusters_field,
+    latent_field,
+    latent_problems,
+    maps_field,
+    umap_field,
+    variability_field,
+)
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import resolution_field
@@ -20,8 +29,6 @@ from ..search_fields import resolution_field
 LATENT_METHODS = ("linear", "gaussian", "auto")
 # Number of particles needed for each dimension of a latent space.
 PARTICLES_PER_DIMENSION = 100
-# Fewest dimensions that UMAP draws in two.
-UMAP_DIMENSIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +53,7 @@ class FitHeterogeneityConfig:
         label="Method",
         choices=LATENT_METHODS,
     )
-    latent: int = param(
-        "Number of dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20
-    )
+    latent: int = latent_field()
     mask: typing.Optional[str] = param(
         "Map that is 1 where the molecule may change and 0 elsewhere.",
         default=None,
@@ -59,27 +64,9 @@ class FitHeterogeneityConfig:
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the particle images that are fitted.", "1/24 of the box size"
     )
-    maps: int = param(
-        "Number of maps along each axis of the latent space.",
-        default=5,
-        label="Maps along an axis",
-        minimum=2,
-        maximum=50,
-    )
-    axes: int = param(
-        "Number of axes of the latent space along which maps are reconstructed.",
-        default=1,
-        label="Axes with maps",
-        minimum=0,
-        maximum=20,
-    )
-    clusters: int = param(
-        "Number of clusters of the particles in the latent space (k-means).",
-        default=4,
-        label="Clusters",
-        minimum=1,
-        maximum=100,
-    )
+    maps: int = maps_field("maps")
+    axes: int = axes_field("maps")
+    clusters: int = latent_clusters_field("particles")
     classes: typing.Optional[int] = param(
         "Number of discrete classes, for mixtures of compositions. They are fitted as a mixture of normal "
         "distributions in the latent space; each has a map, half-maps and rlnClassNumber. 0: the number is "
@@ -90,23 +77,8 @@ class FitHeterogeneityConfig:
         maximum=100,
         none_means="none",
     )
-    umap: bool = param(
-        "Also draw the latent space in two dimensions that keep neighbours together (UMAP): cryodlUmap1, cryodlUmap2. "
-        "For three latent dimensions or more. The engine's environment needs umap-learn, which is not installed by "
-        "default.",
-        default=False,
-        label="UMAP",
-    )
-    tolerance: float = param(
-        "Variability below which the result is 'no motion', in percent of the molecule's power in the images. "
-        "Errors of CTF and orientations also cause some variability.",
-        default=0.1,
-        label="Tolerance",
-        unit="%",
-        minimum=0,
-        maximum=100,
-        expert=True,
-    )
+    umap: bool = umap_field()
+    tolerance: float = variability_field("CTF and orientations", "images")
     contrast: str = particle_contrast_field()
     gaussians: int = param(
         "Number of Gaussians that represent the molecule (method gaussian).",
@@ -131,21 +103,11 @@ class FitHeterogeneityConfig:
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
         empty."""
-        problems = []
-        if self.axes > self.latent:
-            problems.append(
-                f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
-                f"{self.latent} or fewer, or more dimensions."
-            )
+        problems = latent_problems(self)
         if self.classes is not None and self.method == "gaussian":
             problems.append(
                 f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
                 "method, or leave the classes out."
-            )
-        if self.umap and self.latent < UMAP_DIMENSIONS:
-            problems.append(
-                f"UMAP (--umap) draws latent spaces of {UMAP_DIMENSIONS} dimensions or more, but the latent space has "
-                f"{self.latent} (--latent). Leave UMAP out, or give more dimensions."
             )
         return problems
 

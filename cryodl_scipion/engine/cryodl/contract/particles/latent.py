@@ -19,9 +19,11 @@ from ..search_fields import mask_diameter_field
 
 @dataclasses.dataclass(frozen=True)
 class SelectLatentConfig:
-    """Select the particles in a region, or in clusters, of a latent space."""
+    """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
 
-    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
+    particles: str = particles_field(
+        "Particles of fit-heterogeneity, or subtomograms of fit-subtomogram-heterogeneity (with cryodlLatent1 ...)."
+    )
     output: str = output_file_field("STAR file to write: the selected particles with all their columns.")
     region: typing.Optional[str] = param(
         "Ranges AXIS:LOW:HIGH of latent coordinates, separated by commas, such as 1:-2:0.5,2:0:3. Particles within "

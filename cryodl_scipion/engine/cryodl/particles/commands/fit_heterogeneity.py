@@ -19,21 +19,20 @@ from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
     from ..heterogeneity.inputs import Inputs
 
 SCRATCH = "coefficients"
-LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
 
 
 def run(config: FitHeterogeneityConfig) -> Result:
     """Fit into <output>.partial, then rename; a stopped training continues, all else begins anew."""
     check_output(config.output)
     from ...core.devices import choose_device, device_name, set_threads
+    from ...latent.neighbours import require_umap
+    from ...latent.record import verdict_sentence
     from ..heterogeneity.deep import CHECKPOINT
     from ..heterogeneity.fitting import fit_heterogeneity
     from ..heterogeneity.inputs import load_inputs
-    from ..heterogeneity.neighbours import require_umap
 
     if config.umap:
         require_umap()
@@ -50,15 +49,9 @@ def run(config: FitHeterogeneityConfig) -> Result:
         warn(note)
     outputs = _write(config, inputs, outcome, folder)
     finish_folder(folder, config.output, SCRATCH, CHECKPOINT)
-    print(_verdict(outcome.motion) + f" {outputs['particles']}")
+    print(verdict_sentence(outcome.motion) + f" {outputs['particles']}")
     used = device_name(device if outcome.method == "gaussian" else choose_device("cpu"))
     return Result("fit-heterogeneity", outputs, device=used, warnings=tuple(inputs.notes + outcome.notes))
-
-
-def _verdict(motion: typing.Any) -> str:
-    """A sentence."""
-    amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
-    return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
 
 def _write(
@@ -66,21 +59,23 @@ def _write(
 ) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
+    from ...io.particle_sets import write_particles_star
+    from ...latent.cube import resized_volume
+    from ...latent.pictures import draw_latent
+    from ...latent.record import latent_clusters, latent_columns, verdict_sentence
     from ..heterogeneity.map_files import write_classes, write_paths
-    from ..heterogeneity.paths import resized_volume
-    from ..heterogeneity.pictures import draw_latent
 
     particles, fit = inputs.particles, outcome.fit
-    clusters = _clusters(fit.latent, config)
+    clusters = latent_clusters(fit.latent, config.clusters, config.seed)
     columns, classes, said = write_classes(config, inputs, outcome, folder)
-    columns.update(_umap(fit.latent, config), **{CLUSTER: clusters})
-    _write_particles(particles, fit.latent, columns, folder)
+    columns = dict(latent_columns(fit.latent, clusters, config.umap, config.seed), **columns)
+    write_particles_star(str(folder / "particles.star"), particles, columns)
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
     scale = np.concatenate([[1.0], fit.deviations])
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
         write_map(folder / name, factor * resized_volume(volume, particles.box), particles.pixel_size)
     paths, record = write_paths(config, inputs, outcome, folder)
-    draw_latent(fit.latent, clusters, _verdict(outcome.motion), folder / "latent.png")
+    draw_latent(fit.latent, clusters, verdict_sentence(outcome.motion), folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)
     motion = outcome.motion
     head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
@@ -105,9 +100,11 @@ def _write(
 
 def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any) -> dict[str, typing.Any]:
     """What heterogeneity.json says besides the verdict."""
+    from ...latent.record import verdict_sentence
+
     fit, motion, width = outcome.fit, outcome.motion, inputs.particles.box * inputs.particles.pixel_size
     return dict(
-        sentence=_verdict(motion),
+        sentence=verdict_sentence(motion),
         standard_error=motion.error,
         tolerance=config.tolerance / 100,
         method=outcome.method,
@@ -123,30 +120,3 @@ def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any)
         notes=inputs.notes + outcome.notes,
         **outcome.record,
     )
-
-
-def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
-    """(n,) number of each particle's cluster, from 1, the largest first."""
-    from sklearn.cluster import KMeans
-
-    if not np.ptp(latent) > 0:  # noise: all at one position
-        return np.ones(len(latent), int)
-    found = KMeans(config.clusters, n_init=4, random_state=config.seed).fit_predict(latent)
-    order = np.argsort(-np.bincount(found, minlength=config.clusters), kind="stable")
-    return np.argsort(order)[found] + 1
-
-
-def _umap(latent: np.ndarray, config: FitHeterogeneityConfig) -> dict[str, np.ndarray]:
-    """Columns of UMAP, if they are wanted."""
-    from ..heterogeneity.neighbours import umap_positions
-
-    positions = umap_positions(latent, config.seed) if config.umap else np.zeros((len(latent), 0))
-    return {f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)}
-
-
-def _write_particles(particles: ParticleSet, latent: np.ndarray, further: dict[str, np.ndarray], folder: Path) -> None:
-    """particles.star: all rows in their order."""
-    from ...io.particle_sets import write_particles_star
-
-    columns = {f"{LATENT}{k + 1}": latent[:, k].astype(float) for k in range(latent.shape[1])}
-    write_particles_star(str(folder / "particles.star"), particles, dict(columns, **further))

@@ -16,7 +16,7 @@ from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
-from .fit_heterogeneity import LATENT
+from ...latent.record import LATENT
 from .select_latent import latent_column
 
 AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl select-latent`: particles of fit-heterogeneity in; those of a region or of clusters of the latent space out.
+"""`cryodl select-latent`: particles or subtomograms with latent coordinates in; those of a region or of clusters of the
+latent space out.
 
 Result.outputs are the contract's SelectLatentOutputs.
 """
@@ -14,10 +15,11 @@ import numpy as np
 from ...contract import Result, SelectLatentConfig, counted
 from ...contract.particles.latent import SelectLatentOutputs
 from ...io.unfinished import check_output
-from .fit_heterogeneity import CLUSTER, LATENT
+from ...latent.record import CLUSTER, LATENT
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
+    from ...io.subtomograms import SubtomogramSet
 
 
 def run(config: SelectLatentConfig) -> Result:
@@ -26,8 +28,13 @@ def run(config: SelectLatentConfig) -> Result:
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Particles")
     from ...io.particle_sets import read_particles, write_particles_star
+    from ...io.relion_tables import image_dimensions
+    from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
 
-    particles = read_particles(config.particles)
+    particles: ParticleSet | SubtomogramSet
+    volumes = image_dimensions(config.particles) == 3
+    word = "subtomogram" if volumes else "particle"
+    particles = read_subtomograms(config.particles) if volumes else read_particles(config.particles)
     chosen = np.ones(len(particles), bool)
     for axis, low, high in _ranges(config.region):
         values = latent_column(particles, f"{LATENT}{axis}")
@@ -37,13 +44,17 @@ def run(config: SelectLatentConfig) -> Result:
     if not chosen.any():
         asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
-            f"No particle of {config.particles} is in this selection ({', '.join(asked)}). Choose a wider region or "
+            f"No {word} of {config.particles} is in this selection ({', '.join(asked)}). Choose a wider region or "
             "other clusters."
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))
+    part = particles.subset(np.nonzero(chosen)[0])
+    if isinstance(part, SubtomogramSet):
+        write_subtomograms_star(config.output, part)
+    else:
+        write_particles_star(config.output, part)
     count = int(chosen.sum())
-    print(f"{counted(count, 'particle')} of {len(particles)}: {config.output}")
+    print(f"{counted(count, word)} of {len(particles)}: {config.output}")
     return Result(
         "select-latent",
         SelectLatentOutputs(
@@ -79,14 +90,14 @@ def _numbers(words: str) -> list[int]:
         ) from None
 
 
-def latent_column(particles: ParticleSet, name: str) -> np.ndarray:
-    """(n,) numbers of a column of particles; ValueError without it."""
+def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
+    """(n,) numbers of a column of particles or subtomograms; ValueError without it."""
     from ...io.relion_tables import number_columns
 
     values = number_columns(particles.path, particles.columns, (name,))
     if values is None:
         raise ValueError(
-            f"{particles.path} has no column {name}. Give particles.star of cryodl fit-heterogeneity, and "
-            "an axis or cluster that it has."
+            f"{particles.path} has no column {name}. Give particles.star of cryodl fit-heterogeneity (or "
+            "subtomograms.star of fit-subtomogram-heterogeneity), and an axis or cluster that it has."
         )
     return values[:, 0]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ...core.frc import fsc
+from ...latent.cube import Cube
 from ...reconstruction.halves import wiener_constants
-from .cube import Cube
 from .paths import ShownPart, weighted_maps
 
 if typing.TYPE_CHECKING:

@@ -12,12 +12,16 @@ import torch
 
 from ...core.fourier import radial_mean
 from ...io.memory import release_pages
+from ...latent.cube import as_complex
 from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
+from .views import look
 
 if typing.TYPE_CHECKING:
     from ...core.optics import OpticsTable
     from ...io.particle_sets import ParticleSet
+    from ...latent.cube import Cube
+    from ...latent.seen import Seen
 
 CHUNK = 256  # images that are read at a time
 HELD = 2.5e8  # bytes of the files that are read before their pages are released
@@ -67,6 +71,26 @@ class Coefficients:
     def ring_radius(self) -> np.ndarray:
         """(d,) frequency of each position, waves per box; ascending."""
         return np.hypot(self.disc.y.numpy(), self.disc.x.numpy())
+
+    @property
+    def ring(self) -> np.ndarray:
+        """(d,) ring of each position."""
+        return self.disc.ring.numpy()
+
+    @property
+    def rings(self) -> int:
+        """Number of rings."""
+        return self.disc.rings
+
+    def look(self, views: typing.Any, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
+        """The Seen of some rows, see views.look."""
+        return look(self, views, rows, cube, mean_table, count)
+
+    def shown(self, views: typing.Any, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
+        """(m, count) what the images of some rows show of a volume's table, with the CTF of their files."""
+        plane = np.stack([self.disc.x.numpy()[:count], self.disc.y.numpy()[:count]]).astype(np.float32)
+        slices = as_complex(cube.interpolation(views.matrices[rows], plane) @ table).reshape(len(rows), count)
+        return slices * self.read(rows, count)[1]
 
     def read(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """data, sine and cosine, (m, count) each, of some rows."""

@@ -13,15 +13,15 @@ import numpy as np
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
 from ...io.silence import doing
+from ...latent import masks
+from ...latent.components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
+from ...latent.curves import along_curve
+from ...latent.motion import Motion, find_motion, voxel_components
 from ...likelihood.prepare import WIDEST
 from ...reconstruction.halves import same_images, split_halves
-from . import masks
 from .coefficients import load_coefficients
-from .components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
-from .curves import along_curve
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
-from .motion import Motion, find_motion, voxel_components
 from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from ...core.frc import resolution_at
 from ...io.maps import write_map
 from ...io.particle_sets import write_particles_star
+from ...latent.masks import read_focus_mask
 from .bodies import TwoBodies
 from .domain import domain_poses, follow_domain
-from .masks import read_focus_mask
 from .views import ParticleViews
 
 if typing.TYPE_CHECKING:

@@ -11,18 +11,18 @@ import torch
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
-from .components import COARSE, ComponentFit, Setting
-from .curves import scaled_position
+from ...latent.components import COARSE, ComponentFit, Setting
+from ...latent.cube import resized_volume
+from ...latent.curves import scaled_position
+from ...latent.expectation import expect
+from ...latent.motion import Motion, find_motion
+from ...latent.solving import orthonormal
 from .decoder import Decoder
 from .deep import Training, train
-from .expectation import expect
 from .gaussians import Gaussians, fit_gaussians
 from .images import Images
 from .inputs import Inputs
 from .modes import Basis, Gradients, basis_of, gradients_of, place_anchors, principal_motions
-from .motion import Motion, find_motion
-from .paths import resized_volume
-from .solving import orthonormal
 
 TESTED = 2  # principal motions of a half that are tested on the other
 MAXIMUM = 6000  # particles that principal motions are fitted to

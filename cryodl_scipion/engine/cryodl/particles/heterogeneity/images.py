@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from .components import Setting
-from .expectation import batches
-from .posterior import precisions
-from .views import as_complex, look
+from ...latent.components import Setting
+from ...latent.cube import as_complex
+from ...latent.expectation import batches
+from ...latent.posterior import precisions
 
 
 @dataclasses.dataclass
@@ -86,7 +86,7 @@ class Images:
 
     def _batch(self, rows: np.ndarray) -> Batch:
         views = self.setting.views
-        seen = look(self.setting.coefficients, views, rows, self.cube, self._tables, self.count)
+        seen = self.setting.coefficients.look(views, rows, self.cube, self._tables, self.count)
         transfer = seen.transfer * views.contrast[rows, None].astype(np.float32)
         static = as_complex(seen.matrix @ self._static).reshape(transfer.shape)
         flat = np.concatenate([seen.errors.real, seen.errors.imag], axis=1)

@@ -14,12 +14,12 @@ from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
 from ...io.particle_sets import ParticleSet
+from ...latent.masks import checked_mask
 from ...reconstruction.halves import same_images
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density
 from .alignment import check_alignment
-from .masks import read_focus_mask
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -30,7 +30,6 @@ OTHER_HAND = 0.1  # by which the mirror image must agree better
 DETAIL = 24  # waves per box: finest detail by default
 LARGEST = 48  # waves per box: the finest detail that is ever used
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
-INSIDE = 0.05  # of the molecule's mass, that a mask must hold
 
 
 @dataclasses.dataclass
@@ -86,21 +85,9 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
             f"limit is 1/{LARGEST} of the box size, and the pixel size."
         )
     cube = fit_cube(density, box)
-    mask = None if config.mask is None else _mask(config, config.mask, voxel, box, cube.numpy())
+    mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), config.reference)
     contrast, more = check_alignment(particles, cube, voxel, diameter, config.reference, config.contrast)
     return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more)
-
-
-def _mask(config: FitHeterogeneityConfig, mask: str, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
-    """(box, box, box) between 0 and 1."""
-    values = read_focus_mask(mask, voxel, box)
-    held = float((values * reference).sum() / max(reference.sum(), 1e-30))
-    if held < INSIDE:
-        raise ValueError(
-            f"The mask {mask} lies outside the molecule: it contains {held:.1%} of the density of "
-            f"{config.reference}. Give a mask in the coordinate frame of the reference."
-        )
-    return values
 
 
 def copy_notes(particles: ParticleSet) -> list[str]:

@@ -11,8 +11,9 @@ import numpy as np
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import resolution_at
 from ...io.maps import write_map
+from ...latent.ranks import path_weights
 from .classes import find_classes
-from .paths import path_weights, weighted_maps
+from .paths import weighted_maps
 
 if typing.TYPE_CHECKING:
     from .fitting import Outcome

@@ -10,19 +10,17 @@ import numpy as np
 import torch
 
 from ...core.frc import fsc
+from ...latent.cube import Cube, as_complex, hermitian, symmetric
+from ...latent.expectation import batches
+from ...latent.solving import FLOOR
 from ...likelihood.prepare import prepare
 from ...reconstruction.halves import soft_sphere, wiener_constants
 from .coefficients import sorted_disc
-from .cube import Cube, hermitian, symmetric
-from .expectation import batches
-from .solving import FLOOR
-from .views import as_complex
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
     from .views import ParticleViews
 
-WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
 
 
@@ -41,29 +39,6 @@ class ShownPart:
         matrix = cube.interpolation(self.views.matrices[rows], plane)
         phases = (self.views.shifts_yx[rows] @ plane[::-1]) * (2 * np.pi / cube.box)
         return as_complex(matrix @ self._table).reshape(len(rows), -1) * np.exp(-1j * phases)
-
-
-def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the particles in `count` maps along a coordinate.
-
-    The maps lie at equal distances in the particles' ranks, so that each rests on as many particles.
-
-    Parameters
-    ----------
-    coordinate : ndarray, (n,)
-    count : int
-
-    Returns
-    -------
-    positions : ndarray, (count,)
-        Coordinates of the maps.
-    weights : ndarray, (n, count)
-        Between 0 and 1.
-    """
-    rank = (np.argsort(np.argsort(coordinate)) + 0.5) / len(coordinate)
-    middle = (np.arange(count) + 0.5) / count
-    weights = np.exp(-0.5 * ((rank[:, None] - middle) * count / WIDTH) ** 2)
-    return np.quantile(coordinate, middle), weights.astype(np.float32)
 
 
 def weighted_maps(
@@ -170,14 +145,3 @@ def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarra
         part = np.maximum(wiener[rings], FLOOR)
     constant = (mean * part)[cube.ring]
     return cube.gridded(match / np.maximum(weight + constant, 1e-20)[:, None])
-
-
-def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
-    """A (b, b, b) volume on a grid of (box, box, box) over the same width, its Fourier coefficients kept."""
-    cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
-    values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)
-    other = Cube(box, min(cube.radius, box / 2 - 1))
-    trim = cube.half - other.half
-    inner = (slice(trim, cube.side - trim),) * 3 if trim > 0 else ...
-    table = np.ascontiguousarray(values[inner]).reshape(-1, 1).view(np.float32)
-    return other.volume(table)

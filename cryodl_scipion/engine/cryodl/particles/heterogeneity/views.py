@@ -9,10 +9,13 @@ import typing
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ...latent.cube import as_complex
+from ...latent.seen import Seen
+
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
+    from ...latent.cube import Cube
     from .coefficients import Coefficients
-    from .cube import Cube
 
 ERRORS = (
     "rotation_x",
@@ -70,6 +73,21 @@ class ParticleViews:
             np.zeros((count, len(ERRORS))),
         )
 
+    @property
+    def spread(self) -> np.ndarray:
+        """(9,) standard deviations of the ERRORS before they are learned."""
+        return FIRST_SPREAD
+
+    @property
+    def alike(self) -> tuple[slice, ...]:
+        """The ERRORS that are equally large: of the axes of rotations, of shifts, of the astigmatism."""
+        return slice(0, 3), self.shift_errors, slice(7, 9)
+
+    @property
+    def shift_errors(self) -> slice:
+        """Which of the ERRORS are shifts, px."""
+        return slice(3, 5)
+
     def move(self, rows: np.ndarray, step: np.ndarray) -> None:
         """Add small errors (m, 9), in the order of ERRORS, to some rows."""
         step = step.copy()
@@ -85,21 +103,6 @@ class ParticleViews:
     def angles(self) -> np.ndarray:
         """(n, 3) rot, tilt, psi in degrees."""
         return Rotation.from_matrix(self.matrices).as_euler("ZYZ", degrees=True)
-
-
-@dataclasses.dataclass
-class Seen:
-    """A batch of images beside the mean volume.
-
-    data : (m, d) complex64, shifted to the middle. transfer : (m, d) float32. slices : (m, d) complex64, of the mean
-    without CTF. errors : (m, d, 9) complex64, derivatives by the ERRORS. matrix : interpolation, see Cube.
-    """
-
-    data: np.ndarray
-    transfer: np.ndarray
-    slices: np.ndarray
-    errors: np.ndarray
-    matrix: np.ndarray
 
 
 def look(
@@ -140,13 +143,3 @@ def look(
     shown = slope * (wavelength * views.contrast[rows])[:, None].astype(np.float32) * slices
     errors[..., 6:] = shown[..., None] * along.T.astype(np.float32)
     return Seen(data, transfer, slices, errors, matrix)
-
-
-def as_complex(table: np.ndarray) -> np.ndarray:
-    """(n, c) complex64 of (n, 2 c) real and imaginary parts."""
-    return np.ascontiguousarray(table, np.float32).view(np.complex64)
-
-
-def real(values: np.ndarray) -> np.ndarray:
-    """(m, 2 d, ...) real and imaginary parts of (m, d, ...) complex numbers."""
-    return np.concatenate([values.real, values.imag], axis=1)

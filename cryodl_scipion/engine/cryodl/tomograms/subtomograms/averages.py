@@ -45,15 +45,18 @@ def half_averages(
     box: int | None = None,
     contrast: str = "bright",
     device: torch.device | None = None,
+    shares: np.ndarray | None = None,
+    halves: np.ndarray | None = None,
 ) -> typing.Any:
     """The average of all, and the averages of two halves: those of the set's half sets, else of even and odd numbers.
 
     subtomograms: SubtomogramSet. indices: its rows. angles: (m, 3) rot, tilt, psi in degrees, shifts_zyx: (m, 3) px, of
     these rows. box: px of the result, which has the set's pixel size; that of the set if None. contrast: of protein in
-    the files. Memory does not grow with the number of subtomograms. Raises ValueError for no subtomograms.
+    the files. shares: (m,) weight of each of these subtomograms, 1 if None. halves: (m,) 1 or 2, if other half sets are
+    wanted. Memory does not grow with the number of subtomograms. Raises ValueError for no subtomograms.
     """
-    whole, halves = _sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device)
-    return (_mean(whole), *(_mean(half) for half in halves))
+    whole, parts = _sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device, shares, halves)
+    return (_mean(whole), *(_mean(part) for part in parts))
 
 
 def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, diameter: float) -> float:
@@ -85,27 +88,33 @@ def _sums(
     box: int | None,
     contrast: str,
     device: torch.device | None,
+    shares: np.ndarray | None = None,
+    halves: np.ndarray | None = None,
 ) -> typing.Any:
     rows = np.arange(len(subtomograms))[indices].reshape(-1)
     if not len(rows):
         raise ValueError(f"{subtomograms.path}: there are no subtomograms to average.")
     ball = HalfBall(subtomograms.box, subtomograms.box / 2 - 1, device)
-    halves, box = [Sums(ball), Sums(ball)], box or subtomograms.box
+    parts, box = [Sums(ball), Sums(ball)], box or subtomograms.box
     matrices = matrices_of(np.asarray(angles, float).reshape(-1, 3), device)
     shifts = torch.as_tensor(np.asarray(shifts_zyx, float).reshape(-1, 3), dtype=torch.float32, device=device)
-    which = np.arange(len(rows)) % 2 if subtomograms.halves is None else (subtomograms.halves[rows] - 1) % 2
+    share = torch.ones(len(rows)) if shares is None else torch.as_tensor(shares, dtype=torch.float32)
+    share = share.to(ball.x.device)
+    if halves is None and subtomograms.halves is not None:
+        halves = subtomograms.halves[rows]
+    which = np.arange(len(rows)) % 2 if halves is None else (halves - 1) % 2
     step, sign = max(1, int(CHUNK_VOXELS / subtomograms.box**3)), -1.0 if contrast == "dark" else 1.0
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         volumes = subtomograms.volumes(rows[part]).to(ball.x.device)
         volumes = volumes - volumes.mean((1, 2, 3), keepdim=True)
-        weights = ball.on_grid(subtomograms.sums(rows[part]).to(ball.x.device))
+        weights = ball.on_grid(subtomograms.sums(rows[part]).to(ball.x.device)) * share[part, None]
         values = sign * ball.of_volumes(volumes) * weights * ball.ramp(-shifts[part])
         for half in (0, 1):
             mine = torch.as_tensor(which[part] == half, device=ball.x.device)
-            halves[half].add(values[mine], weights[mine], matrices[part][mine])
-    whole = halves[0].merged(halves[1])
-    return (whole, box), [(half, box) for half in halves]
+            parts[half].add(values[mine], weights[mine], matrices[part][mine])
+    whole = parts[0].merged(parts[1])
+    return (whole, box), [(part, box) for part in parts]
 
 
 def _mean(found: typing.Any) -> torch.Tensor:

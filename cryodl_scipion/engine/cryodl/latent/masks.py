@@ -4,19 +4,35 @@
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from ...reconstruction.halves import soft_sphere
-from ...simulate.structures import read_cube
+from ..reconstruction.halves import soft_sphere
+from ..simulate.structures import read_cube
 
 WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in
 BODY = 0.1  # of the mean volume's highest density that is the molecule
 MARGIN = 12.0  # Å beyond it
+INSIDE = 0.05  # of the molecule's mass, that a mask must hold
 LIVELY = 0.1  # of the largest variance that the halves share, from which a position is taken to change
 
 
 def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
-    """(box, box, box) between 0 and 1, of a mask's file, its middle the box's. voxel: Å.
+    """The mask of a file, its middle the box's.
 
-    Raises ValueError for a mask that is nowhere above 0.
+    Parameters
+    ----------
+    path : str
+    voxel : float, Å
+    box : int
+        px.
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        For a mask that is nowhere above 0.
     """
     values = read_cube(path, voxel, box)
     if not values.max() > 0:
@@ -25,6 +41,38 @@ def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
             "the molecule may change."
         )
     return np.clip(values / max(1.0, float(values.max())), 0, 1)
+
+
+def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.ndarray:
+    """A focus mask that holds a part of the molecule.
+
+    Parameters
+    ----------
+    path : str
+    voxel : float, Å
+    density : ndarray, (box, box, box)
+        Of the molecule, protein bright.
+    of : str
+        What shows it, for the message.
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty, or lies outside the molecule.
+    """
+    values = read_focus_mask(path, voxel, len(density))
+    held = float((values * density).sum() / max(density.sum(), 1e-30))
+    if held < INSIDE:
+        raise ValueError(
+            f"The mask {path} lies outside the molecule: it contains {held:.1%} of the density of {of}. Give a mask in "
+            "the coordinate frame of the reference."
+        )
+    return values
 
 
 def sphere_mask(box: int) -> np.ndarray:

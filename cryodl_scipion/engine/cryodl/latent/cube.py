@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Central slices of volumes through tables of Fourier coefficients, and their transpose, as sparse matrices."""
+"""Slices and rotated copies of volumes through tables of Fourier coefficients, and their transpose, as sparse
+matrices."""
 
 import itertools
 
@@ -20,7 +21,7 @@ class Cube:
     ----------
     box : int
         Side of the volumes, voxels; even.
-    radius : float
+    radius : float, no unit
         Highest frequency, waves per box; below box / 2.
     """
 
@@ -74,16 +75,16 @@ class Cube:
         return np.concatenate(parts, axis=1)
 
     def interpolation(self, matrices: np.ndarray, plane: np.ndarray) -> csr_matrix:
-        """(m d, side³) sparse matrix that takes a table to m slices of d coefficients.
+        """(m d, side³) sparse matrix that takes a table to d coefficients of m slices, or of m rotated copies.
 
         Parameters
         ----------
         matrices : ndarray, (m, 3, 3)
             From image to density, as core.projections.rotation_matrices gives them.
-        plane : ndarray, (2, d)
-            x and y frequency of the coefficients, waves per box.
+        plane : ndarray, (2, d) or (3, d)
+            x and y, or x, y and z, frequency of the coefficients, waves per box.
         """
-        positions = np.einsum("mij,jd->imd", matrices[:, :, :2], plane * PADDING).reshape(3, -1) + self.half
+        positions = np.einsum("mij,jd->imd", matrices[:, :, : len(plane)], plane * PADDING).reshape(3, -1) + self.half
         low = np.floor(positions).astype(np.int32)
         part = (positions - low).astype(np.float32)
         base = (low[2] * self.side + low[1]) * self.side + low[0]
@@ -106,11 +107,67 @@ class Cube:
 
 
 def symmetric(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table (side³, c) of real numbers and of itself at the opposite frequencies."""
+    """Sum of a table of real numbers and of itself at the opposite frequencies.
+
+    Parameters
+    ----------
+    table : ndarray, (side³, c)
+    side : int
+
+    Returns
+    -------
+    ndarray, (side³, c)
+    """
     return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape)
 
 
 def hermitian(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table (side³, 2 c) of real and imaginary parts, and of the conjugates of the opposite frequencies."""
+    """Sum of a table of real and imaginary parts, and of the conjugates of the opposite frequencies.
+
+    Parameters
+    ----------
+    table : ndarray, (side³, 2 c)
+    side : int
+
+    Returns
+    -------
+    ndarray, (side³, 2 c)
+    """
     sign = np.tile([1.0, -1.0], table.shape[1] // 2).astype(table.dtype)
     return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape) * sign
+
+
+def as_complex(table: np.ndarray) -> np.ndarray:
+    """Complex numbers of their real and imaginary parts.
+
+    Parameters
+    ----------
+    table : ndarray, (n, 2 c)
+
+    Returns
+    -------
+    ndarray, (n, c) complex64
+    """
+    return np.ascontiguousarray(table, np.float32).view(np.complex64)
+
+
+def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
+    """A volume on another grid over the same width, its Fourier coefficients kept.
+
+    Parameters
+    ----------
+    volume : ndarray, (b, b, b)
+    box : int
+        px.
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+    """
+    cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
+    values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)
+    other = Cube(box, min(cube.radius, box / 2 - 1))
+    trim = cube.half - other.half
+    inner = (slice(trim, cube.side - trim),) * 3 if trim > 0 else ...
+    table = np.ascontiguousarray(values[inner]).reshape(-1, 1).view(np.float32)
+    return other.volume(table)

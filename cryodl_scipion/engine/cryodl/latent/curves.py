@@ -13,13 +13,35 @@ ROUNDS = 4  # passes at first, and again to the finest detail
 
 
 def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
-    """(n,) place of each image on the curve, with the sign and the standard deviation of the first axis."""
+    """Place of each observation on a curve of volumes that begins along the first axis.
+
+    Parameters
+    ----------
+    setting : components.Setting
+    fit : components.ComponentFit
+    radius : float, no unit
+        Finest frequency, waves per box.
+
+    Returns
+    -------
+    ndarray, (n,)
+        With the sign and the standard deviation of the coordinate along the first axis.
+    """
     position, _ = fit_curve(setting, fit, DEGREE, radius)
     return scaled_position(position, fit.latent[:, 0])
 
 
 def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
-    """A position along a curve with the sign and the standard deviation of a coordinate, all (n,)."""
+    """A position along a curve with the sign and the standard deviation of a coordinate.
+
+    Parameters
+    ----------
+    position, coordinate : ndarray, (n,)
+
+    Returns
+    -------
+    ndarray, (n,)
+    """
     sign = np.sign(np.corrcoef(position, coordinate)[0, 1]) or 1.0
     return (position - position.mean()) * sign * coordinate.std() / max(position.std(), 1e-12)
 
@@ -45,7 +67,7 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve)
             volumes = solve_components(sums, cube, power) * setting.mask
             volumes[1:] *= setting.focus
-            sigmas = learned(sums)
+            sigmas = learned(sums, setting.views)
             setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")
     sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve, False)
     return sums.latent[:, 0], volumes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Windows on a latent space: particles to be chosen with a lasso, and maps along an axis with a slider."""
+"""Windows on a latent space: items to be chosen with a lasso, and maps along an axis with a slider."""
 
 import tkinter as tk
 from tkinter import messagebox, ttk
@@ -12,16 +12,16 @@ from matplotlib.widgets import LassoSelector
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 
-from ...engine.cryodl.contract import counted
-from ..subsets import startSubset
-from ..window import CanvasWindow
+from ..engine.cryodl.contract import counted
+from .subsets import startSubset
+from .window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
 
 
 class LatentWindow(CanvasWindow):
-    """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters, names:
-    see convert.latent.latentOf."""
+    """Items by two latent coordinates. protocol: whose output they are. ids, coordinates, clusters, names: see
+    convert.latent.latentOf. output: its name. kind: of item, in words."""
 
     def __init__(
         self,
@@ -31,9 +31,12 @@ class LatentWindow(CanvasWindow):
         coordinates: SetOfCoordinates,
         clusters: Any,
         names: Sequence[str],
+        output: str = "outputParticles",
+        kind: str = "particle",
     ) -> None:
         CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._ids = protocol, np.array(ids)
+        self._output, self._kind = output, kind
         self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
         self.chosen = np.zeros(len(ids), bool)
         bar = ttk.Frame(self.root)
@@ -47,7 +50,7 @@ class LatentWindow(CanvasWindow):
             box.bind("<<ComboboxSelected>>", lambda event: self.draw())
             box.pack(side=tk.LEFT)
             self._axes.append(box)
-        self.words = tk.StringVar(self.root, "Draw around particles with the mouse.")
+        self.words = tk.StringVar(self.root, f"Draw around {kind}s with the mouse.")
         ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
         ttk.Button(bar, text="Create subset", command=self.createSubset).pack(side=tk.RIGHT)
         self.addFigure((8, 6))
@@ -72,18 +75,20 @@ class LatentWindow(CanvasWindow):
         self._canvas.draw_idle()
 
     def choose(self, corners: Any) -> None:
-        """Choose the particles within a polygon of the drawing."""
+        """Choose the items within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
-        self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} selected")
+        self.words.set(f"{counted(int(self.chosen.sum()), self._kind)} selected")
         self.draw()
 
     def createSubset(self) -> Any:
-        """Start pwem's protocol that makes a set of the chosen particles. Returns it, None if none is chosen."""
+        """Start pwem's protocol that makes a set of the chosen items. Returns it, None if none is chosen."""
         if not self.chosen.any():
-            messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
+            messagebox.showinfo(
+                f"No {self._kind}s", f"Draw around {self._kind}s with the mouse first.", parent=self.root
+            )
             return None
         chosen = self._ids[self.chosen].tolist()
-        subset, said = startSubset(self._protocol, "outputParticles", chosen, "region", "particle")
+        subset, said = startSubset(self._protocol, self._output, chosen, "region", self._kind)
         self.words.set(said)
         return subset
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The linear latent space: a mean volume and principal components, from coarse to fine."""
+"""The linear fit: a mean volume and principal components, from coarse to fine."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import typing
 import numpy as np
 import torch
 
-from ...core.frc import fsc
-from ...reconstruction.halves import wiener_constants
+from ..core.frc import fsc
+from ..reconstruction.halves import wiener_constants
 from .cube import Cube
 from .expectation import expect
 from .solving import orthonormal, shell_power, solve_components
-from .views import FIRST_SPREAD
 
 if typing.TYPE_CHECKING:
-    from .coefficients import Coefficients
     from .expectation import ExpectationSums
-    from .views import ParticleViews
+    from .seen import Observations, Views
 
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
 FINE_ROUNDS = 4  # and to the finest detail
-MIN_SPREAD = 0.03  # of FIRST_SPREAD, that errors are taken to have at least
+MIN_SPREAD = 0.03  # of their spread before they are learned, that errors are taken to have at least
 REFINEMENTS = 3  # passes that refine orientations against the mean alone
 CHANGE = 0.1  # power of a component over that of the mean that is expected
 SEEN = 0.3  # FSC of the halves in the first shells below which the images show nothing in common
@@ -33,8 +31,8 @@ SEEN = 0.3  # FSC of the halves in the first shells below which the images show 
 @dataclasses.dataclass
 class ComponentFit:
     """mean : (box, box, box). axes : (q, box, box, box), orthonormal. deviations : (q,) of the coordinates. latent :
-    (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. sigmas : (9,) learned errors, see
-    views.ERRORS."""
+    (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. sigmas : (e,) learned errors, in
+    the order of the views'."""
 
     mean: np.ndarray
     axes: np.ndarray
@@ -46,12 +44,12 @@ class ComponentFit:
 
 @dataclasses.dataclass
 class Setting:
-    """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
-    changes. say : called with a sentence for each pass. image : (n,) number of each particle's image, equal for
-    copies."""
+    """What the passes share. coefficients : seen.Observations. views : seen.Views of them. halves : (n,) 1 or 2.
+    mask, focus : (box, box, box), where the molecule is, and where it changes. say : called with a sentence for each
+    pass. image : (n,) number of each particle's image, equal for copies."""
 
-    coefficients: Coefficients
-    views: ParticleViews
+    coefficients: typing.Any
+    views: typing.Any
     halves: np.ndarray
     mask: np.ndarray
     box: int
@@ -69,9 +67,22 @@ class Setting:
 
 
 def mean_of(setting: Setting, radius: float, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean volume (box, box, box) of the images, FSC of its halves, and the ExpectationSums of all images.
+    """Mean volume of the observations, damped shell by shell by what its halves agree on.
 
-    The map is damped shell by shell by what the halves agree on. sigmas: (9,), see expect; orientations are not moved.
+    Parameters
+    ----------
+    setting : Setting
+        Its orientations are not moved.
+    radius : float, no unit
+        Finest frequency, waves per box.
+    sigmas : ndarray, (e,)
+        Standard deviations of the errors.
+
+    Returns
+    -------
+    mean : ndarray, (box, box, box)
+    curve : ndarray, (rings,)
+        FSC of its halves.
     """
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     empty = np.zeros((1,) + (setting.box,) * 3, np.float32)
@@ -93,29 +104,48 @@ def mean_of(setting: Setting, radius: float, sigmas: np.ndarray) -> tuple[np.nda
 def refine_views(
     setting: Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, rounds: int = REFINEMENTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move orientations, shifts, contrast and defocus to where the mean volume fits best. Returns mean and spread."""
+    """Move orientations, shifts, contrast and defocus to where the mean volume fits best.
+
+    Parameters
+    ----------
+    setting : Setting
+        Its views are moved, and its noise is measured anew.
+    mean : ndarray, (box, box, box)
+    radius : float, no unit
+        Finest frequency, waves per box.
+    sigmas : ndarray, (e,)
+        Standard deviations of the errors before.
+    rounds : int
+
+    Returns
+    -------
+    mean : ndarray, (box, box, box)
+    sigmas : ndarray, (e,)
+        Standard deviations of the errors, learned.
+    """
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     for number in range(rounds):
         sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, sigmas)
         mean = solve_components(sums, cube, shell_power(mean[None], cube))[0] * setting.mask
         setting.views.move(setting.rows(), sums.errors)
         rescale_noise(setting.coefficients, sums)
-        sigmas = learned(sums)
+        sigmas = learned(sums, setting.views)
         setting.say(
-            f"orientations {number + 1}: {np.degrees(sigmas[:3].mean()):.2f}° and {sigmas[3:5].mean():.2f} px uncertain"
+            f"orientations {number + 1}: {np.degrees(sigmas[:3].mean()):.2f}° and "
+            f"{sigmas[setting.views.shift_errors].mean():.2f} px uncertain"
         )
     return mean, sigmas
 
 
-def learned(sums: ExpectationSums) -> np.ndarray:
-    """(9,) standard deviations of the errors from the ExpectationSums of a pass; equal along equivalent axes."""
+def learned(sums: ExpectationSums, views: Views) -> np.ndarray:
+    """(e,) standard deviations of the errors from the ExpectationSums of a pass; equal along equivalent axes."""
     squares, known = sums.squared_errors.copy(), sums.known.copy()
-    for group in (slice(0, 3), slice(3, 5), slice(7, 9)):
+    for group in views.alike:
         squares[group], known[group] = squares[group].mean(), known[group].mean()
-    return np.clip(np.sqrt(squares / known), MIN_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
+    return np.clip(np.sqrt(squares / known), MIN_SPREAD * views.spread, 2 * views.spread)
 
 
-def rescale_noise(coefficients: Coefficients, sums: ExpectationSums) -> None:
+def rescale_noise(coefficients: Observations, sums: ExpectationSums) -> None:
     """Make what the model leaves have variance 1 in each ring that was used."""
     used = sums.freedom > 0
     factor = np.ones(len(sums.freedom))
@@ -133,9 +163,28 @@ def fit_components(
     curve: np.ndarray,
     rng: np.random.Generator,
 ) -> ComponentFit:
-    """The ComponentFit of `number` components to a frequency of `radius` waves per box.
+    """The ComponentFit of the observations, from coarse to fine; the components stay in setting.focus.
 
-    known : (q, box, box, box), where they begin; further ones are random. They stay in setting.focus.
+    Parameters
+    ----------
+    setting : Setting
+        Its views are moved.
+    mean : ndarray, (box, box, box)
+    known : ndarray, (q, box, box, box)
+        Where the components begin; further ones are random.
+    number : int
+        Of components.
+    radius : float, no unit
+        Finest frequency, waves per box.
+    sigmas : ndarray, (e,)
+        Standard deviations of the errors before.
+    curve : ndarray, (rings,)
+        FSC of the halves' mean volumes.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ComponentFit
     """
     coarse = min(COARSE, radius)
     first = [mean[None], known[:number] * setting.focus]
@@ -147,7 +196,7 @@ def fit_components(
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas)
             volumes = _updated(sums, cube, volumes, setting)
-            sigmas = learned(sums)
+            sigmas = learned(sums, setting.views)
             setting.views.move(setting.rows(), 0.5 * sums.errors)
             rescale_noise(setting.coefficients, sums)
             setting.say(

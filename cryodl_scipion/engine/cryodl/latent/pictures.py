@@ -5,13 +5,21 @@ import os
 
 import numpy as np
 
-from ...io.files import whole_file
+from ..io.files import whole_file
 
 SHOWN = 20000  # particles at most
 
 
 def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
-    """A PNG of the first two latent coordinates (n, k), coloured by cluster (n,), beside their density."""
+    """Write a PNG of the first two latent coordinates, coloured by cluster, beside their density.
+
+    Parameters
+    ----------
+    latent : ndarray, (n, k)
+    clusters : ndarray, (n,)
+    title : str
+    path : path
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

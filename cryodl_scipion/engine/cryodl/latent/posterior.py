@@ -10,9 +10,9 @@ GRID = 41  # positions on a curve
 
 @dataclasses.dataclass
 class LatentPosterior:
-    """Of a batch of m images. coordinate : (m, k) expected latent coordinates. value : (m, q + 9) expected factors of
-    the components and errors. both : (m, q + 9, q + 9) expected products of them, of which those of the errors with
-    each other may be theirs in the mean. covariance : (m, q + 9, q + 9), so that design x share x design is what the
+    """Of a batch of m images. coordinate : (m, k) expected latent coordinates. value : (m, q + e) expected factors of
+    the components and errors. both : (m, q + e, q + e) expected products of them, of which those of the errors with
+    each other may be theirs in the mean. covariance : (m, q + e, q + e), so that design x share x design is what the
     unknowns take from each coefficient."""
 
     coordinate: np.ndarray
@@ -28,9 +28,9 @@ class Linear:
         self.count = self.coordinates = count
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> LatentPosterior:
-        """The LatentPosterior of a batch. gram : (m, q + 9, q + 9) products of components and errors. match : (m, q +
-        9) their products with what the mean leaves of the images. moved : (m, 9) errors that were corrected already.
-        sigmas : (9,) standard deviations of the errors in all."""
+        """The LatentPosterior of a batch. gram : (m, q + e, q + e) products of components and errors. match : (m, q +
+        e) their products with what the mean leaves of the images. moved : (m, e) errors that were corrected already.
+        sigmas : (e,) standard deviations of the errors in all."""
         q, precision = self.count, precisions(sigmas)
         covariance = np.linalg.inv(gram + np.diag(np.concatenate([np.ones(q), precision])))
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
@@ -57,7 +57,7 @@ class CurvedCoordinate:
         q, precision = self.count, precisions(sigmas)
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
-        lost = gram[:, :q, q:] @ inverse  # m, q, 9
+        lost = gram[:, :q, q:] @ inverse  # m, q, e
         own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
         fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
         value = fit @ self.factors.T - 0.5 * np.einsum("gk,mkl,gl->mg", self.factors, own, self.factors, optimize=True)
@@ -71,7 +71,7 @@ class CurvedCoordinate:
         q, size = self.count, gram.shape[1]
         first = weight @ self.factors
         second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)
-        carried = inverse @ gram[:, q:, :q]  # m, 9, q: what the errors take over from the components
+        carried = inverse @ gram[:, q:, :q]  # m, e, q: what the errors take over from the components
         plain = np.einsum("mef,mf->me", inverse, match[:, q:])
         errors = plain - np.einsum("meq,mq->me", carried, first)
         both, covariance = np.zeros((len(gram), size, size)), np.zeros((len(gram), size, size))
@@ -88,5 +88,15 @@ class CurvedCoordinate:
 
 
 def precisions(sigmas: np.ndarray) -> np.ndarray:
-    """(9,) one over the variances of errors with standard deviations `sigmas`."""
+    """One over the variances of errors.
+
+    Parameters
+    ----------
+    sigmas : ndarray, (e,)
+        Standard deviations.
+
+    Returns
+    -------
+    ndarray, (e,)
+    """
     return 1 / np.maximum(sigmas, 1e-4) ** 2

@@ -10,17 +10,16 @@ import typing
 import numpy as np
 
 from .components import CHANGE, COARSE, Setting, start
-from .expectation import expect
+from .expectation import batches, expect
 from .posterior import Linear
 from .solving import orthonormal, shell_power, solve_components
-from .views import FIRST_SPREAD
 
 if typing.TYPE_CHECKING:
     from .cube import Cube
 
 ROUNDS = 8  # passes of the components of a half
 COMPONENTS = 3
-FREE = 10.0  # times FIRST_SPREAD: errors so large that they are taken out of each image entirely
+FREE = 10.0  # times their spread: errors so large that they are taken out of each image entirely
 SIGNIFICANT = 0.05
 
 
@@ -43,16 +42,18 @@ class Motion:
 
 class Recorder(Linear):
     """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
-    contrast and CTF could explain is taken out. excess, freedom, size : one number for each image."""
+    contrast and CTF could explain is taken out. free : (e,) how large these may be. excess, freedom, size : one number
+    for each image."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, free: np.ndarray) -> None:
         super().__init__(count)
+        self.free = free
         self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
-        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
+        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / self.free**2))
         lost = gram[:, :q, q:] @ inverse
         own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
         fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
@@ -79,24 +80,30 @@ def find_motion(
 
     Parameters
     ----------
+    setting : components.Setting
     mean : ndarray, (box, box, box)
         At the orientations of setting.views.
-    radius : float
+    radius : float, no unit
         Finest frequency of the fit, waves per box; the test stops at COARSE.
     components : callable
         Gives the mean and components (q + 1, box, box, box), in units of their deviations, of some rows alone.
-    tolerance : float
+    tolerance : float, no unit
         Variability that a rigid molecule may have by errors of second order; the p-value is that of more.
+
+    Returns
+    -------
+    Motion
     """
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
+    free = FREE * setting.views.spread
     excess, freedom, size, found, order = (list[typing.Any]() for _ in range(5))
     for half in (1, 2):
         own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
         volumes = components(own)
         found.append(volumes)
-        recorder = Recorder(len(volumes) - 1)
-        expect(setting.coefficients, setting.views, other, cube, volumes, count, FREE * FIRST_SPREAD, recorder, False)
+        recorder = Recorder(len(volumes) - 1, free)
+        expect(setting.coefficients, setting.views, other, cube, volumes, count, free, recorder, False)
         order.append(other)
         for total, part in ((excess, recorder.excess), (freedom, recorder.freedom), (size, recorder.size)):
             total.append(np.concatenate(part))
@@ -113,12 +120,27 @@ def find_motion(
 def voxel_components(
     setting: Setting, mean: np.ndarray, radius: float, rng: np.random.Generator, rows: np.ndarray
 ) -> np.ndarray:
-    """(q + 1, box, box, box): mean, and principal components of some rows alone, in units of their deviations."""
+    """Mean, and principal components of some rows alone.
+
+    Parameters
+    ----------
+    setting : components.Setting
+    mean : ndarray, (box, box, box)
+    radius : float, no unit
+        Finest frequency, waves per box.
+    rng : numpy.random.Generator
+    rows : ndarray, (m,)
+
+    Returns
+    -------
+    ndarray, (q + 1, box, box, box)
+        The components in units of their deviations.
+    """
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
     volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
     for _ in range(ROUNDS):
-        sums = expect(setting.coefficients, setting.views, rows, cube, volumes, count, FREE * FIRST_SPREAD)
+        sums = expect(setting.coefficients, setting.views, rows, cube, volumes, count, FREE * setting.views.spread)
         found = solve_components(sums, cube, power)[1:] * setting.mask
         root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(COMPONENTS))
         axes, deviations, _ = orthonormal(np.tensordot(root.T, found, axes=1).astype(np.float32))
@@ -127,15 +149,9 @@ def voxel_components(
 
 
 def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) -> float:
-    """Sum over all particles of the power of the mean volume in their images, in units of the noise."""
-    from .expectation import batches
-    from .views import as_complex
-
+    """Sum over all observations of the power that they show of the mean volume, in units of the noise."""
     table, total = cube.table(mean), 0.0
-    disc = setting.coefficients.disc
-    plane = np.stack([disc.x.numpy()[:count], disc.y.numpy()[:count]]).astype(np.float32)
     for part in batches(setting.rows(), count):
-        sine = setting.coefficients.read(part, count)[1]
-        slices = as_complex(cube.interpolation(setting.views.matrices[part], plane) @ table).reshape(len(part), count)
-        total += float((np.abs(slices * sine) ** 2).sum())
+        shown = setting.coefficients.shown(setting.views, part, cube, table, count)
+        total += float((np.abs(shown) ** 2).sum())
     return total

@@ -50,7 +50,11 @@ def shell_power(volumes: np.ndarray, cube: Cube) -> np.ndarray:
 
 
 def orthonormal(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Components (q, box, box, box), whose coordinates have unit variance, as principal axes.
+    """Components, whose coordinates have unit variance, as principal axes.
+
+    Parameters
+    ----------
+    volumes : ndarray, (q, box, box, box)
 
     Returns
     -------

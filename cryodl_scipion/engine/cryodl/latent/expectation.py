@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One pass over the images: the coordinates that each image says, and the sums that the volumes are solved from.
+"""One pass over the images or subtomograms: the coordinates that each says, and the sums that the volumes are solved
+from.
 
 Probabilistic principal component analysis by expectation maximisation (Tipping and Bishop 1999) of volumes seen
-through projection and CTF (Tagare et al. 2015), with the errors of orientation, shift, contrast and defocus as further
-unknowns of each image, to first order.
+through projection and CTF (Tagare et al. 2015), or through a missing wedge, with the errors of orientation, shift,
+contrast and defocus as further unknowns of each image, to first order.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ import typing
 
 import numpy as np
 
-from .cube import hermitian, symmetric
+from .cube import as_complex, hermitian, symmetric
 from .posterior import Linear
-from .views import as_complex, look, real
 
 if typing.TYPE_CHECKING:
-    from .coefficients import Coefficients
     from .cube import Cube
-    from .views import ParticleViews, Seen
+    from .seen import Observations, Seen, Views
 
 BATCH_POSITIONS = 60000  # coefficients of a batch of images
 
@@ -31,8 +30,8 @@ class ExpectationSums:
 
     match : (side³, q + 1, 2). weight : (side³, (q + 1) (q + 2) / 2), the sums of the volumes' equations, the mean
     first; of the symmetric weights the upper triangle.
-    latent : (n, q) coordinates of the images. second : (q, q) mean second moment of the coordinates. errors : (n, 9)
-    estimated errors, squared_errors, known : (9,) squares of what the files' values are off, and
+    latent : (n, q) coordinates of the images. second : (q, q) mean second moment of the coordinates. errors : (n, e)
+    estimated errors, squared_errors, known : (e,) squares of what the files' values are off, and
     how many of them the images tell (MacKay 1992). residual, freedom : (rings,) power that the model leaves, and
     the number of real numbers that it is left in.
     """
@@ -49,14 +48,25 @@ class ExpectationSums:
 
 
 def batches(rows: np.ndarray, count: int) -> typing.Iterator[np.ndarray]:
-    """Parts of `rows` whose images have about BATCH_POSITIONS coefficients."""
+    """Parts of some rows whose observations have about BATCH_POSITIONS coefficients.
+
+    Parameters
+    ----------
+    rows : ndarray, (m,)
+    count : int
+        Coefficients of an observation.
+
+    Returns
+    -------
+    iterator of ndarray, (k,)
+    """
     step = max(1, BATCH_POSITIONS // count)
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 def expect(
-    coefficients: Coefficients,
-    views: ParticleViews,
+    coefficients: Observations,
+    views: Views,
     rows: np.ndarray,
     cube: Cube,
     volumes: np.ndarray,
@@ -69,24 +79,34 @@ def expect(
 
     Parameters
     ----------
+    coefficients : seen.Observations
+    views : seen.Views
+    rows : ndarray, (m,)
+    cube : Cube
     volumes : ndarray, (q + 1, box, box, box)
         The mean, and components in units of the standard deviation of their coordinates.
-    sigmas : ndarray, (9,)
-        Standard deviations of the errors, see views.ERRORS.
+    count : int
+        Coefficients that are used.
+    sigmas : ndarray, (e,)
+        Standard deviations of the errors.
     posterior : posterior.Linear or posterior.CurvedCoordinate, optional
         Where the coordinates may be; Linear if None.
     collect : bool
         Whether the sums of the volumes' equations are wanted.
+
+    Returns
+    -------
+    ExpectationSums
     """
     posterior = posterior or Linear(len(volumes) - 1)
-    total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.disc.rings, collect)
+    total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.rings, len(sigmas), collect)
     mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)
     tables = [cube.table(volume) for volume in volumes[1:]]
     component_table = np.concatenate(tables, axis=1) if tables else None
-    ring = np.tile(coefficients.disc.ring.numpy()[:count], 2)
+    ring = np.tile(coefficients.ring[:count], 2)
     done = 0
     for part in batches(rows, count):
-        seen = look(coefficients, views, part, cube, mean_table, count)
+        seen = coefficients.look(views, part, cube, mean_table, count)
         position = slice(done, done + len(part))
         _batch(
             total,
@@ -109,16 +129,18 @@ def expect(
     return total
 
 
-def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int, collect: bool) -> ExpectationSums:
+def _empty(
+    count: int, components: int, coordinates: int, cube: Cube, rings: int, errors: int, collect: bool
+) -> ExpectationSums:
     size, q = cube.side**3 if collect else 0, components + 1
     return ExpectationSums(
         np.zeros((size, q, 2), np.float32),
         np.zeros((size, q * (q + 1) // 2), np.float32),
         np.zeros((count, coordinates), np.float32),
         np.zeros((components, components)),
-        np.zeros((count, 9)),
-        np.zeros(9),
-        np.zeros(9),
+        np.zeros((count, errors)),
+        np.zeros(errors),
+        np.zeros(errors),
         np.zeros(rings),
         np.zeros(rings),
     )
@@ -143,7 +165,7 @@ def _batch(
     if q:
         components = as_complex(seen.matrix @ component_table).reshape(m, count, q) * seen.transfer[..., None]
         parts.insert(0, components)
-    design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + 9
+    design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + e
     residual = real(seen.data - seen.transfer * contrast[:, None].astype(np.float32) * seen.slices)
     across = design.transpose(0, 2, 1)
     match = (across @ residual[..., None])[..., 0].astype(float)
@@ -151,9 +173,8 @@ def _batch(
     left = residual - (design @ found.value[..., None].astype(np.float32))[..., 0]
     total.residual += np.bincount(ring, (left**2).sum(0), len(total.residual))
     covariance = ((design @ found.covariance.astype(np.float32)) * design).sum((0, 2))
-    total.freedom += m * np.bincount(ring, minlength=len(total.residual)) - np.bincount(
-        ring, covariance, len(total.residual)
-    )
+    measured = np.tile(np.count_nonzero(seen.transfer, axis=0), 2)
+    total.freedom += np.bincount(ring, measured - covariance, len(total.residual))
     total.latent[position], total.errors[position] = found.coordinate, found.value[:, q:]
     total.second += found.both[:, :q, :q].sum(0)
     total.squared_errors += ((moved + found.value[:, q:]) ** 2).sum(0)
@@ -168,7 +189,7 @@ def _collect(
     """Add a batch to the equations of the volumes: mean (its coordinate is the contrast) and components."""
     m, count = seen.data.shape
     first = np.concatenate([contrast[:, None], value[:, :q]], axis=1).astype(np.float32)
-    cross = np.concatenate([contrast[:, None, None] * value[:, None, q:], both[:, :q, q:]], axis=1)  # m, q + 1, 9
+    cross = np.concatenate([contrast[:, None, None] * value[:, None, q:], both[:, :q, q:]], axis=1)  # m, q + 1, e
     target = seen.data[..., None] * first[:, None, :]
     target -= seen.errors @ cross.transpose(0, 2, 1).astype(np.float32)
     target *= seen.transfer[..., None]
@@ -182,3 +203,8 @@ def _collect(
     upper = moment[:, *np.triu_indices(q + 1)].astype(np.float32)
     power = (seen.transfer**2)[..., None] * upper[:, None, :]
     total.weight += seen.matrix.T @ power.reshape(m * count, -1)
+
+
+def real(values: np.ndarray) -> np.ndarray:
+    """(m, 2 d, ...) real and imaginary parts of (m, d, ...) complex numbers."""
+    return np.concatenate([values.real, values.imag], axis=1)

@@ -11,7 +11,13 @@ NEIGHBOURS = 15  # of each particle that stay near to it
 
 
 def require_umap() -> None:
-    """Raises ValueError, with the command that installs it, if umap-learn is missing."""
+    """Nothing, if umap-learn is installed.
+
+    Raises
+    ------
+    ValueError
+        With the command that installs it, if it is missing.
+    """
     if importlib.util.find_spec("umap") is None:
         raise ValueError(
             f"UMAP (--umap) needs the Python package {PACKAGE}, which is missing in the engine's environment. "

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The protocol of the latent space of subtomograms, its outputs and its windows, with a fake engine."""
+
+import os
+
+import numpy as np
+from pwem.objects import VolumeMask
+
+from ...convert.latent import latentOf
+from ...protocols import CryodlProtFitSubtomogramHeterogeneity
+from ..tomogram_panels import ViewersTest
+from ..tomogram_sets import BOX, PIXEL_SIZE, makeSubtomograms
+
+COUNT = 26  # one latent dimension needs 25
+
+
+class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
+    @classmethod
+    def prepare(cls):
+        cls.items = makeSubtomograms(cls, count=COUNT)
+        cls.mask = cls.makeMap("mask", PIXEL_SIZE, kind=VolumeMask)
+        cls.fitted = cls.killedOnce(lambda: cls.launch(cls.make(maps=3)))
+
+    @classmethod
+    def make(cls, source=None, **values):
+        pointers = dict(
+            inputSubtomograms=(source or cls.items, "outputSubtomograms"), inputMask=(cls.mask, "outputVolume")
+        )
+        return cls.makeProtocol(CryodlProtFitSubtomogramHeterogeneity, pointers, **dict(dict(latent=1), **values))
+
+    def test_subtomograms_keep_ids_and_transforms_and_carry_their_coordinates(self):
+        made = [item.clone() for item in self.fitted.outputSubtomograms]
+        given = [item.clone() for item in self.items.outputSubtomograms]
+        self.assertEqual([item.getObjId() for item in made], [item.getObjId() for item in given])
+        self.assertEqual([item._cryodlLatent1.get() for item in made], [float(i) for i in range(COUNT)])
+        self.assertEqual([item._cryodlCluster.get() for item in made[:5]], [1, 2, 3, 4, 1])
+        matrices = [np.array([item.getTransform().getMatrix() for item in items]) for items in (made, given)]
+        self.assertTrue(np.allclose(*matrices))
+        self.assertTrue(self.request(self.fitted).mask)
+
+    def test_averages_along_the_axis_have_half_maps(self):
+        averages = [item.clone() for item in self.fitted.outputAverages]
+        self.assertEqual([item.getObjLabel() for item in averages], [f"axis 1, map {n}" for n in (1, 2, 3)])
+        for item in averages:
+            self.assertEqual((item.getDim(), item.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
+            self.assertTrue(all(os.path.exists(path) for path in item.getHalfMaps().split(",")))
+        self.assertEqual(self.fitted.outputMean.getDim(), (BOX,) * 3)
+
+    def test_the_summary_begins_with_the_verdict(self):
+        lines = self.fitted.summary()
+        self.assertTrue(lines[0].startswith("*No motion found* (p = 0.4; variability 1.20 %"), lines)
+        self.assertIn("3 averages along 1 axis, with half-maps", lines)
+        self.assertIn("(no motion)", self.fitted._methods()[0])
+        self.assertEqual(self.fitted._citations(), ["cryodl", "Tipping1999"])
+
+    def test_mistakes_are_named_before_the_run(self):
+        def errors(source=None, **values):
+            return " ".join(self.make(source, **values).validate())
+
+        self.assertEqual(errors(), "")
+        self.assertIn("26 subtomograms; 2 latent dimensions need at least 50", errors(latent=2))
+        self.assertIn("no alignment", errors(makeSubtomograms(self, count=COUNT, aligned=False)))
+        self.assertIn("Axes with averages is 2, but the latent space has 1", errors(axes=2))
+
+    def test_the_lasso_chooses_subtomograms_and_the_slider_their_averages(self):
+        from ...viewers.latent_window import LatentWindow, PathWindow
+
+        latent, path = self.panel(self.fitted, "showLatent"), self.panel(self.fitted, "showPath")
+        wanted = [*latentOf(self.fitted.outputSubtomograms), "outputSubtomograms", "subtomogram"]
+        self.assertEqual(list(latent._arguments[2:]), wanted)
+        window = LatentWindow(None, self.fitted, *wanted)
+        self.assertEqual(window.words.get(), "Draw around subtomograms with the mouse.")
+        window.choose([(9.5, 9.5), (9.5, 20.5), (20.5, 20.5), (20.5, 9.5)])
+        self.assertEqual(window.words.get(), "11 subtomograms selected")
+        subset = window.createSubset()
+        window.root.destroy()
+        self.assertIn("region of", subset.getObjLabel())
+        paths = PathWindow(None, path._arguments[1], "x")
+        paths.slider.set(2)
+        self.assertTrue(paths.current().endswith("path_1_02.mrc"))
+        paths.root.destroy()
