@@ -19,6 +19,7 @@ import cryodl_scipion
 
 from ..convert.names import checksum, inputName, withoutChecksum
 from ..protocols import (
+    CryodlProtBackProject,
     CryodlProtClassify2D,
     CryodlProtImproveMap,
     CryodlProtPick,
@@ -67,7 +68,7 @@ class TestCryodlPointers(BaseTest):
         source.makePathsAndClean()
         particles = SetOfParticles.create(source._getPath())
         source._defineOutputs(outputParticles=particles)
-        protocol = self.newProtocol(CryodlProtClassify2D)
+        protocol = self.newProtocol(CryodlProtBackProject)  # it needs the whole set
         protocol.inputParticles.set(source)
         protocol.inputParticles.setExtended("outputParticles")
         source.setFailed("killed")
