@@ -155,8 +155,8 @@ class BlindDenoiser:
 
     @torch.inference_mode()
     def _trust(self, white: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """SetSpectra.trust: the best on these images, and where they cannot tell, the part of the power that is signal.
-        white, seen: as _whitened gives them."""
+        """SetSpectra.trust: the best on these images, but at least the part of the power that is signal, which holds
+        where they cannot tell as well. white, seen: as _whitened gives them."""
         side, louder, sums = white.shape[-1], (1 + ADDED**2) ** 0.5, []
         generator = torch.Generator().manual_seed(1)
         for start in range(0, len(white), CHUNK):
@@ -172,7 +172,8 @@ class BlindDenoiser:
         best = match.sum(0) / total
         variance = (match - best * power).square().sum(0) / total**2
         expected = radial_mean((seen / (seen + 1)).mean(0), side)
-        return ((best * EXPECTED**2 + expected * variance) / (EXPECTED**2 + variance)).clamp(0, 1)
+        best = (best * EXPECTED**2 + expected * variance) / (EXPECTED**2 + variance)
+        return torch.maximum(best, expected).clamp(0, 1)
 
     def _answers(self, white: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, side, side) twice: the network's and the Wiener filter's answers to _whitened images."""
