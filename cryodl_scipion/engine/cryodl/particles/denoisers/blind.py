@@ -16,23 +16,22 @@ import dataclasses
 import typing
 
 import torch
-import torch.nn.functional as F
 
 from ...contract import MICROGRAPH_DENOISER, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_mean, resampled_side
 from ...io.model import find_model, read_model
 from ...learning.image_denoiser import ImageDenoiser
-from ...likelihood.prepare import WIDEST, check_not_empty, noise_spectra, prepare, sample_rows
+from ...likelihood.prepare import WIDEST, check_not_empty, prepare, sample_rows
+from .set_spectra import measure_spectra, smoothed, whitened
 
 if typing.TYPE_CHECKING:
     import os
 
     from ...io.particle_sets import ParticleSet
+    from .set_spectra import SetSpectra
 
 SAMPLE = 512  # particles that the spectra are measured on
 CHUNK = 64  # of them at a time
-SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring
-UNSURE = 0.5  # standard errors: least signal of a ring in such a set
 SMALLEST_SIDE = 32  # px that the network works with: smaller images have too few to tell noise from particles
 MARGIN = 16  # px by which images are continued at their borders
 RESIDUAL = 0.1  # part of the noise's power that the network leaves, for the correction of the CTF
@@ -40,24 +39,6 @@ TURNS = 4  # quarter turns that the answer is the mean of
 TRUSTED = 256  # particles that the trust in the network is measured on
 ADDED = 0.5  # noise that is added for that, in units of the images'
 EXPECTED = 0.3  # standard deviation of the best trust about the part of the power that is signal
-NEAR = 4  # rings to either side that the trust of a ring is measured with
-
-
-@dataclasses.dataclass(frozen=True)
-class SetSpectra:
-    """What a set tells of itself, at the rings of fourier.shells of working images of `side` px. noise: (r,) power of
-    the noise. signal: (r,) of the projections, 0 if the set has nothing but noise. Of white noise of variance 1 the
-    power is 1. trust: (r,) how far the network's answer replaces the Wiener filter's, 0 to 1."""
-
-    side: int
-    noise: torch.Tensor
-    signal: torch.Tensor
-    trust: torch.Tensor
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of a projection within the images' circle."""
-        return float(on_grid(self.signal, self.side).mean() * 4 / torch.pi) ** 0.5
 
 
 def load_blind(folder: str | os.PathLike[str], device: torch.device) -> BlindDenoiser:
@@ -146,17 +127,16 @@ class BlindDenoiser:
 
     def _measured(self, images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
         """SetSpectra of prepared working images (n, side, side) and their CTF."""
-        side = images.shape[-1]
-        spectra = _spectra(side, noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side))
+        spectra = measure_spectra(images, ctf)
         if not spectra.deviation:
             return spectra
         rows = sample_rows(len(images), TRUSTED)
-        return dataclasses.replace(spectra, trust=self._trust(*_whitened(images[rows], ctf[rows], spectra)))
+        return dataclasses.replace(spectra, trust=self._trust(*whitened(images[rows], ctf[rows], spectra)))
 
     @torch.inference_mode()
     def _trust(self, white: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """SetSpectra.trust: the best on these images, but at least the part of the power that is signal, which holds
-        where they cannot tell as well. white, seen: as _whitened gives them."""
+        where they cannot tell as well. white, seen: as set_spectra.whitened gives them."""
         side, louder, sums = white.shape[-1], (1 + ADDED**2) ** 0.5, []
         generator = torch.Generator().manual_seed(1)
         for start in range(0, len(white), CHUNK):
@@ -167,7 +147,7 @@ class BlindDenoiser:
             missed = torch.fft.rfft2(part - added / ADDED - linear * louder)
             sums.append(torch.stack([(change * missed.conj()).real, change.abs().square()], 1))
         weight = torch.arange(side // 2 + 1).clamp(min=1)  # coefficients of a ring
-        match, power = (_smoothed(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
+        match, power = (smoothed(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
         total = power.sum(0).clamp(min=1e-30)
         best = match.sum(0) / total
         variance = (match - best * power).square().sum(0) / total**2
@@ -176,7 +156,7 @@ class BlindDenoiser:
         return torch.maximum(best, expected).clamp(0, 1)
 
     def _answers(self, white: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, side, side) twice: the network's and the Wiener filter's answers to _whitened images."""
+        """(n, side, side) twice: the network's and the Wiener filter's answers to whitened images."""
         strength = (seen * seen / (seen + 1)).mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)
         linear = filtered(white, seen / (seen + 1))
         both = torch.stack([white, linear / strength], 1)
@@ -235,29 +215,10 @@ class BlindDenoiser:
     def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
         side = images.shape[-1]
         signal, noise, trust = (on_grid(x, side) for x in (spectra.signal, spectra.noise, spectra.trust))
-        white, seen = _whitened(images, ctf, spectra)
+        white, seen = whitened(images, ctf, spectra)
         network, linear = self._answers(white, seen)
         answer = linear + filtered(network - linear, trust)
         return -filtered(answer, ctf.abs() * signal / (seen + RESIDUAL) * noise.rsqrt())
-
-
-def _whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (n, side, side) with white noise of variance 1, flipped phases and dark protein, as in the micrographs
-    that the network learnt from; and the power of their signal (n, side, side // 2 + 1)."""
-    signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
-    signs = torch.where(ctf < 0, -1.0, 1.0)
-    return -filtered(images, signs * noise.rsqrt()), ctf.square() * signal / noise
-
-
-def _smoothed(values: torch.Tensor) -> torch.Tensor:
-    """(n, r) sums over NEAR rings to either side, the farther the less."""
-    kernel = NEAR + 1 - (torch.arange(2 * NEAR + 1) - NEAR).abs().float()
-    return F.conv1d(F.pad(values[:, None], (NEAR, NEAR), mode="replicate"), kernel[None, None])[:, 0]
-
-
-def _powers(images: torch.Tensor) -> torch.Tensor:
-    """(n, r) power of each image at the rings."""
-    return radial_mean(torch.fft.rfft2(images).abs().square() / images[0].numel(), images.shape[-1])
 
 
 def _cropped_ctf(ctf: torch.Tensor, box: int, side: int) -> torch.Tensor:
@@ -266,20 +227,3 @@ def _cropped_ctf(ctf: torch.Tensor, box: int, side: int) -> torch.Tensor:
         return ctf
     rows = (torch.fft.fftfreq(side) * side).round().long() % box
     return ctf[:, rows, : side // 2 + 1]
-
-
-def _spectra(side: int, noise: torch.Tensor, powers: torch.Tensor, transfer: torch.Tensor) -> SetSpectra:
-    """SetSpectra of (n, r) each: power of the noise, of the images, and mean of the CTF's square.
-
-    The corners that the noise is measured in are narrow, which costs the coarsest rings; what white noise loses there
-    says how much.
-    """
-    white = torch.randn((SAMPLE, side, side), generator=torch.Generator().manual_seed(1))
-    white = prepare(white, WIDEST * side)
-    mean = noise.mean(0) * _powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
-    rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
-    signal = rest.sum(0) / weight
-    error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
-    found = bool((signal > SURE * error).any())
-    signal = torch.maximum(signal, UNSURE * error) * found
-    return SetSpectra(side, mean.clamp(min=1e-6), signal, torch.zeros_like(signal))
