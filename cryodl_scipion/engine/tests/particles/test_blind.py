@@ -124,6 +124,7 @@ def test_pixel_sizes_that_the_model_did_not_see_are_said(project, pixel_size, wo
     simulate_particles("q.star", structure="other.mrc", box=60, count=12, pixel_size=pixel_size)
     result = denoise(particles="q.star", output=f"{pixel_size:g}.star")
     assert any(words in warning for warning in result.warnings)
+    assert any("q.star has 12 particles. The spectra" in warning for warning in result.warnings)
     assert read_particles(f"{pixel_size:g}.star").box == 60
 
 

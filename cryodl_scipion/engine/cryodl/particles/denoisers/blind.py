@@ -17,7 +17,7 @@ import typing
 
 import torch
 
-from ...contract import MICROGRAPH_DENOISER, denoises_blindly
+from ...contract import MICROGRAPH_DENOISER, counted, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_mean, resampled_side
 from ...io.model import find_model, read_model
 from ...learning.image_denoiser import ImageDenoiser
@@ -32,6 +32,7 @@ if typing.TYPE_CHECKING:
 
 SAMPLE = 512  # particles that the spectra are measured on
 CHUNK = 64  # of them at a time
+FEW = 50  # particles: with fewer the spectra are uncertain
 SMALLEST_SIDE = 32  # px that the network works with: smaller images have too few to tell noise from particles
 MARGIN = 16  # px by which images are continued at their borders
 RESIDUAL = 0.1  # part of the noise's power that the network leaves, for the correction of the CTF
@@ -88,6 +89,11 @@ class BlindDenoiser:
             notes.append(
                 f"The model learned from images of {low:g} to {high:g} Å/px, these have {particles.pixel_size:g} "
                 "Å/px: particles appear smaller to it than those of its training."
+            )
+        if len(particles) < FEW:
+            notes.append(
+                f"{particles.path} has {counted(len(particles), 'particle')}. The spectra of signal and noise are "
+                f"measured on them and are uncertain; with {FEW} or more the denoised images are better."
             )
         if particles.optics is None:
             notes.append(
