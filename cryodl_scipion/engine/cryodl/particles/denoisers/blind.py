@@ -22,7 +22,7 @@ from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_me
 from ...io.model import find_model, read_model
 from ...learning.image_denoiser import ImageDenoiser
 from ...likelihood.prepare import WIDEST, check_not_empty, prepare, sample_rows
-from .set_spectra import measure_spectra, smoothed, whitened
+from .set_spectra import measure_spectra, summed_rings, whitened
 
 if typing.TYPE_CHECKING:
     import os
@@ -153,7 +153,7 @@ class BlindDenoiser:
             missed = torch.fft.rfft2(part - added / ADDED - linear * louder)
             sums.append(torch.stack([(change * missed.conj()).real, change.abs().square()], 1))
         weight = torch.arange(side // 2 + 1).clamp(min=1)  # coefficients of a ring
-        match, power = (smoothed(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
+        match, power = (summed_rings(x) for x in (radial_mean(torch.cat(sums), side) * weight).unbind(1))
         total = power.sum(0).clamp(min=1e-30)
         best = match.sum(0) / total
         variance = (match - best * power).square().sum(0) / total**2

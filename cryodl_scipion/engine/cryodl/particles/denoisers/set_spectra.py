@@ -14,7 +14,7 @@ from ...likelihood.prepare import WIDEST, noise_spectra, prepare
 WHITE = 512  # images of white noise that tell what the corners miss
 SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring
 UNSURE = 0.5  # standard errors: least signal of a ring in such a set
-NEAR = 4  # rings to either side that sums are smoothed over
+NEAR = 4  # rings to either side that sums are taken over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tu
     return -filtered(images, signs * noise.rsqrt()), ctf.square() * signal / noise
 
 
-def smoothed(values: torch.Tensor) -> torch.Tensor:
+def summed_rings(values: torch.Tensor) -> torch.Tensor:
     """(n, r) sums over NEAR rings to either side, the farther the less."""
     kernel = NEAR + 1 - (torch.arange(2 * NEAR + 1) - NEAR).abs().float()
     return F.conv1d(F.pad(values[:, None], (NEAR, NEAR), mode="replicate"), kernel[None, None])[:, 0]
