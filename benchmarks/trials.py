@@ -77,6 +77,11 @@ COMMANDS = {
         f"cluster-subtomograms --subtomograms data/subtomograms.star --classes 2 --components 2 {_COMPUTE}",
         "out.star",
     ),
+    "fit-subtomogram-heterogeneity": (
+        "fit-subtomogram-heterogeneity --subtomograms data/subtomograms.star --latent 1 --maps 2 --clusters 2 "
+        "--threads 1",
+        "out",
+    ),
     "simulate-tomograms": (
         f"simulate-tomograms --structures data/map.mrc --copies 4 --count 2 {_SIMULATED_CELL} {_COMPUTE}",
         "out",

@@ -60,12 +60,13 @@ def umap_field() -> typing.Any:
     )
 
 
-def variability_field(what: str, where: str = "subtomograms") -> typing.Any:
-    """The parameter `tolerance`. what: of which errors cause variability. where: 'images' or 'subtomograms'."""
+def variability_field(what: str, where: str, default: float) -> typing.Any:
+    """The parameter `tolerance`. what: of which errors cause variability. where: 'images' or 'subtomograms'. default:
+    percent."""
     return param(
         f"Variability below which the result is 'no motion', in percent of the molecule's power in the {where}. "
         f"Errors of {what} also cause some variability.",
-        default=0.1,
+        default=default,
         label="Tolerance",
         unit="%",
         minimum=0,

@@ -223,7 +223,7 @@ def test_images_that_are_not_finite_are_named(here, tmp_path):
 
 
 def test_a_symmetric_reference_is_named(tmp_path):
-    from cryodl.particles.heterogeneity.inputs import symmetry_notes
+    from cryodl.latent.symmetric import symmetry_notes
 
     z, y, x = np.indices((32, 32, 32)) - 16
     ring = sum(

@@ -18,6 +18,7 @@ from cryodl.io.maps import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.latent.cube import Cube
+from cryodl.latent.symmetric import copy_notes
 from cryodl.particles.commands import select_latent
 from cryodl.tomograms.commands import fit_subtomogram_heterogeneity
 from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, within_wedge
@@ -93,9 +94,9 @@ def test_the_errors_of_a_subtomogram_are_the_derivatives_of_what_it_shows(moving
         phase = np.exp(-2j * np.pi / 14 * (views.shifts_zyx[rows] @ coefficients.zyx[:, :count]))
         return seen.transfer * views.contrast[rows, None] * seen.slices * phase, seen, phase
 
-    start, seen, phase = shown(np.zeros((3, 8)))
+    start, seen, phase = shown(np.zeros((3, len(ERRORS))))
     for number, name in enumerate(ERRORS):
-        step = np.zeros((3, 8))
+        step = np.zeros((3, len(ERRORS)))
         step[:, number] = 0.004
         change, expected = (shown(step)[0] - start) / 0.004, seen.errors[..., number] * phase
         alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
@@ -158,3 +159,40 @@ def test_noise_has_no_motion_and_is_said_to_have_nothing_in_common(tmp_path):
     made = fitted(path, tmp_path / "fit", latent=1, axes=0)
     said = json.loads(Path(made.heterogeneity).read_text())
     assert made.verdict == "no motion" and "nothing in common" in said["notes"][-1]
+
+
+def test_data_multiplied_by_their_ctf_weigh_the_same_as_divided_ones(tmp_path):
+    volumes, _, angles, shifts = subtomograms(["corner"], 6)
+    measured = wedge(16, -60.0, 60.0)
+    axes = torch.meshgrid(*[torch.fft.fftfreq(16)] * 2, torch.fft.rfftfreq(16), indexing="ij")
+    sums = measured * (1 + 4 * sum(axis**2 for axis in axes))
+    grid = torch.fft.rfftn(volumes, dim=(1, 2, 3))
+    path = write_set(tmp_path, torch.fft.irfftn(grid * sums, s=(16,) * 3, dim=(1, 2, 3)), None, angles, shifts)
+    write_map(tmp_path / "weights.mrc", sums, PIXEL_SIZE)
+    tables = read_tables(path)
+    tables["optics"]["rlnCtfDataAreCtfPremultiplied"] = ["1"]
+    tables["particles"]["rlnCtfImage"] = ["weights.mrc"] * 6
+    write_tables(path, tables)
+    (tmp_path / "c").mkdir()
+    found = load_subtomogram_coefficients(read_subtomograms(path), 5, 14, 120, "bright", tmp_path / "c")
+    data, known = found.read(np.arange(6), 600)
+    z, y, x = found.zyx[:, :600]
+    factor = 14**1.5 / 16**1.5 * np.exp(2j * np.pi / 16 * 8 * (z + y + x)) / found.scale[found.ring[:600]]
+    expected = (grid[:, z % 16, y % 16, x] * sums[z % 16, y % 16, x].sqrt()).numpy() * factor
+    assert np.allclose(data, expected, atol=1e-3 * np.abs(expected).max())
+    weights = sums[z % 16, y % 16, x].sqrt().numpy() / found.scale[found.ring[:600]]
+    assert np.allclose(known, weights, rtol=1e-3)
+
+
+def test_copies_of_one_volume_are_said_and_stay_in_one_half(tmp_path):
+    path, _ = moving_set(tmp_path, 4, name="copied")
+    tables = read_tables(path)
+    tables["particles"] = {name: [*values, *values] for name, values in tables["particles"].items()}
+    tables["particles"]["rlnRandomSubset"] = [1] * 4 + [2] * 4
+    write_tables(path, tables)
+    with pytest.raises(ValueError, match="the volume copied/00001.mrc occurs several times, in both halves"):
+        copy_notes(read_subtomograms(path), "subtomograms", "volume")
+    tables["particles"]["rlnRandomSubset"] = [1, 2] * 4
+    write_tables(path, tables)
+    said = copy_notes(read_subtomograms(path), "subtomograms", "volume")[0]
+    assert "has 8 subtomograms of 4 volumes" in said and "copies of one volume are kept in one half" in said

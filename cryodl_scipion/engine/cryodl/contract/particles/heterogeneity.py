@@ -78,7 +78,7 @@ class FitHeterogeneityConfig:
         none_means="none",
     )
     umap: bool = umap_field()
-    tolerance: float = variability_field("CTF and orientations", "images")
+    tolerance: float = variability_field("CTF and orientations", "images", 0.1)
     contrast: str = particle_contrast_field()
     gaussians: int = param(
         "Number of Gaussians that represent the molecule (method gaussian).",

@@ -50,7 +50,7 @@ class FitSubtomogramHeterogeneityConfig:
     umap: bool = umap_field()
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)
-    tolerance: float = variability_field("the missing wedge and of the alignment")
+    tolerance: float = variability_field("the missing wedge, CTF and alignment", "subtomograms", 0.02)
     contrast: str = subtomogram_contrast_field()
     seed: int = seed_field()
     threads: int = threads_field()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
-from ...core.symmetry import SIMILAR, symmetry_correlation
 from ...io.particle_sets import ParticleSet
 from ...latent.masks import checked_mask
-from ...reconstruction.halves import same_images
+from ...latent.symmetric import copy_notes, symmetry_notes
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density
@@ -24,12 +22,12 @@ from .alignment import check_alignment
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
 
+EXPANDED_BY = " (relion_particle_symmetry_expand)"
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
 OTHER_HAND = 0.1  # by which the mirror image must agree better
 DETAIL = 24  # waves per box: finest detail by default
 LARGEST = 48  # waves per box: the finest detail that is ever used
-GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 
 
 @dataclasses.dataclass
@@ -78,7 +76,7 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
         )
     copies = copy_notes(particles)
     notes = voxel_notes(config.reference, particles.pixel_size) + copies
-    notes += [] if copies else symmetry_notes(density, config.reference)
+    notes += [] if copies else symmetry_notes(density, config.reference, by=EXPANDED_BY)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "
@@ -88,42 +86,6 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), config.reference)
     contrast, more = check_alignment(particles, cube, voxel, diameter, config.reference, config.contrast)
     return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more)
-
-
-def copy_notes(particles: ParticleSet) -> list[str]:
-    """A sentence, in a list, if images stand several times in a set of particles, as after an expansion by symmetry.
-
-    Raises ValueError if copies of an image are in both halves.
-    """
-    image = same_images(particles)
-    number = int(image.max()) + 1
-    if number == len(particles):
-        return []
-    if particles.halves is not None:
-        mixed = np.unique(np.stack([image, particles.halves], axis=1), axis=0)
-        twice = np.nonzero(np.bincount(mixed[:, 0]) > 1)[0]
-        if len(twice):
-            raise ValueError(
-                f"{particles.path}: the image {particles.names[int(np.argmax(image == twice[0]))]} occurs several "
-                "times, in both halves (rlnRandomSubset). Copies of one image must be in the same half: remove the "
-                "column, or use that of the particles before the expansion."
-            )
-    return [
-        f"{particles.path} has {len(particles)} particles of {number} images: they are assumed to be "
-        "symmetry-expanded, and copies of an image are kept in one half."
-    ]
-
-
-def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str]) -> list[str]:
-    """A sentence, in a list, if a map is symmetric about RELION's axes."""
-    found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
-    if not found:
-        return []
-    return [
-        f"{path} looks symmetric ({found[-1]}). The latent space is fitted without symmetry: the same change of each "
-        "subunit is a separate direction. Expand the particles by the symmetry first "
-        "(relion_particle_symmetry_expand), and give a mask of one subunit."
-    ]
 
 
 def compare_maps(

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contract import FitSubtomogramHeterogeneityConfig
 from ...io.silence import doing
@@ -16,6 +17,7 @@ from ...latent import masks
 from ...latent.components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
 from ...latent.curves import along_curve
 from ...latent.motion import Motion, find_motion, voxel_components
+from ...latent.symmetric import symmetry_notes
 from ...reconstruction.halves import same_images, soft_sphere, split_halves
 from .coefficients import load_subtomogram_coefficients
 from .views import FIRST_SPREAD, SubtomogramViews
@@ -70,6 +72,8 @@ def fit_subtomogram_heterogeneity(
     else:
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
+        if len(np.unique(image)) == len(image):  # not expanded
+            notes += symmetry_notes(torch.from_numpy(mean), f"The mean of {config.subtomograms}", "subtomograms")
     if config.mask is not None:
         density = np.maximum(mean - BODY * mean.max(), 0)
         setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.subtomograms)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
 from ...io.subtomograms import read_subtomograms
+from ...latent.symmetric import copy_notes
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 
 if typing.TYPE_CHECKING:
@@ -41,7 +42,8 @@ class SubtomogramInputs:
 def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> SubtomogramInputs:
     """The SubtomogramInputs of a config.
 
-    Raises ValueError for subtomograms that are not aligned, of several sizes, or too few for the latent space.
+    Raises ValueError for subtomograms that are not aligned, of several sizes or too few for the latent space, and for
+    copies of one volume in both halves.
     """
     found = read_subtomograms(config.subtomograms, ("angles",), config.tilt_min, config.tilt_max)
     if not np.any(found.angles):
@@ -56,7 +58,7 @@ def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> Subtom
             f"{needed}. Give more subtomograms or fewer dimensions."
         )
     diameter = subtomogram_diameter(found, config.particle_diameter)
-    notes = resolution_notes(found, diameter, config.resolution)
+    notes = resolution_notes(found, diameter, config.resolution) + copy_notes(found, "subtomograms", "volume")
     width = found.box * found.pixel_size
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))

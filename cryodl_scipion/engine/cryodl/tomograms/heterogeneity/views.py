@@ -18,9 +18,19 @@ if typing.TYPE_CHECKING:
     from ...latent.cube import Cube
     from .coefficients import SubtomogramCoefficients
 
-ERRORS = ("rotation_x", "rotation_y", "rotation_z", "shift_z", "shift_y", "shift_x", "contrast", "damping")
+ERRORS = (
+    "rotation_x",
+    "rotation_y",
+    "rotation_z",
+    "shift_z",
+    "shift_y",
+    "shift_x",
+    "contrast",
+    "damping_2",
+    "damping_4",
+)
 # standard deviations before they are learned: radians, px of the working volumes, fractions
-FIRST_SPREAD = np.array([0.035, 0.035, 0.035, 0.5, 0.5, 0.5, 0.2, 0.2])
+FIRST_SPREAD = np.array([0.035, 0.035, 0.035, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
 LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 
 
@@ -29,9 +39,10 @@ class SubtomogramViews:
     """Orientation, shift, contrast and damping of each subtomogram; they change while they are refined.
 
     matrices : (n, 3, 3), from subtomogram to structure. shifts_zyx : (n, 3), where the particle lies relative to the
-    middle, px of the working volumes. contrast : (n,) factor of the mean volume, 1 on average. damping : (n,) by which
-    the finest detail is weaker, a fraction; it grows with the square of the frequency, as differences of defocus and
-    B-factor do to first order. moved : (n, 8), sum of all steps away from what the file states, in the order of ERRORS.
+    middle, px of the working volumes. contrast : (n,) factor of the mean volume, 1 on average. damping : (n, 2) by
+    which the finest detail is weaker, fractions that grow with the second and fourth power of the frequency:
+    differences of defocus and B-factor. moved : (n, 9), sum of all steps away from what the file states, in the order
+    of ERRORS.
     """
 
     matrices: np.ndarray
@@ -47,11 +58,11 @@ class SubtomogramViews:
         angles = typing.cast("np.ndarray", subtomograms.angles)  # it was read with them
         shifts = subtomograms.shifts_zyx * (subtomograms.pixel_size / voxel)
         zeros = np.zeros((count, len(ERRORS)))
-        return cls(rotation_matrices(angles), shifts.astype(float), np.ones(count), np.zeros(count), zeros)
+        return cls(rotation_matrices(angles), shifts.astype(float), np.ones(count), np.zeros((count, 2)), zeros)
 
     @property
     def spread(self) -> np.ndarray:
-        """(8,) standard deviations of the ERRORS before they are learned."""
+        """(9,) standard deviations of the ERRORS before they are learned."""
         return FIRST_SPREAD
 
     @property
@@ -65,16 +76,16 @@ class SubtomogramViews:
         return slice(3, 6)
 
     def move(self, rows: np.ndarray, step: np.ndarray) -> None:
-        """Add small errors (m, 8), in the order of ERRORS, to some rows."""
+        """Add small errors (m, 9), in the order of ERRORS, to some rows."""
         step = step.copy()
         length = np.linalg.norm(step[:, :3], axis=1, keepdims=True)
         step[:, :3] *= np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-9))
         step[:, 6] = np.clip(self.contrast[rows] + step[:, 6], 0.2, 3.0) - self.contrast[rows]
-        step[:, 7] = np.clip(self.damping[rows] + step[:, 7], -0.5, 0.5) - self.damping[rows]
+        step[:, 7:] = np.clip(self.damping[rows] + step[:, 7:], -0.5, 0.5) - self.damping[rows]
         self.matrices[rows] = self.matrices[rows] @ Rotation.from_rotvec(step[:, :3]).as_matrix()
         self.shifts_zyx[rows] += step[:, 3:6]
         self.contrast[rows] += step[:, 6]
-        self.damping[rows] += step[:, 7]
+        self.damping[rows] += step[:, 7:]
         self.moved[rows] += step
 
     def angles(self) -> np.ndarray:
@@ -95,8 +106,9 @@ def look_at_subtomograms(
     data, known = coefficients.read(rows, count)
     phases = (views.shifts_zyx[rows] @ frequencies) * (2 * np.pi / cube.box)
     data = data * np.exp(1j * phases).astype(np.complex64)
-    damped = ((z**2 + y**2 + x**2) / coefficients.zyx_radius**2).astype(np.float32)
-    transfer = (known * (1 - views.damping[rows, None].astype(np.float32) * damped)).astype(np.float32)
+    square = (z**2 + y**2 + x**2) / coefficients.zyx_radius**2
+    damped = np.stack([square, square**2]).astype(np.float32)
+    transfer = (known * (1 - views.damping[rows].astype(np.float32) @ damped)).astype(np.float32)
     matrix = cube.interpolation(views.matrices[rows], frequencies[::-1])
     values = as_complex(matrix @ mean_table).reshape(len(rows), count, -1)
     slices = values[..., 0]
@@ -110,5 +122,5 @@ def look_at_subtomograms(
     for number, axis in enumerate((z, y, x), 3):
         errors[..., number] = seen * slices * (-2j * np.pi / cube.box * axis)
     errors[..., 6] = transfer * slices
-    errors[..., 7] = -known * contrast * damped * slices
+    errors[..., 7:] = -(known * contrast * slices)[..., None] * damped.T
     return Seen(data, transfer, slices, errors, matrix)
