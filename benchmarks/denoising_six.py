@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The six tests of the method's authors, all ways of denoising side by side: raw images, Wiener filter, projection of
-the template at the likeliest orientation, `posterior`, `swinconv`, `cgan`; and without a known structure `blind`, and
-the Wiener filter with the set's own spectra.
+the template at the likeliest orientation, `posterior`, `swinconv`, `cgan`; and `blind`, without a
+known structure.
 
 (1) beta-galactosidase, (2) another molecule (the spike; TRPV1 is not at hand), (3) both learnt together, (4) learnt
 from noise, (5) kinesin on a microtubule, (6) nucleosome with Chd1. Each way is measured by the same code on the same
@@ -31,8 +31,7 @@ TESTS = {
 }
 FROM_NOISE = 4
 NETWORKS = ("posterior", "swinconv", "cgan")
-BLIND = ("blind-Wiener", "blind")
-METHODS = ("raw", "Wiener", *BLIND, "template", *NETWORKS)
+METHODS = ("raw", "Wiener", "blind", "template", *NETWORKS)
 TARGETS = 64  # projections that the controls compare with
 SITE_IMAGES = 100
 
@@ -48,16 +47,16 @@ class Filter:
 
 
 class Blind:
-    """The denoiser that knows no structure, or its Wiener filter alone, with the spectra of a Bench's particles."""
+    """The denoiser that knows no structure, told the spectra of a Bench's particles."""
 
-    def __init__(self, bench, method):
+    def __init__(self, bench):
         import torch
 
         from cryodl.particles.denoisers.blind import load_blind
 
-        self.method, blind = method, load_blind("general_denoiser", torch.device("cpu"))
+        blind = load_blind("general_denoiser", torch.device("cpu"))
         blind.measure(bench.particles, bench.contrast)
-        self.denoise = blind.denoise if method == "blind" else blind.filtered
+        self.denoise = blind.denoise
 
 
 def run(bench):
@@ -118,8 +117,8 @@ def denoiser_of(sets, ground, number, method):
     learnt, particles = TESTS[number][0], ground.particles
     if method == "Wiener":
         return Filter(ground), {}
-    if method in BLIND:
-        return Blind(ground, method), {}
+    if method == "blind":
+        return Blind(ground), {}
     if method == "template":
         from template_matching import TemplateProjection
 
@@ -161,7 +160,7 @@ def _of_set(denoiser, bench):
     """The denoiser, told the spectra of another Bench's particles if it works with those of a set."""
     if isinstance(denoiser, Filter):
         return Filter(bench)
-    return Blind(bench, denoiser.method) if isinstance(denoiser, Blind) else denoiser
+    return Blind(bench) if isinstance(denoiser, Blind) else denoiser
 
 
 def occupancy(bench, method):

@@ -14,8 +14,7 @@ TESTS = {
     "6": "(6) nucleosome + Chd1",
 }
 WAYS = {
-    "Wiener": "Wiener filter, true spectra",
-    "blind-Wiener": "Wiener filter, spectra of the set",
+    "Wiener": "Wiener filter",
     "blind": "`general_denoiser`, blind",
     "template": "projection of the template, likeliest orientation *",
     "posterior": "projection of the template, mean (`posterior`) *",
@@ -44,6 +43,30 @@ def six_tests(figures: typing.Any) -> Rows:
             cells += [f"{100 * one['noise_contrast']:.0f}", " / ".join(f"{value:.2f}" for value in looks)]
             rows.append([name, WAYS[way], str(one["training"].get("steps") or ""), *cells])
     return rows
+
+
+def blind_particles(figures: typing.Any) -> Rows:
+    """Particles denoised without a known structure, beside what knows the spectra."""
+    head = ["molecule", "SNR", "particles", "mean FRC: raw / Wiener filter / blind", "blind over Wiener"]
+    rows = [
+        [
+            *head,
+            "correlation: raw / Wiener filter / blind",
+            "noise: contrast, Wiener filter / blind (%)",
+            "CPU s per particle",
+        ]
+    ]
+    for key, one in figures.items():
+        name, snr = key.split("/")
+        frc, close = ([one[what][kind] for kind in ("raw", "wiener", "blind")] for what in ("frc", "correlation"))
+        left = " / ".join(f"{100 * one[kind]:.0f}" for kind in ("noise_contrast_wiener", "noise_contrast"))
+        cells = [_slashed(frc), f"{frc[2] / frc[1]:.2f}", _slashed(close), left]
+        rows.append([name, snr, str(one["count"]), *cells, f"{one['cpu_seconds']:.3f}"])
+    return rows
+
+
+def _slashed(values: typing.Iterable[float]) -> str:
+    return " / ".join(f"{value:.3f}" for value in values)
 
 
 def kinesin_sites(figures: typing.Any) -> Rows:

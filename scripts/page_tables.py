@@ -31,6 +31,7 @@ FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
+    "blind-particles": ("blind_particles", denoising.blind_particles),
     "class-choice": ("class_choice", particles.class_choice),
     "classes-stream": ("classes2d_stream", particles.classes_stream),
     "corrections": ("corrections", picking.corrections),
