@@ -68,6 +68,26 @@ def map_invention(figures: typing.Any) -> Rows:
     return rows
 
 
+def map_nucleic(figures: typing.Any) -> Rows:
+    """Maps with nucleic acid from 2.5 to 8 Å: the whole, and the nucleic acid alone."""
+    head = ["map", "in the training", "taken for (Å)", "FSC 0.5 (Å): input", "best sharpening", "ours"]
+    head += ["Q-score: input", "best sharpening", "ours", "nucleic acid, FSC 0.5 (Å): input", "ours"]
+    rows = [[*head, "Q-score: input", "best sharpening", "ours"]]
+    kinds = ("input", "sharpened", "improved")
+    for key, r in figures.items():
+        molecule, resolution = key.rsplit("/", 2)[-2:]
+        taken = (f"{r['estimated']:.2f}" if r["estimated"] else "unknown") + ", unchanged" * r["unchanged"]
+        row = [f"{molecule} at {resolution} Å", r["learnt"], taken]
+        row += [f"{r[kind]['fsc05']:.2f}" for kind in kinds] + [f"{r[kind]['q']:.3f}" for kind in kinds]
+        if "nucleic_q" in r["input"]:
+            row += [f"{r[kind]['nucleic_fsc05']:.2f}" for kind in ("input", "improved")]
+            row += [f"{r[kind]['nucleic_q']:.3f}" for kind in kinds]
+        else:
+            row += ["none"] + ["-"] * 4
+        rows.append(row)
+    return rows
+
+
 def tomogram_detection(figures: typing.Any) -> Rows:
     """The detector, species by species."""
     rows = [["species (stands for)", "particles", "found", "wrong", "F4"]]

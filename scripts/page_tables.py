@@ -55,6 +55,7 @@ TABLES = {
     "integrity-truth": ("integrity_truth", particles.integrity_truth),
     "kinesin-sites": ("six_tests", denoising.kinesin_sites),
     "map-invention": ("map_invention", volumes.map_invention),
+    "map-nucleic": ("map_nucleic", volumes.map_nucleic),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
     "orientation-symmetric": ("orientation_floors", particles.orientation_symmetric),
     "real-particles": ("real_particles", particles.real_particles),
