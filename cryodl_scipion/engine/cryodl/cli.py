@@ -118,7 +118,8 @@ EPILOGS = {
     "--count 1000 --snr 0.05 --output particles.star",
     "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output "
     "denoiser\nTwo molecules: --particles one.star other.star --structure one.mrc other.mrc",
-    "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star",
+    "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star\n"
+    "Without a known structure: --model general_denoiser",
     "evaluate-denoiser": "example:\n  cryodl evaluate-denoiser --particles held_out.star --model denoiser "
     "--structure map.mrc --output evaluation/",
     "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
