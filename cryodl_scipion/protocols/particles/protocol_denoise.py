@@ -137,7 +137,25 @@ class CryodlProtDenoise(ParticleBatches):
         ]
 
     def _warnings(self) -> List[str]:
-        return self._pixelWarnings(self.inputParticles.get())
+        particles = self.inputParticles.get()
+        return self._pixelWarnings(particles) + (self._blindWarnings(particles) if self._isBlind() else [])
+
+    def _blindWarnings(self, particles: Any) -> List[str]:
+        """Sentences about particles that a model without a structure was not made for."""
+        if particles is None or not particles.getSamplingRate():
+            return []
+        (low, high), own = self._modelCard()["pixel_sizes"], particles.getSamplingRate()
+        found = []
+        if own * 1.02 < low:
+            found.append(
+                f"The particles have {own:.4g} Å/px, the model works at {low:g} Å/px or more: detail finer than "
+                f"{2 * low:g} Å is lost in the denoised images."
+            )
+        if own > 1.02 * high:
+            found.append(f"The particles have {own:.4g} Å/px, the model learned from {low:g} to {high:g} Å/px.")
+        if not particles.hasCTF():
+            found.append("The particles have no CTF: the denoised images keep its effect.")
+        return found
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
