@@ -113,7 +113,9 @@ def moving(folder, name, snr, error):
     from scipy.stats import spearmanr
 
     maps, both = hinge_maps(folder.parent, name), folder.parent / f"{name}_{snr:g}"
-    both.mkdir(exist_ok=True)
+    if not (both / "set.star").exists():  # nothing, or what a stopped run left
+        shutil.rmtree(both, ignore_errors=True)
+        both.mkdir()
     path = simulated(both, maps, COMPLEXES[name]["pixel_size"], PER_STATE, snr, seed=1)
     row, columns = measured(with_errors(path, error, 1), folder, latent=2, maps=5)
     true = np.array(columns["rlnClassNumber"], float)
