@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Motion found in simulated subtomograms of hinges, and in rigid ones.
 
-    PYTHON benchmarks/subtomogram_heterogeneity.py OUTPUT [--rigid 10] [--only WORDS]
+    PYTHON benchmarks/subtomogram_heterogeneity.py OUTPUT [--rigid 14] [--only WORDS]
 
 PYTHON is the engine's. Moving: a domain of 1U6G, 2CG9 or 1WCM in 13 states of a rotation of 45 degrees in all, 25
 subtomograms of each. Rigid: 300 subtomograms of one structure, each set of its own seed. Box 32, tilts of -60 to 60
@@ -136,7 +136,7 @@ def main():
     """Fill OUTPUT/subtomogram_heterogeneity.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--rigid", type=int, default=10)
+    parser.add_argument("--rigid", type=int, default=14)
     parser.add_argument("--only", default="", help="only runs whose name has these words")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

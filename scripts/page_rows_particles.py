@@ -65,7 +65,7 @@ def subtomogram_heterogeneity(figures: typing.Any) -> Rows:
         if name.startswith("hinge"):
             kind, molecule, _, snr, _, error = name.split()
             row = [f"{kind} {molecule}", snr, f"{error}°", f"{r['spearman']:.2f}", f"{r['p_value']:.0e}"]
-            rows.append(row + [f"{r['variability']:.1%}", r["verdict"], plain(r["cpu_seconds"])])
+            rows.append(row + [f"{r['variability']:.1%}", r["verdict"], f"{r['cpu_seconds']:.0f}"])
     rigid = [r for name, r in figures.items() if name.startswith("rigid")]
     for snr, error in sorted({(r["snr"], r["error"]) for r in rigid}, reverse=True):
         mine = [r for r in rigid if (r["snr"], r["error"]) == (snr, error)]
@@ -73,7 +73,7 @@ def subtomogram_heterogeneity(figures: typing.Any) -> Rows:
         most = f"{max(r['variability'] for r in mine):.2%} at most"
         smallest = f"{min(r['p_value'] for r in mine):.1g} at least"
         verdict = f"motion in {low} of {len(mine)}"
-        seconds = plain(mean(r["cpu_seconds"] for r in mine))
+        seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
         rows.append(["rigid", f"{snr:g}", f"{error:g}°", "", smallest, most, verdict, seconds])
     return rows
 
