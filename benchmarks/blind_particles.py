@@ -5,10 +5,11 @@
     PYTHON benchmarks/blind_particles.py [--count N] [--output FOLDER] [--figures FILE.json] [--picture FILE.png]
 
 Particles of made_particles.py (coloured noise, made apart from the package's simulator, SNR over the whole box), of
-molecules that the shipped network was not trained on. Figures: mean FRC and correlation with the projections of the
-raw images, of a Wiener filter with the true spectra, of one with the spectra of the set, and of the blind denoiser; and
-what is left of noise, as contrast relative to that of particles. Sets that are done are not measured again. The picture
-has particles, another molecule and noise, denoised blindly and by `posterior` with the map of the first molecule.
+four molecules; of these the shipped network has learnt another structure of the spike (6ZWV). Figures: mean FRC and
+correlation with the projections of the raw images, of a Wiener filter with the true spectra, of one with the spectra of
+the set, and of the blind denoiser; and what is left of noise, as contrast relative to that of particles. Sets that are
+done are not measured again. The picture has particles, another molecule and noise, denoised blindly and by `posterior`
+with the map of the first molecule.
 """
 
 import argparse

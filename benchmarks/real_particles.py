@@ -8,7 +8,8 @@ The data are those of CRYODL_DATA (its READMEs say where they are from). Control
 images of pure noise with the same reference. Angles come from the reference, so that the halves share it: what a
 half-map FSC is worth is seen beside that of the noise. Beside it RELION 3.1 refines the same particles from the known
 map below 50 Å, each half alone (benchmarks/relion.py). A step whose output is there is not done again. FILE gets the
-figures of the set; those of the other set stay in it.
+figures of the set; those of others stay in it. With --picks the particles are those that the general model picks, with
+nothing given, in place of the published ones; the controls are not repeated for them.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
+from bench import engine_path, pick
 from common import cryodl, data_folder
 from relion import REFINE_ITERATIONS, Relion, resolution_at, shell_correlation
 
@@ -55,7 +56,7 @@ SETS = {
 }
 
 
-def prepare(case, work):
+def prepare(case, work, own_picks):
     """Micrographs (turned over if they are upside down) and coordinates, as RELION's extraction looks for them."""
     import mrcfile
 
@@ -75,6 +76,11 @@ def prepare(case, work):
             mrc.set_data(np.ascontiguousarray(image))
             mrc.voxel_size = case["pixel"]
         write_coordinates(work / "coords/mics" / f"{path.stem}.star", places, scores)
+    if own_picks:
+        if not (work / "picks").exists():
+            pick(sorted((work / "mics").glob("*.mrc")), case["pixel"], None, "general", work / "picks")
+        for name, (places, scores) in read_coordinates(work / "picks").items():
+            write_coordinates(work / "coords/mics" / f"{name}.star", places, scores)
 
 
 def estimate(case, work):
@@ -298,41 +304,38 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--figures", type=Path, help="JSON file for the figures")
+    parser.add_argument("--picks", action="store_true", help="particles of our own picks")
     arguments = parser.parse_args()
     figures = arguments.figures and arguments.figures.resolve()
-    case, work = SETS[arguments.set], (arguments.output / arguments.set).resolve()
+    name = f"{arguments.set}, own picks" if arguments.picks else arguments.set
+    case, work = SETS[arguments.set], (arguments.output / name.replace(", ", "_").replace(" ", "_")).resolve()
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)  # RELION's names are relative to its project
-    prepare(case, work)
+    prepare(case, work, arguments.picks)
     said = estimate(case, work)
     print(said)
     chosen, there = extract(case, work, arguments.particles, arguments.seed)
     print(f"{chosen} of {there} particles")
     known, other = flat_reference(case, work), str(data_folder() / case["other"])
+    ways = [("known structure", "particles.star", known, "C1")]
+    if case["symmetry"] != "C1":
+        ways.append(("known structure, " + case["symmetry"], "particles.star", known, case["symmetry"]))
+    if not arguments.picks:
+        ways += [("other structure", "particles.star", other, "C1"), ("noise", "blank.star", known, "C1")]
     results = {}
-    for name, particles, structure, symmetry in (
-        ("known structure", "particles.star", known, "C1"),
-        ("other structure", "particles.star", other, "C1"),
-        ("noise", "blank.star", known, "C1"),
-        *(
-            [("known structure, " + case["symmetry"], "particles.star", known, case["symmetry"])]
-            if case["symmetry"] != "C1"
-            else []
-        ),
-    ):
-        row = chain(
-            case, work, name.replace(" ", "_").replace(",", ""), particles, structure, symmetry, arguments.resolution
-        )
-        results[name] = row
-        report(name, row)
-    results["RELION"] = refined_by_relion(case, work, known, case["symmetry"])
-    report("RELION", results["RELION"])
+    for way, particles, structure, symmetry in ways:
+        file = way.replace(" ", "_").replace(",", "")
+        results[way] = chain(case, work, file, particles, structure, symmetry, arguments.resolution)
+        report(way, results[way])
+    if not arguments.picks:
+        results["RELION"] = refined_by_relion(case, work, known, case["symmetry"])
+        report("RELION", results["RELION"])
     found = dict(ctf=said, particles=chosen, resolution=arguments.resolution, rows=results)
     (work / "results.json").write_text(json.dumps(found, indent=1))
     if figures:
-        ends = {name: {k: v for k, v in row.items() if not isinstance(v, list)} for name, row in results.items()}
+        ends = {way: {k: v for k, v in row.items() if not isinstance(v, list)} for way, row in results.items()}
         kept = json.loads(figures.read_text()) if figures.exists() else {}
-        kept[arguments.set] = dict(found, symmetry=case["symmetry"], rows=ends)
+        kept[name] = dict(found, symmetry=case["symmetry"], rows=ends)
         figures.write_text(json.dumps(kept, indent=1) + "\n")
     draw(results, work / "fsc.png", 2 * case["pixel"])
 

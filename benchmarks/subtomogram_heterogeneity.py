@@ -5,8 +5,8 @@
 
 PYTHON is the engine's. Moving: a domain of 1U6G, 2CG9 or 1WCM in 13 states of a rotation of 45 degrees in all, 25
 subtomograms of each. Rigid: 300 subtomograms of one structure, each set of its own seed. Box 32, tilts of -60 to 60
-degrees, defocus of 3 to 5 µm, uncorrected; SNR over the whole box: variance of the noise-free subtomogram over that of
-its noise. Orientations are exact or wrong by 3 degrees about random axes. Structures are found in CRYODL_DATA.
+degrees, defocus of 3.5 to 4.5 µm, uncorrected; SNR over the whole box: variance of the noise-free subtomogram over
+that of its noise. Orientations are exact or wrong by 3 degrees about random axes. Structures are found in CRYODL_DATA.
 OUTPUT/subtomogram_heterogeneity.json has a row for each run; those in the file are not made again.
 """
 

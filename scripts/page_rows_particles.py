@@ -23,7 +23,8 @@ def half_maps(figures: typing.Any) -> Rows:
 
 def heterogeneity(figures: typing.Any) -> Rows:
     """Both methods on the same particles."""
-    head = ["set", "method", "Spearman of `cryodlLatent1`", "true maps known", "p", "verdict", "CPU s"]
+    head = ["set", "method", "Spearman of `cryodlLatent1`", "true maps known", "p", "verdict"]
+    head += ["domain's FSC = 0.5 at shell: ends of the path / mean map", "CPU s"]
     return [head] + [
         [
             r["set"],
@@ -32,10 +33,20 @@ def heterogeneity(figures: typing.Any) -> Rows:
             f"{r['ceiling']:.2f}" if "ceiling" in r else "",
             f"{r['p_value']:.0e}" if r["p_value"] < 1e-4 else f"{r['p_value']:.1g}",
             r["verdict"],
+            f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else "",
             plain(r["cpu_seconds"]),
         ]
         for r in figures
     ]
+
+
+def heterogeneity_occupancy(figures: typing.Any) -> Rows:
+    """Mixtures of a complex with and without a part."""
+    rows = [["complex", "missing in half of the particles", "SNR", "particles", "ROC AUC of `cryodlLatent1`", "CPU s"]]
+    for r in figures:
+        auc = f"{r['auc']:.4f}"
+        rows.append([r["complex"], r["missing"], f"{r['snr']:g}", str(r["count"]), auc, plain(r["cpu_seconds"])])
+    return rows
 
 
 def heterogeneity_null(figures: typing.Any) -> Rows:
@@ -205,7 +216,8 @@ def real_particles(figures: typing.Any) -> Rows:
             if r is None or word in rows[-1]:
                 continue
             sure = f"{r['mean_probability']:.2f}" if "mean_probability" in r else ""
-            explained = f"{100 * max(r['explained'], 0):.0f}" if "explained" in r else ""
+            share = r.get("explained", 0)
+            explained = "cannot be told" if share > 2 else f"{100 * max(share, 0):.0f}" if "explained" in r else ""
             ends = [f"{r[key]:.1f}" for key in ("half_map_0143", "with_reference_05")]
             rows.append([f"EMPIAR-{name}", str(found["particles"]), word, sure, explained, *ends])
     return rows

@@ -74,13 +74,14 @@ def map_nucleic(figures: typing.Any) -> Rows:
     head += ["Q-score: input", "best sharpening", "ours", "nucleic acid, FSC 0.5 (Å): input", "ours"]
     rows = [[*head, "Q-score: input", "best sharpening", "ours"]]
     kinds = ("input", "sharpened", "improved")
+    angstrom = lambda value: "not reached" if value is None else f"{value:.2f}"
     for key, r in figures.items():
         molecule, resolution = key.rsplit("/", 2)[-2:]
         taken = (f"{r['estimated']:.2f}" if r["estimated"] else "unknown") + ", unchanged" * r["unchanged"]
         row = [f"{molecule} at {resolution} Å", r["learnt"], taken]
-        row += [f"{r[kind]['fsc05']:.2f}" for kind in kinds] + [f"{r[kind]['q']:.3f}" for kind in kinds]
+        row += [angstrom(r[kind]["fsc05"]) for kind in kinds] + [f"{r[kind]['q']:.3f}" for kind in kinds]
         if "nucleic_q" in r["input"]:
-            row += [f"{r[kind]['nucleic_fsc05']:.2f}" for kind in ("input", "improved")]
+            row += [angstrom(r[kind]["nucleic_fsc05"]) for kind in ("input", "improved")]
             row += [f"{r[kind]['nucleic_q']:.3f}" for kind in kinds]
         else:
             row += ["none"] + ["-"] * 4

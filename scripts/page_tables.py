@@ -50,6 +50,7 @@ TABLES = {
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
     "subtomogram-heterogeneity": ("subtomogram_heterogeneity", particles.subtomogram_heterogeneity),
+    "heterogeneity-occupancy": ("heterogeneity_occupancy", particles.heterogeneity_occupancy),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),

@@ -48,7 +48,9 @@ def addToClasses(
     table, pixelSize = readClasses(classesFile), particles.getSamplingRate()
     made = classes._getExistingItems()  # pwem's: copies that can be appended to; classes[number] is one object for all
     range_ = f"{ID}>={min(ids)} AND {ID}<={max(ids)}"
-    done: Set[int] = set().union(*(one.getUniqueValues(ID, range_) for one in made.values()))
+    # a run may have died between a class and its first member
+    there = [one for one in made.values() if not one._getMapper().doCreateTables]
+    done: Set[int] = set().union(*(one.getUniqueValues(ID, range_) for one in there))
     for number, one in made.items():
         _describeClass(one, table[number], classesFile)
         classes.update(one)  # before any is appended: it also tells the mapper the columns, which enableAppend mistakes
@@ -61,9 +63,13 @@ def addToClasses(
             classes.append(made[row[0]])
         copy = item.clone()
         _describeMember(copy, row, pixelSize)
+        mapper = made[row[0]]._getMapper()
+        if not mapper.doCreateTables and mapper.db.INSERT_OBJECT is None:  # a table without rows, as above
+            mapper.db.setupCommands(copy.getObjDict(includeClass=True))
         made[row[0]].append(copy)
     for one in made.values():
         classes.update(one)
+    classes._size.set(len(made))  # also if a run died before noting it down
 
 
 def _newClass(particles: SetOfParticles, number: int, row: Any, classesFile: str) -> Class2D:

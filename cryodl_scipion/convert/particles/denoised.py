@@ -32,15 +32,16 @@ def rawImageOf(item: Particle) -> str:
 def markSet(particles: SetOfParticles, model: str) -> None:
     """Write on a set that its images are denoised, and, where it has a CTF, that they have none any more. model:
     name."""
+    if not particles.getAttributeValue(DENOISER, None):  # a later batch finds what the first one has set
+        setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
     setattr(particles, DENOISER, String(model))
-    setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
     # RELION and others must not correct the CTF of these images again.
     if particles.hasCTF():
         particles.setIsPhaseFlipped(True)
         particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
-        f"Denoised by the model {model}: not raw data. For viewing, sorting and initial orientations; never for the "
-        "final map."
+        f"Denoised by the model {model}: not raw data. For viewing and sorting, and for initial orientations if "
+        "the model knows the structure; never for the final map."
     )
 
 

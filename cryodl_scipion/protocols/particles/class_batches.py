@@ -26,6 +26,7 @@ from .particles_base import ParticlesBase
 FIRST = 5000  # particles that are classified before others are assigned
 CLASSES, AVERAGES = "outputClasses", "outputAverages"
 _STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
+_UNSETTLED = "Warning: The classes still changed"  # of a run that the last classification of all makes obsolete
 _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
 
 
@@ -101,7 +102,11 @@ class ClassBatches(StoredSettings, ParticlesBase):
             pwutils.cleanPath(*(self._getExtraPath(name) for name in ("batches", "first", "newest")))
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
-        arriving = ArrivingParticles(self.inputParticles.get())
+        if not os.path.exists(self._folder()) and os.path.exists(self._firstFile()):
+            if len(idsInStar(self._firstFile())) < self.firstParticles.get():  # the number was raised since
+                pwutils.cleanPath(self._firstFile())
+        arriving = self._arrivingParticles()
+        arriving.update()
         while not os.path.exists(self._firstFile()):
             arriving.update()
             ready = arriving.ready(set())
@@ -113,6 +118,13 @@ class ClassBatches(StoredSettings, ParticlesBase):
                 self._write(self._firstFile(), ready)
                 return
             self._sleep()
+
+    def _arrivingParticles(self) -> ArrivingParticles:
+        """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
+        particles are classified is not taken for a finished one (stream_end.py)."""
+        if not hasattr(self, "_arriving"):
+            self._arriving = ArrivingParticles(self.inputParticles.get())
+        return self._arriving
 
     def _sleep(self) -> None:
         time.sleep(max(1, self.streamingSleepOnWait.get()))
@@ -151,7 +163,7 @@ class ClassBatches(StoredSettings, ParticlesBase):
             if not os.path.exists(os.path.join(folder, _DONE)):
                 self._work(folder)
         known = self._knownIds()
-        arriving, waits = ArrivingParticles(self.inputParticles.get()), Waiting(self.batchWait.get())
+        arriving, waits = self._arrivingParticles(), Waiting(self.batchWait.get())
         while True:
             arriving.update()
             ready = arriving.ready(known)
@@ -190,6 +202,11 @@ class ClassBatches(StoredSettings, ParticlesBase):
         folders = self._batchFolders()
         number, again = folders.index(folder), folder.endswith(_AGAIN)
         before = os.path.join(folders[number - 1], "classes") if number else self._folder()
+        if not number and not os.path.exists(os.path.join(before, "sums.npz")):
+            raise ValueError(
+                f"{before} has no sums.npz: these classes were made by an earlier version, and no particles can be "
+                "added to them. Start the run anew (run mode Restart)."
+            )
         config = self._config(
             **dict(
                 self._engineValues(),
@@ -242,6 +259,11 @@ class ClassBatches(StoredSettings, ParticlesBase):
         return averages
 
     # ----- information
+    def _summary(self) -> List[str]:
+        lines, newest = super()._summary(), self._newestResult()
+        converged = newest is not None and newest.outputs.converged  # what earlier results warn of is over
+        return [line for line in lines if not (converged and line.startswith(_UNSETTLED))]
+
     def _newestResult(self) -> Any:
         """The Result of the newest batch that is in the outputs, or of the first particles; None before that."""
         for folder in reversed(self._batchFolders()):

@@ -20,9 +20,10 @@ from ..one_run import OneRunBase
 _SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 # What every form of the denoiser says.
 WHAT_FOR = (
-    "A denoised particle is a prediction of the network, which knows one structure. Use it for viewing, sorting and "
-    "initial orientations. Do not use it for a final map, for a resolution, or as evidence of a detail: where the "
-    "data lack information, the prediction follows the structure. Every output stays linked to the raw images."
+    "A denoised particle is a prediction of the network, which knows one structure, or none (the shipped model). Use "
+    "it for viewing, sorting and, with a known structure, initial orientations. Do not use it for a final map, for a "
+    "resolution, or as evidence of a detail: where the data lack information, the prediction follows the structure. "
+    "Every output stays linked to the raw images."
 )
 
 

@@ -21,9 +21,10 @@ class CryodlProtClassify2D(ClassBatches):
     """Sort particles into 2-D classes: aligned, CTF-corrected averages, each with a score.
 
     In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their
-    aligned particles, the largest class first, and their averages. The score is the fraction of a class that is
-    expected to be good particles; *cryodl - select 2d classes* keeps the good ones. Particles may still be arriving:
-    the first ones are classified, the others assigned to their classes. A stopped run continues where it was.
+    aligned particles, the largest class first (unless particles were assigned last), and their averages. The score is
+    the fraction of a class that is expected to be good particles; *cryodl - select 2d classes* keeps the good ones.
+    Particles may still be arriving: the first ones are classified, the others assigned to their classes. A stopped run
+    continues where it was.
     """
 
     _label = "classify particles in 2d"

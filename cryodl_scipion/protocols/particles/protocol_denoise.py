@@ -15,6 +15,7 @@ from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
+from ..checks import checkModelFolder
 from ..form_parts import addPointer, notOnForm
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
@@ -62,7 +63,7 @@ class CryodlProtDenoise(ParticleBatches):
             self._MODEL_KIND,
             "inputModel is None",
             "a denoiser is needed above. A shipped one denoises blindly: it knows no structure and needs no training, "
-            "so it cannot draw a known molecule into the images, and recovers less detail than one that knows it",
+            "so it has no template to draw into the images, and recovers less detail than one that knows it",
         )
         addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
         self._addGpuParams(form)
@@ -109,7 +110,7 @@ class CryodlProtDenoise(ParticleBatches):
             return super()._checkDenoiser()
         card = self._modelCard()
         if contract.denoises_blindly(card):
-            return []
+            return checkModelFolder(self._denoiserFolder() or "", self._MODEL_KIND)
         return [
             f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. Choose "
             "a denoiser of particles, or name the shipped model general_denoiser."
@@ -161,11 +162,14 @@ class CryodlProtDenoise(ParticleBatches):
         output = getattr(self, "outputParticles", None)
         if output is None:
             return ["No denoised particles yet."]
+        blind = bool(results and results[-1].outputs.blind)
         return [
             f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}"
-            + (", without a known structure (blind)" if results and results[-1].outputs.blind else "")
+            + (", without a known structure (blind)" if blind else "")
             + ": not raw data.",
-            "For viewing, sorting and initial orientations; never for the final map.",
+            "For viewing and sorting; never for orientations, and never for the final map."
+            if blind
+            else "For viewing, sorting and initial orientations; never for the final map.",
             "*cryodl - back to raw particles* restores the raw images.",
         ]
 

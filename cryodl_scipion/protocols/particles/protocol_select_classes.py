@@ -45,13 +45,13 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
             self.selectStep,
-            self.inputClasses.get().getSize(),
+            sum(row[3] for row in classRows(self.inputClasses.get())),  # classes may have got further particles since
             self.threshold.get(),
             self.minimumParticles.get(),
             needsGPU=False,
         )
 
-    def selectStep(self, size: int, threshold: float, minimum: int) -> None:
+    def selectStep(self, count: int, threshold: float, minimum: int) -> None:
         source = self.inputClasses.get()
         rows = classRows(source)
         ids, used = keptIds(rows, threshold, minimum)

@@ -106,6 +106,11 @@ class CryodlProtFitSubtomogramHeterogeneity(SubtomogramsBase):
                 f"There are {subtomograms.getSize()} subtomograms; {self.latent.get()} latent dimensions need at least "
                 f"{needed}. Choose more subtomograms or fewer dimensions."
             )
+        if not errors and subtomograms.getSize() < (self.clusters.get() or 1):
+            errors.append(
+                f"There are {subtomograms.getSize()} subtomograms for {self.clusters.get()} clusters. Choose "
+                f"{subtomograms.getSize()} clusters or fewer."
+            )
         if not errors and not isAligned(subtomograms):
             errors.append("The subtomograms have no alignment. Align them first.")
         return errors

@@ -229,6 +229,16 @@ class TestCryodlDenoisedSets(ParticlesCase):
         reloaded.loadAllProperties()
         self.assertTrue(denoised.denoiserOf(reloaded))
 
+    def test_raw_images_of_a_set_denoised_in_batches_are_not_taken_for_phase_flipped(self):
+        raw = self.make()
+        made = self.denoise(raw)
+        denoised_sets.appendDenoised(made, raw, "denoised.star", "the_model", done=sorted(raw.getIdSet()))
+        self.assertTrue(made.isPhaseFlipped())
+        back = self.new()
+        back.copyInfo(made)
+        denoised_sets.appendRaw(back, made)
+        self.assertEqual((back.isPhaseFlipped(), back.isAmplitudeCorrected()), (False, False))
+
     def test_a_denoised_set_is_refused_as_raw_data_but_not_elsewhere(self):
         made = self.denoise(self.make())
         self.assertIn("denoised images (model the_model), not raw data", " ".join(checkParticles(made, ("raw",))))

@@ -76,6 +76,16 @@ class MeshesWindow(CanvasWindow):
         """Show the tomogram that was chosen."""
         self.choose()
 
+    def _clear(self, message: str) -> None:
+        """No picture, since a file cannot be read: that of another tomogram would stand under this one's name."""
+        self._mesh = None
+        for axes in (self._axes, self._sliceAxes, self._scaleAxes):
+            axes.clear()
+            axes.set_axis_off()
+        self._canvas.draw_idle()
+        self._sliceCanvas.draw_idle()
+        self.message.set(message)
+
     def recolour(self, event: Any = None) -> None:
         """Show the colours that were chosen."""
         self.choose(False)
@@ -85,9 +95,9 @@ class MeshesWindow(CanvasWindow):
         name, colouring = self._name.get(), COLOURINGS[self._colouring.get()]
         try:
             mesh, whole = self._data.drawn(name), self._data.whole(name)
+            self._data.position(name, 0, 0)  # the tomogram and the volume of the membranes are read, too
         except (ValueError, OSError) as error:
-            self._mesh = None
-            self.message.set(str(error))
+            self._clear(str(error))
             return
         scale = colourScale(whole, colouring)
         self._mesh, self._colours = mesh, colours(mesh, colouring, scale)
@@ -121,6 +131,8 @@ class MeshesWindow(CanvasWindow):
 
     def turn(self) -> None:
         """Show slices across the axis that was chosen, beginning in the middle."""
+        if self._mesh is None:
+            return
         slices = self._shape()[PLANES[self._across.get()]]
         self._scale.config(to=slices - 1)
         self._number.set(slices // 2)
@@ -128,6 +140,8 @@ class MeshesWindow(CanvasWindow):
 
     def move(self) -> None:
         """Show the slice that was chosen, with the outlines of the membranes."""
+        if self._mesh is None:
+            return
         try:
             preview = self._data.slices.slice(self._name.get(), PLANES[self._across.get()], self._number.get())
         except (ValueError, OSError) as error:

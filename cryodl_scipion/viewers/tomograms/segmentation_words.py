@@ -51,7 +51,7 @@ def membraneRows(path: str) -> List[Tuple[str, ...]]:
 
 def _plain(text: Optional[str]) -> str:
     """A number of the table without a power of ten, which has four digits; anything else as it is."""
-    return f"{float(text):.0f}" if text and re.search(r"\de[+-]", text) else text or "-"
+    return f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
 
 
 def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:

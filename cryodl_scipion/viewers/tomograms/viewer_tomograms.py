@@ -9,7 +9,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
-from ...convert.tomograms.tomograms import featureOf, featuresOf
+from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
 from ...engine.cryodl.contract import Result, feature_metrics
 from ...protocols import (
     CryodlProtDetectParticles,
@@ -343,8 +343,10 @@ def slicesWithCoordinates(coordinates: SetOfCoordinates, masks: EMSet = ()) -> A
 
 
 def meshesView(root: Any, meshes: Any, instances: Any, coordinates: SetOfCoordinates3D, title: str) -> Any:
-    """Window on membranes. meshes: {tsId: [PLY file]}. instances: {tsId: volume of their numbers}. coordinates: the
-    points on them."""
+    """Window on membranes. meshes: {engine's name: [PLY file]}. instances: {engine's name: volume of their numbers}.
+    coordinates: the points on them."""
+    known = {name: tsId for tsId, name in engineNames(coordinates.getPrecedents()).items()}
+    meshes, instances = ({known.get(name, name): value for name, value in each.items()} for each in (meshes, instances))
     layer = Layer("membranes", LABELS, dict(instances), [], None)
     slices = TomogramSlices.ofTomograms(coordinates.getPrecedents(), [layer])
     return WindowView(MeshesWindow, root, MembraneMeshes(meshes, instances, slices), title)

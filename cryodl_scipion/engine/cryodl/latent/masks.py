@@ -70,7 +70,7 @@ def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.nd
     if held < INSIDE:
         raise ValueError(
             f"The mask {path} lies outside the molecule: it contains {held:.1%} of the density of {of}. Give a mask in "
-            "the coordinate frame of the reference."
+            f"the coordinate frame of {of}."
         )
     return values
 

@@ -17,6 +17,7 @@ from cryodl.io.particle_sets import StackWriter, read_particles, write_particles
 from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.calibrate import learnt
+from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.scale import size_notes
 from cryodl.particles.orientations.structure import prepare_structure
@@ -210,3 +211,11 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
     write_particles_star("small.star", read_particles("p.star"), pixel_size=1.2 * PIXEL)
     assert notes("p.star") == []
     assert "small.star fits map.mrc better if the structure is scaled by 1.20" in notes("small.star")[0]
+
+
+def test_evidence_far_above_that_of_made_up_particles_is_no_proof():
+    """Smoothed real images: 50 times the evidence that their signal allows."""
+    told, untold = (Explained(np.ones(1), whole, 100.0) for whole in (1.3, 50.0))
+    assert told.warnings("p.star", "map.mrc") == []
+    said = untold.warnings("p.star", "map.mrc")[0]
+    assert "The evidence for map.mrc in p.star is 50 times that" in said and "cannot be told" in said

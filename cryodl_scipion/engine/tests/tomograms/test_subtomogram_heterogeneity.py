@@ -125,6 +125,8 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
         fitted(changed(path, **none), tmp_path / "fit")
     with pytest.raises(ValueError, match="100 subtomograms; 5 latent dimensions .* need at least 125"):
         fitted(path, tmp_path / "fit", latent=5)
+    with pytest.raises(ValueError, match=r"100 subtomograms for 101 clusters \(--clusters\). Choose 100 clusters"):
+        fitted(path, tmp_path / "fit", clusters=101)
     outside = np.zeros((16,) * 3, np.float32)
     outside[:3, :3, :3] = 1
     write_map(tmp_path / "outside.mrc", torch.from_numpy(outside), PIXEL_SIZE)

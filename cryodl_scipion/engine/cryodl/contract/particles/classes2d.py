@@ -131,8 +131,8 @@ class Classify2DOutputs(Outputs):
     """What `classify-2d` found."""
 
     particles: str = output(
-        "STAR file of the particles with in-plane angle, shift and rlnClassNumber: 1 is the largest class, 0 a "
-        "particle that could not be used.",
+        "STAR file of the particles with in-plane angle, shift and rlnClassNumber: 1 is the largest class (with "
+        "classes_from: the number of that run), 0 a particle that could not be used.",
         path="file",
     )
     classes: str = output("STAR file of the classes.", path="file", becomes="outputClasses: SetOfClasses2D")

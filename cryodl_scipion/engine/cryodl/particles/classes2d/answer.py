@@ -82,6 +82,7 @@ def finished_answer(
             device,
             bar.update,
             former.images if former is not None else None,
+            int(former.counts.sum()) if former is not None else 0,
         )
     quality = ranker.scores(averages.images, averages.curves, settings.mask_px)
     quality = np.where(counts[order] > 0, quality, 0.0)

@@ -57,6 +57,7 @@ def average_classes(
     device: torch.device,
     tick: typing.Callable[[int], None],
     before: ImageSums | None = None,
+    counted: int = 0,
 ) -> Averages:
     """Average the images of each class, brought onto each other, with their CTF.
 
@@ -76,6 +77,8 @@ def average_classes(
     tick : function of a number of particles
     before : ImageSums, optional
         Of other particles, to which these are added.
+    counted : int
+        Number of these other particles: halves alternate over all.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def average_classes(
         part = slice(start, start + BATCH)
         images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
         # alternate members make the halves: neighbours in the file share a micrograph
-        number = torch.from_numpy(2 * labels[part] + np.arange(start, start + len(images)) % 2).to(device)
+        number = torch.from_numpy(2 * labels[part] + (counted + np.arange(start, start + len(images))) % 2).to(device)
         rotated = rotated_averages(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
         sums.index_add_(0, number, sign * rotated)
         weights.index_add_(0, number, squared)

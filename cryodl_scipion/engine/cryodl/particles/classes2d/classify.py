@@ -184,22 +184,22 @@ class Classification:
             step=2.0 if self.reach > 3 else 1.0,
             candidates=3,
         )
-        self.bank = bank
+        self.bank, counted = bank, int(bank.counts.sum())  # halves alternate over all particles
         for part, samples, squared in self._batches(np.arange(len(self.records))):
             averages = bank.averages()
             for detail in (coarse, self.detail(self.wanted, True)):
                 self._place(part, samples, squared, References(self.grid, averages, detail))
             tick(len(part))
             if add:
-                self._add_halves(part, samples, squared)
+                self._add_halves(part, samples, squared, counted)
 
-    def _add_halves(self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor) -> None:
+    def _add_halves(self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, counted: int) -> None:
         state = self.state
         poses = (torch.from_numpy(x[part]).to(self.device) for x in (state.shifts_yx, state.phi))
         aligned = onto_averages(self.grid, samples, *poses)
         labels = torch.from_numpy(state.labels[part]).to(self.device)
         for odd in (0, 1):
-            mine = torch.from_numpy(part % 2 == odd).to(self.device)
+            mine = torch.from_numpy((counted + part) % 2 == odd).to(self.device)
             self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
     def recentre(self) -> None:

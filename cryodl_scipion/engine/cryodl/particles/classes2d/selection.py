@@ -73,7 +73,8 @@ def write_selection(
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
-    expected = float(np.average(table.scores[rows], weights=table.counts[rows]))
+    own = np.bincount(classes, minlength=int(table.numbers.max()) + 1)[table.numbers]
+    expected = float(np.average(table.scores[rows], weights=own[rows]))
     metrics: dict[str, typing.Any] = dict(
         kept=kept,
         count=int(chosen.sum()),

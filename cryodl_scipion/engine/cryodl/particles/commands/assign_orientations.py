@@ -154,10 +154,13 @@ def _trust(
     explanation = explained(search, found.evidence)
     probability = calibration.probability(found)
     doubts = explanation.warnings(config.particles, config.structure) + _doubts(probability, config)
-    print(
+    share = (
         f"The structure explains {100 * explanation.whole:.0f} % of the evidence that particles of this structure "
-        f"with as much signal would give; {100 * calibration.right:.0f} % of such particles were oriented correctly."
+        "with as much signal would give"
+        if explanation.can_be_told
+        else "Whether the structure explains the particles cannot be told from particles made up with as much signal"
     )
+    print(f"{share}; {100 * calibration.right:.0f} % of such particles were oriented correctly.")
     return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}, doubts
 
 

@@ -54,7 +54,7 @@ def run(config: DenoiseConfig) -> Result:
     particles = read_particles(config.particles, need=("raw",))
     device = choose_device(config.device)
     set_threads(config.threads)
-    blind = read_card(find_model(config.model, "denoiser"))["kind"] == MICROGRAPH_DENOISER
+    blind = read_card(find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
     ready = (_ready_blind if blind else _ready_for_structure)(config, particles, device)
     notes, name = ready.notes, ready.denoiser.card["name"]
     for note in notes:
@@ -70,8 +70,8 @@ def run(config: DenoiseConfig) -> Result:
     empty = sum(value < EMPTY for value in strength)
     if empty:
         notes.append(
-            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds no particle in "
-            f"them (column {STRENGTH})."
+            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds "
+            f"{'hardly any signal' if blind else 'no particle'} in them (column {STRENGTH})."
         )
         warn(notes[-1])
     outputs = DenoiseOutputs(

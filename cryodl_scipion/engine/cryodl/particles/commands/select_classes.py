@@ -14,6 +14,8 @@ from ...io.warn import warn
 def run(config: SelectClassesConfig) -> Result:
     """Write into <output>.partial; the folder gets its name last."""
     check_output(config.output)
+    import numpy as np
+
     from ...io.particle_sets import read_particles
     from ..classes2d.selection import read_classes, write_selection
 
@@ -24,6 +26,13 @@ def run(config: SelectClassesConfig) -> Result:
             f"{particles.path} has no classes (rlnClassNumber). Give a particles.star that `cryodl classify-2d` "
             "wrote (--particles), or its classes.star in its own folder."
         )
+    own = np.bincount(particles.classes, minlength=int(table.numbers.max()) + 1)
+    if len(own) > table.numbers.max() + 1 or (own[table.numbers] > table.counts).any():
+        raise ValueError(
+            f"{particles.path} (--particles) is not of the classes in {config.classes}: it has more particles of a "
+            "class than these classes count. Give particles of the same run, or of a folder that this run "
+            "added particles to (--classes-from; class numbers are new after --again)."
+        )
     kept, used = chosen_classes(
         table.numbers.tolist(), table.scores.tolist(), table.counts.tolist(), config.threshold, config.minimum_particles
     )
@@ -33,6 +42,10 @@ def run(config: SelectClassesConfig) -> Result:
             f"No class of {config.classes} has a score of {used:g} (--threshold) and "
             f"{counted(config.minimum_particles, 'particle')} (--minimum-particles); the best score is {best:.2f}. "
             "Choose a lower threshold, or check whether the picks are particles."
+        )
+    if not own[kept].any():
+        raise ValueError(
+            f"No particle of {particles.path} (--particles) is in one of the kept classes. Choose a lower threshold."
         )
     folder = working_folder(config, [config.classes, particles.path], continues=False)
     outputs = write_selection(folder, config, particles, table, kept, used)

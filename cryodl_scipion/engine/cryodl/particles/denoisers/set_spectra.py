@@ -8,7 +8,7 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
-from ...core.fourier import filtered, on_grid, radial_mean
+from ...core.fourier import filtered, on_grid, plane_weights, radial_mean
 from ...likelihood.prepare import WIDEST, noise_spectra, prepare
 
 WHITE = 512  # images of white noise that tell what the corners miss
@@ -31,7 +31,9 @@ class SetSpectra:
     @property
     def deviation(self) -> float:
         """Standard deviation of a projection within the images' circle."""
-        return float(on_grid(self.signal, self.side).mean() * 4 / torch.pi) ** 0.5
+        power = on_grid(self.signal, self.side) * plane_weights(self.side)
+        power[0, 0] = 0  # the mean value is no variation
+        return float(power.sum() / self.side**2 * 4 / torch.pi) ** 0.5
 
 
 def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:

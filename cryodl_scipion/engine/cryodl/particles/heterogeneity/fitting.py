@@ -129,7 +129,8 @@ def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, notes:
         motion = dataclasses.replace(found, p_value=either)
         if motion.verdict == "motion":
             return _with_tests(_fit_gaussians(config, inputs, start, model, motion, notes, folder), tests)
-    motion = dataclasses.replace(linear, p_value=either)
+    smaller = min(linear, found, key=lambda test: test.p_value)
+    motion = dataclasses.replace(smaller, p_value=either, halves=linear.halves)
     return _with_tests(_fit_linear(config, inputs, start, motion, notes), tests)
 
 

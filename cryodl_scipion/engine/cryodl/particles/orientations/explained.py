@@ -28,6 +28,7 @@ COUNT = 96  # made-up particles
 SEED = 30  # of them
 CHUNK = 1024  # particles at a time
 MINIMUM = 0.75  # part of the evidence below which particles are not explained by the structure
+MAXIMUM = 2.0  # above, the particles are not like the made-up ones; genuine sets had at most 1.35
 UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
 ERRORS = 3.0  # standard errors by which the signal must exceed nothing
 
@@ -41,6 +42,11 @@ class Explained:
     whole: float
     signal: float
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether the comparison with made-up particles says anything."""
+        return self.whole <= MAXIMUM
+
     def warnings(self, path: str, structure: str) -> list[str]:
         """Sentences if the particles are not explained by the structure."""
         if self.signal < ERRORS:
@@ -48,6 +54,13 @@ class Explained:
                 f"The images of {path} have no signal above the noise ({self.signal:.1f} standard errors): "
                 f"{structure} does not explain these particles, and all results from them would only reproduce "
                 f"{structure}."
+            ]
+        if not self.can_be_told:
+            return [
+                f"The evidence for {structure} in {path} is {self.whole:.3g} times that in particles made up with the "
+                "same signal and noise, so these images are not like the made-up ones: they may be filtered, smoothed "
+                "or compressed, or have a wrong CTF. Whether the structure explains them cannot be told, and the "
+                "stated probabilities may be wrong."
             ]
         if self.whole * (1 + UNSURE / self.signal) >= MINIMUM:
             return []

@@ -57,15 +57,22 @@ def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> Subtom
             f"{found.path} has {len(found)} subtomograms; {config.latent} latent dimensions (--latent) need at least "
             f"{needed}. Give more subtomograms or fewer dimensions."
         )
+    if len(found) < config.clusters:
+        raise ValueError(
+            f"{found.path} has {len(found)} subtomograms for {config.clusters} clusters (--clusters). Choose "
+            f"{len(found)} clusters or fewer."
+        )
     diameter = subtomogram_diameter(found, config.particle_diameter)
     notes = resolution_notes(found, diameter, config.resolution) + copy_notes(found, "subtomograms", "volume")
     width = found.box * found.pixel_size
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))
-    if asked > LARGEST + 0.5:
+    if abs(asked - radius) > 0.5:
+        limit = f"1/{LARGEST} of the box size" if radius == LARGEST else "the pixel size"
+        if radius > asked:
+            limit = f"1/{MINIMUM} of the box size"
         notes.append(
-            f"Subtomograms are compared to {width / radius:.1f} Å, not to {width / asked:.1f} Å: the limit is "
-            f"1/{LARGEST} of the box size."
+            f"Subtomograms are compared to {width / radius:.1f} Å, not to {width / asked:.1f} Å: the limit is {limit}."
         )
     contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
