@@ -49,6 +49,19 @@ def heterogeneity_occupancy(figures: typing.Any) -> Rows:
     return rows
 
 
+def heterogeneity_peers(figures: typing.Any) -> Rows:
+    """The fit beside RECOVAR on the same particles."""
+    names = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
+    head = ["set", "particles", "box (px)", "SNR", "program", "share of true neighbours", "AUC of the per-image FSC"]
+    rows = [[*head, "CPU s: fit / maps"]]
+    for r in figures:
+        seconds = " / ".join(f"{value:.0f}" for value in r["cpu_seconds"])
+        auc = f"{r['auc']:.3f}" if "auc" in r else "not measured"
+        numbers = [str(r["count"]), str(r["box"]), f"{r['snr']:g}"]
+        rows.append([r["set"], *numbers, names[r["program"]], f"{r['neighbours']:.3f}", auc, seconds])
+    return rows
+
+
 def heterogeneity_null(figures: typing.Any) -> Rows:
     """Runs of sets without motion."""
     rows = [["set", "method", "runs", "p < 0.05", "smallest p", "largest variability", "mean CPU s"]]

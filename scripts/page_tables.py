@@ -51,6 +51,7 @@ TABLES = {
     "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
     "subtomogram-heterogeneity": ("subtomogram_heterogeneity", particles.subtomogram_heterogeneity),
     "heterogeneity-occupancy": ("heterogeneity_occupancy", particles.heterogeneity_occupancy),
+    "heterogeneity-peers": ("heterogeneity_peers", particles.heterogeneity_peers),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),
