@@ -27,7 +27,7 @@ from map_cases import (
 )
 from map_controls import NUCLEOTIDES, learnt
 
-MOLECULES = ("1EJ9", "4V4R_30S", "2YKR_30S", "4UPY", "1U6G")
+MOLECULES = ("1EJ9", "4V4R_30S", "1U6G")  # with all atoms; the other ribosomes at hand are traces of one atom a residue
 RESOLUTIONS = (2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
 RADIUS = 25.0  # Å, of the sphere that is cut out
 WHOLE = 4000  # atoms: a molecule of no more is taken whole
