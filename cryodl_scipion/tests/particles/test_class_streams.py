@@ -4,9 +4,12 @@ lost, none is there twice, also after kills; with a fake engine."""
 
 import os
 import sqlite3
+from unittest import mock
 
 from pwem.objects import SetOfClasses2D
 
+from ...convert.particles.arriving import ArrivingParticles
+from ...convert.stream_end import STOPPED
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..particle_sets import COUNT, ParticlesTest
 from ..streams import waitFor
@@ -68,6 +71,19 @@ class TestCryodlClassStreams(ParticlesTest):
         self.assertEqual(os.path.basename(os.path.dirname(representative.getFileName())), "newest")
         self.assertTrue(run.outputClasses[1].hasAlignment2D())
         self.select(run, ids)
+
+    def test_an_input_run_that_dies_while_the_first_are_classified_is_waited_for(self):
+        source, _, close = growingParticles(self, "dying2d", FIRST)
+        run = self.start(source)
+        run._arrivingParticles().update()  # by the step that waits for the first particles
+        self.assertFalse(run._arrivingParticles().closed)
+        close()  # as pyworkflow does with the outputs of a run that died
+        with mock.patch("cryodl_scipion.convert.stream_end.stateOfRun", return_value=STOPPED):
+            run._arrivingParticles().update()  # by the step that assigns the others
+            self.assertFalse(run._arrivingParticles().closed)
+            begun = ArrivingParticles(run.inputParticles.get())  # a run that is started now takes what is there
+            begun.update()
+            self.assertTrue(begun.closed)
 
     def sizeOf(self, run):
         classes = SetOfClasses2D(filename=run.outputClasses.getFileName())
