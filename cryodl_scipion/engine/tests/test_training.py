@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from cryodl.learning import training
+from cryodl.learning.run_training import accelerator_for
 from cryodl.learning.schedule import Schedule
 from cryodl.learning.task import Task
 from cryodl.learning.training import NonFiniteLoss, fit
@@ -54,7 +54,7 @@ def train(folder, task=None, log=lambda text: None, **schedule):
         task,
         Schedule(**dict(dict(steps=60, every=10, patience=50, learning_rate=0.05, seed=3), **schedule)),
         folder,
-        Accelerator(cpu=True),
+        accelerator_for(torch.device("cpu")),
         log,
     )
 

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
+from cryodl.learning.run_training import accelerator_for
 from cryodl.particles.denoisers import denoiser_method
 from cryodl.particles.denoisers.scales import measure_pairs
 from cryodl.particles.denoisers.train import DenoiserTask
@@ -50,7 +50,7 @@ def weights(network):
 
 
 def test_a_few_steps_bring_the_output_nearer_to_the_truth():
-    task, accelerator = task_of("swinconv", batch_size=8), Accelerator(cpu=True)
+    task, accelerator = task_of("swinconv", batch_size=8), accelerator_for(torch.device("cpu"))
     with torch.no_grad():
         before = task.validate()
     for step in range(30):
@@ -68,7 +68,7 @@ def test_a_few_steps_bring_the_output_nearer_to_the_truth():
 def test_with_a_discriminator_both_networks_learn(name, adversarial):
     task = task_of(name, adversarial=adversarial, batch_size=2)
     before = {key: weights(network) for key, network in task.networks.items()}
-    losses = task.train_step(task.batch(np.random.default_rng(0)), Accelerator(cpu=True))
+    losses = task.train_step(task.batch(np.random.default_rng(0)), accelerator_for(torch.device("cpu")))
     assert set(losses) == {"loss", "verdict", "discriminator"} and all(torch.isfinite(v) for v in losses.values())
     assert all(not torch.equal(before[key], weights(network)) for key, network in task.networks.items())
     assert all(p.requires_grad for p in task.networks["discriminator"].parameters())
@@ -86,7 +86,7 @@ def test_the_discriminators_verdict_reaches_the_network():
     task = task_of("swinconv", adversarial=1000.0, batch_size=2)
     task.distance = lambda output, target: 0.0 * output.mean()
     before = weights(task.networks["denoiser"])
-    task.train_step(task.batch(np.random.default_rng(0)), Accelerator(cpu=True))
+    task.train_step(task.batch(np.random.default_rng(0)), accelerator_for(torch.device("cpu")))
     assert not torch.equal(before, weights(task.networks["denoiser"]))
 
 
