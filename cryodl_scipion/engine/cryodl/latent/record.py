@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 
 import numpy as np
 
+from ..io.maps import write_map
+from .cube import resized_volume
 from .neighbours import umap_positions
 
 if typing.TYPE_CHECKING:
+    from .components import ComponentFit
     from .motion import Motion
 
 LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
@@ -72,3 +76,59 @@ def verdict_sentence(motion: Motion) -> str:
     """
     amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
+
+
+def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: float) -> list[str]:
+    """Write the mean of a fit, and each component times its deviation.
+
+    Parameters
+    ----------
+    folder : Path
+    fit : components.ComponentFit
+    box : int, px
+        Of the observations.
+    pixel_size : float, Å/px
+
+    Returns
+    -------
+    list of str
+        Names of the files, the mean first.
+    """
+    names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(len(fit.axes))]
+    scale = np.concatenate([[1.0], fit.deviations])
+    for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
+        write_map(folder / name, factor * resized_volume(volume, box), pixel_size)
+    return names
+
+
+def fit_record(
+    config: typing.Any, fit: ComponentFit, motion: Motion, resolution: float, voxel: float
+) -> dict[str, typing.Any]:
+    """What heterogeneity.json says of every fit besides the verdict.
+
+    Parameters
+    ----------
+    config : object
+        Has tolerance (percent) and latent.
+    fit : components.ComponentFit
+    motion : motion.Motion
+    resolution : float, Å
+        Finest detail of the fit.
+    voxel : float, Å
+        Unit of the errors of shifts.
+
+    Returns
+    -------
+    dict
+    """
+    return dict(
+        sentence=verdict_sentence(motion),
+        standard_error=motion.error,
+        tolerance=config.tolerance / 100,
+        latent=config.latent,
+        resolution=resolution,
+        deviations=[float(d) for d in fit.deviations],
+        fsc=[round(float(v), 4) for v in fit.fsc],
+        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
+        shift_error_angstrom=float(fit.sigmas[3] * voxel),
+    )

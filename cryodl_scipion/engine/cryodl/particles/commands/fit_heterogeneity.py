@@ -10,8 +10,6 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-import numpy as np
-
 from ...contract import FitHeterogeneityConfig, Result
 from ...contract.particles.heterogeneity import FitHeterogeneityOutputs
 from ...contract.result import write_json
@@ -58,11 +56,9 @@ def _write(
     config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: Path
 ) -> FitHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
-    from ...io.maps import write_map
     from ...io.particle_sets import write_particles_star
-    from ...latent.cube import resized_volume
     from ...latent.pictures import draw_latent
-    from ...latent.record import latent_clusters, latent_columns, verdict_sentence
+    from ...latent.record import latent_clusters, latent_columns, verdict_sentence, write_fit_volumes
     from ..heterogeneity.map_files import write_classes, write_paths
 
     particles, fit = inputs.particles, outcome.fit
@@ -70,10 +66,7 @@ def _write(
     columns, classes, said = write_classes(config, inputs, outcome, folder)
     columns = dict(latent_columns(fit.latent, clusters, config.umap, config.seed), **columns)
     write_particles_star(str(folder / "particles.star"), particles, columns)
-    names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
-    scale = np.concatenate([[1.0], fit.deviations])
-    for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
-        write_map(folder / name, factor * resized_volume(volume, particles.box), particles.pixel_size)
+    names = write_fit_volumes(folder, fit, particles.box, particles.pixel_size)
     paths, record = write_paths(config, inputs, outcome, folder)
     draw_latent(fit.latent, clusters, verdict_sentence(outcome.motion), folder / "latent.png")
     final = lambda name: str(Path(config.output) / name)
@@ -100,23 +93,16 @@ def _write(
 
 def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any) -> dict[str, typing.Any]:
     """What heterogeneity.json says besides the verdict."""
-    from ...latent.record import verdict_sentence
+    from ...latent.record import fit_record
 
-    fit, motion, width = outcome.fit, outcome.motion, inputs.particles.box * inputs.particles.pixel_size
+    voxel = inputs.particles.pixel_size
+    resolution = inputs.particles.box * voxel / inputs.radius
     return dict(
-        sentence=verdict_sentence(motion),
-        standard_error=motion.error,
-        tolerance=config.tolerance / 100,
+        fit_record(config, outcome.fit, outcome.motion, resolution, voxel),
         method=outcome.method,
-        latent=config.latent,
         particles=len(inputs.particles),
-        resolution=width / inputs.radius,
-        deviations=[float(d) for d in fit.deviations],
-        fsc=[round(float(v), 4) for v in fit.fsc],
         contrast=outcome.contrast,
-        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
-        shift_error_angstrom=float(fit.sigmas[3] * inputs.particles.pixel_size),
-        contrast_deviation=float(fit.sigmas[5]),
+        contrast_deviation=float(outcome.fit.sigmas[5]),
         notes=inputs.notes + outcome.notes,
         **outcome.record,
     )

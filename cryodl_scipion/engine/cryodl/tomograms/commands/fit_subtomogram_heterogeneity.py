@@ -11,8 +11,6 @@ import dataclasses
 import typing
 from pathlib import Path
 
-import numpy as np
-
 from ...contract import FitSubtomogramHeterogeneityConfig, Result
 from ...contract.result import write_json
 from ...contract.tomograms.heterogeneity import FitSubtomogramHeterogeneityOutputs
@@ -58,11 +56,9 @@ def _write(
     config: FitSubtomogramHeterogeneityConfig, inputs: SubtomogramInputs, outcome: SubtomogramOutcome, folder: Path
 ) -> FitSubtomogramHeterogeneityOutputs:
     """All files but the coefficients; the outputs with their final paths."""
-    from ...io.maps import write_map
     from ...io.subtomograms import write_subtomograms_star
-    from ...latent.cube import resized_volume
     from ...latent.pictures import draw_latent
-    from ...latent.record import latent_clusters, latent_columns, verdict_sentence
+    from ...latent.record import latent_clusters, latent_columns, verdict_sentence, write_fit_volumes
     from ..heterogeneity.map_files import write_average_paths
 
     found, fit, motion = inputs.subtomograms, outcome.fit, outcome.motion
@@ -71,18 +67,13 @@ def _write(
     columns = latent_columns(fit.latent, clusters, config.umap, config.seed)
     optics = dict(found.optics_columns, rlnImageDimensionality=["3"] * len(found.optics_columns["rlnOpticsGroup"]))
     write_subtomograms_star(folder / "subtomograms.star", dataclasses.replace(found, optics_columns=optics), columns)
-    names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
-    scale = np.concatenate([[1.0], fit.deviations])
-    for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
-        write_map(folder / name, factor * resized_volume(volume, found.box), found.pixel_size)
+    names = write_fit_volumes(folder, fit, found.box, found.pixel_size)
     paths, record = write_average_paths(config, inputs, outcome, folder)
     draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")
-    head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
+    head: dict[str, typing.Any] = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
     write_json(folder / "heterogeneity.json", dict(head, **_record(config, inputs, outcome), paths=record))
     return FitSubtomogramHeterogeneityOutputs(
-        variability=motion.variability,
-        p_value=motion.p_value,
-        verdict=motion.verdict,
+        **head,
         subtomograms=final("subtomograms.star"),
         heterogeneity=final("heterogeneity.json"),
         mean=final("mean.mrc"),
@@ -102,22 +93,15 @@ def _record(
     config: FitSubtomogramHeterogeneityConfig, inputs: SubtomogramInputs, outcome: SubtomogramOutcome
 ) -> dict[str, typing.Any]:
     """What heterogeneity.json says besides the verdict."""
-    from ...latent.record import verdict_sentence
+    from ...latent.record import fit_record
 
-    fit, motion, found = outcome.fit, outcome.motion, inputs.subtomograms
+    found = inputs.subtomograms
+    resolution = found.box * found.pixel_size / inputs.radius
     return dict(
-        sentence=verdict_sentence(motion),
-        standard_error=motion.error,
-        tolerance=config.tolerance / 100,
+        fit_record(config, outcome.fit, outcome.motion, resolution, inputs.voxel),
         method="linear",
-        latent=config.latent,
         subtomograms=len(found),
-        resolution=found.box * found.pixel_size / inputs.radius,
-        deviations=[float(d) for d in fit.deviations],
-        fsc=[round(float(v), 4) for v in fit.fsc],
         contrast=inputs.contrast,
-        orientation_error_degrees=float(np.degrees(fit.sigmas[0])),
-        shift_error_angstrom=float(fit.sigmas[3] * inputs.voxel),
-        contrast_deviation=float(fit.sigmas[6]),
+        contrast_deviation=float(outcome.fit.sigmas[6]),
         notes=inputs.notes + outcome.notes,
     )
