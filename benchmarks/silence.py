@@ -45,10 +45,15 @@ COMMANDS = {
     "simulate-particles": f"{_STRUCTURE} --pixel-size 4 --box 64 --count 2000 --snr 0.1 {_COMPUTE}",
     "train-denoiser": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
     "denoise": f"{_PARTICLES} --model denoiser {_COMPUTE}",
+    "denoise-general": f"{_PARTICLES} --model general_denoiser {_COMPUTE}",
     "assign-orientations": f"{_PARTICLES} {_STRUCTURE} {_COMPUTE}",
     "reconstruct": f"{_PARTICLES} --threads 1",
     "classify-2d": f"{_PARTICLES} {_COMPUTE}",
-    "fit-heterogeneity": f"{_PARTICLES} --reference map.mrc {_COMPUTE}",
+    "classify-2d-classes-from": f"{_PARTICLES} --classes-from classes {_COMPUTE}",
+    "classify-2d-again": f"{_PARTICLES} --classes-from classes --again {_COMPUTE}",
+    "select-classes": "--classes classes/classes.star --particles classes/particles.star --threshold 0",
+    "fit-heterogeneity": f"{_PARTICLES} --reference map.mrc --method linear {_COMPUTE}",
+    "fit-heterogeneity-auto": f"{_PARTICLES} --reference map.mrc --method auto {_COMPUTE}",
     "simulate-tomograms": f"--structures map.mrc --size 512 --thickness 256 {_COMPUTE}",
     "segment": f"{_TOMOGRAMS} --model membrane ribosome {_COMPUTE}",
     "train-segmenter": f"{_TOMOGRAMS} --labels labels/*.mrc --label 1 --feature membrane {_COMPUTE}",
@@ -59,12 +64,20 @@ COMMANDS = {
     "simulate-subtomograms": f"--structures map.mrc other.mrc --count 100 {_COMPUTE}",
     "train-classifier": f"--subtomograms subtomograms.star {_COMPUTE}",
     "cluster-subtomograms": f"--subtomograms subtomograms.star {_COMPUTE}",
-    "fit-subtomogram-heterogeneity": "--subtomograms subtomograms.star --latent 2 --threads 1",
+    "fit-subtomogram-heterogeneity": "--subtomograms subtomograms.star --latent 1 --threads 1",
     "improve-map": f"--half-maps helix_half1.mrc helix_half2.mrc {_COMPUTE}",
     "evaluate-map": "--map helix_full.mrc --half-maps helix_half1.mrc helix_half2.mrc --structure helices/a.pdb",
     "train-map-improver": f"--structures helices/*.pdb {_COMPUTE}",
 }
-_FILES = {"simulate-particles", "simulate-subtomograms", "denoise", "assign-orientations", "cluster-subtomograms"}
+# Rows that are a command with other options.
+_SAME = {
+    "denoise-general": "denoise",
+    "classify-2d-classes-from": "classify-2d",
+    "classify-2d-again": "classify-2d",
+    "fit-heterogeneity-auto": "fit-heterogeneity",
+}
+_DENOISE = {"denoise", "denoise-general"}
+_FILES = {"simulate-particles", "simulate-subtomograms", *_DENOISE, "assign-orientations", "cluster-subtomograms"}
 _ENDS = {
     **dict.fromkeys([*_FILES, "estimate-ctf", "extract-particles"], ".star"),
     **dict.fromkeys(["reconstruct", "improve-map"], ".mrc"),
@@ -75,6 +88,7 @@ _MADE = (
     f"simulate-particles {_STRUCTURE} --pixel-size 4 --box 64 --count 2000 --snr 0.1 --output particles.star "
     f"{_COMPUTE}",
     f"simulate-particles {_STRUCTURE} --pixel-size 4 --box 64 --count 50 --snr 0.1 --output few.star {_COMPUTE}",
+    f"classify-2d --particles few.star --classes 4 --output classes {_COMPUTE}",
     f"train-denoiser --particles few.star {_STRUCTURE} --network swinconv --steps 2 --batch-size 2 --output denoiser "
     f"{_COMPUTE}",
     f"simulate-subtomograms --structures map.mrc other.mrc --count 20 --output subtomograms.star {_COMPUTE}",
@@ -106,7 +120,8 @@ def measure(name: str, work: Path, limit: float) -> dict:
     """The longest silence (s) of a command, its own one (s of CPU) and what was said before, and how it ended."""
     output = f"out-{name}{_ENDS.get(name, '')}"
     subprocess.run(["rm", "-rf", output, f"{output}.partial"], cwd=work, check=True)
-    words = [sys.executable, "-m", "cryodl", name, *COMMANDS[name].split(), "--output", output]
+    command = _SAME.get(name, name)
+    words = [sys.executable, "-m", "cryodl", command, *COMMANDS[name].split(), "--output", output]
     start, said = time.monotonic(), [(0.0, 0.0, b"")]  # wall and CPU seconds, what was printed then
     with (
         subprocess.Popen(
@@ -130,7 +145,7 @@ def measure(name: str, work: Path, limit: float) -> dict:
     after = own[position][2].decode(errors="replace").strip().replace("\r", "\n").splitlines()
     return dict(
         name=name,
-        command=f"{name} {COMMANDS[name]}",
+        command=f"{command} {COMMANDS[name]}",
         seconds=round(said[-1][0], 1),
         end="stopped" if stopped else f"ended with {process.returncode}",
         longest=round(float(np.diff([seconds for seconds, _, _ in said]).max()), 1),

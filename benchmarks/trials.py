@@ -23,6 +23,7 @@ _PARTICLES = "--particles data/particles.star"
 _FEW = "--particles data/few.star"
 _HALVES = "--even data/cells/halves/*_even.mrc --odd data/cells/halves/*_odd.mrc"
 _CELLS = "--tomograms data/cells/tomograms/*.mrc"
+_LATENT = "--reference data/map.mrc --latent 1 --resolution 40 --maps 2 --clusters 2"
 _SIMULATED_CELL = "--size 64 --thickness 32 --vesicles 1 --membranes 1 --microtubules 0 --filaments 0 --tilt-step 20"
 # Name of a trial: its command without --output, and the output.
 COMMANDS = {
@@ -54,6 +55,7 @@ COMMANDS = {
         "out",
     ),
     "denoise": (f"denoise {_PARTICLES} --model data/denoiser {_COMPUTE}", "out.star"),
+    "denoise-general": (f"denoise {_PARTICLES} --model general_denoiser {_COMPUTE}", "out.star"),
     "assign-orientations": (
         f"assign-orientations {_FEW} --structure data/map.mrc --resolution 32 {_COMPUTE}",
         "out.star",
@@ -64,11 +66,17 @@ COMMANDS = {
         "out",
     ),
     "classify-2d": (f"classify-2d {_PARTICLES} --classes 4 --epochs 4 {_COMPUTE}", "out"),
-    "fit-heterogeneity": (
-        f"fit-heterogeneity {_PARTICLES} --reference data/map.mrc --latent 1 --resolution 40 --maps 2 --clusters 2 "
-        + _COMPUTE,
+    "classify-2d-classes-from": (
+        f"classify-2d --particles data/later.star --classes-from data/classes {_COMPUTE}",
         "out",
     ),
+    "classify-2d-again": (f"classify-2d {_PARTICLES} --classes-from data/classes --again {_COMPUTE}", "out"),
+    "select-classes": (
+        "select-classes --classes data/classes/classes.star --particles data/classes/particles.star --threshold 0",
+        "out",
+    ),
+    "fit-heterogeneity": (f"fit-heterogeneity {_PARTICLES} --method linear {_LATENT} {_COMPUTE}", "out"),
+    "fit-heterogeneity-auto": (f"fit-heterogeneity {_PARTICLES} --method auto {_LATENT} {_COMPUTE}", "out"),
     "train-classifier": (
         "train-classifier --subtomograms data/subtomograms.star --network dsrf3d --steps 4 --batch-size 2 " + _COMPUTE,
         "out",
@@ -115,7 +123,10 @@ _MADE = (
     "simulate-particles --structure map.mrc --pixel-size 8 --box 32 --count 120 --snr 0.2 --output particles.star "
     + _COMPUTE,
     f"simulate-particles --structure map.mrc --pixel-size 8 --box 24 --count 8 --snr 0.2 --output few.star {_COMPUTE}",
-    "simulate-subtomograms --structures map.mrc other.mrc --count 12 --box 32 --output subtomograms.star " + _COMPUTE,
+    "simulate-particles --structure map.mrc --pixel-size 8 --box 32 --count 100 --snr 0.2 --seed 1 --output later.star "
+    + _COMPUTE,
+    f"classify-2d --particles particles.star --classes 4 --epochs 4 --output classes {_COMPUTE}",
+    "simulate-subtomograms --structures map.mrc other.mrc --count 13 --box 32 --output subtomograms.star " + _COMPUTE,
     "simulate-tomograms --structures map.mrc --copies 8 --count 3 --halves --output cells "
     f"{_SIMULATED_CELL} {_COMPUTE}",
     "simulate-half-maps --structure helices/a.pdb --resolution 4 --box 48 --output helix --threads 1",

@@ -90,6 +90,11 @@ def test_what_is_no_star_file_is_refused_as_before(text, tmp_path):
         read_tables(path)
 
 
+def test_a_folder_in_place_of_a_star_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; a STAR file is needed"):
+        read_tables(tmp_path)
+
+
 def test_a_list_of_micrographs_that_is_no_star_file_is_named(tmp_path):
     path = tmp_path / "list.star"
     path.write_bytes(b"data_\nloop_\n_rlnMicrographName\n/x/\xe9.mrc\n")

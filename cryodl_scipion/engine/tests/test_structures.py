@@ -9,7 +9,7 @@ import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
 from cryodl.core.projections import padded_side, projection_memory
-from cryodl.simulate.structures import LARGEST_SIDE, available_memory, check_memory, load_density
+from cryodl.simulate.structures import LARGEST_SIDE, available_memory, check_memory, load_density, read_cube
 
 PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00           C\n"
 
@@ -82,7 +82,7 @@ def test_a_map_is_resampled_to_the_pixel_size_about_its_middle(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("data, words", [(np.zeros((8, 8), np.float32), "three axes"), (None, "damaged or truncated")])
+@pytest.mark.parametrize("data, words", [(np.zeros((8, 8), np.float32), "three axes"), (None, "is not an MRC file")])
 def test_what_is_no_map_is_named(tmp_path, data, words):
     if data is None:
         (tmp_path / "bad.mrc").write_bytes(b"hello" * 300)
@@ -90,6 +90,20 @@ def test_what_is_no_map_is_named(tmp_path, data, words):
         write_mrc(tmp_path / "bad.mrc", data)
     with pytest.raises(ValueError, match=f"bad.mrc.*{words}"):
         load_density(tmp_path / "bad.mrc", 2.0)
+
+
+def test_a_folder_and_a_stack_of_images_are_no_map(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; an MRC file is needed"):
+        load_density(tmp_path, 2.0)
+    for name in ("images.mrcs", "images.mrc"):
+        with mrcfile.new(tmp_path / name) as mrc:
+            mrc.set_data(lopsided_density(16))
+            mrc.set_image_stack() if name.endswith(".mrc") else mrc.set_volume()
+            mrc.voxel_size = 2.0
+        with pytest.raises(ValueError, match=f"{name} is a stack of 16 images, not a map"):
+            load_density(tmp_path / name, 2.0)
+        with pytest.raises(ValueError, match="not a map"):  # a mask
+            read_cube(tmp_path / name, 2.0, 16)
 
 
 def test_a_map_without_voxel_size_is_refused(tmp_path):

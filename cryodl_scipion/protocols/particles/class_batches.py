@@ -28,6 +28,7 @@ CLASSES, AVERAGES = "outputClasses", "outputAverages"
 _STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
 _UNSETTLED = "Warning: The classes still changed"  # of a run that the last classification of all makes obsolete
 _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
+_SAY_EVERY = 30  # s: the log says so often what is waited for
 
 
 class ClassBatches(StoredSettings, ParticlesBase):
@@ -117,7 +118,7 @@ class ClassBatches(StoredSettings, ParticlesBase):
             if len(ready) >= self.firstParticles.get():
                 self._write(self._firstFile(), ready)
                 return
-            self._sleep()
+            self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
 
     def _arrivingParticles(self) -> ArrivingParticles:
         """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
@@ -126,7 +127,11 @@ class ClassBatches(StoredSettings, ParticlesBase):
             self._arriving = ArrivingParticles(self.inputParticles.get())
         return self._arriving
 
-    def _sleep(self) -> None:
+    def _sleep(self, state: str) -> None:
+        """Wait a little for particles, and say so from time to time. state: words."""
+        if time.monotonic() - self.__dict__.get("_saidAt", -_SAY_EVERY) >= _SAY_EVERY:
+            self._saidAt = time.monotonic()
+            self.info(f"{state}; waiting for more.")
         time.sleep(max(1, self.streamingSleepOnWait.get()))
 
     def _particles(self) -> SetOfParticles:
@@ -175,7 +180,7 @@ class ClassBatches(StoredSettings, ParticlesBase):
                 break
             else:
                 waits.over(ready)
-                self._sleep()
+                self._sleep(f"{len(ready)} of the {self.smallestBatch.get()} particles of a batch have arrived")
         if self.classifyAgain.get() and self._isAssigned():
             self._work(self._begin(sorted(known), _AGAIN))
         self._closeOutputSet()

@@ -84,6 +84,8 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
         That names the file and says what is wrong with it.
     """
     check_utf8_name(path)
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder; an MRC file is needed.")
     try:
         with open(path, "rb") as file:
             opener = _OPENERS.get(file.read(2), typing.cast("Opener", open))
@@ -97,6 +99,8 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
     shape = (int(record.nz), int(record.ny), int(record.nx))
     if extended < 0 or opener is open and HEADER + extended > os.path.getsize(path):
+        if bytes(record.map)[:3] != b"MAP":
+            raise ValueError(f"{path} is not an MRC file. Give a map or image in MRC format (.mrc).")
         raise ValueError(
             f"{path} is damaged or truncated: its header states an extended header of {extended} bytes (NSYMBT), but "
             f"the file has {os.path.getsize(path)}. Copy it again."

@@ -38,6 +38,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     try:
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; a STAR file is needed.") from None
     except OSError:
         raise FileNotFoundError(f"{path} does not exist or cannot be read.") from None
     except ValueError as error:

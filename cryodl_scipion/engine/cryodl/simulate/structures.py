@@ -277,6 +277,8 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     found = read_header(path)
     data = np.array(read_data(path, found), np.float32)
     record = found.record
+    if data.ndim == 3 and (path.suffix == ".mrcs" or (int(record.ispg), int(record.mz)) == (0, 1)):
+        raise ValueError(f"{path} is a stack of {len(data)} images, not a map. Give a map (.mrc).")
     counts = np.array([max(1, int(n)) for n in (record.mz, record.my, record.mx)])
     voxels = np.array([float(record.cella[axis]) for axis in "zyx"]) / counts
     order = [int(record[c]) for c in ("maps", "mapr", "mapc")]

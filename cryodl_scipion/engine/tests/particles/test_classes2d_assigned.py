@@ -164,3 +164,28 @@ def test_particles_of_another_pixel_size_or_with_a_ctf_are_refused(parts):
     )
     classify(particles="ctf.star", output="with_ctf", classes=4, epochs=1)
     assert "b.star has no CTF, but the run in with_ctf" in assign("b.star", "with_ctf", "one", code=2)
+
+
+def test_particles_are_not_counted_twice(parts):
+    classify(particles="a.star", output="own", classes=4, epochs=1)
+    assign("b.star", "own", "one")
+    for star, before, count in (("a", "own", 60), ("p", "own", 60), ("b", "one", 50), ("a", "one", 60)):
+        words = assign(f"{star}.star", before, "two", code=2)
+        assert f"{count} of the " in words and f"are in the classes of {before} (--classes-from) already" in words
+        assert not Path("two").exists()
+
+
+def test_particles_that_are_left_out_when_all_are_classified_again_are_said(parts):
+    classify(particles="a.star", output="own", classes=4, epochs=1)
+    assign("b.star", "own", "one")
+    said = assign("later.star", "one", "some", flags=["--again"], epochs=1).warnings
+    assert any("60 of the 110 particles of the run in one are not in later.star" in words for words in said)
+    said = assign("p.star", "one", "every", flags=["--again"], epochs=1).warnings
+    assert not any("are not in" in words for words in said)
+
+
+def test_sums_of_before_the_particles_were_noted_can_still_be_added_to(parts):
+    with np.load("first/sums.npz") as kept:
+        arrays = {name: kept[name] for name in kept.files if name != "members"}
+    np.savez("first/sums.npz", **arrays)
+    assert assign("b.star", "first", "one").outputs["count"] == FIRST + 50

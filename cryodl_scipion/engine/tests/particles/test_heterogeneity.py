@@ -180,6 +180,7 @@ def test_a_region_and_clusters_are_selected_with_all_of_their_columns(here, tmp_
         (dict(region="9:0:1"), ["no column cryodlLatent9"]),
         (dict(region="1:900:901"), ["No particle", "wider"]),
         (dict(clusters="a"), ["--clusters", "whole numbers"]),
+        (dict(clusters="1,99"), ["No particle", "in cluster 99 (--clusters)", "its clusters are 1, 2"]),
     ],
 )
 def test_a_selection_that_is_none_is_one_sentence(here, options, words, tmp_path):

@@ -215,7 +215,8 @@ def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
 
 def test_evidence_far_above_that_of_made_up_particles_is_no_proof():
     """Smoothed real images: 50 times the evidence that their signal allows."""
-    told, untold = (Explained(np.ones(1), whole, 100.0) for whole in (1.3, 50.0))
+    told, twice, untold = (Explained(np.ones(1), whole, 100.0) for whole in (1.3, 2.34, 4500.0))
     assert told.warnings("p.star", "map.mrc") == []
     said = untold.warnings("p.star", "map.mrc")[0]
-    assert "The evidence for map.mrc in p.star is 50 times that" in said and "cannot be told" in said
+    assert "The evidence for map.mrc in p.star is 4,500 times that" in said and "cannot be told" in said
+    assert "is 2.3 times that" in twice.warnings("p.star", "map.mrc")[0]

@@ -107,9 +107,15 @@ def finished_answer(
 
 
 def former_of(
-    config: Classify2DConfig, settings: ClassSettings, work: Classification, answer: Answer, converged: bool
+    config: Classify2DConfig,
+    settings: ClassSettings,
+    work: Classification,
+    answer: Answer,
+    converged: bool,
+    members: np.ndarray,
 ) -> FormerClasses:
-    """What particles that come later are to be compared with, in the order of the answer."""
+    """What particles that come later are to be compared with, in the order of the answer. members: as FormerClasses
+    has them."""
     bank, order, particles = work.bank, torch.from_numpy(answer.order), settings.particles
     halves = (0, 1)
     return FormerClasses(
@@ -125,6 +131,7 @@ def former_of(
         ring_weights=torch.stack([bank.weights[half::2].sum(0).cpu()[order] for half in halves]),
         images=typing.cast("ImageSums", answer.averages.sums),  # average_classes gives them
         converged=converged,
+        members=members,
     )
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import os
 import typing
 import zipfile
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import Classify2DConfig, config_to_dict, describe_all
+from ...contract import Classify2DConfig, config_to_dict, counted, describe_all
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
 from .averages import ImageSums
@@ -33,7 +35,8 @@ class FormerClasses:
     taken : {parameter: value} of TAKEN. pixel_size: Å/px and box: px of the particles. with_ctf: whether their CTF was
     used. scale, reach_px, mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings:
     (2, k, rings, orders) sums of even and odd particles and ring_weights (2, k, rings), see ClassBank. images:
-    ImageSums. converged: whether the classes no longer changed.
+    ImageSums. converged: whether the classes no longer changed. members: (n,) particle_keys of all particles in them;
+    empty if it is not known.
     """
 
     taken: dict[str, typing.Any]
@@ -48,6 +51,7 @@ class FormerClasses:
     ring_weights: torch.Tensor
     images: ImageSums
     converged: bool
+    members: np.ndarray
 
     def bank(self, device: torch.device) -> ClassBank:
         """The sums as a ClassBank: even particles in its part 0, odd ones in part 1."""
@@ -71,6 +75,7 @@ def write_former(path: Path, former: FormerClasses) -> None:
             ring_weights=former.ring_weights.cpu().numpy(),
             images=former.images.images.cpu().numpy(),
             weights=former.images.weights.cpu().numpy(),
+            members=former.members,
         )
 
 
@@ -96,6 +101,7 @@ def read_former(folder: str) -> FormerClasses:
             rings=torch.from_numpy(arrays["rings"]),
             ring_weights=torch.from_numpy(arrays["ring_weights"]),
             images=ImageSums(torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["weights"])),
+            members=arrays.get("members", np.zeros(0, np.uint64)),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} (--classes-from) cannot be read ({error}). Classify again.") from None
@@ -135,3 +141,34 @@ def former_settings(config: Classify2DConfig, particles: ParticleSet, former: Fo
         )
     width = particles.box * particles.pixel_size
     return ClassSettings(particles, former.scale, width / former.scale.grid.rings, former.reach_px, former.mask_px, ())
+
+
+def particle_keys(particles: ParticleSet) -> np.ndarray:
+    """(n,) uint64 that tell particles apart: checksums of the stack's path and the number in it."""
+    stacks = {path: os.path.realpath(path) for path in set(map(str, particles.files))}
+    texts = (f"{number}@{stacks[str(path)]}" for path, number in zip(particles.files, particles.numbers))
+    return np.array([int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "big") for t in texts], "u8")
+
+
+def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClasses) -> list[str]:
+    """A sentence in a list if all are classified again without some of the earlier particles. keys: of the particles.
+
+    Raises ValueError if particles are to be added that are in the classes already.
+    """
+    if not config.again:
+        twice = int(np.isin(keys, former.members).sum())
+        if twice:
+            raise ValueError(
+                f"{twice} of the {counted(len(keys), 'particle')} of {config.particles} are in the classes of "
+                f"{config.classes_from} (--classes-from) already and would be counted twice. Give only the others, or "
+                "classify all particles with --again."
+            )
+        return []
+    missing = int((~np.isin(former.members, keys)).sum())
+    if not missing:
+        return []
+    return [
+        f"{missing} of the {counted(len(former.members), 'particle')} of the run in {config.classes_from} are not in "
+        f"{config.particles} (or their stacks were moved): the new classes are without them. To keep them, give all "
+        "particles."
+    ]

@@ -29,10 +29,20 @@ NAMED = 20  # unusable particles that are named
 def run(config: Classify2DConfig) -> Result:
     """Sort into <output>.partial; a stopped run goes on there. The folder gets its name last."""
     check_output(config.output)
+    import numpy as np
+
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.particle_sets import read_particles
     from ..classes2d.answer import finished_answer, former_of, write_answer
-    from ..classes2d.former import SUMS, former_settings, read_former, taken_config, write_former
+    from ..classes2d.former import (
+        SUMS,
+        check_members,
+        former_settings,
+        particle_keys,
+        read_former,
+        taken_config,
+        write_former,
+    )
     from ..classes2d.ranker import load_ranker
     from ..classes2d.settings import class_settings
 
@@ -50,11 +60,12 @@ def run(config: Classify2DConfig) -> Result:
         )
     ranker = load_ranker(config.ranker)  # a missing one is an error before the work
     settings = class_settings(config, particles) if former is None else former_settings(config, particles, former)
+    members = particle_keys(particles)
+    warnings = [*settings.notes, *(check_members(config, members, former) if former is not None else [])]
     device = choose_device(config.device)
     set_threads(config.threads)
     folder = working_folder(config, [config.particles])
     (folder / WORK).mkdir(exist_ok=True)
-    warnings = list(settings.notes)
     for note in warnings:
         warn(note)
     print(
@@ -73,7 +84,9 @@ def run(config: Classify2DConfig) -> Result:
         )
     answer = finished_answer(work, particles, records, settings, ranker, device, former if adds else None)
     outputs = write_answer(folder, config.output, particles, answer)
-    write_former(folder / SUMS, former_of(config, settings, work, answer, converged))
+    if former is not None and adds:
+        members = np.concatenate([former.members, members])
+    write_former(folder / SUMS, former_of(config, settings, work, answer, converged, members))
     shutil.rmtree(folder / WORK)
     finish_folder(folder, config.output)
     print(

@@ -40,11 +40,18 @@ def run(config: SelectLatentConfig) -> Result:
         values = latent_column(particles, f"{LATENT}{axis}")
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
-        chosen &= np.isin(latent_column(particles, CLUSTER), _numbers(config.clusters))
+        own, asked = latent_column(particles, CLUSTER), _numbers(config.clusters)
+        absent = sorted(set(asked) - set(own))
+        if absent:
+            raise ValueError(
+                f"No {word} of {config.particles} is in cluster {absent[0]} (--clusters): its clusters are "
+                f"{', '.join(f'{number:g}' for number in np.unique(own))}."
+            )
+        chosen &= np.isin(own, asked)
     if not chosen.any():
-        asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
+        options = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
-            f"No {word} of {config.particles} is in this selection ({', '.join(asked)}). Choose a wider region or "
+            f"No {word} of {config.particles} is in this selection ({', '.join(options)}). Choose a wider region or "
             "other clusters."
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)

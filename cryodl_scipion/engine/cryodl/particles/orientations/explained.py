@@ -56,8 +56,9 @@ class Explained:
                 f"{structure}."
             ]
         if not self.can_be_told:
+            times = f"{self.whole:.1f}" if self.whole < 10 else f"{self.whole:,.0f}"
             return [
-                f"The evidence for {structure} in {path} is {self.whole:.3g} times that in particles made up with the "
+                f"The evidence for {structure} in {path} is {times} times that in particles made up with the "
                 "same signal and noise, so these images are not like the made-up ones: they may be filtered, smoothed "
                 "or compressed, or have a wrong CTF. Whether the structure explains them cannot be told, and the "
                 "stated probabilities may be wrong."
