@@ -3,9 +3,12 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import cryodl
 from cryodl.contract import ConsensusPicksConfig, TrainPickerConfig
 from cryodl.contract.tomograms.pretraining import TrainGeneralSegmenterConfig
 from cryodl.io.unfinished import RECORD, check_output, finish_folder, working_folder
@@ -139,3 +142,9 @@ def test_what_a_kill_after_the_last_rename_left_is_removed_by_the_next_start(tmp
     with pytest.raises(FileExistsError, match="exists already"):
         check_output(str(tmp_path / "out"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["card.json"]
+
+
+def test_no_command_removes_its_work_before_its_folder_has_its_name():
+    """A command that is killed while it does could neither go on nor begin anew."""
+    commands = Path(cryodl.__file__).parent.rglob("commands/*.py")
+    assert [path.name for path in commands if re.search(r"rmtree\(folder / [A-Z]", path.read_text("utf-8"))] == []

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols that work on particles in batches as they arrive, and whose output set grows."""
 
+import dataclasses
 import glob
 import os
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
@@ -103,9 +104,21 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
         return os.path.join(folder, "particles.star")
 
     def _configIn(self, folder: str) -> Any:
-        """The engine's config of a batch."""
+        """The engine's config of a batch. Contrast that is to be found out is that of a larger batch, if one is done:
+        a few particles, as the last batch may have, do not tell it."""
         values = dict(self._engineValues(), particles=self._batchFile(folder))
-        return self._config(**dict(values, output=os.path.join(folder, self._OUTPUT_NAMES[0])))
+        config = self._config(**dict(values, output=os.path.join(folder, self._OUTPUT_NAMES[0])))
+        known = self._contrastOfLarger(folder) if config.contrast == "auto" else None
+        return dataclasses.replace(config, contrast=known) if known else config
+
+    def _contrastOfLarger(self, folder: str) -> Optional[str]:
+        """Contrast in the largest batch that is done and larger than this one; None if there is none."""
+        paths = [path for path in self._engineResultFiles() if os.path.dirname(path) != folder]
+        largest, found = int(folder.rsplit("_", 1)[1]), None
+        for made in (contract.Result.read(path).outputs for path in paths):
+            if (made.get("count") or 0) > largest:
+                largest, found = made.get("count"), made.get("contrast")
+        return found
 
     def _begun(self) -> List[Tuple[str, Set[int]]]:
         done, found = self._doneNames(), []

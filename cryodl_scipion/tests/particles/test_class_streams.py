@@ -121,6 +121,8 @@ class TestCryodlClassStreams(ParticlesTest):
         self.end(run, close)
         self.assertEqual(len(members(run.outputClasses)[0]), COUNT - 1)
         self.assertEqual(len(run._engineResults()), 1)
+        with open(run._getLogsPath("run.stdout"), encoding="utf-8") as log:
+            self.assertIn("of the 100 first particles have arrived; waiting for more.", log.read())
 
     def test_a_batch_that_was_added_in_part_is_completed_and_a_whole_one_left_alone(self):
         source, more, close = growingParticles(self, "twice2d", FIRST)

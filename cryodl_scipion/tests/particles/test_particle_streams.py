@@ -79,7 +79,12 @@ class TestCryodlParticleStreams(ParticlesTest):
         self.assertIn("*12 particles* with angles", run.summary()[0])
 
     def test_arriving_particles_are_denoised_once_though_the_run_is_stopped(self):
-        self.assertIn("*12 denoised particles*", self.check(CryodlProtDenoise).summary()[0])
+        run = self.check(CryodlProtDenoise)
+        self.assertIn("*12 denoised particles*", run.summary()[0])
+        folders = sorted(os.path.dirname(path) for path in run._engineResultFiles())
+        self.assertEqual([int(folder.rsplit("_", 1)[1]) for folder in folders], [FIRST, COUNT - FIRST])
+        # a few particles do not tell the contrast
+        self.assertEqual([run._configIn(folder).contrast for folder in folders], ["bright", "auto"])
 
     def test_particles_of_a_batch_are_read_alone(self):
         arriving = ArrivingParticles(self.raw.outputParticles)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl classify-2d`: particles in, classes out, on shapes of which class and pose are known."""
 
+import shutil
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pytest
@@ -88,6 +91,26 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(folder, mo
     )
     assert classify().outputs["counts"] == whole
     assert len(passes) < 8
+
+
+def test_a_run_that_is_killed_while_it_removes_its_records_is_whole(folder, monkeypatch):
+    """Its records were removed before its folder got its name: without them it could not be continued."""
+    write_shapes(folder)
+
+    def killed(path, *rest, **more):
+        Path(path, "rows.npy").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        classify(code=130)
+    assert "exists already" in classify(code=2)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "classes.mrcs",
+        "classes.star",
+        "particles.star",
+        "sums.npz",
+    ]
 
 
 def test_images_that_cannot_be_used_are_in_no_class_and_named(folder):

@@ -7,7 +7,6 @@ Result.outputs are the contract's TrainMapImproverOutputs.
 
 from __future__ import annotations
 
-import shutil
 import typing
 
 from ...contract import Result, TrainMapImproverConfig
@@ -49,8 +48,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
         return None
     card = model_card(config, pairs, task, training)
     accelerator.wait_for_everyone()
-    shutil.rmtree(folder / FOLDER)
-    training.finish(card, task.networks["improver"].state_dict())
+    training.finish(card, task.networks["improver"].state_dict(), FOLDER)
     print(
         f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the "
         f"validation molecules, {card['validation']['correlation_before']:.3f} for the original maps)"

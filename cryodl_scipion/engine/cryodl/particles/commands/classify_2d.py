@@ -7,7 +7,6 @@ Result.outputs are the contract's Classify2DOutputs.
 from __future__ import annotations
 
 import os
-import shutil
 import typing
 from pathlib import Path
 
@@ -87,8 +86,7 @@ def run(config: Classify2DConfig) -> Result:
     if former is not None and adds:
         members = np.concatenate([former.members, members])
     write_former(folder / SUMS, former_of(config, settings, work, answer, converged, members))
-    shutil.rmtree(folder / WORK)
-    finish_folder(folder, config.output)
+    finish_folder(folder, config.output, WORK)
     print(
         f"Classes: {outputs['classes']}; {sum(score >= 0.5 for score in outputs['scores'])} of {config.classes} "
         "averages have a score of 0.5 or more."

@@ -6,7 +6,6 @@ Result.outputs are the contract's TrainGeneralSegmenterOutputs.
 
 from __future__ import annotations
 
-import shutil
 import typing
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def run(config: TrainGeneralSegmenterConfig) -> Result:
     )
     training.fit(task)
     metrics = write_models(folder, config, task, training)
-    shutil.rmtree(folder / CELLS, ignore_errors=True)
-    training.rename()
+    training.rename(CELLS)
     for feature, found in metrics.items():
         print(
             f"Model: {config.output}/{feature} (Dice {found['dice']:.3f} on the validation cells; finds it in "
