@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import check_model
@@ -63,6 +64,22 @@ def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, 
         "weights.safetensors",
     ]
     assert (tmp_path / "model/reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_network_gives_a_general_model_that_picks_at_a_stated_diameter(tmp_path, capsys):
+    assert _run(tmp_path, "--network", "topaz", "--steps", "2", "--simulated", "2", "--batch-size", "1") == 0
+    card = check_model(tmp_path / "model", "picker")
+    assert (card["network"], card["general"], card["tells_size"]) == ("topaz", True, False)
+    write_mrc(tmp_path / "m.mrc", np.random.default_rng(0).standard_normal((300, 300), dtype=np.float32), 5.0)
+    pick = ["pick", "--micrographs", str(tmp_path / "m.mrc"), "--pixel-size", "5", "--model", str(tmp_path / "model")]
+    pick += ["--output", str(tmp_path / "picks"), "--device", "cpu", "--threads", "1"]
+    assert main(pick) == 2 and "--particle-diameter" in capsys.readouterr().err
+    assert main([*pick, "--particle-diameter", "200"]) == 0
+
+
+def test_a_model_of_another_network_is_no_start(tmp_path, capsys):
+    assert _run(tmp_path, "--network", "topaz", "--start-from", "general") == 2
+    assert "of the network unet" in capsys.readouterr().err
 
 
 def test_what_is_left_out_is_not_learnt_from(tmp_path, table):

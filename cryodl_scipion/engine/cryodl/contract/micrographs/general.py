@@ -4,8 +4,9 @@
 import dataclasses
 import typing
 
-from ..fields import Paths, device_field, seed_field, threads_field
+from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..outputs import Details, Outputs, output
+from ..networks import PICKER_NETWORKS
 from ..params import param
 from ..simulation_fields import cache_field, leave_out_field
 from ..training_fields import batch_size_field, model_folder_field
@@ -76,9 +77,15 @@ class TrainGeneralPickerConfig:
         label="Labels of real sets",
         choices=REAL_MARKS,
     )
+    network: str = network_field(
+        "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need no "
+        "particle diameter. Models of the other networks need one.",
+        "unet",
+        choices=PICKER_NETWORKS,
+    )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
     start_from: typing.Optional[str] = param(
-        "General model to continue from, instead of random weights: a folder or a shipped model.",
+        "General model of the same network to continue from, instead of random weights: a folder or a shipped model.",
         default=None,
         label="Start from model",
         path="model",
@@ -92,12 +99,13 @@ class TrainGeneralPickerConfig:
         "they are simulated anew in each run",
     )
     batch_size: int = batch_size_field("Crops", 8, maximum=1024)
-    learning_rate: float = param(
-        "Peak learning rate of the AdamW optimiser.",
-        default=0.003,
+    learning_rate: typing.Optional[float] = param(
+        "Peak learning rate of the optimiser.",
+        default=None,
         label="Learning rate",
         minimum=1e-7,
         maximum=1,
+        none_means="the network's, 0.003 for unet",
         expert=True,
     )
     seed: int = seed_field()

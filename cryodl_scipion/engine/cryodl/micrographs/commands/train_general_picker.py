@@ -17,17 +17,15 @@ from ...core.calibration import calibrate, expected_calibration_error, fit_calib
 from ...io.files import expand_paths
 
 if typing.TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from ...learning.recipe import TrainingRun
     from ..pickers.crops import LabelledImage
     from ..pickers.general import RealSet
+    from ..pickers.method import PickerMethod
     from ..pickers.predict import Picker
     from ..pickers.train import Hits, PickerTask
-    from ..pickers.unet import UNetPicker
 
-NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
 MAX_VALIDATION = 64  # and no more than these
@@ -43,7 +41,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     training = TrainingRun(config)
     training.take_folder()
     device = training.take_device()
-    method = typing.cast("UNetPicker", picker_method(NETWORK))
+    method = picker_method(config.network)
     material = _material(config, method, device)
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
@@ -92,7 +90,7 @@ class _Material:
         return len(self.training[0])
 
 
-def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torch.device) -> _Material:
+def _material(config: TrainGeneralPickerConfig, method: PickerMethod, device: torch.device) -> _Material:
     from itertools import zip_longest
 
     from tqdm import tqdm
@@ -136,7 +134,7 @@ def _material(config: TrainGeneralPickerConfig, method: UNetPicker, device: torc
     )
 
 
-def _picker(config: TrainGeneralPickerConfig, method: UNetPicker, device: torch.device) -> Picker:
+def _picker(config: TrainGeneralPickerConfig, method: PickerMethod, device: torch.device) -> Picker:
     """The model to continue from, which looks at the real sets before it learns from them."""
     from ..pickers.predict import Picker
 
@@ -174,7 +172,7 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 
 
 def _task(
-    config: TrainGeneralPickerConfig, method: UNetPicker, material: _Material, device: torch.device
+    config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
 ) -> PickerTask:
     from ..pickers.general import chances_of
     from ..pickers.train import PickerTask
@@ -193,14 +191,21 @@ def _task(
     return task
 
 
-def _network(config: TrainGeneralPickerConfig, method: UNetPicker) -> torch.nn.Module:
+def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn.Module:
     """With random weights, or those of the model to continue from."""
     from ...io.model import find_model, read_model
     from ..pickers import load_network
 
     if not config.start_from:
         return method.build_general()
-    weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
+    card, weights = read_model(find_model(config.start_from, "picker"), "picker")
+    if card["network"] != config.network or not card.get("general"):
+        kind = "a general model" if card.get("general") else "a model of one kind of particle"
+        raise ValueError(
+            f"Start from model (--start-from {config.start_from}) is {kind} of the network {card['network']}, but a "
+            f"general model of {config.network} is trained. Choose a general model of the same network, or another "
+            "Network (--network)."
+        )
     return load_network(method, weights, config.start_from)
 
 
@@ -209,13 +214,18 @@ def _card(
 ) -> tuple[dict[str, typing.Any], Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
     micrographs, its metrics of the other."""
+    import numpy as np
+
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
     from ..pickers.narrow import fit_narrow
 
     plain = task.hits(material.plain)
     calibration = fit_calibration(plain.hit, plain.raw)
-    task.narrow = fit_narrow(plain.hit, plain.raw, typing.cast("np.ndarray", plain.sizes), calibration)
+    sizes = typing.cast("np.ndarray", plain.sizes)
+    tells_size = bool(len(sizes)) and not np.isnan(sizes).any()
+    if tells_size:
+        task.narrow = fit_narrow(plain.hit, plain.raw, sizes, calibration)
     _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
@@ -244,9 +254,9 @@ def _card(
     card = dict(
         kind="picker",
         name=Path(config.output).name,
-        network=NETWORK,
+        network=config.network,
         general=True,
-        tells_size=True,
+        tells_size=tells_size,
         contrast="dark",
         labels="complete",
         particle_diameter=200.0,
@@ -254,7 +264,7 @@ def _card(
         threshold=threshold,
         threshold_uncertainty=uncertainty,
         calibration=list(calibration),
-        narrow=list(task.narrow),
+        **(dict(narrow=list(task.narrow)) if task.narrow else {}),
         minimum_distance=MINIMUM_DISTANCE,
         training=training,
         validation={

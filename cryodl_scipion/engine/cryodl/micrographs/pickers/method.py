@@ -49,6 +49,10 @@ class PickerMethod:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
         raise NotImplementedError
 
+    def build_general(self) -> typing.Any:
+        """The network of a general model."""
+        return self.build()
+
     def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> typing.Any:
         """The network of a model's weights, {name: tensor}, where build's is not the only one."""
         return self.build()

@@ -13,11 +13,16 @@ from ... import __version__
 from ...io.files import whole_file
 from .crops import LabelledImage
 
+UNET = 32.0  # working diameter of folders that were begun when there was no other
 
-def cache_folder(cache: str, names: typing.Sequence[str], seed: int, tag: int, faint: float) -> Path:
-    """The folder within `cache` of the micrographs of these structures, seed, tag and share of faint ones; another
-    version has another."""
-    key = hashlib.sha256(json.dumps([__version__, list(names), seed, tag, faint]).encode()).hexdigest()[:12]
+
+def cache_folder(
+    cache: str, names: typing.Sequence[str], seed: int, tag: int, faint: float, diameter_px: float = UNET
+) -> Path:
+    """The folder within `cache` of the micrographs of these structures, seed, tag, share of faint ones and working
+    diameter; another version has another."""
+    known = [__version__, list(names), seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
+    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     folder = Path(cache) / f"scenes-{tag}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -17,8 +17,6 @@ from ...learning.networks.folded_unet import GENERAL_WIDTHS, WIDTHS, FoldedUNet
 from .heatmap import HeatmapPicker
 
 if typing.TYPE_CHECKING:
-    from torch import nn
-
     from ..normalize import Measured
 
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
@@ -53,8 +51,8 @@ class UNetPicker(HeatmapPicker):
     def build(self) -> PickerUNet:
         return PickerUNet()
 
-    def build_general(self) -> nn.Module:
-        """The network of a general model: wider, and it tells the particles' size."""
+    def build_general(self) -> PickerUNet:
+        """Wider, and it tells the particles' size."""
         return PickerUNet(GENERAL_WIDTHS, outputs=2)
 
     def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> PickerUNet:
