@@ -122,8 +122,8 @@ class Scenes:
 
     def odd(self, case):
         if case == "two molecules":
-            small, centres = self.of_structure(SMALL, 150, PIXEL_SIZE, snr=0.3)
             large, _ = self.of_structure("structures/maps/SIM_4V4R_70S_10A.mrc.gz", 12, PIXEL_SIZE, snr=0.1)
+            small, centres = self.of_structure(SMALL, 150, PIXEL_SIZE, snr=0.3)
             return small + large, centres
         if case == "larger than a third":
             return self.of_structure(LARGE, 4, PIXEL_SIZE, 200)

@@ -89,7 +89,7 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
             threshold_rule=dict(condition="threshold is None"),
         )
         addBoxParam(form)
-        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "avoid", "memory"])
+        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "avoid", "memory", "feature_maps"])
         self._addGpuParams(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)
@@ -202,7 +202,7 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
         """What decides the picks: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         source = config.pop("micrographs")[0]
-        for name in ("names", "output", "memory", "threads", "device", "overwrite", "pictures"):
+        for name in ("names", "output", "memory", "threads", "device", "overwrite", "pictures", "feature_maps"):
             config.pop(name)
         # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
         return dict(

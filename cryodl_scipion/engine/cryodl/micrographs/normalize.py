@@ -98,14 +98,22 @@ def feature_strength(image: torch.Tensor, valid: torch.Tensor, diameter_px: floa
     particles.
     image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
     """
-    weight = valid.float()
-    smooth = lambda sigma: _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
-    bands = smooth(0.2 * diameter_px) - smooth(0.55 * diameter_px)
+    bands = particle_bands(image, valid, diameter_px)
     step = _sampling_step(bands)
     values = bands[::step, ::step][valid[::step, ::step]]
     if not len(values):
         return _NOISE_STRENGTH
     return max(_NOISE_STRENGTH, float(torch.quantile(values, 0.99)))
+
+
+def particle_bands(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:
+    """(h, w) difference of Gaussians (0.2 and 0.55 diameters): how far a spot of a particle's size stands out.
+
+    image: (h, w) float, valid: (h, w) bool tensors of Prepared.
+    """
+    weight = valid.float()
+    smooth = lambda sigma: _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
+    return smooth(0.2 * diameter_px) - smooth(0.55 * diameter_px)
 
 
 def _finite_pixels(image: torch.Tensor) -> torch.Tensor | None:

@@ -59,6 +59,17 @@ def test_what_both_signs_of_protein_show_is_noise(paths):
     assert find_size(_look((70, 300), both_signs=True), paths, 2.0, stated=80) is None
 
 
+@pytest.mark.parametrize("spread, found", [(0.3, True), (1.2, False)])
+def test_spots_that_stand_out_very_differently_are_dirt(paths, spread, found):
+    plain = _look((150, 60))
+
+    def look(image, diameter, whole, opposite):
+        seen = plain(image, diameter, whole, opposite)
+        return seen._replace(heights=np.exp(np.random.default_rng(1).normal(0, spread, len(seen.scores))))
+
+    assert (find_size(look, paths, 2.0) is not None) == found
+
+
 def test_a_further_kind_of_particle_is_named(paths):
     found = find_size(_look((400, 30), (120, 250)), paths, 2.0)
     assert len(found.others) == 1

@@ -69,6 +69,15 @@ class PickConfig:
         "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
         "diameter, coloured by score. 0: none."
     )
+    feature_maps: int = param(
+        "Draw the network's feature maps for the middle of so many micrographs, the first that are picked: PNG files in "
+        "the folder feature_maps of the picks.",
+        default=0,
+        label="Feature maps",
+        minimum=0,
+        maximum=1000,
+        expert=True,
+    )
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()

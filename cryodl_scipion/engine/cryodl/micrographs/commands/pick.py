@@ -119,6 +119,7 @@ def _pick_new(
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
     from ..pickers.avoid import outside_masks
+    from ..pickers.feature_maps import FOLDER, draw_feature_maps, feature_maps
     from ..pickers.predict import Picker
 
     device = choose_device(config.device)
@@ -130,7 +131,7 @@ def _pick_new(
     )
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, notes)
     if settings.scale is None:
-        _pick_nothing(todo, picks, skipped, notes)
+        _pick_nothing(todo, config.pixel_size, picks, skipped, notes)
         return device_name(device), settings
     picker.contrast = typing.cast("str", settings.contrast)  # the micrographs have been asked
     settings.tell(picker)
@@ -139,6 +140,7 @@ def _pick_new(
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
+    drawn = 0
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             with one_item(path):
@@ -146,6 +148,10 @@ def _pick_new(
                 yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
                 # the nearest pixel must exist too: Scipion's coordinates are whole numbers
                 keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
+                if drawn < config.feature_maps:
+                    maps = feature_maps(picker, image, config.pixel_size, settings.scale)
+                    draw_feature_maps(maps, picks.folder / FOLDER / f"{name}.png", name)
+                    drawn += 1
                 keep[keep] = outside_masks(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         except (ValueError, FileNotFoundError) as error:
             _skip(name, path, error, picks, skipped)
@@ -158,6 +164,8 @@ def _pick_new(
         )
         # as they are read back by a run that is continued: what is expected of them must not differ
         picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
+    if drawn:
+        print(f"Feature maps of {counted(drawn, 'micrograph')}: {picks.folder / FOLDER}")
     notes += picker.notes
     return device_name(device), settings
 
@@ -206,13 +214,19 @@ def _skip(name: str, path: str, error: Exception, picks: Picks, skipped: list[ty
 
 
 def _pick_nothing(
-    todo: typing.Sequence[tuple[str, str]], picks: Picks, skipped: list[Skipped], notes: list[str]
+    todo: typing.Sequence[tuple[str, str]],
+    pixel_size: float,
+    picks: Picks,
+    skipped: list[Skipped],
+    notes: list[str],
 ) -> None:
     """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
     that cannot be used are skipped, as ever."""
     from ...io.micrographs import read_micrograph
     from ..normalize import rescale_micrograph
+    from ..pickers.size import scale_grid
 
+    sides: list[int] = []
     for name, path in todo:
         try:
             with one_item(path):
@@ -221,12 +235,15 @@ def _pick_nothing(
         except (ValueError, FileNotFoundError) as error:
             _skip(name, path, error, picks, skipped)
             continue
+        sides.append(min(image.shape))
         picks.write(name, np.zeros((0, 2)), np.zeros(0))
     if len(skipped) < len(todo):
+        sizes = scale_grid(pixel_size, min(sides))
+        sought = f"from {sizes[0]:.0f} to {sizes[-1]:.0f} Å" if sizes else "that would fit"
         notes.append(
-            f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size. They may "
-            "show empty ice or carbon, or have too low contrast. They have no picks. Give --particle-diameter to "
-            "get the candidates nevertheless."
+            f"No particles were found in {counted(len(sides), 'micrograph')}, at any size {sought}. They may show "
+            "empty ice, carbon or dirt alone, or have too low contrast. They have no picks. Give --particle-diameter "
+            "to get the candidates nevertheless."
         )
         print(notes[-1])
 

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from ...core.calibration import calibrate
-from ..normalize import prepare_micrograph
+from ..normalize import particle_bands, prepare_micrograph
 from .adapt import adapt
 from .contrast import ContrastFound, compare_contrasts, scores_of_some
 from .pick_record import PickSettings, typical_contrast
@@ -17,8 +17,8 @@ from .predict import Picker, working_factor
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 
 UNSURE = (
-    "No clear particles of any size were found in these micrographs; they may be empty, show only carbon, or have "
-    "very low contrast. They are picked at the given diameter. Check the picks before you trust their scores."
+    "No clear particles of any size were found in these micrographs; they may be empty, show only carbon or dirt, or "
+    "have very low contrast. They are picked at the given diameter. Check the picks before you trust their scores."
 )
 
 
@@ -88,9 +88,10 @@ class _Asked:
 
     def raw(self, contrast: str) -> list[np.ndarray]:
         """[(n,) raw scores of each micrograph]; [] without any size."""
-        settings = self.sized.get(contrast) or next(iter(self.sized.values()))
-        if settings.scale is None:
+        known = [s for s in (self.sized.get(contrast), *self.sized.values()) if s is not None and s.scale is not None]
+        if not known:
             return []
+        settings = known[0]
         key = contrast, settings.scale
         if key not in self._raw:
             self._raw[key] = _raw_scores(settings, self.paths, self.picker, contrast)
@@ -122,10 +123,12 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
             prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
         except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
             return ScaleCandidates(np.zeros(0), np.zeros(0), 1.0)
-        _, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
-        return ScaleCandidates(
-            scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2
-        )
+        yx, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
+        area, heights = float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2, None
+        if whole and not opposite:
+            bands = particle_bands(prepared.image, prepared.valid, wide).numpy()
+            heights = bands[tuple(np.clip(np.rint(yx).astype(int), 0, np.array(bands.shape) - 1).T)]
+        return ScaleCandidates(scores, diameter * sizes, area, heights)
 
     return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
 

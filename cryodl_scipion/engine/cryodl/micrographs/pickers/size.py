@@ -32,6 +32,11 @@ BELOW = 0.7  # of the smallest rung: nothing is sought there
 RATIO = 1.4  # of sure particles to those that the other sign of protein shows: noise and carbon have 1
 REPEATS, CLOSE = 3, 0.06  # of the estimate at a rung, and the change of log size that ends them
 AGREES = 1.2  # factor between stated and found diameter that is no contradiction
+# Dirt, where sure particles' heights vary more than both: their robust deviation over the median, and the standard
+# deviation of their logarithm. Particles of 11 simulated and 3 real sets have at most 0.6 and 0.6 (one of 22 0.8), dirt
+# alone at least 0.68 and 0.65.
+UNEVEN = 0.65
+LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
 OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
 
 
@@ -66,18 +71,27 @@ class Size:
 
 
 class ScaleCandidates(typing.NamedTuple):
-    """Candidates of one micrograph at one scale: calibrated scores (n,), widest extents (n,) in Å, and the share of a
-    particle's own area of the area that was looked at, per Å^2."""
+    """Candidates of one micrograph at one scale: calibrated scores (n,), widest extents (n,) in Å, the area that was
+    looked at in Å^2, and how far they stand out (n,), where that was measured."""
 
     scores: np.ndarray
     extents: np.ndarray
     area: float
+    heights: np.ndarray | None = None
 
     def weights(self, diameter: float, near: float = NEAR) -> np.ndarray:
         """(n,) how much each candidate counts at a rung: the square of its score, 0 if that is low or its size is of
         another rung."""
         of_rung = np.abs(np.log(self.extents / diameter)) < near
         return np.where(of_rung & (self.scores >= LIKELY), self.scores**2, 0.0)
+
+    def relative_heights(self, diameter: float) -> np.ndarray:
+        """(m,) heights of sure particles over their median; empty if they were not measured."""
+        sure = self.weights(diameter, REACH) > 0
+        if self.heights is None or not sure.any():
+            return np.zeros(0)
+        heights = np.maximum(self.heights[sure], LOW)
+        return heights / np.median(heights)
 
 
 def scale_grid(pixel_size: float, side: int) -> list[float]:
@@ -179,8 +193,18 @@ def _from(
             break
     if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
         return None
+    if _uneven(np.concatenate([l.relative_heights(middle) for l in looks])):
+        return None
     spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
     return Size(float(middle), spread, float(weights.sum()), len(images))
+
+
+def _uneven(heights: np.ndarray) -> bool:
+    """Whether particles of one kind cannot stand out so differently. heights: (n,) over their median."""
+    if len(heights) < MINIMUM:
+        return False
+    deviation = 1.4826 * np.median(np.abs(heights - 1))
+    return bool(deviation > UNEVEN and np.log(heights).std() > UNEVEN)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

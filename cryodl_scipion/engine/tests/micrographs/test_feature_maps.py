@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of the feature maps of a picker's network."""
+
+import numpy as np
+import pytest
+import torch
+from picking import pick
+
+from cryodl.micrographs.pickers import picker_method
+from cryodl.micrographs.pickers.feature_maps import CHANNELS, LAYERS, draw_feature_maps, feature_maps
+from cryodl.micrographs.pickers.predict import Picker
+
+
+@pytest.mark.parametrize("network", ["unet", "deepem", "topaz", "eman2"])
+def test_layers_from_the_first_to_the_last_are_shown(network, tmp_path):
+    method = picker_method(network)
+    image = np.random.default_rng(0).standard_normal((190, 230), dtype=np.float32)
+    maps = feature_maps(Picker(method, method.build(), torch.device("cpu")), image, 8.0, 200.0)
+    assert 2 <= len(maps.layers) <= LAYERS and maps.scores.min() >= 0 and maps.scores.max() <= 1
+    for layer in maps.layers:
+        assert len(layer.maps) == min(CHANNELS, layer.channels) and np.isfinite(layer.maps).all()
+        spread = layer.maps.reshape(len(layer.maps), -1).std(1)
+        assert (np.diff(spread) <= 1e-6).all(), "those that vary most come first"
+    draw_feature_maps(maps, tmp_path / "maps" / "m.png", "m")
+    assert (tmp_path / "maps" / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_draws_them_for_as_many_micrographs_as_asked(project):
+    assert pick(project, "--feature-maps", "1") == 0
+    assert [p.name for p in (project / "out" / "feature_maps").iterdir()] == ["mic0.png"]
