@@ -4,8 +4,8 @@
 
     PYTHON benchmarks/bad_micrographs.py --output FILE [--seeds 0,1] [--folder DIR] [--cases NAME ...]
 
-PYTHON is the engine's (`cryodl doctor` names it); structures are found by CRYODL_DATA. Two micrographs of 1024 x 1024 px
-at 2 Å/px for each case and seed; noise with Thon rings in all of them. The lumps of "dirt" are made here, not by the
+PYTHON is the engine's (`cryodl doctor` names it); structures are found by CRYODL_DATA. Two micrographs of 1024 x 1024
+px at 2 Å/px for each case and seed; noise with Thon rings in all of them. The lumps of "dirt" are made here, not by the
 simulator of the training: thresholded smooth noise of random strength. What is measured is kept in FILE: a stopped run
 goes on.
 """

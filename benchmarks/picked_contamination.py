@@ -34,7 +34,8 @@ def simulated(member, rng):
         defocus = rng.uniform(10000, 25000)
         optics = Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1)
         pixel_size = member.extent / PARTICLE_PX
-        made.append(simulate_micrograph(member.density, pixel_size, (SIDE, SIDE), 60, SNR, optics, rng, PARTICLE_PX, around))
+        field = ((SIDE, SIDE), 60, SNR, optics, rng, PARTICLE_PX, around)
+        made.append(simulate_micrograph(member.density, pixel_size, *field))
     return made
 
 

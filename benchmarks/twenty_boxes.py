@@ -27,9 +27,7 @@ def judged(real, model, diameter, folder):
     pick(real.test, real.pixel_size, diameter, model, folder)
     figures = evaluate(folder, real.ground_truth, real.pixel_size, real.diameter, real.border, real.test)
     every = figures["all_candidates"]
-    return dict(
-        best_f1=round(every["best_f1"], 3), ap=round(every["average_precision"], 3), f1=round(figures["f1"], 3)
-    )
+    return dict(best_f1=round(every["best_f1"], 3), ap=round(every["average_precision"], 3), f1=round(figures["f1"], 3))
 
 
 def boxes(real, seed, folder):

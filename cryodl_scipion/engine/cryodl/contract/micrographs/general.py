@@ -5,8 +5,8 @@ import dataclasses
 import typing
 
 from ..fields import Paths, device_field, network_field, seed_field, threads_field
-from ..outputs import Details, Outputs, output
 from ..networks import PICKER_NETWORKS
+from ..outputs import Details, Outputs, output
 from ..params import param
 from ..simulation_fields import cache_field, leave_out_field
 from ..training_fields import batch_size_field, model_folder_field
@@ -78,8 +78,8 @@ class TrainGeneralPickerConfig:
         choices=REAL_MARKS,
     )
     network: str = network_field(
-        "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need no "
-        "particle diameter. Models of the other networks need one.",
+        "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need "
+        "no particle diameter. Models of the other networks need one.",
         "unet",
         choices=PICKER_NETWORKS,
     )

@@ -70,8 +70,8 @@ class PickConfig:
         "diameter, coloured by score. 0: none."
     )
     feature_maps: int = param(
-        "Draw the network's feature maps for the middle of so many micrographs, the first that are picked: PNG files in "
-        "the folder feature_maps of the picks.",
+        "Draw the network's feature maps for the middle of so many micrographs, the first that are picked: PNG files "
+        "in the folder feature_maps of the picks.",
         default=0,
         label="Feature maps",
         minimum=0,

@@ -214,11 +214,7 @@ def _skip(name: str, path: str, error: Exception, picks: Picks, skipped: list[ty
 
 
 def _pick_nothing(
-    todo: typing.Sequence[tuple[str, str]],
-    pixel_size: float,
-    picks: Picks,
-    skipped: list[Skipped],
-    notes: list[str],
+    todo: typing.Sequence[tuple[str, str]], pixel_size: float, picks: Picks, skipped: list[Skipped], notes: list[str]
 ) -> None:
     """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
     that cannot be used are skipped, as ever."""

@@ -61,7 +61,7 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
     FeatureMaps
         Of LAYERS convolutions at most, evenly spread over the network.
     """
-    wide, multiple = picker.method.working_diameter, picker.network.multiple
+    wide, multiple = picker.method.working_diameter, picker.dense.multiple
     factor = working_factor(picker.method, pixel_size, diameter)
     prepared = prepare_micrograph(image, factor, wide, picker.contrast == "dark")
     side = int(DIAMETERS * wide) // multiple * multiple
