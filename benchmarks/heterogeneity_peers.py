@@ -5,9 +5,11 @@
 
 The sets are those of heterogeneity_sets.py. Each program fits the particles and makes a map at the latent coordinates
 of each of --images particles, of as many states as there are; figures: heterogeneity_measures.py. RECOVAR runs with its
-defaults, as in CryoBench: `pipeline --mask from_halfmaps`, then `compute_state` at coordinates of zdim 10; with
---accept-cpu, and --gpu-budget-gb 2, the size of its batches: without it, 4,000 images of 64 px took 17 GB. One thread
-each. Results that are in OUTPUT/heterogeneity_peers.json are not made again.
+defaults, as in CryoBench: `pipeline --mask from_halfmaps --zdim 10`, then `compute_state` at the coordinates; with
+--accept-cpu, and --gpu-budget-gb 2, the size of its batches: without it, 4,000 images of 64 px took 17 GB.
+`--recovar-maps components` makes its maps from its mean and components in place of compute_state, which takes minutes
+for each. cryoDRGN (--cryodrgn VENV/bin/cryodrgn) is trained for --epochs epochs with layers of 256. One thread each.
+Results that are in OUTPUT/heterogeneity_peers.json are not made again.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from heterogeneity_measures import (
 from heterogeneity_sets import SETS, make_set
 
 LATENT = 10  # dimensions, of both programs
+WIDTH = 256  # of cryoDRGN's layers; its default of 1,024 takes sixteen times as long
 ONE_COORDINATE = ("Spike",)
 THREADS = dict(
     OMP_NUM_THREADS="1",
@@ -41,7 +44,7 @@ THREADS = dict(
 )
 
 
-def ours(star, folder, rows, program):
+def ours(star, folder, rows, options):
     """Latent coordinates (n, LATENT), the maps of some rows, and the costs: [(CPU s, MB)] of each step."""
     from cryodl.io.particle_sets import read_particles
 
@@ -65,20 +68,62 @@ def ours(star, folder, rows, program):
     return latent, [maps / one["map"] for one in record["volumes"]], [first, second], more
 
 
-def recovar(star, folder, rows, program):
+def recovar(star, folder, rows, options):
     """As ours."""
     fit, maps, points = folder / "fit", folder / "maps", folder / "points.txt"
     batches = ["--gpu-budget-gb", "2"]
     first = measure(
-        [program, "pipeline", star, "-o", fit, "--mask", "from_halfmaps", "--accept-cpu", *batches], _environment()
+        [options.recovar, "pipeline", star, "-o", fit, "--mask", "from_halfmaps", "--accept-cpu", "--zdim", LATENT]
+        + batches,
+        _environment(),
     )
     latent = np.load(fit / "model" / f"zdim_{LATENT}" / "latent_coords.npy")
+    maps.mkdir()
+    if options.recovar_maps == "components":
+        return latent, recovar_components(fit, latent[rows], maps), [first], dict(maps="components")
     np.savetxt(points, latent[rows])
-    second = measure([program, "compute_state", fit, "-o", maps, "--latent-points", points, *batches], _environment())
-    return latent, [maps / f"state{number + 1:03d}.mrc" for number in range(len(rows))], [first, second], {}
+    second = measure(
+        [options.recovar, "compute_state", fit, "-o", maps, "--latent-points", points, *batches], _environment()
+    )
+    made = [maps / f"state{number + 1:03d}.mrc" for number in range(len(rows))]
+    return latent, made, [first, second], dict(maps="compute_state")
 
 
-PROGRAMS = dict(cryodl=ours, recovar=recovar)
+def recovar_components(fit, latent, folder):
+    """Paths of the maps mean + sum of latent coordinate x component."""
+    import mrcfile
+
+    volumes = fit / "output" / "volumes"
+    mean = mrcfile.read(volumes / "mean.mrc")
+    components = np.stack([mrcfile.read(volumes / f"eigen_pos{k:04d}.mrc") for k in range(latent.shape[1])])
+    paths = [folder / f"linear{number + 1:03d}.mrc" for number in range(len(latent))]
+    for path, place in zip(paths, latent):
+        mrcfile.write(path, (mean + np.tensordot(place, components, axes=1)).astype(np.float32), overwrite=True)
+    return paths
+
+
+def cryodrgn(star, folder, rows, options):
+    """As ours. Its files of latent coordinates are pickles: its own Python writes them as text."""
+    fit, maps, points, places = folder / "fit", folder / "maps", folder / "points.txt", folder / "latent.txt"
+    poses, ctf, python = folder / "poses.pkl", folder / "ctf.pkl", Path(options.cryodrgn).with_name("python")
+    run = lambda *words: measure([options.cryodrgn, *words], _environment())
+    run("parse_pose_star", star, "-o", poses)
+    run("parse_ctf_star", star, "-o", ctf)
+    first = run(
+        "train_vae", star, "--poses", poses, "--ctf", ctf, "--zdim", LATENT, "-n", options.epochs, "-o", fit,
+        "--enc-dim", WIDTH, "--dec-dim", WIDTH, "--datadir", star.parent, "--uninvert-data", "--no-analysis",
+        "--checkpoint", options.epochs, "--seed", 0,
+    )  # fmt: skip
+    read = "import pickle, sys, numpy; numpy.savetxt(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"
+    measure([python, "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
+    latent = np.loadtxt(places)
+    np.savetxt(points, latent[rows])
+    weights = fit / f"weights.{options.epochs}.pkl"
+    second = run("eval_vol", weights, "-c", fit / "config.yaml", "--zfile", points, "-o", maps)
+    return latent, sorted(maps.glob("vol_*.mrc")), [first, second], dict(epochs=options.epochs, width=WIDTH)
+
+
+PROGRAMS = dict(cryodl=ours, recovar=recovar, cryodrgn=cryodrgn)
 
 
 def _environment():
@@ -98,7 +143,7 @@ def row_of(program, name, star, options):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     print(f"{program} on {name}: {folder}", flush=True)
-    latent, maps, costs, more = PROGRAMS[program](star, folder, rows, options.recovar)
+    latent, maps, costs, more = PROGRAMS[program](star, folder, rows, options)
     whole, masked = areas((mrcfile.read(path) for path in maps), true[states[rows]], molecule_mask(true))
     figures = dict(
         auc=whole,
@@ -122,6 +167,9 @@ def main():
     parser.add_argument("output", type=Path)
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--recovar", help="its program; without it only ours is run")
+    parser.add_argument("--cryodrgn", help="its program")
+    parser.add_argument("--epochs", type=int, default=20, help="of cryoDRGN")
+    parser.add_argument("--recovar-maps", choices=("compute_state", "components"), default="compute_state")
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--box", type=int, default=64)
     parser.add_argument("--snr", type=float, default=0.1)
@@ -130,7 +178,7 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
     record = options.output / "heterogeneity_peers.json"
     results = json.loads(record.read_text()) if record.exists() else []
-    programs = ["cryodl"] + (["recovar"] if options.recovar else [])
+    programs = ["cryodl"] + [name for name in ("recovar", "cryodrgn") if getattr(options, name)]
     for name, program in ((n, p) for n in options.sets for p in programs):
         if any((one["set"], one["program"]) == (name, program) for one in results):
             continue

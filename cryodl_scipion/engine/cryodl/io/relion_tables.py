@@ -180,7 +180,10 @@ def number_columns(
         ) from None
     if not np.isfinite(values).all():
         row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
-        raise ValueError(f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number.")
+        raise ValueError(
+            f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number. Correct that "
+            "row, or use the original file."
+        )
     return values
 
 

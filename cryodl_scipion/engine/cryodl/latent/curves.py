@@ -3,10 +3,10 @@
 
 import numpy as np
 
-from .components import CHANGE, COARSE, ComponentFit, Setting, learned
+from .components import COARSE, ComponentFit, Setting, expected_power, learned
 from .expectation import expect
 from .posterior import CurvedCoordinate
-from .solving import shell_power, solve_components
+from .solving import solve_components
 
 DEGREE = 3  # of the curve's polynomials
 ROUNDS = 4  # passes at first, and again to the finest detail
@@ -62,7 +62,7 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
     volumes[1] = fit.axes[0] * fit.deviations[0] * 3**0.5  # a uniform coordinate has the variance 1 / 3
     for limit, rounds in ((min(COARSE, radius), ROUNDS), (radius, ROUNDS)):
         cube, count = setting.cube(limit), setting.coefficients.count(limit)
-        power = shell_power(fit.mean[None], cube) * np.array([1.0] + [CHANGE] * degree)[:, None]
+        power = expected_power(setting, fit.mean, cube, degree)
         for step in range(rounds):
             sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve)
             volumes = solve_components(sums, cube, power) * setting.mask

@@ -294,7 +294,7 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"must be cubes of {FINEST:g} to {COARSEST:g} Å. Correct the header."
         )
     if not np.isfinite(data).all():
-        raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite).")
+        raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the map again.")
     return data, voxels
 
 
