@@ -15,6 +15,7 @@ import json
 import os
 import sqlite3
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -33,18 +34,21 @@ from pwem.objects import SetOfParticles  # noqa: E402
 from cryodl_scipion.engine.cryodl import contract  # noqa: E402
 from cryodl_scipion.protocols import (  # noqa: E402
     CryodlProtAutoPick,
+    CryodlProtClassify2D,
+    CryodlProtDenoise,
     CryodlProtDenoiseMicrographs,
     CryodlProtPick,
     CryodlProtTrainClassifier,
 )
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
 from cryodl_scipion.tests import arrivals, particle_sets  # noqa: E402
+from cryodl_scipion.tests.particles.test_particle_streams import growingParticles  # noqa: E402
 from cryodl_scipion.tests.processes import isThere, killTree  # noqa: E402
 from cryodl_scipion.tests.tomogram_sets import makeSubtomograms  # noqa: E402
 
 EARLIEST = 0.1  # of the undisturbed time
 MOST_AT_ONCE = 3  # kills of one run
-_MICROGRAPHS, _PARTICLES = 5, 40
+_MICROGRAPHS, _PARTICLES, _FIRST = 5, 40, 20
 _MAP_PIXEL_SIZE = 2.5  # Å/px
 
 
@@ -58,6 +62,7 @@ class Runs(particle_sets.ParticlesTest):
         arrivals.writeMicrographs(cls.data + "/mics", _MICROGRAPHS)
         cls.micrographs = cls.importMicrographs(cls.data + "/mics", pixelSize=arrivals.PIXEL_SIZE)
         cls.particles = particle_sets.finishedWith(cls, cls._particles)
+        cls.arriving = particle_sets.finishedWith(cls, cls._particles)
         cls.subtomograms = makeSubtomograms(cls, count=16)
         cls.volume = cls.makeMap("map", _MAP_PIXEL_SIZE)
         write_map(cls.volume.outputVolume.getFileName(), 0, _MAP_PIXEL_SIZE)  # one with a molecule in it
@@ -72,6 +77,27 @@ class Runs(particle_sets.ParticlesTest):
         return cls.makeProtocol(
             protocolClass, dict(inputMicrographs=(cls.micrographs, "outputMicrographs")), useGpu=False, **values
         )
+
+    @classmethod
+    def ofParticles(cls, protocolClass, source, **values):
+        return cls.makeProtocol(protocolClass, dict(inputParticles=(source, "outputParticles")), useGpu=False, **values)
+
+    @classmethod
+    def classes(cls):
+        """2-D classes of particles of which half arrive when the first half is being classified."""
+        source, more, close = growingParticles(cls, "", _FIRST, cls.arriving)
+        run = cls.ofParticles(
+            CryodlProtClassify2D, source, classes=2, firstParticles=_FIRST, smallestBatch=_FIRST, streamingSleepOnWait=1
+        )
+
+        def arrive():
+            while not os.path.exists(run._firstFile()):
+                time.sleep(0.2)
+            more()
+            close()
+
+        threading.Thread(target=arrive, daemon=True).start()
+        return run
 
 
 MAKE = {
@@ -92,6 +118,8 @@ MAKE = {
         steps=4,
         batchSize=2,
     ),
+    "denoise-general": lambda: Runs.ofParticles(CryodlProtDenoise, Runs.particles, shippedModel="general_denoiser"),
+    "classify-2d-arriving": lambda: Runs.classes(),
     "train-denoiser": lambda: Runs.training([Runs.particles], [Runs.volume], steps=4, batchSize=2),
 }
 
@@ -172,8 +200,11 @@ def killAndContinue(name, row, wanted, seed):
 def contents(run):
     """{file or set: what it says} of a run, whatever its number."""
     own = (run._getPath(), f"_{run.getObjId()}")  # models are named by the number of the run
-    sets = {path.name: _rowsOf(path, own) for path in Path(run._getPath()).glob("*.sqlite")}
-    return {**output_files(Path(run._getExtraPath()), own), **sets}
+    folder, extra = Path(run._getPath()), Path(run._getExtraPath())
+    paths = [*folder.glob("*.sqlite"), *extra.rglob("*.sqlite")]
+    sets = {str(path.relative_to(folder)): _rowsOf(path, own) for path in paths}
+    files = output_files(extra, own)
+    return {**{name: digest for name, digest in files.items() if not name.endswith(".sqlite")}, **sets}
 
 
 def _rowsOf(path, own):

@@ -139,7 +139,7 @@ def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words
     [
         (dict(box="64", scales=None), "damaged: box, scales missing"),
         (dict(network="unet"), "names the network 'unet'; this version of cryodl knows: "),
-        (dict(kind="picker"), "kind 'picker'; a denoiser is needed"),
+        (dict(kind="picker"), "kind 'picker'; a particle denoiser is needed"),
     ],
 )
 def test_a_denoisers_card_is_checked_like_a_pickers(tmp_path, harm, words):

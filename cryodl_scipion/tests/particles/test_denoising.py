@@ -91,7 +91,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         )
         picker = self.makeModel("a_picker", {})
         self.assertIn(
-            "kind 'picker'; a denoiser is needed",
+            "kind 'picker'; a particle denoiser is needed",
             self.trainErrors([self.raw], [self.volume], dict(inputModel=(picker, "outputModel"))),
         )
         protocol = self.train([self.raw], [self.volume], start)
@@ -184,7 +184,9 @@ class TestCryodlDenoise(ParticlesTest):
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(self.raw), "")
         self.assertIn("denoised images (model a_denoiser", self.errors(self.denoised))
-        self.assertIn("kind 'picker'; a denoiser is needed", self.errors(self.raw, self.makeModel("b_picker", {})))
+        self.assertIn(
+            "kind 'picker'; a particle denoiser is needed", self.errors(self.raw, self.makeModel("b_picker", {}))
+        )
         ctfless = makeParticles(self, "ctfless", ctf=False)
         self.assertIn("have no CTF", self.errors(ctfless))
         self.assertEqual(self.errors(ctfless, self.makeModel("needs_none", denoiserCard(ctf="none"))), "")

@@ -140,12 +140,18 @@ def read_card(
     _check_version(path, card)
     if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
         raise ValueError(
-            f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another model."
+            f"{folder} is a model of kind {_kind_in_words(card['kind'])!r}; a {_kind_in_words(kind)} is needed here. "
+            "Choose another model."
         )
     former = _FORMER.get(str(card.get("kind")), {})
     card = {former.get(name, name): value for name, value in card.items()}
     _check_entries(path, card)
     return card
+
+
+def _kind_in_words(kind: str) -> str:
+    """A kind of model as users call it."""
+    return "particle denoiser" if kind == "denoiser" else kind.replace("_", " ")
 
 
 def _refuse_constant(word: str) -> typing.NoReturn:

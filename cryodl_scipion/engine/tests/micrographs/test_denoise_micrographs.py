@@ -102,7 +102,7 @@ def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
         (["--method", "even-odd"], "learns from averages of even and odd frames"),
         (["--even", "mics/mic0.mrc", "--odd", "mics/mic1.mrc"], "2 micrographs (--micrographs), 1 averages of even"),
         (["--resolution", "40"], "64 x 51 px at this resolution"),
-        (["--model", "picker"], "a micrograph_denoiser is needed"),
+        (["--model", "picker"], "a micrograph denoiser is needed"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, monkeypatch, arguments, words):

@@ -179,4 +179,4 @@ def test_a_model_of_ones_own_micrographs_is_refused(project):
 
 def test_a_model_without_a_structure_is_not_evaluated_against_one(project):
     text = run_command("evaluate-denoiser", 2, particles="p.star", model=NAME, structure="map.mrc", output="e")
-    assert "kind 'micrograph_denoiser'; a denoiser is needed" in text
+    assert "kind 'micrograph denoiser'; a particle denoiser is needed" in text

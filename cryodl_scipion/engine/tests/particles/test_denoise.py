@@ -130,7 +130,7 @@ def test_a_picker_is_no_denoiser(project):
     from synthetic import write_untrained_model
 
     write_untrained_model(project / "picker")
-    assert "kind 'picker'; a denoiser is needed" in denoise(2, model="picker")
+    assert "kind 'picker'; a particle denoiser is needed" in denoise(2, model="picker")
 
 
 def test_particles_of_another_pixel_size_are_resampled_and_that_is_said(project):

@@ -22,6 +22,7 @@ from cryodl.latent.symmetric import copy_notes
 from cryodl.particles.commands import select_latent
 from cryodl.tomograms.commands import fit_subtomogram_heterogeneity
 from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, within_wedge
+from cryodl.tomograms.heterogeneity.inputs import load_subtomogram_inputs
 from cryodl.tomograms.heterogeneity.views import ERRORS, SubtomogramViews
 
 COUNT = 100
@@ -132,6 +133,13 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
     write_map(tmp_path / "outside.mrc", torch.from_numpy(outside), PIXEL_SIZE)
     with pytest.raises(ValueError, match="outside.mrc lies outside the molecule"):
         fitted(path, tmp_path / "fit", mask=str(tmp_path / "outside.mrc"))
+    with mrcfile.new(tmp_path / "images.mrcs") as stack:
+        stack.set_data(outside)
+        stack.voxel_size = PIXEL_SIZE
+    with pytest.raises(ValueError, match="images.mrcs is a stack of 16 images, not a map"):
+        load_subtomogram_inputs(
+            FitSubtomogramHeterogeneityConfig(path, "fit", latent=2, mask=str(tmp_path / "images.mrcs"))
+        )
     volumes, classes, _, _ = subtomograms(["bar"], 2)
     with pytest.raises(ValueError, match="without angles"):
         fitted(write_set(tmp_path, volumes, classes, name="lost"), tmp_path / "fit")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
 from ...io.subtomograms import read_subtomograms
+from ...latent.masks import read_focus_mask
 from ...latent.symmetric import copy_notes
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 
@@ -42,8 +43,8 @@ class SubtomogramInputs:
 def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> SubtomogramInputs:
     """The SubtomogramInputs of a config.
 
-    Raises ValueError for subtomograms that are not aligned, of several sizes or too few for the latent space, and for
-    copies of one volume in both halves.
+    Raises FileNotFoundError for a mask that is not there, and ValueError for one that is no map, for subtomograms that
+    are not aligned, of several sizes or too few for the latent space, and for copies of one volume in both halves.
     """
     found = read_subtomograms(config.subtomograms, ("angles",), config.tilt_min, config.tilt_max)
     if not np.any(found.angles):
@@ -74,8 +75,11 @@ def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> Subtom
         notes.append(
             f"Subtomograms are compared to {width / radius:.1f} Å, not to {width / asked:.1f} Å: the limit is {limit}."
         )
+    box = 2 * int(np.ceil(radius)) + 4
+    if config.mask is not None:
+        read_focus_mask(config.mask, width / box, box)  # a file that is no mask is an error before the work
     contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)
     notes += [warning] if warning else []
-    return SubtomogramInputs(found, radius, 2 * int(np.ceil(radius)) + 4, diameter, contrast, notes)
+    return SubtomogramInputs(found, radius, box, diameter, contrast, notes)
