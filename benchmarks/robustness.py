@@ -106,7 +106,7 @@ def silence(rows: list) -> str:
         "",
         "How long a log stands still while a command works on data of a usual size (2 micrographs of 4096 x 4096 px; "
         "2,000 particles of 64 px; a tomogram of 512 x 512 x 256 voxels; maps of 96 voxels), start-up included. The "
-        "machine had two cores, of which other work took one. "
+        "machine had two cores, of which other work took one; for the last six rows, eight other programs shared both. "
         "A command that has said nothing for 8 s prints how long it has been at work, and at which step a training is. "
         "The last column is the longest silence without these lines, in seconds of CPU: what a terminal shows. Each "
         "command was stopped after some seconds of CPU, so later stages are not in the table.",
