@@ -197,6 +197,7 @@ def particles(runs: Runs) -> None:
     structure, small = {"inputStructure": ("structure", "outputVolume")}, dict(pixelSize=4.0, size=768, particles=40)
     runs.run("simulated micrographs", ours.CryodlProtSimulate, structure, count=2, snr=0.1, ice=1.0, **small)
     runs.run("from structure", ours.CryodlProtTrainFromStructure, structure, count=3, steps=4, **small)
+    runs.run("general picker", ours.CryodlProtTrainGeneral, procedural=3, simulated=6, steps=4)
     runs.run(
         "raw", ours.CryodlProtSimulateParticles, structure, pixelSize=5.0, box=40, count=80, snr=0.5, perMicrograph=10
     )

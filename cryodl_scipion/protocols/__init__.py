@@ -21,6 +21,7 @@ from .micrographs.protocol_pick_templates import CryodlProtPickTemplates
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
 from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStructure
+from .micrographs.protocol_train_general import CryodlProtTrainGeneral
 from .micrographs.protocol_train_picker import CryodlProtTrainPicker
 from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject

@@ -58,6 +58,7 @@ def main():
         work = {
             "pick": pick,
             "train-picker": train,
+            "train-general-picker": trainGeneral,
             "auto-pick": autoPick,
             "simulate-micrographs": simulate,
             **fake_annotations.WORK,
@@ -268,6 +269,27 @@ def train(config):
         contrast="dark",
         stop_reason="all steps were done",
         labels=config.labels,
+    ), []
+
+
+def trainGeneral(config):
+    real = []
+    if config.sets:
+        with open(config.sets) as file:
+            real = [line.split(",")[0] for line in file.read().splitlines()[1:]]
+    training = dict(micrographs=[], validation_micrographs=[], particles=9, simulated_micrographs=config.simulated)
+    training.update(structures=list(config.structures), made_up=config.procedural, real_sets=real, steps=STEPS)
+    training.update(stop_reason="all steps were done", seconds=1.0, device="CPU (fake)")
+    tells = config.network == "unet"
+    writeModel(config.output, dict(network=config.network, general=True, tells_size=tells, training=training))
+    return dict(
+        model=config.output,
+        threshold=0.4,
+        threshold_uncertainty=0.02,
+        validation=dict(f1=0.9),
+        structures=len(config.structures),
+        procedural=config.procedural,
+        real_sets=real,
     ), []
 
 

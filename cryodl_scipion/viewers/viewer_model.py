@@ -10,6 +10,7 @@ from ..protocols import (
     CryodlProtImportModel,
     CryodlProtTrainDenoiser,
     CryodlProtTrainFromStructure,
+    CryodlProtTrainGeneral,
     CryodlProtTrainMapImprover,
     CryodlProtTrainPicker,
 )
@@ -17,13 +18,19 @@ from ..tomography import HAS_TOMO
 from .model_window import ModelWindow
 from .window import WindowView
 
-_TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser, CryodlProtTrainMapImprover]
+_TRAININGS = [
+    CryodlProtTrainPicker,
+    CryodlProtTrainFromStructure,
+    CryodlProtTrainGeneral,
+    CryodlProtTrainDenoiser,
+    CryodlProtTrainMapImprover,
+]
 if HAS_TOMO:
     from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainDetector, CryodlProtTrainSegmenter
 
     _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier, CryodlProtTrainDetector]
 # Those that leave curves only; below the curves of the others come pictures.
-_CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
+_CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainGeneral)
 if HAS_TOMO:
     _CURVES_ONLY += (CryodlProtTrainDetector,)
 

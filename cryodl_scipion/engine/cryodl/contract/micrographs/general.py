@@ -132,7 +132,7 @@ class TrainGeneralPickerConfig:
 class TrainGeneralPickerOutputs(Outputs):
     """What `train-general-picker` made."""
 
-    model: str = output("Model folder.", path="folder")
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     validation: Details = output(

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of a general picker, from the form to the model, with a fake engine."""
+
+import csv
+import os
+
+from ...convert.micrographs.coordinates import readPicks
+from ...engine.cryodl import contract
+from ...protocols import CryodlProtTrainGeneral
+from .. import synthetic
+from ..base import CryodlTest
+from ..fake_model import writeModel
+
+TEN = [(30 + 25 * i, 60 + 10 * i) for i in range(10)]
+
+
+class TestCryodlTrainGeneral(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.imported = cls.importMicrographs(os.path.dirname(synthetic.writeMicrographs(cls.data + "/mics", 3)[0]))
+        cls.picked = [cls.makeCoordinates(cls.imported, chosen) for chosen in ({1: TEN, 3: TEN[:6]}, {2: TEN})]
+
+    def made(self, several=True, **values):
+        protocol = self.newProtocol(CryodlProtTrainGeneral, **dict(dict(useGpu=False, procedural=3), **values))
+        if several:
+            protocol.inputSets.set([self.pointer(run, "outputCoordinates") for run in self.picked])
+        return protocol
+
+    def pointer(self, run, output):
+        from pyworkflow.object import Pointer
+
+        return Pointer(run, extended=output)
+
+    def errors(self, **values):
+        return " ".join(self.made(**values).validate())
+
+    def test_labelled_sets_become_the_table_of_the_engine(self):
+        protocol = self.made(diameters="90, 120", network=4, steps=7)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        config = contract.Request.read(protocol._getExtraPath("request.json")).config
+        self.assertEqual((config.network, config.steps, config.start_from), ("topaz", 7, None))
+        with open(config.sets, newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([float(row["particle_diameter"]) for row in rows], [90, 120])
+        first = os.path.join(os.path.dirname(config.sets), "set_1")
+        self.assertEqual(sorted(os.listdir(first + "/micrographs")), ["mic_001.mrc", "mic_003.mrc"])
+        self.assertTrue(all(os.path.exists(os.path.join(first, "micrographs", n)) for n in ("mic_001.mrc",)))
+        self.assertEqual(len(list(readPicks(first + "/coordinates/mic_003.star", ("rlnCoordinateX",)))), 6)
+        self.assertEqual(protocol.outputModel.getNetwork(), "topaz")
+        text = "\n".join(protocol.summary())
+        self.assertIn("for a stated particle diameter", text)
+        self.assertIn("2 labelled sets", text)
+
+    def test_simulated_micrographs_alone_need_no_set(self):
+        protocol = self.made(several=False)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertIsNone(contract.Request.read(protocol._getExtraPath("request.json")).config.sets)
+        self.assertIn("It estimates the particles' size", "\n".join(protocol.summary()))
+
+    def test_what_is_wrong_is_said(self):
+        self.assertEqual(self.errors(several=False), "")
+        self.assertIn("nothing to simulate from", self.errors(several=False, procedural=0))
+        self.assertIn("2 labelled sets and 1 particle diameter", self.errors(diameters="90"))
+        self.assertIn("'ninety'", self.errors(diameters="ninety"))
+        self.assertIn("No file matches", self.errors(several=False, structureFiles="/nowhere/*.cif"))
+
+    def test_a_model_of_one_kind_of_particle_is_no_start(self):
+        protocol = self.made(several=False, startGeneral=True)
+        protocol._startFolder = lambda: writeModel(os.path.join(self.data, "one"), {})
+        self.assertIn("model of one kind of particle", " ".join(protocol.validate()))
