@@ -63,7 +63,7 @@ def orthonormal(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     deviations : ndarray, (q,)
         Standard deviations of the coordinates along them.
     rotation : ndarray, (q, q)
-        Takes coordinates (n, q) to those along the axes: latent @ turn.
+        Takes coordinates (n, q) to those along the axes: latent @ rotation.
     """
     flat = volumes.reshape(len(volumes), -1).astype(float)
     values, vectors = np.linalg.eigh(flat @ flat.T)

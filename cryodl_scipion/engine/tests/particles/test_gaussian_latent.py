@@ -17,7 +17,7 @@ from cryodl.core.frc import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.cube import Cube, as_complex
-from cryodl.particles.heterogeneity import deep, fitting
+from cryodl.particles.heterogeneity import deep, fitting, gaussian_fit
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
@@ -165,6 +165,14 @@ def test_auto_takes_the_gaussians_where_only_they_find_the_motion(here, monkeypa
     assert made["verdict"] == "motion" and made["method"] == said["method"] == "gaussian"
     assert said["tests"]["linear"]["p_value"] == 0.4
     assert made["p_value"] == pytest.approx(2 * said["tests"]["gaussian"]["p_value"]) and made["p_value"] < 0.05
+
+
+def test_auto_is_linear_where_too_few_gaussians_may_move_and_says_so(here, monkeypatch, tmp_path):
+    monkeypatch.setattr(gaussian_fit, "MINIMUM", 10**6)
+    monkeypatch.setattr(fitting.Motion, "verdict", "no motion")
+    made = command("fit-heterogeneity", **dict(FIT, method="auto"), output=tmp_path / "fit")
+    words = "Only the method linear was tested for motion. The mask around the molecule contains"
+    assert made.outputs["method"] == "linear" and any(note.startswith(words) for note in made.warnings)
 
 
 def test_a_rigid_molecule_shows_no_motion(tmp_path, monkeypatch):

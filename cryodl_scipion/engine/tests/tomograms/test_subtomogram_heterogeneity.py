@@ -140,6 +140,8 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
         load_subtomogram_inputs(
             FitSubtomogramHeterogeneityConfig(path, "fit", latent=2, mask=str(tmp_path / "images.mrcs"))
         )
+    notes = load_subtomogram_inputs(FitSubtomogramHeterogeneityConfig(path, "fit", latent=2, resolution=5)).notes
+    assert any("not to 5.0 Å" in note for note in notes) and not any("all detail was used" in note for note in notes)
     volumes, classes, _, _ = subtomograms(["bar"], 2)
     with pytest.raises(ValueError, match="without angles"):
         fitted(write_set(tmp_path, volumes, classes, name="lost"), tmp_path / "fit")

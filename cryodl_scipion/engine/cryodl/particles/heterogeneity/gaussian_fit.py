@@ -71,8 +71,9 @@ def gaussian_model(
     gaussians = fit_gaussians(mean, config.gaussians, config.seed)
     moving = gaussians.subset(_inside(gaussians, mask))
     if len(moving) < MINIMUM:
+        which = f"The mask {config.mask}" if config.mask else "The mask around the molecule"
         raise ValueError(
-            f"The mask {config.mask} contains {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at "
+            f"{which} contains {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at "
             f"least {MINIMUM} are needed. Give a wider mask or more Gaussians (--gaussians)."
         )
     basis = basis_of(moving, place_anchors(moving, config.anchors, config.seed), box, voxel)

@@ -64,7 +64,8 @@ def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> Subtom
             f"{len(found)} clusters or fewer."
         )
     diameter = subtomogram_diameter(found, config.particle_diameter)
-    notes = resolution_notes(found, diameter, config.resolution) + copy_notes(found, "subtomograms", "volume")
+    resolution_notes(found, diameter, config.resolution)  # refuses one that is too coarse; too fine ones are said below
+    notes = copy_notes(found, "subtomograms", "volume")
     width = found.box * found.pixel_size
     asked = width / (config.resolution or PIXELS * found.pixel_size)
     radius = max(MINIMUM, min(asked, found.box / 2 - 2, LARGEST))
