@@ -14,6 +14,7 @@ from classes2d_data import classify, purity, write_shapes
 from cryodl.cli import main
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
+from cryodl.particles.classes2d.former import particle_keys
 
 COUNT, FIRST = 160, 60
 
@@ -189,3 +190,14 @@ def test_sums_of_before_the_particles_were_noted_can_still_be_added_to(parts):
         arrays = {name: kept[name] for name in kept.files if name != "members"}
     np.savez("first/sums.npz", **arrays)
     assert assign("b.star", "first", "one").outputs["count"] == FIRST + 50
+
+
+def test_two_particles_with_one_image_and_ids_of_their_own_are_two(parts):
+    """As in a set of Scipion that was joined from two."""
+    tables = read_tables("b.star")
+    for name, first in (("one", 0), ("two", 100)):
+        tables["particles"]["rlnImageId"] = [str(first + row) for row in range(50)]
+        write_tables(f"{name}.star", tables)
+    keys = [particle_keys(read_particles(f"{name}.star")) for name in ("one", "two", "one", "b", "c")]
+    assert len(set(keys[0])) == 50 and not np.isin(keys[0], keys[1]).any() and (keys[0] == keys[2]).all()
+    assert not np.isin(keys[3], keys[4]).any()

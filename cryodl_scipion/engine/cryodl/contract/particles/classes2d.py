@@ -120,8 +120,8 @@ class SelectClassesConfig:
         former=("fewest",),
     )
     particles: typing.Optional[str] = particles_field(
-        "Particles of the same classes to select from: those of an earlier folder, where `classify-2d --classes-from` "
-        "continued it.",
+        "Particles to choose from: particles.star of an earlier folder, if the classes are those of a later one that "
+        "`classify-2d --classes-from` made from it.",
         optional="particles.star beside the classes",
     )
 
