@@ -6,14 +6,15 @@ from typing import Any, List
 from ..engine.cryodl.contract import counted
 
 
-def verdictLine(made: Any, items: str, errors: str) -> str:
-    """The verdict as a sentence. made: outputs of a fit. items: 'particles'. errors: of what, that matter."""
+def verdictLine(made: Any, items: str, errors: str, volumes: str) -> str:
+    """The verdict as a sentence. made: outputs of a fit. items: 'particles'. errors: of what, that matter. volumes:
+    'maps'."""
     amount = f"(p = {made.p_value:.2g}; variability {100 * made.variability:.2f} % of the molecule's power)"
     if made.verdict == "motion":
         return f"*Motion found* {amount}."
     return (
         f"*No motion found* {amount}: noise and errors of {errors} explain the differences between "
-        f"{items}. The latent coordinates and maps below show noise."
+        f"{items}. The latent coordinates and {volumes} show noise."
     )
 
 

@@ -13,7 +13,7 @@ def heterogeneityLines(result: Result) -> Any:
     made = result.outputs
     way = f", method {made.method}" if made.method else ""  # results of earlier versions do not say it
     lines = [
-        verdictLine(made, "particles", "orientation and CTF"),
+        verdictLine(made, "particles", "orientation and CTF", "maps"),
         f"{made.latent} latent coordinates of {counted(made.count, 'particle')}{way}",
     ]
     lines += pathsLine(made, "map")

@@ -75,7 +75,7 @@ class CryodlProtFitSubtomogramHeterogeneity(SubtomogramsBase):
             outputs[AVERAGES].setSamplingRate(made.pixel_size)
             for axis, path in enumerate(made.paths, 1):
                 for number, name in enumerate(path, 1):
-                    outputs[AVERAGES].append(pathAverage(name, made.pixel_size, f"axis {axis}, map {number}"))
+                    outputs[AVERAGES].append(pathAverage(name, made.pixel_size, f"axis {axis}, average {number}"))
         self._defineOutputs(**outputs)
         for output in outputs.values():
             self._defineSourceRelation(self.inputSubtomograms, output)

@@ -134,7 +134,7 @@ def subtomogramHeterogeneityLines(result: Result) -> List[str]:
     """Result of `fit-subtomogram-heterogeneity` in the lines of a summary."""
     made = result.outputs
     return [
-        verdictLine(made, "subtomograms", "alignment"),
+        verdictLine(made, "subtomograms", "alignment", "averages"),
         f"{counted(made.latent, 'latent coordinate')} of {counted(made.count, 'subtomogram')}",
         *pathsLine(made, "average"),
     ]

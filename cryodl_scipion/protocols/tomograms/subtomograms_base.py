@@ -29,7 +29,7 @@ class SubtomogramsBase(OneRunBase):
 
     def _addTiltParams(self, form: Form) -> None:
         """The range of tilts, asked for because not all packages keep it with the subtomograms."""
-        for name, word in (("tilt_min", "Least"), ("tilt_max", "Largest")):
+        for name, word in (("tilt_min", "Minimum"), ("tilt_max", "Maximum")):
             addConfigParams(
                 form,
                 self._CONFIG,

@@ -40,7 +40,7 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
 
     def test_averages_along_the_axis_have_half_maps(self):
         averages = [item.clone() for item in self.fitted.outputAverages]
-        self.assertEqual([item.getObjLabel() for item in averages], [f"axis 1, map {n}" for n in (1, 2, 3)])
+        self.assertEqual([item.getObjLabel() for item in averages], [f"axis 1, average {n}" for n in (1, 2, 3)])
         for item in averages:
             self.assertEqual((item.getDim(), item.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in item.getHalfMaps().split(",")))
@@ -49,6 +49,7 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
     def test_the_summary_begins_with_the_verdict(self):
         lines = self.fitted.summary()
         self.assertTrue(lines[0].startswith("*No motion found* (p = 0.4; variability 1.20 %"), lines)
+        self.assertTrue(lines[0].endswith("The latent coordinates and averages show noise."), lines)
         self.assertIn("3 averages along 1 axis, with half-maps", lines)
         self.assertIn("(no motion)", self.fitted._methods()[0])
         self.assertEqual(self.fitted._citations(), ["cryodl", "Tipping1999"])
