@@ -25,6 +25,7 @@ CASES = {
     "50 % missing": (0.5, 0.0),
     "90 % missing": (0.9, 0.0),
     "20 % wrong": (0.0, 0.2),
+    "50 % wrong": (0.0, 0.5),
 }
 FIGURES = ("best_f1", "average_precision", "f1")
 

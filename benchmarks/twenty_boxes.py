@@ -63,7 +63,7 @@ def main():
     done = {(row["set"], row["start"], row["seed"]) for row in rows}
     cases = [("nothing", 0), *((start, seed) for start in options.starts for seed in options.seeds)]
     with tempfile.TemporaryDirectory() as temporary:
-        for name, values in SETS.items():
+        for name, values in reversed(SETS.items()):
             real, work = RealSet(name, data_folder(), *values), Path(temporary) / name
             work.mkdir()
             for start, seed in cases:

@@ -42,6 +42,49 @@ def corrections(figures: typing.Any) -> Rows:
     return rows
 
 
+def bad_micrographs(figures: typing.Any) -> Rows:
+    """What is done with micrographs without particles, and with unusual ones."""
+    rows = [["micrographs", "picks", "particles", "diameter found, true (Å)", "F1", "what is said"]]
+    for r in figures["rows"]:
+        found = f"{r['diameter']}, {r['true_diameter']}" if r["true_diameter"] else str(r["diameter"] or "")
+        particles, f1 = (str(r["particles"]), f"{r['f1']:.2f}") if "f1" in r else ("0", "")
+        rows.append([r["case"], str(r["picks"]), particles, found.replace("None", "none"), f1, _said(r["warnings"])])
+    return rows
+
+
+def _said(warnings: typing.Sequence[str]) -> str:
+    """Warnings of `pick` in few words."""
+    words = {
+        "No particles were found": "no particles at any size",
+        "contradict the particle diameter": "the stated diameter is wrong",
+        "particles of several sizes": "there is a second size",
+        "Protein is bright": "protein is bright",
+        "Contrast is not clear": "the contrast is not clear",
+    }
+    return ", ".join(short for long, short in words.items() if any(long in warning for warning in warnings))
+
+
+def picked_contamination(figures: typing.Any) -> Rows:
+    """Picks on carbon, ice and aggregates."""
+    rows = [["areas to avoid", "picks", "of them on carbon, ice or aggregates", "precision", "recall"]]
+    for avoid in dict.fromkeys(r["avoid"] for r in figures["rows"]):
+        part = [r for r in figures["rows"] if r["avoid"] == avoid]
+        picks, on, right, particles = (sum(r[k] for r in part) for k in ("picks", "contaminated", "right", "particles"))
+        rows.append(
+            [avoid, str(picks), f"{on} ({100 * on / picks:.1f} %)", f"{right / picks:.3f}", f"{right / particles:.3f}"]
+        )
+    return rows
+
+
+def twenty_boxes(figures: typing.Any) -> Rows:
+    """What learns from 20 boxes, beside the general model."""
+    rows = [["set", "general model, no label", "20 boxes, from the general model"]]
+    for name in dict.fromkeys(r["set"] for r in figures["rows"]):
+        part = {r["start"]: r for r in figures["rows"] if r["set"] == name}
+        rows.append([name.replace("empiar", "EMPIAR-"), *map(best_and_default, map(part.get, ("nothing", "general")))])
+    return rows
+
+
 def template_picking(figures: typing.Any) -> Rows:
     """Templates beside the general model."""
     rows = [["set", "picker", "best F1 / AP (F1 at the default threshold)", "CPU s per micrograph"]]

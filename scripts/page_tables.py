@@ -31,12 +31,14 @@ FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
+    "bad-micrographs": ("bad_micrographs", picking.bad_micrographs),
     "blind-particles": ("blind_particles", denoising.blind_particles),
     "class-choice": ("class_choice", particles.class_choice),
     "classes-stream": ("classes2d_stream", particles.classes_stream),
     "corrections": ("corrections", picking.corrections),
     "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),
     "denoised-noise": ("micrograph_denoising", picking.denoised_noise),
+    "picked-contamination": ("picked_contamination", picking.picked_contamination),
     "picked-denoised": ("micrograph_denoising", picking.picked_denoised),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
@@ -65,6 +67,7 @@ TABLES = {
     "six-tests": ("six_tests", denoising.six_tests),
     "stated-diameters": ("general_unstated", picking.stated_diameters),
     "subtomograms-elsewhere": ("subtomograms_elsewhere", volumes.subtomograms_elsewhere),
+    "twenty-boxes": ("twenty_boxes", picking.twenty_boxes),
     "template-picking": ("template_picking", picking.template_picking),
     "ten-tiles": ("general_segmenters", volumes.ten_tiles),
     "tomogram-denoising": ("tomogram_denoising", volumes.tomogram_denoising),

@@ -89,7 +89,7 @@ class Picks:
             coordinates={n: str(self.folder / f"{n}.star") for n in names},
             candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
             expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
-            expected=self.expected.metrics() if self.trusted else None,
+            expected=self.expected.metrics() if self.trusted and any(self.counts.values()) else None,
         )
 
     def in_words(self, outputs: typing.Mapping[str, typing.Any]) -> str:
@@ -99,6 +99,8 @@ class Picks:
             f"{counted(outputs['picks'], 'pick')} in {counted(len(self.counts), 'micrograph')}: "
             f"{self.folder}/<micrograph>.star. "
         )
+        if not outputs["picks"]:
+            return written.rstrip()
         if not metrics:
             return written + UNTOLD
         return (

@@ -36,6 +36,7 @@ AGREES = 1.2  # factor between stated and found diameter that is no contradictio
 # deviation of their logarithm. Particles of 11 simulated and 3 real sets have at most 0.6 and 0.6 (one of 22 0.8), dirt
 # alone at least 0.68 and 0.65.
 UNEVEN = 0.65
+EVEN = 0.5  # the same at a second rung, where those of the first were dirt
 LOW = 0.05  # in standard deviations of the image's noise: lower heights count as so high
 OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
 
@@ -43,13 +44,15 @@ OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a
 @dataclasses.dataclass(frozen=True)
 class Size:
     """What was found. diameter: Å of the particles' widest extent. spread: standard deviation of single particles' log
-    sizes. particles: how many sure ones were seen on `micrographs`. others: diameters of further kinds, Å."""
+    sizes. particles: how many sure ones were seen on `micrographs`. others: diameters of further kinds, Å. uneven: how
+    differently they stand out."""
 
     diameter: float
     spread: float
     particles: float
     micrographs: int
     others: tuple[float, ...] = ()
+    uneven: float = 0.0
 
     def sentence(self, stated: float | None = None) -> str:
         """For the log, and a warning if a stated diameter (Å) is contradicted."""
@@ -121,13 +124,16 @@ def find_size(
         return None
     if stated:
         found = _from(look, images, stated, pixel_size)
-        if found and abs(math.log(found.diameter / stated)) < math.log(1.75):
+        if found and found.uneven <= UNEVEN and abs(math.log(found.diameter / stated)) < math.log(1.75):
             return found
     scales = scale_grid(pixel_size, min(min(im.shape) for im in images))
     filled = np.array([_filled(look, images[:GRID_MICROGRAPHS], d) for d in scales])
+    limit = UNEVEN
     for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
         found = _from(look, images, scales[best], pixel_size)
-        if found:
+        if found and found.uneven > limit:
+            limit = EVEN
+        elif found:
             return dataclasses.replace(found, others=_others(found.diameter, scales, filled))
     return None
 
@@ -193,18 +199,16 @@ def _from(
             break
     if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
         return None
-    if _uneven(np.concatenate([l.relative_heights(middle) for l in looks])):
-        return None
     spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
-    return Size(float(middle), spread, float(weights.sum()), len(images))
+    uneven = _uneven(np.concatenate([l.relative_heights(middle) for l in looks]))
+    return Size(float(middle), spread, float(weights.sum()), len(images), uneven=uneven)
 
 
-def _uneven(heights: np.ndarray) -> bool:
-    """Whether particles of one kind cannot stand out so differently. heights: (n,) over their median."""
+def _uneven(heights: np.ndarray) -> float:
+    """The smaller one of two measures of how differently particles stand out. heights: (n,) over their median."""
     if len(heights) < MINIMUM:
-        return False
-    deviation = 1.4826 * np.median(np.abs(heights - 1))
-    return bool(deviation > UNEVEN and np.log(heights).std() > UNEVEN)
+        return 0.0
+    return float(min(1.4826 * np.median(np.abs(heights - 1)), np.log(heights).std()))
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
