@@ -228,7 +228,7 @@ def change_card(folder, **values):
         (lambda m: change_card(m, format_version=7), ("format version 7", "reads 2")),
         (lambda m: (m / "weights.safetensors").write_bytes(b"x"), ("damaged", "checksum")),
         (lambda m: (m / "card.json").unlink(), ("is not a model", "card.json")),
-        (lambda m: change_card(m, kind="denoiser"), ("'denoiser'", "picker")),
+        (lambda m: change_card(m, kind="denoiser"), ("'particle denoiser'", "picker")),
         (lambda m: change_card(m, network="transformer"), ("'transformer'", "unet")),
         (lambda m: shutil.rmtree(m), ("neither a folder nor a shipped model",)),
     ],
