@@ -119,6 +119,7 @@ def test_order_of_choices_is_frozen():
         "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
         "DenoiseTomogramsConfig.network": ("unet3d", "unet3d_wide"),
         "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2", "unet16"),
+        "TrainGeneralPickerConfig.network": ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2"),
         "TrainGeneralPickerConfig.real_marks": ("complete", "partial"),
         "TrainGeneralSegmenterConfig.network": ("unet", "unet3d", "unet16"),
         "SegmentConfig.annotators": ("combined", "each"),
