@@ -152,7 +152,7 @@ class TestCryodlImproveMap(MapsTest):
         self.assertIn("Shipped model is 'nobody'", errors(modelFrom=1, shippedModel="nobody", useGpu=False))
         wrong = self.outputs(outputModel=self.classOf("picker"))
         self.assertIn(
-            "a map_improver is needed", errors(pointers=dict(inputs, inputModel=(wrong, "outputModel")), **OURS)
+            "a map improver is needed", errors(pointers=dict(inputs, inputModel=(wrong, "outputModel")), **OURS)
         )
 
     def classOf(self, kind):

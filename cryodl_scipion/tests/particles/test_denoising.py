@@ -132,7 +132,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
             dict(inputMicrographs=(micrographs, "outputMicrographs"), inputModel=(self.trained, "outputModel")),
             modelFrom=0,
         )
-        self.assertIn("kind 'denoiser'; a picker is needed", " ".join(protocol.validate()))
+        self.assertIn("kind 'particle denoiser'; a picker is needed", " ".join(protocol.validate()))
 
 
 class TestCryodlDenoise(ParticlesTest):
