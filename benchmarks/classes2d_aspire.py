@@ -6,8 +6,9 @@
 FOLDER is that of a mixture (`make_mixture`): particles.star and truth.npz. ASPIRE has no partition: it finds the
 nearest neighbours of each image, mirrored ones too. Of its documented steps (phase flip, normalised background,
 whitening, RIRClass2D, BFTAverager2D) the classes are K images that are no neighbours of each other, the ones of the
-least varied neighbours (NeighborVarianceWithRepulsionClassSelector), each with n / K neighbours. Purity counts the
-members of these classes, views are those of the averages of the noise-free images in ASPIRE's alignment. One thread.
+least varied neighbours (NeighborVarianceWithRepulsionClassSelector), each with --neighbours members, n / K by default.
+Purity counts the members of these classes, views are those of the averages of the noise-free images in ASPIRE's
+alignment. One thread.
 """
 
 import argparse
@@ -21,14 +22,13 @@ import numpy as np
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")}
 
 
-def classify(star, classes, clean, output):
+def classify(star, classes, each, clean, output):
     """Run in ASPIRE's Python: members (k, m), mirrored (k, m) and averages of the images in `clean` (k, box, box)."""
     import mrcfile
     from aspire.classification import BFTAverager2D, NeighborVarianceWithRepulsionClassSelector, RIRClass2D
     from aspire.source import ArrayImageSource, RelionSource
 
     source = RelionSource(star, data_folder=str(Path(star).parent)).phase_flip().normalize_background().whiten().cache()
-    each = source.n // classes
     classifier = RIRClass2D(
         source, fspca_components=400, bispectrum_components=300, n_nbor=each, nn_implementation="sklearn", seed=0
     )
@@ -38,7 +38,7 @@ def classify(star, classes, clean, output):
     members, mirrored = members[chosen], mirrored[chosen]
     averager = BFTAverager2D(classifier.pca_basis.basis, source)
     aligned = averager.align(members, mirrored)
-    truth = ArrayImageSource(mrcfile.read(clean).astype(source.dtype))
+    truth = ArrayImageSource(mrcfile.read(clean).astype(source.dtype), pixel_size=source.pixel_size)
     again = BFTAverager2D(classifier.pca_basis.basis, truth)
     again.align = lambda *arguments, **options: aligned
     means = again.average(members, mirrored).asnumpy()
@@ -51,6 +51,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--aspire", required=True, help="Python of an environment with ASPIRE")
     parser.add_argument("--classes", type=int, default=16)
+    parser.add_argument("--neighbours", type=int, help="members of each class (particles / classes)")
     options = parser.parse_args()
 
     import mrcfile
@@ -63,8 +64,9 @@ def main():
     images = clean_aligned(truth, np.zeros(count), np.zeros((count, 2))).numpy()
     clean, output = options.folder / "noise_free.mrcs", options.folder / "aspire.npz"
     mrcfile.write(clean, images, overwrite=True)
-    command = [options.aspire, __file__, "--run", options.folder / "particles.star", options.classes, clean, output]
-    _, cpu, wall, memory = measure(command, dict(os.environ, **THREADS))
+    each = options.neighbours or count // options.classes
+    command = [options.aspire, __file__, "--run", options.folder / "particles.star", options.classes, each]
+    _, cpu, wall, memory = measure([*command, clean, output], dict(os.environ, **THREADS))
     found = np.load(output)
     most = [np.bincount(truth["molecule"][members]).max() / len(members) for members in found["members"]]
     power = (found["means"] ** 2).sum((1, 2))
@@ -81,6 +83,6 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        classify(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
+        classify(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6])
     else:
         main()

@@ -108,7 +108,7 @@ def cryodrgn(star, folder, rows, options):
     poses, ctf, python = folder / "poses.pkl", folder / "ctf.pkl", Path(options.cryodrgn).with_name("python")
     run = lambda *words: measure([options.cryodrgn, *words], _environment())
     run("parse_pose_star", star, "-o", poses)
-    run("parse_ctf_star", star, "-o", ctf)
+    run("parse_ctf_star", star, "-o", ctf, "--ps", 0)  # a STAR file without phase shifts
     first = run(
         "train_vae", star, "--poses", poses, "--ctf", ctf, "--zdim", LATENT, "-n", options.epochs, "-o", fit,
         "--enc-dim", WIDTH, "--dec-dim", WIDTH, "--datadir", star.parent, "--uninvert-data", "--no-analysis",

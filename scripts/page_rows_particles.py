@@ -50,15 +50,28 @@ def heterogeneity_occupancy(figures: typing.Any) -> Rows:
 
 
 def heterogeneity_peers(figures: typing.Any) -> Rows:
-    """The fit beside RECOVAR on the same particles."""
+    """The fit beside other programs on the same particles."""
     names = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
     head = ["set", "particles", "box (px)", "SNR", "program", "share of true neighbours", "AUC of the per-image FSC"]
-    rows = [[*head, "CPU s: fit / maps"]]
+    rows = [[*head, "Spearman", "CPU s: fit / maps", "MB"]]
     for r in figures:
+        name = names.get(r["program"]) or f"cryoDRGN 4.3.1, zdim 10, {r['epochs']} epochs"
         seconds = " / ".join(f"{value:.0f}" for value in r["cpu_seconds"])
         auc = f"{r['auc']:.3f}" if "auc" in r else "not measured"
         numbers = [str(r["count"]), str(r["box"]), f"{r['snr']:g}"]
-        rows.append([r["set"], *numbers, names[r["program"]], f"{r['neighbours']:.3f}", auc, seconds])
+        rank = f"{r['spearman']:.2f}" if "spearman" in r else ""
+        memory = str(r.get("peak_mb", ""))
+        rows.append([r["set"], *numbers, name, f"{r['neighbours']:.3f}", auc, rank, seconds, memory])
+    return rows
+
+
+def heterogeneity_memory(figures: typing.Any) -> Rows:
+    """Peak memory by the number of particles."""
+    rows = [["particles", "box (px)", "images (MB)", "resolution", "peak memory (MB)", "CPU s"]]
+    for r in figures:
+        size = f"{r['resolution']:g} Å"
+        rows.append([f"{r['count']:,}", str(r["box"]), f"{r['images_mb']:,}", size, f"{r['peak_mb']:,}"])
+        rows[-1].append(str(r["cpu_seconds"]))
     return rows
 
 

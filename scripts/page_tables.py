@@ -54,6 +54,7 @@ TABLES = {
     "subtomogram-heterogeneity": ("subtomogram_heterogeneity", particles.subtomogram_heterogeneity),
     "heterogeneity-occupancy": ("heterogeneity_occupancy", particles.heterogeneity_occupancy),
     "heterogeneity-peers": ("heterogeneity_peers", particles.heterogeneity_peers),
+    "heterogeneity-memory": ("heterogeneity_memory", particles.heterogeneity_memory),
     "heterogeneity-null": ("heterogeneity_null", particles.heterogeneity_null),
     "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),

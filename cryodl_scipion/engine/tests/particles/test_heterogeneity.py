@@ -4,6 +4,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -15,8 +16,10 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.latent.components import CHANGE, expected_power
 from cryodl.latent.cube import Cube, as_complex, resized_volume
 from cryodl.latent.ranks import path_weights
+from cryodl.latent.solving import shell_power, solve_components
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
 from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, look
 
@@ -52,6 +55,28 @@ def test_slices_of_a_cube_are_the_transforms_of_projections():
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
     smooth, fine = resized_volume(density.numpy(), 32), Cube(32, 15)
     assert np.allclose(fine.volume(fine.table(smooth)), smooth, atol=0.05 * float(density.max()))
+
+
+def test_a_change_in_a_small_region_is_not_damped_by_the_noise_of_the_whole_box():
+    rng, box = np.random.default_rng(0), 24
+    cube = Cube(box, 9.0)
+    z, y, x = np.indices((box,) * 3) - box // 2
+    mask = (np.sqrt(z**2 + y**2 + x**2) < 10).astype(np.float32)
+    region = (np.sqrt((z - 4) ** 2 + y**2 + x**2) < 3.5).astype(np.float32)
+    change, mean = (rng.standard_normal((box,) * 3).astype(np.float32) * part for part in (region, mask))
+    mean *= (shell_power(change[None], cube).mean() / shell_power(mean[None], cube).mean() / CHANGE) ** 0.5
+    signal = cube.table(change)
+    deviation = 10 * (signal**2).mean() ** 0.5
+    weight, match = np.zeros((len(signal), 3)), np.zeros((len(signal), 2, 2))
+    weight[:, [0, 2]] = 1 / deviation**2
+    match[:, 1] = (signal + deviation * rng.standard_normal(signal.shape)) / deviation**2
+    true, errors = cube.volume(signal) * region, []
+    for focus in (region, 1.0):
+        prior = expected_power(SimpleNamespace(mask=mask, focus=focus), mean, cube, 1)
+        found = solve_components(SimpleNamespace(match=match, weight=weight), cube, prior)[1] * region
+        errors.append(((found - true) ** 2).sum() / (true**2).sum())
+    assert errors[0] < 0.2
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_path):
