@@ -68,7 +68,10 @@ def palette(picture: Any, greys: int, colours: int) -> Any:
     strong = pixels[np.ptp(pixels.astype(int), axis=1) > 40]
     if len(strong) < 2:
         strong = np.zeros((2, 3), np.uint8)
-    found = Image.fromarray(strong[None]).quantize(colours).getpalette()[: 3 * colours]
+    strongest = Image.fromarray(strong[None])
+    shades = strongest.quantize(colours - colours // 4).getpalette()[: 3 * (colours - colours // 4)]
+    # rare colours too, as those of a legend: a median cut goes by the number of pixels
+    found = shades + strongest.quantize(colours // 4, Image.Quantize.MAXCOVERAGE).getpalette()[: 3 * (colours // 4)]
     made = Image.new("P", (1, 1))
     made.putpalette([v for v in np.linspace(0, 255, greys).astype(int).tolist() for _ in range(3)] + found)
     return made

@@ -29,12 +29,13 @@ _WAYS = {
 }
 
 
-def heterogeneityInWords(result: Result, method: Any) -> str:
-    """Methods. method: of fit-heterogeneity."""
+def heterogeneityInWords(result: Result, method: Any, auto: bool = False) -> str:
+    """Methods. method: of the latent coordinates. auto: the fit was asked for by the method auto."""
     made = result.outputs
+    both = ", corrected for the number of tests," if auto else ""
     return (
         f"A latent space of {made.latent} dimensions was fitted to {counted(made.count, 'particle')} with "
         f"cryodl {versionIn([result])} by {_WAYS[method]}, with the CTF and with errors of orientation, shift, "
         "contrast and defocus to first order. Components of each half of the particles were tested on the "
-        f"other half: p = {made.p_value:.2g} for a rigid molecule ({made.verdict})."
+        f"other half: p = {made.p_value:.2g} for a rigid molecule{both} ({made.verdict})."
     )

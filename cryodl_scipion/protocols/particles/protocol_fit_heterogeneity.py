@@ -169,7 +169,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
-        return [heterogeneityInWords(result, self._methodUsed())]
+        return [heterogeneityInWords(result, self._methodUsed(), self.getEnumText("method") == "auto")]
 
     def _citations(self) -> List[str]:
         theirs = dict(linear=["Tagare2015"], gaussian=["Chen2021"]).get(self._methodUsed(), ["Tagare2015", "Chen2021"])

@@ -70,6 +70,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         # the form says `auto`; what was used is said
         self.assertIn("method linear", text)
         self.assertIn("principal components", self.fitted._methods()[0])
+        self.assertIn("rigid molecule, corrected for the number of tests,", self.fitted._methods()[0])
         self.assertNotIn("Chen2021", self.fitted._citations())
 
     def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):

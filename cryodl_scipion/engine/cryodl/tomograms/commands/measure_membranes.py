@@ -134,6 +134,7 @@ def _write_table(path: Path, record: FolderRecord) -> None:
 def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typing.Iterator[str]:
     if names:
         yield (
-            f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: no component is "
-            f"larger than {config.minimum_size:g} nm³ (--minimum-size). Check the label or threshold."
+            f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: nothing of the "
+            f"label or above the threshold is larger than {config.minimum_size:g} nm³ (--minimum-size). Check label, "
+            "threshold and minimum size."
         )
