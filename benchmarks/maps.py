@@ -14,6 +14,7 @@ import argparse
 
 import map_ablation
 import map_controls
+import map_estimates
 import map_nucleic
 import map_pictures
 import map_real
@@ -31,6 +32,7 @@ PARTS = {
     "weights": (map_weights, "The weight of the input"),
     "speed": (map_speed, "Speed and memory"),
     "nucleic": (map_nucleic, "Nucleic acid, and resolutions from 2.5 to 8 Å"),
+    "estimates": (map_estimates, "What maps are taken for"),
     "controls": (map_controls, "What it must not invent"),
     "ablation": (map_ablation, "What each part gives"),
     "pictures": (map_pictures, "Pictures"),

@@ -118,6 +118,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
                 "fsc_weight",
                 "q_score_weight",
                 "attention",
+                "width",
                 "patience",
                 "validation_fraction",
                 "batch_size",

@@ -289,6 +289,7 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
             "has the working pixel size 1.0, but this training has 0.5 .--working-pixel-size.",
         ),
         (dict(attention=False), "has the attention True"),
+        (dict(width=16), "has the width 32, but this training has 16 .--width."),
     ],
 )
 def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
@@ -311,6 +312,11 @@ def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
     config = dataclasses.replace(config, **change)
     with pytest.raises(ValueError, match=words):
         train_map_improver._task(config, improver_method(config.network), None)
+
+
+def test_a_width_that_does_not_divide_into_heads_is_refused():
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), width=24)
+    assert ["one of 8, 16, 32, 64, 128" in problem for problem in config.check_together()] == [True]
 
 
 def test_no_pairs_and_nothing_simulated_is_nothing_to_learn_from():

@@ -38,6 +38,14 @@ def test_networks_keep_the_box_and_learn(name):
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
 
 
+@pytest.mark.parametrize("name", IMPROVER_NETWORKS)
+def test_a_network_of_half_the_width_has_about_a_quarter_of_the_weights_and_keeps_the_box(name):
+    count = lambda network: sum(p.numel() for p in network.parameters())
+    whole, half = improver_method(name).build(), improver_method(name).build(width=16)
+    assert 0.24 < count(half) / count(whole) < 0.27
+    assert half.eval()(torch.rand(1, 1, BOX, BOX, BOX)).shape[2:] == (BOX, BOX, BOX)
+
+
 def test_an_unknown_network_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="fast, swinconv"):
         improver_method("none")

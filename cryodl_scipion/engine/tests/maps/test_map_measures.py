@@ -18,6 +18,7 @@ from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.local import local_correlation, local_resolution
 from cryodl.maps.measures.measure import measure_halves, measure_map, reference_for
 from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
+from cryodl.maps.measures.resolution import estimated_resolution
 from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_filtered
 from cryodl.maps.measures.volume import read_volume
 
@@ -143,6 +144,21 @@ def test_local_resolution_finds_the_coarser_half():
     local = local_resolution(*halves, 1.0, np.ones(signal.shape), 4.0)
     fine, coarse = np.median(local[..., 12:28]), np.median(local[..., 52:68])  # windows blur the sharp limits
     assert fine < 4.5 and coarse > fine + 2
+
+
+@pytest.mark.parametrize("resolution", [4.0, 6.0, 8.0, 10.0])
+@pytest.mark.parametrize("kind", ["filtered", "noisy", "masked"])
+def test_the_resolution_is_seen_in_a_map_alone(resolution, kind):
+    """Known beforehand: a ball of white density, cut off at the resolution, in noise that ends there, or that does
+    not, or masked."""
+    rng = np.random.default_rng(3)
+    voxels, zyx = np.full(3, 1.5), np.indices((64, 64, 64)) - 31.5
+    ball = np.clip(1 + (22.0 - 1.5 * np.sqrt((zyx**2).sum(axis=0))) / 4, 0, 1)
+    cut = lambda data: shell_filtered(data, voxels, lambda s: s <= 1 / resolution)
+    signal = cut(ball * (1 + rng.normal(size=ball.shape)))
+    noise = 0.1 * cut(rng.normal(size=ball.shape)) if kind == "filtered" else 0.05 * rng.normal(size=ball.shape)
+    data = (signal + noise) * ball if kind == "masked" else signal + noise
+    assert estimated_resolution(data.astype(np.float32), voxels) == pytest.approx(resolution, rel=0.2)
 
 
 def test_a_given_resolution_sets_the_windows_of_local_resolution():

@@ -21,6 +21,8 @@ from ..training_fields import (
 )
 from .map_fields import resolution_problems
 
+WIDTHS = (8, 16, 32, 64, 128)  # channels; halves and quarters of them are divided into attention heads
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainMapImproverConfig:
@@ -135,6 +137,15 @@ class TrainMapImproverConfig:
         label="Attention",
         expert=True,
     )
+    width: typing.Optional[int] = param(
+        "Channels of the network's finest level: 8, 16, 32, 64 or 128. A narrower network is faster and learns less.",
+        default=None,
+        label="Width",
+        minimum=8,
+        maximum=128,
+        none_means="32, as published",
+        expert=True,
+    )
     start_from: typing.Optional[str] = start_from_field("Map improver")
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(8)
@@ -151,6 +162,10 @@ class TrainMapImproverConfig:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
         empty."""
         problems = []
+        if self.width is not None and self.width not in WIDTHS:
+            problems.append(
+                f"Width (--width) is {self.width}; it must be one of {', '.join(str(width) for width in WIDTHS)}."
+            )
         if not self.pairs and not self.structures:
             problems.append(
                 "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "

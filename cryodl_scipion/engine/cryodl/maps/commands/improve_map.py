@@ -23,7 +23,7 @@ FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
 BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
 SMALLEST = 8  # voxels along an axis
 FAR = 0.1  # of the resolutions that a model was trained on
-ROUGH = 0.3  # the same, at the coarse end, for a resolution that was only estimated from the map
+ROUGH = 0.2  # the same, at the coarse end, for a resolution that was only estimated from the map
 
 
 def run(config: ImproveMapConfig) -> Result:

@@ -79,10 +79,15 @@ def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPair
     from ..improvers.run import load_network
     from ..improvers.train import ImproverTask
 
-    network = method.build(config.attention)
+    network = method.build(config.attention, config.width)
     if config.start_from:
-        mine = dict(network=config.network, attention=config.attention, working_pixel_size=config.working_pixel_size)
-        card, weights = start_weights(config, "map_improver", dict(attention=True), **mine)
+        mine = dict(
+            network=config.network,
+            attention=config.attention,
+            working_pixel_size=config.working_pixel_size,
+            width=config.width or method.width,
+        )
+        card, weights = start_weights(config, "map_improver", dict(attention=True, width=method.width), **mine)
         network = load_network(card, weights, config.start_from)
     return ImproverTask(
         method, network, pairs, config.ssim_weight, config.fsc_weight, config.q_score_weight, config.batch_size

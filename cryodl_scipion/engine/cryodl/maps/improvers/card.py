@@ -46,6 +46,7 @@ def model_card(
         network=config.network,
         working_pixel_size=config.working_pixel_size,
         attention=config.attention,
+        width=config.width or task.method.width,
         resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
         mean_resolution=round(float(np.mean(resolutions)), 2),
         training=training,

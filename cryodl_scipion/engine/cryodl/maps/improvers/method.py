@@ -8,17 +8,24 @@ from .blocks import VolumeSwinConvUNet
 FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
 
 
+def head_channels(width: int) -> int:
+    """Channels of an attention head: 16 as published, fewer where half of the finest level has fewer."""
+    return min(16, width // 2)
+
+
 class ImproverMethod:
     """name: word on the command line. outputs: channels of the network's answer:
     the improved density, and, if there is a second, the logit that there is density at all. learning_rate, decay, ema,
-    batch_size: of the training. lowest: values of the scaled map below it are cut off."""
+    batch_size: of the training. lowest: values of the scaled map below it are cut off. width: channels of the finest
+    level, where the user asks for no other number."""
 
     name, outputs = "", 1
     learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
     lowest = 0.0
+    width = 32
 
-    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
-        """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48)."""
+    def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
+        """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48). width: None for the method's own."""
         raise NotImplementedError
 
     def default_steps(self) -> int:
@@ -41,8 +48,11 @@ class Fast(ImproverMethod):
     learning_rate = 2e-3
     lowest = -0.5
 
-    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
-        return VolumeSwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
+    def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
+        dim = width or self.width
+        return VolumeSwinConvUNet(
+            dim, FAST_BLOCKS, 3, head_channels(dim), fold=2, outputs=2, attention=attention, residual=True
+        )
 
     def default_steps(self) -> int:
         return 6000
@@ -54,8 +64,9 @@ class Published(ImproverMethod):
     name = "swinconv"
     learning_rate = 5e-4
 
-    def build(self, attention: bool = True) -> VolumeSwinConvUNet:
-        return VolumeSwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
+    def build(self, attention: bool = True, width: int | None = None) -> VolumeSwinConvUNet:
+        dim = width or self.width
+        return VolumeSwinConvUNet(dim, (2, 2, 2, 2), 3, head_channels(dim), drop=0.2, attention=attention)
 
     def default_steps(self) -> int:
         return 60000

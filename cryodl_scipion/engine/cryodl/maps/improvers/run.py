@@ -30,7 +30,7 @@ def load_network(
     card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
 ) -> VolumeSwinConvUNet:
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
-    network = method_of("map_improver", card["network"]).build(card.get("attention", True))
+    network = method_of("map_improver", card["network"]).build(card.get("attention", True), card.get("width"))
     try:
         network.load_state_dict(weights)
     except RuntimeError:

@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The resolution of a map without half-maps, roughly, from where its power falls."""
+"""The resolution of a map without half-maps, from its signal over the noise of its solvent, or from where its power
+falls."""
+
+from __future__ import annotations
 
 import numpy as np
 
 from .density import dense_mask
-from .shells import amplitudes
+from .shells import Curve, amplitudes
 
-COARSEST = 10.0  # Å; the power is compared with that between here and its fall
-DROP = 10.0  # the power has fallen when it is this many times below its level before
+SIDE = 160.0  # Å; smaller maps are surrounded by zeros, so that there are enough Fourier shells
+COARSEST = 40.0  # Å; the signal is sought from here on
+NOISE = 1 / 3  # signal over noise, in power, where the FSC of the half-maps is 0.143
+EMPTY = 3e-3  # of the molecule's power between COARSEST and STRUCTURE: solvent with less was masked or smoothed
+STRUCTURE = 8.0  # Å
+LEVEL = (20.0, 12.0)  # Å; the power of a masked map is compared with that between them
+DROP = 60.0  # the power has fallen when it is this many times lower
+EDGE, WIDTH = 1e-4, 1.15  # a low-pass filter: so little power is left beyond this many times the frequency
 
 
 def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
-    """Where the power of the molecule falls for good: a rough guess, for maps without half-maps.
+    """The resolution of a map as the map alone shows it, for maps without half-maps.
 
-    The power in the solvent is taken off first. Sharpened and filtered maps, as they are deposited, fall steeply at
-    their resolution; on them the guess was within 20 % of the stated one. Maps that were not sharpened fall too early.
+    Where there is noise in the solvent: where the signal is no more than a third of it, as it is where the FSC of
+    half-maps is 0.143. Where the solvent is empty (a masked map): where the power falls for good. No finer than the
+    end of a low-pass filter in both cases. On simulated maps of 3 to 12 Å it was right to 10 %; masked maps that were
+    not sharpened fall too early.
 
     Parameters
     ----------
@@ -25,20 +36,58 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | No
     Returns
     -------
     float or None
-        Å; None if the power does not fall before Nyquist's frequency, or the map has no solvent to tell it from.
+        Å; None if nothing ends before Nyquist's frequency, or the map has no solvent to tell it from.
     """
     inside = dense_mask(data, voxels_zyx)
     if not 0 < inside.mean() < 1:
         return None
-    power = lambda weight: amplitudes(data * weight, voxels_zyx).value ** 2 / np.mean(weight**2)
-    frequency = amplitudes(inside, voxels_zyx).frequency
-    signal = np.maximum(power(inside) - power(1 - inside), 0)
-    smooth = np.convolve(np.pad(signal, 1, mode="edge"), np.ones(3) / 3, "valid")
-    fine = np.flatnonzero(frequency >= 1 / COARSEST)
-    if len(fine) < 5:
+    molecule, solvent = (_power(data, weight, voxels_zyx) for weight in (inside, 1 - inside))
+    dense = (molecule.frequency > 1 / COARSEST) & (molecule.frequency < 1 / STRUCTURE)
+    noisy = dense.any() and solvent.value[dense].mean() > EMPTY * molecule.value[dense].mean()
+    found = [_above_noise(molecule, solvent) if noisy else None, _filter_end(data, voxels_zyx)]
+    if found[0] is None:
+        found.append(_fall(molecule, solvent))
+    known = [value for value in found if value is not None]
+    return max(known) if known else None
+
+
+def _power(data: np.ndarray, weight: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
+    """Power in the shells of a map times a weight, by which it is divided again; with zeros up to SIDE around it."""
+    pad = [(0, int(2 * np.ceil(max(0.0, SIDE / v - n) / 2))) for n, v in zip(data.shape, voxels_zyx)]
+    curve = amplitudes(np.pad(data * weight, pad), voxels_zyx)
+    return Curve(curve.frequency, _smooth(curve.value**2 / np.mean(weight**2)))
+
+
+def _smooth(power: np.ndarray) -> np.ndarray:
+    """The mean of three shells."""
+    return np.convolve(np.pad(power, 1, mode="edge"), np.ones(3) / 3, "valid")
+
+
+def _above_noise(molecule: Curve, solvent: Curve) -> float | None:
+    """Å at which the signal first is less than NOISE of the noise."""
+    sought = np.flatnonzero(molecule.frequency > 1 / COARSEST)
+    ratio = (molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30)
+    below = np.flatnonzero(ratio < NOISE)
+    return float(1 / molecule.frequency[sought[below[0]]]) if len(below) else None
+
+
+def _filter_end(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
+    """Å of the last shell before the end of a low-pass filter, if one was applied to the whole map."""
+    curve = amplitudes(data - data.mean(), voxels_zyx)
+    power, count = curve.value**2, len(curve.value)
+    beyond = np.maximum.accumulate(power[::-1])[::-1]  # the highest from each shell on
+    for shell in range(2, count):
+        after = max(int(np.ceil(WIDTH * shell)), shell + 1)
+        if after < count and beyond[after] < EDGE * power[shell]:
+            return float(1 / curve.frequency[min(int(np.floor(WIDTH * shell)), after - 1)])
+    return None
+
+
+def _fall(molecule: Curve, solvent: Curve) -> float | None:
+    """Å at which the power of the molecule has fallen for good."""
+    signal, frequency = np.maximum(molecule.value - solvent.value, 0), molecule.frequency
+    level = signal[(frequency >= 1 / LEVEL[0]) & (frequency <= 1 / LEVEL[1])]
+    if not len(level):
         return None
-    level = float(np.median(smooth[fine[: max(3, len(fine) // 4)]]))
-    present = fine[smooth[fine] > level / DROP]
-    if not len(present) or present[-1] == fine[-1]:
-        return None
-    return float(1 / frequency[present[-1]])
+    present = np.flatnonzero((frequency >= 1 / LEVEL[0]) & (signal > np.median(level) / DROP))
+    return float(1 / frequency[present[-1]]) if len(present) and present[-1] < len(signal) - 1 else None
