@@ -11,7 +11,7 @@ from bench import engine_path
 from map_cases import find_structure
 from map_nucleic import cut_out
 
-WHOLE, CUT = ("3ENL", "5GJV", "1AON"), ("1EJ9", "4V4R_30S", "1U6G", "1OEL", "4GXY")
+WHOLE, CUT = ("3ENL", "5GJV", "6VXX"), ("1EJ9", "4V4R_30S", "1U6G", "4GXY")
 RESOLUTIONS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0)
 SOLVENTS = (8.0, 8.0, 15.0, 25.0)  # Å on each side
 FINEST, COARSEST = 1.0, 1.4  # Å/px, or a third of the resolution

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cryodl.tomograms.classifiers.examples import labelled, split
+from cryodl.tomograms.classifiers.examples import FOLDS, folds, labelled, split
 
 
 class Stub(SimpleNamespace):
@@ -78,3 +78,15 @@ def test_the_same_seed_divides_in_the_same_way():
     one = SimpleNamespace(path="s.star", tomograms=("",) * 50)
     parts = [split(one, np.arange(50) % 3, 0.2, seed)[1].tolist() for seed in (4, 4, 5)]
     assert parts[0] == parts[1] != parts[2]
+
+
+def test_few_subtomograms_are_validated_in_turn_and_many_or_whole_tomograms_are_not():
+    labels = np.repeat([0, 1, 2], [13, 6, 3])
+    few = SimpleNamespace(labels=labels, validation=np.array([0, 13, 19]), names="abc", split="at random")
+    parts = folds(few, 0)
+    assert sorted(np.concatenate(parts)) == list(range(22)) and len(parts) == FOLDS
+    for rows in parts:
+        assert (np.bincount(np.delete(labels, rows), minlength=3) >= 2).all()  # every class is learnt in every part
+    assert folds(SimpleNamespace(**{**vars(few), "split": "by tomogram"}), 0) == []
+    many = SimpleNamespace(labels=np.repeat([0, 1], 60), validation=np.arange(48, 72), names="ab", split="at random")
+    assert folds(many, 0) == []

@@ -12,6 +12,7 @@ import torch
 
 from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
+from .examples import FEW
 from .rejection import fit_temperature, kept_confidences
 
 if typing.TYPE_CHECKING:
@@ -19,7 +20,6 @@ if typing.TYPE_CHECKING:
     from .examples import Examples
     from .method import Prediction
 
-FEW = 10  # validation subtomograms of a class
 
 
 def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, typing.Any]:
@@ -90,8 +90,8 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
     per_class = [sum(row) for row in metrics["confusion"]]
     if min(per_class) < FEW:
         yield (
-            f"Only {min(per_class)} subtomograms of {classes[per_class.index(min(per_class))]} were held out for "
-            "validation: metrics and rejection threshold are uncertain."
+            f"{classes[per_class.index(min(per_class))]} has only {min(per_class)} subtomograms to validate with: "
+            "metrics and rejection threshold are uncertain."
         )
     chance = max(per_class) / metrics["number"]
     if metrics["accuracy"] <= chance + 2 * metrics["standard_error"]:

@@ -11,6 +11,9 @@ import numpy as np
 from ...io.subtomograms import SubtomogramSet
 
 MINIMUM = 2  # subtomograms of a class: one to learn from, one to validate with
+FEW = 10  # validation subtomograms of a class: with fewer, each is validated in turn if the method can do so
+FOLDS = 5
+BY_TOMOGRAM = "by tomogram"
 _TRIES = 64  # ways of dividing the tomograms
 
 
@@ -120,7 +123,7 @@ def split(
     """
     rng = np.random.default_rng((seed, 77))
     held = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng)
-    how = "by tomogram"
+    how = BY_TOMOGRAM
     if held is None:
         held, how = _part_of_each_class(labels, fraction, rng), "at random within each class"
         if len(set(subtomograms.tomograms)) > 1:
@@ -133,6 +136,29 @@ def split(
             f"split {how}."
         ),
     )
+
+
+def folds(examples: Examples, seed: int) -> list[np.ndarray]:
+    """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
+    the examples holds FEW of every class, or if whole tomograms validate.
+
+    Parameters
+    ----------
+    examples : Examples
+    seed : int
+
+    Returns
+    -------
+    list of ndarray (n,) int
+    """
+    held = np.bincount(examples.labels[examples.validation], minlength=len(examples.names))
+    if held.min() >= FEW or BY_TOMOGRAM in examples.split:
+        return []
+    part, rng = np.zeros(len(examples.labels), int), np.random.default_rng((seed, 78))
+    for label in range(len(examples.names)):
+        rows = rng.permutation(np.nonzero(examples.labels == label)[0])
+        part[rows] = (np.arange(len(rows)) + label) % min(FOLDS, len(rows))
+    return [rows for rows in (np.nonzero(part == fold)[0] for fold in range(FOLDS)) if len(rows)]
 
 
 def _whole_tomograms(

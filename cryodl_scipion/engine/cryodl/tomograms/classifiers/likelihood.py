@@ -12,6 +12,7 @@ little left over as there.
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import numpy as np
@@ -56,6 +57,14 @@ class Likelihood(ClassifierMethod):
 
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         frame, grids = _grids(examples, config.resolution, device)
+        weights = self._averages(examples, config, frame, grids, device)
+        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples, device)
+        return {name: value.cpu().contiguous() for name, value in weights.items()}
+
+    def _averages(
+        self, examples: Examples, config: TrainClassifierConfig, frame: Frame, grids: Grids, device: torch.device
+    ) -> dict[str, torch.Tensor]:
+        """Weights learnt from the training part; what is usual is not known yet."""
         estimates = []
         for label, name in enumerate(examples.names):
             observed, rows = _of_class(examples, examples.training, label, frame, device)
@@ -73,9 +82,30 @@ class Likelihood(ClassifierMethod):
                 )
             )
             _say(name, rows, estimates[-1], frame)
-        weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
-        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples, device)
-        return {name: value.cpu().contiguous() for name, value in weights.items()}
+        return dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
+
+    def cross_validated(
+        self,
+        examples: Examples,
+        parts: typing.Sequence[np.ndarray],
+        weights: dict[str, torch.Tensor],
+        config: TrainClassifierConfig,
+        device: torch.device,
+    ) -> tuple[dict[str, torch.Tensor], Prediction]:
+        frame, grids = _grids(examples, config.resolution, device)
+        labels, count = torch.as_tensor(examples.labels), len(examples.names)
+        evidence, power = torch.zeros(len(labels), count), torch.zeros(len(labels))
+        for number, rows in enumerate(parts, 1):
+            print(f"Cross-validation, part {number} of {len(parts)}: {len(rows)} subtomograms.")
+            others = np.setdiff1d(np.arange(len(labels)), rows)
+            part = dataclasses.replace(examples, training=others, validation=rows)
+            learnt = self._averages(part, config, frame, grids, device)
+            predictor = AveragesPredictor(frame, learnt, grids, device)
+            evidence[rows], power[rows] = predictor.compared(examples.subtomograms, rows, examples.contrast)[:2]
+        mine = evidence.double().gather(1, labels[:, None])[:, 0]
+        usual = class_statistics(mine, power.double() - mine, labels, count)
+        weights = dict(weights, usual=usual.float().contiguous())
+        return weights, Prediction(evidence, _confidences(evidence, power, usual, labels))
 
     def validated(self, predictor: AveragesPredictor, examples: Examples, batch_size: int) -> Prediction:
         rows = examples.validation
@@ -160,27 +190,26 @@ class AveragesPredictor:
         """Prediction of rows of a SubtomogramSet, see ClassifierMethod.predictor. labels: (n,) true classes of rows
         that taught what is usual: each is judged by the others."""
         rows = np.asarray(rows).reshape(-1)
+        evidence, power, matrices, shifts = self.compared(subtomograms, rows, contrast)
+        angles = Rotation.from_matrix(matrices.double().numpy()).as_euler("ZYZ", degrees=True)
+        moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
+        return Prediction(evidence.float(), _confidences(evidence, power, self.typical, labels), angles, moved)
+
+    def compared(
+        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
+        (n, 3) with the best class; float32 on the CPU."""
         parts = [
             self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))
             for start in range(0, len(rows), CHUNK)
         ]
         evidence, power, matrices, shifts = (torch.cat(found) for found in zip(*parts))
-        angles = Rotation.from_matrix(matrices.double().numpy()).as_euler("ZYZ", degrees=True)
-        moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
-        best, label = evidence.double().max(1)
-        left = power.double() - best
-        typical = self.typical[label]
-        if labels is not None:
-            ground_truth = torch.as_tensor(labels)
-            mine = evidence.double().gather(1, ground_truth[:, None])[:, 0]
-            others = held_out_statistics(mine, power.double() - mine, ground_truth)
-            typical = torch.where((label == ground_truth)[:, None], others, typical)
-        return Prediction(evidence.float(), confidences(best, left, typical), angles, moved)
+        return evidence, power, matrices, shifts
 
     @torch.no_grad()
     def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
-        (n, 3) with the best class; float32 on the CPU."""
+        """What `compared` gives, of observed subtomograms."""
         found = [self._poses(observed, label) for label in range(len(self.volumes))]
         evidence = torch.stack([poses.evidence for poses in found], 1)
         best = evidence.argmax(1)
@@ -201,13 +230,23 @@ class AveragesPredictor:
         self, subtomograms: SubtomogramSet, rows: np.ndarray, labels: torch.Tensor, contrast: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(n,) evidence of the true classes, and (n,) remainder. labels: (n,) int."""
-        parts = [
-            self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))[:2]
-            for start in range(0, len(rows), CHUNK)
-        ]
-        evidence, power = (torch.cat(found).double() for found in zip(*parts))
+        evidence, power = (found.double() for found in self.compared(subtomograms, rows, contrast)[:2])
         mine = evidence[torch.arange(len(labels)), torch.as_tensor(labels)]
         return mine, power - mine
+
+
+def _confidences(
+    evidence: torch.Tensor, power: torch.Tensor, usual: torch.Tensor, labels: np.ndarray | torch.Tensor | None
+) -> torch.Tensor:
+    """(n,) confidences that subtomograms are of a class at all. labels: as for AveragesPredictor.predict."""
+    best, label = evidence.double().max(1)
+    typical = usual.double()[label]
+    if labels is not None:
+        ground_truth = torch.as_tensor(labels)
+        mine = evidence.double().gather(1, ground_truth[:, None])[:, 0]
+        others = held_out_statistics(mine, power.double() - mine, ground_truth)
+        typical = torch.where((label == ground_truth)[:, None], others, typical)
+    return confidences(best, power.double() - best, typical)
 
 
 def _class_statistics(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:

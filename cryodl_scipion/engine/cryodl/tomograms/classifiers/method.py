@@ -86,6 +86,21 @@ class ClassifierMethod:
         """
         raise NotImplementedError
 
+    def cross_validated(
+        self,
+        examples: Examples,
+        parts: typing.Sequence[np.ndarray],
+        weights: dict[str, torch.Tensor],
+        config: TrainClassifierConfig,
+        device: torch.device,
+    ) -> tuple[dict[str, torch.Tensor], Prediction]:
+        """Weights that also know what is usual in all parts, and the Prediction of all examples, each by what was
+        learnt without its part; of a method that does not learn by steps.
+
+        parts: rows, of examples.folds. weights: of learn.
+        """
+        raise NotImplementedError
+
     def validated(self, predictor: typing.Any, examples: Examples, batch_size: int) -> Prediction:
         """Prediction of the validation subtomograms, of a predictor that has the weights that were learnt.
 

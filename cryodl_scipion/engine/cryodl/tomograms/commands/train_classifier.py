@@ -6,6 +6,7 @@ Result.outputs are the contract's TrainClassifierOutputs.
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 from ...contract import Result, TrainClassifierConfig
@@ -21,9 +22,12 @@ if typing.TYPE_CHECKING:
 
 def run(config: TrainClassifierConfig) -> Result:
     """Train and write the model. A killed training by steps continues from <output>.partial."""
+    import numpy as np
+
     from ...learning.recipe import TrainingRun, refuse_steps, said
     from ..classifiers import classifier_method
     from ..classifiers.card import card_warnings, first_card, validated, whole_card
+    from ..classifiers.examples import folds
     from ..classifiers.pictures import plot_confusion
 
     training, method = TrainingRun(config), classifier_method(config.network)
@@ -35,9 +39,16 @@ def run(config: TrainClassifierConfig) -> Result:
     training.start()
     weights = _learn(config, method, examples, training)
     card = first_card(config, examples)
-    rows = examples.validation
-    predictor = method.predictor(card, weights, device)
-    prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
+    parts = [] if method.learns_by_steps else folds(examples, config.seed)
+    if parts:
+        how = f"cross-validation in {len(parts)} parts, because a fifth of so few would tell little."
+        examples = dataclasses.replace(examples, split=f"{config.subtomograms}: {how}")
+        print(examples.split)
+        weights, prediction = method.cross_validated(examples, parts, weights, config, device)
+        rows = np.arange(len(examples.labels))
+    else:
+        predictor, rows = method.predictor(card, weights, device), examples.validation
+        prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
     temperature, metrics = validated(prediction, examples.labels[rows])
     card = whole_card(card, examples, temperature, metrics, training)
     title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
