@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What improve-map takes for the resolution of maps of known resolution, without half-maps.
 
-Molecules other than those that the estimate was made with: some cut to spheres, some whole; random pixel sizes, B-factors
-and solvent around them. Each map as it is deposited (sharpened and filtered by the FSC of the half-maps), as it comes
-out of a refinement, and masked.
+Molecules other than those that the estimate was made with: some cut to spheres, some whole; random pixel sizes,
+B-factors and solvent around them. Each map as it is deposited (sharpened and filtered by the FSC of the half-maps), as
+it comes out of a refinement, and masked.
 """
 
 import numpy as np

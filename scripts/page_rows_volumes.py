@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rows of the tables of tomograms and maps, each made from the figures of a benchmark; see page_tables.py."""
 
+import statistics
 import typing
 
 from page_cells import Rows
@@ -85,6 +86,22 @@ def map_nucleic(figures: typing.Any) -> Rows:
             row += [f"{r[kind]['nucleic_q']:.3f}" for kind in kinds]
         else:
             row += ["none"] + ["-"] * 4
+        rows.append(row)
+    return rows
+
+
+def map_estimates(figures: typing.Any) -> Rows:
+    """What maps of known resolution are taken for: the median, and from where to where."""
+    kinds = {"deposited": "as deposited", "as refined": "as refined, not sharpened", "masked": "as deposited, masked"}
+    rows = [["resolution (Å)", "maps", *kinds.values()]]
+    key = lambda name: float(name.rsplit("/", 1)[1])
+    for resolution in sorted({key(name) for name in figures}):
+        part = [r for name, r in figures.items() if key(name) == resolution]
+        row = [f"{resolution:g}", str(len(part))]
+        for kind in kinds:
+            found = sorted(r[kind] for r in part if r[kind] is not None)
+            unknown = f", {len(part) - len(found)} unknown" if len(found) < len(part) else ""
+            row.append(f"{statistics.median(found):.1f} ({found[0]:.1f} to {found[-1]:.1f}){unknown}")
         rows.append(row)
     return rows
 

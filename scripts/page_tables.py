@@ -59,6 +59,7 @@ TABLES = {
     "imperfect-structures": ("imperfect_structures", particles.imperfect_structures),
     "integrity-truth": ("integrity_truth", particles.integrity_truth),
     "kinesin-sites": ("six_tests", denoising.kinesin_sites),
+    "map-estimates": ("map_estimates", volumes.map_estimates),
     "map-invention": ("map_invention", volumes.map_invention),
     "map-nucleic": ("map_nucleic", volumes.map_nucleic),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),

@@ -21,7 +21,6 @@ if typing.TYPE_CHECKING:
     from .method import Prediction
 
 
-
 def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, typing.Any]:
     """The part of the card that is known before training, and that predictors need."""
     return dict(

@@ -45,11 +45,11 @@ def run(config: TrainClassifierConfig) -> Result:
         examples = dataclasses.replace(examples, split=f"{config.subtomograms}: {how}")
         print(examples.split)
         weights, prediction = method.cross_validated(examples, parts, weights, config, device)
-        rows = np.arange(len(examples.labels))
+        examples = dataclasses.replace(examples, validation=np.arange(len(examples.labels)))
     else:
-        predictor, rows = method.predictor(card, weights, device), examples.validation
+        predictor = method.predictor(card, weights, device)
         prediction = method.validated(predictor, examples, config.batch_size or method.batch_size)
-    temperature, metrics = validated(prediction, examples.labels[rows])
+    temperature, metrics = validated(prediction, examples.labels[examples.validation])
     card = whole_card(card, examples, temperature, metrics, training)
     title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
     plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
