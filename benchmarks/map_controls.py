@@ -46,7 +46,8 @@ def _improved(bench, path):
     """Data of the improved map and of its confidence."""
     from cryodl.maps.measures.volume import read_volume
 
-    output, _ = improve(bench, path, path.with_name("improved.mrc"))
+    # noise alone has no resolution to be estimated, and would be left as it is
+    output, _ = improve(bench, path, path.with_name("improved.mrc"), None, "--resolution", RESOLUTION)
     return (read_volume(p).data for p in (output, output.with_name("improved_confidence.mrc")))
 
 
