@@ -90,6 +90,20 @@ def map_nucleic(figures: typing.Any) -> Rows:
     return rows
 
 
+def map_training(figures: typing.Any) -> Rows:
+    """Gain of map improvers against the time of their training; of a long table, times that double."""
+    rows = [["training", "CPU minutes", "boxes seen", "correlation: before", "after", "Q-score: before", "after"]]
+    for name, run in figures.items():
+        shown, least = [], 0.0
+        for r in run["rows"]:
+            if r["cpu_minutes"] >= 1.4 * least or r is run["rows"][-1]:
+                shown, least = [*shown, r], r["cpu_minutes"]
+        for r in shown:
+            scores = [r["correlation_before"], r["correlation"], r["q_score_before"], r["q_score"]]
+            rows.append([name, f"{r['cpu_minutes']:.1f}", f"{r['boxes']:,}", *[f"{score:.3f}" for score in scores]])
+    return rows
+
+
 def map_estimates(figures: typing.Any) -> Rows:
     """What maps of known resolution are taken for: the median, and from where to where."""
     kinds = {"deposited": "as deposited", "as refined": "as refined, not sharpened", "masked": "as deposited, masked"}

@@ -61,6 +61,7 @@ TABLES = {
     "kinesin-sites": ("six_tests", denoising.kinesin_sites),
     "map-estimates": ("map_estimates", volumes.map_estimates),
     "map-invention": ("map_invention", volumes.map_invention),
+    "map-training": ("map_training", volumes.map_training),
     "map-nucleic": ("map_nucleic", volumes.map_nucleic),
     "orientation-floors": ("orientation_floors", particles.orientation_floors),
     "orientation-symmetric": ("orientation_floors", particles.orientation_symmetric),
