@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gain of map improvers on their validation molecules against the time of their training.
 
-    PYTHON benchmarks/map_training.py --run NAME FOLDER CPU_MINUTES --run ... [--write benchmarks/figures/map_training.json]
+    PYTHON benchmarks/map_training.py --run NAME FOLDER CPU_MINUTES --run ... [--write FILE.json]
 
 FOLDER is a model, with its card.json and metrics.csv; CPU_MINUTES what its training took. The gain by a doubling of the
 time is fitted to each curve: a straight line over the logarithm of the time.
