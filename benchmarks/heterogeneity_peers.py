@@ -111,7 +111,7 @@ def cryodrgn(star, folder, rows, options):
     run("parse_ctf_star", star, "-o", ctf, "--ps", 0)  # a STAR file without phase shifts
     first = run(
         "train_vae", star, "--poses", poses, "--ctf", ctf, "--zdim", LATENT, "-n", options.epochs, "-o", fit,
-        "--enc-dim", WIDTH, "--dec-dim", WIDTH, "--datadir", star.parent, "--uninvert-data", "--no-analysis",
+        "--enc-dim", WIDTH, "--dec-dim", WIDTH, "--datadir", star.parent, "--no-analysis",
         "--checkpoint", options.epochs, "--seed", 0,
     )  # fmt: skip
     read = "import pickle, sys, numpy; numpy.savetxt(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"

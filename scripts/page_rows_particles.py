@@ -28,16 +28,23 @@ def heterogeneity(figures: typing.Any) -> Rows:
     return [head] + [
         [
             r["set"],
-            r["method"],
+            f"{r['method']} (earlier)" if r.get("earlier") else r["method"],
             f"{r['spearman']:.2f}",
             f"{r['ceiling']:.2f}" if "ceiling" in r else "",
-            f"{r['p_value']:.0e}" if r["p_value"] < 1e-4 else f"{r['p_value']:.1g}",
+            few(r["p_value"]),
             r["verdict"],
             f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else "",
             plain(r["cpu_seconds"]),
         ]
         for r in figures
     ]
+
+
+def few(p_value: float) -> str:
+    """A p-value, which may be too small for a floating-point number."""
+    if p_value < 1e-300:
+        return "< 1e-300"
+    return f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
 
 
 def heterogeneity_occupancy(figures: typing.Any) -> Rows:
@@ -53,15 +60,15 @@ def heterogeneity_peers(figures: typing.Any) -> Rows:
     """The fit beside other programs on the same particles."""
     names = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
     head = ["set", "particles", "box (px)", "SNR", "program", "share of true neighbours", "AUC of the per-image FSC"]
-    rows = [[*head, "Spearman", "CPU s: fit / maps", "MB"]]
+    rows = [[*head, "within a mask", "CPU s: fit / maps", "MB"]]
     for r in figures:
         name = names.get(r["program"]) or f"cryoDRGN 4.3.1, zdim 10, {r['epochs']} epochs"
         seconds = " / ".join(f"{value:.0f}" for value in r["cpu_seconds"])
         auc = f"{r['auc']:.3f}" if "auc" in r else "not measured"
         numbers = [str(r["count"]), str(r["box"]), f"{r['snr']:g}"]
-        rank = f"{r['spearman']:.2f}" if "spearman" in r else ""
+        masked = f"{r['auc_masked']:.3f}" if "auc_masked" in r else ""
         memory = str(r.get("peak_mb", ""))
-        rows.append([r["set"], *numbers, name, f"{r['neighbours']:.3f}", auc, rank, seconds, memory])
+        rows.append([r["set"], *numbers, name, f"{r['neighbours']:.3f}", auc, masked, seconds, memory])
     return rows
 
 

@@ -218,33 +218,11 @@ def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.rando
     return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
 
 
-def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) -> np.ndarray:
-    """Prior of solve_components.
-
-    Outside the region that may change the components are set to 0 after they were solved, and with it goes all but
-    that part of their noise. A component's expected power is raised in the same proportion: it is weighed against the
-    noise that stays.
-
-    Parameters
-    ----------
-    setting : Setting
-    mean : ndarray, (box, box, box)
-    cube : cube.Cube
-    number : int
-        Of components.
-
-    Returns
-    -------
-    ndarray, (number + 1, rings)
-        Of the mean, and of the components.
-    """
-    part = max(float((setting.mask * setting.focus).mean()), 1 / mean.size)
-    return shell_power(mean[None], cube) * np.array([1.0] + [CHANGE / part] * number)[:, None]
-
-
 def _updated(sums: ExpectationSums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
     """Mean and components of a pass, the components' coordinates of unit variance."""
-    volumes = solve_components(sums, cube, expected_power(setting, volumes[0], cube, len(volumes) - 1)) * setting.mask
+    power = shell_power(volumes[:1], cube)
+    share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
+    volumes = solve_components(sums, cube, share[:, None] * power) * setting.mask
     volumes[1:] *= setting.focus
     root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
     components = np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32)

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A curve through the volumes, for motions too large for a linear space."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
-from .components import COARSE, ComponentFit, Setting, expected_power, learned
+from .components import CHANGE, COARSE, ComponentFit, Setting, learned
 from .expectation import expect
 from .posterior import CurvedCoordinate
-from .solving import solve_components
+from .solving import shell_power, solve_components
+
+if typing.TYPE_CHECKING:
+    from .cube import Cube
 
 DEGREE = 3  # of the curve's polynomials
 ROUNDS = 4  # passes at first, and again to the finest detail
@@ -71,3 +78,28 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
             setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")
     sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, sigmas, curve, False)
     return sums.latent[:, 0], volumes
+
+
+def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) -> np.ndarray:
+    """Prior of solve_components.
+
+    Outside the region that may change the components are set to 0 after they were solved, and with it goes all but
+    that part of their noise. A component's expected power is raised in the same proportion: it is weighed against the
+    noise that stays. Only the curve takes it: several principal components at once are damped more, since their
+    coordinates would be noisier.
+
+    Parameters
+    ----------
+    setting : Setting
+    mean : ndarray, (box, box, box)
+    cube : cube.Cube
+    number : int
+        Of components.
+
+    Returns
+    -------
+    ndarray, (number + 1, rings)
+        Of the mean, and of the components.
+    """
+    part = max(float((setting.mask * setting.focus).mean()), 1 / mean.size)
+    return shell_power(mean[None], cube) * np.array([1.0] + [CHANGE / part] * number)[:, None]

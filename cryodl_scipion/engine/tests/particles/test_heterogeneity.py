@@ -16,8 +16,9 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.latent.components import CHANGE, expected_power
+from cryodl.latent.components import CHANGE
 from cryodl.latent.cube import Cube, as_complex, resized_volume
+from cryodl.latent.curves import expected_power
 from cryodl.latent.ranks import path_weights
 from cryodl.latent.solving import shell_power, solve_components
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
