@@ -81,6 +81,8 @@ def twenty_boxes(figures: typing.Any) -> Rows:
     rows = [["set", "general model, no label", "20 boxes, from the general model"]]
     for name in dict.fromkeys(r["set"] for r in figures["rows"]):
         part = {r["start"]: r for r in figures["rows"] if r["set"] == name}
+        if "general" not in part:
+            continue
         rows.append([name.replace("empiar", "EMPIAR-"), *map(best_and_default, map(part.get, ("nothing", "general")))])
     return rows
 
