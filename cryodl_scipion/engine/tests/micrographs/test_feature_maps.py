@@ -6,6 +6,7 @@ import pytest
 import torch
 from picking import pick
 
+from cryodl.contract import Result
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.feature_maps import CHANNELS, LAYERS, draw_feature_maps, feature_maps
 from cryodl.micrographs.pickers.predict import Picker
@@ -26,5 +27,9 @@ def test_layers_from_the_first_to_the_last_are_shown(network, tmp_path):
 
 
 def test_the_command_draws_them_for_as_many_micrographs_as_asked(project):
+    """In all: in Scipion the micrographs of a run come in batches."""
+    assert pick(project, "--feature-maps", "1", micrographs=[str(project / "mics/mic0.mrc")]) == 0
     assert pick(project, "--feature-maps", "1") == 0
     assert [p.name for p in (project / "out" / "feature_maps").iterdir()] == ["mic0.png"]
+    assert pick(project, "--feature-maps", "2") == 0
+    assert any("were picked before" in words for words in Result.read(project / "result.json").warnings)

@@ -80,6 +80,7 @@ def test_another_network_gives_a_general_model_that_picks_at_a_stated_diameter(t
 def test_a_model_of_another_network_is_no_start(tmp_path, capsys):
     assert _run(tmp_path, "--network", "topaz", "--start-from", "general") == 2
     assert "of the network unet" in capsys.readouterr().err
+    assert not list(tmp_path.glob("model*")), "nothing is begun"
 
 
 def test_what_is_left_out_is_not_learnt_from(tmp_path, table):

@@ -66,6 +66,12 @@ def run(config: PickConfig) -> Result:
     device, skipped = "none: no network was run", list[Skipped]()
     if todo:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
+    elif config.feature_maps:
+        notes.append(
+            "No further feature maps (--feature-maps) were drawn: they are drawn while micrographs are picked, and "
+            "these were picked before. Give --overwrite to pick them again."
+        )
+        warn(notes[-1])
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
     contrast = settings.contrast or typical_contrast(card)
@@ -140,7 +146,8 @@ def _pick_new(
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
-    drawn = 0
+    drawn = 0 if config.overwrite else len(list((picks.folder / FOLDER).glob("*.png")))
+    before = drawn
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             with one_item(path):
@@ -164,8 +171,8 @@ def _pick_new(
         )
         # as they are read back by a run that is continued: what is expected of them must not differ
         picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
-    if drawn:
-        print(f"Feature maps of {counted(drawn, 'micrograph')}: {picks.folder / FOLDER}")
+    if drawn > before:
+        print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FOLDER}")
     notes += picker.notes
     return device_name(device), settings
 
@@ -246,7 +253,7 @@ def _pick_nothing(
 
 def _warnings(picks: Picks, skipped: typing.Sequence[Skipped], settings: PickSettings) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "micrograph")
-    if picks.counts and not any(picks.counts.values()):
+    if settings.scale is not None and picks.counts and not any(picks.counts.values()):
         yield (
             f"There are no picks, assuming {settings.contrast} protein (--contrast). Check pixel size and particle "
             "diameter, or lower the threshold."

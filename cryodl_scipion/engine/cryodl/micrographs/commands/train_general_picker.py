@@ -38,6 +38,7 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     from ...learning.recipe import TrainingRun
     from ..pickers import picker_method
 
+    _check_start(config)
     training = TrainingRun(config)
     training.take_folder()
     device = training.take_device()
@@ -141,6 +142,23 @@ def _picker(config: TrainGeneralPickerConfig, method: PickerMethod, device: torc
     return Picker(method, _network(config, method), device)
 
 
+def _check_start(config: TrainGeneralPickerConfig) -> None:
+    """Raise ValueError, before anything is simulated, for a model to continue from that is of another network."""
+    from ...contract import read_card
+    from ...io.model import find_model
+
+    if not config.start_from:
+        return
+    card = read_card(find_model(config.start_from, "picker"), "picker")
+    if card["network"] != config.network or not card.get("general"):
+        kind = "a general model" if card.get("general") else "a model of one kind of particle"
+        raise ValueError(
+            f"Start from model (--start-from {config.start_from}) is {kind} of the network {card['network']}, but a "
+            f"general model of {config.network} is trained. Choose a general model of the same network, or another "
+            "Network (--network)."
+        )
+
+
 def _held_before(config: TrainGeneralPickerConfig) -> list[str]:
     """Structures that the model to continue from was validated on."""
     from ...contract import read_card
@@ -198,14 +216,7 @@ def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn
 
     if not config.start_from:
         return method.build_general()
-    card, weights = read_model(find_model(config.start_from, "picker"), "picker")
-    if card["network"] != config.network or not card.get("general"):
-        kind = "a general model" if card.get("general") else "a model of one kind of particle"
-        raise ValueError(
-            f"Start from model (--start-from {config.start_from}) is {kind} of the network {card['network']}, but a "
-            f"general model of {config.network} is trained. Choose a general model of the same network, or another "
-            "Network (--network)."
-        )
+    weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
     return load_network(method, weights, config.start_from)
 
 
