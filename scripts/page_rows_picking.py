@@ -48,7 +48,8 @@ def bad_micrographs(figures: typing.Any) -> Rows:
     for r in figures["rows"]:
         found = f"{r['diameter']}, {r['true_diameter']}" if r["true_diameter"] else str(r["diameter"] or "")
         particles, f1 = (str(r["particles"]), f"{r['f1']:.2f}") if "f1" in r else ("0", "")
-        rows.append([r["case"], str(r["picks"]), particles, found.replace("None", "none"), f1, _said(r["warnings"])])
+        case = r["case"] + (f", seed {r['seed']}" if r["seed"] else "")
+        rows.append([case, str(r["picks"]), particles, found.replace("None", "none"), f1, _said(r["warnings"])])
     return rows
 
 
