@@ -70,6 +70,18 @@ def test_spots_that_stand_out_very_differently_are_dirt(paths, spread, found):
     assert (find_size(look, paths, 2.0) is not None) == found
 
 
+def test_a_stated_diameter_is_not_replaced_because_its_particles_stand_out_differently(paths):
+    plain = _look((150, 60), (400, 30))
+
+    def look(image, diameter, whole, opposite):
+        seen = plain(image, diameter, whole, opposite)
+        uneven = np.exp(np.random.default_rng(1).normal(0, 1.2, len(seen.scores)))
+        return seen._replace(heights=np.where(seen.extents < 250, uneven, 1.0))
+
+    assert find_size(look, paths, 2.0).diameter > 250
+    assert find_size(look, paths, 2.0, stated=150) is None, "it is picked at the stated diameter, with a warning"
+
+
 def test_a_further_kind_of_particle_is_named(paths):
     found = find_size(_look((400, 30), (120, 250)), paths, 2.0)
     assert len(found.others) == 1

@@ -124,8 +124,8 @@ def find_size(
         return None
     if stated:
         found = _from(look, images, stated, pixel_size)
-        if found and found.uneven <= UNEVEN and abs(math.log(found.diameter / stated)) < math.log(1.75):
-            return found
+        if found and abs(math.log(found.diameter / stated)) < math.log(1.75):
+            return found if found.uneven <= UNEVEN else None  # another size would contradict the user and the network
     scales = scale_grid(pixel_size, min(min(im.shape) for im in images))
     filled = np.array([_filled(look, images[:GRID_MICROGRAPHS], d) for d in scales])
     limit = UNEVEN

@@ -35,8 +35,8 @@ class FormerClasses:
     taken : {parameter: value} of TAKEN. pixel_size: Å/px and box: px of the particles. with_ctf: whether their CTF was
     used. scale, reach_px, mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings:
     (2, k, rings, orders) sums of even and odd particles and ring_weights (2, k, rings), see ClassBank. images:
-    ImageSums. converged: whether the classes no longer changed. members: (n,) particle_keys of all particles in them;
-    empty if it is not known.
+    ImageSums. converged: whether the classes no longer changed. members: (n,) particle_keys of the particles in them,
+    without those of runs of earlier versions, which did not note them.
     """
 
     taken: dict[str, typing.Any]
