@@ -45,7 +45,7 @@ def measure(name, member, index, work):
     from cryodl.core.matching import match_picks
     from cryodl.io.coordinates import read_coordinates
     from cryodl.io.micrographs import write_micrograph
-    from cryodl.micrographs.pickers.avoid import outside_masks
+    from cryodl.micrographs.pickers.avoid import avoided_areas
 
     made, folder = simulated(member, np.random.default_rng((93, index))), Path(work) / name
     folder.mkdir()
@@ -62,7 +62,10 @@ def measure(name, member, index, work):
         on = one.contaminated.numpy()[tuple(np.clip(np.rint(yx), 0, SIDE - 1).astype(int).T)]
         right = match_picks(yx, one.centres_yx, PARTICLE_PX / 4)
         for row in rows:
-            kept = outside_masks(yx, one.image.numpy(), pixel_size, diameter or member.extent, row["avoid"])
+            kept = np.ones(len(yx), bool)
+            if row["avoid"] != "nothing":
+                size = diameter or member.extent
+                kept = avoided_areas(one.image.numpy(), pixel_size, size, row["avoid"]).outside(yx)
             counts = dict(picks=kept.sum(), contaminated=(on & ~right & kept).sum(), right=(right & kept).sum())
             for key, value in counts.items():
                 row[key] += int(value)

@@ -2,6 +2,7 @@
 """Viewers and wizards without a display: what they read, count, draw, and which of them a click opens."""
 
 import os
+import shutil
 from unittest import mock
 
 import matplotlib
@@ -12,6 +13,7 @@ from pwem.viewers.viewer_coordinates import CoordinateViewer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import default_viewers, wizards
+from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
 from ..viewers.micrographs.picks_data import PicksData
@@ -53,6 +55,19 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual([data.counts(t).tolist() for t in (0.75, 0.5, 0)], [[2, 2], [4, 4], [6, 6]])
         self.assertEqual(data.picks(1, 0.85).tolist(), [[40, 50, 0.9]])
         self.assertEqual(os.path.basename(data.paths[1]), "mic_002.mrc")
+
+    def test_areas_that_were_avoided_are_shown(self):
+        coordinates = self.picked.outputCoordinates
+        self.assertIsNone(PicksData.ofSet(coordinates).areas(0))
+        folder = os.path.join(os.path.dirname(candidatesFolder(coordinates)), "avoided")
+        os.makedirs(folder)
+        self.addCleanup(shutil.rmtree, folder)
+        name = min(n for n in os.listdir(candidatesFolder(coordinates)) if n.endswith(".star"))
+        with open(os.path.join(folder, name.replace(".star", ".json")), "w") as file:
+            file.write('{"areas": ["0012", "0000"]}')
+        data = PicksData.ofSet(coordinates)
+        self.assertEqual(data.areas(0).tolist(), [[0, 0, 1, 2], [0, 0, 0, 0]])
+        self.assertIsNone(data.areas(1))
 
     def test_circles_are_as_wide_as_the_particle_whatever_the_box(self):
         self.assertEqual(PicksData.ofSet(self.empty.outputCoordinates).diameter, 120 / synthetic.PIXEL_SIZE)

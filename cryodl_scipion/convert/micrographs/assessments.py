@@ -2,8 +2,10 @@
 """Metrics of assessed micrographs as attributes of Scipion's Micrograph objects."""
 
 import collections
+import json
 from typing import Any, Dict
 
+import numpy as np
 from pwem.objects import Micrograph
 from pyworkflow.object import Float, Integer, String
 
@@ -37,6 +39,13 @@ def setMetrics(micrograph: Micrograph, metrics: Dict[str, Any]) -> None:
 def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:
     """{attribute: number or None} of an assessed Micrograph."""
     return {attribute: getattr(micrograph, attribute).get() for attribute in METRICS}
+
+
+def readAreas(path: str) -> Any:
+    """(rows, columns) array of a file of the engine: 1 contaminated, 2 carbon, 0 neither; None if it has none."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file).get("areas")
+    return np.array([[int(letter) for letter in row] for row in rows]) if rows else None
 
 
 def splitLines(good: int, bad: int, config: Any) -> Any:

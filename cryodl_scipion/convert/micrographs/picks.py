@@ -13,6 +13,8 @@ from .coordinates import picksByMicrograph, readPicks
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = "_cryodlCandidates"
+# The engine's folder of the areas that were avoided, beside that of the candidates.
+AVOIDED = "avoided"
 # Attribute of a set that we made: the particle diameter in Å; the box may be any.
 DIAMETER = "_cryodlDiameter"
 # Attribute of a set that was corrected by hand: the folder of the corrections, as the engine keeps it.
@@ -65,6 +67,13 @@ def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     """The folder of a set's candidates, None for sets that are not ours."""
     folder = getattr(coordinates, CANDIDATES, None)
     return None if folder is None else folder.get()
+
+
+def avoidedFolder(coordinates: SetOfCoordinates) -> Optional[str]:
+    """The folder with the areas of the micrographs where nothing was picked; None if there is none."""
+    candidates = candidatesFolder(coordinates)
+    folder = os.path.join(os.path.dirname(candidates), AVOIDED) if candidates else ""
+    return folder if os.path.isdir(folder) else None
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:

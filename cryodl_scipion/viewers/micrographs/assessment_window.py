@@ -2,16 +2,14 @@
 """Assessed micrographs, each with its metrics and verdict."""
 
 import glob
-import json
 import os
 from typing import Any, List, Optional
 
-import numpy as np
 from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrograph_names import micrographNames
-from ...convert.micrographs.assessments import METRICS, REASON, metricsOf
+from ...convert.micrographs.assessments import METRICS, REASON, metricsOf, readAreas
 from ...convert.micrographs.coordinates import positionsByMicrograph
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks
@@ -51,10 +49,9 @@ class AssessedMicrographs:
             return None
         name = glob.escape(self._engineNames[index]) + ".json"
         for path in glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True):
-            with open(path, encoding="utf-8") as file:
-                record = json.load(file)
-            if record.get("areas"):
-                return np.array([[int(letter) for letter in row] for row in record["areas"]])
+            areas = readAreas(path)
+            if areas is not None:
+                return areas
         return None
 
     def firstToShow(self) -> Any:

@@ -9,8 +9,9 @@ import numpy as np
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs.assessments import readAreas
 from ...convert.micrographs.coordinates import SCORE, picksByMicrograph, readPicks
-from ...convert.micrographs.picks import DIAMETER, diameterInPixels, scoredPicks
+from ...convert.micrographs.picks import DIAMETER, avoidedFolder, diameterInPixels, scoredPicks
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
@@ -21,15 +22,20 @@ class PicksData:
     scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
     threshold: score to begin with, None for the lowest of the picks.
     names, paths: of the micrographs. pixelSize: Å/px, None without micrographs.
+    avoided: folder with the areas where nothing was picked, or None.
     hasScores: False for coordinates of other programs, which are then all shown.
     """
 
-    def __init__(self, scored: Any, diameter: float, threshold: Optional[float] = None) -> None:
-        self.diameter = diameter
+    def __init__(
+        self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None
+    ) -> None:
+        self.diameter, self._avoided = diameter, avoided
         scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
         self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
         self.paths = [m.getFileName() for m, _ in scored]
+        names = micrographNames([m for m, _ in scored])
+        self._engineNames = [names[m.getObjId()] for m, _ in scored]
         self.pixelSize = scored[0][0].getSamplingRate() if scored else None
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
@@ -50,7 +56,7 @@ class PicksData:
         asked = usedThreshold(protocol)
         if used is not None and asked is not None and asked < used:
             used = asked
-        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used)
+        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoidedFolder(coordinates))
 
     @classmethod
     def ofFolder(cls, micrographs: SetOfMicrographs, folder: str, diameter: float) -> Any:
@@ -63,6 +69,14 @@ class PicksData:
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
         picks = self._picks[index]
         return picks[picks[:, 2] >= threshold]
+
+    def areas(self, index: Optional[int]) -> Any:
+        """(rows, columns) array of the areas of a micrograph where nothing was picked: 1 contaminated, 2 carbon, 0
+        neither; None where nothing was to be avoided."""
+        if self._avoided is None or index is None:
+            return None
+        path = os.path.join(self._avoided, self._engineNames[index] + ".json")
+        return readAreas(path) if os.path.exists(path) else None
 
     def counts(self, threshold: float) -> Any:
         """(micrographs,) number of picks that reach the threshold."""

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks
+from .assessment_plots import drawAreas
 
 
 class PicksWindow(MicrographWindow):
@@ -72,6 +73,7 @@ class PicksWindow(MicrographWindow):
         return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
 
     def _drawOn(self, axes: Axes) -> None:
+        drawAreas(axes, self._data.areas(self.index()), self._preview)
         drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
 
     def _text(self) -> str:
@@ -79,4 +81,6 @@ class PicksWindow(MicrographWindow):
         if self.index() is None:
             return "There are no micrographs."
         text = f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
+        if self._data.areas(self.index()) is not None:
+            text += "; avoided: contaminated areas in red, carbon in blue"
         return text if self._data.hasScores else text + " (these coordinates have no scores)"

@@ -2,18 +2,22 @@
 """pick: one file per micrograph, in its own geometry, with the names and paths that users have."""
 
 import bz2
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from picking import outputs, pick
+from scipy.ndimage import distance_transform_edt
 from synthetic import blob_micrograph, blob_project, environment, write_mrc, write_untrained_model
 
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.micrographs import micrograph_shape
+from cryodl.simulate.artefacts import add_carbon
 
 
 def test_each_micrograph_gets_its_file_and_the_result_lists_them(project):
@@ -47,6 +51,34 @@ def test_every_pick_has_a_pixel_of_the_micrograph_when_it_is_rounded(project, mo
     pick(project)
     for yx, _ in read_coordinates(project / "out").values():
         assert yx.tolist() == positions[:2].tolist()
+
+
+@pytest.mark.parametrize("avoid, kept", [("nothing", 3), ("contamination", 2), ("contamination and carbon", 1)])
+def test_no_pick_is_on_an_area_to_avoid_and_the_areas_are_written(project, monkeypatch, avoid, kept):
+    """A crystal, a carbon film and clean ice, with a candidate on each."""
+    image, _ = blob_micrograph((640, 560), seed=0, spacing=70, diameter_px=40)
+    image, film = add_carbon(torch.from_numpy(image), 40, np.random.default_rng(1), fraction=0.3)
+    away = distance_transform_edt(np.pad(~film.numpy(), 1))[1:-1, 1:-1]
+    crystal = np.array(np.unravel_index(away.argmax(), away.shape))
+    y, x = np.mgrid[: film.shape[0], : film.shape[1]]
+    far = np.hypot(y - crystal[0], x - crystal[1])
+    write_mrc(project / "mics/mic0.mrc", np.where(far < 45, image.numpy() - 12, image.numpy()).astype(np.float32))
+    inner = distance_transform_edt(np.pad(film.numpy(), 1))[1:-1, 1:-1]
+    clean = np.where(far > 120, away, 0)
+    places = [crystal, *(np.unravel_index(found.argmax(), found.shape) for found in (inner, clean))]
+    positions = np.array(places, float)
+    monkeypatch.setattr("cryodl.micrographs.pickers.predict.Picker.candidates", lambda *a: (positions, np.full(3, 0.9)))
+    mics = [str(project / "mics/mic0.mrc")]
+    assert pick(project, "--particle-diameter", "160", "--avoid", avoid, micrographs=mics) == 0
+    yx, _ = read_coordinates(project / "out/mic0.star")["mic0"]
+    on = {"nothing": [0, 1, 2], "contamination": [1, 2], "contamination and carbon": [2]}[avoid]
+    assert len(yx) == kept and yx.tolist() == positions[on].tolist()
+    record = project / "out/avoided/mic0.json"
+    assert record.exists() is (avoid != "nothing")
+    if record.exists():
+        rows = np.array([list(row) for row in json.loads(record.read_text())["areas"]])
+        at = [rows[tuple((place * rows.shape // np.array(film.shape)).astype(int))] for place in positions]
+        assert at == ["1", "2" if avoid.endswith("carbon") else "0", "0"]
 
 
 def test_micrographs_of_different_sizes_and_formats_in_one_run(project):

@@ -124,7 +124,8 @@ def _pick_new(
     from ...core.geometry import inside
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
-    from ..pickers.avoid import outside_masks
+    from ..pickers.avoid import FOLDER as AVOIDED
+    from ..pickers.avoid import avoided_areas
     from ..pickers.feature_maps import FOLDER, draw_feature_maps, feature_maps
     from ..pickers.predict import Picker
 
@@ -159,7 +160,10 @@ def _pick_new(
                     maps = feature_maps(picker, image, config.pixel_size, settings.scale)
                     draw_feature_maps(maps, picks.folder / FOLDER / f"{name}.png", name)
                     drawn += 1
-                keep[keep] = outside_masks(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
+                if config.avoid != "nothing":
+                    areas = avoided_areas(image, config.pixel_size, settings.scale, config.avoid)
+                    keep &= areas.outside(yx)
+                    areas.write(picks.folder / AVOIDED / f"{name}.json")
         except (ValueError, FileNotFoundError) as error:
             _skip(name, path, error, picks, skipped)
             continue
