@@ -28,7 +28,7 @@ def heterogeneity(figures: typing.Any) -> Rows:
     return [head] + [
         [
             r["set"],
-            f"{r['method']} (earlier)" if r.get("earlier") else r["method"],
+            r["method"],
             f"{r['spearman']:.2f}",
             f"{r['ceiling']:.2f}" if "ceiling" in r else "",
             few(r["p_value"]),
