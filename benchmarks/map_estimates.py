@@ -52,6 +52,9 @@ def measure(bench, molecule, resolution):
 def tables(bench):
     from bench import table
 
-    keys = [key for key in bench.figures if key.startswith("maps estimates/")]
-    rows = [[key.split("/", 1)[1], *[str(bench.figures[key][kind]) for kind in KINDS]] for key in keys]
-    return table(["map", *KINDS], rows)
+    names = [f"{molecule}/{resolution:g}" for molecule in (*CUT, *WHOLE) for resolution in RESOLUTIONS]
+    found = {name: bench.figures.get(f"maps estimates/{name}") for name in names}
+    taken = lambda figures, kind: "not measured" if figures is None else str(figures[kind])
+    return table(
+        ["map", *KINDS], [[name, *(taken(figures, kind) for kind in KINDS)] for name, figures in found.items()]
+    )

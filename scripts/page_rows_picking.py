@@ -77,6 +77,17 @@ def picked_contamination(figures: typing.Any) -> Rows:
     return rows
 
 
+def general_speed(figures: typing.Any) -> Rows:
+    """CPU seconds and memory of the general model."""
+    return [
+        ["", "4096 x 4096 px"],
+        ["each micrograph (CPU s)", f"{figures['cpu_per_micrograph']:.2f}"],
+        ["once in a run: start, size, contrast, calibration (CPU s)", f"{figures['cpu_start_and_questions']:.1f}"],
+        ["another threshold for 9 micrographs, with the start (CPU s)", f"{figures['cpu_other_threshold']:.1f}"],
+        ["memory (MB)", str(figures["memory_mb"])],
+    ]
+
+
 def twenty_boxes(figures: typing.Any) -> Rows:
     """What learns from 20 boxes, beside the general model."""
     rows = [["set", "general model, no label", "20 boxes, from the general model"]]

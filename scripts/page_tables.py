@@ -31,6 +31,7 @@ FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
+    "general-speed": ("general_speed", picking.general_speed),
     "bad-micrographs": ("bad_micrographs", picking.bad_micrographs),
     "blind-particles": ("blind_particles", denoising.blind_particles),
     "class-choice": ("class_choice", particles.class_choice),
