@@ -68,12 +68,13 @@ def test_no_pick_is_on_an_area_to_avoid_and_the_areas_are_written(project, monke
     places = [crystal, *(np.unravel_index(found.argmax(), found.shape) for found in (inner, clean))]
     positions = np.array(places, float)
     monkeypatch.setattr("cryodl.micrographs.pickers.predict.Picker.candidates", lambda *a: (positions, np.full(3, 0.9)))
-    mics = [str(project / "mics/mic0.mrc")]
+    mics, record = [str(project / "mics/mic0.mrc")], project / "out/avoided/mic0.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("what an earlier run avoided")
     assert pick(project, "--particle-diameter", "160", "--avoid", avoid, micrographs=mics) == 0
     yx, _ = read_coordinates(project / "out/mic0.star")["mic0"]
     on = {"nothing": [0, 1, 2], "contamination": [1, 2], "contamination and carbon": [2]}[avoid]
     assert len(yx) == kept and yx.tolist() == positions[on].tolist()
-    record = project / "out/avoided/mic0.json"
     assert record.exists() is (avoid != "nothing")
     if record.exists():
         rows = np.array([list(row) for row in json.loads(record.read_text())["areas"]])

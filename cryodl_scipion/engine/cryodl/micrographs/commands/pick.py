@@ -23,6 +23,7 @@ from ...io.warn import warn
 from ..pickers.asked import are_asked, earlier_notes, note_asked
 from ..pickers.pick_files import Picks
 from ..pickers.pick_record import (
+    AVOIDED,
     CANDIDATES,
     agree_with_folder,
     input_words,
@@ -50,6 +51,8 @@ def run(config: PickConfig) -> Result:
             (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
     settings = agree_with_folder(folder, settings, config.overwrite)
     todo = [(n, p) for n, p in named if not is_picked(folder, n, p)]
+    for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
+        (folder / AVOIDED / f"{name}.json").unlink(missing_ok=True)
     notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
     for warning in notes:
         warn(warning)
@@ -124,7 +127,6 @@ def _pick_new(
     from ...core.geometry import inside
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
-    from ..pickers.avoid import FOLDER as AVOIDED
     from ..pickers.avoid import avoided_areas
     from ..pickers.feature_maps import FOLDER, draw_feature_maps, feature_maps
     from ..pickers.predict import Picker

@@ -13,8 +13,6 @@ from ...core.geometry import map_positions
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, assess
 
-FOLDER = "avoided"  # of the picks: what was avoided on each micrograph, for windows
-
 
 @dataclasses.dataclass(frozen=True)
 class AvoidedAreas:

@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
 
 RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
+AVOIDED = "avoided"  # another one: the areas of each micrograph where nothing was picked, for windows
 # What runs on one folder find, and what follows from the model.
 _NO_DIFFERENCE = (
     "weights_sha256",
