@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fit-heterogeneity beside RECOVAR on the same particles.
+"""fit-heterogeneity beside RECOVAR and cryoDRGN on the same particles.
 
     PYTHON benchmarks/heterogeneity_peers.py OUTPUT [SET ...] --recovar VENV/bin/recovar [--count 4000] [--box 64]
 
