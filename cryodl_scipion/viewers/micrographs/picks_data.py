@@ -3,7 +3,7 @@
 
 import math
 import os
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
@@ -30,6 +30,7 @@ class PicksData:
         self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None
     ) -> None:
         self.diameter, self._avoided = diameter, avoided
+        self._areas: Dict[int, Any] = {}  # of the micrographs that were shown: a slider draws them again and again
         scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
         self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
@@ -75,8 +76,10 @@ class PicksData:
         neither; None where nothing was to be avoided."""
         if self._avoided is None or index is None:
             return None
-        path = os.path.join(self._avoided, self._engineNames[index] + ".json")
-        return readAreas(path) if os.path.exists(path) else None
+        if index not in self._areas:
+            path = os.path.join(self._avoided, self._engineNames[index] + ".json")
+            self._areas[index] = readAreas(path) if os.path.exists(path) else None
+        return self._areas[index]
 
     def counts(self, threshold: float) -> Any:
         """(micrographs,) number of picks that reach the threshold."""
