@@ -13,7 +13,7 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ... import Plugin
-from ...convert.micrograph_names import micrographNames
+from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.models import shippedModels
 from ...convert.structures import patternProblems, structureFileOf
@@ -135,9 +135,7 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
             if micrograph.getObjId() not in positions:
                 continue
             name, path = names[micrograph.getObjId()], os.path.abspath(micrograph.getFileName())
-            ending = "".join(e for e in os.path.basename(path).split(".")[-2:] if e in ("gz", "bz2"))
-            kind = os.path.splitext(path[: -len(ending) - 1] if ending else path)[1]
-            os.symlink(path, os.path.join(files, name + kind + (f".{ending}" if ending else "")))
+            os.symlink(path, os.path.join(files, name + imageEnding(path)))
             convert.writePositions(labels, name, positions[micrograph.getObjId()])
 
     def trainStep(self, settings: Dict[str, Any]) -> None:
