@@ -51,6 +51,9 @@ def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
         lines.append(
             f"One segment every {told['segment_distance']:g} Å; minimum mean score {score_text(told['threshold'])}"
         )
+    edges = sum(sum((o.get("at_edges") or {}).values()) for o in outputs)
+    if edges:
+        lines.append(f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
     if micrographs and not segments:
         lines.append("No filament was found. Check the filament diameter and the contrast, or lower the threshold.")
     return lines

@@ -63,7 +63,7 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
         addConfigParams(
             form,
             self._CONFIG,
-            ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "border", "memory"],
+            ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "keep_edges", "border", "memory"],
         )
         addBoxSize(form, "micrographs", "three times the filament diameter, rounded to an even number.")
         self._addGpuParams(form)

@@ -13,6 +13,7 @@ from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
 from cryodl.io.star import read_tables
 from cryodl.micrographs.commands import pick_filaments
+from cryodl.micrographs.filaments.edges import at_edges
 from cryodl.micrographs.filaments.measure import trace_agreement
 from cryodl.micrographs.filaments.scenes import labelled_item
 from cryodl.micrographs.filaments.segments import COLUMNS, place_segments
@@ -247,3 +248,30 @@ def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["kind"] == "filament_picker" and 0 < card["threshold"] < 1
     assert set(result.outputs["validation"]) == {"precision", "recall", "f1", "angle_median", "angle_mean"}
+
+
+def test_the_edge_of_a_carbon_film_is_no_filament_unless_it_is_asked_for(micrograph, tmp_path):
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(3)
+    image = rng.normal(0, 1, (900, 900)).astype(np.float32)
+    x, rim = np.arange(900)[None], lambda from_edge: np.exp(-((from_edge / 10) ** 2))
+    behind = np.arange(900)[:, None] - (560 + 0.12 * x + 3e-4 * (x - 450) ** 2)
+    grain = gaussian_filter(rng.normal(0, 1, image.shape), 2)
+    film = np.where(behind > 0, 0.8 * (1 + grain / grain.std()), 0)
+    image -= film + 2 * rim(behind) - 1.2 * rim(behind + 17)  # a dark rim and its bright fringe
+    mrcfile.write(tmp_path / "carbon.mrc", image.astype(np.float32))
+    picked = pick_filaments.run(config(tmp_path / "carbon.mrc", tmp_path / "picks", pictures=0))
+    assert picked.outputs["segments"] == 0 and picked.outputs["at_edges"] == {"carbon": 1}
+    kept = pick_filaments.run(config(tmp_path / "carbon.mrc", tmp_path / "kept", pictures=0, keep_edges=True))
+    assert kept.outputs["segments"] > 10 and kept.outputs["at_edges"] == {"carbon": 0}
+
+
+def test_only_what_runs_along_an_edge_is_left_out():
+    valid = np.ones((400, 400), bool)
+    valid[:, :40] = False  # a filled margin
+    image = np.random.default_rng(0).normal(0, 1, valid.shape)
+    line = lambda start, stop: Trace(straight(start, stop, 2.0), 0.8, [(0, 99)])
+    traces = [line((20, 50), (380, 50)), line((200, 44), (200, 380)), line((20, 200), (380, 200))]
+    assert at_edges(traces, image, valid, 16.0).tolist() == [True, False, False]
+    assert at_edges([], image, valid, 16.0).shape == (0,)

@@ -76,6 +76,13 @@ class PickFilamentsConfig:
         choices=FILAMENT_CONTRASTS,
         expert=True,
     )
+    keep_edges: bool = param(
+        "Keep filaments that run along the edge of a carbon film or of a filled margin. Most of these are the edge "
+        "itself.",
+        default=False,
+        label="Keep filaments along edges",
+        expert=True,
+    )
     border: typing.Optional[float] = border_field(
         what="Segments", default=None, none_means="half the filament's diameter"
     )
@@ -110,6 +117,11 @@ class PickFilamentsOutputs(Outputs):
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )
+    at_edges: typing.Optional[Counts] = output(
+        "Number of traces of each micrograph that were left out because they run along the edge of a carbon film or of "
+        "a filled margin.",
+        default=None,
     )
 
 

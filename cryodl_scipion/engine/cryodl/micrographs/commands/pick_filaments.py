@@ -21,7 +21,7 @@ from ...io.stamps import stamp
 from ...io.warn import warn
 
 KIND = "filaments of a micrograph"
-SETTINGS = ("pixel_size", "filament_diameter", "contrast")
+SETTINGS = ("pixel_size", "filament_diameter", "contrast", "keep_edges")
 
 
 def run(config: PickFilamentsConfig) -> Result:
@@ -57,6 +57,12 @@ def run(config: PickFilamentsConfig) -> Result:
         f"{counted(sum(outputs['filaments'].values()), 'filament')}, {counted(outputs['segments'], 'segment')} in "
         f"{counted(len(outputs['counts']), 'micrograph')}: {folder}/<micrograph>.star"
     )
+    at_edges = sum((outputs["at_edges"] or {}).values())
+    if at_edges:
+        print(
+            f"{counted(at_edges, 'more trace')} left out: along the edge of a carbon film or of a filled margin "
+            "(--keep-edges keeps them)."
+        )
     warnings = notes + said_skipped(skipped, "micrograph") + _nothing_found(outputs, config)
     return Result("pick-filaments", outputs, device=device, skipped=tuple(skipped), warnings=tuple(warnings))
 
@@ -139,8 +145,13 @@ def _pick_one(
 
     made_of = stamp(path) if os.path.exists(path) else None
     image, pixel_size = read_micrograph(path), settings["pixel_size"]
-    traces = picker.lines(
-        image, pixel_size, settings["filament_diameter"], settings["threshold"], settings["minimum_length"]
+    traces, at_edges = picker.lines(
+        image,
+        pixel_size,
+        settings["filament_diameter"],
+        settings["threshold"],
+        settings["minimum_length"],
+        settings["keep_edges"],
     )
     segments = place_segments(traces, pixel_size, settings["segment_distance"], image.shape, settings["border"])
     write_segments(str(folder / f"{name}.star"), segments)
@@ -151,6 +162,7 @@ def _pick_one(
         segments=len(segments.tube),
         filaments=len(segments.lengths),
         length=float(segments.lengths.sum()),
+        at_edges=at_edges,
     )
     write_json(str(folder / f"{name}.json"), record)
     return record
@@ -178,6 +190,7 @@ def _outputs(
         counts={n: r["segments"] for n, r in records.items()},
         filaments={n: r["filaments"] for n, r in records.items()},
         lengths={n: r["length"] for n, r in records.items()},
+        at_edges={n: r["at_edges"] for n, r in records.items()},
         segments=sum(r["segments"] for r in records.values()),
         model=str(model),
         pictures=pictures,

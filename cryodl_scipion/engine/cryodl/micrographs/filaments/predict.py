@@ -9,8 +9,9 @@ import torch
 
 from ...contract import particle_size_problem
 from ...core.geometry import map_positions
-from ..normalize import Prepared, prepare_micrograph
+from ..normalize import Prepared, prepare_micrograph, rescale_micrograph
 from ..tiled import TiledNetwork
+from .edges import at_edges
 from .trace import Trace, trace_lines
 
 GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little more
@@ -34,8 +35,16 @@ class FilamentPicker(TiledNetwork):
     def __post_init__(self) -> None:
         self.prepare_network(self.network)
 
-    def lines(self, image: np.ndarray, pixel_size: float, diameter: float, threshold: float, shortest: float) -> list:
-        """Filaments of a micrograph, longest first.
+    def lines(
+        self,
+        image: np.ndarray,
+        pixel_size: float,
+        diameter: float,
+        threshold: float,
+        shortest: float,
+        keep_edges: bool = False,
+    ) -> tuple[list, int]:
+        """Filaments of a micrograph, longest first, and how many were left out because they run along an edge.
 
         Parameters
         ----------
@@ -49,11 +58,13 @@ class FilamentPicker(TiledNetwork):
             Mean score of a filament at least, 0 to 1.
         shortest
             Length of a filament at least, in Å.
+        keep_edges
+            Keep those that run along the edge of a carbon film or of a filled margin.
 
         Returns
         -------
-        list of Trace
-            In px of the micrograph.
+        list of Trace, int
+            In px of the micrograph; the number left out.
 
         Raises
         ------
@@ -65,9 +76,14 @@ class FilamentPicker(TiledNetwork):
             raise ValueError(problem)
         factor = self.method.working_diameter * pixel_size / diameter
         prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
-        traces = self.lines_prepared(prepared, threshold, shortest / pixel_size * factor)
+        traces = found = self.lines_prepared(prepared, threshold, shortest / pixel_size * factor)
+        if found and not keep_edges:
+            small, valid = rescale_micrograph(image, factor)
+            edges = at_edges(found, small.double().numpy(), valid.numpy(), self.method.working_diameter)
+            traces = [trace for trace, edge in zip(found, edges) if not edge]
         back = lambda positions: map_positions(positions, prepared.image.shape, prepared.shape)
-        return [dataclasses.replace(trace, positions=back(trace.positions)) for trace in traces]
+        lines = [dataclasses.replace(trace, positions=back(trace.positions)) for trace in traces]
+        return lines, len(found) - len(lines)
 
     def lines_prepared(self, prepared: Prepared, threshold: float, shortest: float) -> list:
         """The same for a Prepared micrograph; shortest and the places of the Traces in working px."""
