@@ -63,8 +63,9 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
         addConfigParams(
             form,
             self._CONFIG,
-            ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "keep_edges", "border", "memory"],
+            ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "keep_edges", "border"],
         )
+        addConfigParams(form, self._CONFIG, ["memory"])
         addBoxSize(form, "micrographs", "three times the filament diameter, rounded to an even number.")
         self._addGpuParams(form)
         self._addBatchParams(form, "While micrographs arrive, it starts with those available.")
