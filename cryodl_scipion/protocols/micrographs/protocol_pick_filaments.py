@@ -60,12 +60,8 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
             "Micrographs with filaments. They may still be arriving.",
             important=True,
         )
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["filament_diameter", "segment_distance", "minimum_length", "threshold", "contrast", "keep_edges", "border"],
-        )
-        addConfigParams(form, self._CONFIG, ["memory"])
+        addConfigParams(form, self._CONFIG, ["filament_diameter", "segment_distance", "minimum_length", "threshold"])
+        addConfigParams(form, self._CONFIG, ["contrast", "keep_edges", "border", "memory"])
         addBoxSize(form, "micrographs", "three times the filament diameter, rounded to an even number.")
         self._addGpuParams(form)
         self._addBatchParams(form, "While micrographs arrive, it starts with those available.")

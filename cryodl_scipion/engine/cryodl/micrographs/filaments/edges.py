@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:
     from .trace import Trace
 
 ALONG = 0.6  # part of a trace's length that lies at the edge: one that crosses an edge stays
-RIM = 1.5  # diameters on both sides of the found rim: fringes of the film reach that far, and the found arc is not exact
+RIM = 1.5  # diameters on both sides of the found rim: fringes reach that far, and the found arc is not exact
 MARGIN = 1.0  # diameters from what is not really there
 
 
