@@ -122,3 +122,15 @@ def test_the_reliability_curve_is_drawn(tmp_path):
     assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
     plot_reliability(np.zeros(0, bool), np.zeros(0), tmp_path / "empty.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["curve.png", "empty.png"]
+
+
+def test_the_threshold_lies_in_the_gap_below_the_last_particle_and_not_on_it():
+    rng = np.random.default_rng(0)
+    clear = np.concatenate([rng.uniform(0.995, 0.9999, 40), rng.uniform(0.001, 0.05, 200)])
+    threshold = best_threshold(clear)
+    assert 0.4 < threshold < 0.51  # half of the best F1: other particles of this kind are above it
+    dense = rng.uniform(0, 1, 4000)
+    threshold = best_threshold(dense)
+    kept = dense >= threshold
+    best = 2 * dense[kept].sum() / (kept.sum() + dense.sum())
+    assert abs(threshold - best / 2) < 0.06  # lower than that by what recall is worth

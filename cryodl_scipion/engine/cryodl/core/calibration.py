@@ -215,11 +215,20 @@ def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     Returns
     -------
     float
-        0.5 if there are no candidates.
+        Between the last score that is kept and the next lower one, so that other candidates of the same kind are kept
+        as well: half of the best expected F1 if it lies there, else the middle. 0.5 if there are no candidates.
+
+    References
+    ----------
+    Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure: a candidate is
+    worth keeping if its probability is above half of the best F1.
     """
     if not len(scores):
         return 0.5
-    ordered = np.sort(scores)[::-1]
+    ordered = np.sort(scores)[::-1].astype(float)
     found = np.cumsum(ordered)
     f1 = 2 * found / (np.arange(1, len(ordered) + 1) + (found[-1] if total is None else total))
-    return float(ordered[np.flatnonzero(f1 >= f1.max() - _F1_FOR_RECALL).max()])
+    last = int(np.flatnonzero(f1 >= f1.max() - _F1_FOR_RECALL).max())
+    kept, lower = ordered[last], ordered[last + 1] if last + 1 < len(ordered) else 0.0
+    half = float(f1.max()) / 2
+    return half if lower < half <= kept else float(kept + lower) / 2

@@ -36,6 +36,14 @@ def test_the_size_is_found_without_a_stated_one(paths, true):
     assert found.diameter == pytest.approx(true, rel=0.05) and found.others == ()
 
 
+def test_a_thumbnail_among_the_micrographs_does_not_end_the_ladder(paths, tmp_path):
+    write_mrc(tmp_path / "thumbnail.mrc", np.zeros((140, 140), np.float32), 2.0)
+    mixed = [paths[0], str(tmp_path / "thumbnail.mrc"), paths[1]]
+    for stated in (None, 400.0):
+        found = find_size(_look((420, 60)), mixed, 2.0, stated)
+        assert found.diameter == pytest.approx(420, rel=0.05) and found.micrographs == 2
+
+
 @pytest.mark.parametrize("factor", [0.6, 0.8, 1.0, 1.3, 1.6, 10.0])
 def test_a_wrong_stated_diameter_does_not_mislead(paths, factor):
     found = find_size(_look((150, 60)), paths, 2.0, 150 * factor if factor < 10 else 700)

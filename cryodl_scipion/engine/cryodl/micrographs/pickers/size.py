@@ -22,6 +22,7 @@ SMALLEST, LARGEST, STEP = 50.0, 1000.0, 1.45  # Å: the ladder's first and last 
 SMALLEST_SOUGHT = 18.0  # px of the file: smaller ones would be enlarged twice, and noise then looks like particles
 LARGEST_PART = 1 / 3  # of a micrograph's shorter side
 GRID_MICROGRAPHS, MICROGRAPHS = 2, 3  # looked at on the ladder, and at its best rung
+SMALL_PART = 0.5  # of the median shorter side: smaller micrographs are not asked
 # working px of the middle part that is looked at on the ladder, where fine rungs would cost most, and at its best rung
 SIDE, WHOLE = 640, 1200
 LIKELY = 0.5  # score below which a candidate says nothing of the size
@@ -115,7 +116,8 @@ def find_size(
     ----------
     look : function (image (h, w), diameter in Å, whole, opposite) -> Look; whole: not only a middle part of it.
         opposite: of the other sign of protein. Noise and carbon look alike in both; what is seen there is subtracted.
-    paths : micrographs; those that cannot be read are passed over here, as picking reports them.
+    paths : micrographs; those that cannot be read are passed over here, as picking reports them, and so are those much
+        smaller than the others.
     pixel_size : Å/px.
     stated : Å that the user gave. Where the estimate from there holds, the ladder is not climbed.
     """
@@ -168,7 +170,9 @@ def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
             images.append(read_micrograph(path))
         except (ValueError, FileNotFoundError):
             continue
-    return images
+    # a thumbnail among micrographs would end the ladder below their particles
+    usual = float(np.median([min(im.shape) for im in images])) if images else 0.0
+    return [im for im in images if min(im.shape) >= SMALL_PART * usual]
 
 
 def _from(
