@@ -59,6 +59,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         tilt_min="of the tomograms' acquisition",
         tilt_max="of the tomograms' acquisition",
         names="made from the tomograms' names",
+        tilt_series_pixel_size="for STAR files outside Scipion",
     )
 
     def _defineParams(self, form: Form) -> None:

@@ -35,6 +35,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         segmentations="the input masks",
         names="made from the masks' names",
         pixel_size="the masks' sampling rate",
+        tilt_series_pixel_size="for STAR files outside Scipion",
     )
 
     def _defineParams(self, form: Form) -> None:

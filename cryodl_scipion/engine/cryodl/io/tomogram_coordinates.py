@@ -20,7 +20,7 @@ from .star import read_tables, write_tables
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 SPECIES = ("cryodlSpecies", "cryodlStructure")
-GROUP = "rlnOpticsGroup"
+GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 
 
 def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
@@ -120,9 +120,12 @@ def coordinate_columns(
 
 
 def write_coordinates3d(
-    path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
+    path: str | os.PathLike[str],
+    tables: typing.Sequence[dict[str, typing.Any]],
+    pixel_sizes: typing.Sequence[float],
+    tilt_series_pixel_size: float | None = None,
 ) -> None:
-    """Write the columns of some tomograms, one after the other, as a STAR file with an optics table.
+    """Write the columns of some tomograms, one after the other, as a STAR file.
 
     Parameters
     ----------
@@ -130,23 +133,31 @@ def write_coordinates3d(
     tables : sequence of dict
         {column: values}, all with the same columns.
     pixel_sizes : sequence of float
-        Å/px of each; those of one are one optics group.
+        Å/px of each tomogram, a column of its own.
+    tilt_series_pixel_size : float, Å/px
+        Of the tilt series (not binned), for an optics table. None: no such table. RELION 5 then takes it, and voltage,
+        spherical aberration and amplitude contrast, from its tomograms.star; what a table lacks it would never know.
     """
-    sizes = sorted(set(pixel_sizes))
-    optics = {
-        GROUP: list(range(1, len(sizes) + 1)),
-        "rlnOpticsGroupName": [f"opticsGroup{number}" for number in range(1, len(sizes) + 1)],
-        "rlnTomoTiltSeriesPixelSize": [float(size) for size in sizes],
-    }
     rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
     first = next(iter(tables[0]))
-    rows[GROUP] = [sizes.index(size) + 1 for table, size in zip(tables, pixel_sizes) for _ in table[first]]
+    rows[PIXEL_SIZE] = [float(size) for table, size in zip(tables, pixel_sizes) for _ in table[first]]
     # RELION 3.1 takes the first table of a file of coordinates, later ones look for the name
-    write_tables(path, {"particles": rows, "optics": optics})
+    written = {"particles": rows}
+    if tilt_series_pixel_size is not None:
+        rows[GROUP] = [1] * len(rows[first])
+        written["optics"] = {
+            GROUP: [1],
+            "rlnOpticsGroupName": ["opticsGroup1"],
+            "rlnTomoTiltSeriesPixelSize": [float(tilt_series_pixel_size)],
+        }
+    write_tables(path, written)
 
 
 def join_coordinates3d(
-    path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
+    path: str | os.PathLike[str],
+    files: typing.Sequence[str | os.PathLike[str]],
+    pixel_sizes: typing.Sequence[float],
+    tilt_series_pixel_size: float | None = None,
 ) -> None:
     """Write the particles of some STAR files of write_coordinates3d, one after the other, as one.
 
@@ -156,6 +167,9 @@ def join_coordinates3d(
     files : sequence of path
     pixel_sizes : sequence of float
         Å/px of each.
+    tilt_series_pixel_size : float, Å/px
+        As write_coordinates3d has it.
     """
     tables = [read_tables(file)["particles"] for file in files]
-    write_coordinates3d(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)
+    own = [{k: v for k, v in table.items() if k not in (GROUP, PIXEL_SIZE)} for table in tables]
+    write_coordinates3d(path, own, pixel_sizes, tilt_series_pixel_size)

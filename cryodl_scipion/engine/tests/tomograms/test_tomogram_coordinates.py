@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cryodl.io.coordinate_files import write_dynamo_table, write_eman2
-from cryodl.io.star import read_tables
+from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
     coordinate_columns,
     join_coordinates3d,
@@ -23,13 +23,44 @@ SHAPE = (40, 100, 80)  # z, y, x
 def test_relion_5_counts_in_angstrom_from_the_middle_of_the_tomogram(tmp_path):
     write_coordinates3d(tmp_path / "a.star", [coordinate_columns("tomo", ZYX, SHAPE, 10.0)], [10.0])
     tables = read_tables(tmp_path / "a.star")
-    assert tables["optics"]["rlnTomoTiltSeriesPixelSize"] == ["10.000000"]
     particles = tables["particles"]
     # x: (30 - 80 / 2) px x 10 Å; y: (20 - 50) x 10; z: (10 - 20) x 10
     found = [float(particles[f"rlnCenteredCoordinate{axis}Angst"][0]) for axis in "XYZ"]
     assert found == [-100.0, -300.0, -100.0]
     assert [float(particles[f"rlnCoordinate{axis}"][0]) for axis in "XYZ"] == [30.0, 20.0, 10.0]
-    assert particles["rlnOpticsGroup"] == ["1", "1"]
+    assert particles["cryodlPixelSize"] == ["10.000000"] * 2
+
+
+def relion_position(tables, row, tomograms_pixel_size, unbinned_shape):
+    """x, y, z as RELION 5's ParticleSet computes it, in px of the tilt series: its optics are those of tomograms.star if
+    the particles' file has no optics table (ParticleSet::read, ParticleSet::getPosition)."""
+    particles, optics = tables["particles"], tables.get("optics")
+    group = int(particles["rlnOpticsGroup"][row]) - 1 if optics else 0
+    pixel_size = float(optics["rlnTomoTiltSeriesPixelSize"][group]) if optics else tomograms_pixel_size
+    centred = np.array([float(particles[f"rlnCenteredCoordinate{axis}Angst"][row]) for axis in "XYZ"])
+    return centred / pixel_size + np.array(unbinned_shape[::-1]) / 2
+
+
+@pytest.mark.parametrize("given", [None, 2.5])
+def test_relion_5_finds_particles_of_a_binned_tomogram_where_they_are(tmp_path, given):
+    # binned by 4: 10 Å/px of a tilt series of 2.5 Å/px
+    columns = coordinate_columns("tomo", ZYX, SHAPE, 10.0)
+    write_coordinates3d(tmp_path / "a.star", [columns], [10.0], given)
+    join_coordinates3d(tmp_path / "all.star", [tmp_path / "a.star"] * 2, [10.0, 10.0], given)
+    for tables in (read_tables(tmp_path / "a.star"), read_tables(tmp_path / "all.star")):
+        assert ("optics" in tables) == ("rlnOpticsGroup" in tables["particles"]) == (given is not None)
+        assert np.allclose(relion_position(tables, 0, 2.5, [4 * n for n in SHAPE]), 4 * ZYX[0, ::-1])
+
+
+def test_files_of_earlier_versions_with_an_optics_table_are_read_and_joined(tmp_path):
+    columns = coordinate_columns("tomo", ZYX, SHAPE, 10.0)
+    optics = dict(rlnOpticsGroup=[1], rlnOpticsGroupName=["opticsGroup1"], rlnTomoTiltSeriesPixelSize=[10.0])
+    write_tables(tmp_path / "old.star", {"particles": dict(columns, rlnOpticsGroup=[1, 1]), "optics": optics})
+    positions = read_coordinates3d(tmp_path / "old.star")
+    assert np.allclose(positions.zyx_px(np.arange(2), SHAPE, 10.0), ZYX, atol=1e-3)
+    join_coordinates3d(tmp_path / "all.star", [tmp_path / "old.star"], [10.0])
+    tables = read_tables(tmp_path / "all.star")
+    assert list(tables) == ["particles"] and "rlnOpticsGroup" not in tables["particles"]
 
 
 def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):
@@ -40,13 +71,12 @@ def test_centred_coordinates_are_read_back_at_any_binning(tmp_path):
     assert np.allclose(positions.zyx_px(np.arange(2), (80, 200, 160), 5.0), 2 * ZYX, atol=1e-3)
 
 
-def test_tomograms_of_two_pixel_sizes_are_two_optics_groups(tmp_path):
+def test_tomograms_of_two_pixel_sizes_keep_them(tmp_path):
     for name, size in (("a", 10.0), ("b", 8.0)):
         write_coordinates3d(tmp_path / f"{name}.star", [coordinate_columns(name, ZYX, SHAPE, size)], [size])
     join_coordinates3d(tmp_path / "all.star", [tmp_path / "a.star", tmp_path / "b.star"], [10.0, 8.0])
     tables = read_tables(tmp_path / "all.star")
-    assert tables["optics"]["rlnTomoTiltSeriesPixelSize"] == ["8.000000", "10.000000"]
-    assert tables["particles"]["rlnOpticsGroup"] == ["2", "2", "1", "1"]
+    assert [float(size) for size in tables["particles"]["cryodlPixelSize"]] == [10, 10, 8, 8]
 
 
 def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):

@@ -10,6 +10,7 @@ from ..params import param
 from ..search_fields import resolution_field, symmetry_field
 from .tilt_fields import tilt_problems, tilt_series_field
 from .tomogram_fields import (
+    tilt_series_pixel_size_field,
     memory_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
@@ -144,6 +145,7 @@ class DetectParticlesConfig:
         expert=True,
     )
     memory: float = memory_field()
+    tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
     device: str = device_field()

@@ -8,6 +8,7 @@ from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import (
+    tilt_series_pixel_size_field,
     label_field,
     memory_field,
     minimum_score_field,
@@ -155,6 +156,7 @@ class PickFeaturesConfig:
         former=("largest",),
     )
     border: float = volume_border_field("Points")
+    tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 

@@ -8,6 +8,7 @@ from ..fields import Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import (
+    tilt_series_pixel_size_field,
     label_field,
     minimum_score_field,
     minimum_size_field,
@@ -46,6 +47,7 @@ class MeasureMembranesConfig:
     )
     minimum_size: float = minimum_size_field(1000.0, ", as too small for a surface")
     border: float = volume_border_field("Points")
+    tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 

@@ -41,6 +41,21 @@ def tomogram_pixel_size_field(none_means: str = "that of each file's header") ->
     )
 
 
+def tilt_series_pixel_size_field() -> typing.Any:
+    """The parameter `tilt_series_pixel_size` of commands that write coordinates for RELION 5."""
+    return param(
+        "Pixel size of the tilt series (not binned), to write an optics table into the STAR files. RELION itself needs "
+        "none: without it, it takes the optics from its tomograms.star.",
+        default=None,
+        label="Tilt series pixel size",
+        unit="Å/px",
+        minimum=0.1,
+        maximum=500,
+        none_means="no optics table",
+        expert=True,
+    )
+
+
 def tomogram_names_field() -> typing.Any:
     """The parameter `names` of tomograms."""
     return param(

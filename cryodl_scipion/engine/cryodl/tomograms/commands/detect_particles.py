@@ -114,9 +114,8 @@ def _search_all(
             warn(sentence)
         found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
         print(detections_in_words(name, found))
-        write_coordinates3d(
-            folder / f"{name}.star", [detection_columns(name, found, tomogram.shape, pixel_size)], [pixel_size]
-        )
+        columns = detection_columns(name, found, tomogram.shape, pixel_size)
+        write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size], config.tilt_series_pixel_size)
         record.put(name, [path], _entry(name, found, pixel_size))
     return skipped, notes
 
@@ -138,9 +137,8 @@ def _outputs(
     from ...io.tomogram_coordinates import join_coordinates3d
 
     everything = [item for _, item in sorted(record.items.items())]
-    join_coordinates3d(
-        folder / ALL, [folder / item["file"] for item in everything], [i["pixel_size"] for i in everything]
-    )
+    sources, each_size = [folder / item["file"] for item in everything], [item["pixel_size"] for item in everything]
+    join_coordinates3d(folder / ALL, sources, each_size, config.tilt_series_pixel_size)
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}

@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
     from ..features.record import FolderRecord
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
-PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed")
+PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed", "tilt_series_pixel_size")
 
 
 def run(config: MeasureMembranesConfig) -> Result:
@@ -84,7 +84,7 @@ def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Memb
         meshes.append(f"{name}_membrane_{number:03d}.ply")
         write_ply(folder / meshes[-1], mesh, size, origin_of(path), values)
     columns = _columns(membranes, name, config)
-    write_coordinates3d(folder / f"{name}.star", [columns], [size])
+    write_coordinates3d(folder / f"{name}.star", [columns], [size], config.tilt_series_pixel_size)
     rows = list(membranes.rows(name))
     return dict(
         file=f"{name}.star",

@@ -104,7 +104,7 @@ def each_volume(
         raise AllSkipped(
             f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
         )
-    join_points(folder, record)
+    join_points(folder, record, config.tilt_series_pixel_size)
     return Volumes(folder, record, items, skipped, notes)
 
 
@@ -140,9 +140,11 @@ def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[t
     return named
 
 
-def join_points(folder: Path, record: FolderRecord) -> None:
-    """Write the points of all tomograms of a folder as one STAR file."""
+def join_points(folder: Path, record: FolderRecord, tilt_series_pixel_size: float | None = None) -> None:
+    """Write the points of all tomograms of a folder as one STAR file; with the pixel size of the tilt series (Å/px),
+    an optics table in it."""
     from ...io.tomogram_coordinates import join_coordinates3d
 
     items = [item for _, item in sorted(record.items.items())]
-    join_coordinates3d(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])
+    files, sizes = [folder / item["file"] for item in items], [item["pixel_size"] for item in items]
+    join_coordinates3d(folder / ALL, files, sizes, tilt_series_pixel_size)
