@@ -32,8 +32,8 @@ def test_relion_5_counts_in_angstrom_from_the_middle_of_the_tomogram(tmp_path):
 
 
 def relion_position(tables, row, tomograms_pixel_size, unbinned_shape):
-    """x, y, z as RELION 5's ParticleSet computes it, in px of the tilt series: its optics are those of tomograms.star if
-    the particles' file has no optics table (ParticleSet::read, ParticleSet::getPosition)."""
+    """x, y, z as RELION 5's ParticleSet computes it, in px of the tilt series: its optics are those of
+    tomograms.star if the particles' file has no optics table (ParticleSet::read, ParticleSet::getPosition)."""
     particles, optics = tables["particles"], tables.get("optics")
     group = int(particles["rlnOpticsGroup"][row]) - 1 if optics else 0
     pixel_size = float(optics["rlnTomoTiltSeriesPixelSize"][group]) if optics else tomograms_pixel_size

@@ -10,8 +10,8 @@ from ..params import param
 from ..search_fields import resolution_field, symmetry_field
 from .tilt_fields import tilt_problems, tilt_series_field
 from .tomogram_fields import (
-    tilt_series_pixel_size_field,
     memory_field,
+    tilt_series_pixel_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     tomograms_field,

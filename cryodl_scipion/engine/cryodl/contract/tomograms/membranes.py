@@ -8,10 +8,10 @@ from ..fields import Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import (
-    tilt_series_pixel_size_field,
     label_field,
     minimum_score_field,
     minimum_size_field,
+    tilt_series_pixel_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     volume_border_field,
