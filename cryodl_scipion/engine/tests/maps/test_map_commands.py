@@ -289,6 +289,42 @@ def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_pat
     assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 
 
+def fine_maps(tmp_path, density):
+    """{name: path} of a map of 1.2 Å/px and of two half-maps with little noise, so that they agree up to Nyquist."""
+    rng, grid = np.random.default_rng(0), empty_grid(density.shape, 1.2, (-28.0, -28.0, -24.0))
+    paths = {name: str(tmp_path / f"fine_{name}.mrc") for name in ("map", "half1", "half2")}
+    for path in paths.values():
+        write_volume(path, density + 0.01 * density.max() * rng.normal(size=density.shape), grid)
+    return paths
+
+
+@pytest.mark.parametrize("with_halves", [False, True])
+def test_half_maps_that_agree_to_nyquist_do_not_switch_the_check_of_the_resolution_off(
+    tmp_path, monkeypatch, with_halves
+):
+    atoms = read_atoms(helix(tmp_path / "helix.pdb"))
+    paths = fine_maps(tmp_path, model_density(atoms, empty_grid((48, 48, 56), 1.2, (-28.0, -28.0, -24.0)), 0.6))
+    monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[4.0, 6.0]))
+    result = improve(paths, tmp_path, half_maps=(paths["half1"], paths["half2"]) if with_halves else ())
+    assert "estimated from the map" in result.outputs["unchanged"] and result.outputs["resolution"] < 3.6
+    assert ("half-maps agree up to the Nyquist limit" in result.outputs["unchanged"]) == with_halves
+    assert any("does not fall below 0.143" in w for w in result.warnings) == with_halves
+
+
+@pytest.mark.parametrize("with_halves", [False, True])
+def test_that_a_resolution_is_not_known_is_a_warning(tmp_path, with_halves):
+    """Points at random in a ball have as much power at the last shell as at all others."""
+    points, density = np.random.default_rng(1).normal(20, 5, (1500, 3)), np.zeros((40, 40, 40))
+    within = np.linalg.norm(points - 20, axis=1) < 9
+    np.add.at(density, tuple(np.rint(points[within]).astype(int).T), 1)
+    paths = fine_maps(tmp_path, density)
+    result = improve(paths, tmp_path, half_maps=(paths["half1"], paths["half2"]) if with_halves else ())
+    assert result.outputs["resolution"] is None and result.outputs["unchanged"] is None
+    assert sum("is not known" in w and "up to 2.4 Å" in w for w in result.warnings) == 1
+    known = improve(paths, tmp_path, resolution=4.0, output=str(tmp_path / "known.mrc"))
+    assert not any("is not known" in w for w in known.warnings)
+
+
 def test_a_map_with_much_smaller_voxels_than_the_model_is_improved_with_a_warning(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, working_pixel_size=2.0, resolutions=[5.0, 8.0]))
     warnings = improve(files, tmp_path, resolution=6.0).warnings

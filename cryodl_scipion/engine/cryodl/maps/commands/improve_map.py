@@ -24,6 +24,7 @@ BYTES = 24  # of memory for each voxel at the working pixel size: the map, two o
 SMALLEST = 8  # voxels along an axis
 FAR = 0.1  # of the resolutions that a model was trained on
 ROUGH = 0.2  # the same, at the coarse end, for a resolution that was only estimated from the map
+ESTIMATED = "estimated from the map"
 
 
 def run(config: ImproveMapConfig) -> Result:
@@ -42,7 +43,8 @@ def run(config: ImproveMapConfig) -> Result:
     warnings += [*sentences, *_notes(improver.card, volume)]
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
-    resolution, source = _resolution(config, volume, halves, mask)
+    resolution, source, sentences = _resolution(config, volume, halves, mask)
+    warnings += sentences
     reason = _reason_to_leave(improver.card, volume, resolution, source)
     if reason:
         return _unchanged(config, volume, output, improver.card, resolution, reason, warnings)
@@ -77,7 +79,7 @@ def run(config: ImproveMapConfig) -> Result:
         unchanged=None,
         half_map_test=test,
     )
-    return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
+    return Result("improve-map", outputs, device=device_name(device), warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _check_size(volume: Volume, working_pixel_size: float) -> None:
@@ -153,22 +155,35 @@ def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iter
 
 def _resolution(
     config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None
-) -> tuple[float | None, str]:
-    """(resolution in Å or None, where it is from in words)."""
+) -> tuple[float | None, str, list[str]]:
+    """(resolution in Å or None, where it is from in words, sentences for the user).
+
+    Half-maps that agree up to the last shell tell nothing of it: then the map itself does.
+    """
+    from ..measures.resolution import estimated_resolution
+
     if config.resolution:
-        return config.resolution, "as given (--resolution)"
+        return config.resolution, "as given (--resolution)", []
+    source, sentences = ESTIMATED, []
     if halves:
         from ..measures.density import dense_mask
+        from ..measures.measure import dependent
         from ..measures.shells import shell_correlation
 
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
-        from ..measures.measure import dependent
-
-        return None if dependent(halves, curve) else curve.resolution(0.143), "by the FSC of the half-maps"
-    from ..measures.resolution import estimated_resolution
-
-    return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map"
+        sentences = dependent(halves, curve)
+        if not sentences:
+            return curve.resolution(0.143), "by the FSC of the half-maps", []
+        source += ", because its half-maps agree up to the Nyquist limit"
+    resolution = estimated_resolution(volume.data, volume.voxels_zyx)
+    if resolution is None:
+        sentences.append(
+            f"The resolution of {volume.path} is not known: {'' if not halves else 'the half-maps agree, and '}the map "
+            f"shows no end of its signal up to {2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit. So it was not "
+            "checked whether the model was trained for it. Give the resolution (--resolution)."
+        )
+    return resolution, source, sentences
 
 
 def _reason_to_leave(
@@ -182,12 +197,12 @@ def _reason_to_leave(
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
             f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is not changed."
         )
-    margin = ROUGH if source.startswith("estimated") else FAR
+    margin = ROUGH if source.startswith(ESTIMATED) else FAR
     if resolution is None or (1 - FAR) * fine <= resolution <= (1 + margin) * coarse:
         return None
     way_out = (
         "If you know the resolution, give it (--resolution)."
-        if source.startswith("estimated")
+        if source.startswith(ESTIMATED)
         else "Use a model that was trained for it."
     )
     return (
