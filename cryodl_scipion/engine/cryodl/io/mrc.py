@@ -21,6 +21,7 @@ from .memory import GIGABYTE, TooLittleMemory, require_memory
 HEADER = 1024  # bytes
 MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _COMPLEX = {4: np.complex64}
+_IMOD_STAMP, _IMOD_AT = 1146047817, slice(40, 48)  # and where stamp and flags lie in mrcfile's extra2
 # What mrcfile and the decompressors raise for broken files.
 _ERRORS = (ValueError, OSError, EOFError, RuntimeError, AttributeError, OverflowError, zlib.error)
 Opener = typing.Callable[..., io.BufferedIOBase]
@@ -57,9 +58,18 @@ class MrcHeader:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """Of the values, in the file's byte order; None for a mode that is not read."""
+        """Of the values, in the file's byte order; None for a mode that is not read.
+
+        IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own.
+        """
         kind = {**MODES, **_COMPLEX}.get(self.mode)
-        return None if kind is None else np.dtype(kind).newbyteorder(self.record.mode.dtype.byteorder)
+        if kind is None:
+            return None
+        number = self.record.mode.dtype
+        stamp, flags = np.frombuffer(self.record.extra2.tobytes()[_IMOD_AT], number)
+        if self.mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
+            return np.dtype(np.uint8)
+        return np.dtype(kind).newbyteorder(number.byteorder)
 
     @property
     def nbytes(self) -> int:

@@ -5,13 +5,12 @@ import os
 
 import numpy as np
 
-from .mrc import MODES, read_header
+from .mrc import MODES, MrcHeader, read_header
 from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
 
 __all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
-_IMOD_STAMP = 1146047817
 _UNSIGNED = np.uint8
 
 
@@ -38,7 +37,7 @@ class Tomogram:
             )
         found = read_header(self.path)
         header, start = found.record, found.start
-        dtype = _dtype(header, self.path).newbyteorder(header.mode.dtype.byteorder)
+        dtype = _dtype(found, self.path)
         stored = (int(header.nz), int(header.ny), int(header.nx))
         needed = start + int(np.prod(stored, dtype=object)) * dtype.itemsize
         if min(stored) < 1 or os.path.getsize(self.path) < needed:
@@ -147,18 +146,14 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
     )
 
 
-def _dtype(header: np.recarray, path: str) -> np.dtype:
-    """Type of the values. IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own."""
-    mode = int(header.mode)
-    if mode not in MODES:
+def _dtype(found: MrcHeader, path: str) -> np.dtype:
+    """Type of the values. Raises ValueError for a mode that is no volume's."""
+    if found.dtype is None or found.mode not in MODES:
         raise ValueError(
-            f"{path} has the MRC mode {mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert it first."
+            f"{path} has the MRC mode {found.mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert it "
+            "first."
         )
-    extra = header.extra2.tobytes()
-    stamp, flags = np.frombuffer(extra[40:48], header.mode.dtype.newbyteorder(header.mode.dtype.byteorder))
-    if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
-        return np.dtype(_UNSIGNED)
-    return np.dtype(MODES[mode])
+    return found.dtype
 
 
 def _axes(header: np.recarray, path: str) -> tuple[int, int, int]:

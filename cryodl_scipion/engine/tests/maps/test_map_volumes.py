@@ -5,7 +5,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryodl.maps.measures.volume import check_positive, check_same_grid, read_volume, write_volume
+from cryodl.io.tomograms import Tomogram
+from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
 
 
 def write_mrc(path, data, voxel=2.0, origin=(0, 0, 0), start=(0, 0, 0), axes=(1, 2, 3)):
@@ -105,6 +106,34 @@ def test_empty_and_broken_maps_are_refused(tmp_path):
     (tmp_path / "c.mrc").write_bytes(b"no map")
     with pytest.raises(ValueError, match="c.mrc"):
         read_volume(str(tmp_path / "c.mrc"))
+
+
+@pytest.mark.parametrize("flags, first", [(0, 230), (1, -26), (None, -26)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_of_mode_0_have_the_sign_that_imod_states(tmp_path, data, flags, first, order):
+    """IMOD's page on MRC: imodStamp is 1146047817 at byte 152, and bit 1 of imodFlags behind it says signed bytes."""
+    path, values = tmp_path / "a.mrc", np.full((16, 16, 16), 230, np.uint8)
+    values[8, 8, 8] = 7
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(np.zeros(values.shape, np.int8))
+        mrc.voxel_size = 2.0
+        header = mrc.header.copy()
+    if order == ">":
+        header = header.byteswap().view(header.dtype.newbyteorder(">"))
+        header.machst = [0x11, 0x11, 0, 0]
+    head = bytearray(header.tobytes())
+    if flags is not None:
+        head[152:160] = np.array([1146047817, flags], order + "i4").tobytes()
+    path.write_bytes(bytes(head) + values.tobytes())
+    for read in (read_volume(path).data, Tomogram(path).part()):
+        assert read[0, 0, 0] == first and read[8, 8, 8] == 7
+
+
+def test_a_mask_with_nothing_inside_is_refused(tmp_path, data):
+    volume = read_volume(write_mrc(tmp_path / "map.mrc", data))
+    write_mrc(tmp_path / "mask.mrc", -data)
+    with pytest.raises(ValueError, match="mask.mrc has values from -1 to .*nothing is inside it"):
+        read_mask(str(tmp_path / "mask.mrc"), volume)
 
 
 def test_maps_with_negative_protein_are_refused(tmp_path, data):

@@ -139,11 +139,17 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
 def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
 
-    pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid.
+    pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid
+    and for one that lets nothing through.
     """
     given = read_volume(path, pixel_size, "mask")
     check_same_grid(volume, given, "mask")
     sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()
+    if high <= 0:
+        raise ValueError(
+            f"The mask {path} has values from {low:.3g} to {high:.3g}: nothing is inside it. A mask is 1 inside and 0 "
+            "outside; give another one, or invert this one."
+        )
     if low < -0.01 or high > 1.01:
         sentences.append(
             f"The mask {path} has values from {low:.3g} to {high:.3g}; it was clipped to 0 and 1. Check that it is a "
