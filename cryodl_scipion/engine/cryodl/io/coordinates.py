@@ -43,13 +43,7 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist.")
-    files = (
-        [source]
-        if source.is_file()
-        else sorted(
-            p for p in source.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith(".")
-        )
-    )
+    files = [source] if source.is_file() else _files_of(source)
     if not files:
         raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
     rows, owner = dict[str, typing.Any](), dict[str, Path]()
@@ -62,6 +56,24 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
                 )
             rows[key] = values
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
+
+
+def has_coordinates(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is there and holds a file of coordinates.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    bool
+    """
+    return os.path.isdir(folder) and bool(_files_of(Path(folder)))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith("."))
 
 
 Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas

@@ -2,6 +2,7 @@
 """Dark or bright protein: found where it can be, said, and the same for all runs of a folder."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.pickers.asked import are_asked, earlier_notes, note_asked
 from cryodl.micrographs.pickers.contrast import compare_contrasts, decide, scores_of_some
 from cryodl.micrographs.pickers.thresholds import expected_counts
 
@@ -102,6 +104,40 @@ def test_later_batches_take_the_first_ones_contrast_and_may_not_have_another(bri
     assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
     assert general(bright, "--contrast", "dark") == 2 and "contrast bright (now dark)" in capsys.readouterr().err
     assert general(bright, "--contrast", "dark", "--overwrite") == 0 and outputs(bright)["contrast"] == "dark"
+
+
+def test_files_that_were_all_replaced_are_asked_anew(bright, monkeypatch):
+    """By their negatives, say: what the old files showed does not hold."""
+    found_by(monkeypatch, 0.1, 0.9)
+    assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
+    for path in (bright / "mics").iterdir():
+        os.utime(path, (1e9, 1e9))
+    found_by(monkeypatch, 0.9, 0.1)
+    assert general(bright) == 0 and outputs(bright)["contrast"] == "dark" and outputs(bright)["picks"] == 30
+    said = Result.read(bright / "result.json").warnings
+    assert not any("Protein is bright" in w for w in said), "sentences about the old files are not repeated"
+
+
+def test_one_replaced_file_is_picked_as_the_others_were_and_that_is_said(bright, monkeypatch):
+    found_by(monkeypatch, 0.1, 0.9)
+    general(bright)
+    os.utime(bright / "mics/mic1.mrc", (1e9, 1e9))
+    assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
+    said = Result.read(bright / "result.json").warnings
+    assert any("1 micrograph of" in w and "calibration that were estimated before" in w for w in said)
+
+
+def test_what_was_said_of_a_file_holds_until_it_changes(tmp_path):
+    named = [(name, str(tmp_path / f"{name}.mrc")) for name in "ab"]
+    for _, path in named:
+        open(path, "w").close()
+    note_asked(tmp_path, named, ["unclear"])
+    assert are_asked(tmp_path, named) and earlier_notes(tmp_path, named[:1]) == ["unclear"]
+    os.utime(named[0][1], (1e9, 1e9))
+    assert not are_asked(tmp_path, named) and are_asked(tmp_path, named[1:])
+    assert earlier_notes(tmp_path, named[:1]) == [] and earlier_notes(tmp_path, named) == ["unclear"]
+    (tmp_path / "asked.json").write_text('[{"micrographs": ["a"], "notes": ["of an older version"]}]')
+    assert are_asked(tmp_path, named[:1]) and earlier_notes(tmp_path, named) == ["of an older version"]
 
 
 def test_micrographs_that_show_nothing_bind_no_later_ones(bright, monkeypatch):

@@ -202,3 +202,20 @@ def test_all_candidates_are_scored_too_where_pick_left_them(lists):
     metrics = json.loads(text)
     assert metrics["picks"] == 4 and metrics["all_candidates"]["picks"] == 5
     assert metrics["all_candidates"]["best_f1"] == pytest.approx(metrics["best_f1"])
+
+
+def test_a_run_that_found_no_particles_has_recall_0(lists, capsys):
+    """Empty lists of picks, and no candidates at all: what `cryodl pick` leaves of empty micrographs."""
+    (lists / "none/candidates").mkdir(parents=True)
+    for name in "ab":
+        write_coordinates(lists / f"none/{name}.star", np.zeros((0, 2)), np.zeros(0))
+    common = ["--reference", str(lists / "truth"), "--pixel-size", "2", "--particle-diameter", "40"]
+    result = ["--result", str(lists / "result.json")]
+    assert main(["evaluate-picks", "--coordinates", str(lists / "none"), *common, *result]) == 0
+    found = Result.read(lists / "result.json").outputs
+    assert found["metrics"]["f1"] == found["metrics"]["recall"] == 0.0 and found["all_candidates"] is None
+    sets = [f"none={lists / 'none'}", f"some={lists / 'picks'}"]
+    assert main(["compare-picks", "--picks", *sets, *common, *result]) == 0
+    found = Result.read(lists / "result.json").outputs
+    assert found["metrics"]["none"]["recall"] == 0.0 and found["metrics"]["some"]["recall"] == 0.6
+    assert found["all_candidates"] == {}

@@ -132,3 +132,52 @@ def test_a_micrograph_without_candidates_has_an_empty_file(project, monkeypatch)
     assert all(len(yx) == 0 for yx, _ in read_coordinates(project / "out").values())
     monkeypatch.undo()
     assert pick(project) == 0 and outputs(project)["picks"] == 0  # finished, though nothing was found
+
+
+def test_nothing_of_a_micrograph_that_became_unreadable_stays(project):
+    assert pick(project, "--avoid", "contamination", "--pictures", "2", "--feature-maps", "2") == 0
+    of_it = lambda: sorted(str(path.relative_to(project / "out")) for path in (project / "out").rglob("mic1.*"))
+    assert of_it() == [
+        "avoided/mic1.json",
+        "candidates/mic1.star",
+        "feature_maps/mic1.png",
+        "mic1.star",
+        "pictures/mic1.png",
+    ]
+    (project / "mics/mic1.mrc").write_bytes((project / "mics/mic1.mrc").read_bytes()[:3000])
+    assert pick(project, "--avoid", "contamination") == 0
+    assert of_it() == [] and set(read_coordinates(project / "out/candidates")) == {"mic0"}
+
+
+def _closest(path):
+    """Smallest distance of two candidates of a file, px."""
+    ((yx, _),) = read_coordinates(path).values()
+    return np.linalg.norm(yx[:, None] - yx[None], axis=2)[~np.eye(len(yx), dtype=bool)].min()
+
+
+def test_what_an_overwrite_of_some_left_of_other_parameters_is_picked_again(project):
+    """100 Å are 25 px. A run that overwrites one micrograph must not make the other one's candidates its own."""
+    distant, candidates = ("--minimum-distance", "100"), project / "out/candidates"
+    assert pick(project) == 0 and _closest(candidates / "mic1.star") < 24
+    assert pick(project, *distant, "--overwrite", micrographs=[str(project / "mics/mic0.mrc")]) == 0
+    said = Result.read(project / "result.json").warnings
+    assert any("1 other micrograph made with other parameters: minimum distance" in w for w in said)
+    before = times(project)
+    assert pick(project, *distant) == 0
+    assert any("1 micrograph had been picked with other param" in w for w in Result.read(project / "result.json").warnings)
+    assert all(_closest(path) > 24 for path in candidates.glob("*.star"))
+    after = times(project)
+    assert after["mic0.star"] == before["mic0.star"] and after["mic1.star"] != before["mic1.star"]
+    assert pick(project, *distant) == 0 and times(project) == after
+
+
+def test_candidates_of_earlier_versions_are_kept(project):
+    """Their first lines name the file alone, or nothing."""
+    pick(project)
+    for name, word in (("mic0", " with "), ("mic1", "; made of ")):
+        path = project / f"out/candidates/{name}.star"
+        head, rows = path.read_text().split("\n", 1)
+        assert word in head
+        path.write_text(head.split(word)[0] + "\n" + rows)
+    before = times(project)
+    assert pick(project) == 0 and times(project) == before

@@ -91,7 +91,11 @@ class PickOutputs(Outputs):
     coordinates: Texts = output(
         "STAR file of the picks of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
-    candidates: Texts = output("STAR file of all candidates of each micrograph, down to a low score.", path="file")
+    candidates: Texts = output(
+        "STAR file of all candidates of each micrograph, down to a low score; none where no particles of any size were "
+        "found.",
+        path="file",
+    )
     counts: Counts = output("Number of picks of each micrograph.")
     picks: int = output("Total number of picks.")
     threshold: float = output("Score threshold; the median if each micrograph has its own.")

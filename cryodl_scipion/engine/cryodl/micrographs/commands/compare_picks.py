@@ -6,7 +6,6 @@ Result.outputs are the contract's ComparePicksOutputs.
 
 import dataclasses
 import json
-import os
 import typing
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from ...core.matching import precision_recall, score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.pick_sets import lacking_in_words, name_sets, read_pick_sets
 from ..compare.agreement import agreement_matrix, match_micrographs, pooled, within_border
-from .evaluate_picks import check_common, match_distance, micrograph_shapes, print_table, read_reference
-from .pick import CANDIDATES
+from .evaluate_picks import candidates_beside, check_common, match_distance, micrograph_shapes, print_table, read_reference
 
 
 def run(config: ComparePicksConfig) -> Result:
@@ -102,8 +100,8 @@ def _against(
     metrics, candidates, curves = {}, {}, {}
     for name, path in name_sets(config.picks).items():
         metrics[name], curve = _score(sets[name], reference, distance)
-        folder = os.path.join(path, CANDIDATES)
-        if os.path.isdir(folder):
+        folder = candidates_beside(path)
+        if folder:
             picks = within_border(align_keys(read_coordinates(folder), reference), shapes, config.border)
             candidates[name], curve = _score(picks, reference, distance)
         curves[name] = (*curve, (metrics[name]["recall"], metrics[name]["precision"]))

@@ -11,14 +11,16 @@ import typing
 from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, Result
 from ...contract.micrographs.comparing import EvaluatePicksOutputs
 from ...core.matching import score_matched
-from ...io.coordinates import align_keys, read_coordinates
+from ...io.coordinates import align_keys, has_coordinates, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape
 from ..compare.agreement import match_micrographs, pooled, within_border
-from .pick import CANDIDATES
+from ..pickers.pick_record import CANDIDATES
 
 if typing.TYPE_CHECKING:
     import numpy as np
+
+    _Positions = typing.Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
@@ -34,10 +36,9 @@ def run(config: EvaluatePicksConfig) -> Result:
             f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
             "--micrographs."
         )
-    candidates = os.path.join(config.coordinates, CANDIDATES)
-    if os.path.isdir(candidates):
-        metrics["all_candidates"] = pick_metrics(dataclasses.replace(config, coordinates=candidates))
-        del metrics["all_candidates"]["micrographs"], metrics["all_candidates"]["missing"]
+    candidates = candidates_beside(config.coordinates)
+    if candidates:
+        metrics["all_candidates"] = _candidate_metrics(config, candidates)
     _print(config, metrics)
     split = {name: metrics.pop(name, None) for name in ("micrographs", "all_candidates")}
     return Result(
@@ -110,6 +111,30 @@ def pick_metrics(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
     reference = read_reference(config, shapes)
     picks = align_keys(read_coordinates(config.coordinates), reference)
     check_common(config.coordinates, picks, config, reference)
+    return _metrics(config, picks, reference, shapes)
+
+
+def candidates_beside(picks: str) -> str | None:
+    """The folder of all candidates beside picks. None where there are none: picks of another program, or of a run that
+    found no particles of any size."""
+    folder = os.path.join(picks, CANDIDATES)
+    return folder if has_coordinates(folder) else None
+
+
+def _candidate_metrics(config: EvaluatePicksConfig, candidates: str) -> dict[str, typing.Any]:
+    """Metrics of all candidates. Some micrographs with picks may have none: no particles were found there."""
+    shapes = micrograph_shapes(config)
+    reference = read_reference(config, shapes)
+    metrics = _metrics(config, align_keys(read_coordinates(candidates), reference), reference, shapes)
+    return {key: value for key, value in metrics.items() if key not in ("micrographs", "missing")}
+
+
+def _metrics(
+    config: EvaluatePicksConfig,
+    picks: _Positions,
+    reference: _Positions,
+    shapes: typing.Mapping[str, tuple[int, int]] | None,
+) -> dict[str, typing.Any]:
     distance = match_distance(config)
     matches = match_micrographs(within_border(picks, shapes, config.border), reference, list(reference), distance)
     total = score_matched(*pooled(matches), config.threshold)

@@ -21,13 +21,12 @@ from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
 from ...io.warn import warn
 from ..pickers.asked import are_asked, earlier_notes, note_asked
+from ..pickers.kept import FEATURE_MAPS, forget_picks, has_changed, head_words, made_otherwise
 from ..pickers.pick_files import Picks
 from ..pickers.pick_record import (
     AVOIDED,
     CANDIDATES,
     agree_with_folder,
-    input_words,
-    is_picked,
     record_settings,
     settle,
     typical_contrast,
@@ -46,17 +45,12 @@ def run(config: PickConfig) -> Result:
     settings = settle(config, card, model)
     folder = Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    if config.overwrite:  # first of all, so that a killed run does not leave old and new candidates side by side
-        for name, _ in named:
-            (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
-    settings = agree_with_folder(folder, settings, config.overwrite)
-    todo = [(n, p) for n, p in named if not is_picked(folder, n, p)]
-    for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
-        (folder / AVOIDED / f"{name}.json").unlink(missing_ok=True)
-    notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
+    notes = list[str]()
+    settings, todo = _to_pick(config, named, settings, notes)
+    notes += pixel_size_warnings([path for _, path in named], config.pixel_size)
     for warning in notes:
         warn(warning)
-    notes += earlier_notes(folder / CANDIDATES, [name for name, _ in named])
+    notes += earlier_notes(folder / CANDIDATES, named)
     picks = Picks(folder, config, card, settings)
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
@@ -107,6 +101,38 @@ def run(config: PickConfig) -> Result:
     )
 
 
+def _to_pick(
+    config: PickConfig, named: typing.Sequence[tuple[str, str]], settings: PickSettings, notes: list[str]
+) -> tuple[PickSettings, list[tuple[str, str]]]:
+    """The settings agreed with earlier runs on the folder, and the micrographs without candidates that hold still.
+
+    Candidates that do not hold go before anything is picked, so that a killed run does not leave old and new ones side
+    by side. notes: sentences for the user are added.
+    """
+    folder, contrast = Path(config.output), settings.contrast
+    changed = {name for name, path in named if has_changed(folder, name, path)}
+    replaced = {n for n, _ in named if (folder / CANDIDATES / f"{n}.star").exists()} if config.overwrite else changed
+    if config.overwrite:
+        for name, _ in named:
+            forget_picks(folder, name)
+    settings = agree_with_folder(folder, settings, config.overwrite, replaced, notes)
+    for name, path in named:
+        if name in changed:
+            print(f"{path} has changed since it was picked; it is picked again.")
+    otherwise = {name for name, _ in named if made_otherwise(folder, name, settings, contrast)} - replaced
+    if otherwise:
+        notes.append(
+            f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
+            f"{'is' if len(otherwise) == 1 else 'are'} picked again."
+        )
+    for name in replaced | otherwise:
+        forget_picks(folder, name)
+    todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
+    for name, _ in todo:  # areas of an earlier run, which may have avoided what this one does not
+        (folder / AVOIDED / f"{name}.json").unlink(missing_ok=True)
+    return settings, todo
+
+
 def _pick_new(
     todo: typing.Sequence[tuple[str, str]],
     config: PickConfig,
@@ -128,7 +154,7 @@ def _pick_new(
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
     from ..pickers.avoid import avoided_areas
-    from ..pickers.feature_maps import FOLDER, draw_feature_maps, feature_maps
+    from ..pickers.feature_maps import draw_feature_maps, feature_maps
     from ..pickers.predict import Picker
 
     device = choose_device(config.device)
@@ -149,7 +175,7 @@ def _pick_new(
         print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some micrographs.")
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
-    drawn = 0 if config.overwrite else len(list((picks.folder / FOLDER).glob("*.png")))
+    drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
     before = drawn
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
@@ -160,7 +186,7 @@ def _pick_new(
                 keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
                 if drawn < config.feature_maps:
                     maps = feature_maps(picker, image, config.pixel_size, settings.scale)
-                    draw_feature_maps(maps, picks.folder / FOLDER / f"{name}.png", name)
+                    draw_feature_maps(maps, picks.folder / FEATURE_MAPS / f"{name}.png", name)
                     drawn += 1
                 if config.avoid != "nothing":
                     areas = avoided_areas(image, config.pixel_size, settings.scale, config.avoid)
@@ -173,12 +199,12 @@ def _pick_new(
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
             scores[keep],
-            f"cryodl: all candidates of {name}, whatever their score; {input_words(path)}",
+            f"cryodl: all candidates of {name}, whatever their score; {head_words(path, settings)}",
         )
         # as they are read back by a run that is continued: what is expected of them must not differ
         picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
     if drawn > before:
-        print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FOLDER}")
+        print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
     notes += picker.notes
     return device_name(device), settings
 
@@ -195,8 +221,7 @@ def _ask_some_micrographs(
     folder."""
     if not settings.open:
         return record_settings(folder, settings)
-    names = [name for name, _ in todo]
-    if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, names):
+    if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped
     from ..pickers.ask import ask_micrographs
 
@@ -212,7 +237,7 @@ def _ask_some_micrographs(
             f"{settings.contrast} protein; these micrographs are picked with {agreed.contrast} protein. To pick all "
             f"with the same contrast, repeat the command with --contrast {agreed.contrast} --overwrite."
         )
-    note_asked(folder / CANDIDATES, names, said)
+    note_asked(folder / CANDIDATES, todo, said)
     notes += said
     return agreed
 
@@ -223,7 +248,7 @@ def _skip(name: str, path: str, error: Exception, picks: Picks, skipped: list[ty
 
     skipped.append(Skipped(name, str(path), str(error)))
     tqdm.write(f"Skipped {in_words(skipped[-1])}")
-    (picks.folder / f"{name}.star").unlink(missing_ok=True)
+    forget_picks(picks.folder, name)
 
 
 def _pick_nothing(

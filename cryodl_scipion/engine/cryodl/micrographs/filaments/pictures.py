@@ -9,7 +9,8 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure, save_figure, scale_bar
 from ...io.star import read_tables
-from ..pickers.pictures import FOLDER, SIDE
+from ..pickers.kept import PICTURES
+from ..pickers.pictures import SIDE
 
 
 def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, str]:
@@ -28,14 +29,14 @@ def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, st
     -------
     {name: file of the picture}
     """
-    (folder / FOLDER).mkdir(exist_ok=True)
+    (folder / PICTURES).mkdir(exist_ok=True)
     drawn = {}
     for name, path in named:
         table = next((t for t in read_tables(folder / f"{name}.star").values() if "rlnHelicalTubeID" in t), {})
         x, y, tube = (
             np.array(table.get(c, ()), float) for c in ("rlnCoordinateX", "rlnCoordinateY", "rlnHelicalTubeID")
         )
-        drawn[name] = str(folder / FOLDER / f"{name}.png")
+        drawn[name] = str(folder / PICTURES / f"{name}.png")
         _draw(read_micrograph(path), x, y, tube, pixel_size, drawn[name], name)
     return drawn
 

@@ -20,7 +20,6 @@ from .predict import working_factor
 if typing.TYPE_CHECKING:
     from .predict import Picker
 
-FOLDER = "feature_maps"
 DIAMETERS = 8  # of a particle: the side of the part that is shown
 LAYERS, CHANNELS = 8, 8  # drawn at most
 

@@ -78,6 +78,7 @@ class Picks:
     def outputs(self, order: typing.Sequence[str]) -> dict[str, typing.Any]:
         """Result.outputs of what was written. order: all micrographs' names."""
         names = [n for n in order if n in self.counts]
+        candidates = {n: self.folder / CANDIDATES / f"{n}.star" for n in names}
         ranked = sorted(self.thresholds.values())
         return dict(
             folder=str(self.folder),
@@ -87,7 +88,8 @@ class Picks:
             thresholds={n: self.thresholds[n] for n in names},
             counts={n: self.counts[n] for n in names},
             coordinates={n: str(self.folder / f"{n}.star") for n in names},
-            candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
+            # none where no particles of any size were found
+            candidates={n: str(path) for n, path in candidates.items() if path.exists()},
             expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
             expected=self.expected.metrics() if self.trusted and any(self.counts.values()) else None,
         )

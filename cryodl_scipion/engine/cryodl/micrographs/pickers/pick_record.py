@@ -6,13 +6,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import typing
 from pathlib import Path
 
-from ...contract import PickConfig
+from ...contract import PickConfig, counted
 from ...contract.result import write_json
-from ...io.stamps import stamp
 from .asked import ASKED
 
 if typing.TYPE_CHECKING:
@@ -33,7 +31,7 @@ _NO_DIFFERENCE = (
     "tells_size",
     "narrow",
 )
-_BEFORE = {"avoid": "nothing"}  # of records that older versions wrote
+BEFORE = {"avoid": "nothing"}  # of records that older versions wrote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,28 +119,8 @@ class PickSettings:
         )
 
 
-def input_words(path: str) -> str:
-    """Words in the head of a file of candidates that tell whether its micrograph is still the same file."""
-    return f"made of {stamp(path)}"
-
-
-def is_picked(folder: Path, name: str, path: str) -> bool:
-    """Whether a folder has the candidates of a micrograph as its file is now. Those of earlier versions do not tell.
-
-    folder: Path. path: of the micrograph.
-    """
-    candidates = folder / CANDIDATES / f"{name}.star"
-    if not candidates.exists():
-        return False
-    with open(candidates, encoding="utf-8", errors="replace") as file:
-        found = re.search(r"; (made of \w+)$", file.readline().rstrip())
-    try:
-        same = found is None or found.group(1) == input_words(path)
-    except OSError:
-        return True  # the file is gone; what was found in it is there
-    if not same:
-        print(f"{path} has changed since it was picked; it is picked again.")
-    return same
+# The parameters that all candidates of a folder have in common.
+BINDING = {f.name for f in dataclasses.fields(PickSettings)} - {*_NO_DIFFERENCE} | {"weights_sha256"}
 
 
 def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Path) -> PickSettings:
@@ -183,30 +161,51 @@ def typical_contrast(card: typing.Mapping[str, typing.Any]) -> str:
     return card.get("contrast", "dark")
 
 
-def agree_with_folder(folder: Path, mine: PickSettings, overwrite: bool) -> PickSettings:
-    """The same settings, with the contrast that the folder's first run found, if they leave it open.
+def agree_with_folder(
+    folder: Path,
+    mine: PickSettings,
+    overwrite: bool,
+    replaced: typing.Collection[str] = (),
+    notes: list[str] | None = None,
+) -> PickSettings:
+    """The same settings, with what the folder's earlier runs found of contrast, size and scores, if they leave it open.
 
-    folder: Path of the picks. A record of another run goes, if `overwrite` or if nothing was picked then: a run with a
-    wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the folder holds candidates
-    found with other settings.
+    folder: Path of the picks. replaced: micrographs whose candidates do not count any more. notes: sentences for the
+    user are added. A record of another run goes, if it has other parameters and `overwrite`, or if no other candidates
+    are there: a run with a wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the
+    folder holds candidates found with other settings.
     """
-    record = folder / RECORD
+    record, notes = folder / RECORD, [] if notes is None else notes
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return mine
-    other = [] if overwrite else list(_differences(found, mine))
-    if other and any((folder / CANDIDATES).glob("*.star")):
+    kept = {path.stem for path in (folder / CANDIDATES).glob("*.star")} - set(replaced)
+    other = list(_differences(found, mine))
+    if other and kept and not overwrite:
         raise ValueError(
             f"{folder} has picks made with other parameters: {'; '.join(other)}. Choose another --output, or "
             "--overwrite to pick these micrographs again."
         )
-    if other or overwrite:
+    if other and kept:
+        notes.append(
+            f"{folder} has picks of {counted(len(kept), 'other micrograph')} made with other parameters: "
+            f"{'; '.join(other)}. To have all made with the same, repeat the command with all micrographs and without "
+            "--overwrite: those are picked again."
+        )
+    if other or ((replaced or overwrite) and not kept):
         record.unlink(missing_ok=True)
         (folder / CANDIDATES / ASKED).unlink(missing_ok=True)
-    elif mine.open:
-        return mine.with_found(found)
-    return mine
+        return mine
+    if not mine.open:
+        return mine
+    if replaced and any(found.get(key) for key in ("contrast", "size", "adapted")):
+        notes.append(
+            f"{counted(len(replaced), 'micrograph')} of {folder} {'is' if len(replaced) == 1 else 'are'} picked again "
+            "with the size, contrast and score calibration that were estimated before on the files of that time. To "
+            "estimate them anew, pick all micrographs with --overwrite."
+        )
+    return mine.with_found(found)
 
 
 def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> typing.Iterator[str]:
@@ -216,7 +215,7 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> 
             yield "another model"
         elif key == "contrast" and value and found.get(key, "dark") != value:
             yield f"contrast {found.get(key, 'dark')} (now {value})"
-        elif key not in _NO_DIFFERENCE and found.get(key, _BEFORE.get(key)) != value:
+        elif key not in _NO_DIFFERENCE and found.get(key, BEFORE.get(key)) != value:
             yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
 
 

@@ -10,8 +10,8 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure, save_figure, scale_bar
+from .kept import PICTURES
 
-FOLDER = "pictures"
 SIDE = 1000  # px of the micrograph in the picture, at most
 
 
@@ -37,11 +37,11 @@ def draw_first(
     """
     picked = [(name, path) for name, path in named if (folder / f"{name}.star").exists()][:number]
     if picked:
-        (folder / FOLDER).mkdir(exist_ok=True)
+        (folder / PICTURES).mkdir(exist_ok=True)
     drawn = {}
     for name, path in picked:
         ((yx, scores),) = read_coordinates(folder / f"{name}.star").values()
-        drawn[name] = str(folder / FOLDER / f"{name}.png")
+        drawn[name] = str(folder / PICTURES / f"{name}.png")
         draw_picks(read_micrograph(path), yx, scores, pixel_size, diameter, drawn[name], name)
     return drawn
 
