@@ -164,7 +164,8 @@ def test_what_an_overwrite_of_some_left_of_other_parameters_is_picked_again(proj
     assert any("1 other micrograph made with other parameters: minimum distance" in w for w in said)
     before = times(project)
     assert pick(project, *distant) == 0
-    assert any("1 micrograph had been picked with other param" in w for w in Result.read(project / "result.json").warnings)
+    said = Result.read(project / "result.json").warnings
+    assert any("1 micrograph had been picked with other parameters" in w for w in said)
     assert all(_closest(path) > 24 for path in candidates.glob("*.star"))
     after = times(project)
     assert after["mic0.star"] == before["mic0.star"] and after["mic1.star"] != before["mic1.star"]

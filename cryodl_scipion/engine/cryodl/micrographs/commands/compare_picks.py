@@ -18,7 +18,14 @@ from ...core.matching import precision_recall, score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.pick_sets import lacking_in_words, name_sets, read_pick_sets
 from ..compare.agreement import agreement_matrix, match_micrographs, pooled, within_border
-from .evaluate_picks import candidates_beside, check_common, match_distance, micrograph_shapes, print_table, read_reference
+from .evaluate_picks import (
+    candidates_beside,
+    check_common,
+    match_distance,
+    micrograph_shapes,
+    print_table,
+    read_reference,
+)
 
 
 def run(config: ComparePicksConfig) -> Result:

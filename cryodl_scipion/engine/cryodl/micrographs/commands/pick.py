@@ -23,14 +23,7 @@ from ...io.warn import warn
 from ..pickers.asked import are_asked, earlier_notes, note_asked
 from ..pickers.kept import FEATURE_MAPS, forget_picks, has_changed, head_words, made_otherwise
 from ..pickers.pick_files import Picks
-from ..pickers.pick_record import (
-    AVOIDED,
-    CANDIDATES,
-    agree_with_folder,
-    record_settings,
-    settle,
-    typical_contrast,
-)
+from ..pickers.pick_record import AVOIDED, CANDIDATES, agree_with_folder, record_settings, settle, typical_contrast
 
 if typing.TYPE_CHECKING:
     from ..pickers.pick_record import PickSettings
