@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cryodl.io.files import expand_paths, micrograph_key
+from cryodl.io.origins import origin_of
 from cryodl.io.tomograms import Tomogram, VolumeWriter
 
 VOLUME = np.random.default_rng(0).normal(size=(11, 14, 9)).astype(np.float32)
@@ -49,29 +50,94 @@ def test_a_volume_of_chunks_is_read_as_it_was_written(compressor, tmp_path):
     assert np.array_equal(volume.part((3, 9), (5, 13)), VOLUME[3:9, 5:13])
 
 
-def test_version_3_is_read_and_missing_chunks_have_the_fill_value(tmp_path):
-    folder = tmp_path / "b.zarr"
-    labels = (VOLUME > 0).astype(np.uint8)
+def write_v3(folder, labels, encoding="default", between="/", codecs=("zstd",), without=()):
+    """A Zarr 3 array of labels with the fill value 7. without: positions of chunks that are left out."""
     found = dict(
         zarr_format=3,
         node_type="array",
         shape=labels.shape,
         data_type="uint8",
         chunk_grid=dict(name="regular", configuration=dict(chunk_shape=CHUNKS)),
-        chunk_key_encoding=dict(name="default", configuration=dict(separator="/")),
-        codecs=[dict(name="bytes"), dict(name="zstd", configuration=dict(level=3))],
+        chunk_key_encoding=dict(name=encoding, configuration=dict(separator=between)),
+        codecs=[dict(name="bytes"), *[dict(name=name) for name in codecs]],
         fill_value=7,
     )
     folder.mkdir()
     (folder / "zarr.json").write_text(json.dumps(found))
     for position, values in chunks_of(labels):
-        if position != (0, 0, 0):
-            path = folder / "c" / "/".join(map(str, position))
+        if position not in without:
+            path = folder / between.join([*(["c"] if encoding == "default" else []), *map(str, position)])
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(imagecodecs.zstd_encode(values.tobytes()))
-    expected = labels.copy()
+            data = imagecodecs.zstd_encode(values.tobytes()) if "zstd" in codecs else values.tobytes()
+            path.write_bytes(data + (b"sums" if "crc32c" in codecs else b""))
+
+
+LABELS = (VOLUME > 0).astype(np.uint8)
+
+
+def test_version_3_is_read_and_missing_chunks_have_the_fill_value(tmp_path):
+    write_v3(tmp_path / "b.zarr", LABELS, without=[(0, 0, 0)])
+    expected = LABELS.copy()
     expected[:4, :6] = 7
-    assert np.array_equal(Tomogram(folder).labels(), expected)
+    assert np.array_equal(Tomogram(tmp_path / "b.zarr").labels(), expected)
+
+
+@pytest.mark.parametrize("encoding, between", [("default", "/"), ("default", "."), ("v2", "."), ("v2", "/")])
+@pytest.mark.parametrize("codecs", [(), ("zstd",), ("zstd", "crc32c"), ("crc32c",)])
+def test_chunks_of_version_3_are_found_by_both_encodings_of_their_names(encoding, between, codecs, tmp_path):
+    """As the specification of Zarr 3 names them: c/0/1/2 by default, 0.1.2 by v2; 4 bytes of crc32c behind."""
+    write_v3(tmp_path / "b.zarr", LABELS, encoding, between, codecs)
+    assert np.array_equal(Tomogram(tmp_path / "b.zarr").labels(), LABELS)
+
+
+def test_a_volume_of_which_no_chunk_is_there_is_refused(tmp_path):
+    write_v3(tmp_path / "b.zarr", LABELS)
+    (tmp_path / "b.zarr/c").rename(tmp_path / "b.zarr/d")
+    with pytest.raises(ValueError, match="b.zarr holds none of its chunks; the first should be .*b.zarr/c/0/0/0"):
+        Tomogram(tmp_path / "b.zarr")
+    write_v3(tmp_path / "e.zarr", LABELS, encoding="own")
+    with pytest.raises(ValueError, match="names its chunks by own"):
+        Tomogram(tmp_path / "e.zarr")
+
+
+def change_transforms(folder, level, whole=(), units=("nanometer",) * 3):
+    path = folder / ".zattrs"
+    found = json.loads(path.read_text())
+    multiscale = found["multiscales"][0]
+    multiscale["datasets"][0]["coordinateTransformations"] = list(level)
+    multiscale["coordinateTransformations"] = list(whole)
+    multiscale["axes"] = [dict(name=a, type="space", unit=unit) for a, unit in zip("zyx", units)]
+    path.write_text(json.dumps(found))
+
+
+def test_transformations_of_the_level_and_then_of_the_whole_place_a_volume(tmp_path):
+    """OME-Zarr 0.4: the scale of the datasets, then that of the multiscale, to which translations are subject, too."""
+    write_v2(tmp_path / "a.zarr", VOLUME)
+    level = [dict(type="scale", scale=[0.5] * 3), dict(type="translation", translation=[1.0, 2.0, 3.0])]
+    whole = [dict(type="scale", scale=[2.6] * 3), dict(type="translation", translation=[0.0, 0.0, 1.0])]
+    change_transforms(tmp_path / "a.zarr", level, whole)
+    assert Tomogram(tmp_path / "a.zarr").pixel_size == pytest.approx(13)
+    assert origin_of(tmp_path / "a.zarr") == pytest.approx((88, 52, 26))  # Å along x, y, z
+
+
+@pytest.mark.parametrize("units", [("nanometer",) * 3, ("micrometer", "nanometer", "nanometer")])
+def test_voxels_that_are_no_cubes_are_refused(units, tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME)
+    scale = [2.6, 1.3, 1.3] if units[0] == units[1] else [1.3] * 3
+    change_transforms(tmp_path / "a.zarr", [dict(type="scale", scale=scale)], units=units)
+    with pytest.raises(ValueError, match="a.zarr has voxels of 13 x 13 x (26|13000) Å by its metadata; .* cubes"):
+        Tomogram(tmp_path / "a.zarr")
+
+
+def test_a_volume_made_of_an_ome_zarr_lies_where_that_does(tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME)
+    moved = dict(type="translation", translation=[3.0, 2.0, -1.5])
+    change_transforms(tmp_path / "a.zarr", [dict(type="scale", scale=[1.0] * 3), moved])
+    with VolumeWriter(tmp_path / "b.mrc", VOLUME.shape, 10.0, np.int8, "", tmp_path / "a.zarr") as volume:
+        volume.write(0, np.zeros(VOLUME.shape, np.int8))
+    with mrcfile.open(tmp_path / "b.mrc") as mrc:
+        assert mrc.header.origin.tolist() == (-15.0, 20.0, 30.0) and mrc.nstart.tolist() == (0, 0, 0)
+    assert origin_of(tmp_path / "b.mrc") == (-15.0, 20.0, 30.0)
 
 
 def test_a_folder_is_given_as_a_file_is_and_named_without_its_ending(tmp_path):

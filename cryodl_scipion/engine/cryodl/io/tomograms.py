@@ -2,6 +2,7 @@
 """Tomograms and volumes as large as the disk holds: read by memory map; volume_writer.py writes them."""
 
 import os
+import typing
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Tomogram:
         self.path, self._zarr = str(path), None
         if os.path.isdir(self.path) and is_zarr(self.path):
             self._zarr = ZarrVolume(self.path)
-            self.shape, self.pixel_size = self._zarr.shape, self._zarr.pixel_size
+            self.shape, self.pixel_size = self._zarr.shape, _zarr_pixel_size(self._zarr, self.path)
             self.dtype = _zarr_type(self._zarr.dtype, self.path)
             return
         if not os.path.isfile(self.path):
@@ -104,6 +105,24 @@ def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
     return wide
 
 
+def _zarr_pixel_size(volume: ZarrVolume, path: str) -> float | None:
+    """Å/px, None if the metadata say nothing."""
+    if volume.voxel_zyx is None or not all(0 < size < np.inf for size in volume.voxel_zyx):
+        return None
+    return _cubic(volume.voxel_zyx[::-1], path, "metadata")
+
+
+def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
+    """The side of a voxel, Å, as it is stated in the header or the metadata. Raises ValueError if it is no cube."""
+    if max(sizes_xyz) / min(sizes_xyz) > 1 + UNEQUAL:
+        sides = " x ".join(f"{size:g}" for size in sizes_xyz)
+        raise ValueError(
+            f"{path} has voxels of {sides} Å by its {stated}; they must be cubes. Resample the volume, or correct the "
+            f"{stated}."
+        )
+    return sizes_xyz[0]
+
+
 def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
     """Pixel size to take for a tomogram.
 
@@ -175,9 +194,4 @@ def _pixel_size(header: np.recarray, path: str) -> float | None:
     sizes = [length / count for length, count in zip(lengths, counts)]
     if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
         return None
-    if max(sizes) / min(sizes) > 1 + UNEQUAL:
-        raise ValueError(
-            f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they "
-            "must be cubes. Resample the volume, or correct the header."
-        )
-    return sizes[0]
+    return _cubic(sizes, path, "header")

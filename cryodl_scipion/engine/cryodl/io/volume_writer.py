@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .files import whole_file
-from .mrc import HEADER, read_header
+from .mrc import HEADER
+from .origins import keep_origin
 
-_START, _ORIGIN = 16, 196  # bytes of the header before NXSTART and ORIGIN
 _BLOCK = 1 << 24  # bytes
 
 
@@ -172,30 +172,6 @@ def new_volume(
         if label:
             mrc.add_label(label)
     _fill_with_zeros(Path(path), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-
-
-def keep_origin(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
-    """Give a new volume the origin of the tomogram that it was made of, so that other programs lay them on each other.
-
-    Parameters
-    ----------
-    path : path
-        Of a file that new_volume made.
-    source : path
-        The tomogram; what is no MRC file has no origin.
-    """
-    if os.path.isdir(source):
-        return
-    header = read_header(source).record
-    origin = np.array([float(header.origin[axis]) for axis in "xyz"], "<f4")
-    start = np.array([int(header.nxstart), int(header.nystart), int(header.nzstart)], "<i4")
-    with open(path, "r+b") as file:
-        if np.isfinite(origin).all():
-            file.seek(_ORIGIN)
-            file.write(origin.tobytes())
-        if (int(header.mapc), int(header.mapr), int(header.maps)) == (1, 2, 3):
-            file.seek(_START)
-            file.write(start.tobytes())
 
 
 def _fill_with_zeros(path: Path, size: int) -> None:

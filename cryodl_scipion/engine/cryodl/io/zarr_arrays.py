@@ -17,6 +17,7 @@ import numpy as np
 
 # What metadata calls a unit of length, in Å. A scale without a unit is taken for Å, as copick writes it.
 _UNITS = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, None: 1.0, "": 1.0}
+_CHECKSUM = 4  # bytes of crc32c behind a chunk
 
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
@@ -31,8 +32,10 @@ class ZarrVolume:
     ----------
     shape : tuple of int
     dtype : numpy.dtype
-    pixel_size : float or None
-        Å/px; None where the metadata do not say.
+    voxel_zyx : tuple of float, or None
+        Å; None where the metadata do not say.
+    origin_zyx : tuple of float
+        Å, where the first voxel lies: the translation, or zeros.
 
     Raises
     ------
@@ -42,12 +45,12 @@ class ZarrVolume:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         group, self._folder = Path(path), Path(path)
-        self.pixel_size = None
+        self.voxel_zyx, self.origin_zyx = None, (0.0, 0.0, 0.0)
         multiscales = _attributes(group).get("multiscales")
         if multiscales:
             level = multiscales[0]["datasets"][0]
             self._folder = group / level["path"]
-            self.pixel_size = _pixel_size(multiscales[0], level)
+            self.voxel_zyx, self.origin_zyx = _placed(multiscales[0], level)
         shape, self._chunks, self.dtype, self._key, self._decode, self._fill = _described(self._folder)
         extra = len(shape) - 3  # channels and times of one
         if extra < 0 or any(n != 1 for n in shape[:extra]):
@@ -55,6 +58,17 @@ class ZarrVolume:
                 f"{path} holds an array of {' x '.join(map(str, shape))}; a volume has three axes z, y, x."
             )
         self._extra, self.shape = extra, tuple(shape[extra:])
+        self._check_stored(path, shape)
+
+    def _check_stored(self, path: str | os.PathLike[str], shape: typing.Sequence[int]) -> None:
+        """Raises ValueError if there is none of the chunks: a chunk that is not stored is all of the fill value, but a
+        volume of which nothing is stored was not copied as a whole, or its chunks have other names."""
+        positions = itertools.product(*(range(-(-n // c)) for n, c in zip(shape, self._chunks)))
+        if not any((self._folder / self._key(position)).is_file() for position in positions):
+            raise ValueError(
+                f"{path} holds none of its chunks; the first should be {self._folder / self._key((0,) * len(shape))}. "
+                "Copy the whole folder again, or write it with all its chunks."
+            )
 
     def __getitem__(self, ranges: tuple[slice, ...]) -> np.ndarray:
         """Array of the places of up to three slices of step 1; the rest is whole."""
@@ -103,12 +117,27 @@ def _json(path: Path) -> dict[str, typing.Any]:
         raise ValueError(f"{path} is not readable ({error}).") from None
 
 
-def _pixel_size(multiscale: dict[str, typing.Any], level: dict[str, typing.Any]) -> float | None:
-    scales = [t["scale"] for t in level.get("coordinateTransformations", []) if t.get("type") == "scale"]
-    units = [axis.get("unit") for axis in multiscale.get("axes", []) if isinstance(axis, dict)][-1:]
-    if not scales or (units or [None])[0] not in _UNITS:
-        return None
-    return float(scales[0][-1]) * _UNITS[(units or [None])[0]]
+def _placed(
+    multiscale: dict[str, typing.Any], level: dict[str, typing.Any]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...]]:
+    """Size of a voxel along z, y, x in Å, or None, and where the first one lies in Å.
+
+    The transformations of the level come first, then those of the multiscale, which hold for all levels.
+    """
+    axes = [axis.get("unit") if isinstance(axis, dict) else None for axis in multiscale.get("axes", [])]
+    units = ([None] * 3 + axes)[-3:]
+    scale, moved = None, np.zeros(3)
+    for one in [t for part in (level, multiscale) for t in part.get("coordinateTransformations") or []]:
+        if one.get("type") == "scale" and "scale" in one:
+            factor = np.array(one["scale"][-3:], float)
+            scale, moved = factor if scale is None else scale * factor, moved * factor
+        elif one.get("type") == "translation" and "translation" in one:
+            moved = moved + np.array(one["translation"][-3:], float)
+    if scale is None or any(unit not in _UNITS for unit in units):
+        return None, (0.0, 0.0, 0.0)
+    angstrom = np.array([_UNITS[unit] for unit in units])
+    origin = moved * angstrom
+    return tuple((scale * angstrom).tolist()), tuple((origin if np.isfinite(origin).all() else 0 * angstrom).tolist())
 
 
 def _described(folder: Path) -> tuple[typing.Any, ...]:
@@ -130,17 +159,29 @@ def _described(folder: Path) -> tuple[typing.Any, ...]:
         if names[0] != "bytes" or len(names) > 2 + ("crc32c" in names):
             raise ValueError(f"{folder} is stored with {', '.join(names)}, which is not read. Write it plainly.")
         order = "<" if (codecs[0].get("configuration") or {}).get("endian", "little") == "little" else ">"
-        between = found["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
-        key = lambda position: between.join(["c", *map(str, position)])
-        decode = _decoder(names[1] if len(names) > 1 else None, folder)
+        key = _chunk_key(found["chunk_key_encoding"], folder)
+        compressor = names[1] if len(names) > 1 and names[1] != "crc32c" else None
+        decode = _decoder(compressor, folder, _CHECKSUM if names[-1] == "crc32c" else 0)
         chunks = found["chunk_grid"]["configuration"]["chunk_shape"]
         dtype = np.dtype(found["data_type"]).newbyteorder(order)
         return found["shape"], chunks, dtype, key, decode, found.get("fill_value") or 0
     raise ValueError(f"{folder} is no Zarr array: it has neither .zarray nor zarr.json.")
 
 
-def _decoder(name: str | None, folder: Path) -> typing.Callable[[bytes], bytes | bytearray]:
-    """Function that decompresses a chunk."""
+def _chunk_key(encoding: dict[str, typing.Any], folder: Path) -> typing.Callable[[typing.Sequence[int]], str]:
+    """Function from a chunk's position to its path, for the encodings of Zarr 3."""
+    name, given = encoding.get("name", "default"), encoding.get("configuration") or {}
+    if name not in ("default", "v2"):
+        raise ValueError(f"{folder} names its chunks by {name}, which is not read; default and v2 are.")
+    first, between = (["c"], given.get("separator", "/")) if name == "default" else ([], given.get("separator", "."))
+    return lambda position: between.join([*first, *map(str, position)])
+
+
+def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable[[bytes], bytes | bytearray]:
+    """Function that decompresses a chunk. behind: bytes at its end that are not of it."""
+    if behind:
+        decode = _decoder(name, folder)
+        return lambda data: decode(data[:-behind])
     if name is None:
         return lambda data: data
     import imagecodecs

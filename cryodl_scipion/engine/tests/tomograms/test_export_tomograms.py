@@ -6,6 +6,7 @@ import csv
 import json
 import struct
 
+import mrcfile
 import numpy as np
 import pytest
 from synthetic import write_mrc
@@ -89,6 +90,19 @@ def test_labels_stay_labels_at_coarser_levels(tmp_path):
     assert "image-label" in json.loads((zarr / ".zattrs").read_text())
     coarse = Tomogram(zarr / "1").raw()
     assert coarse.dtype == np.uint8 and np.array_equal(coarse, labels.view(np.uint8)[::2, ::2, ::2])
+
+
+def test_a_zarr_that_is_exported_again_lies_where_it_lay(tmp_path):
+    with mrcfile.new(tmp_path / "t1.mrc") as mrc:
+        mrc.set_data(np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32))
+        mrc.voxel_size, mrc.header.origin = 13.0, (100.0, 200.0, -300.0)
+    source = tmp_path / "t1.mrc"
+    for folder in ("first", "second"):
+        command = ["export-tomograms", "--tomograms", str(source), "--output", str(tmp_path / folder)]
+        assert main(command) == 0
+        source = tmp_path / folder / "t1.zarr"
+        placed = json.loads((source / ".zattrs").read_text())["multiscales"][0]["datasets"][0]
+        assert placed["coordinateTransformations"][1]["translation"] == [-300.0, 200.0, 100.0]
 
 
 def test_what_cannot_be_written_is_said(made, capsys):

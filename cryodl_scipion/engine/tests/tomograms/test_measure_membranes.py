@@ -117,6 +117,20 @@ def test_meshes_lie_on_the_middle_surface_with_normals_outwards(spheres):
     assert sorted(radii) == pytest.approx([120, 200], abs=4)
 
 
+def test_membranes_of_an_ome_zarr_are_those_of_its_mrc_file(tmp_path):
+    for folder in ("mrc", "zarr"):
+        (tmp_path / folder).mkdir()
+    rows, _, _ = measure(tmp_path / "mrc", shell((40, 40, 40), (20, 20, 20), 10))
+    export = ["export-tomograms", "--tomograms", str(tmp_path / "mrc/t1.mrc"), "--labels"]
+    assert main([*export, "--output", str(tmp_path / "exported")]) == 0
+    command = ["measure-membranes", "--segmentations", str(tmp_path / "exported/t1.zarr"), "--label", "1"]
+    assert main([*command, "--spacing", "50", "--output", str(tmp_path / "zarr/out")]) == 0
+    for name in ("membranes.csv", "t1.mrc", "t1_membrane_001.ply"):
+        assert (tmp_path / "zarr/out" / name).exists()
+    with open(tmp_path / "zarr/out/membranes.csv", newline="") as file:
+        assert float(next(csv.DictReader(file))["area_nm2"]) == rows[0]["area_nm2"]
+
+
 def test_every_membrane_has_its_number_and_points_their_places_and_angles(spheres):
     folder, rows, columns, result = spheres
     numbers = Tomogram(result.outputs["instances"]["t1"]).raw()

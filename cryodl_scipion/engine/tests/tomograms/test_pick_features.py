@@ -61,6 +61,18 @@ def test_scores_are_cut_at_the_threshold_and_kept(tmp_path):
     assert positions(found).tolist() == [[2, 3, 4]] and found["cryodlScore"].tolist() == [0.75]
 
 
+def test_scores_in_an_ome_zarr_are_picked_as_those_in_mrc_files(tmp_path):
+    """Hundredths: a peak of 0.9 in noise of up to 0.4."""
+    scores = np.random.default_rng(0).integers(0, 40, (12, 16, 20)).astype(np.int8)
+    scores[4:6, 6:8, 10:12] = 90
+    write_mrc(tmp_path / "t1__ribosome.mrc", scores, PIXEL)
+    export = ["export-tomograms", "--tomograms", str(tmp_path / "t1__ribosome.mrc")]
+    assert main([*export, "--output", str(tmp_path / "exported")]) == 0
+    command = ["pick-features", "--segmentations", str(tmp_path / "exported/t1__ribosome.zarr")]
+    assert main([*command, "--output", str(tmp_path / "p")]) == 0
+    assert positions(table(tmp_path / "p" / "t1.star")).tolist() == [[4.5, 6.5, 10.5]]
+
+
 def test_nothing_found_is_an_empty_star_and_a_warning(tmp_path):
     for shape in ("centres", "particles", "filaments", "membranes"):
         found, result = pick(tmp_path, np.zeros((4, 5, 6), bool), "--shape", shape, output=shape)

@@ -14,6 +14,7 @@ import numpy as np
 from ...contract import AllSkipped, ExportTomogramsConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.tomograms.exporting import ExportTomogramsOutputs
 from ...io.files import expand_paths, name_tomograms
+from ...io.origins import origin_of
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
@@ -80,10 +81,8 @@ def _sources(config: ExportTomogramsConfig) -> tuple[dict[str, Tomogram], dict[s
 def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float, labels: bool) -> str:
     """Returns the name of the OME-Zarr folder."""
     from ...io.zarr_writer import write_zarr
-    from ..features.chimerax import origin_of
 
-    origin = origin_of(tomogram.path) if Path(tomogram.path).is_file() else (0.0, 0.0, 0.0)
-    levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin, labels)
+    levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin_of(tomogram.path), labels)
     print(f"{name}.zarr: {counted(levels, 'level')}.")
     return f"{name}.zarr"
 

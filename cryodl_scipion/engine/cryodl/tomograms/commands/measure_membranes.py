@@ -62,9 +62,9 @@ def _measured(path: str, config: MeasureMembranesConfig) -> tuple[Membranes, lis
 
 def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Membranes) -> dict[str, typing.Any]:
     """Write all files of a tomogram. Returns its entry in the record."""
+    from ...io.origins import origin_of
     from ...io.tomogram_coordinates import write_coordinates3d
     from ...io.tomograms import VolumeWriter
-    from ..features.chimerax import origin_of
     from ..features.membrane_meshes import write_ply
 
     folder = Path(config.output)

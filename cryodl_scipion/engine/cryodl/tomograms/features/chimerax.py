@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scripts that show a tomogram with its labels and surfaces in ChimeraX."""
 
-import math
 import os
 import typing
 
@@ -11,29 +10,6 @@ from ...io.files import whole_file
 
 # Paul Tol's bright colours: to be told apart by the colour-blind
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-
-
-def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """xyz in Å where ChimeraX puts the first voxel of an MRC file: the header's origin, or else its start (NXSTART).
-
-    Zeros where the header makes no sense.
-    """
-    from ...io.mrc import read_header
-
-    header = read_header(path).record
-    origin = [float(header.origin[axis]) for axis in "xyz"]
-    if not any(origin) or not all(map(math.isfinite, origin)):
-        # of columns, rows and sections: the axes of the file
-        start = np.zeros(3)
-        for axis, count in zip(
-            (header.mapc, header.mapr, header.maps), (header.nxstart, header.nystart, header.nzstart)
-        ):
-            if 1 <= int(axis) <= 3:
-                start[int(axis) - 1] = int(count)
-        far = 10 * max(int(header.nx), int(header.ny), int(header.nz))
-        voxel = [float(header.cella[axis]) / max(1, int(header["m" + axis])) for axis in "xyz"]
-        origin = list(start * voxel) if np.abs(start).max() <= far else [0.0] * 3
-    return tuple(origin)
 
 
 def write_script(

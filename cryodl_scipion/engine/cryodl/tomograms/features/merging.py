@@ -11,11 +11,12 @@ import numpy as np
 
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
+from ...io.origins import origin_of
 from ...io.tomograms import Tomogram, VolumeWriter
 from . import components
 from .areas import AreaCounter
 from .blocks import slabs
-from .chimerax import origin_of, write_script
+from .chimerax import write_script
 from .merge import merged_slabs
 from .scores import FeatureScores, agree
 from .surfaces import write_surface
@@ -129,7 +130,7 @@ def write_pictures(
     if script.exists() and script.stat().st_mtime_ns >= volume.stat().st_mtime_ns:
         return
     tomogram = scored.tomogram if scored.tomogram and Path(scored.tomogram).is_file() else None
-    origin = origin_of(tomogram) if tomogram else (0.0, 0.0, 0.0)
+    origin = origin_of(tomogram or volume)  # the merged volume has that of its scores
     source = Tomogram(volume)
     next(iter(files.values())).parent.mkdir(exist_ok=True)
     made = []

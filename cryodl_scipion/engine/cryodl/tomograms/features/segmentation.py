@@ -81,7 +81,9 @@ class Segmentation:
 
 
 def says_scores(path: str) -> bool:
-    """True for a score volume of `segment`, which says so in the labels of its header."""
+    """True for a score volume of `segment`, which says so in the labels of its MRC header."""
+    if os.path.isdir(path):
+        return False
     with open(path, "rb") as file:
         file.seek(LABELS_AT)
         return SCORES_STAMP in file.read(LABELS_BYTES)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
-from ...io.volume_writer import OpenVolume, keep_origin, new_volume
+from ...io.origins import keep_origin
+from ...io.volume_writer import OpenVolume, new_volume
 from .combine import Agreement
 
 if typing.TYPE_CHECKING:
