@@ -116,6 +116,26 @@ def test_of_a_single_tomogram_a_part_is_held_out_with_its_own_particles():
     assert learnt[0].points[0].tolist() == [[5, 4, 5]] and held[0].points[0].tolist() == [[5, 6, 5]]
 
 
+def test_where_the_last_part_has_no_particle_the_last_particles_are_held_out():
+    points = (np.array([[5.0, y, 5.0] for y in (2, 5, 9, 12, 15)]),)
+    one = Labelled("a", torch.zeros(16, 64, 16), points)
+    (learnt,), (held,), how = split_tomograms([one], 0.2, np.random.default_rng(0))
+    assert learnt.points[0][:, 1].tolist() == [2, 5, 9, 12] and "the last 20% of its particles" in how
+    assert (held.points[0][:, 1] + learnt.volume.shape[1]).tolist() == [15]
+    assert learnt.volume.shape[1] + held.volume.shape[1] == 64
+
+
+def test_particles_of_which_none_can_be_held_out_are_refused_before_the_first_step(folder):
+    """All at the border, in front of the thinnest part that can be cut off."""
+    write_mrc(folder / "a.mrc", np.random.default_rng(0).normal(size=(32, 48, 48)).astype(np.float32), PIXEL)
+    rows = dict(rlnTomoName=["a"] * 6, cryodlSpecies=["large"] * 6)
+    rows.update({f"rlnCoordinate{axis}": [float(v)] * 6 for axis, v in zip("XYZ", (20, 4, 16))})
+    write_tables(folder / "a.star", dict(particles=rows))
+    message = train(2, tomograms="a.mrc", coordinates="a.star", diameter="large=100")
+    assert "No particle lies in the part that is held out" in message and "--validation-fraction (now" in message
+    assert not (folder / "model.partial").exists()
+
+
 def test_the_skewness_tells_dark_from_bright():
     volume = torch.randn(32, 32, 32)
     volume[8:16, 8:16, 8:16] -= 4

@@ -71,6 +71,12 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
             f"No particle of {', '.join(without)} is left for training after data were held out. Label more, or "
             "lower --validation-fraction."
         )
+    if not any(len(points) for one in validation for points in one.points):
+        raise ValueError(
+            f"No particle lies in the part that is held out for validation ({how}), by which weights and thresholds are "
+            "chosen. Label particles at other positions along y or in a further tomogram, or raise "
+            f"--validation-fraction (now {config.validation_fraction:g})."
+        )
     network = _started(config, method, gathered) if config.start_from else method.build(len(gathered.species))
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), how
 
