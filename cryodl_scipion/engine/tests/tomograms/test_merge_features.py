@@ -11,8 +11,8 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
-from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.io.origins import origin_of
+from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.components import ComponentFinder
 from cryodl.tomograms.features.merge import merged_slabs
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds

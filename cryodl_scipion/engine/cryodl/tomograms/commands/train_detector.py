@@ -73,8 +73,8 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
         )
     if not any(len(points) for one in validation for points in one.points):
         raise ValueError(
-            f"No particle lies in the part that is held out for validation ({how}), by which weights and thresholds are "
-            "chosen. Label particles at other positions along y or in a further tomogram, or raise "
+            f"No particle lies in the part that is held out for validation ({how}); weights and thresholds are chosen "
+            "by it. Label particles at other positions along y or in a further tomogram, or raise "
             f"--validation-fraction (now {config.validation_fraction:g})."
         )
     network = _started(config, method, gathered) if config.start_from else method.build(len(gathered.species))

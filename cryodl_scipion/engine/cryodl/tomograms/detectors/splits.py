@@ -48,7 +48,7 @@ def _last_part(one: Labelled, fraction: float) -> int:
 
 
 def _last_particles(one: Labelled, fraction: float) -> int:
-    """Position along y of the plane before the last particles of a tomogram; that of the last part if it has too few."""
+    """Position along y of the plane before the last particles of a tomogram, or of _last_part if it has too few."""
     y = np.sort(np.concatenate([points[:, 1] for points in one.points]))
     if len(y) < 2:
         return _last_part(one, fraction)

@@ -12,8 +12,8 @@ import typing
 from pathlib import Path
 
 from ...contract.result import write_json
-from ...io.stamps import file_stamp
 from ...io.origins import keep_origin
+from ...io.stamps import file_stamp
 from ...io.volume_writer import OpenVolume, new_volume
 from .combine import Agreement
 
