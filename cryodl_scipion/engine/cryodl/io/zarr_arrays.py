@@ -45,7 +45,8 @@ class ZarrVolume:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         group, self._folder = Path(path), Path(path)
-        self.voxel_zyx, self.origin_zyx = None, (0.0, 0.0, 0.0)
+        self.voxel_zyx: tuple[float, ...] | None = None
+        self.origin_zyx: tuple[float, ...] = (0.0, 0.0, 0.0)
         multiscales = _attributes(group).get("multiscales")
         if multiscales:
             level = multiscales[0]["datasets"][0]
