@@ -8,8 +8,8 @@ import pytest
 from picking import pick, times
 
 from cryodl.cli import main
-from cryodl.contract import TrainPickerConfig
-from cryodl.io.stamps import input_stamps, stamp
+from cryodl.contract import TrainPickerConfig, TrainSegmenterConfig
+from cryodl.io.stamps import file_stamp, input_stamps, stamp
 from cryodl.io.unfinished import working_folder
 
 
@@ -72,6 +72,21 @@ def test_a_training_does_not_continue_with_other_files(project, capsys):
     replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
     with pytest.raises(ValueError, match=r"other parameters \(files of micrographs that have changed\)"):
         working_folder(config, precious="work")
+
+
+def test_a_chunk_of_an_ome_zarr_that_is_written_anew_is_a_change(tmp_path):
+    (tmp_path / "t.zarr/0/0").mkdir(parents=True)
+    (tmp_path / "t.zarr/.zgroup").write_text("{}")
+    chunk = tmp_path / "t.zarr/0/0/0"
+    config = TrainSegmenterConfig(output="x", tomograms=(str(tmp_path / "t.zarr"),), labels=("l.mrc",), label=1)
+    seen = []
+    for text, time in (("abc", 1e9), ("abc", 2e9), ("abcd", 2e9)):
+        chunk.write_text(text)
+        os.utime(chunk, (time, time))
+        seen.append(
+            (stamp(tmp_path / "t.zarr"), input_stamps(config)["tomograms"], str(file_stamp(tmp_path / "t.zarr")))
+        )
+    assert all(len(set(words)) == 3 for words in zip(*seen))
 
 
 def test_a_list_that_is_written_again_is_the_same_list(project):

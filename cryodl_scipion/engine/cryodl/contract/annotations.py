@@ -76,7 +76,7 @@ class TomogramPaths:
             return None
         entry = self._table[name]
         beside = os.path.normpath(os.path.join(self.folder, entry["path"]))
-        return beside if os.path.isfile(beside) or not os.path.isfile(entry["absolute"]) else str(entry["absolute"])
+        return beside if os.path.exists(beside) or not os.path.exists(entry["absolute"]) else str(entry["absolute"])
 
     def shape(self, name: str) -> typing.Optional[typing.List[int]]:
         """(z, y, x) of the tomogram when it was annotated, None if that is not known."""

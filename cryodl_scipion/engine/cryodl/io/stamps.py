@@ -8,12 +8,13 @@ import os
 import typing
 
 from ..contract import describe_all
+from .zarr_arrays import is_zarr
 
 SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a protocol may write its lists again
 
 
 def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
-    """Size and time of the last change (ns) of a file.
+    """Size and time of the last change (ns) of a file; of a folder (an OME-Zarr) those of all its files together.
 
     Parameters
     ----------
@@ -28,8 +29,10 @@ def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
     OSError
         If there is no such file.
     """
-    state = os.stat(path)
-    return dict(bytes=state.st_size, changed=state.st_mtime_ns)
+    states = [os.stat(path)]
+    if os.path.isdir(path):
+        states = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names]
+    return dict(bytes=sum(state.st_size for state in states), changed=max((s.st_mtime_ns for s in states), default=0))
 
 
 def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
@@ -55,7 +58,7 @@ def input_stamps(config: typing.Any) -> dict[str, str]:
     """{parameter: word} of the files that a config's inputs name; parameters that name none are left out.
 
     Folders count with the files in them, models with their cards (which have the checksum of the weights). Large files
-    are known by size and time, small ones by what they hold.
+    and OME-Zarr folders are known by size and time, small files by what they hold.
     """
     found = {}
     for info in describe_all(type(config)):
@@ -72,7 +75,7 @@ def _files(text: str) -> typing.Iterator[str]:
     """Files that a text of a config names; none if it is a word."""
     paths = [text] if os.path.exists(text) else sorted(glob.glob(text))
     for path in paths:
-        if os.path.isdir(path):
+        if os.path.isdir(path) and not is_zarr(path):
             yield from sorted(
                 entry.path for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith(".")
             )
@@ -81,7 +84,7 @@ def _files(text: str) -> typing.Iterator[str]:
 
 
 def _content(path: str) -> list[tuple[str, int]] | str:
-    if os.path.getsize(path) > SMALL:
+    if os.path.isdir(path) or os.path.getsize(path) > SMALL:
         return sorted(file_stamp(path).items())
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()

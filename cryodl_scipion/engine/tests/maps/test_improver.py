@@ -307,11 +307,13 @@ def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
     folder.mkdir()
     write_model(folder, card, improver_method("fast").build().state_dict())
     config = TrainMapImproverConfig(output="x", structures=("a.pdb",), start_from=str(folder))
-    task = train_map_improver._task(config, improver_method("fast"), None)
+    method = improver_method("fast")
+    task = train_map_improver._task(config, method, None, train_map_improver._begun(config, method))
     assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
     config = dataclasses.replace(config, **change)
     with pytest.raises(ValueError, match=words):
-        train_map_improver._task(config, improver_method(config.network), None)
+        train_map_improver.run(dataclasses.replace(config, output=str(tmp_path / "new"), device="cpu"))
+    assert not (tmp_path / "new.partial").exists()  # before a pair is made
 
 
 def test_a_width_that_does_not_divide_into_heads_is_refused():

@@ -188,6 +188,22 @@ def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypat
     assert evaluate_map.run(EvaluateMapConfig(**values, device="99")).device.startswith("CPU")  # no network, no GPU
 
 
+@pytest.mark.parametrize("wrong", [dict(half_maps=("half1", "other")), dict(improver="none"), dict(before="other")])
+def test_inputs_that_do_not_fit_are_refused_before_anything_is_measured(files, tmp_path, monkeypatch, wrong):
+    from cryodl.maps.measures import measure
+
+    monkeypatch.setattr(measure, "measure_map", None)  # it must not be called
+    monkeypatch.setattr(run, "load_improver", lambda model, device: (_ for _ in ()).throw(ValueError("does not fit")))
+    grid = read_volume(files["map"])
+    files["other"] = str(tmp_path / "other.mrc")
+    smaller = dataclasses.replace(grid, data=grid.data[:20], header=None)
+    write_volume(files["other"], smaller.data, smaller)
+    given = dict(half_maps=(files["half1"], files["half2"]), map=files["map"], structure=files["structure"])
+    named = lambda value: tuple(map(named, value)) if isinstance(value, tuple) else files.get(value, value)
+    with pytest.raises(ValueError, match="same grid|does not fit"):
+        evaluate_map.run(EvaluateMapConfig(**{**given, **{name: named(value) for name, value in wrong.items()}}))
+
+
 def test_warnings_stand_in_the_result_and_are_not_said_twice(files, capsys):
     far = gemmi.read_structure(files["structure"])
     far[0]["A"][11]["CA"][0].pos = gemmi.Position(500, 0, 0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from annotated import PIXEL, SHAPE, SIZE, numbered_tomogram, square, store_with_tomogram
 
+from cryodl.cli import main
 from cryodl.tomograms.annotations import files
 from cryodl.tomograms.annotations import store as stores
 from cryodl.tomograms.annotations.joining import add_annotations
@@ -104,6 +105,24 @@ def test_a_tomogram_that_is_gone_is_named_and_can_be_given_a_new_place(tmp_path)
         read_annotations(tmp_path / "annotations").image(tile)
     found = read_annotations(tmp_path / "annotations", {"tomo": str(tmp_path / "other.mrc"), "unknown": "x.mrc"})
     assert found.image(found.entries[0])[0, 8, 8] == 43040
+
+
+def test_tiles_of_an_ome_zarr_are_shown_and_found_after_a_move(tmp_path):
+    numbered_tomogram(tmp_path / "tomo.mrc", (9, 70, 90))
+    export = ["export-tomograms", "--tomograms", str(tmp_path / "tomo.mrc"), "--output", str(tmp_path / "exported")]
+    assert main(export) == 0
+    shutil.move(tmp_path / "exported/tomo.zarr", tmp_path / "tomo.zarr")
+    images = []
+    for path in ("tomo.mrc", "tomo.zarr"):
+        store = open_annotations(str(tmp_path / f"of_{path}"))
+        store.set_path("tomo", str(tmp_path / path), (9, 70, 90))
+        images.append(store.image(add(store)))
+        store.save()
+    assert (images[0] == images[1]).all()
+    (tmp_path / "far").mkdir()
+    shutil.move(tmp_path / "of_tomo.zarr", tmp_path / "far/of_tomo.zarr")
+    moved = read_annotations(tmp_path / "far/of_tomo.zarr")
+    assert (moved.image(moved.entries[0]) == images[0]).all()
 
 
 def test_another_tomogram_under_the_same_name_is_noticed(tmp_path):

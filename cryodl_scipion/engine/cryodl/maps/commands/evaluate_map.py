@@ -16,6 +16,7 @@ from ...contract.maps.evaluating import EvaluateMapOutputs
 if typing.TYPE_CHECKING:
     import torch
 
+    from ..improvers.run import Improver
     from ..measures.measure import MapReference
     from ..measures.volume import Volume
 
@@ -81,6 +82,13 @@ def map_metrics(
     if config.mask:
         mask, said = read_mask(config.mask, volume, config.pixel_size)
         warnings += said
+    halves, said = _read_halves(config, volume)
+    warnings += said
+    improver = _improver(config, device)
+    before = read_volume(config.before, config.pixel_size) if config.before else None
+    if before is not None:
+        check_same_grid(volume, before, "original map")
+        warnings += other_position(volume, before, "original map")
     reference = reference_for(volume, atoms, mask, config.mask_radius)
     metrics, details = measure_map(volume, reference)
     metrics = dict(
@@ -91,10 +99,7 @@ def map_metrics(
         **metrics,
     )
     details = dict(map=details, volume=volume, reference=reference)
-    if config.before:
-        before = read_volume(config.before, config.pixel_size)
-        check_same_grid(volume, before, "original map")
-        warnings += other_position(volume, before, "original map")
+    if before is not None:
         metrics["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
     if metrics["local_correlation"] < MIN_AGREEMENT:
@@ -103,27 +108,25 @@ def map_metrics(
             f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
             "handedness."
         )
-    if config.half_maps:
-        found, sentences = _halves(config, volume, reference, details, device)
+    if halves:
+        found, sentences = _halves(config, halves, reference, details, improver)
         metrics.update(found)
         warnings += sentences
     return metrics, details, warnings
 
 
-def _halves(
-    config: EvaluateMapConfig,
-    volume: Volume,
-    reference: MapReference,
-    details: dict[str, typing.Any],
-    device: torch.device,
-) -> tuple[dict[str, typing.Any], list[str]]:
-    """Metrics of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
-    from ..measures.half_map_test import half_map_test
-    from ..measures.measure import dependent, measure_halves
+def _improver(config: EvaluateMapConfig, device: torch.device) -> Improver | None:
+    from ..improvers.run import load_improver
+
+    return load_improver(config.improver, device) if config.improver else None
+
+
+def _read_halves(config: EvaluateMapConfig, volume: Volume) -> tuple[list[Volume], list[str]]:
+    """The half-maps, [] if there are none, and sentences for the user. Raises ValueError if they do not fit."""
     from ..measures.volume import check_same_grid, other_position, read_volume
 
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
-    found, sentences = {}, []
+    sentences = []
     for half in halves:
         check_same_grid(volume, half, "half-map")
         sentences += other_position(volume, half, "half-map")
@@ -132,15 +135,28 @@ def _halves(
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
                 "of half of the data."
             )
-    check_halves(halves)
-    if not volume.isotropic:
-        sentences.append(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
-    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
-    sentences += dependent(halves, details["half_maps"]["fsc"])
-    if config.improver:
-        from ..improvers.run import load_improver
+    if halves:
+        check_halves(halves)
+        if not volume.isotropic:
+            sentences.append(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
+    return halves, sentences
 
-        improver = load_improver(config.improver, device)
+
+def _halves(
+    config: EvaluateMapConfig,
+    halves: typing.Sequence[Volume],
+    reference: MapReference,
+    details: dict[str, typing.Any],
+    improver: Improver | None,
+) -> tuple[dict[str, typing.Any], list[str]]:
+    """Metrics of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
+    from ..measures.half_map_test import half_map_test
+    from ..measures.measure import dependent, measure_halves
+
+    found: dict[str, typing.Any] = {}
+    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
+    sentences = dependent(halves, details["half_maps"]["fsc"])
+    if improver is not None:
         improved = [improver.improve(half) for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
         test = found["half_map_test"] = dict(test, **shared.metrics())

@@ -13,9 +13,13 @@ from ...contract import Result, TrainMapImproverConfig
 from ...contract.maps.training import TrainMapImproverOutputs
 
 if typing.TYPE_CHECKING:
+    import torch
+
     from ..improvers.method import ImproverMethod
     from ..improvers.pairs import MapPairs
     from ..improvers.train import ImproverTask
+
+    Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 
 
 def run(config: TrainMapImproverConfig) -> Result | None:
@@ -34,6 +38,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     from ..improvers.pairs import FOLDER, MapPairs
 
     training, method = TrainingRun(config), improver_method(config.network)
+    begun = _begun(config, method)  # a model that does not fit is refused before the pairs are made
     accelerator = accelerator_for(training.take_device())
     with accelerator.main_process_first():  # it makes the pairs, the others find them
         folder = training.take_folder()
@@ -41,7 +46,7 @@ def run(config: TrainMapImproverConfig) -> Result | None:
     if accelerator.is_main_process:
         _say_start(config, pairs, training.device_name)
     training.start()  # every process begins with the same weights
-    task = _task(config, method, pairs)
+    task = _task(config, method, pairs, begun)
     training.fit(task)
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()
@@ -73,22 +78,29 @@ def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, device: str) -> 
     )
 
 
-def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs) -> ImproverTask:
-    """ImproverTask with a new network, or with that of --start-from."""
+def _begun(config: TrainMapImproverConfig, method: ImproverMethod) -> Begun | None:
+    """Card and weights of --start-from, if it is given. Raises ValueError if it is another network."""
     from ...learning.recipe import start_weights
+
+    if not config.start_from:
+        return None
+    mine = dict(
+        network=config.network,
+        attention=config.attention,
+        working_pixel_size=config.working_pixel_size,
+        width=config.width or method.width,
+    )
+    return start_weights(config, "map_improver", dict(attention=True, width=method.width), **mine)
+
+
+def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:
+    """ImproverTask with a new network, or with that of --start-from."""
     from ..improvers.run import load_network
     from ..improvers.train import ImproverTask
 
     network = method.build(config.attention, config.width)
-    if config.start_from:
-        mine = dict(
-            network=config.network,
-            attention=config.attention,
-            working_pixel_size=config.working_pixel_size,
-            width=config.width or method.width,
-        )
-        card, weights = start_weights(config, "map_improver", dict(attention=True, width=method.width), **mine)
-        network = load_network(card, weights, config.start_from)
+    if begun:
+        network = load_network(*begun, str(config.start_from))
     return ImproverTask(
         method, network, pairs, config.ssim_weight, config.fsc_weight, config.q_score_weight, config.batch_size
     )

@@ -58,23 +58,23 @@ class MapPairs:
             list[Stored](),
             {"training": set[str](), "validation": set[str]()},
         )
-        for number, (kind, source) in enumerate(self.sources):
-            path = self.folder / f"{number:05d}.npy"
-            if not path.exists():
-                self._make(path, kind, source, config, lowest, number)
-            self.warnings += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]
-            molecule = source["structure"] if kind == "real" else source
-            part = "validation" if groups[molecule] in held else "training"
-            getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
-            self.names[part].add(Path(molecule).name)
-            if (number + 1) % 20 == 0:
-                log(f"{number + 1} of {len(self.sources)} pairs are ready.")
-        if not self.training or not self.validation:
+        molecules = [source["structure"] if kind == "real" else source for kind, source in self.sources]
+        if {groups[molecule] in held for molecule in molecules} != {True, False}:  # before any of them is made
             raise ValueError(
                 f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar molecules; at "
                 "least two families are needed, one for training and one for validation. Give more structures "
                 "(--structures) or pairs (--pairs)."
             )
+        for number, ((kind, source), molecule) in enumerate(zip(self.sources, molecules)):
+            path = self.folder / f"{number:05d}.npy"
+            if not path.exists():
+                self._make(path, kind, source, config, lowest, number)
+            self.warnings += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]
+            part = "validation" if groups[molecule] in held else "training"
+            getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
+            self.names[part].add(Path(molecule).name)
+            if (number + 1) % 20 == 0:
+                log(f"{number + 1} of {len(self.sources)} pairs are ready.")
 
     def _without_left_out(
         self, rows: list[dict[str, typing.Any]], structures: list[str], leave_out: typing.Sequence[typing.Any]

@@ -25,7 +25,7 @@ class OpenTomograms(TomogramPaths):
         if name in self._open:
             return self._open[name]
         path = self.path(name)
-        if path is None or not os.path.isfile(path):
+        if path is None or not os.path.exists(path):
             raise FileNotFoundError(
                 f"The tomogram {name} of the annotations {self.folder} is not at {path}. Restore it, or give its "
                 "present path (--tomograms); it is matched by name."

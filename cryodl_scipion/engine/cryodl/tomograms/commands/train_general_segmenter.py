@@ -59,12 +59,12 @@ def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
     from ..pretraining.task import Cells, CellsTask
     from ..segmenters import segmenter_method
 
+    method = segmenter_method(config.network)  # a model that does not fit is refused before the cells are simulated
+    network = joined_network(method, Path(config.start_from)) if config.start_from else None
     folder.mkdir(parents=True, exist_ok=True)
     maker = CellMaker(folder, config)
     validation = Cells(lambda number: maker.path(FIRST_VALIDATION + number))
     validation.grow(config.validation_cells)
-    method = segmenter_method(config.network)
-    network = joined_network(method, Path(config.start_from)) if config.start_from else None
     training = Cells(maker.path)
     training.grow(maker.there(config.cells))
     return CellsTask(method, training, config.cells, validation, config.batch_size, network)

@@ -8,6 +8,7 @@ import typing
 from pathlib import Path
 
 from ...contract.result import write_json
+from ...io.stamps import file_stamp
 
 
 class FolderRecord:
@@ -61,8 +62,8 @@ class FolderRecord:
 
 
 def _stamps(sources: typing.Sequence[str | os.PathLike[str]]) -> list[list[typing.Any]]:
-    """[[name, bytes, time of writing]] of files."""
-    return [[os.path.basename(path), os.path.getsize(path), os.stat(path).st_mtime_ns] for path in sources]
+    """[[name, bytes, time of writing]] of files and OME-Zarr folders."""
+    return [[os.path.basename(path), *file_stamp(path).values()] for path in sources]
 
 
 def _words(value: typing.Any) -> str:
