@@ -27,7 +27,7 @@ _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), 
 
 
 def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
-    """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several, else the file's name.
+    """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several.
 
     The tomogram's number (column 20) becomes its name. Positions are the centres plus the shifts, counted from 1 in
     Dynamo. Raises ValueError for rows that are no numbers or too short.
@@ -45,20 +45,26 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     return Coordinates3D(
         str(path),
         tuple(f"{int(number)}" for number in at("tomogram")),
-        tuple(f"class_{int(k)}" if several else Path(path).stem for k in at("kind")),
+        tuple(f"class_{int(k)}" if several else "" for k in at("kind")),
         values[:, first : first + 3] + values[:, shift : shift + 3] - 1,
         "px",
+        "numbers",
     )
 
 
 def write_dynamo_table(
-    path: str | os.PathLike[str], xyz: np.ndarray, tomogram: int, scores: np.ndarray, species: typing.Sequence[str] = ()
+    path: str | os.PathLike[str],
+    xyz: np.ndarray,
+    tomogram: int,
+    scores: np.ndarray,
+    species: typing.Sequence[str] = (),
+    names: typing.Sequence[str] = (),
 ) -> None:
     """A Dynamo table (.tbl) of positions (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all.
-    species: (n,) names, which become classes 1, 2, ... in their order."""
+    species: (n,) names. names: of all species, which become classes 1, 2, ...; none: those of `species`, sorted."""
     from .files import whole_file
 
-    names = sorted(set(species))
+    names = names or sorted(set(species))
     rows = np.zeros((len(xyz), 41))
     rows[:, 0] = np.arange(1, len(xyz) + 1)
     rows[:, 1] = 1  # aligned
@@ -102,7 +108,7 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
             position += 8 + size
     key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
-    return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
+    return Coordinates3D(str(path), (key,) * len(xyz), tuple(species), xyz, "px", "file")
 
 
 def write_imod_model(
@@ -111,6 +117,7 @@ def write_imod_model(
     species: typing.Sequence[str],
     shape: typing.Sequence[int],
     pixel_size: float,
+    names: typing.Sequence[str] = (),
 ) -> None:
     """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all.
 
@@ -124,15 +131,18 @@ def write_imod_model(
     shape : sequence of int
         (z, y, x) of the tomogram.
     pixel_size : float, Å/px
+    names : sequence of str
+        Of all species: a species has the colour of its place among them. None: those of `species`, sorted.
     """
     from .files import whole_file
 
-    names = sorted(set(species))
+    names = names or sorted(set(species))
+    there = [(number, name) for number, name in enumerate(names) if name in species]
     sizes = [int(n) for n in shape[::-1]]
     data = [b"IMODV1.2", b"cryodl".ljust(128, b"\0")]
-    data.append(struct.pack(">3iiI4i", *sizes, len(names), 0, 1, 0, 0, 255))
+    data.append(struct.pack(">3iiI4i", *sizes, len(there), 0, 1, 0, 0, 255))
     data.append(struct.pack(">6f3i2ifii3f", 0, 0, 0, 1, 1, 1, 0, 0, 0, 3, 128, pixel_size / 10, -9, 0, 0, 0, 0))
-    for number, name in enumerate(names):
+    for number, name in there:
         points = np.asarray(xyz, float).reshape(-1, 3)[[one == name for one in species]] + _MIDDLE
         data.append(b"OBJT" + name.encode("latin1", "replace")[:63].ljust(64, b"\0") + bytes(64))
         colour = _COLOURS[number % len(_COLOURS)]
@@ -187,11 +197,16 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         species,
         xyz * (unbinned or 1) if centred else xyz,
         "centred Å" if centred else "px",
+        "file",
     )
 
 
 def write_eman2(
-    path: str | os.PathLike[str], xyz: np.ndarray, species: typing.Sequence[str], pixel_size: float
+    path: str | os.PathLike[str],
+    xyz: np.ndarray,
+    species: typing.Sequence[str],
+    pixel_size: float,
+    names: typing.Sequence[str] = (),
 ) -> None:
     """An info file of EMAN2 with the boxes of one tomogram.
 
@@ -205,10 +220,12 @@ def write_eman2(
         (n,) names.
     pixel_size : float
         Å/px that the positions are written in.
+    names : sequence of str
+        Of all species, which become classes 0, 1, ... None: those of `species`, sorted.
     """
     from .files import whole_file
 
-    names = sorted(set(species))
+    names = names or sorted(set(species))
     rows = [[*(position / pixel_size).tolist(), "manual", 0.0, names.index(s)] for position, s in zip(xyz, species)]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
     with whole_file(path) as temporary:
@@ -218,8 +235,8 @@ def write_eman2(
 def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px.
 
-    A column `species` or `label` names the species; else the file does. The tomogram is named by the file. Raises
-    ValueError without these columns.
+    A column `species` or `label` names the species. The tomogram is named by the file. Raises ValueError without these
+    columns.
     """
     lines = list(csv.DictReader(read_text(path).splitlines()))
     try:
@@ -230,8 +247,8 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path} has no napari points: the columns axis-0, axis-1, axis-2 with numbers are needed.")
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     key = micrograph_key(Path(path).stem)
-    species = tuple(line[column] if column else key for line in lines)
-    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px")
+    species = tuple(line[column] if column else "" for line in lines)
+    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px", "file")
 
 
 def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str]) -> None:

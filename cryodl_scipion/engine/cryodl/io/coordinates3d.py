@@ -10,8 +10,10 @@ import numpy as np
 class Coordinates3D:
     """n particles' places of a file.
 
-    path: of the file. tomograms: (n,) names, '' where the file does not say. species: (n,) names. xyz: (n, 3), in the
-    unit that `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'.
+    path: of the file. tomograms, species: (n,) names, '' where the file does not say. xyz: (n, 3), in the unit that
+    `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'. named: where the names of
+    the tomograms are from: 'inside' the file, the 'file' name, or they are 'numbers'. shifts: (n, 3) x, y, z in Å that
+    are taken away from the positions, or None.
     """
 
     path: str
@@ -19,6 +21,8 @@ class Coordinates3D:
     species: tuple[str, ...]
     xyz: np.ndarray
     unit: str
+    named: str = "inside"
+    shifts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -30,4 +34,6 @@ class Coordinates3D:
             xyz = xyz / pixel_size
         if self.unit == "centred Å":
             xyz = xyz + np.array(shape[::-1]) / 2
+        if self.shifts is not None:
+            xyz = xyz - self.shifts[rows] / pixel_size
         return xyz[:, ::-1]

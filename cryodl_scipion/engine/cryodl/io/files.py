@@ -20,7 +20,7 @@ _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
 
-    '000001@mics/a.mrc.gz' gives 'a'.
+    '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr, gives the run.
 
     Parameters
     ----------
@@ -30,7 +30,10 @@ def micrograph_key(name: typing.Any) -> str:
     -------
     str
     """
-    key = Path(str(name).split("@")[-1]).name
+    path = Path(str(name).split("@")[-1])
+    if path.suffix.lower() == ".zarr" and path.parent.name.startswith("VoxelSpacing") and path.parent.parent.name:
+        return path.parent.parent.name
+    key = path.name
     for endings in ((".gz", ".bz2"), _STRIPPED):
         key = _without_ending(key, endings)
     return key
@@ -176,9 +179,10 @@ def name_micrographs(
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
             raise ValueError(f"The {what} {path} is given twice.")
         if name in seen:
+            named = "give a name to each (--names, if the command has it), " if what == "tomogram" else ""
             raise ValueError(
-                f"Two {what}s are called {name}: {seen[name]} and {path}. Rename one, or take them in "
-                "two runs with different output folders."
+                f"Two {what}s are called {name}: {seen[name]} and {path}. Rename one, {named}or take them in two runs "
+                "with different output folders."
             )
         seen[name] = path
         pairs.append((name, path))

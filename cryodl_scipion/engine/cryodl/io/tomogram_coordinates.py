@@ -16,9 +16,13 @@ from .coordinate_files import READERS
 from .coordinates3d import Coordinates3D
 from .files import micrograph_key
 from .star import read_tables, write_tables
+from .warn import warn
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
+ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
+PIXEL_ORIGINS = tuple(f"rlnOrigin{axis}" for axis in "XYZ")
+SUBTOMOGRAM = tuple(f"rlnTomoSubtomogram{angle}" for angle in ("Rot", "Tilt", "Psi"))
 SPECIES = ("cryodlSpecies", "cryodlStructure")
 GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 
@@ -62,23 +66,48 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     return Coordinates3D(
         str(path),
         tuple(micrograph_key(name) if name else "" for name in names),
-        _species(table, path, count),
+        _species(table, count),
         _numbers(table, columns, path),
         "centred Å" if columns is CENTRED else "px",
+        shifts=_shifts(table, path, count),
     )
 
 
-def _species(
+def _shifts(
     table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
-) -> tuple[str, ...]:
-    """(n,) names: a column's, else of several classes, else the file's name."""
+) -> np.ndarray | None:
+    """(n, 3) Å that a refinement found and RELION takes away from the coordinates; None without them.
+
+    They count in the axes of the subtomogram, which may have been extracted in an orientation of its own
+    (ParticleSet::getPosition of RELION 5).
+    """
+    if not any(name in table for name in ORIGINS):
+        if any(float(text) for name in PIXEL_ORIGINS for text in table.get(name, ())):
+            warn(
+                f"{path}: shifts in px ({', '.join(PIXEL_ORIGINS)}, RELION 3.0) are not applied, as their pixel size "
+                "is not known. Convert the file with a later RELION."
+            )
+        return None
+    none = ["0"] * count
+    shifts = _numbers({name: table.get(name, none) for name in ORIGINS}, ORIGINS, path)
+    if any(name in table for name in SUBTOMOGRAM):
+        from ..core.projections import rotation_matrices
+
+        angles = _numbers({name: table.get(name, none) for name in SUBTOMOGRAM}, SUBTOMOGRAM, path)
+        # RELION's matrix of these angles is the inverse of ours
+        shifts = np.einsum("nji,nj->ni", rotation_matrices(angles), shifts)
+    return shifts
+
+
+def _species(table: typing.Mapping[str, typing.Sequence[str]], count: int) -> tuple[str, ...]:
+    """(n,) names: a column's, or of several classes; else ''."""
     named = next((table[name] for name in SPECIES if name in table), None)
     if named is not None:
         return tuple(named)
     classes = table.get("rlnClassNumber", [])
     if len(set(classes)) > 1:
         return tuple(f"class_{number}" for number in classes)
-    return (micrograph_key(path),) * count
+    return ("",) * count
 
 
 def _numbers(
@@ -87,10 +116,10 @@ def _numbers(
     try:
         xyz = np.array([[float(v) for v in table[name]] for name in columns]).T.reshape(-1, 3)
     except ValueError as error:
-        raise ValueError(f"{path}: a coordinate is no number ({error}).") from None
+        raise ValueError(f"{path}: a value of {', '.join(columns)} is no number ({error}).") from None
     if not np.isfinite(xyz).all():
         row = int(np.nonzero(~np.isfinite(xyz).all(axis=1))[0][0]) + 1
-        raise ValueError(f"{path}: the coordinates of row {row} are not finite numbers.")
+        raise ValueError(f"{path}: {', '.join(columns)} of row {row} are not finite numbers.")
     return xyz
 
 

@@ -12,9 +12,12 @@ import pytest
 from synthetic import write_mrc
 
 from cryodl.cli import main
-from cryodl.contract import Result
+from cryodl.contract import Result, TrainDetectorConfig
+from cryodl.io.star import write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns, read_coordinates3d, write_coordinates3d
 from cryodl.io.tomograms import Tomogram
+from cryodl.io.zarr_writer import write_zarr
+from cryodl.tomograms.detectors.labels import gather_labels
 
 SHAPE = (70, 30, 300)
 ZYX = np.array([[3.0, 4.0, 5.0], [60.5, 20.25, 200.0], [10.0, 11.0, 12.0]])
@@ -113,3 +116,103 @@ def test_what_cannot_be_written_is_said(made, capsys):
     assert "There is nothing to write" in capsys.readouterr().err
     assert main([*command, str(folder / "new"), "--points", "amira"]) == 2
     assert "contains 'amira'; choose from: napari, imod" in capsys.readouterr().err and not (folder / "new").exists()
+
+
+def two_tomograms(folder):
+    for name in ("T1", "T2"):
+        volume = np.random.default_rng(0).normal(size=(20, 40, 60)).astype(np.float32)
+        write_mrc(folder / f"{name}.mrc", volume, 10.0)
+    return [str(folder / "T1.mrc"), str(folder / "T2.mrc")]
+
+
+def exported(folder, tomograms, coordinates, *more, code=0):
+    """{tomogram: [(species, z, y, x)]} of an export to napari."""
+    output = folder / f"out{len(list(folder.glob('out*')))}"
+    given = ["--tomograms", *map(str, tomograms), "--coordinates", *map(str, coordinates), "--output", str(output)]
+    assert main(["export-tomograms", *given, "--no-volumes", *more]) == code
+    rows = {path.stem: list(csv.DictReader(path.read_text().splitlines())) for path in output.glob("*.csv")}
+    return {
+        name: [(row["species"], *(float(row[f"axis-{axis}"]) for axis in range(3))) for row in each]
+        for name, each in rows.items()
+    }
+
+
+def test_a_species_has_the_same_number_in_all_tables_of_dynamo_and_eman2(tmp_path):
+    tomograms = two_tomograms(tmp_path)
+    names, species = ["T1", "T1", "T2"], ["apo", "ribo", "ribo"]
+    rows = dict(rlnTomoName=names, **{f"rlnCoordinate{axis}": [10, 11, 12] for axis in "XYZ"}, cryodlSpecies=species)
+    write_tables(tmp_path / "p.star", {"particles": rows})
+    exported(tmp_path, tomograms, [tmp_path / "p.star"])
+    # column 22 of a Dynamo table is the class, column 20 the tomogram
+    tables = {name: np.loadtxt(tmp_path / "out0" / f"{name}.tbl", ndmin=2) for name in ("T1", "T2")}
+    assert tables["T1"][:, 21].tolist() == [1, 2] and tables["T2"][:, 21].tolist() == [2]
+    boxes = json.loads((tmp_path / "out0" / "T2_info.json").read_text())
+    assert boxes["class_list"][str(boxes["boxes_3d"][0][5])]["name"] == "ribo" and boxes["boxes_3d"][0][5] == 1
+    model = (tmp_path / "out0" / "T2.mod").read_bytes()
+    assert model.count(b"OBJT") == 1 and struct.unpack(">i", model[148:152]) == (1,)
+    # the tables are read back by the names of their files: their numbers, 1 and 2, are no names
+    back = exported(tmp_path, tomograms, sorted((tmp_path / "out0").glob("*.tbl")), "--points", "napari")
+    assert back == {"T1": [("class_1", 10, 10, 10), ("class_2", 11, 11, 11)], "T2": [("particle", 12, 12, 12)]}
+
+
+def test_dynamo_tables_of_other_names_say_how_to_name_them(tmp_path, capsys):
+    tomograms, row = two_tomograms(tmp_path), np.zeros(41)
+    row[[19, 21, 23, 24, 25]] = 2, 1, 11, 11, 11
+    np.savetxt(tmp_path / "ribosome.tbl", row[None])
+    exported(tmp_path, tomograms, [tmp_path / "ribosome.tbl"], code=2)
+    error = capsys.readouterr().err
+    assert "the files name 2" in error and "as its tomogram (TS_1.tbl)" in error and "--names" in error
+    given = [tmp_path / "ribosome.tbl"], "--names", "1", "2", "--points", "napari"
+    assert exported(tmp_path, tomograms, *given) == {"2": [("ribosome", 10, 10, 10)]}
+
+
+def napari_points(path):
+    path.write_text("index,axis-0,axis-1,axis-2\n" + "".join(f"{n}.0,{5 + n},10.0,12.0\n" for n in range(6)))
+    return path
+
+
+def test_points_in_files_named_as_their_tomograms_are_one_species(tmp_path):
+    tomograms = two_tomograms(tmp_path)
+    points = [napari_points(tmp_path / f"{name}.csv") for name in ("T1", "T2")]
+    found = exported(tmp_path, tomograms, points, "--points", "napari")
+    assert {row[0] for rows in found.values() for row in rows} == {"particle"} and len(found["T2"]) == 6
+    for diameter, species in (("120", "particle"), ("ribosome=120", "ribosome")):
+        config = TrainDetectorConfig(
+            output=str(tmp_path / "d"),
+            tomograms=tuple(tomograms),
+            coordinates=tuple(map(str, points)),
+            diameter=(diameter,),
+        )
+        assert gather_labels(config).species == (species,)
+
+
+def test_eman2_and_files_of_other_names_find_their_tomogram(tmp_path):
+    volume = np.zeros((20, 40, 60), np.float32)
+    boxes = dict(
+        apix_unbin=10.0, boxes_3d=[[0, 0, 0, "manual", 1.0, 0]], class_list={"0": dict(name="ribo", boxsize=32)}
+    )
+    for name in ("TS_01", "TS_02"):  # e2's base name of a tomogram ends before '__'
+        write_mrc(tmp_path / f"{name}__bin4.mrc", volume, 10.0)
+        (tmp_path / f"{name}_info.json").write_text(json.dumps(boxes))
+    found = exported(tmp_path, tmp_path.glob("*.mrc"), sorted(tmp_path.glob("*.json")), "--points", "napari")
+    assert found == {"TS_01__bin4": [("ribo", 10, 20, 30)], "TS_02__bin4": [("ribo", 10, 20, 30)]}
+    one = exported(tmp_path, [tmp_path / "TS_01__bin4.mrc"], [napari_points(tmp_path / "ferritin.csv")])
+    assert {row[0] for row in one["TS_01__bin4"]} == {"ferritin"} and len(one["TS_01__bin4"]) == 6
+    exported(tmp_path, tmp_path.glob("*.mrc"), [tmp_path / "ferritin.csv"], code=2)  # of two, which?
+
+
+def test_tomograms_and_picks_of_a_copick_project_are_named_by_their_run(tmp_path, capsys):
+    for run in ("TS_1", "TS_2"):
+        spacing, picks = (tmp_path / "ExperimentRuns" / run / name for name in ("VoxelSpacing10.000", "Picks"))
+        write_zarr(spacing / "wbp.zarr", Tomogram(two_tomograms(tmp_path)[0]), 10.0, (0.0, 0.0, 0.0), False)
+        picks.mkdir()
+        pick = dict(pickable_object_name="ribo", run_name=run, points=[dict(location=dict(x=130.0, y=260.0, z=50.0))])
+        (picks / "a_1_ribo.json").write_text(json.dumps(pick))
+    project = tmp_path / "ExperimentRuns"
+    tomograms, picks = [project / "*" / "VoxelSpacing*" / "wbp.zarr"], [project / "*" / "Picks" / "*.json"]
+    found = exported(tmp_path, tomograms, picks, "--points", "napari")
+    assert found == {"TS_1": [("ribo", 5, 26, 13)], "TS_2": [("ribo", 5, 26, 13)]}
+    (project / "TS_1" / "VoxelSpacing10.000" / "wbp.zarr").rename(project / "TS_1" / "wbp.zarr")
+    (project / "TS_2" / "VoxelSpacing10.000" / "wbp.zarr").rename(project / "TS_2" / "wbp.zarr")
+    exported(tmp_path, [project / "*" / "wbp.zarr"], picks, code=2)
+    assert "give a name to each (--names" in capsys.readouterr().err

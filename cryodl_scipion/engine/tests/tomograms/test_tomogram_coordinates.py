@@ -52,6 +52,35 @@ def test_relion_5_finds_particles_of_a_binned_tomogram_where_they_are(tmp_path, 
         assert np.allclose(relion_position(tables, 0, 2.5, [4 * n for n in SHAPE]), 4 * ZYX[0, ::-1])
 
 
+# Euler::anglesToMatrix3 of RELION 5 for right angles: tilt 90 takes x to z and z to -x, rot 90 takes x to -y
+@pytest.mark.parametrize(
+    "angles, origin, shift",
+    [
+        (None, (30, -20, 10), (30, -20, 10)),
+        ((0, 90, 0), (30, 0, 0), (0, 0, 30)),
+        ((0, 90, 0), (0, 0, 30), (-30, 0, 0)),
+        ((90, 0, 0), (30, 0, 0), (0, -30, 0)),
+    ],
+)
+@pytest.mark.parametrize("centred", [True, False])
+def test_refined_shifts_are_taken_away_in_the_axes_of_the_subtomogram(tmp_path, angles, origin, shift, centred):
+    columns = coordinate_columns("tomo", ZYX[:1], SHAPE, 10.0)
+    columns = {name: values for name, values in columns.items() if centred or "Centered" not in name}
+    columns.update({f"rlnOrigin{axis}Angst": [value] for axis, value in zip("XYZ", origin)})
+    for name, value in zip(("Rot", "Tilt", "Psi"), angles or ()):
+        columns[f"rlnTomoSubtomogram{name}"] = [value]
+    write_tables(tmp_path / "a.star", {"particles": columns})
+    zyx = read_coordinates3d(tmp_path / "a.star").zyx_px(np.arange(1), SHAPE, 10.0)
+    assert np.allclose(zyx, ZYX[:1] - np.array(shift)[::-1] / 10, atol=1e-3)
+
+
+def test_shifts_in_px_of_relion_3_0_are_not_dropped_silently(tmp_path, capsys):
+    columns = dict(coordinate_columns("tomo", ZYX, SHAPE, 10.0), rlnOriginX=[0, 2.5])
+    write_tables(tmp_path / "a.star", {"particles": columns})
+    read_coordinates3d(tmp_path / "a.star")
+    assert "shifts in px (rlnOriginX" in capsys.readouterr().out
+
+
 def test_files_of_earlier_versions_with_an_optics_table_are_read_and_joined(tmp_path):
     columns = coordinate_columns("tomo", ZYX, SHAPE, 10.0)
     optics = dict(rlnOpticsGroup=[1], rlnOpticsGroupName=["opticsGroup1"], rlnTomoTiltSeriesPixelSize=[10.0])
@@ -84,7 +113,7 @@ def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):
     row[[3, 4, 5]], row[19], row[21], row[[23, 24, 25]] = (0.5, 0, -0.5), 7, 1, (31, 21, 11)
     np.savetxt(tmp_path / "ribosome.tbl", row[None])
     positions = read_coordinates3d(tmp_path / "ribosome.tbl")
-    assert positions.tomograms == ("7",) and positions.species == ("ribosome",)
+    assert positions.tomograms == ("7",) and positions.species == ("",)
     assert np.allclose(positions.xyz, [[30.5, 20.0, 9.5]])
 
 

@@ -33,7 +33,7 @@ class TrainDetectorConfig:
         "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px "
         "of these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). "
         "The species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the "
-        "file name.",
+        "file name; if that is the tomogram's, it is the only one of Diameters or Species, or 'particle'.",
         label="Coordinates",
         path="file",
     )

@@ -17,12 +17,12 @@ if typing.TYPE_CHECKING:
 
 def run(config: AnnotateConfig) -> Result:
     """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
-    from ...io.files import expand_paths, name_micrographs
+    from ...io.files import expand_paths, name_tomograms
     from ..annotations.display import show_annotation_window
     from ..annotations.session import Session
     from ..annotations.store import open_annotations
 
-    pairs = name_micrographs(expand_paths(config.tomograms), config.names)
+    pairs = name_tomograms(expand_paths(config.tomograms), config.names)
     tomograms, warnings = _open(pairs, config.pixel_size)
     store = open_annotations(config.annotations, dict(pairs))
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)

@@ -28,13 +28,14 @@ def run(config: ExportTomogramsConfig) -> Result:
     tomograms, sizes, skipped, notes = _sources(config)
     positions = read_positions(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
     folder = Path(working_folder(config, continues=False))
+    species = sorted({one for each in positions.values() for one in each})
     volumes, points = {}, {}
     for number, (name, tomogram) in enumerate(tomograms.items(), 1):
         if config.volumes:
             volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
         if positions.get(name):
             points[name] = _write_points(
-                folder, name, number, positions[name], tomogram.shape, sizes[name], config.points
+                folder, name, number, positions[name], species, tomogram.shape, sizes[name], config.points
             )
     finish_folder(folder, config.output)
     counts = {name: sum(map(len, positions[name].values())) for name in points}
@@ -92,11 +93,13 @@ def _write_points(
     name: str,
     number: int,
     positions: typing.Mapping[str, np.ndarray],
+    all_species: typing.Sequence[str],
     shape: tuple[int, ...],
     pixel_size: float,
     forms: typing.Sequence[str],
 ) -> dict[str, str]:
-    """{format: file} of the coordinates of a tomogram. number: of the tomogram, for Dynamo."""
+    """{format: file} of the coordinates of a tomogram. number: of the tomogram, for Dynamo. all_species: of
+    all tomograms, so that a class has the same number in all."""
     from ...io import coordinate_files as files
 
     zyx = np.concatenate(list(positions.values()))
@@ -108,12 +111,12 @@ def _write_points(
             files.write_napari_points(folder / made[form], zyx, species)
         elif form == "imod":
             made[form] = f"{name}.mod"
-            files.write_imod_model(folder / made[form], xyz, species, shape, pixel_size)
+            files.write_imod_model(folder / made[form], xyz, species, shape, pixel_size, all_species)
         elif form == "dynamo":
             made[form] = f"{name}.tbl"
-            files.write_dynamo_table(folder / made[form], xyz, number, np.ones(len(xyz)), species)
+            files.write_dynamo_table(folder / made[form], xyz, number, np.ones(len(xyz)), species, all_species)
         else:
             made[form] = f"{name}_info.json"
             centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
-            files.write_eman2(folder / made[form], centred, species, pixel_size)
+            files.write_eman2(folder / made[form], centred, species, pixel_size, all_species)
     return made

@@ -60,7 +60,7 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
-    positions = read_positions(config.coordinates, tomograms, sizes, notes)
+    positions = read_positions(config.coordinates, tomograms, sizes, notes, _only_species(config))
     without = [name for name, each in positions.items() if not each]
     if without:
         notes.append(
@@ -86,6 +86,12 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         float(np.mean(skews)),
         tuple(dict.fromkeys(notes)),
     )
+
+
+def _only_species(config: typing.Any) -> str:
+    """The species that is asked for, if it is one; else ''."""
+    asked = set(config.species) or {str(text).rpartition("=")[0] for text in config.diameter} - {""}
+    return asked.pop() if len(asked) == 1 else ""
 
 
 def _species(config: typing.Any, positions: dict[str, dict[str, np.ndarray]]) -> tuple[str, ...]:

@@ -6,20 +6,32 @@ from __future__ import annotations
 import glob
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
 from ...contract import counted
+from ...io.files import micrograph_key
 from ...io.tomogram_coordinates import read_coordinates3d
 
 if typing.TYPE_CHECKING:
+    from ...io.coordinates3d import Coordinates3D
     from ...io.tomograms import Tomogram
 
+SPECIES = "particle"  # where no file says more
+NUMBERS = (
+    "a Dynamo table has numbers in place of names. Call each table as its tomogram (TS_1.tbl), or give the numbers as "
+    "the tomograms' names (--names)."
+)
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 
 
 def read_positions(
-    coordinates: typing.Sequence[str], tomograms: dict[str, Tomogram], sizes: dict[str, float], notes: list[str]
+    coordinates: typing.Sequence[str],
+    tomograms: dict[str, Tomogram],
+    sizes: dict[str, float],
+    notes: list[str],
+    species: str = "",
 ) -> dict[str, dict[str, np.ndarray]]:
     """Positions of files of coordinates.
 
@@ -33,6 +45,8 @@ def read_positions(
         {name: Å/px}.
     notes : list of str
         Sentences for the user, added to.
+    species : str
+        Of particles whose file does not say it, and has no name but the tomogram's. Empty: 'particle'.
 
     Returns
     -------
@@ -46,28 +60,37 @@ def read_positions(
     """
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
-    for path in expand_files(coordinates):
+    numbers, files = False, expand_files(coordinates)
+    for path in files:
         positions = read_coordinates3d(path)
-        owners = np.array([_owner(name, tomograms) for name in positions.tomograms], object)
+        owner = {name: _owner(name, positions, tomograms) for name in set(positions.tomograms)}
+        if positions.named == "file" and len(files) == len(tomograms) == 1 and not set(owner.values()) & set(tomograms):
+            owner = dict.fromkeys(owner, next(iter(tomograms)))
+            notes.append(f"{path} is read as the coordinates of {next(iter(tomograms))}: both are the only ones given.")
+        owners = np.array([owner[name] for name in positions.tomograms], object)
         for name in set(owners):
             rows = np.flatnonzero(owners == name)
             if name not in tomograms:
                 strange[name] = strange.get(name, 0) + len(rows)
+                numbers = numbers or positions.named == "numbers"
                 continue
             zyx = positions.zyx_px(rows, tomograms[name].shape, sizes[name])
             _check_inside(zyx, tomograms[name], path, name)
-            for one in sorted({positions.species[row] for row in rows}):
-                mine = zyx[[positions.species[row] == one for row in rows]]
+            unsaid = _species_of_file(path, name, tomograms) or species or SPECIES
+            said = [positions.species[row] or unsaid for row in rows]
+            for one in sorted(set(said)):
+                mine = zyx[[this == one for this in said]]
                 found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
     if not any(found.values()):
         raise ValueError(
             f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "
-            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by name; change the names with --names."
+            f"name {', '.join(list(strange)[:5]) or 'none'}. They are matched by name; "
+            + (NUMBERS if numbers else "change the names with --names.")
         )
     if strange:
         notes.append(
             f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given are not used "
-            f"({', '.join(list(strange)[:5])})."
+            f"({', '.join(list(strange)[:5])})." + (f" They are matched by name; {NUMBERS}" if numbers else "")
         )
     return found
 
@@ -83,9 +106,31 @@ def expand_files(patterns: typing.Sequence[str]) -> list[str]:
     return found
 
 
-def _owner(name: str, tomograms: dict[str, Tomogram]) -> str:
-    """The tomogram that a name in a file means; the only one where the file names none."""
-    return next(iter(tomograms)) if not name and len(tomograms) == 1 else name or "no tomogram"
+def _owner(name: str, positions: Coordinates3D, tomograms: typing.Collection[str]) -> str:
+    """The tomogram that a name in a file means, else the name; the only one where the file names none."""
+    found = _matching(name, tomograms)
+    if not found and not name and len(tomograms) == 1:
+        found = next(iter(tomograms))
+    if not found and (not name or positions.named == "numbers" and len(set(positions.tomograms)) == 1):
+        found = _matching(micrograph_key(Path(positions.path).stem), tomograms)
+    return found or name or "no tomogram"
+
+
+def _matching(name: str, tomograms: typing.Collection[str]) -> str:
+    """The tomogram of this name, or the only one that has it before '__', as EMAN2's TS_01__bin4; else ''."""
+    if name in tomograms:
+        return name
+    fitting = [one for one in tomograms if name and name in (one.partition("__")[0], one.rpartition("__")[0])]
+    return fitting[0] if len(fitting) == 1 else ""
+
+
+def _species_of_file(path: str, tomogram: str, tomograms: typing.Collection[str]) -> str:
+    """The species that a file's name gives, without the tomogram's name before it; '' if nothing else is left."""
+    stem = micrograph_key(Path(path).stem)
+    if _matching(stem.removesuffix("_info"), tomograms):
+        return ""
+    rest = stem.removeprefix(tomogram)
+    return rest.lstrip("_-. ") if rest != stem and rest[0] in "_-. " else stem
 
 
 def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> None:
