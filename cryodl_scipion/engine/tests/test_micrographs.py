@@ -123,6 +123,17 @@ def test_a_damaged_compressed_file_is_named(tmp_path, pack, ending, harm, kind):
         read_micrograph(tmp_path / f"bad{kind}{ending}")
 
 
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_colour_picture_is_not_told_to_be_a_movie(tmp_path, planes):
+    """Red, green and blue of each pixel, or one image of each colour, as exported pictures have them."""
+    shape = (20, 32, 3) if planes == "contig" else (3, 20, 32)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), photometric="rgb", planarconfig=planes)
+    for read in (read_micrograph, micrograph_shape):
+        with pytest.raises(ValueError, match=r"a\.tif is a colour picture \(3 values.*grey levels") as error:
+            read(tmp_path / "a.tif")
+        assert "ovie" not in str(error.value)
+
+
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 def test_a_truncated_or_changed_tiff_is_named_or_read_but_never_crashes(tmp_path, compression, caplog):
     image = np.random.default_rng(0).integers(0, 20, (64, 64)).astype(np.float32)

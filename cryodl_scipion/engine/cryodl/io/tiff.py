@@ -42,7 +42,7 @@ def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     ValueError
-        That names the file: no TIFF, damaged, several images, larger than the memory.
+        That names the file: no TIFF, damaged, colours, several images, larger than the memory.
     """
     return _first_page(path, lambda page: _values(page, path))
 
@@ -66,6 +66,7 @@ def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], 
 
             with tifffile.TiffFile(file) as tiff:
                 page = tiff.pages.first
+                _check_grey(page)
                 _check_single(tiff, page)
                 return read(page)
     except TooLittleMemory:
@@ -100,6 +101,15 @@ def _open(path: str | os.PathLike[str]) -> typing.BinaryIO:
     if len(values) > MAX_EXPANDED:
         raise _Refused(f"expands to more than {MAX_EXPANDED >> 20} MB. Give the file as it is without compression.")
     return io.BytesIO(values)
+
+
+def _check_grey(page: TiffPage) -> None:
+    """Raises _Refused for pixels of several values."""
+    if page.samplesperpixel > 1:
+        raise _Refused(
+            f"is a colour picture ({page.samplesperpixel} values in each pixel); a micrograph has one. Save it in grey "
+            "levels, or give the micrograph that the picture was made of."
+        )
 
 
 def _check_single(tiff: TiffFile, page: TiffPage) -> None:

@@ -13,7 +13,10 @@ from cryodl.micrographs.byhand.corrections import is_corrected, read_corrections
 from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import HandPicks
 from cryodl.micrographs.commands.auto_pick import _to_learn_from
-from cryodl.micrographs.pickers.labels import match_labels, with_corrections
+from cryodl.micrographs.pickers import fill_in as fill_in_module
+from cryodl.micrographs.pickers import picker_method
+from cryodl.micrographs.pickers.labels import load_labels, match_labels, with_corrections
+from cryodl.micrographs.pickers.round_loop import held_out
 from cryodl.micrographs.pickers.self_labels import Picked, corrected, labels_of
 
 MACHINE = np.array([[50.0, 60.0], [120.0, 200.0], [30.0, 200.0]])
@@ -56,6 +59,7 @@ def test_certain_picks_teach_and_unconfirmed_ones_are_left_out(project):
     assert rows(item.negatives) == [(50, 60)], "what was removed teaches as background"
     assert item.uncertain.mask.endswith("a.mrc")
     assert config.labels == "boxes" and "5 confirmed picks are used" in said[0] and "2 unconfirmed" in said[0]
+    assert "1 removed picks as background" in said[0]
 
 
 def test_confirmed_micrographs_are_complete_labels(project):
@@ -66,6 +70,40 @@ def test_confirmed_micrographs_are_complete_labels(project):
     (item,) = match_labels(config)
     assert len(item.positives) == 7 and config.labels == "auto" and config.background is None and not said
     assert item.uncertain.mask, "the area to ignore stays ignored"
+    assert rows(item.negatives) == [(50, 60)], "labels that are found to be incomplete later need it"
+
+
+def test_removed_picks_teach_with_stated_boxes_and_a_stated_background_too(project):
+    HandSession([("a", str(project / "a.mrc"))], HandPicks(str(project / "hand"), ["a"]), 2.0, 40.0).confirm()
+    write_coordinates(project / "own.star", MACHINE[1:2] - 20, [0])
+    (project / "own.star").rename(project / "a.star")
+    for background, expected in ((None, []), (str(project / "a.star"), [(100, 180)])):
+        config, _ = with_corrections(config_of(project, labels="boxes", background=background))
+        (item,) = match_labels(config)
+        assert rows(item.negatives) == [(50, 60), *expected] and len(item.positives) == 7
+
+
+def test_a_removed_pick_that_was_put_anew_is_no_background(project):
+    """The user removes a pick and puts it where the particle's centre is: 2 px away."""
+    session = HandSession([("a", str(project / "a.mrc"))], HandPicks(str(project / "hand"), ["a"]), 2.0, 40.0)
+    session.press(52, 60)
+    session.release()
+    (item,) = match_labels(with_corrections(config_of(project))[0])
+    assert (52, 60) in rows(item.positives) and not len(item.negatives)
+
+
+def test_boxes_are_proposed_beside_a_removed_pick(project, monkeypatch):
+    """One removed pick alone would be all that is known of background."""
+    monkeypatch.setattr(fill_in_module, "seen_particles", lambda images, _: [np.zeros((0, 2))] * len(images))
+    config, method = with_corrections(config_of(project))[0], picker_method("unet")
+    _, images, _ = load_labels(match_labels(config), method, config)
+    filled = fill_in_module.fill_in(images, config, method)
+    assert "beside 1 removed pick" in filled.said[1]
+    (before,), (after,) = images, filled.images
+    assert len(after.negatives) > 10 and after.negatives[0].tolist() == before.negatives[0].tolist()
+    background = str(project / "hand/removed")
+    stated = dataclasses.replace(config, background=background)
+    assert len(fill_in_module.fill_in(images, stated, method).images[0].negatives) == 1, "what the user gives is enough"
 
 
 def test_what_the_user_states_goes_before_what_the_folder_suggests(project):
@@ -109,3 +147,13 @@ def test_rounds_learn_from_the_corrected_micrographs_first(project):
     assert chosen[0] == "a" and len(chosen) == 2
     with pytest.raises(ValueError, match="no confirmed or removed picks"):
         _to_learn_from([("z", "z.mrc")], config)
+
+
+def test_corrected_micrographs_are_held_out_only_where_there_are_no_others():
+    names = ["t1", "t2", "a", "b", "c", "d"]
+    assert list(held_out(names)) == ["t2", "d"]
+    found = held_out(names, {"t1", "t2"})
+    assert len(found) == 2 and not {"t1", "t2"} & set(found)
+    assert list(held_out(["t1", "t2", "a"], {"t1", "t2"})) == ["a"]
+    assert list(held_out(["t1", "t2"], {"t1", "t2"})) == ["t2"], "one must be judged"
+    assert list(held_out(["t1"], {"t1"})) == []

@@ -90,6 +90,9 @@ def test_a_confident_pick_on_a_crystal_teaches_as_contamination(tmp_path):
     (found,) = load_images([labels], picker_method("unet"), config(tmp_path), "dark")
     assert len(found.positives) == len(centres) and len(found.contamination) == 1
     assert np.linalg.norm((found.contamination[0] + 0.5) * 30 / 32 - 0.5 - position) < 1
+    certain = {"mic0": position[None]}
+    (found,) = load_images([labels], picker_method("unet"), config(tmp_path), "dark", certain)
+    assert len(found.positives) == len(centres) + 1 and not len(found.contamination), "a human is certain of it"
 
 
 def test_a_teachers_score_is_that_of_its_nearest_candidate():

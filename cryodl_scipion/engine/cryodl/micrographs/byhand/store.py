@@ -2,7 +2,7 @@
 """Files of picks that were made or corrected by hand.
 
 <folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one.
-<folder>/removed/<micrograph>.star: what a human took away; train-picker takes the folder as --background.
+<folder>/removed/<micrograph>.star: what a human took away; train-picker takes them as background.
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
 """
 

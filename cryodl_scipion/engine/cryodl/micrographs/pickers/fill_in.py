@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import maximum_filter
 
-from ...contract import TrainPickerConfig
+from ...contract import TrainPickerConfig, counted
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .propose import appearance_of, propose_boxes, similarity_map
@@ -67,32 +67,30 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
 def _with_boxes(
     images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod
 ) -> tuple[list[LabelledImage], list[str]]:
-    """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so."""
+    """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so.
+
+    Picks that were removed by hand are some of the background; proposed boxes come beside them.
+    """
     only_good = images[0].labels == "boxes" and config.background is None
-    background = only_good
     contamination = config.contamination is None and (only_good or method.needs_contamination)
-    if not background and not contamination:
+    if not only_good and not contamination:
         return list(images), []
     look, filled = appearance_of(images, method.working_diameter), []
+    proposed = dict.fromkeys((["background"] if only_good else []) + (["contamination"] if contamination else []), 0)
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
         count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else MIN_BOXES
         found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
-        filled.append(
-            dataclasses.replace(
-                image,
-                negatives=found.background if background else image.negatives,
-                contamination=found.contamination[:MIN_BOXES] if contamination else image.contamination,
-            )
-        )
-    kinds = [
-        f"{sum(len(getattr(im, field)) for im in filled)} boxes on {word}"
-        for wanted, field, word in (
-            (background, "negatives", "background"),
-            (contamination, "contamination", "contamination"),
-        )
-        if wanted
-    ]
-    return filled, [f"Proposed, because none were given: {' and '.join(kinds)} (`cryodl propose-boxes` writes them)."]
+        if only_good:
+            proposed["background"] += len(found.background)
+            image = dataclasses.replace(image, negatives=np.concatenate([image.negatives, found.background]))
+        if contamination:
+            proposed["contamination"] += len(found.contamination[:MIN_BOXES])
+            image = dataclasses.replace(image, contamination=found.contamination[:MIN_BOXES])
+        filled.append(image)
+    kinds = " and ".join(f"{number} boxes on {kind}" for kind, number in proposed.items())
+    removed = sum(len(image.negatives) for image in images) if only_good else 0
+    beside = f" beside {counted(removed, 'removed pick')}" if removed else ""
+    return filled, [f"Proposed{beside}, because none were given: {kinds} (`cryodl propose-boxes` writes them)."]
 
 
 def _with_expected(

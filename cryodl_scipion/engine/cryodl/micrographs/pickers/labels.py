@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted
 from ...core.geometry import inside, map_positions
@@ -16,7 +17,7 @@ from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
 from ..byhand.corrections import is_corrected, read_corrections
-from ..byhand.store import IGNORED, REMOVED
+from ..byhand.store import IGNORED
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .predict import check_particle_fits, working_factor
@@ -53,8 +54,8 @@ def label_kind(config: TrainPickerConfig) -> str:
 def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list[str]]:
     """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
 
-    Areas to ignore and removed picks are taken from the folder where the config names none. Picks that nobody confirmed
-    make labels of a few positions, unless the config says what the labels are.
+    Areas to ignore are taken from the folder where the config names none; match_labels takes what was removed. Picks
+    that nobody confirmed make labels of a few positions, unless the config says what the labels are.
     """
     if not is_corrected(config.coordinates):
         return config, []
@@ -64,14 +65,13 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
         config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
     if not found.partial:
         return config, []
-    if any(len(yx) for yx in found.removed.values()) and not config.background:
-        config = dataclasses.replace(config, background=os.path.join(config.coordinates, REMOVED))
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
-    certain, machine = (sum(map(len, part.values())) for part in (found.certain, found.machine))
+    certain, machine, removed = (sum(map(len, p.values())) for p in (found.certain, found.machine, found.removed))
     return config, [
-        f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training; {machine} "
-        f"unconfirmed picks and unlabelled areas are not (labels: {config.labels})."
+        f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training, {removed} "
+        f"removed picks as background; {machine} unconfirmed picks and unlabelled areas are not used "
+        f"(labels: {config.labels})."
     ]
 
 
@@ -89,6 +89,7 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
+        groups[1] = _with_removed(config, groups[1], named)
         groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
@@ -127,6 +128,21 @@ def _certain(
             positions[name] = Uncertain(np.concatenate([known.circles, yx]), known.mask)
     kept = found.names if found.partial else set(picks)
     return {name: yx for name, yx in found.certain.items() if name in kept}, positions
+
+
+def _with_removed(
+    config: TrainPickerConfig, background: dict[str, np.ndarray], named: typing.Sequence[tuple[str, str]]
+) -> dict[str, np.ndarray]:
+    """Boxes on background with the removed picks, except those that a certain pick has taken the place of."""
+    found = read_corrections(config.coordinates, [name for name, _ in named])
+    reach, boxes = config.particle_diameter / config.pixel_size / 4, dict(background)
+    for name, yx in found.removed.items():
+        certain = found.certain.get(name, _NOWHERE)
+        if len(certain) and len(yx):
+            yx = yx[cKDTree(certain).query(yx)[0] >= reach]
+        if len(yx):
+            boxes[name] = np.concatenate([boxes.get(name, _NOWHERE), yx])
+    return boxes
 
 
 def match_particles(

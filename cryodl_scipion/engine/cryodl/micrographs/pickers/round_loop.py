@@ -11,6 +11,7 @@ from pathlib import Path
 from ...contract import AutoPickConfig, PickConfig, Result, read_card
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
+from ...io.files import evenly_spaced
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
 from ...learning.registry import method_of
@@ -56,6 +57,11 @@ class RoundLoop:
         return dataclasses.replace(self.config, particle_diameter=first.get("picked_diameter") or self._diameter)
 
     @property
+    def _taught(self) -> typing.Collection[str]:
+        """Micrographs that a human corrected."""
+        return self._corrections.names if self._corrections else ()
+
+    @property
     def reach(self) -> float:
         """px within which two picks are the same."""
         diameter = typing.cast("float", self._scaled().particle_diameter)  # of round 0, if it was not stated
@@ -73,7 +79,7 @@ class RoundLoop:
         picked = self._picked(number)
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
-        held = held_out(list(picked))
+        held = held_out(list(picked), self._taught)
         separation = (
             judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
         )
@@ -144,7 +150,7 @@ class RoundLoop:
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
-        held = held_out(list(picked))
+        held = held_out(list(picked), self._taught)
         parts = [[image for name, image in images.items() if (name in held) == side] for side in (False, True)]
         print(
             f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in "
@@ -206,10 +212,18 @@ class RoundLoop:
                 for n, p in picked.items()
             )
         )
-        images = load_images(labels, self._method(number), self._scaled(), contrast)
+        certain = self._corrections.certain if self._corrections else {}
+        images = load_images(labels, self._method(number), self._scaled(), contrast, certain)
         return {image.name: image for image in images}, sum(false)
 
 
-def held_out(names: typing.Sequence[str]) -> typing.Sequence[str]:
-    """The micrographs that are judged and not learnt from; at least one of two or more, none of one."""
-    return names[1::EVERY]
+def held_out(names: typing.Sequence[str], taught: typing.Collection[str] = ()) -> typing.Sequence[str]:
+    """The micrographs that are judged and not learnt from; at least one of two or more, none of one.
+
+    taught: those with corrections, which are held out only where there are no others.
+    """
+    usual = names[1::EVERY]
+    if not any(name in taught for name in names):
+        return usual
+    others = [name for name in names if name not in taught]
+    return [*evenly_spaced(others, len(usual)), *(name for name in usual if name in taught)][: len(usual)]

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from ...contract import AutoPickConfig
 from ...core.geometry import map_positions
+from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
 from .labels import Labels, load_labelled
 from .propose import appearance_of, propose_boxes
@@ -98,11 +99,16 @@ def labels_of(
 
 
 def load_images(
-    labels: typing.Sequence[typing.Any], method: PickerMethod, config: AutoPickConfig, contrast: str
+    labels: typing.Sequence[typing.Any],
+    method: PickerMethod,
+    config: AutoPickConfig,
+    contrast: str,
+    certain: typing.Mapping[str, np.ndarray] | None = None,
 ) -> list[LabelledImage]:
     """LabelledImages with complete labels, but uncertain positions and contaminated picks left out of the particles.
 
-    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
+    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. certain: {name: (n, 2) px of the file}
+    that a human is certain of; these are particles wherever they lie. Raises ValueError that names a bad file.
     """
     diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
     images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
@@ -110,7 +116,13 @@ def load_images(
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     if not any(len(image.positives) for image in images):
         return images
-    images = [_without_contamination(image, method.working_diameter) for image in images]
+    sure = {
+        item.name: map_positions(
+            (certain or {}).get(item.name, _NOWHERE), micrograph_shape(item.path), image.image.shape
+        )
+        for item, image in zip(labels, images)
+    }
+    images = [_without_contamination(image, method.working_diameter, sure[image.name]) for image in images]
     if method.needs_contamination and not any(len(image.contamination) for image in images):
         look = appearance_of(images, method.working_diameter)
         images = [
@@ -120,14 +132,23 @@ def load_images(
     return images
 
 
-def _without_contamination(image: LabelledImage, diameter: float) -> LabelledImage:
-    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
-    px."""
+def _working(yx: np.ndarray | None, path: str, image: LabelledImage) -> np.ndarray:
+    """Positions (n, 2) in px of the file in working px; none of None."""
+    return _NOWHERE if yx is None else map_positions(yx, micrograph_shape(path), image.image.shape)
+
+
+def _without_contamination(image: LabelledImage, diameter: float, certain: np.ndarray) -> LabelledImage:
+    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination, except certain ones.
+
+    diameter: working px. certain: (n, 2) working px.
+    """
     if not len(image.positives):
         return image
     nearest = np.clip(np.rint(image.positives), 0, np.array(image.image.shape) - 1).astype(int)
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
     dirty = area[nearest[:, 0], nearest[:, 1]]
+    if len(certain):
+        dirty &= cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
 
 
