@@ -81,21 +81,21 @@ def _shifts(
     They count in the axes of the subtomogram, which may have been extracted in an orientation of its own
     (ParticleSet::getPosition of RELION 5).
     """
+    none = ["0"] * count
+    given = lambda names: _numbers({name: table.get(name, none) for name in names}, names, path)
     if not any(name in table for name in ORIGINS):
-        if any(float(text) for name in PIXEL_ORIGINS for text in table.get(name, ())):
+        if given(PIXEL_ORIGINS).any():
             warn(
                 f"{path}: shifts in px ({', '.join(PIXEL_ORIGINS)}, RELION 3.0) are not applied, as their pixel size "
                 "is not known. Convert the file with a later RELION."
             )
         return None
-    none = ["0"] * count
-    shifts = _numbers({name: table.get(name, none) for name in ORIGINS}, ORIGINS, path)
+    shifts = given(ORIGINS)
     if any(name in table for name in SUBTOMOGRAM):
         from ..core.projections import rotation_matrices
 
-        angles = _numbers({name: table.get(name, none) for name in SUBTOMOGRAM}, SUBTOMOGRAM, path)
         # RELION's matrix of these angles is the inverse of ours
-        shifts = np.einsum("nji,nj->ni", rotation_matrices(angles), shifts)
+        shifts = np.einsum("nji,nj->ni", rotation_matrices(given(SUBTOMOGRAM)), shifts)
     return shifts
 
 

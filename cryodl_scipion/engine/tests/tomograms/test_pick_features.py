@@ -11,6 +11,7 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Result
+from cryodl.io.star import read_tables
 from cryodl.tomograms.features import picking
 
 
@@ -112,6 +113,17 @@ def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, ca
         == 0
     )
     assert (tmp_path / "picked/t1.star").stat().st_mtime_ns == before
+
+
+def test_an_optics_table_is_that_of_the_tilt_series_and_written_if_asked_for(tmp_path):
+    write_mrc(tmp_path / "t1.mrc", ball((12, 14, 16), (5, 6, 7), 3).astype(np.int8), PIXEL)
+    command = ["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--label", "1", "--output"]
+    assert main([*command, str(tmp_path / "a")]) == 0
+    assert main([*command, str(tmp_path / "b"), "--tilt-series-pixel-size", str(PIXEL / 4)]) == 0
+    for file in ("t1.star", "particles.star"):
+        assert list(read_tables(tmp_path / "a" / file)) == ["particles"]
+        optics = read_tables(tmp_path / "b" / file)["optics"]
+        assert [float(size) for size in optics["rlnTomoTiltSeriesPixelSize"]] == [PIXEL / 4]
 
 
 def test_other_parameters_in_the_same_folder_are_refused(tmp_path, capsys):
