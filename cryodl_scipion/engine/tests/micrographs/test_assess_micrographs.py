@@ -168,6 +168,16 @@ def test_a_broken_micrograph_is_skipped_and_named(mics):
     assert result.outputs["good"] == ["clean", "ice"] and not (mics / "out/empty.json").exists()
 
 
+def test_metrics_of_a_micrograph_that_broke_later_do_not_stay(mics):
+    assert assess(mics) == 0 and outputs(mics)["good"] == ["clean", "ice"]
+    whole = (mics / "mics/clean.mrc").read_bytes()
+    (mics / "mics/clean.mrc").write_bytes(whole[:5000])
+    assert assess(mics) == 0 and outputs(mics)["good"] == ["ice"] and set(outputs(mics)["metrics"]) == {"ice"}
+    assert table(mics)["clean"]["verdict"] == "unreadable" and "clean" not in (mics / "out/good.txt").read_text()
+    (mics / "mics/clean.mrc").write_bytes(whole)
+    assert assess(mics) == 0 and outputs(mics)["good"] == ["clean", "ice"]
+
+
 def test_only_broken_micrographs_are_an_error(mics, capsys):
     write_mrc(mics / "more/later.mrc", np.zeros((200, 200), np.float32))
     assert assess(mics, micrographs=("more/*.mrc",)) == 2

@@ -79,6 +79,19 @@ def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
     assert len(Result.read(tmp_path / "result.json").outputs["files"]) == 2
 
 
+def test_changed_micrographs_are_denoised_anew_and_the_models_age_is_said(tmp_path):
+    """mic0 is another image now, mic1 is broken: what was made of the old ones goes."""
+    write_micrographs(tmp_path, 2)
+    assert denoise(tmp_path) == 0
+    before = (tmp_path / "out/mic0.mrc").read_bytes()
+    write_mrc(tmp_path / "mics/mic0.mrc", np.random.default_rng(7).normal(size=SHAPE).astype(np.float32))
+    (tmp_path / "mics/mic1.mrc").write_bytes((tmp_path / "mics/mic1.mrc").read_bytes()[:5000])
+    assert denoise(tmp_path) == 0
+    assert (tmp_path / "out/mic0.mrc").read_bytes() != before and not (tmp_path / "out/mic1.mrc").exists()
+    said = " ".join(Result.read(tmp_path / "result.json").warnings)
+    assert "2 micrographs changed after the model" in said and "another --output" in said
+
+
 def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
     write_micrographs(tmp_path, 2)
     write_mrc(tmp_path / "mics/empty.mrc", np.zeros(SHAPE, np.float32))

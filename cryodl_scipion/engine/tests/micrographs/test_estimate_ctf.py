@@ -154,6 +154,13 @@ def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder,
     assert "highest resolution 5.0 (now 6.0)" in capsys.readouterr().err
 
 
+def test_the_fit_of_a_micrograph_that_broke_does_not_stay(folder):
+    assert run(folder) == 0
+    (folder / "mics/m2.mrc").write_bytes((folder / "mics/m2.mrc").read_bytes()[:5000])
+    assert run(folder) == 0
+    assert sorted(path.name for path in (folder / "ctf").iterdir()) == ["m1.json", "m1.mrc"]
+
+
 def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
     noise = np.random.default_rng(3).standard_normal((512, 512)).astype(np.float32)
     smooth = np.fft.irfft2(

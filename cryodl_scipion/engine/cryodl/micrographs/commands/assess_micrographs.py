@@ -145,7 +145,12 @@ def _measure(
         )
         write_json(folder / f"{name}.json", records[name])
 
-    return each_item(todo, "micrograph", measure)
+    def skip(name: str) -> None:
+        """Metrics of a file that was replaced do not stay in the table."""
+        if records.pop(name, None):
+            (folder / f"{name}.json").unlink(missing_ok=True)
+
+    return each_item(todo, "micrograph", measure, skip)
 
 
 def _add_picks(

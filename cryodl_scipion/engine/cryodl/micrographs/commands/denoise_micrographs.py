@@ -60,6 +60,7 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     notes = list(pixel_size_warnings([s.path for s in sources], config.pixel_size))
     for warning in notes:
         warn(warning)
+    trained_before = not config.model and (folder / MODEL / CARD).exists()
     model = _model(config, sources, folder)
     card = read_card(model, MICROGRAPH_DENOISER)
     _agree_with_folder(folder, config, card)
@@ -67,6 +68,13 @@ def run(config: DenoiseMicrographsConfig) -> Result:
     target = lambda source: folder / f"{source.name}.mrc"
     todo = [s for s in sources if not _is_denoised(s, target(s))]
     print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them already denoised.")
+    changed = sum(target(s).exists() for s in todo)
+    if trained_before and changed:
+        notes.append(
+            f"{counted(changed, 'micrograph')} changed after the model of {folder} was trained, and the model is used "
+            "as it is. To train on the files as they are now, choose another --output."
+        )
+        warn(notes[-1])
     device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
     if len(skipped) == len(sources):
         raise AllSkipped(f"None of the {len(sources)} micrographs could be denoised. The first: {in_words(skipped[0])}")
@@ -191,7 +199,7 @@ def _denoise(
     todo: typing.Sequence[MicrographSource],
     config: DenoiseMicrographsConfig,
     model: str | os.PathLike[str],
-    target: typing.Callable[[str], Path],
+    target: typing.Callable[[MicrographSource], Path],
 ) -> tuple[str, list[Skipped]]:
     """Write the denoised micrographs one after the other. Returns the device in words and those that were skipped."""
     from tqdm import tqdm
@@ -212,6 +220,7 @@ def _denoise(
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(source.name, source.path, str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
+            target(source).unlink(missing_ok=True)  # of a file that was replaced
             continue
         write_micrograph(target(source), image, config.pixel_size, LABEL, MADE_OF + stamp(*source.paths))
     return device_name(device), skipped

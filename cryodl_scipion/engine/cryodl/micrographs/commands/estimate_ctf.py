@@ -134,7 +134,14 @@ def _fit_all(
     def fit(name: str, path: str) -> None:
         records[name] = _fit_one(name, path, config, folder)
 
-    return each_item(todo, "micrograph", fit)
+    def skip(name: str) -> None:
+        """The fit of a file that was replaced does not stay; that of one that is gone does."""
+        if os.path.exists(paths[name]):
+            for ending in (".json", ".mrc"):
+                (folder / (name + ending)).unlink(missing_ok=True)
+
+    paths = dict(todo)
+    return each_item(todo, "micrograph", fit, skip)
 
 
 def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> dict[str, typing.Any]:

@@ -19,6 +19,7 @@ from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
 from ...io.warn import warn
+from ..pickers.kept import PICTURES
 
 KIND = "filaments of a micrograph"
 SETTINGS = ("pixel_size", "filament_diameter", "contrast", "keep_edges")
@@ -128,8 +129,9 @@ def _pick(
         records[name] = _pick_one(name, path, picker, settings, folder)
 
     def skip(name: str) -> None:
-        for ending in (".star", ".json"):  # filaments of a replaced micrograph do not stay beside the others
-            (folder / (name + ending)).unlink(missing_ok=True)
+        """Filaments of a replaced micrograph do not stay beside the others."""
+        for file in (f"{name}.star", f"{name}.json", f"{PICTURES}/{name}.png"):
+            (folder / file).unlink(missing_ok=True)
 
     skipped += each_item(todo, "micrograph", pick, skip)
     notes += picker.notes

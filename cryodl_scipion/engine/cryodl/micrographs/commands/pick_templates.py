@@ -23,6 +23,7 @@ from ...io.item_records import earlier_record
 from ...io.micrographs import pixel_size_warnings
 from ...io.stamps import stamp
 from ...io.warn import warn
+from ..pickers.kept import PICTURES
 
 if typing.TYPE_CHECKING:
     from ..templates.views import Templates
@@ -117,7 +118,12 @@ def _compare(
 
     def skip(name: str) -> None:
         """Candidates of a replaced micrograph do not stay beside the others."""
-        for file in (f"{CANDIDATES}/{name}.star", f"{CANDIDATES}/{name}.json", f"{name}.star"):
+        for file in (
+            f"{CANDIDATES}/{name}.star",
+            f"{CANDIDATES}/{name}.json",
+            f"{name}.star",
+            f"{PICTURES}/{name}.png",
+        ):
             (Path(config.output) / file).unlink(missing_ok=True)
 
     return each_item(todo, "micrograph", compare, skip)
