@@ -204,6 +204,12 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_measured(files, t
         evaluate_map.run(EvaluateMapConfig(**{**given, **{name: named(value) for name, value in wrong.items()}}))
 
 
+@pytest.mark.parametrize("wrong", ["map", "mask", "mask_structure"])
+def test_a_folder_in_the_place_of_a_file_is_called_one(files, tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder"):
+        improve(files, tmp_path, **{wrong: str(tmp_path)})
+
+
 def test_warnings_stand_in_the_result_and_are_not_said_twice(files, capsys):
     far = gemmi.read_structure(files["structure"])
     far[0]["A"][11]["CA"][0].pos = gemmi.Position(500, 0, 0)

@@ -179,9 +179,9 @@ def _resolution(
     resolution = estimated_resolution(volume.data, volume.voxels_zyx)
     if resolution is None:
         sentences.append(
-            f"The resolution of {volume.path} is not known: {'' if not halves else 'the half-maps agree, and '}the map "
-            f"shows no end of its signal up to {2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit. So it was not "
-            "checked whether the model was trained for it. Give the resolution (--resolution)."
+            f"The resolution of {volume.path} is not known: in the map no end of its signal is seen up to "
+            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit. So it was not checked whether the model was "
+            "trained for it. Give the resolution (--resolution)."
         )
     return resolution, source, sentences
 

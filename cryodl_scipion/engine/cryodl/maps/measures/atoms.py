@@ -48,6 +48,8 @@ def read_structure(path: str | os.PathLike[str]) -> Structure:
     """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
     import gemmi
 
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
         raise FileNotFoundError(f"The structure {path} does not exist.")
     try:

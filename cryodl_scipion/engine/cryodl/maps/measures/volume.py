@@ -63,7 +63,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
     The origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises
     FileNotFoundError, or ValueError that says what is wrong with the file and what to do.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"The {what} {path} does not exist.")
     found = read_header(path)
     data, header = read_data(path, found), found.record

@@ -26,6 +26,8 @@ class TemplateFinder:
 
         from ...simulate.structures import structure_names
 
+        if Path(config.template).is_dir():
+            raise ValueError(f"The template {config.template} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(config.template).is_file():
             raise FileNotFoundError(f"The template {config.template} does not exist.")
         self.config, self.device = config, device
