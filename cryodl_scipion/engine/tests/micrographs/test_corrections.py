@@ -101,6 +101,8 @@ def test_boxes_are_proposed_beside_a_removed_pick(project, monkeypatch):
     assert "beside 1 removed pick" in filled.said[1]
     (before,), (after,) = images, filled.images
     assert len(after.negatives) > 10 and after.negatives[0].tolist() == before.negatives[0].tolist()
+    enough = [dataclasses.replace(images[0], negatives=images[0].positives + 50)]
+    assert len(fill_in_module.fill_in(enough, config, method).images[0].negatives) == 5, "as many as the particles"
     background = str(project / "hand/removed")
     stated = dataclasses.replace(config, background=background)
     assert len(fill_in_module.fill_in(images, stated, method).images[0].negatives) == 1, "what the user gives is enough"
