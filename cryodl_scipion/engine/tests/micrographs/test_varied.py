@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Artificial assemblies and the varied micrographs that a general picker learns from."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.general import chances_of, simulated_images, split_members
+from cryodl.micrographs.pickers.scene_cache import cache_folder
 from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
@@ -150,3 +153,14 @@ def test_particles_are_painted_at_their_centres():
     image = paint(views, centres, (70, 64), np.random.default_rng(0))
     found = {tuple(map(int, yx)) for yx in image.nonzero()}
     assert found == {(20, 31), (50, 8), (63, 60), (2, 40)}
+
+
+def test_kept_micrographs_are_not_those_of_another_structure_of_the_same_name(tmp_path):
+    members = procedural_assemblies(3, 0)
+    folder = cache_folder(str(tmp_path), members, 0, 1, 0.0)
+    assert cache_folder(str(tmp_path), procedural_assemblies(3, 0), 0, 1, 0.0) == folder
+    other = [dataclasses.replace(members[0], density=members[0].density.flip(0) ** 2), *members[1:]]
+    assert cache_folder(str(tmp_path), other, 0, 1, 0.0) != folder
+    assert cache_folder(str(tmp_path), members, 0, 1, 0.0) == folder
+    (folder / "structures.json").unlink()
+    assert cache_folder(str(tmp_path), other, 0, 1, 0.0) == folder, "folders of older versions do not tell"

@@ -129,8 +129,8 @@ def simulated_images(
     are kept, or None. faint: share of micrographs whose particles hardly stand out and mostly lie close together.
     """
     groups = [g for g in groups if g]
-    names = [m.name for g in groups for m in g]
-    folder = cache and cache_folder(cache, names, seed, tag, faint, method.working_diameter)
+    members = [m for g in groups for m in g]
+    folder = cache and cache_folder(cache, members, seed, tag, faint, method.working_diameter)
     for index in range(count):
         image = kept(folder / f"{index:06d}.npz") if cache else None
         if image is None:
