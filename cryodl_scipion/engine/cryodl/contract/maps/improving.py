@@ -37,7 +37,7 @@ class ImproveMapConfig:
     pixel_size: typing.Optional[float] = map_pixel_size_field()
     resolution: typing.Optional[float] = resolution_field(
         "Resolution of the map. Outside the range that the model was trained for, the map is not changed.",
-        "FSC 0.143 of the half-maps; without half-maps, an estimate from the map",
+        "FSC 0.143 of the half-maps; without them, or if they agree up to Nyquist, an estimate from the map",
         minimum=1,
         maximum=100,
     )
