@@ -31,8 +31,12 @@ def corrections(figures: typing.Any) -> Rows:
     rows = [["corrections", "F1 at the default threshold", "best F1"]]
     words = {"before": "none", "0 wrong": "50", "0.2 wrong": "50, 20 % of them wrong"}
     words["auto-pick, 0 wrong"] = "50, learnt by `auto-pick`"
-    for name, word in words.items():
-        draws = [scores for key, scores in figures["figures"].items() if key.split(", seed")[0] == name]
+    cases = [(part, name, word) for part in ("figures", "earlier_model") for name, word in words.items()]
+    for part, name, word in cases:
+        draws = [scores for key, scores in figures[part].items() if key.split(", seed")[0] == name]
+        if not draws:
+            continue
+        word += ", earlier model" if part == "earlier_model" else ""
         cells = []
         for key in ("f1", "best_f1"):
             values = sorted(scores[key] for scores in draws)
