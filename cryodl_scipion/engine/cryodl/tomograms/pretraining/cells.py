@@ -8,6 +8,7 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract import SimulateTomogramsConfig
 from ...io.files import whole_file
@@ -27,7 +28,12 @@ if typing.TYPE_CHECKING:
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
 
 WARPED = 2  # further ribosomes made of each of these: other species differ in more than their size
-BENT, BENT_OVER, UNEVEN = 14.0, 90.0, 0.35  # Å that a position is moved by, over Å; how unevenly the density is weighed
+# Å that a position is moved by, at least and at most, over Å; how unevenly the density is weighed. The strongest ones
+# have gaps and lobes: mitochondrial ribosomes differ as much from bacterial ones.
+BENT, BENT_OVER, UNEVEN = (8.0, 28.0), 90.0, (0.2, 0.9)
+
+GROWN = 2  # further ones of each of those, with more at their surface, as larger ribosomes have
+REACH, LUMP = 35.0, 70.0  # Å that it stands out at most, Å of its lumps
 
 MAX_OTHERS = 9  # other structures in the cells of one pixel size: reading them costs more than making a cell
 
@@ -70,7 +76,9 @@ def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[
     rng = np.random.default_rng((config.seed, int(10 * pixel_size)))
     order = rng.permutation(len(config.others))
     ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]
-    ribosomes += [warped(p, n, pixel_size, rng) for p in ribosomes[: len(STRETCHED)] for n in range(WARPED)]
+    first = ribosomes[: len(STRETCHED)]
+    ribosomes += [warped(p, n, pixel_size, rng) for p in first for n in range(WARPED)]
+    ribosomes += [grown(warped(p, WARPED + n, pixel_size, rng), pixel_size, rng) for p in first for n in range(GROWN)]
     return ribosomes, load([config.others[k] for k in order[:MAX_OTHERS]])
 
 
@@ -108,15 +116,52 @@ def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Ge
     size = len(particle.density)
     step = particle.side / size * pixel_size  # Å/px of the density
     coarse = max(2, round(size * step / BENT_OVER)) + 1
+    bent, uneven = rng.uniform(*BENT), rng.uniform(*UNEVEN)
     fields = torch.from_numpy(rng.standard_normal((4, coarse, coarse, coarse), dtype=np.float32))
     fields = F.interpolate(fields[None], size=[size] * 3, mode="trilinear", align_corners=True)[0]
     axis = (torch.arange(size, dtype=torch.float32) * 2 + 1) / size - 1
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    positions = torch.stack([x, y, z], -1) + fields[:3].permute(1, 2, 3, 0) * (2 * BENT / (step * size))
+    positions = torch.stack([x, y, z], -1) + fields[:3].permute(1, 2, 3, 0) * (2 * bent / (step * size))
     density = F.grid_sample(particle.density[None, None], positions[None], align_corners=False)[0, 0]
-    density = density * torch.exp(UNEVEN * fields[3])
+    density = density * torch.exp(uneven * fields[3]).clamp(max=1.5)
     name = f"{particle.name}_warped_{number}"
     return Particle(name, density * (particle.density.sum() / density.sum()), particle.side, particle.threshold)
+
+
+def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Particle:
+    """A Particle with lumps added around it: proteins and RNA that larger ribosomes have at their surface.
+
+    Parameters
+    ----------
+    particle : Particle
+    pixel_size : float
+        Å/px that the particle is for.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Particle
+        Larger by up to REACH on each side, with the threshold of the given one. The density of the lumps is 0.75 to 1.1
+        times the mean one inside.
+    """
+    finer = len(particle.density) // particle.side
+    step = pixel_size / finer  # Å/px of the density
+    margin = int(np.ceil(REACH / pixel_size)) + 1
+    density = F.pad(particle.density, [margin * finer] * 6).numpy()
+    inside = density > particle.threshold
+    distance = distance_transform_edt(~inside) * step
+    coarse = max(2, round(len(density) * step / LUMP)) + 1
+    field = torch.from_numpy(rng.standard_normal((1, 1, coarse, coarse, coarse), dtype=np.float32))
+    field = F.interpolate(field, size=density.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
+    height = REACH * np.clip(0.6 * field + rng.uniform(-0.2, 0.4), 0.0, 1.0)
+    lumps = gaussian_filter((~inside & (distance <= height)).astype(np.float32), 6.0 / step)
+    lumps *= float(density[inside].mean()) * float(rng.uniform(0.75, 1.1))
+    return Particle(
+        f"{particle.name}_grown",
+        torch.from_numpy(np.maximum(density, lumps)),
+        particle.side + 2 * margin,
+        particle.threshold,
+    )
 
 
 def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
