@@ -48,6 +48,7 @@ SETTINGS = {
 }
 DRAWN_ON, TENS = "13 Å, ±60 by 3°, SNR 0.3", ("membrane", "ribosome")
 PAIRS = ((78, 77), (77, 78))  # seeds of the tomogram that is drawn in, and of the one that is judged on
+ANOTHER = 79  # seed of a second tomogram of each setting
 REAL, REAL_PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
 SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
 UNLIMITED = ("--noise-limit", 100)  # the scores as the models give them
@@ -56,6 +57,7 @@ UNLIMITED = ("--noise-limit", 100)  # the scores as the models give them
 def run(bench):
     for setting in SETTINGS:
         bench.once(f"pretrained/{setting}", lambda: measure(bench, setting))
+        bench.once(f"pretrained/{setting}, another", lambda: measure(bench, setting, ANOTHER))
     bench.once("pretrained/EMD-1155", lambda: real(bench))
     for width in SMOOTHED:
         bench.once(f"pretrained/noise {width:g}", lambda: noise(bench, width, *UNLIMITED))

@@ -16,7 +16,7 @@ from cryodl.simulate import varied_cells
 from cryodl.simulate.tilt_microscope import moved, seen, seen_on_slope
 from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.card import weights_of
-from cryodl.tomograms.pretraining.cells import warped
+from cryodl.tomograms.pretraining.cells import grown, warped
 from cryodl.tomograms.pretraining.noise import fainter, filtered_noise, noise_like
 from cryodl.tomograms.pretraining.task import Cells, CellsTask
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
@@ -179,3 +179,21 @@ def test_shipped_segmenters_are_found_by_name_beside_a_picker_of_the_same_name()
             card = json.loads((find_model(name, "segmenter") / "card.json").read_text(encoding="utf-8"))
             assert card["kind"] == "segmenter" and card["feature"] == name
             assert find_model(name, "segmenter").parent == SHIPPED
+
+
+def test_a_grown_ribosome_has_lumps_around_what_it_was():
+    y, x = np.indices((40, 40)) - 19.5
+    ball = torch.from_numpy(((y**2 + x**2)[None] + (np.arange(40) - 19.5)[:, None, None] ** 2 < 100).astype(np.float32))
+    one = Particle("ball", ball, 20, 0.5)
+    larger = []
+    for seed in range(5):
+        two = grown(one, 12.0, np.random.default_rng(seed))
+        margin = (len(two.density) - 40) // 2
+        assert two.side * 2 == len(two.density) and two.threshold == one.threshold
+        inner = two.density[margin : margin + 40, margin : margin + 40, margin : margin + 40]
+        assert (inner >= ball - 1e-6).all()  # nothing is taken away
+        inside = (two.density > 0.5).numpy()
+        larger.append(inside.sum() / (ball > 0.5).sum())
+        far = np.argwhere(inside) - (len(two.density) - 1) / 2
+        assert np.linalg.norm(far, axis=1).max() * 6 < 60 + 35 + 12  # Å: the ball's radius, REACH, two voxels
+    assert max(larger) > 1.1 and np.std(larger) > 0.01
