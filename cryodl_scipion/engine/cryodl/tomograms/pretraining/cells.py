@@ -151,8 +151,8 @@ def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Pa
     inside = density > particle.threshold
     distance = distance_transform_edt(~inside) * step
     coarse = max(2, round(len(density) * step / LUMP)) + 1
-    field = torch.from_numpy(rng.standard_normal((1, 1, coarse, coarse, coarse), dtype=np.float32))
-    field = F.interpolate(field, size=density.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
+    drawn = torch.from_numpy(rng.standard_normal((1, 1, coarse, coarse, coarse), dtype=np.float32))
+    field = F.interpolate(drawn, size=density.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
     height = REACH * np.clip(0.6 * field + rng.uniform(-0.2, 0.4), 0.0, 1.0)
     lumps = gaussian_filter((~inside & (distance <= height)).astype(np.float32), 6.0 / step)
     lumps *= float(density[inside].mean()) * float(rng.uniform(0.75, 1.1))
