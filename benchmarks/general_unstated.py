@@ -29,16 +29,19 @@ def _measure(bench, real, factor):
         record,
     )
     outputs = json.loads(record.read_text())["outputs"]
-    figures = evaluate(folder, real.ground_truth, real.pixel_size, real.diameter, real.border, real.micrographs, 0)
-    every = figures["all_candidates"]
     return dict(
-        best_f1=every["best_f1"],
-        ap=every["average_precision"],
-        f1=figures["f1"],
+        _figures(real, folder, real.micrographs),
+        test=_figures(real, folder, real.test),  # those that trained pickers and Topaz are evaluated on
         diameter=outputs["picked_diameter"],
         expected=(outputs["expected"] or {}).get("f1"),
         cpu=cost["cpu"],
     )
+
+
+def _figures(real, folder, micrographs):
+    figures = evaluate(folder, real.ground_truth, real.pixel_size, real.diameter, real.border, micrographs, 0)
+    every = figures["all_candidates"]
+    return dict(best_f1=every["best_f1"], ap=every["average_precision"], f1=figures["f1"])
 
 
 def tables(bench):
