@@ -30,15 +30,16 @@ def _measure(bench, real, factor):
     )
     outputs = json.loads(record.read_text())["outputs"]
     return dict(
-        _figures(real, folder, real.micrographs),
-        test=_figures(real, folder, real.test),  # those that trained pickers and Topaz are evaluated on
+        picked_figures(real, folder, real.micrographs),
+        test=picked_figures(real, folder, real.test),  # those that trained pickers and Topaz are evaluated on
         diameter=outputs["picked_diameter"],
         expected=(outputs["expected"] or {}).get("f1"),
         cpu=cost["cpu"],
     )
 
 
-def _figures(real, folder, micrographs):
+def picked_figures(real, folder, micrographs):
+    """Best F1, average precision and F1 at the default threshold, of some micrographs of a RealSet."""
     figures = evaluate(folder, real.ground_truth, real.pixel_size, real.diameter, real.border, micrographs, 0)
     every = figures["all_candidates"]
     return dict(best_f1=every["best_f1"], ap=every["average_precision"], f1=figures["f1"])
