@@ -26,6 +26,19 @@ def filaments_without(figures: typing.Any) -> Rows:
     return [head] + [[plain(r[key]) for key in keys] for r in figures["without"]]
 
 
+def auto_picking(figures: typing.Any) -> Rows:
+    """What the rounds of auto-pick gain."""
+    rows = [["set", "general model", "after auto-pick", "rounds of training", "expected particles, first and last", "CPU s"]]
+    for name, r in figures["sets"].items():
+        head, *lines = [line.split(",") for line in r["rounds"]]
+        expected = [round(float(line[head.index("expected_particles")])) for line in lines]
+        rows.append(
+            [name, best_and_default(r["before"]), best_and_default(r["after"]), str(len(lines) - 1)]
+            + [f"{expected[0]}, {expected[-1]}", plain(r["cpu"])]
+        )
+    return rows
+
+
 def corrections(figures: typing.Any) -> Rows:
     """What corrections by hand are worth."""
     rows = [["corrections", "F1 at the default threshold", "best F1"]]

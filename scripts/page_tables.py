@@ -30,6 +30,7 @@ TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
+    "auto-picking": ("auto_picking", picking.auto_picking),
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "general-speed": ("general_speed", picking.general_speed),
     "bad-micrographs": ("bad_micrographs", picking.bad_micrographs),
