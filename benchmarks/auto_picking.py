@@ -30,7 +30,9 @@ def measure(real, folder):
         before=picked_figures(real, folder / "general", real.micrographs),
         after=picked_figures(real, folder / "auto", real.micrographs),
         rounds=rounds,
-        outputs={k: v for k, v in json.loads(record.read_text())["outputs"].items() if isinstance(v, (int, float, str))},
+        outputs={
+            k: v for k, v in json.loads(record.read_text())["outputs"].items() if isinstance(v, (int, float, str))
+        },
         warnings=json.loads(record.read_text())["warnings"],
         cpu=round(cpu),
         memory=round(memory),

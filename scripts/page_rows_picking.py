@@ -28,7 +28,7 @@ def filaments_without(figures: typing.Any) -> Rows:
 
 def auto_picking(figures: typing.Any) -> Rows:
     """What the rounds of auto-pick gain."""
-    rows = [["set", "general model", "after auto-pick", "rounds of training", "expected particles, first and last", "CPU s"]]
+    rows = [["set", "general model", "after auto-pick", "rounds", "expected particles, first and last", "CPU s"]]
     for name, r in figures["sets"].items():
         head, *lines = [line.split(",") for line in r["rounds"]]
         expected = [round(float(line[head.index("expected_particles")])) for line in lines]
