@@ -90,14 +90,28 @@ def test_chunks_of_version_3_are_found_by_both_encodings_of_their_names(encoding
     assert np.array_equal(Tomogram(tmp_path / "b.zarr").labels(), LABELS)
 
 
-def test_a_volume_of_which_no_chunk_is_there_is_refused(tmp_path):
-    write_v3(tmp_path / "b.zarr", LABELS)
-    (tmp_path / "b.zarr/c").rename(tmp_path / "b.zarr/d")
-    with pytest.raises(ValueError, match="b.zarr holds none of its chunks; the first should be .*b.zarr/c/0/0/0"):
+def test_a_tomogram_of_which_no_chunk_is_there_is_refused(tmp_path):
+    write_v2(tmp_path / "b.zarr", VOLUME)
+    for z in range(3):
+        (tmp_path / f"b.zarr/0/{z}").rename(tmp_path / f"b.zarr/moved{z}")
+    with pytest.raises(ValueError, match="b.zarr holds none of its chunks; the first should be .*b.zarr/0/0/0/0"):
         Tomogram(tmp_path / "b.zarr")
     write_v3(tmp_path / "e.zarr", LABELS, encoding="own")
     with pytest.raises(ValueError, match="names its chunks by own"):
         Tomogram(tmp_path / "e.zarr")
+
+
+def test_labels_of_which_no_chunk_is_stored_have_the_fill_value_and_a_warning(tmp_path, capsys):
+    """As Zarr writes a label volume without any label: chunks that equal the fill value are left out."""
+    write_v3(tmp_path / "b.zarr", LABELS, without=list(np.ndindex(3, 3, 1)))
+    assert (Tomogram(tmp_path / "b.zarr").labels() == 7).all()
+    assert "b.zarr holds none of its chunks, so all its voxels are 7" in capsys.readouterr().out
+
+
+def test_a_checksum_before_the_compressor_is_refused(tmp_path):
+    write_v3(tmp_path / "b.zarr", LABELS, codecs=("crc32c", "zstd"))
+    with pytest.raises(ValueError, match="b.zarr is stored with bytes, crc32c, zstd, which is not read"):
+        Tomogram(tmp_path / "b.zarr")
 
 
 def change_transforms(folder, level, whole=(), units=("nanometer",) * 3):
@@ -118,6 +132,18 @@ def test_transformations_of_the_level_and_then_of_the_whole_place_a_volume(tmp_p
     change_transforms(tmp_path / "a.zarr", level, whole)
     assert Tomogram(tmp_path / "a.zarr").pixel_size == pytest.approx(13)
     assert origin_of(tmp_path / "a.zarr") == pytest.approx((88, 52, 26))  # Å along x, y, z
+
+
+def test_two_axes_and_transformations_of_two_numbers_are_refused_by_name(tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME)
+    level = [dict(type="scale", scale=[1.0, 1.0]), dict(type="translation", translation=[1.0, 2.0])]
+    change_transforms(tmp_path / "a.zarr", level)
+    with pytest.raises(ValueError, match="a.zarr has a scale of 2 numbers in its metadata"):
+        Tomogram(tmp_path / "a.zarr")
+    path = tmp_path / "a.zarr/0/.zarray"
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), shape=[14, 9], chunks=[6, 9])))
+    with pytest.raises(ValueError, match="a.zarr holds an array of 14 x 9; a volume has three axes"):
+        Tomogram(tmp_path / "a.zarr")
 
 
 @pytest.mark.parametrize("units", [("nanometer",) * 3, ("micrometer", "nanometer", "nanometer")])

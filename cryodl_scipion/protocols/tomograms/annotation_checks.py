@@ -39,7 +39,7 @@ def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any],
     lost = {
         t.tomogram: t.path
         for t in tiles
-        if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
+        if moved is not None and t.path and t.tomogram not in moved and not os.path.exists(t.path)
     }
     return [
         f"The annotated tomogram {name} is not at {path}, and none of the Tomograms has this name (tsId). Choose a "

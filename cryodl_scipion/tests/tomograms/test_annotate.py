@@ -13,6 +13,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.tomograms.annotations.store import AnnotationStore, read_annotations
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate, CryodlProtTrainSegmenter
+from ...protocols.tomograms.annotation_checks import checkAnnotations
 from ...protocols.tomograms.protocol_annotate import DRAW, FOLDER, LABELS, STACK
 from ..base import CryodlTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeMasks, makeTomograms
@@ -161,8 +162,13 @@ class TestCryodlImportAnnotations(AnnotateTest):
         self.assertEqual((tile.feature, tile.annotator), ("actin", "berta"))
 
     def test_a_folder_whose_tomograms_are_nowhere_is_refused(self):
-        protocol = self.makeProtocol(CryodlProtAnnotate, None, source=FOLDER, folder=self.folderOfAFriend())
+        folder = self.folderOfAFriend()
+        protocol = self.makeProtocol(CryodlProtAnnotate, None, source=FOLDER, folder=folder)
         self.assertRegex(" ".join(protocol.validate()), "tomogram TS_01 is not at .*gone.*Choose a set that contains")
+        zarr = os.path.join(self.data, "gone", "TS_01.mrc")  # a tomogram may be an OME-Zarr, which is a folder
+        os.makedirs(zarr)
+        self.addCleanup(shutil.rmtree, os.path.dirname(zarr))
+        self.assertEqual(checkAnnotations(folder, set()), [])
         self.assertIn("has no annotations.json", " ".join(self.annotation(FOLDER, folder=self.data).validate()))
         self.assertIn("Folder of annotations is empty", " ".join(self.annotation(FOLDER).validate()))
 

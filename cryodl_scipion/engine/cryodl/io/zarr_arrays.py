@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .warn import warn
+
 # What metadata calls a unit of length, in Å. A scale without a unit is taken for Å, as copick writes it.
 _UNITS = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, None: 1.0, "": 1.0}
 _CHECKSUM = 4  # bytes of crc32c behind a chunk
@@ -51,7 +53,6 @@ class ZarrVolume:
         if multiscales:
             level = multiscales[0]["datasets"][0]
             self._folder = group / level["path"]
-            self.voxel_zyx, self.origin_zyx = _placed(multiscales[0], level)
         shape, self._chunks, self.dtype, self._key, self._decode, self._fill = _described(self._folder)
         extra = len(shape) - 3  # channels and times of one
         if extra < 0 or any(n != 1 for n in shape[:extra]):
@@ -59,17 +60,27 @@ class ZarrVolume:
                 f"{path} holds an array of {' x '.join(map(str, shape))}; a volume has three axes z, y, x."
             )
         self._extra, self.shape = extra, tuple(shape[extra:])
+        if multiscales:
+            self.voxel_zyx, self.origin_zyx = _placed(multiscales[0], level, path)
         self._check_stored(path, shape)
 
     def _check_stored(self, path: str | os.PathLike[str], shape: typing.Sequence[int]) -> None:
-        """Raises ValueError if there is none of the chunks: a chunk that is not stored is all of the fill value, but a
-        volume of which nothing is stored was not copied as a whole, or its chunks have other names."""
+        """Look for a chunk that is stored. One that is not is all of the fill value, and of labels without any label
+        none need be stored. Raises ValueError for a volume of grey values without any: it was not copied as a whole,
+        or its chunks have other names."""
         positions = itertools.product(*(range(-(-n // c)) for n, c in zip(shape, self._chunks)))
-        if not any((self._folder / self._key(position)).is_file() for position in positions):
+        if any((self._folder / self._key(position)).is_file() for position in positions):
+            return
+        first = self._folder / self._key((0,) * len(shape))
+        if self.dtype.kind not in "biu":
             raise ValueError(
-                f"{path} holds none of its chunks; the first should be {self._folder / self._key((0,) * len(shape))}. "
-                "Copy the whole folder again, or write it with all its chunks."
+                f"{path} holds none of its chunks; the first should be {first}. Copy the whole folder again, or write "
+                "it with all its chunks."
             )
+        warn(
+            f"{path} holds none of its chunks, so all its voxels are {self._fill} (its fill value). If there should be "
+            f"others, copy the whole folder again; the first chunk should be {first}."
+        )
 
     def __getitem__(self, ranges: tuple[slice, ...]) -> np.ndarray:
         """Array of the places of up to three slices of step 1; the rest is whole."""
@@ -119,16 +130,23 @@ def _json(path: Path) -> dict[str, typing.Any]:
 
 
 def _placed(
-    multiscale: dict[str, typing.Any], level: dict[str, typing.Any]
+    multiscale: dict[str, typing.Any], level: dict[str, typing.Any], path: str | os.PathLike[str]
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...]]:
     """Size of a voxel along z, y, x in Å, or None, and where the first one lies in Å.
 
     The transformations of the level come first, then those of the multiscale, which hold for all levels.
+    Raises ValueError if one of them has fewer than three entries.
     """
     axes = [axis.get("unit") if isinstance(axis, dict) else None for axis in multiscale.get("axes", [])]
     units = ([None] * 3 + axes)[-3:]
     scale, moved = None, np.zeros(3)
     for one in [t for part in (level, multiscale) for t in part.get("coordinateTransformations") or []]:
+        entries = one.get(one.get("type"))
+        if one.get("type") in ("scale", "translation") and entries is not None and len(entries) < 3:
+            raise ValueError(
+                f"{path} has a {one['type']} of {len(entries)} numbers in its metadata; a volume has three axes z, y, "
+                "x. Correct the coordinateTransformations."
+            )
         if one.get("type") == "scale" and "scale" in one:
             factor = np.array(one["scale"][-3:], float)
             scale, moved = factor if scale is None else scale * factor, moved * factor
@@ -157,12 +175,13 @@ def _described(folder: Path) -> tuple[typing.Any, ...]:
             raise ValueError(f"{folder} is a group without multiscales; give the folder of the array in it.")
         codecs = found["codecs"]
         names = [codec["name"] for codec in codecs]
-        if names[0] != "bytes" or len(names) > 2 + ("crc32c" in names):
+        checksum = names[-1] == "crc32c"  # only behind a chunk as it is stored
+        if names[0] != "bytes" or "crc32c" in names[:-1] or len(names) > 2 + checksum:
             raise ValueError(f"{folder} is stored with {', '.join(names)}, which is not read. Write it plainly.")
         order = "<" if (codecs[0].get("configuration") or {}).get("endian", "little") == "little" else ">"
         key = _chunk_key(found["chunk_key_encoding"], folder)
         compressor = names[1] if len(names) > 1 and names[1] != "crc32c" else None
-        decode = _decoder(compressor, folder, _CHECKSUM if names[-1] == "crc32c" else 0)
+        decode = _decoder(compressor, folder, _CHECKSUM if checksum else 0)
         chunks = found["chunk_grid"]["configuration"]["chunk_shape"]
         dtype = np.dtype(found["data_type"]).newbyteorder(order)
         return found["shape"], chunks, dtype, key, decode, found.get("fill_value") or 0
