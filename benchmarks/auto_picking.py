@@ -20,7 +20,7 @@ from general_unstated import picked_figures
 
 
 def measure(real, folder):
-    """Figures of the general model alone (round 0's own picks of all micrographs), and of what auto-pick ends with."""
+    """Figures of `pick` with the general model, and of what auto-pick ends with."""
     given = ("--micrographs", *real.micrographs, "--pixel-size", real.pixel_size, "--device", "cpu", "--threads", 1)
     cryodl("pick", *given, "--model", "general", "--output", folder / "general", "--pictures", 0)
     record = folder / "result.json"
@@ -43,7 +43,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--folder", type=Path, help="where the picks are kept; a stopped run continues there")
+    parser.add_argument("--folder", type=Path, help="where the picks are kept")
     options = parser.parse_args()
     figures = json.loads(options.output.read_text()) if options.output.exists() else {"sets": {}}
     figures["command"] = "PYTHON benchmarks/auto_picking.py --output FILE"

@@ -28,13 +28,14 @@ def filaments_without(figures: typing.Any) -> Rows:
 
 def auto_picking(figures: typing.Any) -> Rows:
     """What the rounds of auto-pick gain."""
-    rows = [["set", "general model", "after auto-pick", "rounds", "expected particles, first and last", "CPU s"]]
+    rows = [["set", "general model", "after auto-pick", "rounds", "expected particles, before and after", "CPU s"]]
     for name, r in figures["sets"].items():
         head, *lines = [line.split(",") for line in r["rounds"]]
         expected = [round(float(line[head.index("expected_particles")])) for line in lines]
+        used = max(range(len(lines)), key=lambda n: float(lines[n][head.index("separation")]))
         rows.append(
-            [name, best_and_default(r["before"]), best_and_default(r["after"]), str(len(lines) - 1)]
-            + [f"{expected[0]}, {expected[-1]}", plain(r["cpu"])]
+            [name, best_and_default(r["before"]), best_and_default(r["after"]), f"{len(lines) - 1}, {used} used"]
+            + [f"{expected[0]}, {expected[used]}", plain(r["cpu"])]
         )
     return rows
 

@@ -3,7 +3,7 @@
 
 import json
 import os
-from typing import Any, List
+from typing import Any, Dict, List
 
 from ..engine.cryodl import contract
 from .inputs import ProtocolMixin
@@ -19,6 +19,7 @@ class StoredSettings(ProtocolMixin):
     _CONFIG: Any
     _MADE: Any = None
     _ITEM = "micrograph"
+    _BEFORE: Dict[str, Any] = {}  # {parameter: what earlier versions did}, where their settings do not name it
 
     def _settingsFile(self) -> str:
         return self._getExtraPath("settings.json")
@@ -37,7 +38,7 @@ class StoredSettings(ProtocolMixin):
         if not os.path.exists(self._settingsFile()):
             return []
         with open(self._settingsFile(), encoding="utf-8") as file:
-            before = contract.with_present_names(json.load(file), self._configFields())
+            before = dict(self._BEFORE, **contract.with_present_names(json.load(file), self._configFields()))
         now = json.loads(json.dumps(self._settings()))
         return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
 

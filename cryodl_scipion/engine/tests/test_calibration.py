@@ -134,3 +134,7 @@ def test_the_threshold_lies_in_the_gap_below_the_last_particle_and_not_on_it():
     kept = dense >= threshold
     best = 2 * dense[kept].sum() / (kept.sum() + dense.sum())
     assert abs(threshold - best / 2) < 0.06  # lower than that by what recall is worth
+
+
+def test_a_doubtful_last_candidate_does_not_pull_the_threshold_far_below_it():
+    assert 0.38 < best_threshold(np.array([0.98] * 100 + [0.40])) < 0.40

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 # The default threshold gives up this much expected F1 for recall: a false pick leaves in 2-D classification, a lost
 # particle never comes back. The curve is flat at its top, so a little F1 buys some recall.
 _F1_FOR_RECALL = 0.002
+_BELOW = 0.01  # that a threshold lies below the last score that is kept: rounding must not lose it
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
@@ -216,7 +217,8 @@ def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     -------
     float
         Between the last score that is kept and the next lower one, so that other candidates of the same kind are kept
-        as well: half of the best expected F1 if it lies there, else the middle. 0.5 if there are no candidates.
+        as well: half of the best expected F1 if it lies there, else a little below the last one. 0.5 if there are no
+        candidates.
 
     References
     ----------
@@ -231,4 +233,4 @@ def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     last = int(np.flatnonzero(f1 >= f1.max() - _F1_FOR_RECALL).max())
     kept, lower = ordered[last], ordered[last + 1] if last + 1 < len(ordered) else 0.0
     half = float(f1.max()) / 2
-    return half if lower < half <= kept else float(kept + lower) / 2
+    return half if lower < half <= kept else float(max((kept + lower) / 2, kept - _BELOW))

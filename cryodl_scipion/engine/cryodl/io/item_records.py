@@ -9,7 +9,13 @@ REMEDY = "Choose another --output."
 
 
 def earlier_record(
-    file: Path, kind: str, settings: typing.Mapping[str, typing.Any], foreign: str, otherwise: str, remedy: str = REMEDY
+    file: Path,
+    kind: str,
+    settings: typing.Mapping[str, typing.Any],
+    foreign: str,
+    otherwise: str,
+    remedy: str = REMEDY,
+    absent: typing.Mapping[str, typing.Any] | None = None,
 ) -> dict[str, typing.Any] | None:
     """The record of an earlier run.
 
@@ -27,6 +33,8 @@ def earlier_record(
         What the folder is told to hold if the settings differ: 'holds fits with other parameters'.
     remedy : str
         What to do then.
+    absent : dict, optional
+        {name: value} that records of earlier versions, which lack the name, were made with.
 
     Returns
     -------
@@ -46,7 +54,7 @@ def earlier_record(
         record = None
     if not isinstance(record, dict) or record.get("kind") != kind:
         raise ValueError(f"{file} {foreign}. {REMEDY}")
-    before = record["settings"]
+    before = {**(absent or {}), **record["settings"]}
     other = [
         f"{name.replace('_', ' ')} {before.get(name)} (now {value})"
         for name, value in settings.items()

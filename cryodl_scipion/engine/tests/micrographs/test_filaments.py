@@ -275,3 +275,15 @@ def test_only_what_runs_along_an_edge_is_left_out():
     traces = [line((20, 50), (380, 50)), line((200, 44), (200, 380)), line((20, 200), (380, 200))]
     assert at_edges(traces, image, valid, 16.0).tolist() == [True, False, False]
     assert at_edges([], image, valid, 16.0).shape == (0,)
+
+
+def test_records_of_versions_that_kept_edges_go_on_with_edges_kept(micrograph, tmp_path):
+    pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0))
+    file = tmp_path / "picks" / "tube.json"
+    record = json.loads(file.read_text())
+    del record["settings"]["keep_edges"], record["at_edges"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"keep edges True \(now False\)"):
+        pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0))
+    again = pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0, keep_edges=True))
+    assert again.device == "none: no network was run" and again.outputs["at_edges"] == {"tube": 0}

@@ -23,6 +23,7 @@ from ..pickers.kept import PICTURES
 
 KIND = "filaments of a micrograph"
 SETTINGS = ("pixel_size", "filament_diameter", "contrast", "keep_edges")
+BEFORE = {"keep_edges": True}  # what earlier versions did, whose records do not name it
 
 
 def run(config: PickFilamentsConfig) -> Result:
@@ -93,6 +94,7 @@ def _earlier(folder: Path, named: list, settings: dict[str, typing.Any]) -> dict
             "is not the record of picked filaments",
             "has filaments that were picked with other parameters",
             "Choose another --output, or pick again with --overwrite.",
+            BEFORE,
         )
         if record is None or not (folder / f"{name}.star").exists():
             continue
@@ -192,7 +194,7 @@ def _outputs(
         counts={n: r["segments"] for n, r in records.items()},
         filaments={n: r["filaments"] for n, r in records.items()},
         lengths={n: r["length"] for n, r in records.items()},
-        at_edges={n: r["at_edges"] for n, r in records.items()},
+        at_edges={n: r.get("at_edges", 0) for n, r in records.items()},
         segments=sum(r["segments"] for r in records.values()),
         model=str(model),
         pictures=pictures,

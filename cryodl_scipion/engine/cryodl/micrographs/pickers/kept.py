@@ -42,7 +42,7 @@ def made_otherwise(folder: Path, name: str, settings: PickSettings, contrast: st
     """Whether a folder has candidates of a micrograph that were made with other parameters, as --overwrite of some
     micrographs leaves them. Those of old versions do not tell.
 
-    folder: Path. settings: that hold. contrast: if it was stated; one that is estimated may differ between runs.
+    folder: Path. settings: that hold. contrast: the stated one, or None: an estimated one is not compared.
     """
     found = _head(folder, name)
     if found is None or found.group(2) is None:

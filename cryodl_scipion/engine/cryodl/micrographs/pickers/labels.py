@@ -16,7 +16,7 @@ from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
-from ..byhand.corrections import is_corrected, read_corrections
+from ..byhand.corrections import Corrections, is_corrected, read_corrections
 from ..byhand.store import IGNORED
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
@@ -67,7 +67,8 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
         return config, []
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
-    certain, machine, removed = (sum(map(len, p.values())) for p in (found.certain, found.machine, found.removed))
+    certain, machine = (sum(map(len, p.values())) for p in (found.certain, found.machine))
+    removed = sum(map(len, _gone(config, found).values()))
     return config, [
         f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training, {removed} "
         f"removed picks as background; {machine} unconfirmed picks and unlabelled areas are not used "
@@ -134,15 +135,25 @@ def _with_removed(
     config: TrainPickerConfig, background: dict[str, np.ndarray], named: typing.Sequence[tuple[str, str]]
 ) -> dict[str, np.ndarray]:
     """Boxes on background with the removed picks, except those that a certain pick has taken the place of."""
-    found = read_corrections(config.coordinates, [name for name, _ in named])
-    reach, boxes = config.particle_diameter / config.pixel_size / 4, dict(background)
+    boxes = dict(background)
+    for name, yx in _gone(config, read_corrections(config.coordinates, [name for name, _ in named])).items():
+        known = boxes.get(name, _NOWHERE)
+        if len(known):  # the user may have named the folder of removed picks as the background, too
+            yx = yx[cKDTree(known).query(yx)[0] > 0.5]
+        boxes[name] = np.concatenate([known, yx])
+    return boxes
+
+
+def _gone(config: TrainPickerConfig, found: Corrections) -> dict[str, np.ndarray]:
+    """Removed picks that no certain pick has taken the place of, of the micrographs that have some."""
+    reach, gone = config.particle_diameter / config.pixel_size / 4, {}
     for name, yx in found.removed.items():
         certain = found.certain.get(name, _NOWHERE)
         if len(certain) and len(yx):
             yx = yx[cKDTree(certain).query(yx)[0] >= reach]
         if len(yx):
-            boxes[name] = np.concatenate([boxes.get(name, _NOWHERE), yx])
-    return boxes
+            gone[name] = yx
+    return gone
 
 
 def match_particles(

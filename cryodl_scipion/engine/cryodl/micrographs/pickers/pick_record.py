@@ -190,8 +190,7 @@ def agree_with_folder(
     if other and kept:
         notes.append(
             f"{folder} has picks of {counted(len(kept), 'other micrograph')} made with other parameters: "
-            f"{'; '.join(other)}. To pick those again too, repeat the command with all micrographs and without "
-            "--overwrite."
+            f"{'; '.join(other)}. To pick those again too, repeat the command with all micrographs and --overwrite."
         )
     if other or ((replaced or overwrite) and not kept):
         record.unlink(missing_ok=True)

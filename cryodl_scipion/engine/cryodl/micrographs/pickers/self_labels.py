@@ -132,11 +132,6 @@ def load_images(
     return images
 
 
-def _working(yx: np.ndarray | None, path: str, image: LabelledImage) -> np.ndarray:
-    """Positions (n, 2) in px of the file in working px; none of None."""
-    return _NOWHERE if yx is None else map_positions(yx, micrograph_shape(path), image.image.shape)
-
-
 def _without_contamination(image: LabelledImage, diameter: float, certain: np.ndarray) -> LabelledImage:
     """The image with its particles that lie on ice crystals, dirt or aggregates as contamination, except certain ones.
 
