@@ -15,6 +15,7 @@ from ...contract.tomograms.detecting import DetectParticlesOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.warn import warn
 from ..features.record import FolderRecord
+from ..features.volumes import ALL, join_points
 
 if typing.TYPE_CHECKING:
     import torch
@@ -25,8 +26,8 @@ if typing.TYPE_CHECKING:
 
     Finder = NetworkFinder | TemplateFinder
 
-INDEX, ALL = "detect_particles.json", "particles.star"
-FREE = ("tomograms", "output", "names", "memory", "device", "threads")
+INDEX = "detect_particles.json"
+FREE = ("tomograms", "output", "names", "memory", "device", "threads", "tilt_series_pixel_size")
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
     "do not include other structures that look like the particle, such as membranes, gold or carbon."
@@ -116,7 +117,8 @@ def _search_all(
         print(detections_in_words(name, found))
         columns = detection_columns(name, found, tomogram.shape, pixel_size)
         write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size], config.tilt_series_pixel_size)
-        record.put(name, [path], _entry(name, found, pixel_size))
+        entry = _entry(name, found, pixel_size)
+        record.put(name, [path], dict(entry, tilt_series_pixel_size=config.tilt_series_pixel_size))
     return skipped, notes
 
 
@@ -134,11 +136,7 @@ def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -
 def _outputs(
     config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
 ) -> DetectParticlesOutputs:
-    from ...io.tomogram_coordinates import join_coordinates3d
-
-    everything = [item for _, item in sorted(record.items.items())]
-    sources, each_size = [folder / item["file"] for item in everything], [item["pixel_size"] for item in everything]
-    join_coordinates3d(folder / ALL, sources, each_size, config.tilt_series_pixel_size)
+    join_points(folder, record, config.tilt_series_pixel_size)
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}

@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
     from ..features.record import FolderRecord
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
-PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed", "tilt_series_pixel_size")
+PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed")
 
 
 def run(config: MeasureMembranesConfig) -> Result:
@@ -93,6 +93,7 @@ def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Memb
         rows=rows,
         count=len(columns["rlnTomoName"]),
         pixel_size=size,
+        tilt_series_pixel_size=config.tilt_series_pixel_size,
     )
 
 

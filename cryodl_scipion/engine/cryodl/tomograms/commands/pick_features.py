@@ -30,7 +30,6 @@ PARAMETERS = (
     "maximum_size",
     "border",
     "seed",
-    "tilt_series_pixel_size",
 )
 
 
@@ -71,7 +70,12 @@ def _write(config: PickFeaturesConfig, name: str, path: str, found: tuple[Points
     points, pixel_size = found
     columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
     write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size], config.tilt_series_pixel_size)
-    return dict(file=f"{name}.star", count=len(points), pixel_size=pixel_size)
+    return dict(
+        file=f"{name}.star",
+        count=len(points),
+        pixel_size=pixel_size,
+        tilt_series_pixel_size=config.tilt_series_pixel_size,
+    )
 
 
 def _warnings(

@@ -141,10 +141,30 @@ def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[t
 
 
 def join_points(folder: Path, record: FolderRecord, tilt_series_pixel_size: float | None = None) -> None:
-    """Write the points of all tomograms of a folder as one STAR file; with the pixel size of the tilt series (Å/px),
-    an optics table in it."""
+    """Write the points of all tomograms of a folder as one STAR file.
+
+    Parameters
+    ----------
+    folder : Path
+    record : FolderRecord
+        Its entries have file, pixel_size and tilt_series_pixel_size; earlier versions wrote no such thing.
+    tilt_series_pixel_size : float, Å/px
+        For an optics table. STAR files of the folder that have another one, or none, are written again. None: no table.
+    """
     from ...io.tomogram_coordinates import join_coordinates3d
 
     items = [item for _, item in sorted(record.items.items())]
+    other = [item for item in items if item.get("tilt_series_pixel_size", "not known") != tilt_series_pixel_size]
+    for item in other:
+        join_coordinates3d(folder / item["file"], [folder / item["file"]], [item["pixel_size"]], tilt_series_pixel_size)
+        item["tilt_series_pixel_size"] = tilt_series_pixel_size
+    if other:
+        record.write()
+        optics = (
+            "without an optics table"
+            if tilt_series_pixel_size is None
+            else f"with an optics table of {tilt_series_pixel_size:g} Å/px (--tilt-series-pixel-size)"
+        )
+        print(f"Written again {optics}: {counted(len(other), 'STAR file')} of earlier runs.")
     files, sizes = [folder / item["file"] for item in items], [item["pixel_size"] for item in items]
     join_coordinates3d(folder / ALL, files, sizes, tilt_series_pixel_size)
