@@ -11,6 +11,7 @@ from cryodl.io.files import (
     expand_paths,
     micrograph_key,
     name_micrographs,
+    name_tomograms,
     rename_folder,
     whole_file,
     without_pick_suffix,
@@ -34,6 +35,14 @@ from cryodl.io.files import (
 )
 def test_key_has_no_folder_and_no_extension(name, key):
     assert micrograph_key(name) == key
+
+
+def test_a_copick_tomogram_is_called_as_its_run_and_with_its_file_where_a_run_has_two():
+    one, two, other = (
+        f"{name}.zarr" for name in ("1/VoxelSpacing10.000/wbp", "1/VoxelSpacing10.000/ctf", "2/VoxelSpacing10.000/wbp")
+    )
+    assert [name for name, _ in name_tomograms([one, other, "x.mrc"])] == ["1", "2", "x"]
+    assert [name for name, _ in name_tomograms([one, two, other])] == ["1__wbp", "1__ctf", "2"]
 
 
 def test_endings_of_pickers_are_taken_off():

@@ -30,13 +30,57 @@ def micrograph_key(name: typing.Any) -> str:
     -------
     str
     """
+    return copick_run(name) or file_key(name)
+
+
+def copick_run(name: typing.Any) -> str:
+    """The run of a tomogram in a copick project, <run>/VoxelSpacing13.000/wbp.zarr; '' for other files.
+
+    Parameters
+    ----------
+    name : str or path
+
+    Returns
+    -------
+    str
+    """
     path = Path(str(name).split("@")[-1])
-    if path.suffix.lower() == ".zarr" and path.parent.name.startswith("VoxelSpacing") and path.parent.parent.name:
-        return path.parent.parent.name
-    key = path.name
+    of_run = path.suffix.lower() == ".zarr" and path.parent.name.startswith("VoxelSpacing")
+    return path.parent.parent.name if of_run else ""
+
+
+def file_key(name: typing.Any) -> str:
+    """The file's own name without folder, extension and compression suffix, also in a copick project.
+
+    Parameters
+    ----------
+    name : str or path
+
+    Returns
+    -------
+    str
+    """
+    key = Path(str(name).split("@")[-1]).name
     for endings in ((".gz", ".bz2"), _STRIPPED):
         key = _without_ending(key, endings)
     return key
+
+
+def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> list[str]:
+    """Names of tomograms: the copick run where there is one, <run>__<name> where several are of one run, else the name.
+
+    Parameters
+    ----------
+    runs : sequence of str
+        copick_run of each.
+    names : sequence of str
+        Own name of each.
+
+    Returns
+    -------
+    list of str
+    """
+    return [(f"{run}__{name}" if runs.count(run) > 1 else run) if run else name for run, name in zip(runs, names)]
 
 
 def without_pick_suffix(key: str) -> str:
@@ -175,7 +219,8 @@ def name_micrographs(
                 "letters, digits and signs, without / and line breaks."
             )
     seen, pairs = dict[str, str](), list[tuple[str, str]]()
-    for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
+    own = names or names_with_runs([copick_run(p) for p in paths], [file_key(p) for p in paths])
+    for name, path in zip(own, paths):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
             raise ValueError(f"The {what} {path} is given twice.")
         if name in seen:

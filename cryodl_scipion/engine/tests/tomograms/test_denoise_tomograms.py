@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import mrcfile
@@ -11,7 +12,8 @@ import pytest
 from synthetic import correlation, write_mrc
 
 from cryodl.cli import main
-from cryodl.contract import Failure, Result
+from cryodl.contract import DenoiseTomogramsConfig, Failure, Result
+from cryodl.tomograms.denoisers.named import named_tomograms
 
 PIXEL = 10.0
 SHAPE = (24, 64, 48)
@@ -82,6 +84,44 @@ def test_halves_are_found_by_their_names_and_a_lonely_one_is_said():
     assert set(result.outputs.files) == {"tomo1", "tomo2"}
     (skipped,) = result.skipped
     assert skipped.item == "tomo3" and "even half of tomo3 by its name, and its odd half is not" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        # of a copick run, ctf_odd is not the other half of wbp_even
+        ("TS_1/VoxelSpacing10.000/{ctf_odd,wbp_even}.zarr", ({}, {"TS_1__ctf", "TS_1__wbp"})),
+        (
+            "TS_1/VoxelSpacing10.000/{ctf,wbp}_{even,odd}.zarr",
+            ({"TS_1__ctf": "ctf_even ctf_odd", "TS_1__wbp": "wbp_even wbp_odd"}, set()),
+        ),
+        (
+            "TS_{1,2}/VoxelSpacing10.000/wbp_{even,odd}.zarr",
+            ({"TS_1": "wbp_even wbp_odd", "TS_2": "wbp_even wbp_odd"}, set()),
+        ),
+        ("TS_1/VoxelSpacing10.000/{even,odd}.zarr", ({"TS_1": "even odd"}, set())),
+        ("{a,b}/{even,odd}.mrc", ({"a": "even odd", "b": "even odd"}, set())),
+        ("{rec,x}_{even,odd}.mrc", ({"rec": "rec_even rec_odd", "x": "x_even x_odd"}, set())),
+        ("{a,b}/rec_{even,odd}.mrc", "Two tomograms are called rec: a/rec_even.mrc and b/rec_even.mrc"),
+        ("rec_{even,EVN,odd}.mrc", "rec_even.mrc and rec_EVN.mrc are both the even half"),
+    ],
+)
+def test_halves_of_one_folder_and_name_are_paired_and_none_is_dropped(files, expected):
+    paths = [files]
+    while any("{" in path for path in paths):
+        parts = [re.match(r"([^{]*){([^}]*)}(.*)", path).groups() for path in paths]
+        paths = [before + word + after for before, words, after in parts for word in words.split(",")]
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    config = DenoiseTomogramsConfig(output="out", tomograms=tuple(paths))
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            named_tomograms(config)
+        return
+    named, skipped, _ = named_tomograms(config)
+    found = {one.name: " ".join(Path(path).stem for path in one.paths) for one in named}
+    assert (found, {one.item for one in skipped}) == expected
 
 
 def test_a_finished_tomogram_is_not_denoised_again_and_a_changed_one_is(capsys):

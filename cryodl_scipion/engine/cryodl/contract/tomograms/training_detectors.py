@@ -33,7 +33,8 @@ class TrainDetectorConfig:
         "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px "
         "of these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). "
         "The species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the "
-        "file name; if that is the tomogram's, it is the only one of Diameters or Species, or 'particle'.",
+        "file name; where the file is named as its tomogram, the species is the only one of Diameters or Species, or "
+        "'particle'.",
         label="Coordinates",
         path="file",
     )

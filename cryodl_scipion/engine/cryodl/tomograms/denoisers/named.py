@@ -9,11 +9,12 @@ import re
 import typing
 
 from ...contract import Skipped
-from ...io.files import expand_paths, micrograph_key, name_tomograms
+from ...io.files import copick_run, expand_paths, file_key, name_tomograms, names_with_runs
 from ...io.pairing import pair_by_name
 
 _EVEN = re.compile(r"(?<![a-z0-9])(even|evn|half[-_]?1|half[-_]?map[-_]?1|h1)(?![a-z0-9])", re.I)
 _ODD = re.compile(r"(?<![a-z0-9])(odd|half[-_]?2|half[-_]?map[-_]?2|h2)(?![a-z0-9])", re.I)
+_HALVES = ("even", "odd")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,12 @@ def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], lis
     if config.names:  # files of one tomogram may have any names
         named = name_tomograms(even, config.names)
         return [Named(name, pair) for (name, _), pair in zip(named, zip(even, odd))], [], []
-    names, others = ([_stem(path, pattern) for path in paths] for paths, pattern in ((even, _EVEN), (odd, _ODD)))
+    names, others = (
+        names_with_runs(
+            [copick_run(path) for path in paths], [_stem(path, pattern) or file_key(path) for path in paths]
+        )
+        for paths, pattern in ((even, _EVEN), (odd, _ODD))
+    )
     positions, note = pair_by_name(names, others, ("even halves", "--even"), ("odd halves", "--odd"))
     named = name_tomograms(even, names)
     return [Named(name, (e, odd[k])) for (name, e), k in zip(named, positions)], [], [note] if note else []
@@ -48,33 +54,50 @@ def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], lis
 
 def _by_their_names(paths: list[str], names: typing.Sequence[str]) -> tuple[list[Named], list[Skipped], list[str]]:
     """As named_tomograms, of one list of files in which halves are told apart by their names."""
-    halves: dict[tuple[str, str], dict[int, str]] = {}
+    halves: dict[tuple[str, str], dict[int, str]] = {}  # of a folder and the file's own name without its half
     whole: list[str] = []
     for path in paths:
         kinds = [kind for kind, pattern in enumerate((_EVEN, _ODD)) if pattern.search(os.path.basename(path))]
-        if len(kinds) == 1:
-            halves.setdefault((os.path.dirname(path), _stem(path, (_EVEN, _ODD)[kinds[0]])), {})[kinds[0]] = path
-        else:
+        if len(kinds) != 1:
             whole.append(path)
-    pairs = {key[1]: (found[0], found[1]) for key, found in halves.items() if len(found) == 2}
-    lonely = [(key[1], *item) for key, found in halves.items() if len(found) == 1 for item in found.items()]
+            continue
+        found = halves.setdefault((os.path.dirname(path), _stem(path, (_EVEN, _ODD)[kinds[0]])), {})
+        if kinds[0] in found:
+            raise ValueError(
+                f"{found[kinds[0]]} and {path} are both the {_HALVES[kinds[0]]} half of one tomogram by their names "
+                "(--tomograms). Give one of them, or rename one."
+            )
+        found[kinds[0]] = path
+    groups = [tuple(found[kind] for kind in sorted(found)) for found in halves.values()] + [(path,) for path in whole]
+    own = [stem or _folder_or_file(found) for (_, stem), found in zip(halves, groups)] + [file_key(p) for p in whole]
+    called = list(zip(names_with_runs([copick_run(found[0]) for found in groups], own), groups))
+    lonely = [
+        (name, kind, path)
+        for (name, _), found in zip(called, halves.values())
+        if len(found) == 1
+        for kind, path in found.items()
+    ]
     skipped = [
         Skipped(
             name,
             path,
-            f"{path} is the {('even', 'odd')[kind]} half of {name} by its name, and its {('odd', 'even')[kind]} half "
+            f"{path} is the {_HALVES[kind]} half of {name} by its name, and its {_HALVES[1 - kind]} half "
             "is not among the tomograms (--tomograms). Give both.",
         )
         for name, kind, path in lonely
     ]
-    files = [paths[0] for paths in pairs.values()] + whole
-    named = name_tomograms(files, names or [*pairs, *(_stem(path, None) for path in whole)])
-    every = [*pairs.values(), *((path,) for path in whole)]
-    return [Named(name, found) for (name, _), found in zip(named, every)], skipped, []
+    used = [(name, found) for k, (name, found) in enumerate(called) if len(found) == 2 or k >= len(halves)]
+    named = name_tomograms([found[0] for _, found in used], names or [name for name, _ in used])
+    return [Named(name, found) for (name, _), (_, found) in zip(named, used)], skipped, []
 
 
-def _stem(path: str, pattern: re.Pattern[str] | None) -> str:
-    """A file's name without its ending and without the word that tells its half."""
-    key = micrograph_key(path)
-    bare = re.sub(r"^[-_. ]+|[-_. ]+$", "", re.sub(r"[-_. ]*\|", "", pattern.sub("|", key))) if pattern else key
-    return bare or key
+def _folder_or_file(found: tuple[str, ...]) -> str:
+    """The name of halves that are called even.mrc and odd.mrc: that of their folder; of one alone, the file's."""
+    folder = os.path.basename(os.path.dirname(os.path.abspath(found[0])))
+    return folder if len(found) == 2 and not copick_run(found[0]) else file_key(found[0])
+
+
+def _stem(path: str, pattern: re.Pattern[str]) -> str:
+    """A file's own name without its ending and without the word that tells its half; '' if nothing else is left."""
+    bare = re.sub(r"[-_. ]*\|", "", pattern.sub("|", file_key(path)))
+    return re.sub(r"^[-_. ]+|[-_. ]+$", "", bare)
