@@ -63,7 +63,10 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
 
     method = method_of("detector", config.network)
     training, validation, how = split_tomograms(
-        gathered.tomograms, config.validation_fraction, np.random.default_rng(config.seed)
+        gathered.tomograms,
+        config.validation_fraction,
+        np.random.default_rng(config.seed),
+        max(gathered.diameters) / gathered.pixel_size,
     )
     without = [s for n, s in enumerate(gathered.species) if not sum(len(one.points[n]) for one in training)]
     if without:
