@@ -41,14 +41,16 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
     first, shift = _DYNAMO["x"] - 1, _DYNAMO["shift"] - 1
-    several = len(set(at("kind"))) > 1
+    classes = tuple(f"{int(number)}" for number in at("kind"))
+    several = len(set(classes)) > 1
     return Coordinates3D(
         str(path),
         tuple(f"{int(number)}" for number in at("tomogram")),
-        tuple(f"class_{int(k)}" if several else "" for k in at("kind")),
+        tuple(f"class_{one}" if several else "" for one in classes),
         values[:, first : first + 3] + values[:, shift : shift + 3] - 1,
         "px",
         "numbers",
+        classes=classes,
     )
 
 

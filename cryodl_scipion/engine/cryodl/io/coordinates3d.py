@@ -13,7 +13,8 @@ class Coordinates3D:
     path: of the file. tomograms, species: (n,) names, '' where the file does not say. xyz: (n, 3), in the unit that
     `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'. named: where the names of
     the tomograms are from: 'inside' the file, the 'file' name, or they are 'numbers'. shifts: (n, 3) x, y, z in Å that
-    are taken away from the positions, or None.
+    are taken away from the positions, or None. classes: (n,) numbers as text, or () without; where a file has
+    several, species are their names.
     """
 
     path: str
@@ -23,6 +24,7 @@ class Coordinates3D:
     unit: str
     named: str = "inside"
     shifts: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.xyz)

@@ -70,6 +70,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         _numbers(table, columns, path),
         "centred Å" if columns is CENTRED else "px",
         shifts=_shifts(table, path, count),
+        classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
     )
 
 

@@ -152,7 +152,16 @@ def test_a_species_has_the_same_number_in_all_tables_of_dynamo_and_eman2(tmp_pat
     assert model.count(b"OBJT") == 1 and struct.unpack(">i", model[148:152]) == (1,)
     # the tables are read back by the names of their files: their numbers, 1 and 2, are no names
     back = exported(tmp_path, tomograms, sorted((tmp_path / "out0").glob("*.tbl")), "--points", "napari")
-    assert back == {"T1": [("class_1", 10, 10, 10), ("class_2", 11, 11, 11)], "T2": [("particle", 12, 12, 12)]}
+    assert back == {"T1": [("class_1", 10, 10, 10), ("class_2", 11, 11, 11)], "T2": [("class_2", 12, 12, 12)]}
+    # a file's own name says more than one class in it; STAR files count with the tables
+    (tmp_path / "out0" / "T2.tbl").rename(tmp_path / "out0" / "T2_ribo.tbl")
+    back = exported(tmp_path, tomograms, sorted((tmp_path / "out0").glob("*.tbl")), "--points", "napari")
+    assert back["T2"] == [("ribo", 12, 12, 12)]
+    del rows["cryodlSpecies"]
+    rows = {name: values[2:] for name, values in rows.items()}
+    write_tables(tmp_path / "T2.star", {"particles": dict(rows, rlnClassNumber=["2"])})
+    given = [tmp_path / "T2.star", tmp_path / "out0" / "T1.tbl"]
+    assert exported(tmp_path, tomograms, given, "--points", "napari")["T2"] == [("class_2", 12, 12, 12)]
 
 
 def test_dynamo_tables_of_other_names_say_how_to_name_them(tmp_path, capsys):
@@ -199,6 +208,46 @@ def test_eman2_and_files_of_other_names_find_their_tomogram(tmp_path):
     one = exported(tmp_path, [tmp_path / "TS_01__bin4.mrc"], [napari_points(tmp_path / "ferritin.csv")])
     assert {row[0] for row in one["TS_01__bin4"]} == {"ferritin"} and len(one["TS_01__bin4"]) == 6
     exported(tmp_path, tmp_path.glob("*.mrc"), [tmp_path / "ferritin.csv"], code=2)  # of two, which?
+
+
+@pytest.mark.parametrize(
+    "names, files, expected",
+    [
+        ("TS_01 TS_02", "TS_01_ribosome TS_02-apo TS_02", {"TS_01": {"ribosome"}, "TS_02": {"apo", "particle"}}),
+        ("TS_01__bin4 TS_02", "TS_01_80S TS_02_info", {"TS_01__bin4": {"80S"}, "TS_02": {"particle"}}),
+        ("TS TS_1", "TS_1_x_y", {"TS_1": {"x_y"}}),  # the longest
+        ("TS_01_info TS_02", "TS_01_info", {"TS_01_info": {"particle"}}),
+        ("TS_01_info", "TS_01_info", {"TS_01_info": {"particle"}}),
+        ("Position_1 Position_2", "Position_1 Position_2_2 Position_22", {"Position_1": {"particle"}}),
+    ],
+)
+def test_a_file_that_begins_with_a_tomogram_s_name_is_its_and_of_the_species_after_it(
+    names, files, expected, tmp_path, capsys
+):
+    for name in names.split():
+        write_mrc(tmp_path / f"{name}.mrc", np.zeros((20, 40, 60), np.float32), 10.0)
+    points = [napari_points(tmp_path / f"{name}.csv") for name in files.split()]
+    found = exported(tmp_path, tmp_path.glob("*.mrc"), points, "--points", "napari")
+    assert {name: {row[0] for row in rows} for name, rows in found.items()} == expected
+    left = "12 coordinates of tomograms that were not given" in capsys.readouterr().out
+    assert left == files.startswith("Position")
+
+
+def test_a_dynamo_table_that_begins_with_a_tomogram_s_name_is_its(tmp_path):
+    tomograms, row = two_tomograms(tmp_path), np.zeros(41)
+    row[[19, 21, 23, 24, 25]] = 7, 1, 11, 11, 11
+    np.savetxt(tmp_path / "T2_ribosome.tbl", row[None])
+    found = exported(tmp_path, tomograms, [tmp_path / "T2_ribosome.tbl"], "--points", "napari")
+    assert found == {"T2": [("ribosome", 10, 10, 10)]}
+
+
+def test_a_file_of_two_tomograms_of_one_run_may_be_called_as_the_run(tmp_path):
+    for name in ("T1__a", "T1__b"):
+        write_mrc(tmp_path / f"{name}.mrc", np.zeros((20, 40, 60), np.float32), 10.0)
+    rows = dict(rlnTomoName=["T1__a", "T1__b"], **{f"rlnCoordinate{axis}": [10, 11] for axis in "XYZ"})
+    write_tables(tmp_path / "T1.star", {"particles": rows})
+    found = exported(tmp_path, tmp_path.glob("*.mrc"), [tmp_path / "T1.star"], "--points", "napari")
+    assert found == {"T1__a": [("particle", 10, 10, 10)], "T1__b": [("particle", 11, 11, 11)]}
 
 
 def test_tomograms_and_picks_of_a_copick_project_are_named_by_their_run(tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import typing
 from pathlib import Path
 
@@ -23,6 +24,7 @@ NUMBERS = (
     "a Dynamo table has numbers in place of names. Call each table as its tomogram (TS_1.tbl), or give the numbers as "
     "the tomograms' names (--names)."
 )
+SEPARATORS = "_. -"  # between a tomogram's name and what follows
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 
 
@@ -46,7 +48,8 @@ def read_positions(
     notes : list of str
         Sentences for the user, added to.
     species : str
-        Of particles whose file does not say it, and has no name but the tomogram's. Empty: 'particle'.
+        Of particles whose file does not say it, has no name but the tomogram's, and no classes that differ over all
+        files. Empty: 'particle'.
 
     Returns
     -------
@@ -61,8 +64,9 @@ def read_positions(
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     numbers, files = False, expand_files(coordinates)
-    for path in files:
-        positions = read_coordinates3d(path)
+    every = [read_coordinates3d(path) for path in files]
+    several = len({one for positions in every for one in positions.classes}) > 1
+    for path, positions in zip(files, every):
         owner = {name: _owner(name, positions, tomograms) for name in set(positions.tomograms)}
         if positions.named == "file" and len(files) == len(tomograms) == 1 and not set(owner.values()) & set(tomograms):
             owner = dict.fromkeys(owner, next(iter(tomograms)))
@@ -76,8 +80,9 @@ def read_positions(
                 continue
             zyx = positions.zyx_px(rows, tomograms[name].shape, sizes[name])
             _check_inside(zyx, tomograms[name], path, name)
-            unsaid = _species_of_file(path, name, tomograms) or species or SPECIES
-            said = [positions.species[row] or unsaid for row in rows]
+            of_file, unsaid = _species_of_file(path, name, tomograms), species or SPECIES
+            classes = [f"class_{one}" if several else "" for one in positions.classes] or [""] * len(positions)
+            said = [positions.species[row] or of_file or classes[row] or unsaid for row in rows]
             for one in sorted(set(said)):
                 mine = zyx[[this == one for this in said]]
                 found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
@@ -107,13 +112,28 @@ def expand_files(patterns: typing.Sequence[str]) -> list[str]:
 
 
 def _owner(name: str, positions: Coordinates3D, tomograms: typing.Collection[str]) -> str:
-    """The tomogram that a name in a file means, else the name; the only one where the file names none."""
+    """The tomogram that a name in a file means, else the name; where the file names none, the only one or that which
+    the file's name begins with."""
     found = _matching(name, tomograms)
     if not found and not name and len(tomograms) == 1:
         found = next(iter(tomograms))
-    if not found and (not name or positions.named == "numbers" and len(set(positions.tomograms)) == 1):
-        found = _matching(micrograph_key(Path(positions.path).stem), tomograms)
+    one_number = positions.named == "numbers" and len(set(positions.tomograms)) == 1
+    if not found and (not name or positions.named == "file" or one_number):
+        stem = micrograph_key(Path(positions.path).stem)
+        found = _matching(stem, tomograms) or _beginning(stem, tomograms)
     return found or name or "no tomogram"
+
+
+def _beginning(stem: str, tomograms: typing.Collection[str]) -> str:
+    """The longest name of a tomogram that a file's name begins with, before a separator: TS_01 of TS_01_ribosome.
+
+    A number after it is another tomogram (Position_1_2 is not of Position_1). '' if there is none.
+    """
+    for end in range(len(stem) - 1, 0, -1):
+        number = re.split(f"[{SEPARATORS}]", stem[end:].lstrip(SEPARATORS))[0].isdigit()
+        if stem[end] in SEPARATORS and not number and _matching(stem[:end], tomograms):
+            return _matching(stem[:end], tomograms)
+    return ""
 
 
 def _matching(name: str, tomograms: typing.Collection[str]) -> str:
@@ -127,10 +147,13 @@ def _matching(name: str, tomograms: typing.Collection[str]) -> str:
 def _species_of_file(path: str, tomogram: str, tomograms: typing.Collection[str]) -> str:
     """The species that a file's name gives, without the tomogram's name before it; '' if nothing else is left."""
     stem = micrograph_key(Path(path).stem)
-    if _matching(stem.removesuffix("_info"), tomograms):
+    if _matching(stem, tomograms) or _matching(stem.removesuffix("_info"), tomograms):
         return ""
-    rest = stem.removeprefix(tomogram)
-    return rest.lstrip("_-. ") if rest != stem and rest[0] in "_-. " else stem
+    for name in (tomogram, tomogram.rpartition("__")[0], tomogram.partition("__")[0]):
+        rest = stem.removeprefix(name)
+        if rest != stem and rest[:1] in SEPARATORS:  # also if nothing is left
+            return rest.lstrip(SEPARATORS)
+    return stem
 
 
 def _check_inside(zyx: np.ndarray, tomogram: Tomogram, path: str, name: str) -> None:
