@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
@@ -12,6 +11,7 @@ from .mrc import read_header
 from .zarr_arrays import ZarrVolume, is_zarr
 
 _START, _ORIGIN = 16, 196  # bytes of the header before NXSTART and ORIGIN
+FARTHEST = 100_000  # voxels from the origin; a start beyond is no position
 
 
 def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
@@ -32,19 +32,36 @@ def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
     if os.path.isdir(path) and is_zarr(path):
         return ZarrVolume(path).origin_zyx[::-1]
     header = read_header(path).record
-    origin = [float(header.origin[axis]) for axis in "xyz"]
-    if not any(origin) or not all(map(math.isfinite, origin)):
-        # of columns, rows and sections: the axes of the file
-        start = np.zeros(3)
-        for axis, count in zip(
-            (header.mapc, header.mapr, header.maps), (header.nxstart, header.nystart, header.nzstart)
-        ):
-            if 1 <= int(axis) <= 3:
-                start[int(axis) - 1] = int(count)
-        far = 10 * max(int(header.nx), int(header.ny), int(header.nz))
-        voxel = [float(header.cella[axis]) / max(1, int(header["m" + axis])) for axis in "xyz"]
-        origin = list(start * voxel) if np.abs(start).max() <= far else [0.0] * 3
-    return tuple(origin)
+    voxel = np.array([float(header.cella[axis]) / max(1, int(header["m" + axis])) for axis in "xyz"])
+    return tuple(header_origin(header, voxel).tolist())
+
+
+def header_origin(header: np.recarray, voxels_xyz: np.ndarray) -> np.ndarray:
+    """Where the first voxel of an MRC file lies: the header's origin, or where that is zero its start (NXSTART ...).
+
+    Parameters
+    ----------
+    header : recarray
+        As mrcfile has it.
+    voxels_xyz : ndarray, (3,)
+        Å.
+
+    Returns
+    -------
+    ndarray, (3,)
+        Å along x, y, z; zeros where the header makes no sense: some programs leave entries as they are in memory.
+    """
+    origin = np.array([float(header["origin"][axis]) for axis in "xyz"])
+    if origin.any() and np.isfinite(origin).all():
+        return origin
+    # of columns, rows and sections: the axes of the file
+    axes = [int(header[name]) for name in ("mapc", "mapr", "maps")]
+    axes = axes if any(axes) else [1, 2, 3]
+    starts = np.array([int(header[name]) for name in ("nxstart", "nystart", "nzstart")])
+    if sorted(axes) != [1, 2, 3] or np.abs(starts).max() > FARTHEST:
+        return np.zeros(3)
+    moved = starts[np.argsort(axes)] * voxels_xyz
+    return moved if np.isfinite(moved).all() else np.zeros(3)
 
 
 def keep_origin(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:

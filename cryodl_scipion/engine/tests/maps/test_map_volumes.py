@@ -5,6 +5,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from cryodl.io.origins import origin_of
 from cryodl.io.tomograms import Tomogram
 from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
 
@@ -35,6 +36,22 @@ def test_an_atom_at_a_voxel_is_found_there(tmp_path, data):
 def test_the_start_of_the_grid_is_the_origin_where_there_is_no_other(tmp_path, data):
     volume = read_volume(write_mrc(tmp_path / "a.mrc", data, 2.0, start=(5, 10, 15)))
     np.testing.assert_allclose(volume.origin_zyx, [30, 20, 10])
+
+
+@pytest.mark.parametrize(
+    "start, origin, axes, expected",
+    [
+        ((600, 0, -3), (0, 0, 0), (1, 2, 3), (1200, 0, -6)),  # a small box of a large map
+        ((7, 8, 9), (0, 0, 0), (3, 1, 2), (16, 18, 14)),
+        ((1, 2, 3), (np.nan, 4, 5), (0, 0, 0), (2, 4, 6)),
+        ((16843009, 0, 0), (0, 0, 0), (1, 2, 3), (0, 0, 0)),  # bytes that nobody has set
+        ((1, 2, 3), (5, 0, 0), (1, 2, 3), (5, 0, 0)),
+    ],
+)
+def test_maps_and_tomograms_lie_where_their_headers_say_alike(start, origin, axes, expected, tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", np.eye(4)[:, :, None] * np.ones(4), 2.0, origin, start, axes)
+    np.testing.assert_allclose(read_volume(path).origin_zyx[::-1], expected)
+    np.testing.assert_allclose(origin_of(path), expected)
 
 
 def test_permuted_axes_are_put_in_order_and_written_back_as_they_were(tmp_path, data):

@@ -19,6 +19,7 @@ from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
 from cryodl.tomograms.templates.correlate import SearchTile, transform_of
 from cryodl.tomograms.templates.filters import Filters, volume_ring_power
+from cryodl.tomograms.templates.finder import TemplateFinder
 from cryodl.tomograms.templates.null_distribution import block_maxima, fit_null
 from cryodl.tomograms.templates.search import tiling
 from cryodl.tomograms.templates.template import orientations, template_sphere
@@ -154,12 +155,16 @@ def test_inverted_contrast_is_told():
     assert any("--contrast bright" in w for w in detect().warnings)
 
 
-def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refused():
+def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refused(monkeypatch):
     template_tomogram("tomo.mrc", lopsided_density(20))
     first = detect(threshold=0.6, control=0).outputs
     assert first["expected_false_detections"] == dict(tomo={})
     assert detect(threshold=0.6, control=0).outputs["counts"] == first["counts"]
     assert "other parameters: threshold" in detect(2, threshold=0.7, control=0)
+    monkeypatch.setattr(TemplateFinder, "search", lambda *_: pytest.fail("searched again"))
+    assert detect(threshold=0.6, control=0, tilt_series_pixel_size=1.35).outputs["counts"] == first["counts"]
+    for file in ("tomo.star", "particles.star"):
+        assert list(read_tables(f"found/{file}")["optics"]["rlnTomoTiltSeriesPixelSize"]) == ["1.350000"]
 
 
 def bad_tomogram(kind):

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...io.files import whole_file
 from ...io.mrc import read_data, read_header
+from ...io.origins import header_origin
 
 MAX_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
@@ -79,7 +80,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
     if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
         raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
     voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(header, path)
-    return Volume(str(path), data, voxels, _origin(header, order, voxels), order, header)
+    return Volume(str(path), data, voxels, header_origin(header, voxels[::-1])[::-1], order, header)
 
 
 def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
@@ -230,13 +231,3 @@ def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
         return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
     except ValueError:
         return False
-
-
-def _origin(header: np.ndarray, order: tuple[int, int, int], voxels: np.ndarray) -> np.ndarray:
-    origin = np.array([float(header["origin"][axis]) for axis in "zyx"])
-    if not np.isfinite(origin).all():
-        origin = np.zeros(3)  # empty entries of some programs are no numbers
-    if origin.any():
-        return origin
-    starts = np.array([int(header[name]) for name in ("nzstart", "nystart", "nxstart")])  # of sections, rows, columns
-    return starts[list(order)] * voxels
