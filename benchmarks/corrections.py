@@ -182,7 +182,9 @@ def main():
     print(table(figures, options))
     if options.write:
         seeds = ",".join(map(str, options.seeds))
-        command = f"PYTHON benchmarks/corrections.py --by {options.by} --seeds {seeds} --write {options.write}"
+        wrong = ",".join(f"{share:g}" for share in options.wrong)
+        given = f"--by {options.by} --seeds {seeds} --wrong {wrong} --write {options.write}"
+        command = f"PYTHON benchmarks/corrections.py {given}"
         kept = json.loads(options.write.read_text()) if options.write.exists() else {}
         kept = dict(kept, set=SET, figures={**kept.get("figures", {}), **figures})
         kept["commands"] = sorted({*kept.get("commands", []), command})
