@@ -67,9 +67,20 @@ def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dar
     Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
     """
     small, valid = rescale_micrograph(image, factor)
+    return prepare_rescaled(small, valid, image.shape, diameter_px, dark_protein)
+
+
+def prepare_rescaled(
+    small: torch.Tensor, valid: torch.Tensor, shape: tuple[int, ...], diameter_px: float, dark_protein: bool = True
+) -> Prepared:
+    """Normalise a micrograph that rescale_micrograph has made small.
+
+    small, valid: of rescale_micrograph. shape: (h, w) of the micrograph file. diameter_px, dark_protein: as for
+    prepare_micrograph. Returns Prepared.
+    """
     flat = _flatten(small, valid, diameter_px)
     flat = -flat if dark_protein else flat
-    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(image.shape))
+    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape))
 
 
 def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, torch.Tensor]:

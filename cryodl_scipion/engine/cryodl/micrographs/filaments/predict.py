@@ -9,7 +9,7 @@ import torch
 
 from ...contract import particle_size_problem
 from ...core.geometry import map_positions
-from ..normalize import Prepared, prepare_micrograph, rescale_micrograph
+from ..normalize import Prepared, prepare_rescaled, rescale_micrograph
 from ..tiled import TiledNetwork
 from .edges import at_edges
 from .trace import Trace, trace_lines
@@ -75,10 +75,10 @@ class FilamentPicker(TiledNetwork):
         if problem:
             raise ValueError(problem)
         factor = self.method.working_diameter * pixel_size / diameter
-        prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
+        small, valid = rescale_micrograph(image, factor)
+        prepared = prepare_rescaled(small, valid, image.shape, self.method.working_diameter, self.contrast == "dark")
         traces = found = self.lines_prepared(prepared, threshold, shortest / pixel_size * factor)
         if found and not keep_edges:
-            small, valid = rescale_micrograph(image, factor)
             edges = at_edges(found, small.double().numpy(), valid.numpy(), self.method.working_diameter)
             traces = [trace for trace, edge in zip(found, edges) if not edge]
         back = lambda positions: map_positions(positions, prepared.image.shape, prepared.shape)
