@@ -92,6 +92,9 @@ EPILOGS = {
     "picked/particles.star --output exported/\nLabels for napari: --tomograms 'merged/*.mrc' --labels",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
+    "compare-maps-of-picks": "example:\n  cryodl compare-maps-of-picks --picks general=picks/general blobs=picks/blobs "
+    "--reference manual/\n      --micrographs 'mics/*.mrc' --pixel-size 1.77 --ctf ctf.star --structure 1abc.cif "
+    "--symmetry D2\n      --output maps/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
     "--minimum-sets 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "

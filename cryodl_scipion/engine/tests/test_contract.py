@@ -130,6 +130,7 @@ def test_order_of_choices_is_frozen():
         "ExtractParticlesConfig.contrast": ("dark", "bright"),
         "ExtractParticlesConfig.edge": ("drop", "fill"),
         "PickTemplatesConfig.contrast": ("dark", "bright"),
+        "CompareMapsOfPicksConfig.contrast": ("dark", "bright"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
         "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),

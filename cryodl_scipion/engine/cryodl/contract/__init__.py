@@ -78,6 +78,7 @@ from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
+from .recipes.comparing_maps import CompareMapsOfPicksConfig
 from .recipes.reporting import ReportConfig
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
@@ -115,6 +116,7 @@ __all__ = [
     "ClassifySubtomogramsConfig",
     "ClusterSubtomogramsConfig",
     "Command",
+    "CompareMapsOfPicksConfig",
     "CompareModelsConfig",
     "ComparePicksConfig",
     "ConsensusPicksConfig",

@@ -48,6 +48,7 @@ from .particles.orienting import (
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
 from .particles.training import TrainDenoiserConfig, TrainDenoiserOutputs
+from .recipes.comparing_maps import CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs
 from .recipes.reporting import ReportConfig, ReportOutputs
 from .tomograms.annotating import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import (
@@ -257,6 +258,12 @@ COMMANDS = {
         Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
+        Command(
+            "compare-maps-of-picks",
+            "recipes.commands.compare_maps_of_picks",
+            CompareMapsOfPicksConfig,
+            CompareMapsOfPicksOutputs,
+        ),
         Command("report", "recipes.commands.report", ReportConfig, ReportOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )

@@ -27,6 +27,7 @@ _ITEMS = {
     "classify-2d": "pass",
     "assess-integrity": "structure",
     "auto-pick": "round",
+    "compare-maps-of-picks": "step",
 }
 _OTHERS = {
     "annotate": "what was saved is in the annotations.",

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that compares sets of picks by the maps of their particles."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    Paths,
+    device_field,
+    micrographs_field,
+    names_field,
+    output_folder_field,
+    pixel_size_field,
+    seed_field,
+    structure_field,
+    threads_field,
+)
+from ..micrographs.pick_fields import box_field, particle_diameter_field, pick_sets_field, stated_contrast_field
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+from ..search_fields import angular_step_field, mask_diameter_field, max_shift_field, resolution_field, symmetry_field
+
+COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
+
+Resolutions = typing.Dict[str, typing.Optional[float]]
+Curves = typing.Dict[str, typing.List[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareMapsOfPicksConfig:
+    """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
+
+    picks: Paths = pick_sets_field()
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    structure: str = structure_field()
+    output: str = output_folder_field(
+        "Folder for the half-maps, the table of resolutions (maps.csv, maps.json) and the curves (fsc.png). An "
+        "interrupted run continues in OUTPUT.partial."
+    )
+    reference: typing.Optional[str] = param(
+        "Folder (or file) with reference coordinates, such as the ground truth of simulated micrographs or picks made "
+        "by hand. Their map is the one that the others are measured by, and only micrographs with reference "
+        "coordinates are used.",
+        default=None,
+        label="Reference",
+        path="folder",
+        none_means="the maps are measured by the best of them",
+    )
+    ctf: typing.Optional[str] = param(
+        "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
+        "that it does not contain are left out.",
+        default=None,
+        label="CTF",
+        path="file",
+        none_means="it is estimated from the micrographs, which needs voltage and Cs",
+    )
+    particle_diameter: typing.Optional[float] = particle_diameter_field(
+        default=None, none_means="the diameter of the structure"
+    )
+    symmetry: str = symmetry_field()
+    contrast: str = stated_contrast_field("Contrast of the protein in the micrographs.")
+    maximum_particles: typing.Optional[int] = param(
+        "Maximum number of particles of each set. Of larger sets as many are drawn at random, so that the run takes "
+        "less time; sets are then compared with equal numbers of particles.",
+        default=None,
+        label="Maximum particles",
+        minimum=20,
+        maximum=10**8,
+        none_means="all particles",
+    )
+    box: int = box_field(
+        "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
+    )
+    scaled_box: int = param(
+        "Box size after resampling, which keeps the field of view. 0: no resampling. The resolution of the maps ends "
+        "at two of the resampled pixels.",
+        default=0,
+        label="Resampled box size",
+        unit="px",
+        minimum=0,
+        maximum=8192,
+    )
+    angular_step: float = angular_step_field("Angle between neighbouring directions of the first search.", expert=True)
+    resolution: typing.Optional[float] = resolution_field(
+        "Finest detail at which particles are compared with the structure. Agreement of the half-maps at finer detail "
+        "cannot come from the structure; at coarser detail even images of noise agree.",
+        "a tenth of the particle diameter, but 12 Å at the finest",
+        label="Resolution of the search",
+        expert=True,
+    )
+    max_shift: typing.Optional[float] = max_shift_field(
+        "Maximum distance of a particle from its pick.", none_means="a tenth of the box size"
+    )
+    mask_diameter: typing.Optional[float] = mask_diameter_field(
+        "Diameter of the sphere within which the FSC is measured."
+    )
+    voltage: typing.Optional[float] = param(
+        "Acceleration voltage of the microscope. It is needed where the CTF is estimated.",
+        default=None,
+        label="Voltage",
+        unit="kV",
+        minimum=20,
+        maximum=1000,
+        none_means="the value in the CTF file",
+    )
+    spherical_aberration: typing.Optional[float] = param(
+        "Spherical aberration of the microscope. It is needed where the CTF is estimated.",
+        default=None,
+        label="Cs",
+        unit="mm",
+        minimum=0,
+        maximum=10,
+        none_means="the value in the CTF file",
+    )
+    amplitude_contrast: typing.Optional[float] = param(
+        "Amplitude contrast as a fraction of the contrast.",
+        default=None,
+        label="Amplitude contrast",
+        minimum=0,
+        maximum=1,
+        none_means="the value in the CTF file, or 0.1 where the CTF is estimated",
+        expert=True,
+    )
+    names: Paths = names_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def search_resolution(self, diameter: float) -> float:
+        """Å: finest detail at which particles of a diameter in Å are compared with the structure."""
+        return max(COARSE, diameter / 10) if self.resolution is None else self.resolution
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields whose values contradict each other, or that must be given together; else empty."""
+        problems = []
+        if len(self.picks) < (1 if self.reference else 2):
+            problems.append(
+                "Sets of picks (--picks) has one set, and no Reference (--reference) is given. Give at least two "
+                "sets, or a reference."
+            )
+        if not self.ctf:
+            missing = [
+                words
+                for words, value in (
+                    ("Voltage (--voltage)", self.voltage),
+                    ("Cs (--spherical-aberration)", self.spherical_aberration),
+                )
+                if value is None
+            ]
+            if missing:
+                problems.append(
+                    f"CTF (--ctf) is not given, and to estimate it {' and '.join(missing)} must be known. Give the "
+                    "CTF, or the microscope's values."
+                )
+        for flag, side in (("Box (--box)", self.box), ("Resampled box (--scaled-box)", self.scaled_box)):
+            if side % 2:
+                problems.append(f"{flag} is {side} px; it must be even. Give {side + 1}.")
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompareMapsOfPicksOutputs(Outputs):
+    """What `compare-maps-of-picks` found."""
+
+    sets: typing.List[str] = output("Names of the sets that gave a map, the reference first.")
+    picks: Counts = output("Picks of each set on the micrographs compared.")
+    particles: Counts = output("Particles of each set in its map.")
+    resolution: Resolutions = output(
+        "Resolution of each set, at which the FSC of its half-maps falls below 0.143.", unit="Å"
+    )
+    corrected_resolution: Resolutions = output(
+        "The same, of the FSC corrected for that of as many images of noise oriented by the same structure.", unit="Å"
+    )
+    noise_resolution: Resolutions = output(
+        "Resolution at which the FSC of as many images of noise falls below 0.143.", unit="Å"
+    )
+    structure_resolution: Resolutions = output(
+        "Resolution at which the FSC of the map with the structure falls below 0.5.", unit="Å"
+    )
+    loss: Resolutions = output(
+        "By how much the resolution is worse than that of the map it is measured by, in per cent; negative if better."
+    )
+    measured_by: str = output("The set whose map the others are measured by: the reference, or the best set.")
+    fsc: Curves = output("FSC of the half-maps of each set, shell 0 first.")
+    structure_fsc: Curves = output("FSC of each map with the structure.")
+    maps: Texts = output("Map of each set.", path="file")
+    half1: Texts = output("First half-map of each set.", path="file")
+    half2: Texts = output("Second half-map of each set.", path="file")
+    micrographs: int = output("Number of micrographs compared.")
+    search_resolution: float = output("Finest detail at which particles were compared with the structure.", unit="Å")
+    particle_diameter: float = output("Diameter of the particle.", unit="Å")
+    box: int = output("Box size of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    folder: str = output("Output folder.", path="folder")
+    comparison: str = output("maps.json: this record.", path="file")
+    table: str = output("maps.csv: a row for each set.", path="file")
+    curves_plot: str = output("Picture of the FSC curves.", path="file")
+    ctf: str = output("CTFs that were used.", path="file")
+    notes: typing.List[str] = output("Remarks on the comparison.")

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl compare-maps-of-picks`: several sets of picks and a structure in; a map of the particles of each set out.
+
+The particles of each set are extracted, oriented by comparison with the structure, and back-projected in two halves.
+Halves are divided by micrographs, so that a particle that was picked twice is in one of them only.
+Result.outputs are the contract's CompareMapsOfPicksOutputs. Sets that give no map are in Result.skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import typing
+from pathlib import Path
+
+from ...contract import (
+    AllSkipped,
+    CompareMapsOfPicksConfig,
+    EstimateCtfConfig,
+    ExtractParticlesConfig,
+    Result,
+    Skipped,
+    in_words,
+    said_skipped,
+)
+from ...contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs
+from ...io.memory import TooLittleMemory, one_item
+from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
+from ..picked_maps.sets import ComparedSets, compared_sets, file_names
+
+WORK = "work"  # folder in the unfinished output: particles, which are not kept
+MAPS = ("map", "half1", "half2")
+
+
+def run(config: CompareMapsOfPicksConfig) -> Result:
+    """Make the map of each set, then the table.
+
+    Parameters
+    ----------
+    config : CompareMapsOfPicksConfig
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    AllSkipped
+        If no set gave a map, or the CTF of no micrograph could be estimated.
+    FileExistsError
+        If the output is there already.
+    ValueError
+        For inputs that do not fit each other.
+    """
+    check_output(config.output)
+    from ...core.devices import choose_device, device_name
+    from ...core.symmetry import operations
+
+    operations(config.symmetry)  # an unknown one is an error before the work
+    device = device_name(choose_device(config.device))
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    compared = compared_sets(config, named)
+    diameter = _diameter(config)
+    box = _box(config, diameter)
+    folder = working_folder(config, [config.structure, *filter(None, [config.ctf])])
+    for note in compared.notes:
+        warn(note)
+    records, skipped = _maps(config, compared, diameter, box, folder)
+    outputs = _written(config, compared, records, diameter, folder)
+    finish_folder(folder, config.output, WORK)
+    from ..picked_maps.table import print_rows
+
+    print_rows(outputs)
+    print(f"Maps, table and curves: {config.output}")
+    for note in outputs.notes:
+        warn(note)
+    return Result(
+        "compare-maps-of-picks",
+        outputs,
+        device=device,
+        skipped=tuple(skipped),
+        warnings=tuple([*outputs.notes, *said_skipped(skipped, "set")]),
+    )
+
+
+def _diameter(config: CompareMapsOfPicksConfig) -> float:
+    """Å: the config's, else the structure's. Raises ValueError for a structure that cannot be read."""
+    from ...simulate.micrographs import particle_diameter
+    from ...simulate.structures import load_density
+
+    rough = max(6.0, config.pixel_size)
+    measured = particle_diameter(load_density(config.structure, rough), rough)
+    if config.particle_diameter is not None:
+        return config.particle_diameter
+    print(f"Particle diameter: {measured:.0f} Å, measured on {config.structure}.")
+    return round(measured, 1)
+
+
+def _box(config: CompareMapsOfPicksConfig, diameter: float) -> int:
+    """px of the micrographs. Raises ValueError where the box does not suit the particle."""
+    extraction = ExtractParticlesConfig(
+        coordinates="",
+        micrographs=(),
+        pixel_size=config.pixel_size,
+        particle_diameter=diameter,
+        output="particles.star",
+        box=config.box,
+        scaled_box=config.scaled_box,
+    )
+    problems = extraction.check_together()
+    if problems:
+        raise ValueError(" ".join(problems))
+    return extraction.box_in_pixels()
+
+
+def _maps(
+    config: CompareMapsOfPicksConfig, compared: ComparedSets, diameter: float, box: int, folder: Path
+) -> tuple[dict[str, dict], list[Skipped]]:
+    """{set: record of its map}, and the sets that gave none."""
+    from ..picked_maps.one_map import Common, map_of_set
+
+    paths = dict(compared.micrographs)
+    common = Common(paths, compared.halves, _ctf(config, paths, folder), diameter, box)
+    records, skipped, counts = {}, [], compared.counts()
+    for name, file in file_names(list(compared.sets)).items():
+        print(f"\n{name}: {counts[name]} picks on {len(paths)} micrographs", flush=True)
+        try:
+            with one_item(compared.files[name]):
+                if not counts[name]:
+                    raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
+                records[name] = map_of_set(name, compared.sets[name], config, common, folder / WORK / file)
+        except (ValueError, FileNotFoundError, TooLittleMemory) as error:
+            skipped.append(Skipped(name, compared.files[name], str(error)))
+            print(f"Skipped {name}: {in_words(skipped[-1])}", flush=True)
+    if not records:
+        raise AllSkipped(
+            f"None of the {len(skipped)} sets of picks gave a map. The first, {skipped[0].item}: {in_words(skipped[0])}"
+        )
+    return records, skipped
+
+
+def _ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:
+    """The STAR file with the CTFs: the config's, or one that is made here."""
+    if config.ctf:
+        return config.ctf
+    from ...micrographs.commands import estimate_ctf
+
+    star = folder / "ctf.star"
+    if not star.exists():
+        print("Estimating the CTF of the micrographs (no --ctf is given).", flush=True)
+        work = folder / WORK / "ctf.star"
+        work.parent.mkdir(exist_ok=True)
+        contrast = config.amplitude_contrast
+        estimate_ctf.run(
+            EstimateCtfConfig(
+                micrographs=tuple(paths.values()),
+                names=tuple(paths),
+                pixel_size=config.pixel_size,
+                voltage=typing.cast("float", config.voltage),  # check_together asks for both
+                spherical_aberration=typing.cast("float", config.spherical_aberration),
+                output=str(work),
+                amplitude_contrast=EstimateCtfConfig.amplitude_contrast if contrast is None else contrast,
+                threads=config.threads,
+            )
+        )
+        work.rename(star)
+    return str(star)
+
+
+def _written(
+    config: CompareMapsOfPicksConfig, compared: ComparedSets, records: dict[str, dict], diameter: float, folder: Path
+) -> CompareMapsOfPicksOutputs:
+    """The outputs, whose files are written to the working folder under the names that they will have."""
+    from ..picked_maps.table import doubts, losses, plot_map_fscs, write_map_table
+
+    final, sets, counts = Path(config.output), list(records), compared.counts()
+    files: dict[str, dict[str, str]] = {part: {} for part in MAPS}
+    for name, file in file_names(list(compared.sets)).items():
+        if name in records:
+            for part in MAPS:
+                ending = "" if part == "map" else f"_{part}"
+                shutil.copyfile(folder / WORK / file / f"map{ending}.mrc", folder / f"{file}{ending}.mrc")
+                files[part][name] = str(final / f"{file}{ending}.mrc")
+    of = lambda key: {name: records[name][key] for name in sets}
+    measured_by, loss = losses(of("resolution"), compared.reference)
+    notes = compared.notes + doubts(records, config.search_resolution(diameter))
+    if compared.reference and compared.reference not in records:
+        notes.append(f"The reference gave no map; the others are measured by {measured_by}, the best of them.")
+    outputs = CompareMapsOfPicksOutputs(
+        sets=sets,
+        picks={name: counts[name] for name in sets},
+        particles=of("particles"),
+        resolution=of("resolution"),
+        corrected_resolution=of("corrected_resolution"),
+        noise_resolution=of("noise_resolution"),
+        structure_resolution=of("structure_resolution"),
+        loss=loss,
+        measured_by=measured_by,
+        fsc=of("fsc"),
+        structure_fsc=of("structure_fsc"),
+        maps=files["map"],
+        half1=files["half1"],
+        half2=files["half2"],
+        micrographs=len(compared.micrographs),
+        search_resolution=config.search_resolution(diameter),
+        particle_diameter=diameter,
+        box=records[sets[0]]["box"],
+        pixel_size=records[sets[0]]["pixel_size"],
+        folder=str(final),
+        comparison=str(final / "maps.json"),
+        table=str(final / "maps.csv"),
+        curves_plot=str(final / "fsc.png"),
+        ctf=config.ctf or str(final / "ctf.star"),
+        notes=notes,
+    )
+    write_map_table(folder / "maps.csv", outputs)
+    plot_map_fscs(folder / "fsc.png", outputs)
+    write_json(folder / "maps.json", dict(outputs))
+    return outputs
