@@ -29,6 +29,7 @@ from .maps.training import TrainMapImproverConfig
 from .micrographs.assessing import AssessMicrographsConfig
 from .micrographs.auto_picking import AutoPickConfig
 from .micrographs.by_hand import PickByHandConfig
+from .micrographs.class_labels import LabelsFromClassesConfig
 from .micrographs.comparing import ComparePicksConfig, EvaluatePicksConfig
 from .micrographs.consensus import ConsensusPicksConfig
 from .micrographs.ctf import EstimateCtfConfig
@@ -160,6 +161,7 @@ __all__ = [
     "SUBTOMOGRAMS_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
+    "LabelsFromClassesConfig",
     "PickByHandConfig",
     "PickConfig",
     "PickFilamentsConfig",

@@ -13,6 +13,7 @@ from .maps.training import TrainMapImproverConfig, TrainMapImproverOutputs
 from .micrographs.assessing import AssessMicrographsConfig, AssessMicrographsOutputs
 from .micrographs.auto_picking import AutoPickConfig, AutoPickOutputs
 from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
+from .micrographs.class_labels import LabelsFromClassesConfig, LabelsFromClassesOutputs
 from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig, EvaluatePicksOutputs
 from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
@@ -103,6 +104,12 @@ COMMANDS = {
         Command("pick", "micrographs.commands.pick", PickConfig, PickOutputs),
         Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
         Command("pick-by-hand", "micrographs.commands.pick_by_hand", PickByHandConfig, PickByHandOutputs),
+        Command(
+            "labels-from-classes",
+            "micrographs.commands.labels_from_classes",
+            LabelsFromClassesConfig,
+            LabelsFromClassesOutputs,
+        ),
         Command("pick-filaments", "micrographs.commands.pick_filaments", PickFilamentsConfig, PickFilamentsOutputs),
         Command("pick-templates", "micrographs.commands.pick_templates", PickTemplatesConfig, PickTemplatesOutputs),
         Command(

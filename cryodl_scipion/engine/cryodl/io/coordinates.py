@@ -163,7 +163,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             continue
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
         names = block.find_loop("_rlnMicrographName")
-        keys = _keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
+        keys = keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
         groups: dict[str, list[typing.Any]] = {} if keys else {micrograph_key(path): []}
         for i, (a, b) in enumerate(zip(x, y)):
             row = (float(a), float(b), float(score[i]) if score else 0.0)
@@ -174,8 +174,22 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
 
 
-def _keys_of(names: typing.Sequence[str]) -> list[str]:
-    """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
+def keys_of(names: typing.Sequence[str]) -> list[str]:
+    """The keys of micrographs' names in one file.
+
+    Parameters
+    ----------
+    names : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If two micrographs have one key.
+    """
     keys, owner = list[str](), dict[str, str]()
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
@@ -203,7 +217,7 @@ def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
         found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
     groups: dict[str, list[typing.Any]] = {}
-    for key, (_, values) in zip(_keys_of([micrograph for micrograph, _ in found]), found):
+    for key, (_, values) in zip(keys_of([micrograph for micrograph, _ in found]), found):
         groups.setdefault(key, []).append(values)
     return groups
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.star import read_tables
-from .store import CERTAIN, IGNORED, REMOVED
+from .store import CERTAIN, FROM_CLASSES, IGNORED, REMOVED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +29,20 @@ class Corrections:
         Picks of a machine that a human took away.
     masks
         Files of the areas to ignore.
+    from_classes
+        Whether 2-D classes made the labels: they tell of the picks alone, and nothing of missed particles.
     """
 
     certain: dict[str, np.ndarray]
     machine: dict[str, np.ndarray]
     removed: dict[str, np.ndarray]
     masks: dict[str, str]
+    from_classes: bool = False
 
     @property
     def partial(self) -> bool:
-        """Whether some picks were not confirmed, so that the labels are not complete."""
-        return any(len(yx) for yx in self.machine.values())
+        """Whether the labels are not complete: some picks were not confirmed, or nobody looked for missed ones."""
+        return self.from_classes or any(len(yx) for yx in self.machine.values())
 
     @property
     def names(self) -> set[str]:
@@ -82,7 +85,7 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
             certain[name], machine[name] = yx[sure], yx[~sure]
     removed = _positions(folder / REMOVED, names)
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
-    return Corrections(certain, machine, removed, masks)
+    return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists())
 
 
 def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

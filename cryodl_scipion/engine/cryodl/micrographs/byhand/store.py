@@ -4,6 +4,7 @@
 <folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one.
 <folder>/removed/<micrograph>.star: what a human took away; train-picker takes them as background.
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
+<folder>/from_classes.json: there if 2-D classes made the labels (labels-from-classes); what it was made from.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ...io.star import read_tables
 
 CERTAIN = "cryodlCertain"
 REMOVED, IGNORED = "removed", "ignored"
+FROM_CLASSES = "from_classes.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class HandPicks:
         Of the micrographs.
     start_from
         Folder or file of picks to begin with on micrographs that the folder has no file of; '' for none.
+    by
+        What corrects the picks, for the files' heads.
 
     Raises
     ------
@@ -51,8 +55,8 @@ class HandPicks:
         Picks that cannot be read.
     """
 
-    def __init__(self, folder: str, names: list[str], start_from: str = "") -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str, names: list[str], start_from: str = "", by: str = "by hand") -> None:
+        self.folder, self.by = Path(folder), f" {by}"
         self._machine = align_keys(read_coordinates(start_from), names) if start_from else {}
 
     def read(self, name: str) -> tuple[list[Pick], list[Pick]]:
@@ -70,11 +74,11 @@ class HandPicks:
     def write(self, name: str, picks: list[Pick], removed: list[Pick]) -> None:
         """Write what is certain and what not, each file whole or not at all. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected by hand")
+        _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected{self.by}")
         path = self.folder / REMOVED / f"{name}.star"
         if removed:
             path.parent.mkdir(exist_ok=True)
-            _write(path, removed, f"cryodl: picks of {name} that were removed by hand")
+            _write(path, removed, f"cryodl: picks of {name} that were removed{self.by}")
         else:
             path.unlink(missing_ok=True)
 

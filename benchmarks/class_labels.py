@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What 2-D classes teach a picker: the general model picks, its particles are classified, and the classes are labels.
+
+    PYTHON benchmarks/class_labels.py --work FOLDER [--sets 8BK7 empiar10017] --output FILE
+
+The general model picks some micrographs at a lenient threshold (LENIENT); `extract-particles`, `classify-2d` and
+`select-classes`, nothing stated but the number of classes, keep some of the particles; `labels-from-classes` and
+`train-picker --start-from general` learn from them: candidates that were not classified are left out, all else is
+background (classes), or nothing but the particles is known (boxes). F1 is that on other micrographs. Controls: as many
+particles drawn at random instead of the kept ones (random), and those that are on particles by the ground truth
+(known). PYTHON is the engine's; a set is a structure that the general model did not learn from, simulated, or one of common.SETS. Finished
+parts in FOLDER are not done again.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from bench import engine_path
+from common import SETS, cryodl, data_folder, evaluate
+from general_panel import structures
+
+LENIENT = 0.1
+LEARN, TEST, SIDE, PARTICLE_PX, SNR = 8, 4, 1024, 50, 0.05
+SHARE = 0.15  # of the area of a close packing
+EACH = 60  # particles for each class
+REAL_LEARN = {"empiar10017": 2, "empiar10947": 3}  # micrographs, of the set's training ones
+REAL_TEST = 4
+# {case: kind of labels}; `boxes` is what train-picker makes of the folder by itself
+CASES = {"classes": "complete", "boxes": "boxes", "random": "complete", "known": "complete"}
+
+
+class Set:
+    """Micrographs to learn from and to test on, with their ground truth.
+
+    learn, test: paths. truth: folder of coordinates. pixel_size: Å/px. diameter: Å. border: px. ctf: STAR file.
+    """
+
+    def __init__(self, name, work):
+        self.work = work / name
+        self.work.mkdir(parents=True, exist_ok=True)
+        (self._real if name in SETS else self._simulated)(name)
+
+    def _real(self, name):
+        folder, self.pixel_size, diameter, self.border, training = SETS[name]
+        data = data_folder() / folder
+        self.truth, self.diameter = data / "coords", diameter * self.pixel_size
+        micrographs = sorted((data / "micrographs").glob("*.mrc"))
+        self.learn = micrographs[: REAL_LEARN[name]]
+        self.test = micrographs[training:][:REAL_TEST]
+        self.ctf = self.work / "ctf.star"
+        if not self.ctf.exists():
+            given = ("--micrographs", *self.learn, "--pixel-size", self.pixel_size, "--output", self.ctf)
+            cryodl("estimate-ctf", *given, "--voltage", 300, "--spherical-aberration", 2.7, "--threads", 1)
+
+    def _simulated(self, name):
+        from cryodl.simulate.micrographs import particle_diameter
+        from cryodl.simulate.structures import load_density
+
+        file = structures("general")[name]
+        self.diameter = particle_diameter(load_density(file, 5.0), 5.0)
+        self.pixel_size, self.border, data = round(self.diameter / PARTICLE_PX, 2), 0, self.work / "data"
+        if not data.exists():
+            field = ("--particles", int(SHARE * (SIDE / PARTICLE_PX) ** 2), "--minimum-distance", 0.9, "--snr", SNR)
+            dirt = ("--ice", 4, "--aggregates", 2, "--carbon", 0.5, "--gradient", 1)
+            given = ("--structure", file, "--pixel-size", self.pixel_size, "--count", LEARN + TEST, "--size", SIDE)
+            part = self.work / "data_part"
+            shutil.rmtree(part, ignore_errors=True)
+            cryodl("simulate-micrographs", *given, *field, *dirt, "--seed", 11, "--threads", 1, "--output", part)
+            part.rename(data)
+        self.truth, micrographs = data / "coordinates", sorted((data / "micrographs").glob("*.mrc"))
+        self.learn, self.test, self.ctf = micrographs[:LEARN], micrographs[LEARN:], self.work / "ctf.star"
+        _write_ctfs(data / "ctf", self.ctf)
+
+    def once(self, name, *command):
+        """Run a command that writes to the set's folder `name`, if that was not done. Returns the path and CPU s."""
+        path, note = self.work / name, self.work / f"{Path(name).name}.cpu"
+        if not note.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            seconds = cryodl(*command, "--output", path, "--threads", 1, "--device", "cpu")[1]
+            note.write_text(f"{seconds:.1f}")
+        return path, float(note.read_text())
+
+    def scores(self, picks):
+        """Figures of the picks of the test micrographs."""
+        found = evaluate(picks, self.truth, self.pixel_size, self.diameter, self.border, self.test)
+        best = found["all_candidates"]
+        return dict(
+            f1=found["f1"],
+            precision=found["precision"],
+            recall=found["recall"],
+            best_f1=best["best_f1"],
+            average_precision=best["average_precision"],
+        )
+
+
+def _write_ctfs(folder, star):
+    """CTFFIND's texts as one STAR file."""
+    from cryodl.io.star import write_tables
+
+    rows = []
+    for path in sorted(folder.glob("*.txt")):
+        number, u, v, angle, *_ = map(float, path.read_text().split("\n")[-2].split())
+        rows.append((path.stem, u, v, angle, 300.0, 2.7, 0.1))
+    names = ("rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+    names += ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+    write_tables(star, {"": dict(zip(names, map(list, zip(*rows))))})
+
+
+def classified(one):
+    """STAR files of all classified particles and of the kept ones, the general model's folder of picks of the learning
+    micrographs, the diameter that it found, and CPU seconds."""
+    given = ("--pixel-size", one.pixel_size, "--model", "general", "--pictures", 0)
+    machine = one.work / "picks"
+    record = one.work / "picks.json"
+    lenient = ("--threshold", LENIENT, "--result", record)
+    machine, _ = one.once("picks", "pick", "--micrographs", *one.learn, *given, *lenient)
+    diameter = json.loads(record.read_text())["outputs"]["particle_diameter"]
+    size = ("--pixel-size", one.pixel_size, "--particle-diameter", diameter)
+    star = one.work / "particles.star"
+    if not star.exists():
+        box = 2 * round(0.75 * diameter / one.pixel_size)
+        extracted = ("--coordinates", machine, "--micrographs", *one.learn, "--ctf", one.ctf, "--box", box)
+        cryodl("extract-particles", *extracted, *size, "--output", star, "--threads", 1)
+    from cryodl.io.star import read_tables
+
+    count = len(read_tables(star)["particles"]["rlnImageName"])
+    classes, cpu = one.once("classes", "classify-2d", "--particles", star, "--classes", max(8, count // EACH))
+    kept = one.work / "kept"
+    if not kept.exists():
+        cryodl("select-classes", "--classes", classes / "classes.star", "--output", kept)
+    return classes / "particles.star", kept / "particles.star", machine, diameter, cpu
+
+
+def drawn(one, case, every, kept):
+    """STAR file of the particles that are kept in a case."""
+    from cryodl.io.star import read_tables, write_tables
+
+    tables = read_tables(every)
+    rows = tables["particles"]
+    count, path = len(rows["rlnImageName"]), one.work / f"kept_{case}.star"
+    if case == "random":
+        number = len(read_tables(kept)["particles"]["rlnImageName"])
+        chosen = np.sort(np.random.default_rng(5).permutation(count)[:number])
+    else:
+        chosen = np.nonzero(_right(one, every))[0]
+    table = {name: [values[i] for i in chosen] for name, values in rows.items()}
+    write_tables(path, {"optics": tables["optics"], "particles": table})
+    return path
+
+
+def _right(one, star):
+    """(n,) bool: particles of a STAR file that were extracted at a particle."""
+    from cryodl.core.matching import match_picks
+    from cryodl.io.coordinates import read_coordinates
+    from cryodl.io.particle_positions import read_particle_positions
+    from cryodl.io.star import read_tables
+
+    truth = {p.stem: read_coordinates(one.truth / f"{p.stem}.star")[p.stem][0] for p in one.learn}
+    names = np.array([Path(name).stem for name in read_tables(star)["particles"]["rlnMicrographName"]])
+    right = np.zeros(len(names), bool)
+    for key, found in read_particle_positions(star).items():
+        right[names == key] = match_picks(found.yx, truth[key], one.diameter / one.pixel_size / 4)
+    return right
+
+
+def trained(one, case, every, kept, machine, diameter):
+    """Figures of a picker that learned from the labels of a case."""
+    size = ("--pixel-size", one.pixel_size, "--particle-diameter", diameter)
+    labels = one.work / f"labels_{'classes' if case == 'boxes' else case}"
+    if not labels.exists():
+        particles = ("--kept", kept, "--classified", every, "--coordinates", machine / "candidates")
+        cryodl("labels-from-classes", *particles, "--micrographs", *one.learn, *size, "--output", labels)
+    given = ("--micrographs", *one.learn, "--coordinates", labels, *size)
+    given += ("--labels", CASES[case])
+    model, cpu = one.once(f"model_{case}", "train-picker", *given, "--start-from", "general")
+    test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
+    picks, _ = one.once(f"test_{case}", "pick", *test, "--model", model)
+    return dict(one.scores(picks), cpu_training=cpu)
+
+
+def measured(name, work, cases):
+    """The row of a set."""
+    one = Set(name, work)
+    every, kept, machine, diameter, cpu = classified(one)
+    right, good = _right(one, every), _right(one, kept)
+    row = dict(
+        set=name,
+        diameter_found=diameter,
+        diameter=round(one.diameter, 1),
+        classified=len(right),
+        right=int(right.sum()),
+        kept=len(good),
+        kept_right=int(good.sum()),
+        cpu_classes=cpu,
+    )
+    test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
+    picks, _ = one.once("test_before", "pick", *test, "--model", "general")
+    row["before"] = one.scores(picks)
+    print(json.dumps(row), flush=True)
+    for case in cases:
+        stars = kept if case in ("classes", "boxes") else drawn(one, case, every, kept)
+        row[case] = trained(one, case, every, stars, machine, diameter)
+        print(name, case, row[case], flush=True)
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="where the sets are kept")
+    parser.add_argument("--sets", nargs="+", default=["8BK7", "1U19", "9N5J", "empiar10017"])
+    parser.add_argument("--cases", nargs="+", default=["classes", "boxes", "random"], choices=CASES)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    engine_path()
+    rows = json.loads(options.output.read_text())["rows"] if options.output and options.output.exists() else []
+    for name in options.sets:
+        row = measured(name, options.work, options.cases)
+        print(json.dumps(row, indent=1), flush=True)
+        rows = [other for other in rows if other["set"] != name] + [row]
+        if options.output:
+            command = f"PYTHON benchmarks/class_labels.py --work FOLDER --sets {' '.join(r['set'] for r in rows)}"
+            made = dict(command=command, threshold=LENIENT, snr=SNR, rows=rows)
+            options.output.write_text(json.dumps(made, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that makes labels of what 2-D classification says of the picks."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
+from ..outputs import Counts, Outputs, output
+from ..params import param
+from .pick_fields import particle_diameter_field
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsFromClassesConfig:
+    """Make labels for a picker from 2-D classes: particles of kept classes are certain, those of rejected classes are
+    removed."""
+
+    kept: str = param(
+        "Particles of the classes that were kept: a RELION STAR file with rlnMicrographName, rlnCoordinateX and "
+        "rlnCoordinateY. Shifts of the alignment (rlnOriginXAngst or rlnOriginX) are applied.",
+        label="Kept particles",
+        path="file",
+    )
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the smallest circle around the particle. Positions less than a quarter of it apart are the "
+        "same particle."
+    )
+    output: str = output_folder_field(
+        "Folder of the labels, as pick-by-hand writes them: <micrograph>.star and removed/<micrograph>.star. It must "
+        "not exist, or be empty."
+    )
+    classified: typing.Optional[str] = param(
+        "All particles that were classified (or the rejected ones only): those that are not among the kept particles "
+        "are rejected. A RELION STAR file.",
+        default=None,
+        label="Classified particles",
+        path="file",
+        none_means="no particle counts as rejected, and the labels have no examples of wrong picks",
+    )
+    coordinates: typing.Optional[str] = param(
+        "Picks from which the particles were extracted. Those that were not classified become unconfirmed picks, "
+        "which are neither particles nor background.",
+        default=None,
+        label="Picks",
+        path="folder",
+        none_means="the labels contain the particles only",
+    )
+    scale: float = param(
+        "Factor by which the particles' coordinates are multiplied to give pixels of these micrographs: 2 for "
+        "particles that were extracted from micrographs binned by 2.",
+        default=1.0,
+        label="Scale of the coordinates",
+        minimum=0.01,
+        maximum=100,
+        expert=True,
+    )
+    names: Paths = names_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelsFromClassesOutputs(Outputs):
+    """The folder of labels that `labels-from-classes` wrote."""
+
+    folder: str = output("Folder of the labels.", path="folder")
+    certain: Counts = output("Number of kept particles of each micrograph with labels.")
+    removed: Counts = output("Number of rejected particles of each of these micrographs.")
+    unconfirmed: Counts = output("Number of picks of each of these micrographs that were not classified.")
+    merged: int = output(
+        "Number of particles that were left out because another kept particle is at the same position."
+    )
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )

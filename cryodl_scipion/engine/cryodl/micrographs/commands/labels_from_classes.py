@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl labels-from-classes`: particles of kept and rejected 2-D classes in, a folder of labels out.
+
+The folder is that of `pick-by-hand` (byhand/store.py), with from_classes.json. Only micrographs with particles have
+labels. Result.outputs are the contract's LabelsFromClassesOutputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import LabelsFromClassesConfig, Result, config_to_dict, counted
+from ...contract.micrographs.class_labels import LabelsFromClassesOutputs
+from ...contract.result import write_json
+from ...io.coordinates import align_keys, read_coordinates
+from ...io.files import expand_paths, name_micrographs
+from ...io.micrographs import micrograph_shape, pixel_size_warnings
+from ...io.particle_positions import read_particle_positions, without_uid
+from ...io.warn import warn
+from ..byhand.from_classes import (
+    MIN_ON_PICKS,
+    NOTHING,
+    SAME,
+    ClassLabels,
+    Extracted,
+    better_frame,
+    labels_of_classes,
+    part_on,
+    placed,
+    rejected_of,
+)
+from ..byhand.store import FROM_CLASSES, HandPicks
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NO_PICKS = np.zeros((0, 2)), np.zeros(0)
+
+
+def run(config: LabelsFromClassesConfig) -> Result:
+    """Read both lists of particles, compare them with each other and with the picks, and write the labels.
+
+    Parameters
+    ----------
+    config : LabelsFromClassesConfig
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        If the folder is not empty, no particle is of these micrographs, or the particles do not lie where the picks
+        are.
+    """
+    folder = Path(config.output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
+    named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
+    notes = list(pixel_size_warnings(list(named.values()), config.pixel_size))
+    reach = SAME * config.particle_diameter / config.pixel_size
+    kept = _particles(config.kept, "--kept", named, config, notes)
+    classified = _particles(config.classified, "--classified", named, config, notes) if config.classified else {}
+    picks = align_keys(read_coordinates(config.coordinates), named) if config.coordinates else {}
+    shapes = {name: micrograph_shape(named[name]) for name in named if name in kept or name in classified}
+    _check_inside({**classified, **kept}, named, shapes)
+    if config.coordinates:
+        notes += _check_on_picks(kept, picks, shapes, reach, config)
+    labels = {}
+    for name in shapes:
+        good = kept.get(name, NOTHING)
+        bad = rejected_of(classified.get(name, NOTHING), good, reach)
+        labels[name] = labels_of_classes(good, bad, picks.get(name, _NO_PICKS), shapes[name], reach)
+    outputs = _outputs(config, labels)
+    notes += _warnings(config, outputs)
+    _write(folder, labels, config)
+    for note in notes:
+        warn(note)
+    _say(config, outputs)
+    return Result("labels-from-classes", outputs, warnings=tuple(notes))
+
+
+def _particles(
+    path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, notes: list[str]
+) -> dict[str, Extracted]:
+    """{name: Extracted} of the micrographs at hand; what belongs to others becomes a note."""
+    found = read_particle_positions(path)
+    aligned = align_keys(found, named)
+    if not set(aligned) & set(named):
+        aligned = align_keys({without_uid(key): value for key, value in found.items()}, named)
+    if not set(aligned) & set(named):
+        raise ValueError(
+            f"No particle of {path} ({flag}) is of these micrographs. Its particles are of {_some(found)}; the "
+            f"micrographs are {_some(named)}. Names are compared without folder and extension. Give the micrographs "
+            "that were picked."
+        )
+    others = [key for key in aligned if key not in named]
+    if others:
+        count = sum(len(aligned[key]) for key in others)
+        notes.append(
+            f"{counted(count, 'particle')} of {path} ({flag}) are of {counted(len(others), 'micrograph')} that are not "
+            f"given, and are not used: {_some(others)}."
+        )
+    return {key: placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named}
+
+
+def _some(names: typing.Iterable[str], maximum: int = 5) -> str:
+    names = sorted(names)
+    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
+
+
+def _check_inside(
+    particles: Mapping[str, Extracted], named: Mapping[str, str], shapes: Mapping[str, tuple[int, int]]
+) -> None:
+    """Raises ValueError if boxes lie outside of their micrograph."""
+    for name, one in particles.items():
+        height, width = shapes[name]
+        outside = ((one.extracted < 0) | (one.extracted > (height, width))).any(axis=1)
+        if outside.any():
+            y, x = one.extracted[outside][0]
+            raise ValueError(
+                f"{counted(int(outside.sum()), 'particle')} of {len(one)} of {name} lie outside {named[name]} "
+                f"({width} x {height} px), for example x {x:g}, y {y:g}. If they were extracted from micrographs of "
+                "another binning, give the factor to these micrographs (--scale 0.5 for twice as many pixels)."
+            )
+
+
+def _check_on_picks(
+    kept: Mapping[str, Extracted],
+    picks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    shapes: Mapping[str, tuple[int, int]],
+    reach: float,
+    config: LabelsFromClassesConfig,
+) -> list[str]:
+    """A note if many particles are not at a pick.
+
+    Raises ValueError if none is, or if another scale would bring them there.
+    """
+    places = {name: yx for name, (yx, _) in picks.items()}
+    part = part_on(kept, places, reach)
+    if part >= MIN_ON_PICKS:
+        return []
+    count = sum(map(len, kept.values()))
+    start = (
+        f"Of {counted(count, 'kept particle')} of these micrographs, {100 * part:.0f} % are within "
+        f"{reach * config.pixel_size:.0f} Å of a pick of {config.coordinates} (--coordinates)"
+    )
+    heights = {name: height for name, (height, _) in shapes.items()}
+    better = better_frame(kept, places, heights, reach, config.scale)
+    if better:
+        raise ValueError(f"{start}. {better}")
+    if not part:
+        raise ValueError(
+            f"{start}. Give the picks that were extracted, and the micrographs that they were picked on; if the "
+            "particles are of micrographs of another binning, state the factor (--scale)."
+        )
+    return [f"{start}. Check that these are the picks from which the particles were extracted."]
+
+
+def _outputs(config: LabelsFromClassesConfig, labels: Mapping[str, ClassLabels]) -> LabelsFromClassesOutputs:
+    count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
+    return LabelsFromClassesOutputs(
+        folder=config.output,
+        certain={name: count(one, True) for name, one in labels.items()},
+        removed={name: len(one.removed) for name, one in labels.items()},
+        unconfirmed={name: count(one, False) for name, one in labels.items()},
+        merged=sum(one.merged for one in labels.values()),
+        pixel_size=config.pixel_size,
+    )
+
+
+def _warnings(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> list[str]:
+    if any(outputs.removed.values()):
+        return []
+    if config.classified:
+        return [
+            f"All particles of {config.classified} (--classified) are among the kept ones, so nothing teaches what is "
+            "no particle. Give the particles as they were before classes were selected."
+        ]
+    return [
+        "No particle counts as rejected. Give all particles that were classified (--classified), so that those of bad "
+        "classes teach what is no particle."
+    ]
+
+
+def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromClassesConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # first: a folder that was not finished is not taken for complete labels
+    made_from = dataclasses.replace(config, micrographs=(), names=())
+    write_json(folder / FROM_CLASSES, dict(command="labels-from-classes", parameters=config_to_dict(made_from)))
+    store = HandPicks(str(folder), list(labels), by="by 2-D classes")
+    for name, one in labels.items():
+        store.write(name, one.picks, one.removed)
+
+
+def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> None:
+    certain, removed, unconfirmed = (sum(c.values()) for c in (outputs.certain, outputs.removed, outputs.unconfirmed))
+    print(
+        f"{counted(certain, 'kept particle')} certain, {removed} rejected ones removed, "
+        f"{counted(unconfirmed, 'other pick')} unconfirmed, in {counted(len(outputs.certain), 'micrograph')}: "
+        f"{config.output}. Left out: {outputs.merged}, at the position of another kept particle or moved out of the "
+        "micrograph."
+    )
+    print(
+        f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
+        f"--coordinates {config.output} --pixel-size {config.pixel_size:g} --particle-diameter "
+        f"{config.particle_diameter:g} --start-from general --output MODEL"
+    )
