@@ -6,11 +6,11 @@
 
 The general model picks some micrographs at a lenient threshold (LENIENT); `extract-particles`, `classify-2d` and
 `select-classes`, nothing stated but the number of classes, keep some of the particles; `labels-from-classes` and
-`train-picker --start-from general` learn from them: candidates that were not classified are left out, all else is
-background (classes), or nothing but the particles is known (boxes). F1 is that on other micrographs. Controls: as many
+`train-picker --start-from general` learn from them (classes), or from those kept particles alone whose pick has a score
+of 0.5 (confident), or with all else as background (complete). F1 is that on other micrographs. Controls: as many
 particles drawn at random instead of the kept ones (random), and those that are on particles by the ground truth
-(known). PYTHON is the engine's; a set is a structure that the general model did not learn from, simulated, or one of common.SETS. Finished
-parts in FOLDER are not done again.
+(known). A set is a structure that the general model did not learn from, simulated, or one of common.SETS. PYTHON is the
+engine's. Finished parts in FOLDER are not done again.
 """
 
 import argparse
@@ -29,8 +29,8 @@ SHARE = 0.15  # of the area of a close packing
 EACH = 60  # particles for each class
 REAL_LEARN = {"empiar10017": 2, "empiar10947": 3}  # micrographs, of the set's training ones
 REAL_TEST = 4
-# {case: kind of labels}; `boxes` is what train-picker makes of the folder by itself
-CASES = {"classes": "complete", "boxes": "boxes", "random": "complete", "known": "complete"}
+CONFIDENT = 0.5
+CASES = ("classes", "confident", "complete", "random", "known")
 
 
 class Set:
@@ -170,12 +170,13 @@ def _right(one, star):
 def trained(one, case, every, kept, machine, diameter):
     """Figures of a picker that learned from the labels of a case."""
     size = ("--pixel-size", one.pixel_size, "--particle-diameter", diameter)
-    labels = one.work / f"labels_{'classes' if case == 'boxes' else case}"
+    labels = one.work / f"labels_{case}"
     if not labels.exists():
         particles = ("--kept", kept, "--classified", every, "--coordinates", machine / "candidates")
+        particles += ("--minimum-score", CONFIDENT) if case == "confident" else ()
         cryodl("labels-from-classes", *particles, "--micrographs", *one.learn, *size, "--output", labels)
     given = ("--micrographs", *one.learn, "--coordinates", labels, *size)
-    given += ("--labels", CASES[case])
+    given += ("--labels", "complete") if case == "complete" else ()
     model, cpu = one.once(f"model_{case}", "train-picker", *given, "--start-from", "general")
     test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
     picks, _ = one.once(f"test_{case}", "pick", *test, "--model", model)
@@ -202,7 +203,7 @@ def measured(name, work, cases):
     row["before"] = one.scores(picks)
     print(json.dumps(row), flush=True)
     for case in cases:
-        stars = kept if case in ("classes", "boxes") else drawn(one, case, every, kept)
+        stars = drawn(one, case, every, kept) if case in ("random", "known") else kept
         row[case] = trained(one, case, every, stars, machine, diameter)
         print(name, case, row[case], flush=True)
     return row
@@ -212,7 +213,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="where the sets are kept")
     parser.add_argument("--sets", nargs="+", default=["8BK7", "1U19", "9N5J", "empiar10017"])
-    parser.add_argument("--cases", nargs="+", default=["classes", "boxes", "random"], choices=CASES)
+    parser.add_argument("--cases", nargs="+", default=["classes", "confident", "random"], choices=CASES)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     engine_path()

@@ -94,4 +94,29 @@ def pickByHand(config):
     ), []
 
 
-WORK = {"denoise-micrographs": denoiseMicrographs, "pick-by-hand": pickByHand}
+def labelsFromClasses(config):
+    """As `cryodl labels-from-classes`: what is in both files is certain, the rest removed; nothing is compared."""
+    parts = {}
+    for word in ("kept", "classified"):
+        path = getattr(config, word)
+        lines = open(path).read().split("data_particles")[1].splitlines() if path else []
+        rows = [line.split() for line in lines if line and line[0] not in "_#l"]
+        parts[word] = [(row[0], row[1], row[2]) for row in rows]
+    removed = [row for row in parts["classified"] if row not in parts["kept"]]
+    for folder, rows in (("", parts["kept"]), ("removed", removed)):
+        os.makedirs(os.path.join(config.output, folder), exist_ok=True)
+        for name in {row[0] for row in rows}:
+            with open(os.path.join(config.output, folder, name + ".star"), "w") as file:
+                file.write("\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_cryodlCertain #3\n")
+                file.writelines(f" {x} {y} 1\n" for mic, x, y in rows if mic == name)
+    count = lambda rows: {name: sum(row[0] == name for row in rows) for name in config.names}
+    return dict(
+        folder=config.output,
+        certain=count(parts["kept"]),
+        removed=count(removed),
+        unconfirmed=dict.fromkeys(config.names, 0),
+        merged=0,
+    ), []
+
+
+WORK = {"denoise-micrographs": denoiseMicrographs, "pick-by-hand": pickByHand, "labels-from-classes": labelsFromClasses}

@@ -25,7 +25,7 @@ MINIMUM = 2  # micrographs to learn from: one of them judges
 
 
 class AutoPickSteps(ArrivingBatches):
-    """Mixin of the protocol, which gives the form, getPicksFolder() and _engineValues()."""
+    """Mixin of the protocol, which gives the form, getPicksFolder(), _engineValues() and _makeLabels(files)."""
 
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
 
@@ -46,7 +46,8 @@ class AutoPickSteps(ArrivingBatches):
         later = os.path.isdir(self._getExtraPath("batches"))
         pwutils.cleanPath(self._getPath("coordinates.sqlite"), self._getExtraPath("batches"))
         if not changed <= {"rounds", "threshold", "box size"}:
-            pwutils.cleanPath(self.getPicksFolder(), self._getExtraPath(RESULT_FILE), self._firstFile())
+            made = (self.getPicksFolder(), self._getExtraPath(RESULT_FILE), self._firstFile())
+            pwutils.cleanPath(*made, os.path.dirname(self._classLabelsFolder()))
         elif later and "rounds" in changed:
             # the best round may be another one, and only the first batch is compared with it
             pwutils.cleanPath(os.path.join(self.getPicksFolder(), "candidates"))
@@ -91,6 +92,8 @@ class AutoPickSteps(ArrivingBatches):
                 # more rounds and another threshold cost only what is new
                 self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
                 pwutils.cleanPath(self._getExtraPath(RESULT_FILE))
+                if self._learnsFromClasses() and not os.path.isdir(self._classLabelsFolder()):
+                    self._makeLabels(files)
                 self._runEngine(config, self._getExtraPath())
             return
         config = self._laterConfig(files)

@@ -21,13 +21,14 @@ from ..methods import autoPickingInWords, citationsOf
 from ..model_field import SHIPPED, addBoxParam, addModelParams, cardOf, checkModelField, checkSizeFields, modelFolder
 from ..protocol_base import CryodlProtBase
 from .auto_pick_steps import MINIMUM, AutoPickSteps
+from .class_labels import LearnsFromClasses
 
 PICKS_FOLDER = "picks"
 # Seconds that a micrograph waits at most for others to fill its batch, and the first one for those that teach.
 LONGEST_WAIT, LEARNING_WAIT = 60, 1800
 
 
-class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, ProtStreamingBase):
+class CryodlProtAutoPick(LearnsFromClasses, CryodlProtBase, AutoPickSteps, ProtParticlePicking, ProtStreamingBase):
     """Pick particles without any label, and train a model for them on the way.
 
     In: micrographs; the particles' diameter is found if it is not given. A general model picks some of the
@@ -64,6 +65,7 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             help="Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks "
             "that you confirmed or removed, beside the network's own confident picks.\n\nEmpty: no corrections.",
         )
+        self._addClassParams(form, "these micrographs")
         addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
         addModelParams(form, default=SHIPPED)
         addConfigParams(
@@ -92,8 +94,9 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
 
     def _engineValues(self) -> Any:
         micrographs, corrected = self.getInputMicrographs(), self.correctedCoordinates.get()
+        corrections = None if corrected is None else correctionsFolder(corrected)
         return dict(
-            corrections=None if corrected is None else correctionsFolder(corrected),
+            corrections=self._classLabelsFolder() if self._learnsFromClasses() else corrections,
             micrographs=(micrographs.getFileName(),),
             names=(),
             pixel_size=micrographs.getSamplingRate(),
@@ -112,14 +115,37 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
             set_of_micrographs=self.getInputMicrographs().getFileName(),
             weights_sha256=contract.read_card(modelFolder(self))["weights_sha256"],
             box_size=self.boxSize.get(),
+            **self._classSettings(),
         )
+
+    def _makeLabels(self, files: Dict[str, Any]) -> None:
+        """Labels of 2-D classes. files: micrographs and names of the batch that teaches, the whole set."""
+        micrographs = self.getInputMicrographs()
+        items = [m.clone() for m in micrographs]
+        where = (files["micrographs"], files["names"], micrographs.getSamplingRate())
+        self._makeClassLabels(items, *where, self.particleDiameter.get())
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:
         micrographs = self.getInputMicrographs()
         errors = checkMicrographs(micrographs) + checkModelField(self) + self._checkBatches()
         errors = errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
-        return errors or self._checkCorrections(micrographs)
+        return errors or self._checkCorrections(micrographs) or self._checkLearnt(micrographs)
+
+    def _checkLearnt(self, micrographs: SetOfMicrographs) -> List[str]:
+        """What is wrong with particles of 2-D classes."""
+        errors = self._checkClasses(micrographs)
+        if errors or not self._learnsFromClasses():
+            return errors
+        if self.correctedCoordinates.get() is not None:
+            return ["Corrected picks and Particles kept in 2-D classes are both given. Choose one of them."]
+        if micrographs.isStreamOpen():
+            return [
+                "The micrographs are still arriving; with particles of 2-D classes the run waits until all are there."
+            ]
+        if self.particleDiameter.get() is None:
+            return ["Particle diameter is empty; to compare particles of 2-D classes with picks, it must be stated."]
+        return []
 
     def _checkCorrections(self, micrographs: SetOfMicrographs) -> List[str]:
         corrected = self.correctedCoordinates.get()
@@ -158,9 +184,9 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
     def _tell(self, results: Sequence[Result]) -> List[str]:
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
-            return ["No coordinates yet."] + self._roundLines()
+            return ["No coordinates yet."] + self._roundLines() + self._classLines()
         stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
-        return pickLines(coordinates, results) + self._roundLines(stopped)
+        return pickLines(coordinates, results) + self._roundLines(stopped) + self._classLines()
 
     def _roundLines(self, stopped: Optional[str] = None) -> List[str]:
         """What each finished round did; stopped: why there was no further one."""
@@ -177,7 +203,9 @@ class CryodlProtAutoPick(CryodlProtBase, AutoPickSteps, ProtParticlePicking, Pro
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return []
-        return [autoPickingInWords(coordinates, self._engineResults(), cardOf(self), readRounds(self.getPicksFolder()))]
+        rounds = readRounds(self.getPicksFolder())
+        words = autoPickingInWords(coordinates, self._engineResults(), cardOf(self), rounds)
+        return [words, *self._classMethods()]
 
     def _citations(self) -> List[str]:
         # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.

@@ -13,7 +13,7 @@ from pyworkflow.protocol.params import Form
 from ... import Plugin
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import correctionsFolder
+from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
 from ...convert.models import shippedModels
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
@@ -23,6 +23,7 @@ from ..form_parts import addPointer, addStartModel, notOnForm
 from ..methods import trainingInWords, trainingLines
 from ..protocol_base import CryodlProtBase
 from ..training import TrainsModel
+from .class_labels import LearnsFromClasses
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
@@ -35,7 +36,7 @@ SPARSE = (
 )
 
 
-class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
+class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMProtocol):
     """Train a neural network to pick particles.
 
     In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on
@@ -74,6 +75,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             "particles and removed ones as background; other picks and ignored areas are not used.",
             important=True,
         )
+        self._addClassParams(form, "the micrographs of these coordinates", "minimum_score")
         for word in OTHER_LABELS:
             addPointer(
                 form,
@@ -127,9 +129,9 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
     # ----- steps
     def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = self._settings()
+        settings = dict(self._settings(), **self._classSettings())
         sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
-        self._insertFunctionStep(self.writeLabelsStep, sizes, needsGPU=False)
+        self._insertFunctionStep(self.writeLabelsStep, [*sizes, self._classSettings()], needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -141,9 +143,28 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             pwutils.makePath(folder)
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePositions(folder, names[micId], positions)
+        if self._learnsFromClasses():
+            self._writeClassLabels()
+
+    def _writeClassLabels(self) -> None:
+        """Labels of the particles of kept and rejected classes; what was not classified is left out, weak candidates of
+        our picks, too."""
+        coordinates, names = self.inputCoordinates.get(), self._names()
+        micrographs = [m.clone() for m in coordinates.getMicrographs()]
+        pwutils.cleanPath(*[self.getModelFolder() + end for end in ("", ".partial")])  # of other labels
+        self._makeClassLabels(
+            micrographs,
+            [m.getFileName() for m in micrographs],
+            [names[m.getObjId()] for m in micrographs],
+            coordinates.getMicrographs().getSamplingRate(),
+            self.particleDiameter.get(),
+            candidatesFolder(coordinates) if hasCandidates(coordinates) else self._getExtraPath("coordinates"),
+        )
 
     def _coordinatesFolder(self) -> str:
-        """The corrections of picks that were corrected by hand, else what writeLabelsStep wrote."""
+        """Labels of 2-D classes, corrections of picks made by hand, or what writeLabelsStep wrote."""
+        if self._learnsFromClasses():
+            return self._classLabelsFolder()
         return correctionsFolder(self.inputCoordinates.get()) or self._getExtraPath("coordinates")
 
     def trainStep(self, settings: Dict[str, Any]) -> None:
@@ -158,7 +179,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         self._train(config, self._getExtraPath())
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()))
+        classes = [self.keptParticles, self.classifiedParticles]
+        self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()) + classes)
 
     # ----- what the steps share
     def _otherPointers(self) -> Dict[str, Any]:
@@ -207,6 +229,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
         errors = checkLabels(coordinates, others, self.inputMicrographs.get())
         errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
+        errors = errors or self._checkClasses(coordinates.getMicrographs())
         return errors + self._checkExpected() + self._checkStartModel()
 
     def _checkExpected(self) -> List[str]:
@@ -247,7 +270,12 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
 
     def _warnings(self) -> List[str]:
         warnings, coordinates = [], self.inputCoordinates.get()
-        if coordinates is not None and correctionsFolder(coordinates) and self._startFolder() is None:
+        if self._learnsFromClasses() and self._startFolder() is None:
+            warnings.append(
+                "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
+                'from. Set "Start from shipped model" to general.'
+            )
+        elif coordinates is not None and correctionsFolder(coordinates) and self._startFolder() is None:
             warnings.append(
                 "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
                 'corrected micrographs are not picked, set "Start from shipped model" to general.'
@@ -266,11 +294,11 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
-        return ["No model yet."] if card is None else trainingLines(card)
+        return (["No model yet."] if card is None else trainingLines(card)) + self._classLines()
 
     def _methods(self) -> List[str]:
         card = self._card()
-        return [] if card is None else [trainingInWords(card)]
+        return [] if card is None else [trainingInWords(card), *self._classMethods()]
 
 
 def _helpOfBoxes(info: Any) -> str:

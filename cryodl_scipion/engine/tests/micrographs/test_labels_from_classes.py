@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.contract import LabelsFromClassesConfig, TrainPickerConfig
+from cryodl.contract import LabelsFromClassesConfig, TrainPickerConfig, check
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.star import write_tables
@@ -159,6 +159,18 @@ def test_what_cannot_be_used_is_said(project):
     assert "1 particle of" in notes and "not given" in notes and "No particle counts as rejected" in notes
     with pytest.raises(ValueError, match="labels .--output. exists"):
         run(config_of(project, kept))
+
+
+def test_kept_particles_of_a_low_score_are_unconfirmed(project):
+    """Good classes of faint particles contain noise."""
+    kept = particles(project / "kept.star", listed(0, 1, 2))
+    with pytest.raises(ValueError, match="No kept particle has a score of at least 0.95"):
+        run(config_of(project, kept, minimum_score=0.95))
+    result = run(config_of(project, kept, minimum_score=0.5))
+    picks, removed = HandPicks(str(project / "labels"), ["a"]).read("a")
+    assert rows(picks, True) == at(0, 2) and rows(picks, False) == at(1, 3, 4) and not removed
+    assert result.outputs.unconfirmed == {"a": 3}
+    assert "have the scores" in check(config_of(project, kept, picks=False, minimum_score=0.5))[0]
 
 
 def test_all_particles_kept_is_said(project):

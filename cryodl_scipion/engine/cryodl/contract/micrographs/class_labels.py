@@ -47,6 +47,16 @@ class LabelsFromClassesConfig:
         path="folder",
         none_means="the labels contain the particles only",
     )
+    minimum_score: typing.Optional[float] = param(
+        "Particles of kept classes whose pick has a lower score of the picker are unconfirmed. Good classes of faint "
+        "particles also contain noise, which the score tells from particles; 0.5 is a good value for scores of "
+        "`cryodl pick`.",
+        default=None,
+        label="Minimum score of kept particles",
+        minimum=0,
+        maximum=1,
+        none_means="all particles of kept classes are certain",
+    )
     scale: float = param(
         "Factor by which the particles' coordinates are multiplied to give pixels of these micrographs: 2 for "
         "particles that were extracted from micrographs binned by 2.",
@@ -58,6 +68,15 @@ class LabelsFromClassesConfig:
     )
     names: Paths = names_field()
 
+    def check_together(self) -> typing.List[str]:
+        """A score can be asked for only where picks with scores are given."""
+        if self.minimum_score is None or self.coordinates:
+            return []
+        return [
+            "Minimum score of kept particles (--minimum-score) is set, but there are no Picks (--coordinates), which "
+            "have the scores. Give the picks."
+        ]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelsFromClassesOutputs(Outputs):
@@ -66,7 +85,9 @@ class LabelsFromClassesOutputs(Outputs):
     folder: str = output("Folder of the labels.", path="folder")
     certain: Counts = output("Number of kept particles of each micrograph with labels.")
     removed: Counts = output("Number of rejected particles of each of these micrographs.")
-    unconfirmed: Counts = output("Number of picks of each of these micrographs that were not classified.")
+    unconfirmed: Counts = output(
+        "Number of picks of each of these micrographs that were not classified, or kept with too low a score."
+    )
     merged: int = output(
         "Number of particles that were left out because another kept particle is at the same position."
     )

@@ -62,7 +62,12 @@ class ClassLabels:
 
 
 def labels_of_classes(
-    kept: Extracted, rejected: Extracted, picks: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...], reach: float
+    kept: Extracted,
+    rejected: Extracted,
+    picks: tuple[np.ndarray, np.ndarray],
+    shape: tuple[int, ...],
+    reach: float,
+    minimum: float | None = None,
 ) -> ClassLabels:
     """Labels of one micrograph.
 
@@ -77,6 +82,8 @@ def labels_of_classes(
         (h, w) px of the micrograph.
     reach
         Px within which two positions are the same particle.
+    minimum
+        Score of its pick below which a kept particle is unconfirmed; None for none.
     """
     yx, scores = picks
     on = inside(kept.centres, shape[-2:])
@@ -85,7 +92,8 @@ def labels_of_classes(
     wrong = ~_near(rejected.extracted, np.concatenate([certain, at]), reach) & inside(rejected.extracted, shape[-2:])
     gone = rejected.extracted[wrong]
     free = ~_near(yx, np.concatenate([certain, kept.extracted, rejected.extracted]), reach)
-    found = [Pick(float(y), float(x), s, True) for (y, x), s in zip(certain, _scores_at(at, yx, scores, reach))]
+    sure = lambda score: minimum is None or score >= minimum
+    found = [Pick(float(y), float(x), s, sure(s)) for (y, x), s in zip(certain, _scores_at(at, yx, scores, reach))]
     found += [Pick(float(y), float(x), float(s), False) for (y, x), s in zip(yx[free], scores[free])]
     removed = [Pick(float(y), float(x), s, True) for (y, x), s in zip(gone, _scores_at(gone, yx, scores, reach))]
     merged = len(kept) - len(certain) + len(rejected) - len(gone)

@@ -75,7 +75,8 @@ def run(config: LabelsFromClassesConfig) -> Result:
     for name in shapes:
         good = kept.get(name, NOTHING)
         bad = rejected_of(classified.get(name, NOTHING), good, reach)
-        labels[name] = labels_of_classes(good, bad, picks.get(name, _NO_PICKS), shapes[name], reach)
+        of_picks = picks.get(name, _NO_PICKS)
+        labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
     outputs = _outputs(config, labels)
     notes += _warnings(config, outputs)
     _write(folder, labels, config)
@@ -175,6 +176,11 @@ def _outputs(config: LabelsFromClassesConfig, labels: Mapping[str, ClassLabels])
 
 
 def _warnings(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> list[str]:
+    if not any(outputs.certain.values()) and config.minimum_score is not None:
+        raise ValueError(
+            f"No kept particle has a score of at least {config.minimum_score:g} (--minimum-score). Give a lower one, "
+            "or none if the picks have no scores."
+        )
     if any(outputs.removed.values()):
         return []
     if config.classified:
@@ -202,7 +208,7 @@ def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> 
     certain, removed, unconfirmed = (sum(c.values()) for c in (outputs.certain, outputs.removed, outputs.unconfirmed))
     print(
         f"{counted(certain, 'kept particle')} certain, {removed} rejected ones removed, "
-        f"{counted(unconfirmed, 'other pick')} unconfirmed, in {counted(len(outputs.certain), 'micrograph')}: "
+        f"{counted(unconfirmed, 'pick')} unconfirmed, in {counted(len(outputs.certain), 'micrograph')}: "
         f"{config.output}. Left out: {outputs.merged}, at the position of another kept particle or moved out of the "
         "micrograph."
     )

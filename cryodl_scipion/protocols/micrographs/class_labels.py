@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labels from 2-D classes, for the protocols that learn from picks: form, checks, the engine's run, words."""
+
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+import pyworkflow.utils as pwutils
+from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
+from pyworkflow.protocol.params import Form
+
+from ...convert.micrographs.class_particles import writePositionsOfParticles
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams, formProblems, readConfig
+from ..checks import listed
+from ..form_parts import addPointer
+from ..inputs import ProtocolMixin
+from ..protocol_base import RESULT_FILE
+
+_FOLDER = "class_labels"
+
+
+class LearnsFromClasses(ProtocolMixin):
+    """Mixin: it stands before CryodlProtBase in the list of bases."""
+
+    def _addClassParams(self, form: Form, micrographs: str, *fields: str) -> None:
+        """micrographs: on which the particles must lie, in words. fields: of the engine's command."""
+        addPointer(
+            form,
+            "keptParticles",
+            "SetOfParticles",
+            "Particles kept in 2-D classes",
+            "Particles of the 2-D classes that you kept, for instance of *cryodl - select 2d classes* or a subset made "
+            f"in Scipion's viewer. They must have coordinates on {micrographs}. They are learnt as particles."
+            "\n\nEmpty: nothing is learnt from 2-D classes.",
+            allowsNull=True,
+        )
+        addPointer(
+            form,
+            "classifiedParticles",
+            "SetOfClasses2D, SetOfParticles",
+            "Particles that were classified",
+            "The 2-D classes from which you chose, or all particles that were classified. Those that are not among the "
+            "kept ones are learnt as background.\n\nEmpty: no particle counts as rejected.",
+            allowsNull=True,
+        )
+        addConfigParams(form, contract.LabelsFromClassesConfig, [*fields, "scale"])
+
+    # ----- the engine's run
+    def _learnsFromClasses(self) -> bool:
+        return self.keptParticles.get() is not None
+
+    def _classLabelsFolder(self) -> str:
+        """Folder of the labels, as the engine's picking by hand keeps them."""
+        return self._getExtraPath(_FOLDER, "labels")
+
+    def _classSets(self) -> List[Any]:
+        """[(name of the file, SetOfParticles)] of kept and classified particles, where they are given."""
+        classified = self.classifiedParticles.get()
+        if isinstance(classified, SetOfClasses2D):
+            classified = classified.getImages()
+        sets = [("kept", self.keptParticles.get()), ("classified", classified)]
+        return [(name, particles) for name, particles in sets if particles is not None]
+
+    def _classSizes(self) -> List[int]:
+        """Numbers of particles: the argument of steps that learn from them."""
+        return [particles.getSize() for _, particles in self._classSets()] if self._learnsFromClasses() else []
+
+    def _classSettings(self) -> Dict[str, Any]:
+        """What decides the labels: settings of a run that learns from them."""
+        if not self._learnsFromClasses():
+            return {}
+        score = getattr(self, "minimumScore", None)
+        return dict(
+            class_sizes=self._classSizes(), scale=self.scale.get(), minimum_score=None if score is None else score.get()
+        )
+
+    def _makeClassLabels(
+        self,
+        micrographs: Sequence[Micrograph],
+        files: Sequence[str],
+        names: Sequence[str],
+        pixelSize: float,
+        diameter: float,
+        picks: Optional[str] = None,
+    ) -> None:
+        """Run the engine. micrographs: of the picks. files, names: of the same, for the engine. picks: their folder."""
+        folder = self._getExtraPath(_FOLDER)
+        pwutils.cleanPath(folder)
+        pwutils.makePath(folder)
+        stars = {}
+        for name, particles in self._classSets():
+            stars[name] = os.path.join(folder, name + ".star")
+            writePositionsOfParticles(stars[name], particles, micrographs)
+        self._runEngine(
+            self._classConfig(
+                kept=stars["kept"],
+                classified=stars.get("classified"),
+                micrographs=tuple(files),
+                names=tuple(names),
+                pixel_size=pixelSize,
+                particle_diameter=diameter,
+                coordinates=picks,
+            ),
+            folder,
+        )
+
+    def _classConfig(self, **values: Any) -> Any:
+        return readConfig(self, contract.LabelsFromClassesConfig, output=self._classLabelsFolder(), **values)
+
+    def _engineResultFiles(self) -> List[str]:
+        """Without that of the labels, which is not of the protocol's own command."""
+        return [path for path in super()._engineResultFiles() if path != self._classResultFile()]
+
+    def _classResultFile(self) -> str:
+        return self._getExtraPath(_FOLDER, RESULT_FILE)
+
+    # ----- validation and information
+    def _checkClasses(self, micrographs: SetOfMicrographs) -> List[str]:
+        """What is wrong with the particles. micrographs: of the picks."""
+        if not self._learnsFromClasses():
+            if self.classifiedParticles.get() is None:
+                return []
+            return [
+                "Particles that were classified is given, but Particles kept in 2-D classes is not. Choose the kept "
+                "particles, or leave both empty."
+            ]
+        errors: List[str] = []
+        known = {m.getMicName() for m in micrographs} | {m.getObjId() for m in micrographs}
+        labels = dict(kept="Particles kept in 2-D classes", classified="Particles that were classified")
+        for name, particles in self._classSets():
+            errors += _problems(labels[name], particles, known)
+        # what the form gives; the rest is checked elsewhere
+        others = dict(kept="kept", classified=None, names=(), micrographs=("micrographs",), coordinates="picks")
+        return errors or formProblems(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
+
+    def _classLines(self) -> List[str]:
+        """Lines of the summary."""
+        if not os.path.exists(self._classResultFile()):
+            return []
+        result = contract.Result.read(self._classResultFile())
+        certain, removed = (sum(c.values()) for c in (result.outputs.certain, result.outputs.removed))
+        return [
+            f"From 2-D classes: {counted(certain, 'kept particle')} and {removed} rejected ones on "
+            f"{counted(len(result.outputs.certain), 'micrograph')}."
+        ] + [f"Warning: {warning}" for warning in result.warnings]
+
+    def _classMethods(self) -> List[str]:
+        """A sentence for the methods."""
+        if not os.path.exists(self._classResultFile()):
+            return []
+        outputs = contract.Result.read(self._classResultFile()).outputs
+        return [
+            f"The labels were {counted(sum(outputs.certain.values()), 'particle')} of kept 2-D classes and "
+            f"{sum(outputs.removed.values())} of rejected ones."
+        ]
+
+
+def _problems(label: str, particles: SetOfParticles, known: Any) -> List[str]:
+    """What is wrong with one set. known: names and numbers of the micrographs."""
+    first = particles.getFirstItem() if particles.getSize() else None
+    if first is None:
+        return [f"{label} is empty. Choose another set, or leave the field empty."]
+    if first.getCoordinate() is None:
+        return [
+            f"{label}: these particles have no coordinates, so their positions on the micrographs are not known. "
+            "Choose particles that were extracted in Scipion, or imported with their coordinates."
+        ]
+    coordinate = first.getCoordinate()
+    if coordinate.getMicName() in known or (not coordinate.getMicName() and coordinate.getMicId() in known):
+        return []
+    strange = coordinate.getMicName() or f"number {coordinate.getMicId()}"
+    names = sorted(name for name in known if isinstance(name, str))
+    return [
+        f"{label}: the first particle lies on the micrograph {strange}, which is not among those of the picks: "
+        f"{listed(names)}. Choose particles that were extracted from these micrographs."
+    ]
