@@ -36,7 +36,7 @@ CASES = ("classes", "confident", "complete", "random", "known")
 class Set:
     """Micrographs to learn from and to test on, with their ground truth.
 
-    learn, test: paths. truth: folder of coordinates. pixel_size: Å/px. diameter: Å. border: px. ctf: STAR file.
+    learn, test: paths. truth: folder of coordinates. pixel_size: Å/px. diameter: Å. border: px. ctf: STAR file or None.
     """
 
     def __init__(self, name, work):
@@ -51,10 +51,7 @@ class Set:
         micrographs = sorted((data / "micrographs").glob("*.mrc"))
         self.learn = micrographs[: REAL_LEARN[name]]
         self.test = micrographs[training:][:REAL_TEST]
-        self.ctf = self.work / "ctf.star"
-        if not self.ctf.exists():
-            given = ("--micrographs", *self.learn, "--pixel-size", self.pixel_size, "--output", self.ctf)
-            cryodl("estimate-ctf", *given, "--voltage", 300, "--spherical-aberration", 2.7, "--threads", 1)
+        self.ctf = None  # the files at hand are low-passed: no Thon rings are left
 
     def _simulated(self, name):
         from cryodl.simulate.micrographs import particle_diameter
@@ -123,7 +120,8 @@ def classified(one):
     star = one.work / "particles.star"
     if not star.exists():
         box = 2 * round(0.75 * diameter / one.pixel_size)
-        extracted = ("--coordinates", machine, "--micrographs", *one.learn, "--ctf", one.ctf, "--box", box)
+        extracted = ("--coordinates", machine, "--micrographs", *one.learn, "--box", box)
+        extracted += ("--ctf", one.ctf) if one.ctf else ()
         cryodl("extract-particles", *extracted, *size, "--output", star, "--threads", 1)
     from cryodl.io.star import read_tables
 
