@@ -6,7 +6,7 @@ import os
 
 from cryodl import contract
 
-NAMES = ("compare-picks", "consensus-picks", "assess-micrographs")
+NAMES = ("compare-picks", "consensus-picks", "assess-micrographs", "compare-maps-of-picks")
 
 
 def compare(config):
@@ -141,6 +141,57 @@ def assess(config):
     ), skipped
 
 
+def compareMaps(config):
+    """Maps of one voxel's value each; 10 Å of the first set, 1 Å worse of each further one. Sets of two picks give
+    none."""
+    import mrcfile
+    import numpy as np
+
+    os.makedirs(config.output)
+    given = ([f"reference={config.reference}"] if config.reference else []) + list(config.picks)
+    sets = dict(text.split("=", 1) for text in given)
+    counts = {name: sum(len(rows(os.path.join(path, file))) for file in stars(path)) for name, path in sets.items()}
+    skipped = [contract.Skipped(name, sets[name], "too few particles") for name, count in counts.items() if count < 3]
+    names = [name for name, count in counts.items() if count >= 3]
+    files = {part: {} for part in ("maps", "half1", "half2")}
+    for number, name in enumerate(names):
+        for part in files:
+            files[part][name] = os.path.join(config.output, f"{number:02d}_{part}.mrc")
+            with mrcfile.new(files[part][name]) as mrc:
+                mrc.set_data(np.full((16, 16, 16), number, np.float32))
+                mrc.voxel_size = config.pixel_size
+    resolution = {name: 10.0 + number for number, name in enumerate(names)}
+    curves = {name: [1.0, 0.9, 0.8, 0.5, 0.3, 0.1, 0.0, 0.0, 0.0] for name in names}
+    record = dict(
+        sets=names,
+        picks={name: counts[name] for name in names},
+        particles={name: counts[name] for name in names},
+        resolution=resolution,
+        corrected_resolution=resolution,
+        noise_resolution=dict.fromkeys(names),
+        structure_resolution=resolution,
+        loss={name: 10.0 * number for number, name in enumerate(names)},
+        measured_by=names[0],
+        fsc=curves,
+        structure_fsc=curves,
+        **files,
+        micrographs=len(config.micrographs),
+        search_resolution=17.0,
+        particle_diameter=170.0,
+        box=16,
+        pixel_size=config.pixel_size,
+        folder=config.output,
+        comparison=os.path.join(config.output, "maps.json"),
+        table=os.path.join(config.output, "maps.csv"),
+        curves_plot=os.path.join(config.output, "fsc.png"),
+        ctf=config.ctf or os.path.join(config.output, "ctf.star"),
+        notes=["A remark."],
+    )
+    with open(record["comparison"], "w") as file:
+        json.dump(record, file)
+    return record, skipped
+
+
 def stars(folder):
     return sorted(file for file in os.listdir(folder) if file.endswith(".star"))
 
@@ -155,4 +206,4 @@ def rows(path):
         ]
 
 
-WORK = dict(zip(NAMES, (compare, consensus, assess)))
+WORK = dict(zip(NAMES, (compare, consensus, assess, compareMaps)))

@@ -144,6 +144,7 @@ class TestCryodlTree(unittest.TestCase):
             protocols.CryodlProtPick,
             protocols.CryodlProtThresholdPicks,
             protocols.CryodlProtCompare,
+            protocols.CryodlProtCompareMapsOfPicks,
             protocols.CryodlProtConsensus,
             protocols.CryodlProtAssess,
             protocols.CryodlProtAutoPick,

@@ -2,7 +2,6 @@
 """What the protocols on particles share: pointers, and files for the engine."""
 
 import os
-import re
 from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
@@ -16,8 +15,6 @@ from ...engine.cryodl import contract
 from ..checks import checkModelFolder
 from ..one_run import OneRunBase
 
-# Point groups that the engine knows (symmetry.py).
-_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 # What every form of the denoiser says.
 WHAT_FOR = (
     "A denoised particle is a prediction of the network, which knows one structure, or none (the shipped model). Use "
@@ -75,14 +72,6 @@ class ParticlesBase(OneRunBase):
             writeParticles(self._particlesFile(particles), particles)
 
     # ----- checks
-    def _checkSymmetry(self) -> List[str]:
-        if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
-            return []
-        return [
-            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
-            "RELION's axes. Helical symmetry is not supported."
-        ]
-
     def _checkDenoiser(self) -> List[str]:
         model = self.inputModel.get()
         return [] if model is None else checkModelFolder(model.getFolder(), "denoiser")

@@ -184,7 +184,7 @@ class CompareMapsOfPicksOutputs(Outputs):
     measured_by: str = output("The set whose map the others are measured by: the reference, or the best set.")
     fsc: Curves = output("FSC of the half-maps of each set, shell 0 first.")
     structure_fsc: Curves = output("FSC of each map with the structure.")
-    maps: Texts = output("Map of each set.", path="file")
+    maps: Texts = output("Map of each set.", path="file", becomes="outputVolumes: SetOfVolumes")
     half1: Texts = output("First half-map of each set.", path="file")
     half2: Texts = output("Second half-map of each set.", path="file")
     micrographs: int = output("Number of micrographs compared.")
