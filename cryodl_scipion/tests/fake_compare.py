@@ -167,7 +167,6 @@ def compareMaps(config):
         picks={name: counts[name] for name in names},
         particles={name: counts[name] for name in names},
         resolution=resolution,
-        corrected_resolution=resolution,
         noise_resolution=dict.fromkeys(names),
         structure_resolution=resolution,
         loss={name: 10.0 * number for number, name in enumerate(names)},

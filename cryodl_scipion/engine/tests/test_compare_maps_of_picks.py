@@ -82,6 +82,8 @@ def test_random_positions_lose_resolution_and_an_empty_set_does_not_end_the_run(
     assert made.sets == ["reference", "random"] and made.measured_by == "reference"
     assert made.loss["reference"] == 0 and (made.loss["random"] is None or made.loss["random"] > 30)
     assert made.resolution["reference"] < 0.95 * made.search_resolution
+    assert result.warnings[: len(made.notes)] == tuple(made.notes)  # not what was said of each set
+    assert made.noise_resolution["random"] is None or made.noise_resolution["random"] > 0.8 * made.search_resolution
     assert any("map of random" in note or "half-maps of random" in note for note in made.notes)
     assert [s.item for s in result.skipped] == ["none"] and "has no picks" in result.skipped[0].reason
     for files in (made.maps, made.half1, made.half2):

@@ -12,7 +12,7 @@ from ..map_plots import drawFsc
 from ..plots import shortened
 from ..window import CanvasWindow, addTable
 
-_TITLES = ("Set", "Particles", "FSC 0.143", "Loss", "Corrected for noise", "FSC 0.5 with the structure")
+_TITLES = ("Set", "Particles", "FSC 0.143", "Loss", "Images of noise", "FSC 0.5 with the structure")
 
 
 def resolutionRows(made: Any) -> List[Tuple[Any, ...]]:
@@ -22,7 +22,7 @@ def resolutionRows(made: Any) -> List[Tuple[Any, ...]]:
         loss = "" if made.loss[name] is None else f"{made.loss[name]:+.1f} %"
         reached = [
             resolution_in_words(values[name])
-            for values in (made.resolution, made.corrected_resolution, made.structure_resolution)
+            for values in (made.resolution, made.noise_resolution, made.structure_resolution)
         ]
         rows.append((name, made.particles[name], reached[0], loss, *reached[1:]))
     return rows

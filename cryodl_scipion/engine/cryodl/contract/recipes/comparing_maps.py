@@ -169,11 +169,10 @@ class CompareMapsOfPicksOutputs(Outputs):
     resolution: Resolutions = output(
         "Resolution of each set, at which the FSC of its half-maps falls below 0.143.", unit="Å"
     )
-    corrected_resolution: Resolutions = output(
-        "The same, of the FSC corrected for that of as many images of noise oriented by the same structure.", unit="Å"
-    )
     noise_resolution: Resolutions = output(
-        "Resolution at which the FSC of as many images of noise falls below 0.143.", unit="Å"
+        "The same of as many images of noise, oriented by the same structure. Agreement at detail that was not "
+        "compared with the structure is chance, and not counted.",
+        unit="Å",
     )
     structure_resolution: Resolutions = output(
         "Resolution at which the FSC of the map with the structure falls below 0.5.", unit="Å"

@@ -26,8 +26,9 @@ from ...contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import TooLittleMemory, one_item
+from ...io.micrographs import pixel_size_warnings
 from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
+from ...io.warn import begin, warn
 from ..picked_maps.sets import ComparedSets, compared_sets, file_names
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
@@ -62,19 +63,21 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     device = device_name(choose_device(config.device))
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     compared = compared_sets(config, named)
+    compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
     diameter = _diameter(config)
     box = _box(config, diameter)
     folder = working_folder(config, [config.structure, *filter(None, [config.ctf])])
     for note in compared.notes:
         warn(note)
     records, skipped = _maps(config, compared, diameter, box, folder)
+    begin()  # what the commands said of each set stands in the log, above its name
     outputs = _written(config, compared, records, diameter, folder)
     finish_folder(folder, config.output, WORK)
     from ..picked_maps.table import print_rows
 
     print_rows(outputs)
     print(f"Maps, table and curves: {config.output}")
-    for note in outputs.notes:
+    for note in outputs.notes[len(compared.notes) :]:
         warn(note)
     return Result(
         "compare-maps-of-picks",
@@ -193,7 +196,6 @@ def _written(
         picks={name: counts[name] for name in sets},
         particles=of("particles"),
         resolution=of("resolution"),
-        corrected_resolution=of("corrected_resolution"),
         noise_resolution=of("noise_resolution"),
         structure_resolution=of("structure_resolution"),
         loss=loss,

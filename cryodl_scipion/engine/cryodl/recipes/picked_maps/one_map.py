@@ -83,8 +83,7 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
     found = dict(
         particles=made.count,
         resolution=made.resolution,
-        corrected_resolution=made.corrected_resolution,
-        noise_resolution=made.noise_resolution,
+        noise_resolution=noise_resolution(made.noise_fsc, config.search_resolution(common.diameter), made),
         structure_resolution=resolution_at(curve, 0.5, made.pixel_size, made.box),
         fsc=list(made.fsc),
         structure_fsc=[round(float(value), 5) for value in curve],
@@ -136,6 +135,17 @@ def _extract(
             f"half needs at least {MINIMUM} particles. Pick more particles, or give more micrographs."
         )
     write_particles_star(particles, read_particles(extracted), {"rlnRandomSubset": halves})
+
+
+def noise_resolution(curve: list[float] | None, search: float, made: typing.Any) -> float | None:
+    """Å where the FSC of oriented noise falls below 0.143; detail finer than `search` (Å) was not compared, and counts
+    as zero. None without such an FSC, or if noise resolves nothing. made: outputs of reconstruct."""
+    if curve is None:
+        return None
+    last = int(np.ceil(made.box * made.pixel_size / search))
+    return resolution_at(
+        [v if shell <= last else 0.0 for shell, v in enumerate(curve)], 0.143, made.pixel_size, made.box
+    )
 
 
 def structure_fsc(path: Path, structure: str, pixel_size: float, mask_diameter: float | None) -> torch.Tensor:

@@ -18,7 +18,7 @@ COLUMNS = (
     ("particles", "particles in the map"),
     ("resolution", "resolution at FSC 0.143 (Å)"),
     ("loss", "loss (%)"),
-    ("corrected_resolution", "corrected for noise (Å)"),
+    ("noise_resolution", "images of noise (Å)"),
     ("structure_resolution", "FSC 0.5 with the structure (Å)"),
 )
 NEAR = 0.85  # of the search's resolution: half-maps that agree hardly any further prove nothing
@@ -88,14 +88,14 @@ def _rounded(value: typing.Any) -> typing.Any:
 
 def print_rows(outputs: typing.Mapping[str, typing.Any]) -> None:
     """Print the table."""
-    print(f"\n{'particles':>9}  {'FSC 0.143':>11}  {'loss':>8}  {'corrected':>11}  {'structure':>11}  set")
+    print(f"\n{'particles':>9}  {'FSC 0.143':>11}  {'loss':>8}  {'noise':>11}  {'structure':>11}  set")
     for row in table_rows(outputs):
         loss = "-" if row["loss"] is None else f"{row['loss']:+.1f} %"
-        values = [resolution_in_words(row[n]) for n in ("resolution", "corrected_resolution", "structure_resolution")]
+        values = [resolution_in_words(row[n]) for n in ("resolution", "noise_resolution", "structure_resolution")]
         print(f"{row['particles']:>9}  {values[0]:>11}  {loss:>8}  {values[1]:>11}  {values[2]:>11}  {row['set']}")
     print(
-        f"Loss: by how much the resolution is worse than that of {outputs['measured_by']}. Corrected: for the FSC of "
-        "noise. Structure: FSC 0.5 of map and structure."
+        f"Loss: by how much the resolution is worse than that of {outputs['measured_by']}. Noise: as many images of "
+        "noise, oriented by the same structure. Structure: FSC 0.5 of map and structure."
     )
 
 
