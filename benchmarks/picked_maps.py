@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Resolution of the maps of each picker's particles, beside that of the true positions.
 
-    PYTHON benchmarks/picked_maps.py --output FILE --work FOLDER [--structures 8BK7 ...] [--real]
+    PYTHON benchmarks/picked_maps.py --output FILE --work FOLDER [--structures 8BK7 ...] [--pickers general ...]
 
-PYTHON is the engine's (`cryodl doctor` names it); data are found by CRYODL_DATA. Simulated: 50 micrographs of 1024 x
-1024 px at 4 Å/px for each structure, 110 particles in each, SNR 0.1 within the particle's diameter, ice, aggregates,
-carbon edges and gradients; the general model learned from none of these structures. --real: the twelve micrographs of
-EMPIAR-10017, whose marks (CryoPPP) are the reference, with the CTF estimated. The general model is given nothing, blobs
-the diameter. Positions at random are the control: as many as there are particles. `cryodl compare-maps-of-picks`
-orients the particles by the structure with 10 degrees between directions and makes the maps; what is made in FOLDER is
-not made again.
+PYTHON is the engine's (`cryodl doctor` names it); data are found by CRYODL_DATA. For each structure, from none of which
+the general model learned: 50 simulated micrographs of 1024 x 1024 px with 110 particles each, SNR 0.1 within the
+particle's diameter, with ice, aggregates, carbon edges and gradients. The general model is given nothing, blobs the
+diameter. Positions at random are the control: as many as there are particles. `cryodl compare-maps-of-picks` orients
+the particles by the structure with 10 degrees between directions and makes the maps; what is made in FOLDER is not made
+again.
 """
 
 import argparse
@@ -18,25 +17,26 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench import RealSet, engine_path
-from common import SETS, cryodl, data_folder, evaluate
+from bench import engine_path
+from common import cryodl, data_folder, evaluate
 
-PIXEL_SIZE, SIDE, COUNT, PARTICLES, BOX, STEP = 4.0, 1024, 50, 110, 64, 10
-STRUCTURES = {  # file and symmetry; none of them taught the general model
-    "8BK7": ("complexes/8BK7.cif.gz", "D2"),
-    "2YKR_30S": ("complexes/2YKR_30S.pdb.gz", "C1"),
+SIDE, COUNT, PARTICLES, BOX, STEP = 1024, 50, 110, 64, 10
+STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the general model
+    "8BK7": ("complexes/8BK7.cif.gz", "D2", 4.0),
+    "2YKR_30S": ("complexes/2YKR_30S.pdb.gz", "C1", 5.0),
 }
-REAL, REAL_BOX = "empiar10017", 78
-MICROSCOPE = ("--voltage", 300, "--spherical-aberration", 2.0)  # of EMPIAR-10017
+PICKERS = ("general", "blobs", "random")
+KEYS = ("picks", "particles", "resolution", "loss", "noise_resolution", "structure_resolution")
 
 
 def simulated(name, work):
     """The case of a structure: micrographs, reference, pixel size, box and CTF."""
     from cryodl.contract import Result
 
-    folder, structure = work / "simulated", data_folder() / "structures" / STRUCTURES[name][0]
+    file, symmetry, pixel_size = STRUCTURES[name]
+    folder, structure = work / "simulated", data_folder() / "structures" / file
     if not folder.exists():
-        options = f"--count {COUNT} --size {SIDE} --particles {PARTICLES} --pixel-size {PIXEL_SIZE} --snr 0.1 --ice 3"
+        options = f"--count {COUNT} --size {SIDE} --particles {PARTICLES} --pixel-size {pixel_size} --snr 0.1 --ice 3"
         options += " --minimum-distance 0.9 --aggregates 1 --carbon 0.2 --gradient 1 --threads 1"
         record = ("--result", work / "simulated.json")
         cryodl("simulate-micrographs", "--structure", structure, "--output", folder, *options.split(), *record)
@@ -44,11 +44,11 @@ def simulated(name, work):
     return dict(
         micrographs=sorted((folder / "micrographs").glob("*.mrc")),
         reference=folder / "coordinates",
-        pixel_size=PIXEL_SIZE,
+        pixel_size=pixel_size,
         diameter=Result.read(str(work / "simulated.json")).outputs.particle_diameter,
         border=BOX / 2,
         structure=structure,
-        maps=("--box", BOX, "--symmetry", STRUCTURES[name][1], "--ctf", folder / "ctf.star"),
+        maps=("--box", BOX, "--symmetry", symmetry, "--ctf", folder / "ctf.star"),
     )
 
 
@@ -67,46 +67,16 @@ def write_ctf(folder):
     write_tables(folder / "ctf.star", dict(optics=optics, micrographs=columns))
 
 
-def real(name, work):
-    """The case of EMPIAR-10017, whose CTFs are estimated by compare-maps-of-picks."""
-    of = RealSet(name, data_folder(), *SETS[name])
-    if not (work / "upright").exists():
-        write_upright(of, work / "upright")
-    return dict(
-        micrographs=sorted((work / "upright" / "micrographs").glob("*.mrc")),
-        reference=work / "upright" / "coordinates",
-        pixel_size=of.pixel_size,
-        diameter=of.diameter,
-        border=of.border,
-        structure=data_folder() / "structures" / STRUCTURES["8BK7"][0],
-        maps=("--box", REAL_BOX, "--symmetry", "D2", *MICROSCOPE),
-    )
-
-
-def write_upright(of, folder):
-    """Micrographs and marks with the rows in the order of EMPIAR's: the data's are upside down, which mirrors maps."""
-    from cryodl.io.coordinates import align_keys, read_coordinates, write_coordinates
-    from cryodl.io.micrographs import read_micrograph, write_micrograph
-
-    paths = {Path(path).stem: path for path in of.micrographs}
-    marks = align_keys(read_coordinates(of.ground_truth), list(paths))
-    for part in ("micrographs", "coordinates"):
-        (folder / part).mkdir(parents=True)
-    for name, path in paths.items():
-        image, (yx, scores) = read_micrograph(path), marks[name]
-        write_micrograph(folder / "micrographs" / f"{name}.mrc", image[::-1].copy(), of.pixel_size)
-        write_coordinates(folder / "coordinates" / f"{name}.star", np.array([len(image) - 1, 0]) + yx * [-1, 1], scores)
-
-
-def picked(case, work):
+def picked(case, work, pickers):
     """{picker: folder of its picks}."""
     given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"], "--threads", 1, "--pictures", 0)
-    sets = {name: work / name for name in ("general", "blobs", "random")}
-    if not sets["general"].exists():
+    sets = {name: work / name for name in pickers}
+    todo = [name for name, folder in sets.items() if not folder.exists()]
+    if "general" in todo:
         cryodl("pick", *given, "--model", "general", "--output", sets["general"])
-    if not sets["blobs"].exists():
+    if "blobs" in todo:
         cryodl("pick-templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"])
-    if not sets["random"].exists():
+    if "random" in todo:
         write_random(sets["random"], case)
     return sets
 
@@ -123,11 +93,11 @@ def write_random(folder, case):
         write_coordinates(folder / f"{name}.star", positions, np.zeros(len(yx)))
 
 
-def measure(name, work):
-    """[row of each set]"""
+def measure(name, work, pickers):
+    """The rows of a structure, one for each set, and what they have in common."""
     work.mkdir(parents=True, exist_ok=True)
-    case = (real if name == REAL else simulated)(name, work)
-    sets, record = picked(case, work), work / "maps.json"
+    case = simulated(name, work)
+    sets, record = picked(case, work, pickers), work / "maps.json"
     if not record.exists():
         given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"], "--structure")
         options = ("--reference", case["reference"], "--angular-step", STEP, "--threads", 1, "--result", record)
@@ -140,7 +110,7 @@ def measure(name, work):
     made = json.loads(record.read_text())["outputs"]
     rows = []
     for one in made["sets"]:
-        values = {key: made[key][one] for key in ("picks", "particles", "resolution", "loss", "structure_resolution")}
+        values = {key: made[key][one] for key in KEYS}
         if one in sets:
             files = (case["pixel_size"], case["diameter"], case["border"], case["micrographs"])
             figures = evaluate(sets[one], case["reference"], *files)
@@ -155,14 +125,15 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for micrographs, picks and maps")
     parser.add_argument("--structures", nargs="*", default=list(STRUCTURES))
-    parser.add_argument("--real", action="store_true", help=f"also {REAL}")
+    parser.add_argument("--pickers", nargs="*", default=PICKERS, choices=PICKERS)
     options = parser.parse_args()
     engine_path()
     found = json.loads(options.output.read_text()) if options.output.exists() else dict(cases={})
-    found["command"] = "PYTHON benchmarks/picked_maps.py --output FILE --work FOLDER --real"
-    for name in [*options.structures, *[REAL] * options.real]:
+    for name in options.structures:
         if name not in found["cases"]:
-            found["cases"][name] = measure(name, options.work / name)
+            command = f"PYTHON benchmarks/picked_maps.py --structures {name} --pickers {' '.join(options.pickers)}"
+            case = measure(name, options.work / name, options.pickers)
+            found["cases"][name] = dict(command=f"{command} --output FILE --work FOLDER", **case)
             options.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
