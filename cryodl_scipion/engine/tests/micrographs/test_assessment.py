@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
 from synthetic import blob_micrograph
 
 from cryodl.micrographs.assess.assessment import Assessment, area_rows, assess
 from cryodl.micrographs.assess.carbon import find_carbon
 from cryodl.micrographs.assess.contamination import strength_limit
+from cryodl.micrographs.pickers.avoid import avoided_areas
 from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice
 
 DIAMETER_PX = 40  # with a pixel size of 5 Å a particle of 200 Å
@@ -122,6 +124,52 @@ def test_the_ice_gradient_is_in_units_of_the_noise(strength):
     low, high = np.percentile((sloped - flat).numpy(), (5, 95))
     assert measured(flat).ice_gradient < 0.15
     assert measured(sloped).ice_gradient == pytest.approx(high - low, rel=0.1)
+
+
+def spots(centres, shape=(640, 640), height=3.0, seed=0):
+    """Noise with a dark spot at each centre."""
+    image = np.random.default_rng(seed).normal(size=shape)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    for centre in centres:
+        image -= height * np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * (DIAMETER_PX / 4) ** 2))
+    return image
+
+
+def scattered(count, nearest, low, high, seed=0):
+    """`count` positions at least `nearest` px apart."""
+    rng, kept = np.random.default_rng(seed), []
+    while len(kept) < count:
+        new = rng.uniform(low, high)
+        if all(np.hypot(*(new - old)) >= nearest for old in kept):
+            kept.append(new)
+    return np.array(kept)
+
+
+def outside_of(mask, positions):
+    """(n,) bool: which positions of the file are not on a mask of the working size."""
+    return ~mask[tuple((positions * np.array(mask.shape) / 640).astype(int).T)]
+
+
+@pytest.mark.parametrize("height", [1.5, 3.0])
+def test_an_aggregate_is_found_to_its_last_particle_and_its_neighbours_are_not(height):
+    single = scattered(25, 70, (20, 20), (620, 420))
+    clump = scattered(14, 24, (250, 480), (390, 620), seed=1)
+    found = measured(spots([*single, *clump], height=height)).contaminated
+    assert outside_of(found, single).mean() > 0.95 and outside_of(found, clump).mean() < 0.1
+
+
+@pytest.mark.parametrize("count, side, height", [(8, 620, 0.6), (20, 620, 2.0), (60, 620, 3.0), (40, 320, 3.0)])
+def test_particles_are_no_contamination_however_few_or_crowded_they_are(count, side, height):
+    centres = scattered(count, 42, (20, 20), (620, side))
+    assert outside_of(measured(spots(centres, height=height)).contaminated, centres).all()
+
+
+def test_carbon_is_avoided_a_quarter_of_a_diameter_beside_its_edge():
+    image = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), fraction=0.3)[0].numpy()
+    found = measured(image)
+    mask = avoided_areas(image, 5.0, 200.0, "contamination and carbon").mask & ~found.contaminated
+    apart = distance_transform_edt(~found.carbon)
+    assert mask[apart <= 3].mean() > 0.95 and not mask[apart > 8].any()
 
 
 def test_carbon_and_ice_do_not_count_as_gradient():

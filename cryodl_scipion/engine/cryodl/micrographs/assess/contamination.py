@@ -3,24 +3,29 @@
 
 How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size,
 most of which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area
-around it that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the
-whole micrograph, not with its surroundings. In a micrograph where most spots are contamination they are taken for
-particles.
+around it that is at least half as strong; a feature smaller than a particle must be stronger still, as particles seen
+along their length are. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
+with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
 """
 
 import numpy as np
 from scipy import ndimage
 
+from .aggregates import SPOT, find_aggregates
+
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
 # to 100.
 _MIN_STRENGTH = 7.0
-_SPOT = 3.0  # spots lower than this are noise
 _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
 _BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
 _HALF = 0.5
 _RIM = 0.25
 _SMALLEST = 0.06  # area of a feature, squared particle diameters
+# A feature no larger than a particle (area, squared diameters) must reach so many times the limit. On simulated
+# micrographs with few particles, whose limit is that of noise, particles reach 1 to 3, pieces of ice 2 to 35.
+_SINGLE, _SINGLE_STRENGTH = 0.6, 2.5
+_STRONG = 3.0  # times the limit: ice and dirt, which are no aggregates
 
 
 def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
@@ -54,7 +59,9 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
         weak = good & (strength > np.maximum(_HALF * limit, rim))
         found = found | _grown(inner & (sign * local > limit), weak)
     found = _with_enclosed(ndimage.binary_fill_holes(found), good)
-    return _without_small(found, _SMALLEST * diameter_px**2)
+    found, strong = _judged(found, np.abs(local) / limit, diameter_px)
+    beside = ~ndimage.binary_dilation(strong, iterations=max(1, round(diameter_px / 6)))
+    return found | find_aggregates(local, good & beside, inner & beside, diameter_px, limit)
 
 
 def _noise(values: np.ndarray) -> float:
@@ -123,16 +130,16 @@ def _grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
 def _spot_heights(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
     """Sorted heights of the dark spots, one for each object: inside a large crystal there are many, all alike."""
     size = max(3, int(diameter_px / 2) | 1)
-    y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -_SPOT))
+    y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -SPOT))
     heights = -strength[y, x]
     order = np.argsort(-heights)
     y, x, heights = y[order], x[order], heights[order]
-    step = np.floor(np.log(heights / _SPOT) / np.log(1.3))
+    step = np.floor(np.log(heights / SPOT) / np.log(1.3))
     kept = []
     for index in np.unique(step):
         own = step == index
         # spots of about one height are one object if it is nowhere much lower between them
-        level = _OBJECT * _SPOT * 1.3**index
+        level = _OBJECT * SPOT * 1.3**index
         label, _ = ndimage.label(strength < -level)
         kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
     return np.sort(np.concatenate(kept)) if kept else heights
@@ -152,8 +159,12 @@ def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:
     return found
 
 
-def _without_small(mask: np.ndarray, area: float) -> np.ndarray:
+def _judged(mask: np.ndarray, ratio: np.ndarray, diameter_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of a mask that are large or strong enough, and of these the very strong ones. ratio: strength over the
+    limit."""
     label, count = ndimage.label(mask, np.ones((3, 3)))
-    keep = np.bincount(label.ravel(), minlength=count + 1) >= area
+    area = np.bincount(label.ravel(), minlength=count + 1) / diameter_px**2
+    strength = ndimage.maximum(ratio, label, np.arange(count + 1))
+    keep = (area >= _SMALLEST) & ((area >= _SINGLE) | (strength >= _SINGLE_STRENGTH))
     keep[0] = False
-    return keep[label]
+    return keep[label], (keep & (strength > _STRONG))[label]

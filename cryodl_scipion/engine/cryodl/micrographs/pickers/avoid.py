@@ -8,10 +8,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from ...core.geometry import map_positions
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, assess
+
+_BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,9 @@ def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: 
         As assess.
     """
     found = assess(image, pixel_size, diameter)
-    if avoid == "contamination":
-        found = dataclasses.replace(found, carbon=np.zeros_like(found.carbon))
+    carbon = np.zeros_like(found.carbon)
+    if avoid != "contamination" and found.carbon.any():
+        diameter_px = diameter / pixel_size * found.image.shape[0] / image.shape[0]
+        carbon = ndimage.binary_dilation(found.carbon, iterations=max(1, round(_BESIDE_CARBON * diameter_px)))
+    found = dataclasses.replace(found, carbon=carbon)
     return AvoidedAreas(found.contaminated | found.carbon, image.shape, area_rows(found))
