@@ -26,7 +26,7 @@ STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the ge
     "2YKR_30S": ("complexes/2YKR_30S.pdb.gz", "C1", 5.0),
 }
 PICKERS = ("general", "blobs", "random")
-KEYS = ("picks", "particles", "resolution", "loss", "noise_resolution", "structure_resolution")
+KEYS = ("picks", "particles", "resolution", "loss", "structure_resolution")
 
 
 def simulated(name, work):

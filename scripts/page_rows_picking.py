@@ -95,6 +95,21 @@ def picked_contamination(figures: typing.Any) -> Rows:
     return rows
 
 
+def picked_maps(figures: typing.Any) -> Rows:
+    """Resolution of the maps of each picker's particles."""
+    rows = [["data", "picks of", "particles", "precision", "recall", "half-maps, FSC 0.143 (Å)", "loss (%)"]]
+    rows[0].append("map and structure, FSC 0.5 (Å)")
+    sets = dict(reference="true positions", general="general model", blobs="blobs", random="positions at random")
+    for case in figures["cases"].values():
+        for r in case["rows"]:
+            reached = (r["resolution"], r["structure_resolution"])
+            resolution, structure = ("nothing" if value is None else f"{value:.2f}" for value in reached)
+            found = [f"{r[key]:.3f}" if key in r else "" for key in ("precision", "recall")]
+            loss = "" if r["loss"] is None or r["set"] == "reference" else f"{r['loss']:.1f}"
+            rows.append([r["data"], sets[r["set"]], str(r["particles"]), *found, resolution, loss, structure])
+    return rows
+
+
 def general_speed(figures: typing.Any) -> Rows:
     """CPU seconds and memory of the general model."""
     return [

@@ -41,6 +41,7 @@ TABLES = {
     "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),
     "denoised-noise": ("micrograph_denoising", picking.denoised_noise),
     "picked-contamination": ("picked_contamination", picking.picked_contamination),
+    "picked-maps": ("picked_maps", picking.picked_maps),
     "picked-denoised": ("micrograph_denoising", picking.picked_denoised),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
