@@ -9,7 +9,8 @@ The general model picks some micrographs at a lenient threshold (LENIENT); `extr
 `train-picker --start-from general` learn from them (classes), or from those kept particles alone whose pick has a score
 of 0.5 (confident), or with all else as background (complete). F1 is that on other micrographs. Controls: as many
 particles drawn at random instead of the kept ones (random), and those that are on particles by the ground truth
-(known). A set is a structure that the general model did not learn from, simulated, or one of common.SETS. PYTHON is the
+(known). `auto` is one round of auto-pick on all micrographs that learns from the confident labels, too; auto_alone one
+without. A set is a structure that the general model did not learn from, simulated, or one of common.SETS. PYTHON is the
 engine's. Finished parts in FOLDER are not done again.
 """
 
@@ -31,6 +32,7 @@ REAL_LEARN = {"empiar10017": 2, "empiar10947": 3}  # micrographs, of the set's t
 REAL_TEST = 4
 CONFIDENT = 0.5
 CASES = ("classes", "confident", "complete", "random", "known")
+AUTO = {"auto": "labels_confident", "auto_alone": None}  # one round of auto-pick: its labels
 
 
 class Set:
@@ -90,7 +92,7 @@ class Set:
             precision=found["precision"],
             recall=found["recall"],
             best_f1=best["best_f1"],
-            average_precision=best["average_precision"],
+            ap=best["average_precision"],
         )
 
 
@@ -109,28 +111,44 @@ def _write_ctfs(folder, star):
 
 def classified(one):
     """STAR files of all classified particles and of the kept ones, the general model's folder of picks of the learning
-    micrographs, the diameter that it found, and CPU seconds."""
+    micrographs, and the diameter that it found."""
     given = ("--pixel-size", one.pixel_size, "--model", "general", "--pictures", 0)
     machine = one.work / "picks"
     record = one.work / "picks.json"
-    lenient = ("--threshold", LENIENT, "--result", record)
-    machine, _ = one.once("picks", "pick", "--micrographs", *one.learn, *given, *lenient)
+    more = ("--threshold", LENIENT, "--result", record)
+    machine, _ = one.once("picks", "pick", "--micrographs", *one.learn, *given, *more)
     diameter = json.loads(record.read_text())["outputs"]["particle_diameter"]
-    size = ("--pixel-size", one.pixel_size, "--particle-diameter", diameter)
-    star = one.work / "particles.star"
-    if not star.exists():
-        box = 2 * round(0.75 * diameter / one.pixel_size)
-        extracted = ("--coordinates", machine, "--micrographs", *one.learn, "--box", box)
-        extracted += ("--ctf", one.ctf) if one.ctf else ()
-        cryodl("extract-particles", *extracted, *size, "--output", star, "--threads", 1)
+    return *classes_of(one, "", machine, one.learn, diameter), machine, diameter
+
+
+def classes_of(one, prefix, picks, micrographs, diameter):
+    """STAR files of all particles that were classified and of the kept ones. prefix: of their folders."""
     from cryodl.io.star import read_tables
 
-    count = len(read_tables(star)["particles"]["rlnImageName"])
-    classes, cpu = one.once("classes", "classify-2d", "--particles", star, "--classes", max(8, count // EACH))
-    kept = one.work / "kept"
+    size = ("--pixel-size", one.pixel_size, "--particle-diameter", diameter)
+    star = one.work / f"{prefix}particles.star"
+    if not star.exists():
+        box = 2 * round(0.75 * diameter / one.pixel_size)
+        extracted = ("--coordinates", picks, "--micrographs", *micrographs, "--box", box)
+        extracted += ("--ctf", one.ctf) if one.ctf else ()
+        cryodl("extract-particles", *extracted, *size, "--output", star, "--threads", 1)
+    count = max(8, len(read_tables(star)["particles"]["rlnImageName"]) // EACH)
+    classes, _ = one.once(f"{prefix}classes", "classify-2d", "--particles", star, "--classes", count)
+    kept = one.work / f"{prefix}kept"
     if not kept.exists():
         cryodl("select-classes", "--classes", classes / "classes.star", "--output", kept)
-    return classes / "particles.star", kept / "particles.star", machine, diameter, cpu
+    return classes / "particles.star", kept / "particles.star"
+
+
+def lenient(one):
+    """Folder of the general model's candidates of the test micrographs with a score of at least LENIENT."""
+    from cryodl.io.coordinates import read_coordinates, write_coordinates
+
+    folder = one.work / "test_lenient"
+    folder.mkdir(exist_ok=True)
+    for name, (yx, scores) in read_coordinates(one.work / "test_before" / "candidates").items():
+        write_coordinates(folder / f"{name}.star", yx[scores >= LENIENT], scores[scores >= LENIENT])
+    return folder
 
 
 def drawn(one, case, every, kept):
@@ -178,13 +196,93 @@ def trained(one, case, every, kept, machine, diameter):
     model, cpu = one.once(f"model_{case}", "train-picker", *given, "--start-from", "general")
     test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
     picks, _ = one.once(f"test_{case}", "pick", *test, "--model", model)
-    return dict(one.scores(picks), cpu_training=cpu)
+    return dict(one.scores(picks), cpu_training=cpu, **_label_counts(one, labels))
+
+
+def auto_picked(one, case):
+    """Figures of one round of `auto-pick` on all micrographs, with labels of 2-D classes or without."""
+    given = ("--micrographs", *one.learn, *one.test, "--pixel-size", one.pixel_size, "--rounds", 1)
+    given += ("--corrections", one.work / AUTO[case]) if AUTO[case] else ()
+    picks, cpu = one.once(case, "auto-pick", *given)
+    rounds = [line.split(",") for line in (picks / "rounds.csv").read_text().splitlines()]
+    separations = [float(line[rounds[0].index("separation")] or "nan") for line in rounds[1:]]
+    first, last = (one.work / case / "rounds" / number / "picks" for number in "01")
+    return dict(one.scores(picks), cpu=cpu, separations=separations, rounds=[one.scores(first), one.scores(last)])
+
+
+def _label_counts(one, labels):
+    """Certain and removed labels, and how many of each are on particles."""
+    from cryodl.core.matching import match_picks
+    from cryodl.io.coordinates import read_coordinates
+    from cryodl.micrographs.byhand.corrections import read_corrections
+
+    names = [path.stem for path in one.learn]
+    truth = {name: read_coordinates(one.truth / f"{name}.star")[name][0] for name in names}
+    found, counts = read_corrections(labels, names), {}
+    for word in ("certain", "removed"):
+        positions = getattr(found, word)
+        hits = [match_picks(yx, truth[name], one.diameter / one.pixel_size / 4) for name, yx in positions.items()]
+        counts[word] = sum(map(len, hits))
+        counts[f"{word}_right"] = int(sum(hit.sum() for hit in hits))
+    return counts
+
+
+def judged(one, every, kept, models, diameter):
+    """{model: what two judges without ground truth say of its picks of the test micrographs}.
+
+    separation: of auto-pick's observer, for half of the micrographs, drawn on the other half, the mean of both ways.
+    auc: how well the scores tell particles of kept classes from those of rejected ones; 0 where the model has no
+    candidate. every, kept: STAR files of particles of the test micrographs.
+    """
+    from scipy.spatial import cKDTree
+    from scipy.stats import rankdata
+
+    from cryodl.io.coordinates import read_coordinates
+    from cryodl.io.particle_positions import read_particle_positions
+
+    positions, good = (read_particle_positions(star) for star in (every, kept))
+    reach, found = diameter / one.pixel_size / 4, {}
+    folders = {model: one.work / f"test_{model}" / "candidates" for model in models}
+    candidates = {model: read_coordinates(folder) for model, folder in folders.items()}
+    numbers = {name: int(round(scores.sum())) for name, (_, scores) in candidates["before"].items()}
+    for model, picks in candidates.items():
+        scores, is_kept = [], []
+        for name, particles in positions.items():
+            distance, nearest = cKDTree(picks[name][0]).query(particles.yx)
+            scores.append(np.where(distance < reach, picks[name][1][nearest], 0))
+            is_kept.append(cKDTree(good[name].yx).query(particles.yx)[0] < 0.5 if name in good else distance < 0)
+        ranks, is_kept = rankdata(np.concatenate(scores)), np.concatenate(is_kept)
+        count = is_kept.sum()
+        auc = (ranks[is_kept].sum() - count * (count + 1) / 2) / (count * (~is_kept).sum())
+        found[model] = dict(auc=float(auc), separation=_separation(one, picks, numbers, diameter))
+    return found
+
+
+def _separation(one, picks, numbers, diameter):
+    from cryodl.core.geometry import map_positions
+    from cryodl.io.micrographs import read_micrograph
+    from cryodl.micrographs.normalize import prepare_micrograph
+    from cryodl.micrographs.pickers import picker_method
+    from cryodl.micrographs.pickers.observer import separation
+    from cryodl.micrographs.pickers.predict import working_factor
+
+    method, parts = picker_method("unet"), []
+    for path in one.test:
+        image = read_micrograph(path)
+        factor = working_factor(method, one.pixel_size, diameter)
+        prepared = prepare_micrograph(image, factor, method.working_diameter)
+        yx, scores = picks[path.stem]
+        best = yx[np.argsort(-scores)[: numbers[path.stem]]]
+        parts.append((prepared, map_positions(best, prepared.shape, prepared.image.shape)))
+    halves = parts[::2], parts[1::2]
+    both = [separation(a, b, method.working_diameter) for a, b in (halves, halves[::-1])]
+    return None if None in both else float(np.mean(both))
 
 
 def measured(name, work, cases):
     """The row of a set."""
     one = Set(name, work)
-    every, kept, machine, diameter, cpu = classified(one)
+    every, kept, machine, diameter = classified(one)
     right, good = _right(one, every), _right(one, kept)
     row = dict(
         set=name,
@@ -194,24 +292,38 @@ def measured(name, work, cases):
         right=int(right.sum()),
         kept=len(good),
         kept_right=int(good.sum()),
-        cpu_classes=cpu,
     )
     test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
     picks, _ = one.once("test_before", "pick", *test, "--model", "general")
     row["before"] = one.scores(picks)
     print(json.dumps(row), flush=True)
     for case in cases:
+        if case in AUTO:
+            row[case] = auto_picked(one, case)
+            print(name, case, row[case], flush=True)
+            continue
         stars = drawn(one, case, every, kept) if case in ("random", "known") else kept
         row[case] = trained(one, case, every, stars, machine, diameter)
         print(name, case, row[case], flush=True)
+    there = ["before"] + [case for case in CASES if (one.work / f"test_{case}.cpu").exists()]
+    row["judges"] = judged(one, *classes_of(one, "judge_", lenient(one), one.test, diameter), there, diameter)
     return row
+
+
+def _rounded(value):
+    """Figures of four digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="where the sets are kept")
     parser.add_argument("--sets", nargs="+", default=["8BK7", "1U19", "9N5J", "empiar10017"])
-    parser.add_argument("--cases", nargs="+", default=["classes", "confident", "random"], choices=CASES)
+    parser.add_argument("--cases", nargs="+", default=["classes", "confident", "random"], choices=[*CASES, *AUTO])
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     engine_path()
@@ -219,10 +331,17 @@ def main():
     for name in options.sets:
         row = measured(name, options.work, options.cases)
         print(json.dumps(row, indent=1), flush=True)
-        rows = [other for other in rows if other["set"] != name] + [row]
+        earlier = [other for other in rows if other["set"] == name]
+        rows = [other for other in rows if other["set"] != name] + [{**(earlier or [{}])[0], **_rounded(row)}]
         if options.output:
-            command = f"PYTHON benchmarks/class_labels.py --work FOLDER --sets {' '.join(r['set'] for r in rows)}"
-            made = dict(command=command, threshold=LENIENT, snr=SNR, rows=rows)
+            cases = " ".join(case for case in (*CASES, *AUTO) if any(case in r for r in rows))
+            given = f"--sets {' '.join(r['set'] for r in rows)} --cases {cases} --output FILE"
+            made = dict(
+                command=f"PYTHON benchmarks/class_labels.py --work FOLDER {given}",
+                threshold=LENIENT,
+                snr=SNR,
+                rows=rows,
+            )
             options.output.write_text(json.dumps(made, indent=1) + "\n")
 
 

@@ -60,6 +60,44 @@ def corrections(figures: typing.Any) -> Rows:
     return rows
 
 
+LABELS_OF_CLASSES = {
+    "before": "none: general model",
+    "classes": "all kept particles",
+    "confident": "kept, score at least 0.5",
+    "complete": "all kept, everything else background",
+    "random": "as many drawn at random",
+    "known": "those on particles",
+}
+
+
+def class_labels(figures: typing.Any) -> Rows:
+    """What labels from 2-D classes teach a picker."""
+    rows = [["set", "labels", "certain, on a particle", "removed, on a particle", "best F1 / AP (F1)"]]
+    for r in figures["rows"]:
+        for case, word in LABELS_OF_CLASSES.items():
+            if case not in r:
+                continue
+            found, cells = r[case], ["", ""]
+            if case != "before":
+                pairs = [(found["certain_right"], found["certain"]), (found["removed_right"], found["removed"])]
+                cells = [f"{right} of {count} ({100 * right / max(count, 1):.0f} %)" for right, count in pairs]
+            rows.append([r["set"].replace("empiar", "EMPIAR-"), word, *cells, best_and_default(found)])
+    return rows
+
+
+def class_judges(figures: typing.Any) -> Rows:
+    """What two judges without ground truth say of the same models."""
+    rows = [["set", "learnt from", "best F1 / AP (F1)", "separation", "kept above rejected"]]
+    for r in figures["rows"]:
+        for case, word in LABELS_OF_CLASSES.items():
+            if case in r and case in r.get("judges", {}):
+                judge = r["judges"][case]
+                separation = "" if judge["separation"] is None else f"{judge['separation']:.2f}"
+                name = r["set"].replace("empiar", "EMPIAR-")
+                rows.append([name, word, best_and_default(r[case]), separation, f"{judge['auc']:.2f}"])
+    return rows
+
+
 def bad_micrographs(figures: typing.Any) -> Rows:
     """What is done with micrographs without particles, and with unusual ones."""
     rows = [["micrographs", "picks", "particles", "diameter found, true (Å)", "F1", "what is said"]]

@@ -36,6 +36,8 @@ TABLES = {
     "bad-micrographs": ("bad_micrographs", picking.bad_micrographs),
     "blind-particles": ("blind_particles", denoising.blind_particles),
     "class-choice": ("class_choice", particles.class_choice),
+    "class-judges": ("class_labels", picking.class_judges),
+    "class-labels": ("class_labels", picking.class_labels),
     "classes-stream": ("classes2d_stream", particles.classes_stream),
     "corrections": ("corrections", picking.corrections),
     "denoised-micrographs": ("micrograph_denoising", picking.denoised_micrographs),

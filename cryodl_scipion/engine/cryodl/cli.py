@@ -111,8 +111,9 @@ EPILOGS = {
     "pick-by-hand": "example:\n  cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 "
     "--particle-diameter 190 --coordinates labels/\nTo correct picks: --start-from picks/",
     "labels-from-classes": "example:\n  cryodl labels-from-classes --kept good/particles.star --classified "
-    "classes/particles.star --coordinates picks/ --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
-    "--output labels/\nThen: cryodl train-picker --coordinates labels/ --start-from general ...",
+    "classes/particles.star --coordinates picks/candidates --minimum-score 0.5 --micrographs 'mics/*.mrc' --pixel-size "
+    "1.77 --particle-diameter 190 --output labels/\nThen: cryodl train-picker --coordinates labels/ --start-from "
+    "general ...",
     "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "

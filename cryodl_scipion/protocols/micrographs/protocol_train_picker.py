@@ -4,7 +4,7 @@
 from typing import Any, Dict, List, Optional, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Micrograph
+from pwem.objects import Micrograph, SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -269,17 +269,8 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
         return errors
 
     def _warnings(self) -> List[str]:
-        warnings, coordinates = [], self.inputCoordinates.get()
-        if self._learnsFromClasses() and self._startFolder() is None:
-            warnings.append(
-                "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
-                'from. Set "Start from shipped model" to general.'
-            )
-        elif coordinates is not None and correctionsFolder(coordinates) and self._startFolder() is None:
-            warnings.append(
-                "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
-                'corrected micrographs are not picked, set "Start from shipped model" to general.'
-            )
+        coordinates = self.inputCoordinates.get()
+        warnings = [] if coordinates is None else self._labelWarnings(coordinates)
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
             warnings.append(
                 f"There are only {coordinates.getSize()} training particles; a useful picker needs about "
@@ -291,6 +282,27 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
                 "depending on the steps. unet trains in minutes."
             )
         return warnings
+
+    def _labelWarnings(self, coordinates: SetOfCoordinates) -> List[str]:
+        """What to think of with labels of 2-D classes, and with corrected picks."""
+        started = self._startFolder() is not None
+        if self._learnsFromClasses():
+            start = (
+                "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
+                'from. Set "Start from shipped model" to general.'
+            )
+            score = (
+                "Minimum score of kept particles is empty. Good classes of faint particles also contain noise; 0.5 "
+                "leaves most of it out."
+            )
+            unscored = hasCandidates(coordinates) and self.minimumScore.get() is None
+            return ([] if started else [start]) + ([score] if unscored else [])
+        if not correctionsFolder(coordinates) or started:
+            return []
+        return [
+            "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
+            'corrected micrographs are not picked, set "Start from shipped model" to general.'
+        ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()

@@ -89,11 +89,13 @@ class TestCryodlClassLabels(PickTest):
             self.assertIn("From 2-D classes: 6 kept particles and 2 rejected ones", text)
             self.assertIn("The labels were 6 particles of kept 2-D classes and 2 of rejected ones.", text)
             self.assertIn("Labels of 2-D classes tell nothing of particles that were", " ".join(protocol.warnings()))
+        self.assertIn("Minimum score of kept particles is empty", " ".join(protocol.warnings()))
         protocol.minimumScore.set(0.5)  # continued with other labels: they are made anew, and learnt anew
         before = os.path.getmtime(os.path.join(protocol.outputModel.getFolder(), "card.json"))
         self.proj.launchProtocol(protocol, wait=True)
         request = contract.Request.read(protocol._getExtraPath("class_labels", "request.json")).config
         self.assertEqual(request.minimum_score, 0.5)
+        self.assertNotIn("Minimum score", " ".join(protocol.warnings()))
         self.assertGreater(os.path.getmtime(os.path.join(protocol.outputModel.getFolder(), "card.json")), before)
 
     def test_auto_pick_takes_them_as_corrections(self):

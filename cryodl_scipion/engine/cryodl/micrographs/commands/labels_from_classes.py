@@ -212,6 +212,11 @@ def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> 
         f"{config.output}. Left out: {outputs.merged}, at the position of another kept particle or moved out of the "
         "micrograph."
     )
+    if config.coordinates and config.minimum_score is None:
+        print(
+            "Good classes of faint particles also contain noise. If the picks have scores of `cryodl pick`, "
+            "--minimum-score 0.5 leaves most of it out."
+        )
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
         f"--coordinates {config.output} --pixel-size {config.pixel_size:g} --particle-diameter "
