@@ -131,6 +131,11 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
         (dict(ctf=None), "Voltage (--voltage) and Cs (--spherical-aberration) must be known"),
         (dict(box=31), "Box (--box) is 31 px; it must be even. Give 32"),
         (dict(box=8), "it must be wider than the particle"),
+        (
+            dict(box=16, particle_diameter=60),
+            "map.mrc is 74 Å wide, but the box is 16 px, 64 Å. Give a larger one (--box 28)",
+        ),
+        (dict(symmetry="D2"), "map.mrc does not have"),
         (dict(structure="none.mrc"), "Structure none.mrc does not exist"),
         (dict(micrographs="sim/micrographs/*1.mrc"), "at least two are needed, because the half-sets are divided"),
         (dict(picks="sim/coordinates"), "is given twice"),

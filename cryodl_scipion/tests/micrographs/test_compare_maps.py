@@ -55,12 +55,12 @@ class TestCryodlCompareMapsOfPicks(PickSetsTest):
         self.assertEqual([len(axes.get_lines()) for axes in figure.axes], [4, 4])
 
     def test_the_engine_gets_the_common_micrographs_their_ctfs_and_the_microscope(self):
-        protocol = self.run_(self.compare(self.a, self.b, maximumParticles=20, symmetry="D2"))
+        protocol = self.run_(self.compare(self.a, self.b, maximumParticles=50, symmetry="D2"))
         with open(protocol._getExtraPath("request.json")) as file:
             request = json.load(file)["config"]
         self.assertEqual(len(request["micrographs"]), 3)
         self.assertEqual((request["voltage"], request["spherical_aberration"]), (300.0, 2.7))
-        self.assertEqual((request["maximum_particles"], request["symmetry"]), (20, "D2"))
+        self.assertEqual((request["maximum_particles"], request["symmetry"]), (50, "D2"))
         self.assertTrue(os.path.basename(request["structure"]).startswith("body_"))
         with open(request["ctf"]) as file:
             text = file.read()

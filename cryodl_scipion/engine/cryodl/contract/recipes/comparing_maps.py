@@ -65,7 +65,7 @@ class CompareMapsOfPicksConfig:
         "less time; sets are then compared with equal numbers of particles.",
         default=None,
         label="Maximum particles",
-        minimum=20,
+        minimum=50,
         maximum=10**8,
         none_means="all particles",
     )

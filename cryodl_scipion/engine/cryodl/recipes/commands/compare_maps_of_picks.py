@@ -8,6 +8,7 @@ Result.outputs are the contract's CompareMapsOfPicksOutputs. Sets that give no m
 
 from __future__ import annotations
 
+import math
 import shutil
 import typing
 from pathlib import Path
@@ -33,6 +34,7 @@ from ..picked_maps.sets import ComparedSets, compared_sets, file_names
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")
+FIRST_LOOK = 6.0  # Å/px, to measure the structure
 
 
 def run(config: CompareMapsOfPicksConfig) -> Result:
@@ -64,8 +66,8 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     compared = compared_sets(config, named)
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
-    diameter = _diameter(config)
-    box = _box(config, diameter)
+    diameter, structure = _diameters(config)
+    box = _box(config, diameter, structure)
     folder = working_folder(config, [config.structure, *filter(None, [config.ctf])])
     for note in compared.notes:
         warn(note)
@@ -88,21 +90,26 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     )
 
 
-def _diameter(config: CompareMapsOfPicksConfig) -> float:
-    """Å: the config's, else the structure's. Raises ValueError for a structure that cannot be read."""
+def _diameters(config: CompareMapsOfPicksConfig) -> tuple[float, float]:
+    """Å: of the particle, the config's or else the structure's, and of the structure. Raises ValueError for a structure
+    that cannot be read, or does not have the symmetry."""
+    from ...core.symmetry import check_symmetry
     from ...simulate.micrographs import particle_diameter
     from ...simulate.structures import load_density
 
-    rough = max(6.0, config.pixel_size)
-    measured = particle_diameter(load_density(config.structure, rough), rough)
+    rough = max(FIRST_LOOK, config.pixel_size)
+    density = load_density(config.structure, rough)
+    check_symmetry(density, config.symmetry, config.structure)  # an error before the work
+    measured = round(particle_diameter(density, rough), 1)
     if config.particle_diameter is not None:
-        return config.particle_diameter
+        return config.particle_diameter, measured
     print(f"Particle diameter: {measured:.0f} Å, measured on {config.structure}.")
-    return round(measured, 1)
+    return measured, measured
 
 
-def _box(config: CompareMapsOfPicksConfig, diameter: float) -> int:
-    """px of the micrographs. Raises ValueError where the box does not suit the particle."""
+def _box(config: CompareMapsOfPicksConfig, diameter: float, structure: float) -> int:
+    """px of the micrographs. diameter, structure: Å of the particle and of the structure. Raises ValueError where the
+    box does not hold them."""
     extraction = ExtractParticlesConfig(
         coordinates="",
         micrographs=(),
@@ -112,10 +119,16 @@ def _box(config: CompareMapsOfPicksConfig, diameter: float) -> int:
         box=config.box,
         scaled_box=config.scaled_box,
     )
-    problems = extraction.check_together()
+    problems, box = extraction.check_together(), extraction.box_in_pixels()
+    if not problems and structure > box * config.pixel_size:
+        needed = 2 * math.ceil(0.75 * structure / config.pixel_size)
+        problems = [
+            f"Structure (--structure) {config.structure} is {structure:.0f} Å wide, but the box is {box} px, "
+            f"{box * config.pixel_size:.0f} Å. Give a larger one (--box {needed})."
+        ]
     if problems:
         raise ValueError(" ".join(problems))
-    return extraction.box_in_pixels()
+    return box
 
 
 def _maps(

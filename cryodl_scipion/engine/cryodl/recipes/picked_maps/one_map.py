@@ -132,7 +132,8 @@ def _extract(
     if min(counts) < MINIMUM:
         raise ValueError(
             f"{counts[0]} and {counts[1]} of its picks have a whole box on the micrographs of the two halves; each "
-            f"half needs at least {MINIMUM} particles. Pick more particles, or give more micrographs."
+            f"half needs at least {MINIMUM} particles. Pick more particles, give more micrographs, or draw more "
+            "particles (--maximum-particles)."
         )
     write_particles_star(particles, read_particles(extracted), {"rlnRandomSubset": halves})
 
