@@ -188,7 +188,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
                 if os.path.exists(stale):
                     os.remove(stale)
         config = _config(command, options)
-        with no_long_silence():
+        with no_long_silence(json=getattr(config, "json", False)):
             _run(command, config, options.result)
         return 0
     except (UserError, ValueError, OSError) as error:

@@ -21,6 +21,14 @@ def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):
     assert seconds == sorted(seconds) and seconds[-1] > seconds[0]  # since "begun", not since its own last line
 
 
+def test_json_for_a_program_stays_json(capsys):
+    with no_long_silence(0.3, json=True):
+        time.sleep(1.3)
+        print("{}")
+    said = capsys.readouterr()
+    assert said.out == "{}\n" and "at work for" in said.err
+
+
 def test_a_command_that_prints_is_left_alone(capsys):
     with no_long_silence(5.0):
         for _ in range(8):

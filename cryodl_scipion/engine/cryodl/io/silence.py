@@ -24,12 +24,14 @@ def doing(what: str) -> None:
 
 
 @contextlib.contextmanager
-def no_long_silence(longest: float = LONGEST) -> typing.Iterator[None]:
+def no_long_silence(longest: float = LONGEST, json: bool = False) -> typing.Iterator[None]:
     """Print a line whenever the block has printed nothing for a while. Nothing is added on a terminal.
 
     Parameters
     ----------
     longest : float, s
+    json : bool
+        Whether standard output is for a program, which reads it as JSON: the lines then go to standard error.
 
     Yields
     ------
@@ -42,7 +44,7 @@ def no_long_silence(longest: float = LONGEST) -> typing.Iterator[None]:
     spoken = _Timed(sys.stdout), _Timed(sys.stderr)
     sys.stdout, sys.stderr = typing.cast(tuple[typing.TextIO, typing.TextIO], spoken)
     doing("")
-    watch = threading.Thread(target=_watch, args=(spoken, longest, end), name="silence", daemon=True)
+    watch = threading.Thread(target=_watch, args=(spoken, longest, end, spoken[int(json)]), name="silence", daemon=True)
     watch.start()
     try:
         yield
@@ -66,12 +68,13 @@ class _Timed:
         return getattr(self._stream, name)
 
 
-def _watch(spoken: tuple[_Timed, _Timed], longest: float, end: threading.Event) -> None:
+def _watch(spoken: tuple[_Timed, _Timed], longest: float, end: threading.Event, log: _Timed) -> None:
     said, last = 0.0, 0.0  # when this thread wrote, and when the command did before
     while not end.wait(_LOOK):
         if not said or max(stream.last for stream in spoken) > said:
             last = max(stream.last for stream in spoken)
         if time.monotonic() - max(last, said) >= longest:
             what = f", {_doing[0]}" if _doing[0] else ""
-            print(f"  ... at work for {time.monotonic() - last:.0f} s since the last line{what}", flush=True)
+            line = f"  ... at work for {time.monotonic() - last:.0f} s since the last line{what}"
+            print(line, file=typing.cast(typing.TextIO, log), flush=True)
             said = time.monotonic()
