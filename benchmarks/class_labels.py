@@ -7,11 +7,11 @@
 The general model picks some micrographs at a lenient threshold (LENIENT); `extract-particles`, `classify-2d` and
 `select-classes`, nothing stated but the number of classes, keep some of the particles; `labels-from-classes` and
 `train-picker --start-from general` learn from them (classes), or from those kept particles alone whose pick has a score
-of 0.5 (confident), or with all else as background (complete). F1 is that on other micrographs. Controls: as many
-particles drawn at random instead of the kept ones (random), and those that are on particles by the ground truth
-(known). `auto` is one round of auto-pick on all micrographs that learns from the confident labels, too; auto_alone one
-without. A set is a structure that the general model did not learn from, simulated, or one of common.SETS. PYTHON is the
-engine's. Finished parts in FOLDER are not done again.
+of 0.5 (confident), or with all else as background (complete). F1 is that on other micrographs. Controls: as confident,
+but of as many particles drawn at random (random), and those that are on particles by the ground truth (known). `auto`
+is one round of auto-pick on all micrographs that learns from the confident labels, too; auto_alone one without. A set
+is a structure that the general model did not learn from, simulated, or one of common.SETS. PYTHON is the engine's.
+Finished parts in FOLDER are not done again.
 """
 
 import argparse
@@ -189,7 +189,7 @@ def trained(one, case, every, kept, machine, diameter):
     labels = one.work / f"labels_{case}"
     if not labels.exists():
         particles = ("--kept", kept, "--classified", every, "--coordinates", machine / "candidates")
-        particles += ("--minimum-score", CONFIDENT) if case == "confident" else ()
+        particles += ("--minimum-score", CONFIDENT) if case in ("confident", "random") else ()
         cryodl("labels-from-classes", *particles, "--micrographs", *one.learn, *size, "--output", labels)
     given = ("--micrographs", *one.learn, "--coordinates", labels, *size)
     given += ("--labels", "complete") if case == "complete" else ()

@@ -65,7 +65,7 @@ LABELS_OF_CLASSES = {
     "classes": "all kept particles",
     "confident": "kept, score at least 0.5",
     "complete": "all kept, everything else background",
-    "random": "as many drawn at random",
+    "random": "as many drawn at random, score at least 0.5",
     "known": "those on particles",
 }
 
