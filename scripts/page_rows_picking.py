@@ -148,6 +148,45 @@ def picked_maps(figures: typing.Any) -> Rows:
     return rows
 
 
+def avoided_real(figures: typing.Any) -> Rows:
+    """What avoided areas cost and gain on the real sets."""
+    rows = [["set", "areas to avoid", "marks on them", "precision", "recall", "F1"]]
+    for r in figures["rows"]:
+        scores = [f"{r[key]:.3f}" for key in ("precision", "recall", "f1")]
+        name = r["set"].replace("empiar", "EMPIAR-")
+        rows.append([name, r["avoid"], f"{r['avoided_marks']} of {r['marks']:,}", *scores])
+    return rows
+
+
+def assessed_by_hand(figures: typing.Any) -> Rows:
+    """Verdicts of the command beside one person's, by what the person says."""
+    rows = [["micrographs", "by hand", "number", "the same verdict", "with picks, at least 10"]]
+    groups: typing.Dict[typing.Tuple[str, str], typing.List[typing.Any]] = {}
+    for r in figures["rows"]:
+        verdict, why = r["by_hand"]
+        kind = "simulated" if r["set"] == "simulated" else "real"
+        groups.setdefault((kind, verdict if verdict == "good" else f"bad: {why}"), []).append(r)
+    order = lambda item: (item[0][0], item[0][1] != "good", item[0][1])
+    for (kind, verdict), part in sorted(groups.items(), key=order):
+        agree = lambda key: str(sum(r[key][0] == r["by_hand"][0] for r in part))
+        more = agree("with_picks") if kind == "simulated" else "not measured"
+        rows.append([kind, verdict, str(len(part)), agree("assessed"), more])
+    every = figures["rows"]
+    same = sum(r["assessed"][0] == r["by_hand"][0] for r in every)
+    return [*rows, ["all", "", str(len(every)), str(same), ""]]
+
+
+def eman2_pair(figures: typing.Any) -> Rows:
+    """EMAN2's first network alone and both."""
+    rows = [["structure", "score", "picks", "of them on contamination", "precision", "recall", "best F1"]]
+    words = {"first": "first network alone", "both": "both"}
+    for r in figures["rows"]:
+        part = f"{r['contaminated']} ({100 * r['contaminated'] / max(r['picks'], 1):.1f} %)"
+        quality = [r["right"] / max(r["picks"], 1), r["right"] / r["particles"], r["best_f1"]]
+        rows.append([r["structure"], words[r["way"]], str(r["picks"]), part, *(f"{q:.3f}" for q in quality)])
+    return rows
+
+
 def general_speed(figures: typing.Any) -> Rows:
     """CPU seconds and memory of the general model."""
     return [

@@ -30,9 +30,11 @@ TOP = Path(__file__).resolve().parent.parent
 FIGURES = TOP / "benchmarks" / "figures"
 # name of the table: its file of figures, and the function that makes its rows (the first is the head)
 TABLES = {
+    "assessed-by-hand": ("assessed_by_hand", picking.assessed_by_hand),
     "auto-picking": ("auto_picking", picking.auto_picking),
     "arriving-cost": ("arriving_cost", picking.arriving_cost),
     "general-speed": ("general_speed", picking.general_speed),
+    "avoided-real": ("avoided_real", picking.avoided_real),
     "bad-micrographs": ("bad_micrographs", picking.bad_micrographs),
     "blind-particles": ("blind_particles", denoising.blind_particles),
     "class-choice": ("class_choice", particles.class_choice),

@@ -164,6 +164,16 @@ def test_particles_are_no_contamination_however_few_or_crowded_they_are(count, s
     assert outside_of(measured(spots(centres, height=height)).contaminated, centres).all()
 
 
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_crystal_in_a_corner_and_a_gradient_are_no_carbon(seed):
+    rng = np.random.default_rng(seed)
+    image = add_gradient(field(seed, contrast=0.3), 1.5, rng).numpy()
+    crystal = disc(image.shape, rng.uniform(40, 110, 2), rng.uniform(35, 60))
+    found = measured(image - 8 * crystal)
+    assert found.carbon_percent == 0
+    assert found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.25)
+
+
 def test_carbon_is_avoided_a_quarter_of_a_diameter_beside_its_edge():
     image = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), fraction=0.3)[0].numpy()
     found = measured(image)

@@ -53,10 +53,13 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     rescaled, there = rescale_micrograph(image, factor)
     small, valid = rescaled.double().numpy(), there.numpy()
     carbon = find_carbon(small, valid, diameter_px) & valid
-    edge = _edge(carbon, max(1, round(_EDGE * diameter_px)))
-    contaminated = find_contamination(small, valid & ~carbon & ~edge, diameter_px) | find_contamination(
-        small, valid & carbon & ~edge, diameter_px
-    )
+    edge, contaminated = _beside(small, valid, carbon, diameter_px)
+    if (carbon & contaminated).any():
+        # a crystal in a corner may pass for film, and one at the film's edge hide where it is: film is found without it
+        apart = ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
+        again = find_carbon(small, valid & ~apart, diameter_px) & valid
+        carbon = again if (again & carbon).any() else np.zeros_like(carbon)
+        edge, contaminated = _beside(small, valid, carbon, diameter_px)
     area = (valid | contaminated).sum()  # a crystal that is black throughout is not valid, and contaminated
     ice = valid & ~carbon & ~edge & ~ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
     sample = image[::7, ::7]
@@ -88,6 +91,16 @@ def area_rows(found: Assessment) -> list[str]:
     any_of = lambda mask: np.maximum.reduceat(np.maximum.reduceat(mask.astype(int), rows), columns, axis=1)
     letters = np.where(any_of(found.contaminated), 1, 2 * any_of(found.carbon & ~found.contaminated))
     return ["".join(map(str, row)) for row in letters]
+
+
+def _beside(
+    small: np.ndarray, valid: np.ndarray, carbon: np.ndarray, diameter_px: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) bool: the strip along the edge of the carbon, and what is contaminated on its two sides."""
+    edge = _edge(carbon, max(1, round(_EDGE * diameter_px)))
+    sides = [part & ~edge & valid for part in (~carbon, carbon)]
+    found = [find_contamination(small, side, diameter_px) for side in sides]
+    return edge, found[0] | found[1]
 
 
 def _edge(mask: np.ndarray, reach: float) -> np.ndarray:
