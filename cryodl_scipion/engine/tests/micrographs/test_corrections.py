@@ -52,14 +52,43 @@ def rows(yx):
     return sorted(tuple(p) for p in yx.tolist())
 
 
-def test_certain_picks_teach_and_unconfirmed_ones_are_left_out(project):
+def test_certain_picks_teach_and_some_unconfirmed_ones_beside_them(project):
     config, said = with_corrections(config_of(project))
     (item,) = match_labels(config)
-    assert rows(item.positives) == sorted(ADDED)
+    assert rows(item.positives) == sorted([*ADDED, *map(tuple, MACHINE[1:].tolist())])
     assert rows(item.negatives) == [(50, 60)], "what was removed teaches as background"
     assert item.uncertain.mask.endswith("a.mrc")
     assert config.labels == "boxes" and "5 confirmed picks are used" in said[0] and "2 unconfirmed" in said[0]
     assert "1 removed picks as background" in said[0]
+    (image,) = load_labels([item], picker_method("unet"), config)[1]
+    assert len(image.certain) == 5 and len(image.machine) == 2 and len(image.positives) == 7
+
+
+def test_no_more_unconfirmed_picks_teach_than_two_for_each_correction(project):
+    rng = np.random.default_rng(0)
+    write_coordinates(project / "machine/a.star", rng.uniform(20, 130, (90, 2)), np.full(90, 0.9))
+    named, store = [("a", str(project / "a.mrc"))], HandPicks(str(project / "new"), ["a"], str(project / "machine"))
+    session = HandSession(named, store, 2.0, 40.0)
+    for column in (60, 120, 180):
+        session.press(170, column)
+        session.release()
+    config, _ = with_corrections(dataclasses.replace(config_of(project), coordinates=str(project / "new")))
+    (item,) = match_labels(config)
+    assert len(item.machine) == 90 and len(item.positives) == 3 + 6
+    assert rows(match_labels(config)[0].positives) == rows(item.positives), "a continued run draws the same ones"
+
+
+def test_removed_picks_alone_are_enough(project):
+    """Where a picker misses nothing a user only removes; what he leaves are the particles."""
+    rng = np.random.default_rng(0)
+    machine = rng.uniform(20, 180, (40, 2))
+    write_coordinates(project / "machine/a.star", machine, np.full(40, 0.9))
+    store = HandPicks(str(project / "new"), ["a"], str(project / "machine"))
+    picks, _ = store.read("a")
+    store.write("a", picks[3:], picks[:3])
+    config, said = with_corrections(dataclasses.replace(config_of(project), coordinates=str(project / "new")))
+    (item,) = match_labels(config)
+    assert len(item.positives) == 6 and len(item.negatives) == 3 and "0 confirmed" in said[0]
 
 
 def test_confirmed_micrographs_are_complete_labels(project):
@@ -101,7 +130,7 @@ def test_boxes_are_proposed_beside_a_removed_pick(project, monkeypatch):
     assert "beside 1 removed pick" in filled.said[1]
     (before,), (after,) = images, filled.images
     assert len(after.negatives) > 10 and after.negatives[0].tolist() == before.negatives[0].tolist()
-    enough = [dataclasses.replace(images[0], negatives=images[0].positives + 50)]
+    enough = [dataclasses.replace(images[0], negatives=images[0].certain + 50)]
     assert len(fill_in_module.fill_in(enough, config, method).images[0].negatives) == 5, "as many as the particles"
     background = str(project / "hand/removed")
     stated = dataclasses.replace(config, background=background)

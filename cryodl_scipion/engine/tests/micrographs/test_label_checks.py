@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What labels show of themselves: dark or bright protein, and coordinates that are upside down."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,14 @@ def test_the_signal_is_measured_in_standard_deviations():
     whole = LabelledImage("a", item.image, item.valid, everywhere, np.zeros((0, 2)))
     signal = label_signal([whole], PX)
     assert abs(signal.difference) < 0.02 and signal.error == pytest.approx(1 / 4500**0.5)
+
+
+def test_corrections_beside_dirt_do_not_turn_the_contrast():
+    """Particles that a picker missed lie beside dirt, whose rim is of the other sign; those that it found tell."""
+    image = labelled(2.5)
+    odd = np.array([[110.0, 150.0], [110.0, 100.0], [160.0, 150.0], [60.0, 200.0]])
+    pixels = image.image.numpy() - 6 * gaussian_blobs(SHAPE, odd, PX / 5).astype(np.float32)
+    added = dataclasses.replace(image, image=torch.from_numpy(pixels), positives=odd)
+    assert judge_contrast(label_signal([added], PX), "auto")[0] == "bright"
+    corrected = dataclasses.replace(added, machine=image.positives)
+    assert judge_contrast(label_signal([corrected], PX), "auto")[0] == "dark"

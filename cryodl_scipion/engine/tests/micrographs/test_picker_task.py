@@ -116,3 +116,20 @@ def test_labels_that_leave_particles_out_do_not_tell_how_near_particles_lie(kind
     complete = labelled(24 * lattice)
     assert closest_neighbours([dataclasses.replace(complete, labels=kind)], 24.0) == MINIMUM_DISTANCE
     assert closest_neighbours([complete], 24.0) == 0.7
+
+
+def test_boxes_teach_a_trained_network_without_its_batch_statistics():
+    """Crops around a few boxes are not what its running means were taken from."""
+    from cryodl.learning.run_training import accelerator_for
+
+    for trained_before, changes in ((False, True), (True, False)):
+        method = picker_method("unet")
+        image = labelled(dense=False)
+        before = PickerTask(
+            method, method.build(), [image], [image], 2, torch.device("cpu"), trained_before=trained_before
+        )
+        norm = next(m for m in before.networks.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        mean, weight = norm.running_mean.clone(), norm.weight.detach().clone()
+        before.train_step(before.batch(np.random.default_rng(0)), accelerator_for(torch.device("cpu")))
+        assert torch.equal(norm.running_mean, mean) != changes
+        assert not torch.equal(norm.weight, weight), "what the layer scales by is learnt either way"

@@ -119,7 +119,7 @@ class TrainPickerConfig:
     start_from: typing.Optional[str] = start_from_field("Model folder or name of a shipped model")
     steps: typing.Optional[int] = steps_field(
         "the default of the method; for unet 400, or 800 with 1,000 or more particles, or 250 with labels of kind "
-        "boxes",
+        "boxes (100 from a trained model)",
         1_000_000,
     )
     recursions: int = param(

@@ -24,6 +24,9 @@ if typing.TYPE_CHECKING:
     from ..pickers.method import PickerMethod
     from ..pickers.train import PickerTask
 
+# Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
+GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
+
 
 def run(config: TrainPickerConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
@@ -60,7 +63,7 @@ def run(config: TrainPickerConfig) -> Result:
     training.start()
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    task, training.report, rounds = train_recursively(task, config, training.folder, device)
+    task, training.report, rounds = train_recursively(task, _gently(config, task), training.folder, device)
     card = model_card(config, filled, split, task, training)
     if rounds:
         card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
@@ -134,4 +137,15 @@ def _task(
     if config.start_from:
         _, weights = start_weights(config, "picker", network=config.network)
         network = load_network(method, weights, config.start_from)
-    return PickerTask(method, network, training, validation, config.batch_size, device, config.pu_criterion)
+    known = (config.pu_criterion, bool(config.start_from))
+    return PickerTask(method, network, training, validation, config.batch_size, device, *known)
+
+
+def _gently(config: TrainPickerConfig, task: PickerTask) -> TrainPickerConfig:
+    """The config with the steps and learning rate of a trained network that is taught some boxes, unless it states
+    them: the usual ones make it forget what it knew (docs/labels_by_hand.md)."""
+    if not task.keeps_statistics:
+        return config
+    steps = config.steps or max(1, round(GENTLE_STEPS * task.default_steps))
+    rate = config.learning_rate or GENTLE_RATE * task.method.learning_rate
+    return dataclasses.replace(config, steps=steps, learning_rate=rate)

@@ -12,6 +12,7 @@ import numpy as np
 from ...contract import Skipped, TrainPickerConfig, counted, in_words
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
+from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration
 from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
 
@@ -89,13 +90,19 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
 
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
     from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
-    if particles and background were equally frequent. The uncertainty is that of a bootstrap over validation
+    if particles and background were equally frequent; or, where picks of a machine were corrected, all candidates of
+    these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap over validation
     micrographs, or over candidates where there are few micrographs: how far curve and threshold move the cut between
     picks and the rest, told on the scale of the model's scores.
     """
     fit: Fit
     if task.labels == "boxes":
-        by_micrograph = [task.box_hits([*task.training, *task.validation])]
+        seen = [*task.training, *task.validation]
+        corrected = task.corrected_candidates(seen)
+        if corrected.enough:
+            calibration, threshold = _fit_corrected(corrected)
+            return calibration, threshold, _uncertainty(lambda rng: _fit_corrected(corrected.drawn(rng)), calibration)
+        by_micrograph = [task.box_hits(seen)]
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, fraction=0.5), BOX_THRESHOLD)
     elif task.labels == "sparse":
         fraction = sum(im.expected or 0.0 for im in task.validation) / max(
@@ -105,7 +112,14 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     else:
         fit = _fit_complete
     calibration, threshold = fit(merge(by_micrograph))
-    return calibration, threshold, _uncertainty(by_micrograph, fit, calibration)
+    if not sum(len(p.raw) for p in by_micrograph):
+        return calibration, threshold, 0.0
+    return calibration, threshold, _uncertainty(lambda rng: fit(_drawn(by_micrograph, rng)), calibration)
+
+
+def _fit_corrected(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
+    calibration, number = fit_corrected_calibration(found)
+    return calibration, best_threshold(calibrate(found.raw, calibration), number)
 
 
 def _fit_complete(hits: Hits) -> tuple[tuple[float, float], float]:
@@ -119,13 +133,16 @@ def _fit_sparse(hits: Hits, fraction: float) -> tuple[tuple[float, float], float
     return calibration, best_threshold(calibrate(hits.raw, calibration), fraction * hits.reference)
 
 
-def _uncertainty(parts: typing.Sequence[Hits], fit: Fit, calibration: tuple[float, float]) -> float:
-    """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. 0 without candidates."""
+def _uncertainty(
+    refit: typing.Callable[[np.random.Generator], tuple[tuple[float, float], float]], calibration: tuple[float, float]
+) -> float:
+    """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores.
+
+    refit: gives ((slope, offset), threshold) of a drawn sample.
+    """
     rng, cuts = np.random.default_rng(0), []
-    if not sum(len(p.raw) for p in parts):
-        return 0.0
     for _ in range(REPEATS):
-        (slope, offset), threshold = fit(_drawn(parts, rng))
+        (slope, offset), threshold = refit(rng)
         raw = 1 / (1 + np.exp(-(logit(np.asarray(threshold)) - offset) / slope))  # the cut, as the network scores
         cuts.append(float(calibrate(raw, calibration)))
     return round(float(np.std(cuts)), 4)

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.spatial import cKDTree
 
 from ...core.augment import random_rotation
 from ..normalize import Measured
@@ -30,7 +31,8 @@ class LabelledImage(Measured):
     that is kept for validation, uncertain positions).
     contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
     sparsely labelled image is thought to hold, or None. size: widest extent of its particles over the stated diameter,
-    None where nobody knows it. teaches_size: whether it is known well enough to be learnt.
+    None where nobody knows it. teaches_size: whether it is known well enough to be learnt. machine: (n, 2) yx of picks
+    that the user saw and neither confirmed nor removed; some of them are among the positives.
     """
 
     name: str
@@ -44,6 +46,14 @@ class LabelledImage(Measured):
     expected: float | None = None
     size: float | None = None
     teaches_size: bool = True
+    machine: np.ndarray = dataclasses.field(default_factory=_no_points)
+
+    @property
+    def certain(self) -> np.ndarray:
+        """(n, 2) yx of the positives without picks of the machine."""
+        if not len(self.machine) or not len(self.positives):
+            return self.positives
+        return self.positives[cKDTree(self.machine).query(self.positives)[0] > 0]
 
     @property
     def usable(self) -> torch.Tensor:

@@ -69,10 +69,10 @@ def _with_boxes(
 ) -> tuple[list[LabelledImage], list[str]]:
     """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so.
 
-    Picks that were removed by hand are background. If they are as many as the particles, no boxes are proposed beside
-    them: in one draw of benchmarks/corrections.py (25 removed, 25 added) proposed boxes lowered F1 from 0.38 to 0.33.
+    Picks that were removed by hand are background. If they are as many as the certain particles, no boxes are proposed
+    beside them: in one draw of an earlier state (25 removed, 25 added) proposed boxes lowered F1 from 0.38 to 0.33.
     """
-    removed, particles = (sum(len(getattr(im, field)) for im in images) for field in ("negatives", "positives"))
+    removed, particles = (sum(len(getattr(im, field)) for im in images) for field in ("negatives", "certain"))
     only_good = images[0].labels == "boxes" and config.background is None and removed < particles
     contamination = config.contamination is None and (only_good or method.needs_contamination)
     if not only_good and not contamination:
@@ -80,7 +80,7 @@ def _with_boxes(
     look, filled = appearance_of(images, method.working_diameter), []
     proposed = dict.fromkeys((["background"] if only_good else []) + (["contamination"] if contamination else []), 0)
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
-        count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else MIN_BOXES
+        count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.certain)) if only_good else MIN_BOXES
         found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         if only_good:
             proposed["background"] += len(found.background)

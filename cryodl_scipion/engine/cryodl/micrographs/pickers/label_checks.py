@@ -40,6 +40,8 @@ class Signal:
 def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside_down: bool = False) -> Signal:
     """Signal of the labelled particles of LabelledImages prepared for dark protein.
 
+    Picks that the user saw and did not remove count as well: corrections are where a picker erred, beside dirt for
+    instance, and alone look unlike the particles.
     diameter: working px. upside_down: of the labels mirrored in y instead.
     """
     at_labels, total, squares, count = [], 0.0, 0.0, 0
@@ -47,7 +49,7 @@ def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside
         band = _band(item.image.numpy(), diameter)
         ground = band[item.valid.numpy()]
         total, squares, count = total + ground.sum(), squares + (ground**2).sum(), count + ground.size
-        yx = item.positives
+        yx = np.unique(np.concatenate([item.positives, item.machine]), axis=0)
         if upside_down:
             yx = np.stack([item.image.shape[0] - 1 - yx[:, 0], yx[:, 1]], 1)
         at_labels.append(map_coordinates(band, yx.T, order=1, mode="nearest"))

@@ -29,10 +29,14 @@ if typing.TYPE_CHECKING:
     from .predict import WorkingSize
 
 _NOWHERE = np.zeros((0, 2))
+LEFT_PER_BOX = 2  # picks of the machine that are learnt beside each box of the user's
 
 
 class Labels(typing.NamedTuple):
-    """What is known of one micrograph: particles, boxes on background and contamination, (n, 2) yx px of the file."""
+    """What is known of one micrograph: particles, boxes on background and contamination, (n, 2) yx px of the file.
+
+    machine: picks of a picker that the user saw and neither confirmed nor removed.
+    """
 
     name: str
     path: str
@@ -40,6 +44,7 @@ class Labels(typing.NamedTuple):
     negatives: np.ndarray = _NOWHERE
     contamination: np.ndarray = _NOWHERE
     uncertain: Uncertain | None = None
+    machine: np.ndarray = _NOWHERE
 
 
 def label_kind(config: TrainPickerConfig) -> str:
@@ -71,8 +76,8 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
     removed = sum(map(len, _gone(config, found).values()))
     return config, [
         f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training, {removed} "
-        f"removed picks as background; {machine} unconfirmed picks and unlabelled areas are not used "
-        f"(labels: {config.labels})."
+        f"removed picks as background, and beside them some of the {machine} unconfirmed picks; unlabelled areas are "
+        f"not used (labels: {config.labels})."
     ]
 
 
@@ -86,10 +91,11 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     sources = (config.coordinates, config.background, config.contamination)
     groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
-    uncertain = {}
+    uncertain, machine = {}, dict[str, np.ndarray]()
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
+        machine = read_corrections(config.coordinates, [name for name, _ in named]).machine
         groups[1] = _with_removed(config, groups[1], named)
         groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
@@ -101,8 +107,12 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
         )
     boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
     items = [
-        Labels._make((name, path, *boxes_of(name), uncertain.get(name))) for name, path in named if name in labelled
+        Labels._make((name, path, *boxes_of(name), uncertain.get(name), machine.get(name, _NOWHERE)))
+        for name, path in named
+        if name in labelled
     ]
+    if label_kind(config) == "boxes":
+        items = [_beside_corrections(item, np.random.default_rng((config.seed, n))) for n, item in enumerate(items)]
     for item in items:
         _check_positions(item)
     total = sum(len(item.positives) for item in items)
@@ -154,6 +164,16 @@ def _gone(config: TrainPickerConfig, found: Corrections) -> dict[str, np.ndarray
         if len(yx):
             gone[name] = yx
     return gone
+
+
+def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
+    """The Labels with some of the picks that the user saw and left among the particles.
+
+    Corrections are where a picker errs: a network that learns from them alone forgets what usual particles look like.
+    """
+    count = LEFT_PER_BOX * (len(item.positives) + len(item.negatives))
+    drawn = item.machine[rng.permutation(len(item.machine))[:count]]
+    return item._replace(positives=np.concatenate([item.positives, drawn]))
 
 
 def match_particles(
@@ -274,11 +294,13 @@ def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter
             allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter)
     except ValueError as error:
         raise ValueError(f"{item.path}: {error}") from None
-    groups = [map_positions(yx, prepared.shape, shape) for yx in (item.positives, item.negatives, item.contamination)]
+    given = (item.positives, item.negatives, item.contamination, item.machine)
+    groups = [map_positions(yx, prepared.shape, shape) for yx in given]
     if allowed is not None and kind != "complete":
         groups = [yx[_on(allowed, yx)] for yx in groups]
-    positives, negatives, contamination = groups
-    return LabelledImage(item.name, prepared.image, prepared.valid, positives, negatives, kind, allowed, contamination)
+    positives, negatives, contamination, machine = groups
+    boxes = (positives, negatives, kind, allowed, contamination)
+    return LabelledImage(item.name, prepared.image, prepared.valid, *boxes, machine=machine)
 
 
 def _on(area: torch.Tensor, yx: np.ndarray) -> np.ndarray:

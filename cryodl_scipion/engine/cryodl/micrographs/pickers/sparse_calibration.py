@@ -20,11 +20,21 @@ def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, fraction: floa
     curve is the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the
     raw scores, weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
     """
-    number = min(fraction * int(np.sum(labelled)), MAX_PARTICLES * len(raw))
+    if not labelled.any():
+        return 1.0, 0.0
+    return fit_curve_to_number(raw, fraction * int(np.sum(labelled)), float(logit(raw[labelled]).mean()))
+
+
+def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[float, float]:
+    """(slope, offset) for core.calibration.calibrate by which the probabilities of (n,) raw scores add up to a number
+    of particles, and the mean log odds of the raw scores, weighted by the probabilities, is as wanted.
+
+    (1, 0) for a number below 1.
+    """
+    number = min(number, MAX_PARTICLES * len(raw))
     if number < 1:
         return 1.0, 0.0
     odds = logit(raw)
-    wanted = float(odds[labelled].mean())
     curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
     misses = [abs(_weighted_mean(odds, slope, offset) - wanted) for slope, offset in curves]
     slope, offset = curves[int(np.argmin(misses))]

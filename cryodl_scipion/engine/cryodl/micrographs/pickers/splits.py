@@ -58,6 +58,7 @@ def _part(
         positives=keep(image.positives),
         negatives=keep(image.negatives),
         contamination=keep(image.contamination),
+        machine=keep(image.machine),
         allowed=allowed if image.allowed is None else allowed & image.allowed,
     )
     if image.expected is None:

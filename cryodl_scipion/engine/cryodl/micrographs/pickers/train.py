@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from ...core.matching import match_picks, score_matched
 from ...learning.task import NetworkTask
+from .corrected_calibration import CorrectedCandidates
 from .predict import MINIMUM_DISTANCE, Picker
 
 if typing.TYPE_CHECKING:
@@ -28,6 +29,8 @@ class PickerTask(NetworkTask):
 
     training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
     factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
+    trained_before: whether the network knows particles already. Few boxes then teach it gently: its batch norm
+    keeps the statistics of the micrographs it came from, which crops around boxes do not have.
     minimum_distance: between two picks, in particle diameters. narrow: for lower_narrow, once it is fitted.
     """
 
@@ -43,7 +46,9 @@ class PickerTask(NetworkTask):
         batch_size: int,
         device: torch.device,
         pu_criterion: str = "ge-binomial",
+        trained_before: bool = False,
     ) -> None:
+        self.keeps_statistics = trained_before and training[0].labels == "boxes"
         self.method, self.training, self.validation, self.device = method, training, validation, device
         self.labels = training[0].labels
         self.validates_poorly = sum(len(im.positives) for im in validation) < FEW_PARTICLES
@@ -67,6 +72,13 @@ class PickerTask(NetworkTask):
             image, target, weight = self.method.example(item, rng)
             examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
         return [torch.stack(x) for x in zip(*examples)]
+
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Batch norm that keeps its statistics is used as in picking."""
+        if self.keeps_statistics:
+            for module in network.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         """The method's loss on crops."""
@@ -111,6 +123,24 @@ class PickerTask(NetworkTask):
             sizes.append(wide[judged] / (item.size or 1.0))
             reference += int(_usable_at(item.positives, item).sum())
         return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(sizes))
+
+    def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
+        """All candidates on images whose picks were corrected, and what the user said of them."""
+        picker, diameter = Picker(self.method, self.networks["picker"], self.device), self.method.working_diameter
+        reach, parts = MATCH_RADII * diameter / 2, []
+        if not any(len(image.machine) for image in items):
+            return CorrectedCandidates(*(np.zeros(0, kind) for kind in (float, bool, bool, bool)))
+        for item in items:
+            yx, raw = picker.candidates_prepared(item, self.minimum_distance * diameter)
+            left = match_picks(yx, item.machine, reach)
+            certain = match_picks(yx, item.certain, reach) & ~left
+            boxes = np.concatenate([item.negatives, item.contamination])
+            wrong = np.zeros(len(yx), bool)
+            if len(boxes) and len(yx):
+                wrong = (cKDTree(boxes).query(yx)[0] < reach) & ~certain & ~left
+            judged = _usable_at(yx, item)
+            parts.append([part[judged] for part in (raw, certain, left, wrong)])
+        return CorrectedCandidates(*map(np.concatenate, zip(*parts)))
 
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores and threshold from picks that were corrected here and there: the particles are counted, missed ones too."""
+
+import numpy as np
+import pytest
+
+from cryodl.core.calibration import best_threshold, calibrate
+from cryodl.core.matching import score_matched
+from cryodl.micrographs.pickers.corrected_calibration import (
+    CorrectedCandidates,
+    fit_corrected_calibration,
+    missed_particles,
+)
+
+
+def corrected(found, missed, background, overlap=0.0, seed=0, added=25):
+    """Candidates of a new network: particles that the machine had picked, those that it had missed, and background."""
+    rng = np.random.default_rng(seed)
+    odds = np.concatenate(
+        [rng.normal(2.5, 1, found), rng.normal(0.5, 1, missed), rng.normal(-4 + overlap, 1, background)]
+    )
+    particle = np.arange(len(odds)) < found + missed
+    certain = np.zeros(len(odds), bool)
+    certain[found + rng.permutation(missed)[:added]] = True
+    left, wrong = np.arange(len(odds)) < found, np.zeros(len(odds), bool)
+    wrong[found + missed + np.argsort(-odds[found + missed :])[:10]] = True
+    return CorrectedCandidates(1 / (1 + np.exp(-odds)), certain, left, wrong), particle
+
+
+@pytest.mark.parametrize("found, missed", [(150, 450), (400, 40)])
+def test_missed_particles_are_counted(found, missed):
+    """Most are missed, or few: the number of all is within a third of the truth."""
+    candidates, _ = corrected(found, missed, 3000)
+    _, number = fit_corrected_calibration(candidates)
+    assert number == pytest.approx(found + missed, rel=1 / 3)
+    assert missed_particles(candidates) >= 25
+
+
+@pytest.mark.parametrize("found, missed, overlap", [(150, 450, 0.0), (400, 40, 0.0), (150, 450, 1.0)])
+def test_the_threshold_is_near_the_best(found, missed, overlap):
+    candidates, particle = corrected(found, missed, 3000, overlap)
+    calibration, number = fit_corrected_calibration(candidates)
+    scores = calibrate(candidates.raw, calibration)
+    assert scores.sum() == pytest.approx(number, rel=0.01)
+    score = score_matched(particle, scores, found + missed, best_threshold(scores, number))
+    assert score.f1 > score.best_f1 - 0.06
+
+
+def test_few_added_picks_are_all_that_were_missed():
+    candidates, _ = corrected(300, 8, 2000, added=4)
+    assert missed_particles(candidates) == 4
+    assert missed_particles(corrected(300, 0, 2000)[0]) == 0
+    assert np.isfinite(fit_corrected_calibration(corrected(300, 0, 2000)[0])[0]).all()
+
+
+def test_a_drawn_sample_can_be_fitted():
+    """A bootstrap may draw none of the picks that were left."""
+    candidates, _ = corrected(10, 0, 5000)
+    for seed in range(5):
+        drawn = candidates.drawn(np.random.default_rng(seed))
+        assert len(drawn.raw) == 5010 and drawn.left.any()
+        assert np.isfinite(fit_corrected_calibration(drawn)[0]).all()
