@@ -11,7 +11,7 @@ from cryodl.contract import AutoPickConfig, TrainPickerConfig
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.byhand.corrections import is_corrected, read_corrections
 from cryodl.micrographs.byhand.session import HandSession
-from cryodl.micrographs.byhand.store import HandPicks
+from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks
 from cryodl.micrographs.commands.auto_pick import _to_learn_from
 from cryodl.micrographs.pickers import fill_in as fill_in_module
 from cryodl.micrographs.pickers import picker_method
@@ -89,6 +89,14 @@ def test_removed_picks_alone_are_enough(project):
     config, said = with_corrections(dataclasses.replace(config_of(project), coordinates=str(project / "new")))
     (item,) = match_labels(config)
     assert len(item.positives) == 6 and len(item.negatives) == 3 and "0 confirmed" in said[0]
+
+
+def test_of_picks_that_were_not_classified_nobody_saw_anything(project):
+    """Labels from 2-D classes hold weak candidates, too, which are mostly background."""
+    (project / "hand" / FROM_CLASSES).touch()
+    config, said = with_corrections(config_of(project))
+    (item,) = match_labels(config)
+    assert rows(item.positives) == sorted(ADDED) and not len(item.machine) and "2 unconfirmed picks and" in said[0]
 
 
 def test_confirmed_micrographs_are_complete_labels(project):

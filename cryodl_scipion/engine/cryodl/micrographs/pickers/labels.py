@@ -74,10 +74,11 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
         config = dataclasses.replace(config, labels="boxes")
     certain, machine = (sum(map(len, p.values())) for p in (found.certain, found.machine))
     removed = sum(map(len, _gone(config, found).values()))
+    unused = f"{machine} unconfirmed picks and unlabelled areas" if found.from_classes else "unlabelled areas"
+    left = "" if found.from_classes else f", and beside them some of the {machine} unconfirmed picks"
     return config, [
         f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training, {removed} "
-        f"removed picks as background, and beside them some of the {machine} unconfirmed picks; unlabelled areas are "
-        f"not used (labels: {config.labels})."
+        f"removed picks as background{left}; {unused} are not used (labels: {config.labels})."
     ]
 
 
@@ -95,7 +96,8 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     if config.uncertain:
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
-        machine = read_corrections(config.coordinates, [name for name, _ in named]).machine
+        found = read_corrections(config.coordinates, [name for name, _ in named])
+        machine = {} if found.from_classes else found.machine  # of picks that were not classified nobody saw anything
         groups[1] = _with_removed(config, groups[1], named)
         groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
