@@ -47,6 +47,7 @@ TABLES = {
     "picked-contamination": ("picked_contamination", picking.picked_contamination),
     "picked-maps": ("picked_maps", picking.picked_maps),
     "picked-denoised": ("micrograph_denoising", picking.picked_denoised),
+    "eman2-pair": ("eman2_pair", picking.eman2_pair),
     "filaments": ("filaments", picking.filaments),
     "filaments-without": ("filaments", picking.filaments_without),
     "foreign-particles": ("foreign_particles", particles.foreign_particles),
