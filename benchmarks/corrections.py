@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What corrections by hand are worth: EMPIAR-10947, three micrographs corrected, two to test, no label before.
+"""What corrections by hand are worth on real sets: the first micrographs are corrected, the others test.
 
-    PYTHON benchmarks/corrections.py [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2] [--by auto-pick] [--folder DIR]
-                                     [--write FILE]
+    PYTHON benchmarks/corrections.py [--sets empiar10947 ...] [--corrections 50] [--seeds 0,1,2] [--wrong 0,0.2]
+                                     [--by auto-pick] [--folder DIR] [--write FILE]
 
 The general model picks. A human is simulated by the published marks: half of the corrections remove picks that are on
-no mark, half add marks that have no pick, drawn at random from the three micrographs. Of wrong corrections, half
-remove a pick that is on a mark and half add a position without a mark. `train-picker` learns from the folder, beginning
-with the general model, or `auto-pick` does, beside its own confident picks of all five micrographs. F1 is judged on the
-two other micrographs at the default threshold, and at the best one. PYTHON is the engine's; data as in picking.py.
-Finished parts in DIR are not done again. FILE of --write keeps the figures of the other command.
+no mark, half add marks that have no pick, drawn at random from the first micrographs (three, of EMPIAR-10017 four); all
+of either if there are fewer. Of wrong corrections, half remove a pick that is on a mark and half add a position without
+a mark. `train-picker` learns from the folder, beginning with the general model, or `auto-pick` does, beside its own
+confident picks of all micrographs. F1 is judged on the other micrographs at the default threshold, and at the best one.
+PYTHON is the engine's; data as in picking.py. Finished parts in DIR are not done again. FILE of --write keeps the
+figures of other commands.
 """
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -22,8 +24,7 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, SETS, cryodl, data_folder, evaluate
 
-SET = "empiar10947"
-DIAMETER = 220  # Å, the published one, as on the form after the first picking
+DIAMETERS = {"empiar10017": 191, "empiar10028": 300, "empiar10947": 220}  # Å, published; as on the form
 
 
 def simulated(ground_truth, picks, reach, number, wrong, rng):
@@ -80,94 +81,83 @@ def correct(folder, machine, added, removed):
         store.write(name, [p for p in picks if p not in gone] + new, gone)
 
 
-def measured(picks, data, micrographs):
-    """Figures of a folder of picks."""
-    name, pixel_size, diameter, border, _ = SETS[SET]
-    figures = evaluate(picks, data / name / "coords", pixel_size, diameter * pixel_size, border, micrographs)
-    return dict(f1=figures["f1"], best_f1=figures["all_candidates"]["best_f1"])
+def measured(name, picks, data, micrographs):
+    """Figures of a folder of picks of a set."""
+    folder, pixel_size, diameter, border, _ = SETS[name]
+    figures = evaluate(picks, data / folder / "coords", pixel_size, diameter * pixel_size, border, micrographs)
+    every = figures["all_candidates"]
+    found = dict(f1=figures["f1"], best_f1=every["best_f1"], ap=every["average_precision"])
+    return {key: round(value, 4) for key, value in found.items()}
 
 
-def pick(micrographs, model, output, *more):
+def pick(name, micrographs, model, output, *more):
     """Pick, if it was not done before."""
     cryodl(
         "pick",
         "--micrographs",
         *micrographs,
         "--pixel-size",
-        SETS[SET][1],
+        SETS[name][1],
         "--model",
         model,
         "--output",
         output,
         "--pictures",
         0,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
         *more,
     )
     return output
 
 
-def run(options, data, folder):
-    """Print the table; returns {name: figures}."""
+def run(name, options, data, folder):
+    """{case: figures} of a set."""
     from cryodl.io.coordinates import read_coordinates
 
-    name, _, diameter, _, training = SETS[SET]
+    place, _, diameter, _, training = SETS[name]
     learned = {"train-picker": by_training, "auto-pick": by_auto_pick}
-    micrographs = sorted((data / name / "micrographs").glob("*.mrc"))
+    micrographs = sorted((data / place / "micrographs").glob("*.mrc"))
     learn, test = micrographs[:training], micrographs[training:]
-    machine = pick(micrographs, "general", folder / "general")
+    machine = pick(name, micrographs, "general", folder / "general")
     ground_truth, picks = (
-        {p.stem: read_coordinates(source)[p.stem][0] for p in learn} for source in (data / name / "coords", machine)
+        {p.stem: read_coordinates(source)[p.stem][0] for p in learn} for source in (data / place / "coords", machine)
     )
-    figures = {"before": measured(machine, data, test)}
+    figures = {"before": measured(name, machine, data, test)}
     for wrong in options.wrong:
         for seed in options.seeds:
             case = f"{wrong:g} wrong, seed {seed}"
             work, rng = folder / case.replace(" ", "_").replace(",", ""), np.random.default_rng(seed)
             added, removed = simulated(ground_truth, picks, diameter / 2, options.corrections, wrong, rng)
             correct(work / "labels", machine, added, removed)
-            found = learned[options.by](learn, test, work)
+            found = learned[options.by](name, learn, test, work)
             case = case if options.by == "train-picker" else f"{options.by}, {case}"
-            figures[case] = measured(found, data, test)
-            print(case, figures[case], flush=True)
+            figures[case] = dict(measured(name, found, data, test), added=len(added), removed=len(removed))
+            print(name, case, figures[case], flush=True)
     return figures
 
 
-def by_training(learn, test, work):
+def by_training(name, learn, test, work):
     """Folder of picks of the test micrographs, by a picker that learned from the corrections."""
     if not (work / "model").exists():
-        common = ("--pixel-size", SETS[SET][1], "--particle-diameter", DIAMETER, "--start-from", "general")
-        given = ("--micrographs", *learn, "--coordinates", work / "labels")
+        common = ("--pixel-size", SETS[name][1], "--particle-diameter", DIAMETERS[name], "--start-from", "general")
+        given = ("--micrographs", *learn, "--coordinates", work / "labels", "--device", "cpu", "--threads", 1)
         cryodl("train-picker", *given, *common, "--output", work / "model")
-    return pick(test, work / "model", work / "picks")
+    return pick(name, test, work / "model", work / "picks")
 
 
-def by_auto_pick(learn, test, work):
+def by_auto_pick(name, learn, test, work):
     """Folder of picks of all micrographs, by rounds that learn from the corrections and from their own picks."""
-    given = ("--micrographs", *learn, *test, "--pixel-size", SETS[SET][1], "--corrections", work / "labels")
+    given = ("--micrographs", *learn, *test, "--pixel-size", SETS[name][1], "--corrections", work / "labels")
     cryodl("auto-pick", *given, "--output", work / "auto", "--device", "cpu", "--threads", 1)
     return work / "auto"
 
 
-def table(figures, options):
-    """Mean, lowest and highest over the seeds."""
-    lines = ["| corrections | F1 at the default threshold | best F1 |", "|---|---|---|"]
-    rows = {"none": [figures["before"]]}
-    for wrong in options.wrong:
-        label = f"{options.corrections}, {100 * wrong:g} % of them wrong" if wrong else f"{options.corrections}"
-        by = "" if options.by == "train-picker" else f"{options.by}, "
-        rows[label] = [figures[f"{by}{wrong:g} wrong, seed {seed}"] for seed in options.seeds]
-    for label, found in rows.items():
-        cells = []
-        for key in ("f1", "best_f1"):
-            values = [f[key] for f in found]
-            span = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.3f}{span}")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=DIAMETERS, default=list(DIAMETERS))
     parser.add_argument("--corrections", type=int, default=50)
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--wrong", type=lambda text: [float(word) for word in text.split(",")], default=[0.0, 0.2])
@@ -178,17 +168,20 @@ def main():
     sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
     data = data_folder()
     with tempfile.TemporaryDirectory() as temporary:
-        figures = run(options, data, options.folder or Path(temporary))
-    print(table(figures, options))
-    if options.write:
-        seeds = ",".join(map(str, options.seeds))
-        wrong = ",".join(f"{share:g}" for share in options.wrong)
-        given = f"--by {options.by} --seeds {seeds} --wrong {wrong} --write {options.write}"
-        command = f"PYTHON benchmarks/corrections.py {given}"
-        kept = json.loads(options.write.read_text()) if options.write.exists() else {}
-        kept = dict(kept, set=SET, figures={**kept.get("figures", {}), **figures})
-        kept["commands"] = sorted({*kept.get("commands", []), command})
-        options.write.write_text(json.dumps(kept, indent=1) + "\n")
+        for name in options.sets:
+            figures = run(name, options, data, (options.folder or Path(temporary)) / name)
+            if options.write:
+                write(options, name, figures)
+
+
+def write(options, name, figures):
+    """The figures of a set, and the command, to the file of --write."""
+    kept = json.loads(options.write.read_text()) if options.write.exists() else {}
+    sets = kept.get("sets", {})
+    sets[name] = {**sets.get(name, {}), **figures}
+    command = f"PYTHON benchmarks/corrections.py {shlex.join(sys.argv[1:])}"
+    kept = dict(kept, commands=sorted({*kept.get("commands", []), command}), sets=sets)
+    options.write.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -42,21 +42,20 @@ def auto_picking(figures: typing.Any) -> Rows:
 
 def corrections(figures: typing.Any) -> Rows:
     """What corrections by hand are worth."""
-    rows = [["corrections", "F1 at the default threshold", "best F1"]]
+    rows = [["set", "corrections", "best F1 / AP", "F1 at the default threshold"]]
     words = {"before": "none", "0 wrong": "50", "0.2 wrong": "50, 20 % of them wrong"}
     words["auto-pick, 0 wrong"] = "50, learnt by `auto-pick`"
-    cases = [(part, name, word) for part in ("figures", "earlier_model") for name, word in words.items()]
-    for part, name, word in cases:
-        draws = [scores for key, scores in figures[part].items() if key.split(", seed")[0] == name]
-        if not draws:
-            continue
-        word += ", earlier model" if part == "earlier_model" else ""
-        cells = []
-        for key in ("f1", "best_f1"):
-            values = sorted(scores[key] for scores in draws)
+    for name, cases in sorted(figures["sets"].items()):
+        for case, word in words.items():
+            draws = [scores for key, scores in cases.items() if key.split(", seed")[0] == case]
+            if not draws:
+                continue
+            numbers = sorted({f"{d['added']} added, {d['removed']} removed" for d in draws if "added" in d})
+            best = [f"{mean([d[key] for d in draws]):.3f}" for key in ("best_f1", "ap")]
+            values = sorted(d["f1"] for d in draws)
             spread = f" ({values[0]:.3f}-{values[-1]:.3f})" if len(values) > 1 else ""
-            cells.append(f"{mean(values):.3f}{spread}")
-        rows.append([word, *cells])
+            given = f"{word} ({' or '.join(numbers)})" if numbers else word
+            rows.append([name.replace("empiar", "EMPIAR-"), given, " / ".join(best), f"{mean(values):.3f}{spread}"])
     return rows
 
 

@@ -120,6 +120,7 @@ class AutoPickSteps(ArrivingBatches):
             threshold=self.threshold.get(),
             contrast=first.contrast,
             border=self.border.get(),
+            avoid="nothing",  # as the engine picks with this model
             pictures=0,
             threads=self.binThreads.get(),
             **files,

@@ -72,7 +72,8 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
             "Particle coordinates",
             "Training particles, on their micrographs. Micrographs without coordinates are not used. *Labels* says "
             "whether all particles are picked. From *cryodl - pick by hand*, confirmed picks are learnt as "
-            "particles and removed ones as background; other picks and ignored areas are not used.",
+            "particles and removed ones as background; picks that were left on corrected micrographs count as right, "
+            "and ignored areas are not used.",
             important=True,
         )
         self._addClassParams(form, "the micrographs of these coordinates", "minimum_score")

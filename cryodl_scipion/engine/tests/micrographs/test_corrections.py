@@ -5,19 +5,22 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from synthetic import write_mrc
 
-from cryodl.contract import AutoPickConfig, TrainPickerConfig
+from cryodl.contract import AutoPickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.byhand.corrections import is_corrected, read_corrections
 from cryodl.micrographs.byhand.session import HandSession
 from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks
+from cryodl.micrographs.commands import train_picker
 from cryodl.micrographs.commands.auto_pick import _to_learn_from
 from cryodl.micrographs.pickers import fill_in as fill_in_module
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.labels import load_labels, match_labels, with_corrections
 from cryodl.micrographs.pickers.round_loop import held_out
 from cryodl.micrographs.pickers.self_labels import Picked, corrected, labels_of
+from cryodl.micrographs.pickers.train import PickerTask
 
 MACHINE = np.array([[50.0, 60.0], [120.0, 200.0], [30.0, 200.0]])
 ADDED = [(150.0, 30.0 + 40 * i) for i in range(5)]
@@ -78,6 +81,50 @@ def test_no_more_unconfirmed_picks_teach_than_two_for_each_correction(project):
     assert rows(match_labels(config)[0].positives) == rows(item.positives), "a continued run draws the same ones"
 
 
+def test_picks_on_micrographs_without_corrections_were_not_seen(project):
+    """A background box there does not make the machine's picks right."""
+    (project / "empty").mkdir()
+    write_coordinates(project / "empty/b.star", np.array([[100.0, 100.0]]), [1])
+    HandPicks(str(project / "hand"), list("ab"), str(project / "machine")).write("b", *_picks_of(project, "b"))
+    config, _ = with_corrections(dataclasses.replace(config_of(project), background=str(project / "empty")))
+    items = {item.name: item for item in match_labels(config)}
+    assert len(items["a"].machine) == 2 and not len(items["b"].machine) and not len(items["b"].positives)
+
+
+def _picks_of(project, name):
+    return HandPicks(str(project / "hand"), list("ab"), str(project / "machine")).read(name)
+
+
+def test_the_card_counts_picks_that_nobody_confirmed(project):
+    """They count as right in the metrics, which the user is told; the threshold follows from all candidates."""
+    rng = np.random.default_rng(0)
+    write_coordinates(project / "machine/b.star", rng.uniform(20, 180, (40, 2)), np.full(40, 0.9))
+    write_coordinates(project / "machine/a.star", rng.uniform(20, 180, (40, 2)), np.full(40, 0.9))
+    store = HandPicks(str(project / "new"), list("ab"), str(project / "machine"))
+    for name in "ab":
+        picks, _ = store.read(name)
+        store.write(name, picks[8:], picks[:8])
+    config = dataclasses.replace(config_of(project, steps=2, device="cpu", threads=1), coordinates=str(project / "new"))
+    result = train_picker.run(config)
+    card = read_card(project / "model", "picker")
+    assert card["training"]["unconfirmed_picks"] == 16 and card["training"]["background_boxes"] >= 8
+    assert any("neither confirmed nor removed" in sentence for sentence in result.warnings)
+    assert card["contrast"] == "dark" and 0 < card["threshold"] < 1
+
+
+def test_a_trained_network_learns_boxes_gently(project):
+    config = with_corrections(config_of(project))[0]
+    method = picker_method("unet")
+    (image,) = load_labels(match_labels(config), method, config)[1]
+    for trained_before, steps in ((False, None), (True, 100)):
+        task = PickerTask(
+            method, method.build(), [image], [image], 2, torch.device("cpu"), trained_before=trained_before
+        )
+        assert train_picker._gently(config, task).steps == steps
+    stated = train_picker._gently(dataclasses.replace(config, steps=7, learning_rate=0.5), task)
+    assert (stated.steps, stated.learning_rate) == (7, 0.5), "what the user states holds"
+
+
 def test_removed_picks_alone_are_enough(project):
     """Where a picker misses nothing a user only removes; what he leaves are the particles."""
     rng = np.random.default_rng(0)
@@ -96,7 +143,12 @@ def test_of_picks_that_were_not_classified_nobody_saw_anything(project):
     (project / "hand" / FROM_CLASSES).touch()
     config, said = with_corrections(config_of(project))
     (item,) = match_labels(config)
-    assert rows(item.positives) == sorted(ADDED) and not len(item.machine) and "2 unconfirmed picks and" in said[0]
+    assert (
+        rows(item.positives) == sorted(ADDED)
+        and not len(item.machine)
+        and "2 unconfirmed picks and" in said[0]
+        and "2-D classes" in said[0]
+    )
 
 
 def test_confirmed_micrographs_are_complete_labels(project):

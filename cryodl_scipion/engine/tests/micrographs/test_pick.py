@@ -34,7 +34,8 @@ def test_each_micrograph_gets_its_file_and_the_result_lists_them(project):
                 assert out["counts"][name] == len(yx) > 0 and (scores >= 0.5).all()
     assert out["picks"] == sum(out["counts"].values()) and out["threshold"] == 0.5
     assert out["particle_diameter"] == 120.0 and out["model"].endswith("model") and out["folder"].endswith("out")
-    assert sorted(p.name for p in (project / "out").iterdir()) == ["candidates", "mic0.star", "mic1.star", "pick.json"]
+    names = ["avoided", "candidates", "mic0.star", "mic1.star", "pick.json"]
+    assert sorted(p.name for p in (project / "out").iterdir()) == names
 
 
 def test_border_and_minimum_distance_are_in_angstrom(project):

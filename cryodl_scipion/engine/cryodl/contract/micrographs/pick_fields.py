@@ -115,8 +115,9 @@ def avoid_field() -> typing.Any:
     """Areas in which nothing is picked."""
     return param(
         "Areas in which nothing is picked. contamination: ice crystals, dirt and aggregates that look different "
-        "from the particles. carbon: carbon film, found by its edge; particles on it may be good.",
-        default="nothing",
+        "from the particles. carbon: carbon film, found by its edge; particles on it may be good. The log says how "
+        "many candidates are left out.",
+        default="contamination and carbon",
         label="Areas to avoid",
         choices=AVOIDABLE,
         expert=True,

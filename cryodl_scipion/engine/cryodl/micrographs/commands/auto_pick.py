@@ -162,6 +162,7 @@ def _pick_all(
             overwrite=other,
             contrast=entries[best]["contrast"],
             border=config.border,
+            avoid="nothing",  # the network has been taught what contamination is
             device=config.device,
             threads=config.threads,
         )

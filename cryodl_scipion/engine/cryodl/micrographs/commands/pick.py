@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, PickConfig, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract import AllSkipped, PickConfig, Result, Skipped, counted, in_words, read_card, said_skipped, score_text
 from ...contract.micrographs.picking import PickOutputs
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -169,7 +169,8 @@ def _pick_new(
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
     drawn = 0 if config.overwrite else len(list((picks.folder / FEATURE_MAPS).glob("*.png")))
-    before = drawn
+    before, left_out = drawn, 0
+    level = picks.model_threshold if config.threshold is None else config.threshold
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             with one_item(path):
@@ -183,7 +184,9 @@ def _pick_new(
                     drawn += 1
                 if config.avoid != "nothing":
                     areas = avoided_areas(image, config.pixel_size, settings.scale, config.avoid)
-                    keep &= areas.outside(yx)
+                    outside = areas.outside(yx)
+                    left_out += int((keep & ~outside & (scores >= level)).sum())
+                    keep &= outside
                     areas.write(picks.folder / AVOIDED / f"{name}.json")
         except (ValueError, FileNotFoundError) as error:
             _skip(name, path, error, picks, skipped)
@@ -196,6 +199,11 @@ def _pick_new(
         )
         # as they are read back by a run that is continued: what is expected of them must not differ
         picks.write(name, yx[keep], np.round(np.asarray(scores[keep], float), DECIMALS))
+    if left_out:
+        print(
+            f"{counted(left_out, 'candidate')} above {score_text(level)} on {config.avoid} "
+            f"{'is' if left_out == 1 else 'are'} left out (--avoid nothing keeps them)."
+        )
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
     notes += picker.notes

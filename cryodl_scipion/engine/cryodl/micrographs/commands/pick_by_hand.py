@@ -54,6 +54,7 @@ def _say_training(config: PickByHandConfig, partial: bool) -> None:
     )
     if partial:
         print(
-            "Some picks were not confirmed: training uses only confirmed picks as particles, and removed picks as "
-            "background. `cryodl auto-pick --corrections` uses both beside its own confident picks."
+            "Some picks were not confirmed: training uses confirmed picks as particles, removed picks as background, "
+            "and some of the picks that you left on corrected micrographs as particles, too: remove wrong ones. "
+            "`cryodl auto-pick --corrections` uses both beside its own confident picks."
         )

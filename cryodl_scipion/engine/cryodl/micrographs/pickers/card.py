@@ -57,6 +57,8 @@ def model_card(
         contamination_boxes=count(filled.images, "contamination"),
         **run.record(),
     )
+    if unconfirmed := count(task.training, "positives") - count(task.training, "certain"):
+        training["unconfirmed_picks"] = unconfirmed
     if task.labels == "sparse":
         training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)
     return dict(
@@ -183,6 +185,12 @@ def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequenc
         yield (
             "Labels are sparse: F1 and precision on the validation data count unlabelled particles as false picks "
             "and are too low. Recall is correct."
+        )
+    if training.get("unconfirmed_picks"):
+        yield (
+            f"{training['unconfirmed_picks']} of the {training['particles']} training particles are picks that were "
+            "neither confirmed nor removed on corrected micrographs. They count as right, in the metrics of the "
+            "validation, too: remove wrong ones."
         )
     if set(training["micrographs"]) & set(training["validation_micrographs"]):
         yield "Only one micrograph has labelled particles; validation uses a part of it."

@@ -81,6 +81,7 @@ def _with_boxes(
     proposed = dict.fromkeys((["background"] if only_good else []) + (["contamination"] if contamination else []), 0)
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
         count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.certain)) if only_good else MIN_BOXES
+        seen = np.concatenate([seen, image.machine])
         found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         if only_good:
             proposed["background"] += len(found.background)

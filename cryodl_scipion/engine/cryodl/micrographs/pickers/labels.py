@@ -72,13 +72,18 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
         return config, []
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
-    certain, machine = (sum(map(len, p.values())) for p in (found.certain, found.machine))
+    counts = {word: sum(map(len, getattr(found, word).values())) for word in ("certain", "machine")}
     removed = sum(map(len, _gone(config, found).values()))
-    unused = f"{machine} unconfirmed picks and unlabelled areas" if found.from_classes else "unlabelled areas"
-    left = "" if found.from_classes else f", and beside them some of the {machine} unconfirmed picks"
+    made = "has labels from 2-D classes" if found.from_classes else "was corrected by hand"
+    beside = ""
+    if config.labels == "boxes" and not found.from_classes:
+        seen = sum(len(yx) for name, yx in found.machine.items() if name in found.names)
+        beside = f", and beside them some of the {seen} unconfirmed picks on the same micrographs, which count as right"
+        counts["machine"] -= seen
     return config, [
-        f"{config.coordinates} was corrected by hand: {certain} confirmed picks are used for training, {removed} "
-        f"removed picks as background{left}; {unused} are not used (labels: {config.labels})."
+        f"{config.coordinates} {made}: {counts['certain']} confirmed picks are used for training, {removed} removed "
+        f"picks as background{beside}; {counts['machine']} {'other ' if beside else ''}unconfirmed picks and "
+        f"unlabelled areas are not used (labels: {config.labels})."
     ]
 
 
@@ -97,7 +102,8 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
         found = read_corrections(config.coordinates, [name for name, _ in named])
-        machine = {} if found.from_classes else found.machine  # of picks that were not classified nobody saw anything
+        if not found.from_classes:  # of picks that were not classified nobody saw anything
+            machine = {name: yx for name, yx in found.machine.items() if name in found.names}
         groups[1] = _with_removed(config, groups[1], named)
         groups[0], uncertain = _certain(config, groups[0], uncertain)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
@@ -233,7 +239,7 @@ def _check_positions(item: Labels) -> None:
         shape = micrograph_shape(item.path)
     except (ValueError, FileNotFoundError):
         return  # a bad file: load_labels leaves it out and says why
-    groups = [item.positives, item.negatives, item.contamination]
+    groups = [item.positives, item.negatives, item.contamination, item.machine]
     if item.uncertain:
         groups.append(item.uncertain.circles)
         if item.uncertain.mask:

@@ -183,6 +183,7 @@ class RoundLoop:
             particle_diameter=c.particle_diameter,
             contrast=contrast,
             pictures=0,
+            avoid="nothing",  # what lies on contamination teaches as such
             names=tuple(n for n, _ in self.chosen),
             device=c.device,
             threads=c.threads,
