@@ -71,7 +71,9 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
             "extraction; for cryoSPARC, convert the particles with csparc2star.py and their passthrough file."
         )
     if _OLD_ORIGINS[0] in columns and _ORIGINS[0] not in columns:
-        columns = modern_tables(tables, path)[1]  # px of the images become Å
+        optics, columns = modern_tables(tables, path)  # of files without optics groups, px become Å
+        if _ORIGINS[0] not in columns:
+            columns.update(_in_angstroms(path, optics, columns))
     yx = typing.cast("np.ndarray", number_columns(path, columns, _POSITION))
     origins = number_columns(path, columns, _ORIGINS)
     if origins is None:
@@ -81,6 +83,31 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return {key: ParticlePositions(yx[keys == key], origins[keys == key]) for key in dict.fromkeys(keys.tolist())}
+
+
+def _in_angstroms(
+    path: str | os.PathLike[str],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
+) -> dict[str, typing.Any]:
+    """The origins in px of the images of a file with optics groups, as columns in Å."""
+    pixels = number_columns(path, columns, _OLD_ORIGINS)
+    if pixels is None:
+        return {}
+    sizes = number_columns(path, optics, ("rlnImagePixelSize",), "optics group")
+    if sizes is None:
+        raise ValueError(
+            f"{path} has {' and '.join(reversed(_OLD_ORIGINS))} in pixels, but its optics table has no "
+            "rlnImagePixelSize, which gives them in Å. Add the column."
+        )
+    of_group = dict(zip(optics["rlnOpticsGroup"], sizes[:, 0]))
+    strange = set(columns["rlnOpticsGroup"]) - set(of_group)
+    if strange:
+        raise ValueError(
+            f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
+        )
+    moved = pixels * np.array([[of_group[group]] for group in columns["rlnOpticsGroup"]])
+    return dict(zip(_ORIGINS, moved.T))
 
 
 def without_uid(key: str) -> str:

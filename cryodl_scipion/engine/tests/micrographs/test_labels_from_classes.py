@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels of a picker from particles that 2-D classification kept and rejected."""
 
+import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
 from synthetic import write_mrc
 
-from cryodl.contract import LabelsFromClassesConfig, TrainPickerConfig, check
+from cryodl.contract import AllSkipped, LabelsFromClassesConfig, TrainPickerConfig, check
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.star import write_tables
@@ -97,6 +99,9 @@ def test_shifts_of_the_alignment_move_the_labels(project):
     assert rows(picks, True) == [(52.0, 56.0)] and rows(picks, False) == at(1, 2, 3, 4)
     old = dict(rlnOriginX=[2.0], rlnOriginY=[-1.0], rlnMagnification=[10000], rlnDetectorPixelSize=[4.0])
     (found,) = read_particle_positions(particles(project / "old.star", listed(0), optics=False, **old)).values()
+    assert found.origins.tolist() == [[-4.0, 8.0]]
+    mixed = dict(rlnOriginX=[2.0], rlnOriginY=[-1.0])  # px beside an optics table of 4 Å/px
+    (found,) = read_particle_positions(particles(project / "mixed.star", listed(0), **mixed)).values()
     assert found.origins.tolist() == [[-4.0, 8.0]]
 
 
@@ -189,3 +194,54 @@ def test_labels_from_classes_are_not_taken_for_complete_ones(project):
     assert config.labels == "boxes" and "9 confirmed picks are used" in said[0] and "6 removed" in said[0]
     items = match_labels(config)
     assert [len(item.positives) for item in items] == [3] * 3 and [len(item.negatives) for item in items] == [2] * 3
+
+
+def test_rejected_particles_outside_are_an_error_where_kept_ones_lie_inside(project):
+    kept = particles(project / "kept.star", listed(0, 1))
+    every = particles(project / "all.star", [*listed(0, 1), ("a", 800, 900), ("a", 810, 900)])
+    with pytest.raises(ValueError, match=r"2 particles of 4 of .*all.star \(--classified\) lie outside.*x 900, y 810"):
+        run(config_of(project, kept, every))
+
+
+def test_a_particle_slightly_outside_is_counted_and_the_others_are_used(project):
+    kept = particles(project / "kept.star", [*listed(0, 1), ("a", 50, -1.5)])
+    result = run(config_of(project, kept))
+    assert result.outputs.certain == {"a": 2}
+    assert any("1 particle of 3" in note and "x -1.5, y 50" in note for note in result.warnings)
+
+
+def test_an_unreadable_micrograph_is_skipped_by_name(project):
+    (project / "b.mrc").write_bytes(b"")
+    kept = particles(project / "kept.star", listed(0, 1, names="ab"))
+    result = run(config_of(project, kept))
+    assert result.outputs.certain == {"a": 2} and [one.item for one in result.skipped] == ["b"]
+    only = particles(project / "only.star", listed(0, names="b"))
+    with pytest.raises(AllSkipped, match="b.mrc is empty"):
+        run(LabelsFromClassesConfig(only, (str(project / "b.mrc"),), 2.0, 40.0, str(project / "other")))
+
+
+def test_a_minimum_score_of_picks_without_scores_is_an_error(project):
+    for name in "abc":
+        write_coordinates(project / f"picks/{name}.star", PICKS, [0.0] * 5)
+    kept = particles(project / "kept.star", listed(0, 1))
+    with pytest.raises(ValueError, match=r"--minimum-score is 0.5.* have no scores on 1 micrograph: a. Leave"):
+        run(config_of(project, kept, minimum_score=0.5))
+
+
+def test_without_picks_particles_of_binned_micrographs_are_an_error_and_others_a_note(project):
+    yx = np.random.default_rng(0).uniform((0, 0), (199, 299), (60, 2))
+    places = lambda factor: [("a", *one) for one in yx * factor]
+    spread = config_of(project, particles(project / "k.star", places(1)), picks=False)
+    assert "it was not checked" in run(spread).warnings[0]
+    half = particles(project / "h.star", places(0.5))
+    with pytest.raises(ValueError, match=r"All 60 particles .* in one corner .*--scale 2"):
+        run(dataclasses.replace(spread, kept=half, output=str(project / "other")))
+
+
+def test_the_command_to_train_can_be_pasted(project, capsys):
+    kept = particles(project / "kept.star", listed(0, 1))
+    config = config_of(project, kept, names=("a", "b", "c"))
+    run(dataclasses.replace(config, output=str(project / "my labels")))
+    words = shlex.split(capsys.readouterr().out.split("Train on them:")[1])
+    assert words[words.index("--coordinates") + 1] == str(project / "my labels")
+    assert words[words.index("--names") + 1 : words.index("--coordinates")] == ["a", "b", "c"]

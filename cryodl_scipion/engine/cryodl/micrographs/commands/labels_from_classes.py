@@ -8,12 +8,22 @@ labels. Result.outputs are the contract's LabelsFromClassesOutputs.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import LabelsFromClassesConfig, Result, config_to_dict, counted
+from ...contract import (
+    AllSkipped,
+    LabelsFromClassesConfig,
+    Result,
+    Skipped,
+    config_to_dict,
+    counted,
+    in_words,
+    said_skipped,
+)
 from ...contract.micrographs.class_labels import LabelsFromClassesOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
@@ -39,6 +49,9 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NO_PICKS = np.zeros((0, 2)), np.zeros(0)
+MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves them over the edge
+# So many particles that all lie in this part of the width and of the height are of binned micrographs.
+_CORNER, _MIN_IN_CORNER = 0.7, 50
 
 
 def run(config: LabelsFromClassesConfig) -> Result:
@@ -55,8 +68,10 @@ def run(config: LabelsFromClassesConfig) -> Result:
     Raises
     ------
     ValueError
-        If the folder is not empty, no particle is of these micrographs, or the particles do not lie where the picks
-        are.
+        If the folder is not empty, no particle is of these micrographs, the particles do not lie where the picks are,
+        or the picks have no scores and a minimum is given.
+    AllSkipped
+        If no micrograph with particles can be read.
     """
     folder = Path(config.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -67,10 +82,16 @@ def run(config: LabelsFromClassesConfig) -> Result:
     kept = _particles(config.kept, "--kept", named, config, notes)
     classified = _particles(config.classified, "--classified", named, config, notes) if config.classified else {}
     picks = align_keys(read_coordinates(config.coordinates), named) if config.coordinates else {}
-    shapes = {name: micrograph_shape(named[name]) for name in named if name in kept or name in classified}
-    _check_inside({**classified, **kept}, named, shapes)
+    shapes, skipped = _shapes({name: path for name, path in named.items() if name in kept or name in classified})
+    kept, classified = ({k: v for k, v in one.items() if k in shapes} for one in (kept, classified))
+    far = config.particle_diameter / config.pixel_size / 2
+    kept = _inside(kept, f"{config.kept} (--kept)", named, shapes, far, notes)
+    classified = _inside(classified, f"{config.classified} (--classified)", named, shapes, far, notes)
     if config.coordinates:
         notes += _check_on_picks(kept, picks, shapes, reach, config)
+        _check_scores({name: picks[name] for name in kept if name in picks}, config)
+    else:
+        notes += _check_corner({**classified, **kept}, shapes, config)
     labels = {}
     for name in shapes:
         good = kept.get(name, NOTHING)
@@ -78,12 +99,12 @@ def run(config: LabelsFromClassesConfig) -> Result:
         of_picks = picks.get(name, _NO_PICKS)
         labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
     outputs = _outputs(config, labels)
-    notes += _warnings(config, outputs)
+    notes += [*_warnings(config, outputs), *said_skipped(skipped, "micrograph")]
     _write(folder, labels, config)
     for note in notes:
         warn(note)
     _say(config, outputs)
-    return Result("labels-from-classes", outputs, warnings=tuple(notes))
+    return Result("labels-from-classes", outputs, skipped=tuple(skipped), warnings=tuple(notes))
 
 
 def _particles(
@@ -115,20 +136,90 @@ def _some(names: typing.Iterable[str], maximum: int = 5) -> str:
     return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
 
 
-def _check_inside(
-    particles: Mapping[str, Extracted], named: Mapping[str, str], shapes: Mapping[str, tuple[int, int]]
-) -> None:
-    """Raises ValueError if boxes lie outside of their micrograph."""
+def _shapes(named: Mapping[str, str]) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
+    """{name: (h, w)} of the micrographs that can be read, and the others."""
+    shapes, skipped = dict[str, tuple[int, int]](), list[Skipped]()
+    for name, path in named.items():
+        try:
+            shapes[name] = micrograph_shape(path)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, path, str(error)))
+            print(f"Skipped: {in_words(skipped[-1])}")
+    if not shapes:
+        raise AllSkipped(
+            f"None of the {counted(len(named), 'micrograph')} with particles could be read. The first: "
+            f"{in_words(skipped[0])}"
+        )
+    return shapes, skipped
+
+
+def _inside(
+    particles: Mapping[str, Extracted],
+    source: str,
+    named: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, int]],
+    far: float,
+    notes: list[str],
+) -> dict[str, Extracted]:
+    """The particles within their micrographs; a few others become a note.
+
+    source: file and parameter. far: px outside of the micrograph that no alignment explains. Raises ValueError if many
+    lie outside.
+    """
+    inner, gone, every, furthest, example = dict[str, Extracted](), 0, 0, 0.0, ""
     for name, one in particles.items():
         height, width = shapes[name]
-        outside = ((one.extracted < 0) | (one.extracted > (height, width))).any(axis=1)
-        if outside.any():
-            y, x = one.extracted[outside][0]
-            raise ValueError(
-                f"{counted(int(outside.sum()), 'particle')} of {len(one)} of {name} lie outside {named[name]} "
-                f"({width} x {height} px), for example x {x:g}, y {y:g}. If they were extracted from micrographs of "
-                "another binning, give the factor to these micrographs (--scale 0.5 for twice as many pixels)."
-            )
+        by = np.maximum(-one.extracted, one.extracted - (height, width)).max(axis=1, initial=-np.inf)
+        inner[name] = Extracted(one.extracted[by <= 0], one.centres[by <= 0])
+        every, gone = every + len(one), gone + int((by > 0).sum())
+        if (by > 0).any() and by.max() > furthest:
+            furthest, (y, x) = float(by.max()), one.extracted[by.argmax()]
+            example = f"for example x {x:g}, y {y:g} of {named[name]} ({width} x {height} px)"
+    if not gone:
+        return inner
+    start = f"{counted(gone, 'particle')} of {every} of {source} lie outside their micrograph, {example}"
+    if gone > MAX_OUTSIDE * every and furthest > far:
+        raise ValueError(
+            f"{start}. If they were extracted from micrographs of another binning, give the factor to these "
+            "micrographs (--scale 0.5 if those had twice as many pixels along each edge)."
+        )
+    notes.append(f"{start}. They are not used.")
+    return inner
+
+
+def _check_corner(
+    particles: Mapping[str, Extracted], shapes: Mapping[str, tuple[int, int]], config: LabelsFromClassesConfig
+) -> list[str]:
+    """A note that nothing compares the particles with picks.
+
+    Raises ValueError if all of many lie in one corner, as particles of binned micrographs do.
+    """
+    parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles.items())]
+    places = np.concatenate(parts)
+    part = float(places.max(initial=0.0))
+    if len(places) >= _MIN_IN_CORNER and part < _CORNER:
+        raise ValueError(
+            f"All {len(places)} particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
+            f"{100 * part:.0f} % of width and height, as those of binned micrographs do. Give the factor to these "
+            f"micrographs (--scale {config.scale * max(1, round(1 / part)):g}, for example), or the picks "
+            "(--coordinates), with which they are then compared."
+        )
+    return [
+        "No picks were given (--coordinates), so it was not checked whether the particles lie at the right places of "
+        "these micrographs (binning, mirrored y). Look at the labels with `cryodl pick-by-hand`, or give the picks."
+    ]
+
+
+def _check_scores(picks: Mapping[str, tuple[np.ndarray, np.ndarray]], config: LabelsFromClassesConfig) -> None:
+    """Raises ValueError if a minimum score is given, and picks have no scores."""
+    bare = [name for name, (yx, scores) in picks.items() if len(yx) and not scores.any()]
+    if config.minimum_score is None or not bare:
+        return
+    raise ValueError(
+        f"--minimum-score is {config.minimum_score:g}, but the picks of {config.coordinates} (--coordinates) have no "
+        f"scores on {counted(len(bare), 'micrograph')}: {_some(bare)}. Leave --minimum-score out, or give picks with "
+        "scores (the folder candidates of `cryodl pick`)."
+    )
 
 
 def _check_on_picks(
@@ -217,8 +308,8 @@ def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> 
             "Good classes of faint particles also contain noise. If the picks have scores of `cryodl pick`, "
             "--minimum-score 0.5 leaves most of it out."
         )
-    print(
-        f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
-        f"--coordinates {config.output} --pixel-size {config.pixel_size:g} --particle-diameter "
-        f"{config.particle_diameter:g} --start-from general --output MODEL"
-    )
+    words = ["cryodl", "train-picker", "--micrographs", *config.micrographs]
+    words += ["--names", *config.names] if config.names else []
+    words += ["--coordinates", config.output, "--pixel-size", f"{config.pixel_size:g}"]
+    words += ["--particle-diameter", f"{config.particle_diameter:g}", "--start-from", "general", "--output", "MODEL"]
+    print(f"Train on them:\n  {shlex.join(words)}")
