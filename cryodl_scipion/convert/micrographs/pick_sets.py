@@ -23,9 +23,9 @@ PICKERS, NUMBER_OF_SETS = "_cryodlPickers", "cryodlNumberOfSets"
 _SCORE_NAME = re.compile(r"score|figureofmerit", re.IGNORECASE)
 
 
-def setLabels(pointers: Sequence[Pointer]) -> List[str]:
-    """A label for each pointer to a set: its run's name, with a number where two would be the same."""
-    labels = []
+def setLabels(pointers: Sequence[Pointer], taken: Sequence[str] = ()) -> List[str]:
+    """A label for each pointer to a set: its run's name, with a number where two would be the same, or it is taken."""
+    labels = list(taken)
     for pointer in pointers:
         holder = pointer.getObjValue()
         name = holder.getRunName() if hasattr(holder, "getRunName") else str(holder)
@@ -34,7 +34,7 @@ def setLabels(pointers: Sequence[Pointer]) -> List[str]:
         while label in labels:
             label, number = f"{name} ({number})", number + 1
         labels.append(label)
-    return labels
+    return labels[len(taken) :]
 
 
 def anyScoreOf(coordinate: Coordinate) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from picking import pick, times
 
 from cryodl.cli import main
-from cryodl.contract import TrainPickerConfig, TrainSegmenterConfig
+from cryodl.contract import ComparePicksConfig, TrainPickerConfig, TrainSegmenterConfig
 from cryodl.io.stamps import file_stamp, input_stamps, stamp
 from cryodl.io.unfinished import working_folder
 
@@ -106,3 +106,16 @@ def test_a_list_that_is_written_again_is_the_same_list(project):
     path.write_text(path.read_text() + "1 1\n")
     assert input_stamps(config)["coordinates"] != before["coordinates"]
     assert stamp(path) != stamp(path, path)
+
+
+def test_a_set_of_picks_with_a_name_counts_by_its_files(tmp_path):
+    (tmp_path / "topaz").mkdir()
+    picks = tmp_path / "topaz/mic0.star"
+    picks.write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 10\n")
+    config = ComparePicksConfig(
+        (f"topaz={tmp_path}/topaz",), pixel_size=4.0, particle_diameter=90.0, output=str(tmp_path / "new")
+    )
+    before = input_stamps(config)
+    assert input_stamps(config) == before and "picks" in before
+    picks.write_text(picks.read_text() + "20 20\n")
+    assert input_stamps(config)["picks"] != before["picks"]

@@ -44,7 +44,11 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
     def _labelledSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         """[(label, SetOfCoordinates)] in the order of the form."""
         pointers = [p for p in self.inputSets if p.get() is not None]
-        return list(zip(setLabels(pointers), [p.get() for p in pointers]))
+        return list(zip(setLabels(pointers, self._takenLabels()), [p.get() for p in pointers]))
+
+    def _takenLabels(self) -> Tuple[str, ...]:
+        """Names that no set may have."""
+        return ()
 
     def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         """The same, with what else has to fit; the first gives the frame."""

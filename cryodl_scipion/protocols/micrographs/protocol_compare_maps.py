@@ -2,7 +2,7 @@
 """Compare sets of coordinates by the maps of their particles."""
 
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCTF, Volume
@@ -22,7 +22,7 @@ from ..protocol_base import RESULT_FILE
 from .pick_set_checks import checkPickSets
 from .pick_sets_base import PickSetsBase
 
-_REFERENCE = "the reference"
+_REFERENCE, _NAME_OF_REFERENCE = "the reference", "reference"  # in messages; in the engine
 
 
 class CryodlProtCompareMapsOfPicks(PickSetsBase, OneRunBase):
@@ -144,8 +144,11 @@ class CryodlProtCompareMapsOfPicks(PickSetsBase, OneRunBase):
         reference = self.referenceCoordinates.get()
         return ([] if reference is None else [(_REFERENCE, reference)]) + self._labelledSets()
 
+    def _takenLabels(self) -> Tuple[str, ...]:
+        return () if self.referenceCoordinates.get() is None else (_NAME_OF_REFERENCE,)
+
     def _referenceFolder(self) -> str:
-        return self._getExtraPath("reference")
+        return self._getExtraPath(_NAME_OF_REFERENCE)
 
     def _ctfFile(self) -> str:
         return self._getExtraPath("ctf.star")

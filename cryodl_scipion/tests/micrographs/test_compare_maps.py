@@ -69,6 +69,16 @@ class TestCryodlCompareMapsOfPicks(PickSetsTest):
         for number in (1, 2):
             self.assertEqual(len(os.listdir(protocol._setFolder(number))), 3)
 
+    def test_a_run_that_is_called_reference_gets_another_name_than_the_reference(self):
+        name = self.b.getObjLabel()
+        self.b.setObjLabel("reference")
+        try:
+            labels = [label for label, _ in self.compare(self.b, reference=self.a)._labelledSets()]
+            alone = [label for label, _ in self.compare(self.b, self.a)._labelledSets()]
+        finally:
+            self.b.setObjLabel(name)
+        self.assertEqual((labels, alone[0]), (["reference (2)"], "reference"))
+
     def test_without_ctfs_the_engine_estimates_them(self):
         protocol = self.run_(self.compare(self.a, self.b, ctf=False))
         with open(protocol._getExtraPath("request.json")) as file:

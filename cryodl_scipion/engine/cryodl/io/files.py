@@ -83,6 +83,22 @@ def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> 
     return [(f"{run}__{name}" if runs.count(run) > 1 else run) if run else name for run, name in zip(runs, names)]
 
 
+def name_and_path(text: str) -> tuple[str, str]:
+    """('topaz', 'picks/topaz') of 'topaz=picks/topaz'; the name is empty where none is given.
+
+    Parameters
+    ----------
+    text : str
+        A path that exists is never cut at its '='.
+
+    Returns
+    -------
+    (str, str)
+    """
+    name, sign, path = text.partition("=")
+    return (name.strip(), path) if sign and name.strip() and not os.path.exists(text) else ("", text)
+
+
 def without_pick_suffix(key: str) -> str:
     """The key without the ending that pickers add to it: 'a_autopick' gives 'a'."""
     return _without_ending(key, _PICK_SUFFIXES)

@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 
 from .coordinates import align_keys, read_coordinates
-from .files import without_pick_suffix
+from .files import name_and_path, without_pick_suffix
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     ValueError
         For two sets with one name or one path.
     """
-    pairs = [_name_and_path(text) for text in texts]
+    pairs = [name_and_path(text) for text in texts]
     for _, path in pairs:
         if not os.path.exists(path):
             raise FileNotFoundError(
@@ -56,11 +56,6 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
                     f"one={before} two={path}."
                 )
     return dict(named)
-
-
-def _name_and_path(text: str) -> tuple[str, str]:
-    name, sign, path = text.partition("=")
-    return (name.strip(), path) if sign and name.strip() and not os.path.exists(text) else ("", text)
 
 
 def _shortest_names(paths: typing.Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import typing
 
 from ..contract import describe_all
+from .files import name_and_path
 from .zarr_arrays import is_zarr
 
 SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a protocol may write its lists again
@@ -73,6 +74,8 @@ def input_stamps(config: typing.Any) -> dict[str, str]:
 
 def _files(text: str) -> typing.Iterator[str]:
     """Files that a text of a config names; none if it is a word."""
+    if not os.path.exists(text) and not glob.glob(text):
+        text = name_and_path(text)[1]  # a set of picks with a name: 'topaz=picks/topaz'
     paths = [text] if os.path.exists(text) else sorted(glob.glob(text))
     for path in paths:
         if os.path.isdir(path) and not is_zarr(path):
