@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the particles of a SetOfParticles lie on their micrographs, as a STAR file for `labels-from-classes`."""
 
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from pwem.objects import Micrograph, Particle, SetOfParticles
 
@@ -10,8 +10,10 @@ from ..micrograph_names import micrographNames
 from ..relion_star import writeStar
 
 
-def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> None:
+def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:
     """Write positions and shifts of the particles, with the engine's names of the micrographs.
+
+    Returns the number of particles without coordinates, which are left out.
 
     path: the file. micrographs: Micrograph objects of the picks. They are found by the name that a particle's
     coordinate has, or by its number if it has none; particles of others keep their micrograph's name, and the engine
@@ -34,7 +36,14 @@ def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs:
         (("rlnOriginXAngst", "rlnOriginYAngst"), lambda item: shiftOf(item, particles)),
     ]
     group: Dict[str, Any] = dict(rlnOpticsGroup=1, rlnImagePixelSize=particles.getSamplingRate())
-    writeStar(path, [group], writers, particles.iterItems())
+
+    def placed() -> Iterator[Particle]:
+        for item in particles.iterItems():
+            coordinate = item.getCoordinate()
+            if coordinate is not None and coordinate.getX() is not None:
+                yield item
+
+    return particles.getSize() - writeStar(path, [group], writers, placed())
 
 
 def shiftOf(item: Particle, particles: SetOfParticles) -> Tuple[float, float]:

@@ -92,7 +92,7 @@ class AutoPickSteps(ArrivingBatches):
                 # more rounds and another threshold cost only what is new
                 self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
                 pwutils.cleanPath(self._getExtraPath(RESULT_FILE))
-                if self._learnsFromClasses() and not os.path.isdir(self._classLabelsFolder()):
+                if self._learnsFromClasses() and not self._classLabelsMade():
                     self._makeLabels(files)
                 self._runEngine(config, self._getExtraPath())
             return

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels from 2-D classes, for the protocols that learn from picks: form, checks, the engine's run, words."""
 
+import json
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -18,6 +19,8 @@ from ..inputs import ProtocolMixin
 from ..protocol_base import RESULT_FILE
 
 _FOLDER = "class_labels"
+_UNPLACED = "without_coordinates.json"  # numbers of particles of each set
+_LABELS = dict(kept="Particles kept in 2-D classes", classified="Particles that were classified")
 
 
 class LearnsFromClasses(ProtocolMixin):
@@ -67,12 +70,15 @@ class LearnsFromClasses(ProtocolMixin):
         return [particles.getSize() for _, particles in self._classSets()] if self._learnsFromClasses() else []
 
     def _classSettings(self) -> Dict[str, Any]:
-        """What decides the labels: settings of a run that learns from them."""
+        """What decides the labels: settings of a run that learns from them. The sets' files tell them apart."""
         if not self._learnsFromClasses():
             return {}
         score = getattr(self, "minimumScore", None)
         return dict(
-            class_sizes=self._classSizes(), scale=self.scale.get(), minimum_score=None if score is None else score.get()
+            class_sets=[particles.getFileName() for _, particles in self._classSets()],
+            class_sizes=self._classSizes(),
+            scale=self.scale.get(),
+            minimum_score=None if score is None else score.get(),
         )
 
     def _makeClassLabels(
@@ -88,10 +94,12 @@ class LearnsFromClasses(ProtocolMixin):
         folder = self._getExtraPath(_FOLDER)
         pwutils.cleanPath(folder)
         pwutils.makePath(folder)
-        stars = {}
+        stars, unplaced = {}, {}
         for name, particles in self._classSets():
             stars[name] = os.path.join(folder, name + ".star")
-            writePositionsOfParticles(stars[name], particles, micrographs)
+            unplaced[name] = writePositionsOfParticles(stars[name], particles, micrographs)
+        with open(os.path.join(folder, _UNPLACED), "w", encoding="utf-8") as file:
+            json.dump(unplaced, file)
         self._runEngine(
             self._classConfig(
                 kept=stars["kept"],
@@ -112,6 +120,23 @@ class LearnsFromClasses(ProtocolMixin):
         """Without that of the labels, which is not of the protocol's own command."""
         return [path for path in super()._engineResultFiles() if path != self._classResultFile()]
 
+    def _classLabelsMade(self) -> bool:
+        """Whether the engine has finished the labels: its result is written last."""
+        return os.path.exists(self._classResultFile())
+
+    def _unplacedLines(self) -> List[str]:
+        """What to say of particles without coordinates."""
+        path = self._getExtraPath(_FOLDER, _UNPLACED)
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        return [
+            f"Warning: {counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
+            for name, number in found.items()
+            if number
+        ]
+
     def _classResultFile(self) -> str:
         return self._getExtraPath(_FOLDER, RESULT_FILE)
 
@@ -127,9 +152,8 @@ class LearnsFromClasses(ProtocolMixin):
             ]
         errors: List[str] = []
         known = {m.getMicName() for m in micrographs} | {m.getObjId() for m in micrographs}
-        labels = dict(kept="Particles kept in 2-D classes", classified="Particles that were classified")
         for name, particles in self._classSets():
-            errors += _problems(labels[name], particles, known)
+            errors += _problems(_LABELS[name], particles, known)
         # what the form gives; the rest is checked elsewhere
         others = dict(kept="kept", classified=None, names=(), micrographs=("micrographs",), coordinates="picks")
         return errors or formProblems(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
@@ -143,7 +167,7 @@ class LearnsFromClasses(ProtocolMixin):
         return [
             f"From 2-D classes: {counted(certain, 'kept particle')} and {removed} rejected ones on "
             f"{counted(len(result.outputs.certain), 'micrograph')}."
-        ] + [f"Warning: {warning}" for warning in result.warnings]
+        ] + [*self._unplacedLines(), *(f"Warning: {warning}" for warning in result.warnings)]
 
     def _classMethods(self) -> List[str]:
         """A sentence for the methods."""

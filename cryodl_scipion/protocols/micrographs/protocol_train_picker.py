@@ -230,8 +230,24 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
         others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
         errors = checkLabels(coordinates, others, self.inputMicrographs.get())
         errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
-        errors = errors or self._checkClasses(coordinates.getMicrographs())
+        errors = errors or self._checkClasses(coordinates.getMicrographs()) or self._checkPicksOfClasses(coordinates)
         return errors + self._checkExpected() + self._checkStartModel()
+
+    def _checkPicksOfClasses(self, coordinates: SetOfCoordinates) -> List[str]:
+        """What is wrong with the coordinates beside particles of 2-D classes."""
+        if not self._learnsFromClasses():
+            return []
+        if correctionsFolder(coordinates):
+            return [
+                "Particle coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
+                "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty."
+            ]
+        if self.minimumScore.get() is None or hasCandidates(coordinates):
+            return []
+        return [
+            f"Minimum score of kept particles is {self.minimumScore.get():g}, but these coordinates have no scores of "
+            "our pickers. Leave it empty, or choose the output of cryodl - pick particles or auto-pick."
+        ]
 
     def _checkExpected(self) -> List[str]:
         """Labelled particles are part of the expected ones."""

@@ -4,10 +4,11 @@
 import os
 
 import numpy as np
-from pwem.objects import Class2D, Coordinate, Particle, SetOfClasses2D, SetOfParticles, Transform
+from pwem.objects import Class2D, Coordinate, Particle, SetOfClasses2D, SetOfCoordinates, SetOfParticles, Transform
 from pyworkflow.object import Pointer
 
 from ...convert.micrographs.class_particles import shiftOf, writePositionsOfParticles
+from ...convert.micrographs.picks import describeCorrections
 from ...convert.particles.classes2d import planeMatrix
 from ...convert.star import readColumns
 from ...engine.cryodl import contract
@@ -132,3 +133,46 @@ class TestCryodlClassLabels(PickTest):
         pointers = self.pointers(picked, keptParticles=(kept, "outputParticles"))
         protocol = self.makeProtocol(CryodlProtTrainPicker, pointers, particleDiameter=120, useGpu=False, scale=0)
         self.assertIn("Scale of the coordinates", " ".join(protocol.validate()))
+
+    def test_corrected_picks_and_picks_without_scores_are_said_in_the_form(self):
+        kept = self.particles(self.listed(3))
+
+        def make(protocol, corrected):
+            made = SetOfCoordinates.create(protocol._getPath())
+            made.setMicrographs(Pointer(self.imported, extended="outputMicrographs"))
+            made.setBoxSize(64)
+            for micId, x, y in self.listed(4):
+                coordinate = Coordinate(x=x, y=y)
+                coordinate.setMicId(micId)
+                made.append(coordinate)
+            if corrected:
+                describeCorrections(made, self.data)
+            made.write()
+            return dict(outputCoordinates=made)
+
+        for corrected, said in ((True, "were corrected by hand"), (False, "have no scores of our pickers")):
+            picked = finishedWith(self, lambda protocol: make(protocol, corrected))
+            pointers = self.pointers(picked, keptParticles=(kept, "outputParticles"))
+            values = dict(particleDiameter=120, useGpu=False, minimumScore=0.5)
+            protocol = self.makeProtocol(CryodlProtTrainPicker, pointers, **values)
+            self.assertIn(said, " ".join(protocol.validate()))
+
+    def test_other_particles_are_other_settings_and_those_without_coordinates_are_counted(self):
+        one, other = self.particles(self.listed(3)), self.particles(self.listed(3))
+        made = []
+        for kept in (one, other):
+            pointers = dict(
+                inputMicrographs=(self.imported, "outputMicrographs"), keptParticles=(kept, "outputParticles")
+            )
+            made.append(self.makeProtocol(CryodlProtAutoPick, pointers, particleDiameter=120)._classSettings())
+        self.assertNotEqual(*made)
+        empty = Particle()
+        empty.setCoordinate(Coordinate())
+        merged = SetOfParticles(filename=":memory:")
+        merged.setSamplingRate(PIXEL_SIZE)
+        items = [*(item.clone() for item in other.outputParticles.iterItems()), Particle(), empty]
+        merged.iterItems, merged.getSize = lambda: iter(items), lambda: len(items)
+        path = os.path.join(self.data, "some.star")
+        micrographs = [m.clone() for m in self.imported.outputMicrographs]
+        self.assertEqual(writePositionsOfParticles(path, merged, micrographs), 2)
+        self.assertEqual(len(readColumns(path, ("rlnCoordinateX",), (float,), "particles")), 6)
