@@ -3,6 +3,8 @@
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,65 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
     assert main([*words.split(), "--maximum-particles", "50", "--output", output]) == 0
     assert calls == ["01_reference", "02_random", "02_random"]
     assert json.loads((tmp_path / "maps/maps.json").read_text())["particles"] == dict(reference=50, random=50)
+
+
+def three(folder, tmp_path, lacking):
+    """Words of options: a third micrograph (a copy of the second) and its picks; of `lacking` there is no CTF."""
+    for part in ("mics", "reference", "random"):
+        (tmp_path / part).mkdir()
+    mics = sorted((folder / "sim/micrographs").glob("*.mrc"))
+    tables = read_tables(folder / "ctf.star")
+    rows = {column: list(values) for column, values in tables["micrographs"].items()}
+    for number, mic in enumerate([*mics, mics[1]]):
+        shutil.copy(mic, tmp_path / f"mics/m{number}.mrc")
+        for part, source in (("reference", "sim/coordinates"), ("random", "random")):
+            shutil.copy(folder / source / f"{mic.stem}.star", tmp_path / part / f"m{number}.star")
+    which = [n for n in range(3) if f"m{n}" not in lacking]
+    names = [Path(name).stem for name in rows["rlnMicrographName"]]
+    row = [names.index([*mics, mics[1]][n].stem) for n in which]
+    rows = {column: [values[r] for r in row] for column, values in rows.items()}
+    rows["rlnMicrographName"] = [f"m{n}.mrc" for n in which]
+    write_tables(tmp_path / "ctf.star", dict(optics=tables["optics"], micrographs=rows))
+    paths = dict(picks="random", reference="reference", ctf="ctf.star", micrographs="mics/*.mrc")
+    return {key: str(tmp_path / value) for key, value in paths.items()}
+
+
+def quick(monkeypatch, folder):
+    """Orientations and maps are not under test."""
+    monkeypatch.chdir(folder)
+
+    def orient(config):
+        particles = read_particles(config.particles)
+        write_particles_star(config.output, particles, {name: [0.0] * len(particles) for name in ANGLES})
+
+    monkeypatch.setattr(one_map.assign_orientations, "run", orient)
+
+
+def test_micrographs_without_ctf_are_named_and_not_counted(simulated, monkeypatch, tmp_path):
+    quick(monkeypatch, simulated)
+    options = three(simulated, tmp_path, ["m1"])
+    made = compare(simulated, maximum_particles=50, output=str(tmp_path / "maps"), **options).outputs
+    assert (made.micrographs, made.picks["random"], made.particles["random"]) == (2, 80, 50)
+    assert any("1 of 3 micrographs" in note and "CTF" in note and "m1" in note for note in made.notes)
+
+
+def test_too_few_micrographs_with_a_ctf_are_an_error_that_names_it(simulated, monkeypatch, tmp_path):
+    quick(monkeypatch, simulated)
+    options = three(simulated, tmp_path, ["m1", "m2"])
+    said = compare(simulated, code=2, output=str(tmp_path / "maps"), **options)
+    assert "2 of 3 micrographs, for which" in said and "ctf.star (--ctf) has no CTF: m1, m2. One is left" in said
+    assert not list(tmp_path.glob("maps*"))
+
+
+@pytest.mark.parametrize("kept", [500, 100000])  # bytes: no header; a header, but half of the image
+def test_a_micrograph_that_cannot_be_read_is_named_and_the_others_are_used(simulated, monkeypatch, tmp_path, kept):
+    quick(monkeypatch, simulated)
+    options = three(simulated, tmp_path, [])
+    os.truncate(tmp_path / "mics/m1.mrc", kept)
+    result = compare(simulated, maximum_particles=60, output=str(tmp_path / "maps"), **options)
+    assert result.outputs.sets == ["reference", "random"] and not result.skipped
+    assert any("m1" in note for note in result.outputs.notes)
+    assert result.outputs.micrographs == 2 and result.outputs.particles["random"] == 60
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,23 @@ def read_micrograph_ctfs(
     return found
 
 
+def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLike[str]) -> "Optics | None":
+    """CTF of a micrograph by its name or that of its file; None if there is none.
+
+    Parameters
+    ----------
+    ctfs : mapping
+        Of read_micrograph_ctfs.
+    name : str
+    path : path
+
+    Returns
+    -------
+    Optics or None
+    """
+    return ctfs.get(name) or ctfs.get(micrograph_key(path))
+
+
 def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """The table of micrographs and that of optics groups, which may be empty."""
     tables = read_tables(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...contract import AllSkipped, ExtractParticlesConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.micrographs.extracting import ExtractParticlesOutputs
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import expand_paths, micrograph_key, name_micrographs
+from ...io.files import expand_paths, name_micrographs
 from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.particles import MICROSCOPE
@@ -103,7 +103,9 @@ class _Missing(ValueError):
 def _ctf_of(name: str, path: str, ctfs: dict[str, Optics] | None) -> Optics | None:
     if ctfs is None:
         return None
-    found = ctfs.get(name) or ctfs.get(micrograph_key(path))
+    from ...io.micrograph_ctfs import ctf_of
+
+    found = ctf_of(ctfs, name, path)
     if found is None:
         raise _Missing("it has no CTF in the CTF file (--ctf)")
     return found

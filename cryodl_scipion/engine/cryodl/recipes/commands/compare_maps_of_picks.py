@@ -3,6 +3,7 @@
 
 The particles of each set are extracted, oriented by comparison with the structure, and back-projected in two halves.
 Halves are divided by micrographs, so that a particle that was picked twice is in one of them only.
+Micrographs that cannot be read, or have no CTF, are left out of all sets and named.
 Result.outputs are the contract's CompareMapsOfPicksOutputs. Sets that give no map are in Result.skipped.
 """
 
@@ -30,7 +31,7 @@ from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import begin, warn
-from ..picked_maps.sets import ComparedSets, compared_sets, file_names
+from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")
@@ -55,7 +56,7 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     FileExistsError
         If the output is there already.
     ValueError
-        For inputs that do not fit each other.
+        For inputs that do not fit each other, or fewer than two micrographs that can be read and have a CTF.
     """
     check_output(config.output)
     from ...core.devices import choose_device, device_name
@@ -65,13 +66,22 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     device = device_name(choose_device(config.device))
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     compared = compared_sets(config, named)
+    if config.ctf:
+        compared = compared.without(
+            _without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
+        )
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
     diameter, structure = _diameters(config)
     box = _box(config, diameter, structure)
+    compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
     folder = working_folder(config, [config.structure, *filter(None, [config.ctf])])
+    ctf = config.ctf or _estimated_ctf(config, dict(compared.micrographs), folder)
+    if not config.ctf:
+        compared = compared.without(_without_ctf(config, compared, ctf), "for which no CTF could be estimated")
     for note in compared.notes:
         warn(note)
-    records, skipped = _maps(config, compared, diameter, box, folder)
+    common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
+    records, skipped = _maps(config, compared, common, folder)
     begin()  # what the commands said of each set stands in the log, above its name
     outputs = _written(config, compared, records, diameter, folder)
     finish_folder(folder, config.output, WORK)
@@ -132,16 +142,14 @@ def _box(config: CompareMapsOfPicksConfig, diameter: float, structure: float) ->
 
 
 def _maps(
-    config: CompareMapsOfPicksConfig, compared: ComparedSets, diameter: float, box: int, folder: Path
+    config: CompareMapsOfPicksConfig, compared: ComparedSets, common: Common, folder: Path
 ) -> tuple[dict[str, dict], list[Skipped]]:
     """{set: record of its map}, and the sets that gave none."""
-    from ..picked_maps.one_map import Common, map_of_set
+    from ..picked_maps.one_map import map_of_set
 
-    paths = dict(compared.micrographs)
-    common = Common(paths, compared.halves, _ctf(config, paths, folder), diameter, box)
     records, skipped, counts = {}, [], compared.counts()
     for name, file in file_names(list(compared.sets)).items():
-        print(f"\n{name}: {counts[name]} picks on {len(paths)} micrographs", flush=True)
+        print(f"\n{name}: {counts[name]} picks on {len(common.paths)} micrographs", flush=True)
         try:
             with one_item(compared.files[name]):
                 if not counts[name]:
@@ -157,10 +165,18 @@ def _maps(
     return records, skipped
 
 
-def _ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:
-    """The STAR file with the CTFs: the config's, or one that is made here."""
-    if config.ctf:
-        return config.ctf
+def _without_ctf(config: CompareMapsOfPicksConfig, compared: ComparedSets, star: str) -> list[str]:
+    """Names of the micrographs compared that a STAR file with CTFs does not contain."""
+    from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
+    from ...io.particles import MICROSCOPE
+
+    constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
+    ctfs = read_micrograph_ctfs(star, dict(zip(MICROSCOPE, constants)))
+    return [name for name, path in compared.micrographs if ctf_of(ctfs, name, path) is None]
+
+
+def _estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:
+    """A STAR file with CTFs that are estimated here."""
     from ...micrographs.commands import estimate_ctf
 
     star = folder / "ctf.star"

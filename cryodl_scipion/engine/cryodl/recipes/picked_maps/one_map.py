@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing
 from pathlib import Path
@@ -19,7 +18,7 @@ from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...micrographs.commands import extract_particles
 from ...particles.commands import assign_orientations, reconstruct
-from .sets import Picks, drawn
+from .sets import Common, Picks, drawn
 
 if typing.TYPE_CHECKING:
     import torch
@@ -28,18 +27,6 @@ if typing.TYPE_CHECKING:
 
 RECORD = "map.json"  # written last
 MINIMUM = 20  # particles of a half
-
-
-@dataclasses.dataclass(frozen=True)
-class Common:
-    """What all sets share. paths: {micrograph: path}. halves: {micrograph: 1 or 2}. ctf: STAR file. diameter: Å. box:
-    px of the micrographs."""
-
-    paths: dict[str, str]
-    halves: dict[str, int]
-    ctf: str
-    diameter: float
-    box: int
 
 
 def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path) -> dict:

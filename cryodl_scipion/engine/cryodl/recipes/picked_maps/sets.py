@@ -11,13 +11,15 @@ import numpy as np
 
 from ...core.boxes import box_corners, boxes_inside
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.micrographs import micrograph_shape
+from ...io.memory import TooLittleMemory, one_item
+from ...io.micrographs import micrograph_shape, read_micrograph
 from ...io.pick_sets import lacking_in_words, name_sets
 
 if typing.TYPE_CHECKING:
     from ...contract import CompareMapsOfPicksConfig
 
 REFERENCE = "reference"  # name of the reference, if it has none of its own
+WHY_TWO = "because the half-sets are divided by micrographs"
 Picks = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -38,6 +40,41 @@ class ComparedSets:
         """Picks of each set."""
         return {name: sum(len(scores) for _, scores in picks.values()) for name, picks in self.sets.items()}
 
+    def without(self, left: typing.Collection[str], why: str) -> ComparedSets:
+        """The same on fewer micrographs. left: names of those that are left out. why: "which ...", in words.
+
+        Raises ValueError if fewer than two micrographs are left.
+        """
+        if not left:
+            return self
+        some = [name for name, _ in self.micrographs if name in left]
+        sentence = (
+            f"Left out of all sets: {len(some)} of {len(self.micrographs)} micrographs, {why}: {', '.join(some[:8])}"
+            f"{' ...' if len(some) > 8 else ''}."
+        )
+        micrographs = [pair for pair in self.micrographs if pair[0] not in left]
+        if len(micrographs) < 2:
+            raise ValueError(
+                f"{sentence} {'One is' if micrographs else 'None are'} left; at least two are needed, {WHY_TWO}. Mend "
+                "this, or give more micrographs."
+            )
+        kept = [name for name, _ in micrographs]
+        sets = {name: {n: picks[n] for n in kept} for name, picks in self.sets.items()}
+        notes = [*self.notes, sentence]
+        return dataclasses.replace(self, sets=sets, micrographs=micrographs, halves=_halves(sets, kept), notes=notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """What all sets share. paths: {micrograph: path}. halves: {micrograph: 1 or 2}. ctf: STAR file. diameter: Å. box:
+    px of the micrographs."""
+
+    paths: dict[str, str]
+    halves: dict[str, int]
+    ctf: str
+    diameter: float
+    box: int
+
 
 def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]) -> ComparedSets:
     """The ComparedSets of a config. named: [(name, path)] of its micrographs.
@@ -55,19 +92,17 @@ def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]
         have = "has" if len(with_picks) == 1 else "have"
         raise ValueError(
             f"{len(with_picks)} of the {len(named)} micrographs (--micrographs) {have} picks of {whose}; at "
-            "least two are needed, because the half-sets are divided by micrographs: a particle that was picked twice "
-            "must not be in both. Give more micrographs, or check that the names of the files of coordinates are "
-            "those of the micrographs."
+            f"least two are needed, {WHY_TWO}: a particle that was picked twice must not be in both. Give more "
+            "micrographs, or check that the names of the files of coordinates are those of the micrographs."
         )
     notes = lacking_in_words(sets, with_picks)
     if len(with_picks) < len(named):
         notes.append(f"{len(named) - len(with_picks)} of {len(named)} micrographs have no picks and are left out.")
     empty = (np.zeros((0, 2)), np.zeros(0))
     kept = {name: {n: picks.get(n, empty) for n in with_picks} for name, picks in sets.items()}
-    totals = {n: sum(len(picks[n][1]) for picks in kept.values()) for n in with_picks}
     chosen = set(with_picks)
     micrographs = [pair for pair in named if pair[0] in chosen]
-    return ComparedSets(kept, files, micrographs, halves_of_micrographs(totals), reference, notes)
+    return ComparedSets(kept, files, micrographs, _halves(kept, with_picks), reference, notes)
 
 
 def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
@@ -77,6 +112,31 @@ def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
     (given, path), *_ = name_sets((config.reference,)).items()
     name = given if config.reference != path else REFERENCE
     return name_sets((f"{name}={path}", *config.picks))
+
+
+def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:
+    """Names of the micrographs that cannot be read; what is wrong with each is printed.
+
+    Whole images are read: one of half a file would leave a set, and its half, with fewer particles than were counted.
+
+    micrographs: [(name, path)].
+    """
+    from tqdm import tqdm
+
+    bad = []
+    for name, path in tqdm(micrographs, desc="Reading", unit="micrograph", mininterval=1.0):
+        try:
+            with one_item(path):
+                read_micrograph(path)
+        except (ValueError, FileNotFoundError, TooLittleMemory) as error:
+            tqdm.write(f"Left out {name}: {error}")
+            bad.append(name)
+    return bad
+
+
+def _halves(sets: dict[str, Picks], names: typing.Sequence[str]) -> dict[str, int]:
+    """halves_of_micrographs by the picks of all sets."""
+    return halves_of_micrographs({n: sum(len(picks[n][1]) for picks in sets.values()) for n in names})
 
 
 def halves_of_micrographs(counts: typing.Mapping[str, int]) -> dict[str, int]:
