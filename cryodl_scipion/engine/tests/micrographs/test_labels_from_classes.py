@@ -228,13 +228,19 @@ def test_a_minimum_score_of_picks_without_scores_is_an_error(project):
         run(config_of(project, kept, minimum_score=0.5))
 
 
+def test_a_minimum_score_and_particles_on_no_pick_are_said(project):
+    kept = particles(project / "kept.star", [*listed(0, 1), ("a", 77, 111)])
+    (note, *_) = run(config_of(project, kept, minimum_score=0.5)).warnings
+    assert note.startswith("1 kept particle of") and "--minimum-score does not apply" in note
+
+
 def test_without_picks_particles_of_binned_micrographs_are_an_error_and_others_a_note(project):
     yx = np.random.default_rng(0).uniform((0, 0), (199, 299), (60, 2))
     places = lambda factor: [("a", *one) for one in yx * factor]
     spread = config_of(project, particles(project / "k.star", places(1)), picks=False)
     assert "it was not checked" in run(spread).warnings[0]
     half = particles(project / "h.star", places(0.5))
-    with pytest.raises(ValueError, match=r"All 60 particles .* in one corner .*--scale 2"):
+    with pytest.raises(ValueError, match=r"All particles of .*h.star .* in one corner .*--scale 2"):
         run(dataclasses.replace(spread, kept=half, output=str(project / "other")))
 
 

@@ -89,9 +89,9 @@ def run(config: LabelsFromClassesConfig) -> Result:
     classified = _inside(classified, f"{config.classified} (--classified)", named, shapes, far, notes)
     if config.coordinates:
         notes += _check_on_picks(kept, picks, shapes, reach, config)
-        _check_scores({name: picks[name] for name in kept if name in picks}, config)
+        notes += _check_scores(kept, picks, reach, config)
     else:
-        notes += _check_corner({**classified, **kept}, shapes, config)
+        notes += _check_corner([*kept.items(), *classified.items()], shapes, config)
     labels = {}
     for name in shapes:
         good = kept.get(name, NOTHING)
@@ -188,18 +188,20 @@ def _inside(
 
 
 def _check_corner(
-    particles: Mapping[str, Extracted], shapes: Mapping[str, tuple[int, int]], config: LabelsFromClassesConfig
+    particles: typing.Sequence[tuple[str, Extracted]],
+    shapes: Mapping[str, tuple[int, int]],
+    config: LabelsFromClassesConfig,
 ) -> list[str]:
     """A note that nothing compares the particles with picks.
 
     Raises ValueError if all of many lie in one corner, as particles of binned micrographs do.
     """
-    parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles.items())]
+    parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)]
     places = np.concatenate(parts)
     part = float(places.max(initial=0.0))
     if len(places) >= _MIN_IN_CORNER and part < _CORNER:
         raise ValueError(
-            f"All {len(places)} particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
+            f"All particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
             f"{100 * part:.0f} % of width and height, as those of binned micrographs do. Give the factor to these "
             f"micrographs (--scale {config.scale * max(1, round(1 / part)):g}, for example), or the picks "
             "(--coordinates), with which they are then compared."
@@ -210,11 +212,26 @@ def _check_corner(
     ]
 
 
-def _check_scores(picks: Mapping[str, tuple[np.ndarray, np.ndarray]], config: LabelsFromClassesConfig) -> None:
-    """Raises ValueError if a minimum score is given, and picks have no scores."""
-    bare = [name for name, (yx, scores) in picks.items() if len(yx) and not scores.any()]
-    if config.minimum_score is None or not bare:
-        return
+def _check_scores(
+    kept: Mapping[str, Extracted],
+    picks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    reach: float,
+    config: LabelsFromClassesConfig,
+) -> list[str]:
+    """A note if a minimum score is given, and particles are on no pick. Raises ValueError if picks have no scores."""
+    if config.minimum_score is None:
+        return []
+    found = {name: picks[name] for name in kept if name in picks}
+    bare = [name for name, (yx, scores) in found.items() if len(yx) and not scores.any()]
+    if not bare:
+        part = part_on(kept, {name: yx for name, (yx, _) in found.items()}, reach)
+        count = round((1 - part) * sum(map(len, kept.values())))
+        if not count:
+            return []
+        return [
+            f"{counted(count, 'kept particle')} of {config.kept} (--kept) lie on no pick of {config.coordinates} "
+            "(--coordinates) and so have no score: --minimum-score does not apply to them."
+        ]
     raise ValueError(
         f"--minimum-score is {config.minimum_score:g}, but the picks of {config.coordinates} (--coordinates) have no "
         f"scores on {counted(len(bare), 'micrograph')}: {_some(bare)}. Leave --minimum-score out, or give picks with "
