@@ -5,6 +5,7 @@ import typing
 
 from page_cells import Rows, best_and_default, mean, plain
 
+NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
 SIZES = ((0, 120), (120, 200), (200, 1000))  # Å
 
 
@@ -236,6 +237,65 @@ def general_panel(figures: typing.Any) -> Rows:
             keys = {"best_f1": "best_f1", "ap": "average_precision", "f1": "f1"}
             cells.append(best_and_default({k: mean(r[model][v] for r in part) for k, v in keys.items()}))
         rows.append([title, str(len(part)), *cells])
+    return rows
+
+
+def general_sizes(figures: typing.Any) -> Rows:
+    """What it costs to give no diameter."""
+    rows = [
+        [
+            "SNR",
+            "structures",
+            "size found within a factor of 1.25",
+            "no size found",
+            "nothing stated",
+            "true diameter stated",
+        ]
+    ]
+    for snr in sorted({r["snr"] for r in figures["rows"]}):
+        part = [r for r in figures["rows"] if r["snr"] == snr]
+        right = sum(bool(r["found"]) and 0.8 <= r["found"] / r["diameter"] <= 1.25 for r in part)
+        cells = [
+            best_and_default({key: mean(r[case][key] for r in part) for key in ("best_f1", "ap", "f1")})
+            for case in ("nothing", "true_diameter")
+        ]
+        rows.append([f"{snr:g}", str(len(part)), str(right), str(sum(not r["found"] for r in part)), *cells])
+    return rows
+
+
+def few_labels(figures: typing.Any) -> Rows:
+    """The networks trained on 20 and 1,000 positives."""
+    counts = sorted({int(key.split("/")[2]) for key in figures["figures"] if key.startswith("labels/")})
+    head = [word for count in counts for word in (f"{count:,} positives", "training, CPU s")]
+    rows = [["EMPIAR-10017, trained on", *head]]
+    for network in NETWORKS:
+        found = [figures["figures"].get(f"labels/empiar10017/{count}/0/{network}") for count in counts]
+        if any(found):
+            cells = [(best_and_default(f), str(round(f["cpu"]))) if f else ("not measured", "") for f in found]
+            rows.append([network, *(cell for pair in cells for cell in pair)])
+    return rows
+
+
+def rotated(figures: typing.Any) -> Rows:
+    """The networks on rotated micrographs."""
+    rows = [["picker", "F1, whole: 0, 90 degrees", "best F1, whole: 0, 90 degrees"]]
+    rows[0] += ["F1, disc: 0, 37 degrees", "best F1, disc: 0, 37 degrees"]
+    for network in (*NETWORKS, "general"):
+        still, quarter, oblique = (figures["figures"].get(f"rotation/{network}/{angle}") for angle in (0, 90, 37))
+        if still and quarter and oblique:
+            pairs = [(still, quarter, "square"), (still, oblique, "disc")]
+            cells = [f"{a[f'{f}_{p}']:.3f}, {b[f'{f}_{p}']:.3f}" for a, b, p in pairs for f in ("f1", "best_f1")]
+            rows.append([network, *cells])
+    return rows
+
+
+def wrong_labels(figures: typing.Any) -> Rows:
+    """The networks with half of the labels on no particle."""
+    rows = [["EMPIAR-10017, labels taken for complete", "half of the labels on no particle"]]
+    for network in NETWORKS:
+        found = figures["figures"].get(f"imperfect/{network}/complete/50 % wrong")
+        if found:
+            rows.append([network, best_and_default(found)])
     return rows
 
 

@@ -18,7 +18,7 @@ RAW = np.array([0.2, 0.5, 0.9])
 
 def _settings(tmp_path):
     model = find_model("general", "picker")
-    config = PickConfig(micrographs=("m.mrc",), pixel_size=2.0, model="general", output=str(tmp_path))
+    config = PickConfig(micrographs=("m.mrc",), pixel_size=2.0, model="general", output=str(tmp_path), avoid="nothing")
     return settle(config, read_card(model, "picker"), model)
 
 

@@ -183,7 +183,8 @@ def _pick_new(
                     draw_feature_maps(maps, picks.folder / FEATURE_MAPS / f"{name}.png", name)
                     drawn += 1
                 if config.avoid != "nothing":
-                    areas = avoided_areas(image, config.pixel_size, settings.scale, config.avoid)
+                    dark = image if settings.contrast == "dark" else -image  # what is looked for is darker than ice
+                    areas = avoided_areas(dark, config.pixel_size, settings.scale, config.avoid)
                     outside = areas.outside(yx)
                     left_out += int((keep & ~outside & (scores >= level)).sum())
                     keep &= outside

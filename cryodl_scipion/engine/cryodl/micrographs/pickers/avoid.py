@@ -47,7 +47,7 @@ def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: 
 
     Parameters
     ----------
-    image : (h, w) float32 as read.
+    image : (h, w) float32 as read, with dark protein.
     pixel_size, diameter : Å/px, and Å of a particle.
     avoid : one of contract.AVOIDABLE but "nothing".
 

@@ -215,7 +215,7 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> 
         elif key == "contrast" and value and found.get(key, "dark") != value:
             yield f"contrast {found.get(key, 'dark')} (now {value})"
         elif key not in _NO_DIFFERENCE and found.get(key, BEFORE.get(key)) != value:
-            yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
+            yield f"{key.replace('_', ' ')} {found.get(key, BEFORE.get(key))} (now {value})"
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
