@@ -11,12 +11,13 @@ import typing
 import numpy as np
 
 from .coordinates import keys_of
-from .relion_tables import modern_tables, number_columns
+from .relion_tables import OLD_PIXEL, number_columns
 from .star import read_tables
 
 _POSITION = ("rlnCoordinateY", "rlnCoordinateX")
 _ORIGINS = ("rlnOriginYAngst", "rlnOriginXAngst")
 _OLD_ORIGINS = ("rlnOriginY", "rlnOriginX")
+_PIXEL_SIZES = (("rlnImagePixelSize",), ("rlnPixelSize",), OLD_PIXEL)  # of particles without optics groups
 _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
 
 
@@ -61,19 +62,19 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
     """
     tables = read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
-    lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if not len(columns.get(name, ()))]
+    lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if name not in columns]
+    found = columns or max((dict(t) for name, t in tables.items() if name != "optics"), key=len, default={})
+    if found and not any(map(len, found.values())):
+        raise ValueError(f"{path} has no particles: its table of particles has no rows.")
     if lacking:
-        largest = max(tables.values(), key=len, default={})
         raise ValueError(
             f"{path} has particles without positions: the {'columns' if len(lacking) > 1 else 'column'} "
-            f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} missing or empty. Found: "
-            f"{', '.join(list(largest)[:8]) or 'no table'}. Give a STAR file that has kept the columns of the "
-            "extraction; for cryoSPARC, convert the particles with csparc2star.py and their passthrough file."
+            f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} missing. Found: "
+            f"{', '.join(list(found)[:8]) or 'no table of particles'}. Give a STAR file that has kept the columns of "
+            "the extraction; for cryoSPARC, convert the particles with csparc2star.py and their passthrough file."
         )
     if _OLD_ORIGINS[0] in columns and _ORIGINS[0] not in columns:
-        optics, columns = modern_tables(tables, path)  # of files without optics groups, px become Å
-        if _ORIGINS[0] not in columns:
-            columns.update(_in_angstroms(path, optics, columns))
+        columns.update(_in_angstroms(path, tables, columns))
     yx = typing.cast("np.ndarray", number_columns(path, columns, _POSITION))
     origins = number_columns(path, columns, _ORIGINS)
     if origins is None:
@@ -87,27 +88,54 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
 
 def _in_angstroms(
     path: str | os.PathLike[str],
-    optics: typing.Mapping[str, typing.Sequence[str]],
+    tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]],
     columns: typing.Mapping[str, typing.Sequence[str]],
 ) -> dict[str, typing.Any]:
-    """The origins in px of the images of a file with optics groups, as columns in Å."""
+    """The origins in px of the images, as columns in Å."""
     pixels = number_columns(path, columns, _OLD_ORIGINS)
-    if pixels is None:
+    if pixels is None or not pixels.any():
         return {}
+    optics = next((t for t in tables.values() if "rlnOpticsGroup" in t and _POSITION[0] not in t), None)
+    sizes = _own_sizes(path, columns) if optics is None else _sizes_of_groups(path, optics, columns)
+    return dict(zip(_ORIGINS, (pixels * sizes).T))
+
+
+def _own_sizes(path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]]) -> np.ndarray:
+    """(n, 1) Å/px of the images of particles without optics groups."""
+    for names in _PIXEL_SIZES:
+        values = number_columns(path, columns, names)
+        if values is not None and (values > 0).all():
+            return values if len(names) == 1 else 1e4 * values[:, :1] / values[:, 1:]  # the detector's are in µm
+    shifts = " and ".join(reversed(_OLD_ORIGINS))
+    raise ValueError(
+        f"{path} has shifts in pixels ({shifts}), but their pixel size is unknown: it has no optics table, nor columns "
+        f"{' and '.join(OLD_PIXEL)} or rlnImagePixelSize with positive values. Give a file with an optics table, add "
+        f"rlnImagePixelSize (Å/px of the particle images), or remove {shifts} to use the positions without shifts."
+    )
+
+
+def _sizes_of_groups(
+    path: str | os.PathLike[str],
+    optics: typing.Mapping[str, typing.Sequence[str]],
+    columns: typing.Mapping[str, typing.Sequence[str]],
+) -> np.ndarray:
+    """(n, 1) Å/px of the images of particles with optics groups."""
     sizes = number_columns(path, optics, ("rlnImagePixelSize",), "optics group")
     if sizes is None:
         raise ValueError(
             f"{path} has {' and '.join(reversed(_OLD_ORIGINS))} in pixels, but its optics table has no "
             "rlnImagePixelSize, which gives them in Å. Add the column."
         )
+    if "rlnOpticsGroup" not in columns and len(sizes) > 1:
+        raise ValueError(f"{path} has {len(sizes)} optics groups, but its particles have no column rlnOpticsGroup.")
+    groups = columns.get("rlnOpticsGroup", [*optics["rlnOpticsGroup"]] * len(columns[_POSITION[0]]))
     of_group = dict(zip(optics["rlnOpticsGroup"], sizes[:, 0]))
-    strange = set(columns["rlnOpticsGroup"]) - set(of_group)
+    strange = set(groups) - set(of_group)
     if strange:
         raise ValueError(
             f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
         )
-    moved = pixels * np.array([[of_group[group]] for group in columns["rlnOpticsGroup"]])
-    return dict(zip(_ORIGINS, moved.T))
+    return np.array([[of_group[group]] for group in groups])
 
 
 def without_uid(key: str) -> str:

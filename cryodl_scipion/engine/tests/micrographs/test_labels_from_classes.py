@@ -77,7 +77,8 @@ def test_kept_particles_are_certain_rejected_ones_removed_and_other_picks_unconf
     assert rows(picks, True) == at(0, 1) and rows(removed) == at(2) and rows(picks, False) == at(3, 4)
     assert {p.score for p in picks if p.certain} == {0.9, 0.4}, "the scores of the picks stay"
     assert result.outputs.certain == {"a": 2, "b": 2} and result.outputs.removed == {"a": 1, "b": 1}
-    assert result.outputs.unconfirmed == {"a": 2, "b": 2} and not result.outputs.merged and not result.warnings
+    assert result.outputs.unconfirmed == {"a": 2, "b": 2} and not result.outputs.merged
+    assert len(result.warnings) == 1 and "Only 4 kept particles of" in result.warnings[0]
     assert not (project / "labels/c.star").exists(), "no particle of it was classified"
     assert json.loads((project / "labels/from_classes.json").read_text())["parameters"]["kept"] == kept
 
@@ -105,7 +106,23 @@ def test_shifts_of_the_alignment_move_the_labels(project):
     assert found.origins.tolist() == [[-4.0, 8.0]]
 
 
-def test_particles_that_the_alignment_brings_together_count_once(project):
+def test_shifts_in_pixels_need_no_images_but_a_pixel_size(project):
+    shifts = dict(rlnOriginX=[2.0], rlnOriginY=[-1.0])
+
+    def origins(**columns):
+        table = dict(rlnMicrographName=["a.mrc"], rlnCoordinateX=[60], rlnCoordinateY=[50], **{**shifts, **columns})
+        write_tables(project / "old.star", dict(particles=table))
+        (found,) = read_particle_positions(project / "old.star").values()
+        return found.origins.tolist()
+
+    assert origins(rlnDetectorPixelSize=[5.0], rlnMagnification=[10000]) == [[-5.0, 10.0]]
+    assert origins(rlnImagePixelSize=[4.0]) == [[-4.0, 8.0]]
+    assert origins(rlnOriginX=[0], rlnOriginY=[0]) == [[0, 0]]
+    with pytest.raises(ValueError, match="old.star has shifts in pixels .*pixel size is unknown.*or remove rlnOriginX"):
+        origins()
+
+
+def test_particles_that_the_alignment_brings_together_count_once(project, capsys):
     """A rejected one at a kept one's position is no background, and two kept ones are one particle."""
     where = [("a", 50, 60), ("a", 50, 72), ("a", 120, 200)]
     kept = particles(project / "kept.star", where, rlnOriginXAngst=[0, 20, 0], rlnOriginYAngst=[0, 0, 0])
@@ -113,7 +130,7 @@ def test_particles_that_the_alignment_brings_together_count_once(project):
     result = run(config_of(project, kept, every))
     picks, removed = HandPicks(str(project / "labels"), ["a"]).read("a")
     assert rows(picks, True) == [(50, 60), (120, 200)] and rows(removed) == [(90, 90)]
-    assert result.outputs.merged == 1
+    assert result.outputs.merged == 1 and "Left out: 1, " in capsys.readouterr().out
 
 
 def test_a_particle_that_was_moved_out_of_the_micrograph_is_left_out(project):
@@ -159,6 +176,13 @@ def test_what_cannot_be_used_is_said(project):
     write_tables(project / "bare.star", dict(particles=dict(rlnImageName=["1@s.mrcs"], rlnClassNumber=[1])))
     with pytest.raises(ValueError, match="bare.star has particles without positions.*rlnCoordinateX.*Found: rlnImage"):
         run(config_of(project, str(project / "bare.star")))
+    optics = {name: [1] for name in ("rlnOpticsGroup", "rlnOpticsGroupName", "rlnImagePixelSize", "rlnVoltage")}
+    table = dict(rlnCoordinateX=[1], rlnCoordinateY=[2], rlnClassNumber=[1])
+    write_tables(project / "bare.star", dict(optics=optics, particles=table))
+    with pytest.raises(ValueError, match="column rlnMicrographName is missing. Found: rlnCoordinateX, rlnCoordinateY"):
+        run(config_of(project, str(project / "bare.star")))
+    with pytest.raises(ValueError, match="none.star has no particles"):
+        run(config_of(project, particles(project / "none.star", [])))
     kept = particles(project / "kept.star", listed(0, names="ax"))
     notes = " ".join(run(config_of(project, kept)).warnings)
     assert "1 particle of" in notes and "not given" in notes and "No particle counts as rejected" in notes
@@ -248,6 +272,8 @@ def test_the_command_to_train_can_be_pasted(project, capsys):
     kept = particles(project / "kept.star", listed(0, 1))
     config = config_of(project, kept, names=("a", "b", "c"))
     run(dataclasses.replace(config, output=str(project / "my labels")))
-    words = shlex.split(capsys.readouterr().out.split("Train on them:")[1])
+    said, command = capsys.readouterr().out.split("Train on them:")
+    assert "Left out" not in said
+    words = shlex.split(command)
     assert words[words.index("--coordinates") + 1] == str(project / "my labels")
     assert words[words.index("--names") + 1 : words.index("--coordinates")] == ["a", "b", "c"]

@@ -52,6 +52,7 @@ _NO_PICKS = np.zeros((0, 2)), np.zeros(0)
 MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves them over the edge
 # So many particles that all lie in this part of the width and of the height are of binned micrographs.
 _CORNER, _MIN_IN_CORNER = 0.7, 50
+FEW = 20  # kept particles; labels of fewer are said to be few
 
 
 def run(config: LabelsFromClassesConfig) -> Result:
@@ -289,16 +290,31 @@ def _warnings(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs
             f"No kept particle has a score of at least {config.minimum_score:g} (--minimum-score). Give a lower one, "
             "or none if the picks have no scores."
         )
+    few = _few(sum(outputs.certain.values()), config)
     if any(outputs.removed.values()):
-        return []
+        return few
     if config.classified:
         return [
             f"All particles of {config.classified} (--classified) are among the kept ones, so nothing teaches what is "
-            "no particle. Give the particles as they were before classes were selected."
+            "no particle. Give the particles as they were before classes were selected.",
+            *few,
         ]
     return [
         "No particle counts as rejected. Give all particles that were classified (--classified), so that those of bad "
-        "classes teach what is no particle."
+        "classes teach what is no particle.",
+        *few,
+    ]
+
+
+def _few(certain: int, config: LabelsFromClassesConfig) -> list[str]:
+    """A note if only so few kept particles became labels."""
+    if certain >= FEW:
+        return []
+    lower = "" if config.minimum_score is None else ", or give a lower --minimum-score"
+    return [
+        f"Only {counted(certain, 'kept particle')} of {config.kept} (--kept) became "
+        f"{'a label' if certain == 1 else 'labels'}: fewer than {FEW} are little to learn from. Check that these are "
+        f"all particles of the good classes{lower}."
     ]
 
 
@@ -315,11 +331,12 @@ def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromCl
 def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> None:
     certain, removed, unconfirmed = (sum(c.values()) for c in (outputs.certain, outputs.removed, outputs.unconfirmed))
     print(
-        f"{counted(certain, 'kept particle')} certain, {removed} rejected ones removed, "
+        f"{counted(certain, 'kept particle')} certain, {counted(removed, 'rejected one')} removed, "
         f"{counted(unconfirmed, 'pick')} unconfirmed, in {counted(len(outputs.certain), 'micrograph')}: "
-        f"{config.output}. Left out: {outputs.merged}, at the position of another kept particle or moved out of the "
-        "micrograph."
+        f"{config.output}."
     )
+    if outputs.merged:
+        print(f"Left out: {outputs.merged}, at the position of another kept particle or moved out of the micrograph.")
     if config.coordinates and config.minimum_score is None:
         print(
             "Good classes of faint particles also contain noise. If the picks have scores of `cryodl pick`, "
