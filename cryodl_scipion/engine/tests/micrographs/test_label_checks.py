@@ -8,7 +8,10 @@ import pytest
 import torch
 from synthetic import gaussian_blobs
 
+from cryodl.contract import TrainPickerConfig
+from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
+from cryodl.micrographs.pickers.fill_in import fill_in
 from cryodl.micrographs.pickers.label_checks import Signal, judge_contrast, label_signal, upside_down_warning
 
 SHAPE, PX = (240, 300), 24.0
@@ -88,3 +91,18 @@ def test_corrections_beside_dirt_do_not_turn_the_contrast():
     assert judge_contrast(label_signal([added], PX), "auto")[0] == "bright"
     corrected = dataclasses.replace(added, machine=image.positives)
     assert judge_contrast(label_signal([corrected], PX), "auto")[0] == "dark"
+
+
+def test_labels_that_tell_no_contrast_leave_it_to_the_general_model(monkeypatch):
+    """Faint bright particles: dark would be a guess, and the wrong one."""
+    many, few = np.full(40, 0.95), np.full(3, 0.9)
+    for bright, expected in ((many, "bright"), (few, "dark")):
+        scores = lambda images, _: [(np.zeros((0, 2)), bright if images[0].image.mean() < 0 else few)] * len(images)
+        monkeypatch.setattr("cryodl.micrographs.pickers.seen.general_candidates", scores)
+        monkeypatch.setattr("cryodl.micrographs.pickers.fill_in._with_boxes", lambda images, *_: (images, []))
+        image = labelled(0.0)
+        image = dataclasses.replace(image, image=image.image + 0.1)
+        config = TrainPickerConfig(("a.mrc",), "labels", 1.0, 24.0, "out")
+        filled = fill_in([image], config, picker_method("unet"))
+        assert filled.contrast == expected
+        assert ("with bright protein" in filled.warnings[0]) == (expected == "bright")

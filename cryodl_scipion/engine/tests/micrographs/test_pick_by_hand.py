@@ -267,6 +267,18 @@ def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_pa
     assert outputs["counts"] == {"a": 1} and outputs["removed"] == {"a": 1} and outputs["changed"] == ["a"]
 
 
+def test_the_command_states_bright_protein_of_the_corrected_picks(session, tmp_path, monkeypatch, capsys):
+    """A handful of faint labels does not tell it, and training would take protein for dark."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(windows, "show_pick_window", lambda session, title: click(session, (50, 60), erase=True))
+    arguments = ["pick-by-hand", "--micrographs", "a.mrc", "b.mrc", "--pixel-size", "2", "--particle-diameter", "40"]
+    arguments += ["--coordinates", "hand", "--start-from", "machine"]
+    for contrast, stated in (("dark", False), ("bright", True)):
+        (tmp_path / "machine" / "pick.json").write_text(json.dumps({"contrast": contrast}))
+        assert main(arguments) == 0
+        assert ("--contrast bright" in capsys.readouterr().out) == stated
+
+
 def test_the_commands_of_the_page_are_understood():
     page = Path(__file__).parents[4] / "docs" / "labels_by_hand.md"
     if not page.exists():

@@ -4,9 +4,15 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
 """
 
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
 from ...contract import PickByHandConfig, Result, counted
 from ...contract.micrographs.by_hand import PickByHandOutputs
 from ...io.micrographs import pixel_size_warnings
+from ..pickers.pick_record import RECORD
 
 
 def run(config: PickByHandConfig) -> Result:
@@ -44,9 +50,19 @@ def run(config: PickByHandConfig) -> Result:
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 
+def _picked_bright(folder: str | None) -> bool:
+    """Whether the picks that were corrected are of bright protein."""
+    record = Path(folder or "") / RECORD
+    return (
+        bool(folder) and record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("contrast") == "bright"
+    )
+
+
 def _say_training(config: PickByHandConfig, partial: bool) -> None:
     """The command that learns from the labels. partial: some picks were not confirmed."""
     start = " --start-from general" if partial else ""
+    if _picked_bright(config.start_from):
+        start += " --contrast bright"  # few labels of faint particles do not tell it
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "
         f"--coordinates {config.coordinates} --pixel-size {config.pixel_size:g} --particle-diameter "

@@ -186,6 +186,11 @@ def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequenc
             "Labels are sparse: F1 and precision on the validation data count unlabelled particles as false picks "
             "and are too low. Recall is correct."
         )
+    if training["particles"] < FEW_PARTICLES:
+        yield (
+            f"There are only {training['particles']} particles to learn from. Compare the picks with those of the "
+            "general model, which may be better."
+        )
     if training.get("unconfirmed_picks"):
         yield (
             f"{training['unconfirmed_picks']} of the {training['particles']} training particles are picks that were "

@@ -15,7 +15,7 @@ from ...contract import TrainPickerConfig, counted
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .propose import appearance_of, propose_boxes, similarity_map
-from .seen import seen_particles
+from .seen import seen_contrast, seen_particles
 
 if typing.TYPE_CHECKING:
     from .crops import LabelledImage
@@ -47,14 +47,17 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
     signal = label_signal(images, diameter)
     warning = upside_down_warning(signal, label_signal(images, diameter, upside_down=True))
     contrast, warnings = judge_contrast(signal, config.contrast)
+    how = "as given" if config.contrast != "auto" else "determined from the labelled particles"
+    if config.contrast == "auto" and not signal.clear:
+        # faint particles, or few labels: what a general model sees on the whole micrographs tells more
+        found = seen_contrast(images, diameter)
+        how = "what the general model sees" if found.clear else "assumed"
+        contrast, warnings = found.contrast, [found.sentence()] if found.clear else warnings
     if warning:
         warnings = [warning]  # labels that lie elsewhere tell nothing of the contrast
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
-    said = [
-        f"Contrast: {contrast} protein "
-        f"({'as given' if config.contrast != 'auto' else 'determined from the labelled particles'})."
-    ]
+    said = [f"Contrast: {contrast} protein ({how})."]
     images, sentences = _with_boxes(images, config, method)
     said += sentences
     if images[0].labels == "sparse":

@@ -69,7 +69,11 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
     if found.masks and not config.uncertain:
         config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
     if not found.partial:
-        return config, []
+        marked = sum(map(len, found.certain.values()))
+        return config, [
+            f"All {marked} picks of {config.coordinates} are confirmed: everything else on these micrographs counts as "
+            "background. If particles are missing there, use --labels boxes."
+        ] * (config.labels in ("auto", "complete") and marked > 0)
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
     counts = {word: sum(map(len, getattr(found, word).values())) for word in ("certain", "machine")}

@@ -15,6 +15,7 @@ from ...contract import TrainPickerConfig
 from ...core.geometry import map_positions, resampled_shape
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
+from .contrast import ContrastFound, compare_contrasts
 from .crops import LabelledImage
 from .labels import label_kind, load_labelled
 
@@ -64,6 +65,14 @@ def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | Labell
 def seen_particles(images: typing.Sequence[LabelledImage], diameter: float) -> list[np.ndarray]:
     """(n, 2) places of each image that the general model takes for particles, perhaps. diameter: working px."""
     return [yx[scores >= LOOKS_LIKE] for yx, scores in general_candidates(images, diameter)]
+
+
+def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:
+    """The contrast with which the general model finds more particles on images prepared for dark protein. diameter:
+    working px."""
+    some = list(images)[:MICROGRAPHS]
+    turned = {"dark": some, "bright": [dataclasses.replace(image, image=-image.image) for image in some]}
+    return compare_contrasts({c: [s for _, s in general_candidates(part, diameter)] for c, part in turned.items()})
 
 
 def decide_labels(
