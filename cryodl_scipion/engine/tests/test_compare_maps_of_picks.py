@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from cryodl.io.particles import ANGLES
 from cryodl.io.star import read_tables, write_tables
 from cryodl.recipes.picked_maps import one_map
 from cryodl.recipes.picked_maps.sets import drawn, file_names, halves_of_micrographs
-from cryodl.recipes.picked_maps.table import doubts, losses
+from cryodl.recipes.picked_maps.table import doubts, losses, print_rows
 
 BOX, SIDE = 32, 256
 
@@ -197,7 +198,13 @@ def test_a_micrograph_that_cannot_be_read_is_named_and_the_others_are_used(simul
             "map.mrc is 74 Å wide, but the box is 16 px, 64 Å. Give a larger one (--box 28)",
         ),
         (dict(symmetry="D2"), "map.mrc does not have"),
-        (dict(structure="none.mrc"), "Structure none.mrc does not exist"),
+        (dict(structure="none.mrc"), "none.mrc does not exist. Structure (--structure) must be a map (.mrc"),
+        (
+            dict(structure="ctf.star"),
+            "Structure (--structure) must be a map (.mrc, .map) or an atomic model (.pdb, .cif)",
+        ),
+        (dict(ctf="sim"), "sim (--ctf) is a folder; a file is needed: the STAR file of `cryodl estimate-ctf`"),
+        (dict(reference="nowhere"), "Reference (--reference): The set of picks nowhere does not exist"),
         (dict(micrographs="sim/micrographs/*1.mrc"), "at least two are needed, because the half-sets are divided"),
         (dict(picks="sim/coordinates"), "is given twice"),
         (dict(symmetry="Q3"), "Q3"),
@@ -208,6 +215,15 @@ def test_what_does_not_fit_is_an_error_that_says_what_to_do(simulated, monkeypat
     monkeypatch.chdir(simulated)
     assert words in compare(simulated, code=2, output=str(tmp_path / "maps"), **options)
     assert not list(tmp_path.glob("maps*"))
+
+
+def test_noise_that_agrees_in_the_first_shell_alone_does_not_agree(capsys):
+    made = SimpleNamespace(box=32, pixel_size=4.0)
+    assert one_map.noise_resolution([1, 0.3, 0.0, 0.0, 0.0], 30, made) is None
+    assert one_map.noise_resolution([1, 0.9, 0.5, 0.0, 0.0], 30, made) == pytest.approx(128 / 2.714)
+    columns = dict(picks=9, particles=9, resolution=9.0, loss=0.0, noise_resolution=None, structure_resolution=None)
+    print_rows(dict({key: dict(a=value) for key, value in columns.items()}, sets=["a"], measured_by="a"))
+    assert ["nothing", "agrees", "not", "reached", "a"] == capsys.readouterr().out.splitlines()[2].split()[-5:]
 
 
 def test_halves_are_divided_by_micrographs_into_about_equal_numbers():

@@ -20,11 +20,11 @@ def resolutionRows(made: Any) -> List[Tuple[Any, ...]]:
     rows = []
     for name in made.sets:
         loss = "" if made.loss[name] is None else f"{made.loss[name]:+.1f} %"
-        reached = [
-            resolution_in_words(values[name])
-            for values in (made.resolution, made.noise_resolution, made.structure_resolution)
-        ]
-        rows.append((name, made.particles[name], reached[0], loss, *reached[1:]))
+        reached, structure = (
+            resolution_in_words(values[name]) for values in (made.resolution, made.structure_resolution)
+        )
+        noise = resolution_in_words(made.noise_resolution[name], "nothing agrees")
+        rows.append((name, made.particles[name], reached, loss, noise, structure))
     return rows
 
 

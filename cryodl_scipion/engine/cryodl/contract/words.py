@@ -21,18 +21,20 @@ def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
-def resolution_in_words(resolution: typing.Optional[float]) -> str:
+def resolution_in_words(resolution: typing.Optional[float], none: str = "not reached") -> str:
     """A resolution in words: '7.8 Å', or 'not reached' for None.
 
     Parameters
     ----------
     resolution : float, Å, or None
+    none : str
+        The words for None.
 
     Returns
     -------
     str
     """
-    return "not reached" if resolution is None else f"{resolution:.3g} Å"
+    return none if resolution is None else f"{resolution:.3g} Å"
 
 
 def score_text(score: float) -> str:

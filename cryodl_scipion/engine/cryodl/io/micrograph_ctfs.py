@@ -3,6 +3,7 @@
 
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from .star import read_tables
 if typing.TYPE_CHECKING:
     from ..core.optics import Optics
 
+_WHICH = "the STAR file of `cryodl estimate-ctf`, or RELION's micrographs_ctf.star"
 _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
 
 
@@ -75,13 +77,12 @@ def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLi
 
 def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """The table of micrographs and that of optics groups, which may be empty."""
+    if Path(path).is_dir():
+        raise ValueError(f"{path} (--ctf) is a folder; a file is needed: {_WHICH}.")
     tables = read_tables(path)
     table = next((t for t in tables.values() if _NAME in t and all(name in t for name in CTF)), None)
     if table is None:
-        raise ValueError(
-            f"{path} (--ctf) has no table with {_NAME} and {', '.join(CTF)}. Give the STAR file of `cryodl "
-            "estimate-ctf`, or RELION's micrographs_ctf.star."
-        )
+        raise ValueError(f"{path} (--ctf) has no table with {_NAME} and {', '.join(CTF)}. Give {_WHICH}.")
     return table, next((t for t in tables.values() if _GROUP in t and _NAME not in t), {})
 
 

@@ -171,7 +171,7 @@ class CompareMapsOfPicksOutputs(Outputs):
     )
     noise_resolution: Resolutions = output(
         "The same of as many images of noise, oriented by the same structure. Agreement at detail that was not "
-        "compared with the structure is chance, and not counted.",
+        "compared with the structure is chance, and not counted. None: nothing agrees.",
         unit="Å",
     )
     structure_resolution: Resolutions = output(

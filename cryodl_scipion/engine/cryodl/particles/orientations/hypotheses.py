@@ -63,7 +63,9 @@ def choose_hypothesis(
             "RELION."
         )
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
-    return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
+    return f"Protein is {contrast} in the particle images" + (
+        ", as they fit the structure best." if said else "."
+    ), warnings
 
 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:

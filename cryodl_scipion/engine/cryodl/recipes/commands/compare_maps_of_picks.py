@@ -21,6 +21,7 @@ from ...contract import (
     ExtractParticlesConfig,
     Result,
     Skipped,
+    counted,
     in_words,
     said_skipped,
 )
@@ -35,6 +36,8 @@ from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, 
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")
+USUAL = (".mrc", ".map", ".pdb", ".ent", ".cif", ".mmcif")  # endings of structures
+NEEDED = "Structure (--structure) must be a map (.mrc, .map) or an atomic model (.pdb, .cif)."
 FIRST_LOOK = 6.0  # Å/px, to measure the structure
 
 
@@ -108,7 +111,12 @@ def _diameters(config: CompareMapsOfPicksConfig) -> tuple[float, float]:
     from ...simulate.structures import load_density
 
     rough = max(FIRST_LOOK, config.pixel_size)
-    density = load_density(config.structure, rough)
+    try:
+        density = load_density(config.structure, rough)
+    except (ValueError, FileNotFoundError) as error:
+        if Path(config.structure).is_file() and config.structure.lower().removesuffix(".gz").endswith(USUAL):
+            raise
+        raise ValueError(f"{error} {NEEDED}") from None
     check_symmetry(density, config.symmetry, config.structure)  # an error before the work
     measured = round(particle_diameter(density, rough), 1)
     if config.particle_diameter is not None:
@@ -149,7 +157,7 @@ def _maps(
 
     records, skipped, counts = {}, [], compared.counts()
     for name, file in file_names(list(compared.sets)).items():
-        print(f"\n{name}: {counts[name]} picks on {len(common.paths)} micrographs", flush=True)
+        print(f"\n{name}: {counted(counts[name], 'pick')} on {counted(len(common.paths), 'micrograph')}", flush=True)
         try:
             with one_item(compared.files[name]):
                 if not counts[name]:

@@ -127,13 +127,14 @@ def _extract(
 
 def noise_resolution(curve: list[float] | None, search: float, made: typing.Any) -> float | None:
     """Å where the FSC of oriented noise falls below 0.143; detail finer than `search` (Å) was not compared, and counts
-    as zero. None without such an FSC, or if noise resolves nothing. made: outputs of reconstruct."""
+    as zero. None without such an FSC, or if nothing agrees: the first shell alone, of a few voxels and a period as long
+    as the box, is no agreement. made: outputs of reconstruct."""
     if curve is None:
         return None
     last = int(np.ceil(made.box * made.pixel_size / search))
-    return resolution_at(
-        [v if shell <= last else 0.0 for shell, v in enumerate(curve)], 0.143, made.pixel_size, made.box
-    )
+    compared = [v if shell <= last else 0.0 for shell, v in enumerate(curve)]
+    found = resolution_at(compared, 0.143, made.pixel_size, made.box)
+    return None if found is None or found > made.box * made.pixel_size / 2 else found
 
 
 def structure_fsc(path: Path, structure: str, pixel_size: float, mask_diameter: float | None) -> torch.Tensor:

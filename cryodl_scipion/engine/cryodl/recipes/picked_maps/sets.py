@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ...contract import counted
 from ...core.boxes import box_corners, boxes_inside
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.memory import TooLittleMemory, one_item
@@ -19,6 +20,7 @@ if typing.TYPE_CHECKING:
     from ...contract import CompareMapsOfPicksConfig
 
 REFERENCE = "reference"  # name of the reference, if it has none of its own
+_REFERENCE = "Reference (--reference)"
 WHY_TWO = "because the half-sets are divided by micrographs"
 Picks = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -84,14 +86,17 @@ def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]
     files = _files(config)
     reference = next(iter(files)) if config.reference else None
     names = [name for name, _ in named]
-    sets = {name: align_keys(read_coordinates(path), names) for name, path in files.items()}
+    sets = {
+        name: align_keys(_coordinates(path, _REFERENCE if name == reference else "Sets of picks (--picks)"), names)
+        for name, path in files.items()
+    }
     counted_sets = [sets[reference]] if reference else list(sets.values())
     with_picks = [n for n in names if any(n in picks and len(picks[n][1]) for picks in counted_sets)]
     if len(with_picks) < 2:
         whose = f"the reference {config.reference}" if reference else "the sets of picks"
         have = "has" if len(with_picks) == 1 else "have"
         raise ValueError(
-            f"{len(with_picks)} of the {len(named)} micrographs (--micrographs) {have} picks of {whose}; at "
+            f"{len(with_picks)} of the {counted(len(named), 'micrograph')} (--micrographs) {have} picks of {whose}; at "
             f"least two are needed, {WHY_TWO}: a particle that was picked twice must not be in both. Give more "
             "micrographs, or check that the names of the files of coordinates are those of the micrographs."
         )
@@ -105,11 +110,22 @@ def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]
     return ComparedSets(kept, files, micrographs, _halves(kept, with_picks), reference, notes)
 
 
+def _coordinates(path: str, which: str) -> Picks:
+    """What read_coordinates gives; its errors name the parameter, too."""
+    try:
+        return read_coordinates(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{which}: {error}") from None
+
+
 def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
     """{name: path} of all sets, the reference first."""
     if not config.reference:
         return name_sets(config.picks)
-    (given, path), *_ = name_sets((config.reference,)).items()
+    try:
+        (given, path), *_ = name_sets((config.reference,)).items()
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{_REFERENCE}: {error}") from None
     name = given if config.reference != path else REFERENCE
     return name_sets((f"{name}={path}", *config.picks))
 

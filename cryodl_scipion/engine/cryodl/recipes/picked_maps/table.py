@@ -88,11 +88,12 @@ def _rounded(value: typing.Any) -> typing.Any:
 
 def print_rows(outputs: typing.Mapping[str, typing.Any]) -> None:
     """Print the table."""
-    print(f"\n{'particles':>9}  {'FSC 0.143':>11}  {'loss':>8}  {'noise':>11}  {'structure':>11}  set")
+    print(f"\n{'particles':>9}  {'FSC 0.143':>11}  {'loss':>8}  {'noise':>14}  {'structure':>11}  set")
     for row in table_rows(outputs):
         loss = "-" if row["loss"] is None else f"{row['loss']:+.1f} %"
-        values = [resolution_in_words(row[n]) for n in ("resolution", "noise_resolution", "structure_resolution")]
-        print(f"{row['particles']:>9}  {values[0]:>11}  {loss:>8}  {values[1]:>11}  {values[2]:>11}  {row['set']}")
+        values = [resolution_in_words(row[n]) for n in ("resolution", "structure_resolution")]
+        values.insert(1, resolution_in_words(row["noise_resolution"], "nothing agrees"))
+        print(f"{row['particles']:>9}  {values[0]:>11}  {loss:>8}  {values[1]:>14}  {values[2]:>11}  {row['set']}")
     print(
         f"Loss: by how much the resolution is worse than that of {outputs['measured_by']}. Noise: as many images of "
         "noise, oriented by the same structure. Structure: FSC 0.5 of map and structure."
