@@ -65,7 +65,7 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
     lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if name not in columns]
     found = columns or max((dict(t) for name, t in tables.items() if name != "optics"), key=len, default={})
     if found and not any(map(len, found.values())):
-        raise ValueError(f"{path} has no particles: its table of particles has no rows.")
+        raise ValueError(f"{path} has no particles: its table of particles has no rows. Give a file with particles.")
     if lacking:
         raise ValueError(
             f"{path} has particles without positions: the {'columns' if len(lacking) > 1 else 'column'} "
