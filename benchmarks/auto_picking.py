@@ -22,7 +22,7 @@ from general_unstated import picked_figures
 def measure(real, folder):
     """Figures of `pick` with the general model, and of what auto-pick ends with."""
     given = ("--micrographs", *real.micrographs, "--pixel-size", real.pixel_size, "--device", "cpu", "--threads", 1)
-    cryodl("pick", *given, "--model", "general", "--output", folder / "general", "--pictures", 0)
+    cryodl("pick", *given, "--model", "general", "--output", folder / "general", "--pictures", 0, "--avoid", "nothing")
     record = folder / "result.json"
     _, cpu, _, memory = cryodl("auto-pick", *given, "--output", folder / "auto", "--result", record)
     rounds = (folder / "auto" / "rounds.csv").read_text().splitlines()

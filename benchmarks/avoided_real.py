@@ -27,7 +27,18 @@ def measure(name, work):
     folder, pixel_size, diameter_px, border, _ = SETS[name]
     paths, truth = sorted((data_folder() / folder / "micrographs").glob("*.mrc")), data_folder() / folder / "coords"
     given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--model", "general", "--threads", 1)
-    cryodl("pick", *given, "--output", work / "picks", "--result", work / "result.json", "--pictures", 0)
+    cryodl(
+        "pick",
+        *given,
+        "--output",
+        work / "picks",
+        "--result",
+        work / "result.json",
+        "--pictures",
+        0,
+        "--avoid",
+        "nothing",
+    )
     diameter = json.loads((work / "result.json").read_text())["outputs"]["picked_diameter"]
     marks, rows = read_coordinates(truth), []
     for avoid in AVOIDABLE:

@@ -168,7 +168,10 @@ def train(real, coordinates, model, *options):
 
 
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
-    """Pick, one thread. diameter: Å, None to have it found. Returns dict: cpu, wall (s), memory (MB)."""
+    """Pick, one thread, with nothing avoided: networks are compared. diameter: Å, None to have it found.
+
+    Returns dict: cpu, wall (s), memory (MB).
+    """
     stated = ("--particle-diameter", diameter) if diameter else ()
     _, cpu, wall, memory = cryodl(
         "pick",
@@ -185,6 +188,8 @@ def pick(micrographs, pixel_size, diameter, model, folder, *options):
         "cpu",
         "--threads",
         1,
+        "--avoid",
+        "nothing",
         *options,
     )
     return dict(cpu=cpu, wall=wall, memory=memory)

@@ -116,7 +116,7 @@ def classified(one):
     machine = one.work / "picks"
     record = one.work / "picks.json"
     more = ("--threshold", LENIENT, "--result", record)
-    machine, _ = one.once("picks", "pick", "--micrographs", *one.learn, *given, *more)
+    machine, _ = one.once("picks", "pick", "--micrographs", *one.learn, *given, *more, "--avoid", "nothing")
     diameter = json.loads(record.read_text())["outputs"]["particle_diameter"]
     return *classes_of(one, "", machine, one.learn, diameter), machine, diameter
 
@@ -195,7 +195,7 @@ def trained(one, case, every, kept, machine, diameter):
     given += ("--labels", "complete") if case == "complete" else ()
     model, cpu = one.once(f"model_{case}", "train-picker", *given, "--start-from", "general")
     test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
-    picks, _ = one.once(f"test_{case}", "pick", *test, "--model", model)
+    picks, _ = one.once(f"test_{case}", "pick", *test, "--model", model, "--avoid", "nothing")
     return dict(one.scores(picks), cpu_training=cpu, **_label_counts(one, labels))
 
 
@@ -294,7 +294,7 @@ def measured(name, work, cases):
         kept_right=int(good.sum()),
     )
     test = ("--micrographs", *one.test, "--pixel-size", one.pixel_size, "--pictures", 0)
-    picks, _ = one.once("test_before", "pick", *test, "--model", "general")
+    picks, _ = one.once("test_before", "pick", *test, "--model", "general", "--avoid", "nothing")
     row["before"] = one.scores(picks)
     print(json.dumps(row), flush=True)
     for case in cases:

@@ -104,6 +104,8 @@ def pick(name, micrographs, model, output, *more):
         output,
         "--pictures",
         0,
+        "--avoid",
+        "nothing",
         "--device",
         "cpu",
         "--threads",

@@ -54,7 +54,20 @@ def measure(name, member, index, work):
         write_micrograph(folder / f"m{number}.mrc", one.image.numpy().astype(np.float32), pixel_size)
     record = folder / "result.json"
     given = ("--micrographs", *sorted(folder.glob("m?.mrc")), "--pixel-size", pixel_size, "--model", "general")
-    cryodl("pick", *given, "--output", folder / "picks", "--result", record, "--threads", 1, "--pictures", 0)
+    cryodl(
+        "pick",
+        *given,
+        "--output",
+        folder / "picks",
+        "--result",
+        record,
+        "--threads",
+        1,
+        "--pictures",
+        0,
+        "--avoid",
+        "nothing",
+    )
     diameter = json.loads(record.read_text())["outputs"]["picked_diameter"]
     rows = [dict(structure=name, avoid=avoid, picks=0, contaminated=0, right=0, particles=0) for avoid in AVOIDABLE]
     for number, one in enumerate(made):

@@ -73,7 +73,7 @@ def picked(case, work, pickers):
     sets = {name: work / name for name in pickers}
     todo = [name for name, folder in sets.items() if not folder.exists()]
     if "general" in todo:
-        cryodl("pick", *given, "--model", "general", "--output", sets["general"])
+        cryodl("pick", *given, "--model", "general", "--output", sets["general"], "--avoid", "nothing")
     if "blobs" in todo:
         cryodl("pick-templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"])
     if "random" in todo:

@@ -43,7 +43,7 @@ def missed_particles(found: CorrectedCandidates) -> float:
     The added ones are taken for a random part of them: of all candidates that nobody judged, no more can be particles
     than the added ones' share above each cut allows. The smallest of these numbers over the cuts is an upper bound. The
     fewer it says beside the picks that were left, the more of its candidates are background, so it is multiplied by its
-    share of both (chosen on two real and one simulated set, whose particles it gives within a third).
+    share of both (chosen on two real and one simulated set: 0.7 to 1.5 times the labelled particles).
     """
     if found.certain.sum() < MINIMUM:
         return float(found.certain.sum())
