@@ -98,7 +98,7 @@ from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .tomograms.training_detectors import TrainDetectorConfig
-from .words import counted, resolution_in_words, score_text
+from .words import counted, resolution_in_words, score_text, some_names
 
 __all__ = [
     "AVOIDABLE",
@@ -209,6 +209,7 @@ __all__ = [
     "counted",
     "denoises_blindly",
     "score_text",
+    "some_names",
     "describe",
     "describe_all",
     "describe_outputs",

@@ -49,3 +49,20 @@ def score_text(score: float) -> str:
     str
     """
     return f"{score:.4g}"
+
+
+def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
+    """Names for a message: the first ones in alphabetical order, and how many more there are.
+
+    Parameters
+    ----------
+    names : iterable of str
+    maximum : int
+        Number of names that are listed.
+
+    Returns
+    -------
+    str
+    """
+    names = sorted(names)
+    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")

@@ -23,6 +23,7 @@ from ...contract import (
     counted,
     in_words,
     said_skipped,
+    some_names,
 )
 from ...contract.micrographs.class_labels import LabelsFromClassesOutputs
 from ...contract.result import write_json
@@ -118,23 +119,18 @@ def _particles(
         aligned = align_keys({without_uid(key): value for key, value in found.items()}, named)
     if not set(aligned) & set(named):
         raise ValueError(
-            f"No particle of {path} ({flag}) is of these micrographs. Its particles are of {_some(found)}; the "
-            f"micrographs are {_some(named)}. Names are compared without folder and extension. Give the micrographs "
-            "that were picked."
+            f"No particle of {path} ({flag}) is of these micrographs. Its particles are of {some_names(found)}; the "
+            f"micrographs are {some_names(named)}. Names are compared without folder and extension. Give the "
+            "micrographs that were picked."
         )
     others = [key for key in aligned if key not in named]
     if others:
         count = sum(len(aligned[key]) for key in others)
         notes.append(
             f"{counted(count, 'particle')} of {path} ({flag}) are of {counted(len(others), 'micrograph')} that are not "
-            f"given, and are not used: {_some(others)}."
+            f"given, and are not used: {some_names(others)}."
         )
     return {key: placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named}
-
-
-def _some(names: typing.Iterable[str], maximum: int = 5) -> str:
-    names = sorted(names)
-    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
 
 
 def _shapes(named: Mapping[str, str]) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
@@ -235,8 +231,8 @@ def _check_scores(
         ]
     raise ValueError(
         f"--minimum-score is {config.minimum_score:g}, but the picks of {config.coordinates} (--coordinates) have no "
-        f"scores on {counted(len(bare), 'micrograph')}: {_some(bare)}. Leave --minimum-score out, or give picks with "
-        "scores (the folder candidates of `cryodl pick`)."
+        f"scores on {counted(len(bare), 'micrograph')}: {some_names(bare)}. Leave --minimum-score out, or give picks "
+        "with scores (the folder candidates of `cryodl pick`)."
     )
 
 

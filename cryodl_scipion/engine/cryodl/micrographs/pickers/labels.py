@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted
+from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
 from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -115,7 +115,7 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
     if boxed:
         warn(
             f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
-            f"{label_kind(config)} labels (--labels) they are not used: {_some(sorted(boxed))}."
+            f"{label_kind(config)} labels (--labels) they are not used: {some_names(boxed)}."
         )
     boxes_of = lambda name: (group.get(name, _NOWHERE) for group in groups)
     items = [
@@ -223,19 +223,15 @@ def _of_micrographs(
     if not names & set(values):
         raise ValueError(
             f"None of the coordinates of {source} belong to these micrographs. Coordinates are for: "
-            f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared without folder "
+            f"{some_names(values)}; micrographs are: {some_names(names)}. Names are compared without folder "
             "and extension."
         )
     if unmatched:
         warn(
             f"{source} has coordinates of {len(unmatched)} micrographs that are not among the {len(names)} given; "
-            f"they are not used: {_some(unmatched)}."
+            f"they are not used: {some_names(unmatched)}."
         )
     return {k: value for k, value in values.items() if k in names}
-
-
-def _some(names: typing.Sequence[str], maximum: int = 8) -> str:
-    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
 
 
 def _check_positions(item: Labels) -> None:
