@@ -8,7 +8,7 @@ work=$top/.cryodl
 # screen; its fonts come with fonts-dejavu-core. The rest is for Qt, which Scipion's own viewer of sets (micrographs,
 # particles, classes) needs: without it a double click on them opens nothing.
 debian_packages="python3 python3-venv python3-tk relion openmpi-bin xvfb xauth fonts-dejavu-core libgl1 libegl1
-  libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0
+  libglib2.0-0 libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0
   libxcb-shape0 libxcb-xinerama0 libxcb-xkb1"
 
 say() { printf '\n== %s\n' "$*"; }
