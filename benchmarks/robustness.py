@@ -80,13 +80,13 @@ def kills(rows: list) -> str:
 
 def protocol_kills(rows: list) -> str:
     """Section of the kills of whole protocols."""
-    total = sum(row["killed"] for row in rows)
+    total, runs = (sum(row[key] for row in rows) for key in ("killed", "trials"))
     lines = [
         "## Kills of whole protocols",
         "",
-        f"{total} runs of protocols in Scipion were killed with the engine and all their processes (SIGKILL) at a "
-        "random time, and continued. Equal: every file and the rows of every output set are those of an undisturbed "
-        "run (times and ids aside). Clean: no temporary file, lock or working folder is left.",
+        f"{runs} runs of protocols in Scipion were killed {total} times, with the engine and all their processes "
+        "(SIGKILL) at random times, and continued. Equal: every file and the rows of every output set are those of an "
+        "undisturbed run (times and ids aside). Clean: no temporary file, lock or working folder is left.",
         "",
         "| protocol | kills | runs | equal | clean | repeat |",
         "|---|---|---|---|---|---|",

@@ -277,5 +277,6 @@ def unattended(figures: typing.Any) -> Rows:
 
 def gan_training(figures: typing.Any) -> Rows:
     """Mean FRC of validation particles along the training of the published GAN."""
-    steps = [one for one in figures["curve"] if one["step"] % 500 == 0]
+    best = max(figures["curve"], key=lambda one: one["frc"])
+    steps = [one for one in figures["curve"] if one["step"] % 500 == 0 or one is best]
     return [["step", *(str(one["step"]) for one in steps)], ["mean FRC", *(f"{one['frc']:.3f}" for one in steps)]]

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import page_rows_denoising as denoising
-import page_rows_house as structure
 import page_rows_particles as particles
 import page_rows_picking as picking
 import page_rows_volumes as volumes
@@ -57,7 +56,6 @@ TABLES = {
     "general-panel": ("general_panel", picking.general_panel),
     "general-widths": ("general_widths", picking.general_widths),
     "general-segmenters": ("general_segmenters", volumes.general_segmenters),
-    "house": ("house", structure.house),
     "half-maps": ("half_maps", particles.half_maps),
     "heterogeneity": ("heterogeneity", particles.heterogeneity),
     "heterogeneity-domain": ("heterogeneity_domain", particles.heterogeneity_domain),
