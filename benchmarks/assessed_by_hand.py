@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import SETS, cryodl, data_folder
+from parts import engine_path
 
 SEED, SIDE, PARTICLE_PX, STRUCTURE, PICTURE = 2711, 1024, 60, "1IGY", 340
 EXAMPLE_PX = 30  # diameter of a particle of contamination_example, whose pixel size is not known

@@ -14,9 +14,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from bench import RealSet
 from common import SETS, cryodl, data_folder
 from general_unstated import picked_figures
+from parts import RealSet
 
 
 def measure(real, folder):

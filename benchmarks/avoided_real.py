@@ -13,8 +13,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from bench import engine_path
 from common import SETS, cryodl, data_folder, evaluate
+from parts import engine_path
 
 
 def measure(name, work):

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl, data_folder
+from parts import engine_path
 
 SIDE, PIXEL_SIZE, COUNT = 1024, 2.0, 2
 LARGE, SMALL = "structures/complexes/8BK7.cif.gz", "structures/small/1U19.pdb.gz"  # 177 Å and 75 Å

@@ -1,170 +1,186 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of the benchmarks: what it may use, and a file of figures, so that a stopped run goes on where it was."""
+"""What all benchmarks share: how one is declared, the real sets, commands with their cost, scores, cells of tables."""
 
+import contextlib
 import dataclasses
-import glob
+import itertools
 import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-import numpy as np
-from common import SETS, cryodl, evaluate
-
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "cryodl_scipion" / "engine"
+sys.path[:0] = [] if str(ENGINE) in sys.path else [str(ENGINE)]
 NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
+CPU = ("--device", "cpu", "--threads", 1)
+BENCHMARKS = {}  # name: Benchmark, of the modules that were imported
+
+
+# ----- how a benchmark is declared and what it is given
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """measure: function of a Run, a case and settings. cases: {name: values or function}, all combinations, or a
+    function that lists dicts. tables: {table of a page: function of the rows}. quick: settings of a tiny run."""
+
+    measure: object
+    cases: object
+    tables: dict
+    quick: dict
+
+    def all_cases(self):
+        if callable(self.cases):
+            return self.cases()
+        values = [list(v() if callable(v) else v) for v in self.cases.values()]
+        return [dict(zip(self.cases, combination)) for combination in itertools.product(*values)]
+
+
+def benchmark(cases=None, tables=None, quick=None):
+    """Declare a function as a benchmark; see README.md."""
+
+    def register(measure):
+        BENCHMARKS[measure.__name__] = Benchmark(measure, cases or {}, tables or {}, quick or {})
+        return measure
+
+    return register
+
+
+class Run:
+    """One run of a benchmark. output: folder of what is kept between runs. tools: {name: path} of other programs."""
+
+    def __init__(self, output, tools=None, quick=False):
+        self.output, self.tools, self.quick = Path(output).resolve(), tools or {}, quick
+
+    @property
+    def data(self):
+        return data_folder()
+
+    def folder(self, key):
+        """A new folder's path for one measurement; what a stopped run left there is removed."""
+        path = self.output / "work" / str(key).replace("/", "-").replace(" ", "-")
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def kept(self, name, make):
+        """output/name, which make(path) writes if it is not there."""
+        path = self.output / name
+        if not path.exists():
+            partial = self.folder(f"partial {name}")
+            make(partial)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(path)
+        return path
+
+    def tool(self, name):
+        """Path of another program. Raises ValueError with what to do if it was not given."""
+        if name not in self.tools:
+            raise ValueError(f"{name} is not there; give --tool {name}=PATH.")
+        return self.tools[name]
+
+
+# ----- data
+def data_folder():
+    """Where the data lie. Ends the program with a sentence if they are not there."""
+    data = Path(os.environ.get("CRYODL_DATA", ROOT.parent / "shared" / "data")).resolve()
+    if not data.is_dir():
+        sys.exit(f"No data in {data}: set CRYODL_DATA to the folder that holds empiar10017_betagal and others.")
+    return data
+
+
+def structure_file(name):
+    """Path of a structure of the data by its name without endings. Raises ValueError."""
+    for folder in ("complexes", "small", "maps"):
+        for path in sorted((data_folder() / "structures" / folder).glob(f"{name}.*")):
+            return path
+    raise ValueError(f"There is no structure {name} in {data_folder() / 'structures'} (complexes, small or maps).")
 
 
 @dataclasses.dataclass(frozen=True)
 class RealSet:
-    """A labelled real set. pixel_size: Å/px. diameter_px, border: px. training: how many of the first micrographs
-    teach."""
+    """A labelled real set. folder: of its data. pixel_size: Å/px. diameter_px, border: px. training: how many of the
+    first micrographs teach; the others test."""
 
     name: str
-    data: Path
-    folder: str
+    folder: Path
     pixel_size: float
     diameter_px: float
     border: float
     training: int
 
-    @property
-    def diameter(self):
-        return round(self.pixel_size * self.diameter_px, 2)
-
-    @property
-    def ground_truth(self):
-        return self.data / self.folder / "coords"
-
-    @property
-    def micrographs(self):
-        return sorted(glob.glob(str(self.data / self.folder / "micrographs" / "*.mrc")))
-
-    @property
-    def train(self):
-        return self.micrographs[: self.training]
-
-    @property
-    def test(self):
-        return self.micrographs[self.training :]
+    diameter = property(lambda self: round(self.pixel_size * self.diameter_px, 2))  # Å
+    ground_truth = property(lambda self: self.folder / "coords")
+    micrographs = property(lambda self: sorted(map(str, (self.folder / "micrographs").glob("*.mrc"))))
+    train = property(lambda self: self.micrographs[: self.training])
+    test = property(lambda self: self.micrographs[self.training :])
 
 
-class Bench:
-    """options: what pickers.py was asked. output: folder of all files. topaz: a topaz.Topaz or None."""
-
-    def __init__(self, options, data, topaz=None):
-        self.options, self.data, self.topaz = options, data, topaz
-        self.output = Path(options.output)
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.file, self.failed = self.output / "figures.json", []
-        self.figures = self._read()
-
-    def real(self, name):
-        return RealSet(name, self.data, *SETS[name])
-
-    @property
-    def sets(self):
-        return [self.real(name) for name in self.options.sets]
-
-    def once(self, key, measure):
-        """The figures `key`, measured now if they are not in the file. None, and a line, if the measurement failed."""
-        if key not in self.figures:
-            try:
-                figures = measure()
-            except (RuntimeError, ValueError, OSError) as error:
-                print(f"{key}: not measured: {str(error)[-600:]}", flush=True)
-                self.failed.append(key)
-                return None
-            self.figures = dict(self._read(), **{key: figures})  # another part may have been measured beside this one
-            temporary = self.file.with_suffix(".partial")
-            temporary.write_text(json.dumps(self.figures, indent=1))
-            temporary.replace(self.file)
-            print(key, json.dumps(self.figures[key]), flush=True)
-        return self.figures[key]
-
-    def _read(self):
-        return json.loads(self.file.read_text()) if self.file.exists() else {}
-
-    def folder(self, key):
-        """A new folder's path for one measurement; what a stopped run left there is removed."""
-        import shutil
-
-        path = self.output / "work" / key.replace("/", "-").replace(" ", "-")
-        shutil.rmtree(path, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def trained(self, real, network="unet"):
-        """Folder of the picker trained on all labels of the set's training micrographs; trained if it is not there."""
-        model = self.output / "models" / f"{real.name}-{network}"
-        if not model.exists():
-            model.parent.mkdir(exist_ok=True)
-            links = link_coordinates(real, real.train, self.folder(f"labels {real.name}"))
-            train(real, links, model, "--network", network, "--labels", "complete")
-        return model
-
-    def model(self, name):
-        """The shipped general model if that is asked for (its card says what it left out), else one without `name`."""
-        return "general" if self.options.same_general else self.general(name)
-
-    def general(self, without=None):
-        """Folder (or shipped name) of the general model, or of the one that never saw the set `without`."""
-        if without is None:
-            return "general"
-        given = self.options.general_models
-        folder = Path(given or self.output / "models") / f"without-{without}"
-        if given and not folder.exists():
-            raise ValueError(f"{folder} (--general-models) is missing.")
-        if not folder.exists():
-            from general import train_without
-
-            train_without(self, without, folder)
-        return folder
+SETS = {
+    "empiar10017": ("empiar10017_betagal", 3.54, 54, 66, 4),
+    "empiar10028": ("empiar10028_ribosome", 5.36, 56, 35, 3),
+    "empiar10947": ("empiar10947", 3.8, 58, 36, 3),
+}
 
 
-def run_parts(bench, parts):
-    """Measure the parts of bench.options.parts and write all tables to DIR/tables.md. Ends the program if something
-    failed.
+def real(name):
+    """The RealSet of a name in SETS."""
+    folder, *values = SETS[name]
+    return RealSet(name, data_folder() / folder, *values)
 
-    parts: {word: (module with run(bench) and tables(bench), title)}.
+
+# ----- commands
+def measure(command, environment=None, folder=None):
+    """Run a command. Returns standard output, CPU seconds, wall seconds and peak memory in MB of the process.
+
+    Raises RuntimeError with the end of its messages if it fails.
     """
-    for part in bench.options.parts:
-        parts[part][0].run(bench)
-    text = "\n\n".join(f"## {title}\n\n{module.tables(bench)}" for module, title in parts.values())
-    (bench.output / "tables.md").write_text(text + "\n")
-    print(f"\nTables: {bench.output / 'tables.md'}")
-    if bench.failed:
-        sys.exit(f"{len(bench.failed)} measurements failed: {', '.join(bench.failed)}")
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        start = time.monotonic()
+        process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, env=environment, cwd=folder)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
+        said = [stream.seek(0) or stream.read() for stream in (out, err)]
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))[:300]} failed:\n{said[1][-2000:] or said[0][-1000:]}")
+    return said[0], usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
 
 
-def link_coordinates(real, micrographs, folder):
-    """A folder with the ground truth of these micrographs only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in micrographs:
-        name = f"{Path(path).stem}.star"
-        (folder / name).symlink_to((real.ground_truth / name).resolve())
-    return folder
+def cryodl(*words, folder=None):
+    """`measure` for one command of the engine, in this Python."""
+    environment = dict(os.environ, PYTHONPATH=str(ENGINE))
+    return measure([sys.executable, "-m", "cryodl", *words], environment, folder)
 
 
-def train(real, coordinates, model, *options):
+def recorded(command, output, *words, record=None):
+    """`cryodl COMMAND --output OUTPUT WORDS` with its result: the outputs, the warnings, and the cost."""
+    record = Path(record or f"{output}.result.json")
+    cost = cryodl(command, "--output", output, "--result", record, *words)
+    result = json.loads(record.read_text())
+    return result["outputs"], result["warnings"], cost
+
+
+def costs(measured):
+    """What `measure` gives, with names."""
+    return dict(cpu=measured[1], wall=measured[2], memory=measured[3])
+
+
+@contextlib.contextmanager
+def scratch():
+    """A temporary folder as a Path."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+# ----- pickers
+def train(real, coordinates, model, *options, micrographs=None):
     """Train on the set's training micrographs, one thread. Returns dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl(
-        "train-picker",
-        "--micrographs",
-        *real.train,
-        "--coordinates",
-        coordinates,
-        "--pixel-size",
-        real.pixel_size,
-        "--particle-diameter",
-        real.diameter,
-        "--output",
-        model,
-        "--device",
-        "cpu",
-        "--threads",
-        1,
-        *options,
-    )
-    return dict(cpu=cpu, wall=wall, memory=memory)
+    given = ("--micrographs", *(micrographs or real.train), "--coordinates", coordinates, "--output", model)
+    size = ("--pixel-size", real.pixel_size, "--particle-diameter", real.diameter)
+    return costs(cryodl("train-picker", *given, *size, *CPU, *options))
 
 
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
@@ -173,90 +189,59 @@ def pick(micrographs, pixel_size, diameter, model, folder, *options):
     Returns dict: cpu, wall (s), memory (MB).
     """
     stated = ("--particle-diameter", diameter) if diameter else ()
-    _, cpu, wall, memory = cryodl(
-        "pick",
-        "--micrographs",
-        *micrographs,
-        "--pixel-size",
-        pixel_size,
-        *stated,
-        "--model",
-        model,
-        "--output",
-        folder,
-        "--device",
-        "cpu",
-        "--threads",
-        1,
-        "--avoid",
-        "nothing",
-        *options,
-    )
-    return dict(cpu=cpu, wall=wall, memory=memory)
+    given = ("--micrographs", *micrographs, "--pixel-size", pixel_size, "--model", model, "--output", folder)
+    return costs(cryodl("pick", *given, *stated, *CPU, "--avoid", "nothing", "--pictures", 0, *options))
 
 
-def score(real, picks, threshold=0):
-    """best_f1 and ap of all candidates; f1, precision and recall at the threshold. On the set's test micrographs."""
-    figures = evaluate(picks, real.ground_truth, real.pixel_size, real.diameter, real.border, real.test, threshold)
-    every = figures.get("all_candidates", figures)
-    return dict(
-        best_f1=every["best_f1"],
-        ap=every["average_precision"],
-        **{key: figures[key] for key in ("f1", "precision", "recall")},
-    )
+def evaluate(picks, ground_truth, pixel_size, diameter, border, micrographs):
+    """Figures of `cryodl evaluate-picks`: best_f1 and ap of all candidates; f1, precision, recall of the picks."""
+    given = ("--coordinates", picks, "--reference", ground_truth, "--micrographs", *micrographs, "--threshold", 0)
+    sizes = ("--pixel-size", pixel_size, "--particle-diameter", diameter, "--border", border)
+    found = json.loads(cryodl("evaluate-picks", *given, *sizes, "--json")[0])
+    every = found.get("all_candidates", found)
+    figures = {key: round(found[key], 4) for key in ("f1", "precision", "recall")}
+    return dict(best_f1=round(every["best_f1"], 4), ap=round(every["average_precision"], 4), **figures)
 
 
-def pick_and_score(bench, real, model, key, *options):
-    """Pick the set's test micrographs with a model and score them. Returns figures, with the CPU seconds of picking."""
-    folder = bench.folder(key)
-    cost = pick(real.test, real.pixel_size, real.diameter, model, folder, *options)
-    return dict(score(real, folder), pick_cpu=cost["cpu"])
+def score(real, picks, micrographs=None):
+    """`evaluate` on the set's test micrographs, or on others of it."""
+    size = (real.pixel_size, real.diameter, real.border)
+    return evaluate(picks, real.ground_truth, *size, micrographs or real.test)
 
 
-def draw_labels(real, count, seed, folder):
-    """`count` of the positives of the training micrographs, at random, as STAR files. Returns how many there were."""
-    engine_path()
-    from cryodl.io.coordinates import read_coordinates, write_coordinates
-
-    ground_truth = {k: v[0] for k, v in read_coordinates(real.ground_truth).items()}
-    rows = [(Path(p).stem, i) for p in real.train for i in range(len(ground_truth[Path(p).stem]))]
-    order = np.random.default_rng(seed).permutation(len(rows))[:count]
-    chosen = [rows[i] for i in sorted(order)]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in {name for name, _ in chosen}:
-        yx = ground_truth[name][[i for n, i in chosen if n == name]]
-        write_coordinates(folder / f"{name}.star", yx, np.ones(len(yx)))
-    return len(chosen), len(rows)
+# ----- tables
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
 
 
-def expected_particles(real):
-    """Particles per training micrograph, of the truth."""
-    engine_path()
-    from cryodl.io.coordinates import read_coordinates
-
-    ground_truth = read_coordinates(real.ground_truth)
-    return round(sum(len(ground_truth[Path(p).stem][0]) for p in real.train) / real.training)
-
-
-def engine_path():
-    """Make the engine importable."""
-    from common import ROOT
-
-    path = str(ROOT / "cryodl_scipion" / "engine")
-    if path not in sys.path:
-        sys.path.insert(0, path)
-
-
-def table(head, rows):
-    """Markdown. rows: lists of texts and numbers; None is 'not measured'."""
-
-    def cell(value):
-        return "not measured" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell(v) for v in line) + " |" for line in lines)
-
-
-def f1_ap(figures):
+def f1_ap(scores):
     """'best F1 / AP (F1 at the default threshold)'."""
-    return None if figures is None else f"{figures['best_f1']:.3f} / {figures['ap']:.3f} ({figures['f1']:.3f})"
+    return f"{scores['best_f1']:.3f} / {scores['ap']:.3f} ({scores['f1']:.3f})"
+
+
+def cell(row, column):
+    """A cell. column: a function of the row, or 'key' or 'key:format'; what the row has not is empty."""
+    if callable(column):
+        return str(column(row))
+    key, _, form = column.partition(":")
+    value = row.get(key)
+    return "" if value is None else format(value, form or ("g" if isinstance(value, float) else ""))
+
+
+def columns(spec):
+    """A function that makes a table of rows: the head, and a line for each row. spec: {title: column, see `cell`}."""
+    return lambda rows: [list(spec), *([cell(row, one) for one in spec.values()] for row in rows)]
+
+
+def grouped(rows, *keys):
+    """{values of the keys: their rows}, in order."""
+    found = {}
+    for row in rows:
+        found.setdefault(tuple(row.get(key) for key in keys), []).append(row)
+    return found
+
+
+def title(name):
+    """A set's name on a page."""
+    return name.replace("empiar", "EMPIAR-")

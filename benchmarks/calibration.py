@@ -5,8 +5,8 @@ from."""
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path, pick, table
 from common import cryodl
+from parts import engine_path, pick, table
 
 # structure: pixel size (Å/px); all are in the lists of what the leave-one-out models must not see (general.RELATIVES)
 HELD_OUT = {

@@ -20,9 +20,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import SETS, cryodl, data_folder, evaluate
 from general_panel import structures
+from parts import engine_path
 
 LENIENT = 0.1
 LEARN, TEST, SIDE, PARTICLE_PX, SNR = 8, 4, 1024, 50, 0.05

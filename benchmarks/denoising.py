@@ -18,8 +18,8 @@ import denoising_integrity
 import denoising_orientation
 import denoising_six
 import denoising_speed
-from bench import Bench, run_parts
 from common import data_folder
+from parts import Bench, run_parts
 
 NETWORKS = ("posterior", "swinconv", "cgan")
 PARTS = {

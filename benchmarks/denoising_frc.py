@@ -5,8 +5,8 @@ All figures are of particles that training never saw, against projections withou
 that learns from noise alone shows how much comes from the targets, and not from the images.
 """
 
-from bench import engine_path, table
 from denoising_sets import SNR, Sets, noise_set
+from parts import engine_path, table
 
 ALONE = ("beta-galactosidase", "spike")
 COMPLEXES = ("microtubule", "microtubule + kinesin", "nucleosome", "nucleosome + Chd1")

@@ -9,9 +9,9 @@ import csv
 import json
 
 import numpy as np
-from bench import engine_path, table
 from common import cryodl
 from denoising_sets import SNR, Sets, new_folder
+from parts import engine_path, table
 
 PAIRS = (
     ("nucleosome + part of Chd1", "nucleosome"),

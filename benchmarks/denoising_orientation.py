@@ -8,8 +8,8 @@ of the truth.
 from pathlib import Path
 
 import orientations
-from bench import table
 from denoising_sets import Sets
+from parts import table
 
 MOLECULE = "beta-galactosidase"
 # row of orientations.accuracy: what it is

@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path, table
 from common import ROOT
 from denoising_sets import MOLECULES, SNR, Sets, noise_set
+from parts import engine_path, table
 
 # number: what is learnt, what is tested, the molecule that it never saw (None: one is made up)
 TESTS = {

@@ -8,10 +8,10 @@ and a run over more particles; reading, CTF, network and writing are in, start-u
 import csv
 
 import numpy as np
-from bench import engine_path, table
 from common import cryodl
 from denoising_frc import ALONE, key
 from denoising_sets import SNR, Molecule, Sets, new_folder, simulate, train
+from parts import engine_path, table
 from speed import slope
 
 LARGE = Molecule("beta-galactosidase", "8BK7.cif.gz", 0.95, 256)

@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl
 from general_panel import structures
+from parts import engine_path
 
 SIDE, PARTICLE_PX, SNR, BOXES = 640, 40, 0.3, 15
 TRAINED, CHOSEN, TESTED, STEPS = 4, 2, 6, 150

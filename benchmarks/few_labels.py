@@ -4,7 +4,7 @@
 Ours are told what a person who boxed a few particles knows: those boxes, nothing else.
 """
 
-from bench import NETWORKS, draw_labels, expected_particles, f1_ap, pick_and_score, table, train
+from parts import NETWORKS, draw_labels, expected_particles, f1_ap, pick_and_score, table, train
 
 FEW = 100
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import gemmi
 import mrcfile
 import numpy as np
-from bench import table
 from common import SETS, cryodl, data_folder
+from parts import table
 from scipy.ndimage import gaussian_filter
 
 from cryodl.core.ctf import ctf_rfft

@@ -4,8 +4,8 @@
 import os
 import sys
 
-from bench import f1_ap, link_coordinates, pick_and_score, table
 from common import ROOT, measure
+from parts import f1_ap, link_coordinates, pick_and_score, table
 
 DETECTORS = ("resnet8_u64", "resnet16_u64")
 # Structures of the set's own molecule, which the general model must not have seen either.

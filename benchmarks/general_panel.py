@@ -18,8 +18,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import data_folder
+from parts import engine_path
 
 SNRS = (0.03, 0.1, 0.3)
 SIDE = 640  # px of a micrograph, in which a particle is 40 px wide

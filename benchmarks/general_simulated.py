@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path, pick, table
 from common import cryodl, evaluate
+from parts import engine_path, pick, table
 
 SNRS = (0.03, 0.1, 0.3)
 COUNT, SIDE, PARTICLE_PX = 2, 1024, 44

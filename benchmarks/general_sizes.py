@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl
 from general_panel import structures
+from parts import engine_path
 
 SIDE, PARTICLE_PX, COUNT = 1024, 50, 3
 

@@ -3,8 +3,8 @@
 
 import json
 
-from bench import f1_ap, pick, table
 from common import evaluate
+from parts import f1_ap, pick, table
 
 FACTORS = (0.6, 0.72, 0.85, 1.0, 1.2, 1.4, 1.6)  # of the published diameter
 

@@ -8,7 +8,7 @@ without any (at least 0.75 diameters from every particle) that they make up that
 from pathlib import Path
 
 import numpy as np
-from bench import NETWORKS, engine_path, f1_ap, pick_and_score, table, train
+from parts import NETWORKS, engine_path, f1_ap, pick_and_score, table, train
 
 NAME = "empiar10017"
 KINDS = ("complete", "sparse", "boxes")

@@ -9,10 +9,10 @@ import sys
 
 import map_real
 import map_simulated
-from bench import table
 from common import ROOT
 from common import measure as run_command
 from map_tables import mean
+from parts import table
 
 VARIANTS = {
     "full": (),

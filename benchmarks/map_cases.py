@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl
+from parts import engine_path
 
 SEED = 20  # of the simulated maps; training has others
 PIXEL_SIZE = 1.2  # Å/px

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of what the model makes of noise, nucleic acid, detergent and the wrong hand (map_controls)."""
 
-from bench import table
 from map_cases import angstrom
+from parts import table
 
 
 def tables(found, nucleic, sure):

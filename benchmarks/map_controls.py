@@ -11,9 +11,9 @@ import json
 
 import map_control_tables
 import numpy as np
-from bench import engine_path
 from common import cryodl
 from map_cases import case_of, find_structure, improve, measured, model_name, removed, simulate
+from parts import engine_path
 
 RESOLUTION = 4.0
 PROTEIN, MEMBRANE = "1U6G", "5GJV"  # left out of the training with what is similar

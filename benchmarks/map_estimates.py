@@ -7,9 +7,9 @@ it comes out of a refinement, and masked.
 """
 
 import numpy as np
-from bench import engine_path
 from map_cases import find_structure
 from map_nucleic import cut_out
+from parts import engine_path
 
 WHOLE, CUT = ("3ENL", "5GJV", "6VXX"), ("1EJ9", "4V4R_30S", "1U6G", "4GXY")
 RESOLUTIONS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0)
@@ -50,7 +50,7 @@ def measure(bench, molecule, resolution):
 
 
 def tables(bench):
-    from bench import table
+    from parts import table
 
     names = [f"{molecule}/{resolution:g}" for molecule in (*CUT, *WHOLE) for resolution in RESOLUTIONS]
     found = {name: bench.figures.get(f"maps estimates/{name}") for name in names}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
-from bench import engine_path
 from common import cryodl, data_folder
+from parts import engine_path
 
 STRUCTURES = ("small/1S3X.pdb.gz", "small/1FDO.pdb.gz", "small/3ENL.pdb.gz")
 AMPLITUDES = (0.125, 0.25, 0.5)  # of the signal's

@@ -11,7 +11,6 @@ import os
 import time
 
 import numpy as np
-from bench import engine_path, table
 from map_cases import (
     CHOOSING,
     PIXEL_SIZE,
@@ -26,6 +25,7 @@ from map_cases import (
     removed,
 )
 from map_controls import NUCLEOTIDES, learnt
+from parts import engine_path, table
 
 MOLECULES = ("1EJ9", "4V4R_30S", "1U6G")  # with all atoms; the other ribosomes at hand are traces of one atom a residue
 RESOLUTIONS = (2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)

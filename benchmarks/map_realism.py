@@ -8,9 +8,9 @@ piece is; with the usual faults, and without those that are inside of the molecu
 import dataclasses
 
 import numpy as np
-from bench import table
 from map_cases import SEED, case_of
 from map_real import MAPS, files
+from parts import table
 
 AT = (15.0, 10.0, 8.0, 7.0, 6.0, 5.0, 4.0)  # Å
 MASKED = 3.5  # Å beyond the atoms, as the real pieces came

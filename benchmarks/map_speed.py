@@ -6,8 +6,8 @@ from which larger maps are extrapolated. The map of 512^3 is empty but for a cub
 """
 
 import numpy as np
-from bench import engine_path, table
 from map_cases import improve, model_name
+from parts import engine_path, table
 
 SIDE, WHOLE = 200, 512  # px at 1 Å/px
 OURS, PUBLISHED = (96, SIDE), (48, 72)  # sides that are run with one thread

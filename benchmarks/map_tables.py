@@ -2,8 +2,8 @@
 """Tables of maps compared as input, sharpened and improved, and whether the floors are reached."""
 
 import numpy as np
-from bench import table
 from map_cases import NOT_REACHED, angstrom
+from parts import table
 
 HEAD = [
     "FSC 0.5 in the mask: input",

@@ -3,9 +3,9 @@
 
 import statistics
 
-from bench import table
 from map_cases import angstrom, case_of, improve, measured, model_name, removed, simulate
 from map_real import MAPS, RESOLUTION, files
+from parts import table
 
 MOLECULES = ("1S3X", "1FDO", "2XHE")  # of the validation of the shipped model
 RESOLUTIONS = (3.0, 4.0, 5.0, 6.0)

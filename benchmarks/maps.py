@@ -22,8 +22,8 @@ import map_realism
 import map_simulated
 import map_speed
 import map_weights
-from bench import Bench, run_parts
 from common import data_folder
+from parts import Bench, run_parts
 
 PARTS = {
     "simulated": (map_simulated, "Simulated maps of molecules never trained on"),

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-from bench import Bench, engine_path, evaluate, pick
 from common import cryodl, data_folder
+from parts import Bench, engine_path, evaluate, pick
 from topaz import Topaz
 
 MOLECULES = {

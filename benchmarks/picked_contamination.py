@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl
 from general_panel import structures
+from parts import engine_path
 
 SIDE, PARTICLE_PX, SNR, COUNT, EVERY = 1024, 60, 0.1, 2, 3
 

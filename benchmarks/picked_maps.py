@@ -17,8 +17,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl, data_folder, evaluate
+from parts import engine_path
 
 SIDE, COUNT, PARTICLES, BOX, STEP = 1024, 50, 110, 64, 10
 STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the general model

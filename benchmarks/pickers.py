@@ -28,8 +28,8 @@ import reconstruction
 import rotation
 import speed
 import structure
-from bench import NETWORKS, Bench, run_parts
 from common import SETS, data_folder
+from parts import NETWORKS, Bench, run_parts
 from topaz import Topaz
 
 PARTS = {

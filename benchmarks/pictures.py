@@ -11,8 +11,8 @@ orange: not.
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path, pick
 from common import ROOT, cryodl
+from parts import engine_path, pick
 
 STRUCTURE, PIXEL_SIZE = "structures/complexes/8BK7.cif.gz", 4.0
 EDGE = "FoilHole_15960851_Data_15972812_15972814_20211215_175436_EER"

@@ -19,8 +19,8 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path, pick
 from common import cryodl, data_folder
+from parts import engine_path, pick
 from relion import REFINE_ITERATIONS, Relion, resolution_at, shell_correlation
 
 engine_path()

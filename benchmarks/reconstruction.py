@@ -9,8 +9,8 @@ texts, one for each micrograph), or without CTF correction.
 import dataclasses
 from pathlib import Path
 
-from bench import engine_path, pick, table
 from common import cryodl
+from parts import engine_path, pick, table
 
 STRUCTURE, PIXEL_SIZE, BOX, SIDE = "structures/maps/SIM_4V4R_70S_5A.mrc.gz", 7.5, 48, 768
 DIAMETER = 290.0  # Å

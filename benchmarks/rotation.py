@@ -11,7 +11,7 @@ ground.
 from pathlib import Path
 
 import numpy as np
-from bench import NETWORKS, engine_path, pick, table
+from parts import NETWORKS, engine_path, pick, table
 
 NAME = "empiar10017"
 ANGLES = (0, 90, 37)  # degrees

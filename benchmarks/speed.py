@@ -7,8 +7,8 @@ are in.
 """
 
 import numpy as np
-from bench import NETWORKS, engine_path, table
 from common import cryodl
+from parts import NETWORKS, engine_path, table
 
 # pixel size (Å/px), particle diameter (Å): the ends of the usual range; the first is the largest working image
 CASES = ((1.8, 150), (1.4, 200), (1.0, 250))

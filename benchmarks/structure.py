@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from bench import f1_ap, pick_and_score, table
 from common import cryodl
+from parts import f1_ap, pick_and_score, table
 
 # set: structure (below the folder of data), particles for each simulated micrograph
 STRUCTURES = {

@@ -17,8 +17,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl, data_folder
+from parts import engine_path
 
 BOX, PIXEL_SIZE, TILT, SHIFT = 32, 10.0, 60.0, 2.0
 KINDS = (

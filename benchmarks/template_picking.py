@@ -14,8 +14,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from bench import RealSet, pick, table
 from common import SETS, cryodl, data_folder, evaluate
+from parts import RealSet, pick, table
 
 STRUCTURES = {
     "empiar10017": ("beta-galactosidase, 8BK7", "structures/complexes/8BK7.cif.gz"),

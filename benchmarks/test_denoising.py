@@ -6,9 +6,9 @@ import denoising_integrity
 import denoising_speed
 import numpy as np
 import pytest
-from bench import Bench, engine_path
 from denoising_frc import cells, key
 from denoising_sets import Sets, mass, noise_set, write_model
+from parts import Bench, engine_path
 from relion import write_star
 
 engine_path()

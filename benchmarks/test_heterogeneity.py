@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from bench import engine_path
 from heterogeneity_measures import (
     area,
     areas,
@@ -13,6 +12,7 @@ from heterogeneity_measures import (
     shared_neighbours,
     true_distances,
 )
+from parts import engine_path
 
 engine_path()
 

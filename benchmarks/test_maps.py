@@ -15,8 +15,8 @@ import map_tables
 import maps
 import numpy as np
 import pytest
-from bench import Bench, engine_path
 from common import ROOT
+from parts import Bench, engine_path
 
 engine_path()
 sys.path.append(str(ROOT / "cryodl_scipion" / "engine" / "tests"))

@@ -9,8 +9,8 @@ those of --published-seeds and more subtomograms (--published-training), as they
 import json
 
 import numpy as np
-from bench import table
 from common import cryodl
+from parts import table
 from tomo_data import subtomograms, without_angles
 
 TEST_SEED, OURS = 1000, "likelihood"

@@ -7,8 +7,8 @@ Subtomograms of six structures in one file, aligned (true angles and shifts). Ad
 import csv
 from pathlib import Path
 
-from bench import engine_path, table
 from common import cryodl
+from parts import engine_path, table
 from tomo_data import CLASSES, subtomograms
 
 CASES = ((0.1, 60), (0.1, 40), (0.05, 60), (0.05, 40))

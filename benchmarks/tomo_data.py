@@ -6,8 +6,8 @@ import json
 import shutil
 
 import numpy as np
-from bench import engine_path
 from common import cryodl
+from parts import engine_path
 
 PIXEL_SIZE = 13.0  # Å/px
 RIBOSOME, PROTEASOME = "maps/SIM_4V4R_70S_10A.mrc.gz", "complexes/3J9I.pdb.gz"

@@ -8,8 +8,8 @@ both ways; Dice with the true labels, for each feature and in the mean.
 import json
 
 import numpy as np
-from bench import table
 from common import cryodl
+from parts import table
 from tomo_data import PIXEL_SIZE, cells, features
 from tomo_segmentation import TEST_SEED, names, trained
 

@@ -12,8 +12,8 @@ import json
 import types
 
 import numpy as np
-from bench import engine_path, table
 from common import cryodl
+from parts import engine_path, table
 from tomo_data import features, structure, tiles_to_draw
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")

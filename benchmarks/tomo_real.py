@@ -9,8 +9,8 @@ import csv
 import json
 
 import numpy as np
-from bench import engine_path, table
 from common import cryodl
+from parts import engine_path, table
 
 FOLDER, PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
 NETWORKS = ("unet", "eman2")

@@ -7,8 +7,8 @@ The tomograms for training and for testing are simulated with different seeds. D
 
 import json
 
-from bench import table
 from common import cryodl
+from parts import table
 from tomo_data import PIXEL_SIZE, RIBOSOME, cells, features, structure, tiles_to_draw
 
 TRAIN_SEED, TEST_SEED, WRONG = 1, 2, 0.2

@@ -5,8 +5,8 @@ The tomograms are noise. Proportional times at three sizes show that the extrapo
 """
 
 import numpy as np
-from bench import engine_path, table
 from common import cryodl
+from parts import engine_path, table
 from tomo_data import PIXEL_SIZE
 from tomo_segmentation import trained
 

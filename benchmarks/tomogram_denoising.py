@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from bench import engine_path
 from common import cryodl, data_folder
+from parts import engine_path
 from tomo_data import PIXEL_SIZE, PROTEASOME, RIBOSOME
 
 PARTS = ("denoise", "topaz", "wedge", "segment", "speed")

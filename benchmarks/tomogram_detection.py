@@ -264,7 +264,7 @@ def draw(tomogram, star):
 
 
 def import_engine():
-    from bench import engine_path
+    from parts import engine_path
 
     engine_path()
 

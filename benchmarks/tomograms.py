@@ -19,8 +19,8 @@ import tomo_pretrained
 import tomo_real
 import tomo_segmentation
 import tomo_speed
-from bench import Bench, run_parts
 from common import data_folder
+from parts import Bench, run_parts
 
 PARTS = {
     "segmentation": (tomo_segmentation, "Features from ten tiles"),

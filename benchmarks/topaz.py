@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from bench import engine_path, expected_particles, score
 from common import measure
+from parts import engine_path, expected_particles, score
 
 # Scale at which the particles of a set are about 30 px wide, as Topaz wants them.
 SCALES = {"empiar10017": 4, "empiar10028": 2, "empiar10947": 2}

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import RealSet, engine_path, pick
 from common import SETS, cryodl, data_folder, evaluate
+from parts import RealSet, engine_path, pick
 
 BOXES = 20
 
