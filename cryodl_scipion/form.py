@@ -30,6 +30,7 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
     `more` is added to the contract's help of the field.
     Raises KeyError if the class has no such field.
     """
+    former = contract.former_names(contract.command_name(configClass))
     for name in names:
         info = contract.describe(configClass, name)
         paramClass, arguments = _paramOf(info)
@@ -38,7 +39,7 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
             override["help"] = info.help + override.pop("more")
         arguments.update(override)
         param = form.addParam(formName(name), paramClass, **arguments)
-        param.formerNames = [formName(former) for former in info.former]  # see PluginProtocol
+        param.formerNames = [formName(old) for old in former.get(name, ())]  # see PluginProtocol
 
 
 def _paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:

@@ -3,7 +3,7 @@
 
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, List
 
 from ..engine.cryodl import contract
 from .inputs import ProtocolMixin
@@ -19,7 +19,6 @@ class StoredSettings(ProtocolMixin):
     _CONFIG: Any
     _MADE: Any = None
     _ITEM = "micrograph"
-    _BEFORE: Dict[str, Any] = {}  # {parameter: what earlier versions did}, where their settings do not name it
 
     def _settingsFile(self) -> str:
         return self._getExtraPath("settings.json")
@@ -28,17 +27,14 @@ class StoredSettings(ProtocolMixin):
         with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 
-    def _configFields(self) -> List[Any]:
-        """Of the protocol's command, if it has one."""
-        config = getattr(self, "_CONFIG", None)
-        return contract.describe_all(config) if config else []
-
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
         if not os.path.exists(self._settingsFile()):
             return []
         with open(self._settingsFile(), encoding="utf-8") as file:
-            before = dict(self._BEFORE, **contract.with_present_names(json.load(file), self._configFields()))
+            before = json.load(file)
+        if getattr(self, "_CONFIG", None):
+            before, _ = contract.present_options(contract.command_name(self._CONFIG), before)
         now = json.loads(json.dumps(self._settings()))
         return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
 

@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Sequence
 
 TABLE = "rounds.csv"
 _ROUNDS = "rounds"
-_FORMER = {"figure": "separation"}  # columns as version 0.1.0 called them
 
 
 def readRounds(folder: str) -> List[Dict[str, Any]]:
@@ -22,7 +21,7 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{_FORMER.get(name, name): _number(text) for name, text in row.items()} for row in rows]
+    return [{name: _number(text) for name, text in row.items()} for row in rows]
 
 
 def _number(text: str) -> Optional[float]:

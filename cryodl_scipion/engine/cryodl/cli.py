@@ -14,12 +14,13 @@ import typing
 from . import __version__
 from .contract import COMMANDS, AllSkipped, Command, Failure, Request, check, describe_all
 from .contract.params import ParamInfo
+from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
 from .io.silence import no_long_silence
 from .io.stopping import stopped_sentence
-from .io.warn import begin, unsaid, with_said
+from .io.warn import begin, unsaid, warn, with_said
 
 # The examples are what most people need from --help.
 EPILOGS = {
@@ -173,7 +174,8 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     end_with_parent()
-    options = build_parser().parse_args(arguments)
+    words, warnings = present_command_line(sys.argv[1:] if arguments is None else arguments)
+    options = build_parser().parse_args(words)
     if not options.command:
         build_parser().print_help()
         return 0
@@ -187,9 +189,9 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
             for stale in (options.result, failure_path):
                 if os.path.exists(stale):
                     os.remove(stale)
-        config = _config(command, options)
+        config = _config(command, options, warnings)
         with no_long_silence(json=getattr(config, "json", False)):
-            _run(command, config, options.result)
+            _run(command, config, options.result, warnings)
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
@@ -308,8 +310,6 @@ def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
         options.update(type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info))
         options.update(dict(nargs="+") if info.kind == "paths" else {})
     parser.add_argument(info.flag, **options)
-    if info.former_flags:
-        parser.add_argument(*info.former_flags, **dict(options, help=argparse.SUPPRESS))
 
 
 def _metavar(info: ParamInfo) -> str:
@@ -318,12 +318,14 @@ def _metavar(info: ParamInfo) -> str:
     return info.path.upper() or {"int": "N", "float": "X", "paths": "TEXT"}.get(info.kind, "TEXT")
 
 
-def _config(command: Command, options: argparse.Namespace) -> typing.Any:
-    """The checked config of parsed options; --device and --threads override a request's."""
+def _config(command: Command, options: argparse.Namespace, warnings: list[str]) -> typing.Any:
+    """The checked config of parsed options; --device and --threads override a request's. warnings: about a request of
+    another version are added."""
     given = {i.name: getattr(options, i.name) for i in describe_all(command.config) if hasattr(options, i.name)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     if options.request:
         request = Request.read(options.request)
+        warnings += request.warnings
         if request.command != command.name:
             raise UserError(f"{options.request} is a request for {request.command}, not for {command.name}.")
         others = sorted(set(given) - {"device", "threads"})
@@ -345,9 +347,11 @@ def _checked(config: typing.Any) -> typing.Any:
     return config
 
 
-def _run(command: Command, config: typing.Any, result_path: str | None) -> None:
+def _run(command: Command, config: typing.Any, result_path: str | None, warnings: typing.Sequence[str]) -> None:
     start = time.monotonic()
     begin()
+    for warning in warnings:
+        warn(warning)
     with output_lock(command, config):
         try:
             result = importlib.import_module(f".{command.module}", __package__).run(config)

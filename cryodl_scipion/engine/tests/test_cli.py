@@ -12,7 +12,7 @@ from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
 from cryodl.cli import build_parser, main
-from cryodl.contract import COMMANDS, ConsensusPicksConfig, Failure, PickConfig, Request, Result, describe, describe_all
+from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
 
@@ -278,12 +278,3 @@ def test_help_shows_defaults_of_several_values_as_they_are_typed(capsys):
         main(["simulate-tomograms", "--help"])
     text = capsys.readouterr().out
     assert "[default: 30]" in text and "default: (" not in text
-
-
-def test_an_option_is_also_known_by_its_former_name_which_help_does_not_show():
-    for flag in ("--minimum-score", "--least-score"):
-        options = build_parser().parse_args(["consensus-picks", "--picks", "a", "b", flag, "0.3"])
-        assert options.minimum_score == 0.3
-    assert describe(ConsensusPicksConfig, "minimum_score").former_flags == ["--least-score"]
-    shown = help_of("consensus-picks")
-    assert "--minimum-score" in shown and "--least-score" not in shown

@@ -27,10 +27,8 @@ from cryodl.contract import (
     config_to_dict,
     describe,
     describe_all,
-    describe_outputs,
     param,
 )
-from cryodl.contract.tomograms.classifying import ClassifySubtomogramsConfig
 
 PICK = dict(micrographs=("a.mrc",), pixel_size=1.5, model="m", output="out")
 TRAIN = dict(micrographs=("a.mrc",), coordinates="picks", pixel_size=1.5, particle_diameter=150.0, output="m")
@@ -66,21 +64,6 @@ def test_networks_of_the_contract_are_those_of_the_registry():
     with pytest.raises(ValueError) as error:
         picker_method("no such network")
     assert str(error.value).split("choose one of: ")[1].rstrip(".").split(", ") == list(contract.PICKER_NETWORKS)
-
-
-def test_a_request_of_0_1_0_is_read_by_the_names_that_its_fields_had():
-    old = dict(subtomograms="a.star", model="m", output="o.star", unknown=0.1, truth=True)
-    config = config_from_dict(ClassifySubtomogramsConfig, old)
-    assert (config.rejected_fraction, config.ground_truth) == (0.1, True)
-    with pytest.raises(ValueError, match="rejected_fraction is given twice, .* unknown"):
-        config_from_dict(ClassifySubtomogramsConfig, dict(old, rejected_fraction=0.2))
-
-
-def test_no_former_name_is_the_name_of_another_field():
-    for command in COMMANDS.values():
-        for infos in (describe_all(command.config), describe_outputs(command.outputs) if command.outputs else []):
-            names = [name for info in infos for name in (info.name, *info.former)]
-            assert len(set(names)) == len(names), command.name
 
 
 def test_order_of_choices_is_frozen():

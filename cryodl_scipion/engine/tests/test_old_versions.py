@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models of version 0.1.0 can still be used. data/models_0_1_0.json was written by that version: the card of a model,
-and for each network the number of its tensors and the checksum of their names and shapes."""
+"""Models, requests, results and command lines of version 0.1.0 can still be used.
+
+data/models_0_1_0.json was written by that version: the card of a model, and for each network the number of its tensors
+and the checksum of their names and shapes. data/files_0_1_0.json: a request of each command with every option, and
+results of some.
+"""
 
 import hashlib
 import json
@@ -10,41 +14,30 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cryodl.contract import sha256
+from cryodl.cli import main
+from cryodl.contract import COMMANDS, Request, Result, config_to_dict, sha256, version_0_1_0
 from cryodl.io.model import read_model
 from cryodl.learning.registry import method_of
 from cryodl.micrographs.pickers import load_network, picker_method
 from cryodl.micrographs.pickers.predict import Picker
-from cryodl.particles.denoisers.method import load_network as load_denoiser
 
-OLD = json.loads((Path(__file__).parent / "data" / "models_0_1_0.json").read_text(encoding="utf-8"))
+DATA = Path(__file__).parent / "data"
+OLD = json.loads((DATA / "models_0_1_0.json").read_text(encoding="utf-8"))
+FILES = json.loads((DATA / "files_0_1_0.json").read_text(encoding="utf-8"))
 SIZES = {"denoiser": (64,), "classifier": (3, 32)}  # box; classes and box
 
 
 @pytest.mark.parametrize("network", OLD["networks"])
 def test_weights_of_every_network_of_0_1_0_still_fit(network):
     kind, name = network.split()
-    method, sizes = method_of(kind, name), SIZES.get(kind, ())
-    assert OLD["networks"][network] in [
-        layout(build(*sizes)) for build in (method.build, getattr(method, "build_former", None)) if build
-    ]
+    assert OLD["networks"][network] == layout(method_of(kind, name).build(*SIZES.get(kind, ())))
 
 
 def layout(network):
-    """Number of a network's tensors, and the checksum of their names and shapes; None for no network."""
-    tensors = {} if network is None else network.state_dict()
+    """Number of a network's tensors, and the checksum of their names and shapes."""
+    tensors = network.state_dict()
     shapes = json.dumps(sorted((key, list(value.shape)) for key, value in tensors.items()))
     return [len(tensors), hashlib.sha256(shapes.encode()).hexdigest()]
-
-
-def test_a_gan_of_0_1_0_still_denoises():
-    """Its generator had other layers than today's; the same weights give an answer of the image's size."""
-    method = method_of("denoiser", "cgan")
-    weights = method.build_former(64).state_dict()
-    network = load_denoiser(method, 64, weights, "old").eval()
-    assert layout(network) == OLD["networks"]["denoiser cgan"] != layout(method.build(64))
-    noisy = torch.randn(2, 1, 64, 64)
-    assert network.finished(network(network.prepare(noisy, None))).shape == noisy.shape
 
 
 def test_a_model_of_0_1_0_is_read_and_answers(tmp_path):
@@ -58,3 +51,67 @@ def test_a_model_of_0_1_0_is_read_and_answers(tmp_path):
     method = picker_method(read["network"])
     network = load_network(method, tensors, str(tmp_path))
     assert Picker(method, network, torch.device("cpu")).method is method
+
+
+@pytest.mark.parametrize("command", FILES["requests"])
+def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, command):
+    (tmp_path / "request.json").write_text(json.dumps(FILES["requests"][command]))
+    request = Request.read(str(tmp_path / "request.json"))
+    assert request.command == version_0_1_0.COMMANDS.get(command, command)
+    old = FILES["requests"][command]["config"]
+    renamed, removed = (table.get(request.command, ()) for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED))
+    now = config_to_dict(request.config)
+    for name, value in old.items():
+        if name in removed:
+            assert name not in now and f"--{name.replace('_', '-')}" in request.warnings[0]
+        else:
+            assert now[dict(renamed).get(name, name)] == value
+    assert set(now) >= set(dict(renamed).values()) and bool(request.warnings) is any(name in removed for name in old)
+
+
+@pytest.mark.parametrize("command", FILES["results"])
+def test_a_result_of_0_1_0_is_read(tmp_path, command):
+    (tmp_path / "result.json").write_text(json.dumps(FILES["results"][command]))
+    result = Result.read(str(tmp_path / "result.json"))
+    assert type(result.outputs) is COMMANDS[result.command].outputs and result.versions["cryodl"] == "0.1.0"
+    renamed = version_0_1_0.OUTPUTS.get(result.command, {})
+    for name, value in FILES["results"][command]["outputs"].items():
+        if renamed.get(name, name) in result.outputs:
+            assert result.outputs[renamed.get(name, name)] == value
+
+
+def test_every_name_of_the_table_is_one_of_0_1_0_and_leads_to_one_of_now():
+    now_called = {version_0_1_0.COMMANDS.get(command, command): command for command in FILES["requests"]}
+    for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED):
+        for command, names in table.items():
+            assert set(names) <= set(FILES["requests"][now_called[command]]["config"]), command
+            assert not set(names) & set(COMMANDS[command].config.__dataclass_fields__), command
+    for command, names in version_0_1_0.RENAMED.items():
+        assert set(names.values()) <= set(COMMANDS[command].config.__dataclass_fields__), command
+    assert set(version_0_1_0.COMMANDS.values()) <= set(COMMANDS) and not set(version_0_1_0.COMMANDS) & set(COMMANDS)
+
+
+def test_a_command_line_of_0_1_0_is_understood(monkeypatch):
+    monkeypatch.setitem(version_0_1_0.COMMANDS, "old-pick", "pick")
+    monkeypatch.setitem(version_0_1_0.RENAMED, "pick", {"least_score": "threshold"})
+    monkeypatch.setitem(version_0_1_0.REMOVED, "pick", ("tiles", "fast", "offset"))
+    words = (
+        "old-pick --micrographs a.mrc b.mrc --tiles 3 4 --least-score=0.2 --no-fast --offset=-2 --offset -3 --model m"
+    )
+    present, warnings = version_0_1_0.present_command_line(words.split())
+    assert present == "pick --micrographs a.mrc b.mrc --threshold=0.2 --model m".split()
+    assert "--tiles" in warnings[0] and "--offset" in warnings[0]
+    with pytest.raises(ValueError, match="threshold is given twice, also as least_score"):
+        version_0_1_0.present_options("pick", {"threshold": 0.1, "least_score": 0.1})
+
+
+def test_a_removed_option_is_named_in_the_result_and_ignored(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(version_0_1_0.REMOVED, "consensus-picks", ("colours",))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 20\n")
+    words = ["consensus-picks", "--picks", str(tmp_path / "a"), str(tmp_path / "b"), "--colours", "7"]
+    words += ["--pixel-size", "1", "--particle-diameter", "100", "--output", str(tmp_path / "o")]
+    assert main([*words, "--result", str(tmp_path / "result.json")]) == 0
+    assert "--colours is ignored" in capsys.readouterr().out
+    assert any("--colours" in warning for warning in Result.read(str(tmp_path / "result.json")).warnings)

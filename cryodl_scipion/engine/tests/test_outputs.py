@@ -66,16 +66,6 @@ def test_a_batch_of_which_all_was_skipped_needs_no_outputs(tmp_path):
     assert read.nothing_made and read.outputs.counts == {} and read.outputs.threshold is None
 
 
-def test_results_of_version_0_1_0_are_still_read(tmp_path):
-    """They have contract version 1: what was not there is None, and what is no longer asked for is left."""
-    old = {"contract_version": 1, "command": "improve-map", "skipped": [], "warnings": ["beware"], "seconds": 2.0}
-    old["outputs"] = {"map": "m.mrc", "pixel_size": 1.1, "model": "general", "half_map_test": None, "former": 3}
-    (tmp_path / "result.json").write_text(json.dumps(old))
-    outputs = Result.read(tmp_path / "result.json").outputs
-    assert outputs.map == "m.mrc" and outputs.pixel_size == 1.1 and outputs.unchanged is None
-    assert "former" not in outputs
-
-
 @pytest.mark.parametrize(
     "value, hint, right",
     [

@@ -37,7 +37,6 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
     _devStatus = BETA
     _CONFIG = contract.PickFilamentsConfig
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
-    _BEFORE = {"keep_edges": True}
     NOT_ON_FORM = notOnForm(
         "output",
         "device",

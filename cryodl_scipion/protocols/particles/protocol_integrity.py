@@ -66,7 +66,7 @@ class CryodlProtIntegrity(ParticlesBase):
             help="Names for classes and outputs, in the same order, separated by commas: *whole, without "
             "partner*.\n\nEmpty: the file names.",
         )
-        minimum = form.addParam(
+        form.addParam(
             "minimumProbability",
             params.FloatParam,
             default=0.8,
@@ -74,7 +74,6 @@ class CryodlProtIntegrity(ParticlesBase):
             help="The subset of a composition contains the particles with at least this probability of it; other "
             "particles are in no subset.\n\nFrom 0 to 1.",
         )
-        minimum.formerNames = ["leastProbability"]
         self._addDenoiserParam(
             form,
             "Denoiser trained on all of these compositions, whose images are used in addition to the raw "

@@ -144,10 +144,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
             return {}
         with open(path, encoding="utf-8") as file:
             tomograms = json.load(file)["tomograms"]
-        return {
-            name: {feature: contract.feature_metrics(metrics) for feature, metrics in entry["found"].items()}
-            for name, entry in tomograms.items()
-        }
+        return {name: dict(entry["found"]) for name, entry in tomograms.items()}
 
     # ----- validation and information
     def _checkInputs(self) -> List[str]:

@@ -73,10 +73,10 @@ INSERT INTO "Objects" VALUES(61,60,'45.60._extended','String',NULL,'','','2026-1
 INSERT INTO "Objects" VALUES(62,45,'45.inputCoordinates','Pointer',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(63,62,'45.62._extended','String',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(64,45,'45.particleDiameter','Float',NULL,'','','2026-11-22 02:11:57');
-INSERT INTO "Objects" VALUES(65,45,'45.leastParticles','Integer','5','','','2026-11-22 02:11:57');
+INSERT INTO "Objects" VALUES(65,45,'45.minimumParticles','Integer','5','','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(66,45,'45.leastScore','Float',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(67,45,'45.mostContaminated','Float','20.0','','','2026-11-22 02:11:57');
-INSERT INTO "Objects" VALUES(68,45,'45.mostCarbon','Float','33.0','','','2026-11-22 02:11:57');
+INSERT INTO "Objects" VALUES(68,45,'45.maximumCarbon','Float','33.0','','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(69,45,'45.mostGradient','Float',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(70,45,'45.streamingWarning','String',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(71,45,'45.streamingSleepOnWait','Integer','0','','','2026-11-22 02:11:57');
@@ -150,6 +150,9 @@ INSERT INTO "Objects" VALUES(138,91,'91.allowHeader','Boolean','1','','','2026-1
 INSERT INTO "Objects" VALUES(139,91,'91.summaryVar','String',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(140,91,'91.methodsVar','String',NULL,'','','2026-11-22 02:11:57');
 INSERT INTO "Objects" VALUES(141,91,'91.forceSchedule','Boolean','0','','','2026-11-22 02:11:57');
+INSERT INTO "Objects" VALUES(142,91,'91.avoid','Integer','2','','','2026-11-23 06:38:17');
+INSERT INTO "Objects" VALUES(143,91,'91.featureMaps','Integer','0','','','2026-11-23 06:38:17');
+INSERT INTO "Objects" VALUES(144,91,'91.batchWait','Integer','60','','','2026-11-23 06:38:17');
 CREATE TABLE Relations
                      (id        INTEGER PRIMARY KEY AUTOINCREMENT,
                       parent_id INTEGER REFERENCES Objects(id), -- object that created the relation
@@ -165,5 +168,5 @@ CREATE TABLE Relations
                       object_child_extended TEXT DEFAULT NULL
                       );
 DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('Objects',141);
+INSERT INTO "sqlite_sequence" VALUES('Objects',144);
 COMMIT;

@@ -10,7 +10,7 @@ from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
-from ...engine.cryodl.contract import Result, feature_metrics
+from ...engine.cryodl.contract import Result
 from ...protocols import (
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
@@ -323,7 +323,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
                 pictures,
                 (),
                 None,
-                (JUDGED_TITLES, judgedRows({name: feature_metrics(m) for name, m in made.features.items()})),
+                (JUDGED_TITLES, judgedRows(made.features)),
             )
         ]
 

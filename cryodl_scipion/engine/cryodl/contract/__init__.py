@@ -8,8 +8,9 @@ written and when it is read. request.py and result.py are the two files that the
 checks the card of a model.
 """
 
+from . import version_0_1_0
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold
-from .commands import COMMANDS, Command, DoctorConfig, command_of
+from .commands import COMMANDS, Command, DoctorConfig, command_name, command_of
 from .fields import (
     AVOIDABLE,
     CONTRASTS,
@@ -68,7 +69,7 @@ from .networks import (
     network_words,
 )
 from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
-from .params import check, config_from_dict, config_to_dict, describe, describe_all, param, with_present_names
+from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
@@ -90,7 +91,7 @@ from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.exporting import ExportTomogramsConfig
-from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig, feature_metrics
+from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.heterogeneity import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
@@ -98,6 +99,7 @@ from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_
 from .tomograms.simulating import SimulateTomogramsConfig
 from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .tomograms.training_detectors import TrainDetectorConfig
+from .version_0_1_0 import former_names, present_options
 from .words import counted, resolution_in_words, score_text, some_names
 
 __all__ = [
@@ -203,6 +205,7 @@ __all__ = [
     "chosen_classes",
     "class_choice_warnings",
     "class_threshold",
+    "command_name",
     "command_of",
     "config_from_dict",
     "config_to_dict",
@@ -213,7 +216,7 @@ __all__ = [
     "describe",
     "describe_all",
     "describe_outputs",
-    "feature_metrics",
+    "former_names",
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
@@ -227,6 +230,7 @@ __all__ = [
     "param",
     "particle_size_problem",
     "recursion_problems",
+    "present_options",
     "process_name",
     "read_card",
     "resolution_in_words",
@@ -234,5 +238,5 @@ __all__ = [
     "sha256",
     "shipped_folders",
     "split_verdict",
-    "with_present_names",
+    "version_0_1_0",
 ]

@@ -288,4 +288,9 @@ def command_of(config: typing.Any) -> str:
     -------
     str
     """
-    return next(c.name for c in COMMANDS.values() if c.config is type(config))
+    return command_name(type(config))
+
+
+def command_name(config_class: type) -> str:
+    """The name of the command that takes configs of a class."""
+    return next(c.name for c in COMMANDS.values() if c.config is config_class)

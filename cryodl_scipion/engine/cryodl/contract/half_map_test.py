@@ -32,8 +32,7 @@ def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]])
 
 
 def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
-    """The verdict of a half-map test. Tests of version 0.1.0 have no control and no unexplained fraction, so nothing is
-    said about the gain.
+    """The verdict of a half-map test.
 
     Parameters
     ----------
@@ -51,11 +50,6 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
     """
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
-    if "unexplained" not in test:
-        return True, [
-            f"Half-maps, FSC 0.143: raw {words[0]}; both improved {words[2]}. This test was made by an older "
-            "version, without a control. Run it again to see what the network gained and what it added."
-        ]
     lines = [
         f"Half-maps, FSC 0.143: raw {words[0]}; control (same filter, mask and clipping) {words[1]}; both improved "
         f"{words[2]}; improved with the control of the other half {words[3]}."

@@ -73,12 +73,6 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
 }
 # Entries that are lengths (Å, px), or lists of them.
 _POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "working_pixel_size", "diameters")
-# Names of entries in version 0.1.0, and their names now.
-_FORMER = {
-    "map_improver": {"grid": "working_pixel_size"},
-    "segmenter": {"parted": "split"},
-    "detector": {"parted": "split"},
-}
 _LARGEST = 1e6
 _FROM_SOURCE = "Get the model from its source again."
 
@@ -143,8 +137,6 @@ def read_card(
             f"{folder} is a model of kind {_kind_in_words(card['kind'])!r}; a {_kind_in_words(kind)} is needed here. "
             "Choose another model."
         )
-    former = _FORMER.get(str(card.get("kind")), {})
-    card = {former.get(name, name): value for name, value in card.items()}
     _check_entries(path, card)
     return card
 

@@ -13,16 +13,9 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
         unit="Å",
         minimum=0,
         maximum=100000,
-        former=("defocus_min",),
     ),
     maximum_defocus=dict(
-        help="Maximum mean defocus.",
-        default=25000.0,
-        label="Maximum defocus",
-        unit="Å",
-        minimum=0,
-        maximum=100000,
-        former=("defocus_max",),
+        help="Maximum mean defocus.", default=25000.0, label="Maximum defocus", unit="Å", minimum=0, maximum=100000
     ),
     astigmatism=dict(
         help="Maximum difference between DefocusU and DefocusV.",

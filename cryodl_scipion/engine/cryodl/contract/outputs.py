@@ -5,7 +5,7 @@ import dataclasses
 import math
 import typing
 
-from .params import REQUIRED, with_present_names
+from .params import REQUIRED
 
 Numbers = typing.Dict[str, float]
 Counts = typing.Dict[str, int]
@@ -23,7 +23,6 @@ class OutputInfo:
     unit: str
     path: str
     default: typing.Any
-    former: typing.Tuple[str, ...] = ()
     becomes: str = ""
 
     @property
@@ -37,14 +36,7 @@ class OutputInfo:
         return self.default is REQUIRED
 
 
-def output(
-    help: str,
-    unit: str = "",
-    path: str = "",
-    default: typing.Any = REQUIRED,
-    former: typing.Sequence[str] = (),
-    becomes: str = "",
-) -> typing.Any:
+def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED, becomes: str = "") -> typing.Any:
     """A field of an Outputs class.
 
     Parameters
@@ -57,12 +49,10 @@ def output(
         'file' or 'folder' if the value, or each value of a dict, is the name of one.
     default : object
         Only for outputs that older results do not have.
-    former : sequence of str
-        Names that the output had in earlier versions, whose results can still be read.
     becomes : str
         Scipion's outputs that the protocol makes from it, separated by commas: 'outputParticles: SetOfParticles'.
     """
-    metadata = dict(help=help, unit=unit, path=path, former=tuple(former), becomes=becomes)
+    metadata = dict(help=help, unit=unit, path=path, becomes=becomes)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -113,7 +103,7 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
     values : mapping
         As read from JSON.
     old : bool
-        Whether they were written before outputs were declared, or by a run that made nothing: then missing values
+        Whether they were written by version 0.1.0, or by a run that made nothing: then missing values
         become None, and unknown ones are ignored.
 
     Raises
@@ -122,7 +112,6 @@ def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old
         If outputs are unknown, missing or of the wrong type; the message names them.
     """
     infos = describe_outputs(outputs_class)
-    values = with_present_names(values, infos)
     if old:
         defaults = {info.name: None if info.required else info.default for info in infos}
         return outputs_class(**{name: values.get(name, default) for name, default in defaults.items()})

@@ -29,7 +29,6 @@ class ParamInfo:
     expert: bool = False
     none_means: str = ""
     path: str = ""
-    former: typing.Tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -44,16 +43,7 @@ class ParamInfo:
     @property
     def flag(self) -> str:
         """The command-line option."""
-        return _flag(self.name)
-
-    @property
-    def former_flags(self) -> typing.List[str]:
-        """Options of earlier versions, which still work but are not shown in the help."""
-        return [_flag(name) for name in self.former]
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+        return "--" + self.name.replace("_", "-")
 
 
 def param(
@@ -67,7 +57,6 @@ def param(
     expert: bool = False,
     none_means: str = "",
     path: str = "",
-    former: typing.Sequence[str] = (),
 ) -> typing.Any:
     """A dataclass field with the description of a parameter.
 
@@ -76,8 +65,6 @@ def param(
     choices: allowed values; append new ones at the end, since saved workflows store positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
     path: 'file', 'folder' or 'model' if the value names one; a hint for completion and wizards.
-    former: names that the field had in earlier versions. Requests, saved workflows, projects and the command line may
-        still use them.
     """
     metadata = dict(
         help=help,
@@ -89,7 +76,6 @@ def param(
         expert=expert,
         none_means=none_means,
         path=path,
-        former=tuple(former),
     )
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -197,39 +183,9 @@ def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
     }
 
 
-def with_present_names(
-    values: typing.Mapping[str, typing.Any], infos: typing.Iterable[typing.Any]
-) -> typing.Dict[str, typing.Any]:
-    """Values by the present names of their fields.
-
-    Parameters
-    ----------
-    values : mapping
-        By present or former names.
-    infos : iterable of ParamInfo or OutputInfo
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If a value is given under both names.
-    """
-    present = {former: info.name for info in infos for former in info.former}
-    for former, name in present.items():
-        if former in values and name in values:
-            raise ValueError(f"{name} is given twice, also under its former name {former}. Leave {former} out.")
-    return {present.get(name, name): value for name, value in values.items()}
-
-
 def config_from_dict(config_class: type, values: typing.Mapping[str, typing.Any]) -> typing.Any:
-    """The config of a dict, after a check. Former names of fields are accepted. Raises ValueError that names unknown,
-    missing and wrong parameters.
-    """
+    """The config of a dict, after a check. Raises ValueError that names unknown, missing and wrong parameters."""
     infos = {i.name: i for i in describe_all(config_class)}
-    values = with_present_names(values, infos.values())
     unknown = sorted(set(values) - set(infos))
     missing = sorted(n for n, i in infos.items() if i.required and n not in values)
     if unknown or missing:

@@ -6,6 +6,7 @@ import json
 import os
 import typing
 
+from . import version_0_1_0
 from .commands import COMMANDS
 from .params import config_from_dict, config_to_dict
 from .result import CONTRACT_VERSION, write_json
@@ -13,10 +14,11 @@ from .result import CONTRACT_VERSION, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A command's name and its config object."""
+    """A command's name and its config object. warnings: about a request of version 0.1.0."""
 
     command: str
     config: typing.Any
+    warnings: typing.Tuple[str, ...] = ()
 
     def write(self, path: str) -> None:
         """Write request.json, whole or not at all."""
@@ -38,10 +40,12 @@ class Request:
                 f"{path} has contract version {found}; this engine reads version {CONTRACT_VERSION}. "
                 "Use the engine that came with the plugin."
             )
-        command = COMMANDS.get(str(data.get("command")))
+        name = str(data.get("command"))
+        command = COMMANDS.get(version_0_1_0.COMMANDS.get(name, name))
         if command is None:
             raise ValueError(
                 f"{os.path.basename(path)} requests the command {data.get('command')!r}, which is unknown; choose "
                 f"one of: {', '.join(COMMANDS)}."
             )
-        return cls(command.name, config_from_dict(command.config, data.get("config", {})))
+        values, warnings = version_0_1_0.present_options(command.name, data.get("config", {}))
+        return cls(command.name, config_from_dict(command.config, values), tuple(warnings))

@@ -6,13 +6,14 @@ import json
 import os
 import typing
 
+from . import version_0_1_0
 from .commands import COMMANDS
 from .outputs import Outputs, output_problems, outputs_of
 from .processes import temporary_path
 from .words import counted
 
 CONTRACT_VERSION = 1  # of requests
-RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be read
+RESULT_VERSION = 2
 
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
@@ -116,13 +117,17 @@ class Result:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         version = data.pop("contract_version", None)
-        if version not in (1, RESULT_VERSION):
+        if version != RESULT_VERSION:
             raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
         data["warnings"] = tuple(data["warnings"])
+        old = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION
+        data["command"] = version_0_1_0.COMMANDS.get(data["command"], data["command"]) if old else data["command"]
         declared = COMMANDS[data["command"]].outputs if data["command"] in COMMANDS else None
         if declared:
-            partial = version < RESULT_VERSION or data.get("nothing_made", False)
+            partial = old or data.get("nothing_made", False)
+            if old:
+                data["outputs"] = version_0_1_0.present_outputs(data["command"], data["outputs"])
             try:
                 data["outputs"] = outputs_of(declared, data["outputs"], old=partial)
             except ValueError as error:

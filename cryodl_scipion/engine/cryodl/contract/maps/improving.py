@@ -65,7 +65,6 @@ class ImproveMapConfig:
         minimum=0,
         maximum=1,
         expert=True,
-        former=("input_share",),
     )
     overlap: int = param(
         "Overlap of neighbouring boxes, which are 48 px wide. With more overlap the result depends less on the "
@@ -110,11 +109,9 @@ class ImproveMapOutputs(Outputs):
     half2: typing.Optional[str] = output("Second improved half-map; null without half-maps.", path="file")
     pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
     model: str = output("Name of the model.")
-    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px", former=("grid",))
+    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px")
     resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be estimated.", unit="Å")
-    unchanged: typing.Optional[str] = output(
-        "Why the map was not changed; null if it was improved.", former=("left_alone",)
-    )
+    unchanged: typing.Optional[str] = output("Why the map was not changed; null if it was improved.")
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
     )

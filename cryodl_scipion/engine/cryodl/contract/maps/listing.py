@@ -52,7 +52,7 @@ class ListPairsOutputs(Outputs):
 
     addresses: str = output("Download addresses, one per line.", path="file")
     pairs: str = output("Table of pairs for train-map-improver.", path="file")
-    count: int = output("Pairs.", former=("listed",))
+    count: int = output("Pairs.")
     maps: int = output("Number of maps to download.")
     models: int = output("Number of atomic models to download.")
-    excluded: int = output("Number of pairs that were left out because of their resolution.", former=("outside",))
+    excluded: int = output("Number of pairs that were left out because of their resolution.")

@@ -103,9 +103,7 @@ class SimulateHalfMapsOutputs(Outputs):
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     full: str = output("Full map: the mean of both half-maps.", path="file", becomes="outputVolume: Volume")
-    ground_truth: str = output(
-        "Map without noise and blur.", path="file", former=("truth",), becomes="outputTruth: Volume"
-    )
+    ground_truth: str = output("Map without noise and blur.", path="file", becomes="outputTruth: Volume")
     structure: str = output(
         "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
     )

@@ -79,7 +79,6 @@ class TrainMapImproverConfig:
         minimum=0.3,
         maximum=3,
         expert=True,
-        former=("grid",),
     )
     target_resolution: float = param(
         "Resolution of the targets, whatever the map's resolution: with sharp targets the network recovers all "
@@ -110,7 +109,6 @@ class TrainMapImproverConfig:
         minimum=0,
         maximum=100,
         expert=True,
-        former=("ssim",),
     )
     q_score_weight: float = param(
         "Weight of the Q-score loss, which compares the density around each atom with that of an atom. 0: not used "
@@ -120,7 +118,6 @@ class TrainMapImproverConfig:
         minimum=0,
         maximum=100,
         expert=True,
-        former=("atoms",),
     )
     fsc_weight: float = param(
         "Weight of the FSC loss, in which all resolutions have the same weight. 0: not used (as published).",
@@ -129,7 +126,6 @@ class TrainMapImproverConfig:
         minimum=0,
         maximum=100,
         expert=True,
-        former=("shells",),
     )
     attention: bool = param(
         "Use window attention in the network. Turn it off only for comparison.",
@@ -184,4 +180,4 @@ class TrainMapImproverOutputs(TrainingOutputs):
     """What `train-map-improver` made."""
 
     maps: int = output("Number of training maps.")
-    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px", former=("grid",))
+    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px")

@@ -37,7 +37,6 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=1000000,
         none_means="no limit",
-        former=("least_particles",),
     )
     minimum_score: typing.Optional[float] = param(
         "Micrographs with a lower mean score are rejected.",
@@ -46,7 +45,6 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=1,
         none_means="no limit",
-        former=("least_score",),
     )
     maximum_contaminated: typing.Optional[float] = param(
         "Micrographs with more contaminated area are rejected.",
@@ -56,7 +54,6 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=100,
         none_means="no limit",
-        former=("most_contaminated",),
     )
     maximum_carbon: typing.Optional[float] = param(
         "Micrographs with more carbon are rejected.",
@@ -66,7 +63,6 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=100,
         none_means="no limit",
-        former=("most_carbon",),
     )
     maximum_gradient: typing.Optional[float] = param(
         "Micrographs with a stronger background gradient are rejected. It is the range of the background (5th to "
@@ -77,7 +73,6 @@ class AssessMicrographsConfig:
         minimum=0,
         maximum=1000,
         none_means="no limit",
-        former=("most_gradient",),
     )
     names: Paths = names_field()
     threads: int = threads_field()
@@ -89,8 +84,6 @@ class AssessMicrographsOutputs(Outputs):
 
     folder: str = output("Folder of the measurements.", path="folder")
     table: str = output("micrographs.csv, with all micrographs measured in this folder.", path="file")
-    metrics: typing.Dict[str, Details] = output(
-        "Metrics of each micrograph, whether it is good or bad, and why.", former=("figures",)
-    )
+    metrics: typing.Dict[str, Details] = output("Metrics of each micrograph, whether it is good or bad, and why.")
     good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
     bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")

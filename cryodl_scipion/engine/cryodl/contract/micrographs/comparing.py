@@ -110,7 +110,7 @@ class ComparePicksOutputs(Outputs):
     sets: typing.List[str] = output("Names of the sets of picks.")
     counts: Counts = output("Number of picks of each set.")
     metrics: typing.Dict[str, typing.Any] = output(
-        "Precision, recall, F1 ... of the picks of each set; empty without a reference.", former=("figures",)
+        "Precision, recall, F1 ... of the picks of each set; empty without a reference."
     )
     all_candidates: typing.Dict[str, typing.Any] = output(
         "The same metrics over all candidates, for sets that have them."

@@ -34,7 +34,6 @@ class ConsensusPicksConfig:
         label="Minimum number of sets",
         minimum=1,
         maximum=100,
-        former=("at_least",),
     )
     minimum_score: float = param(
         "Minimum mean score over all sets; a set that did not find the particle counts as 0.",
@@ -42,7 +41,6 @@ class ConsensusPicksConfig:
         label="Minimum score",
         minimum=0,
         maximum=1,
-        former=("least_score",),
     )
     tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
 

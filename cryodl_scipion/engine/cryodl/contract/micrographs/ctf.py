@@ -112,6 +112,5 @@ class EstimateCtfOutputs(Outputs):
     fits: Details = output(
         "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
         "and strength of the fit.",
-        former=("figures",),
         becomes="outputCTF: SetOfCTF",
     )

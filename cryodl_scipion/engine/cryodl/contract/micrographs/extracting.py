@@ -70,7 +70,6 @@ class ExtractParticlesConfig:
         label="Boxes at the edge",
         choices=BORDERS,
         expert=True,
-        former=("border",),
     )
     voltage: typing.Optional[float] = param(
         "Acceleration voltage of the microscope.",

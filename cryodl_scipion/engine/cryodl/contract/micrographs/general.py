@@ -59,7 +59,6 @@ class TrainGeneralPickerConfig:
         label="Fraction of faint micrographs",
         minimum=0,
         maximum=1,
-        former=("faint",),
     )
     real_fraction: float = param(
         "Fraction of the training crops that is taken from real sets, if there are any.",
@@ -67,7 +66,6 @@ class TrainGeneralPickerConfig:
         label="Fraction of real crops",
         minimum=0,
         maximum=1,
-        former=("real_share",),
     )
     real_marks: str = param(
         "How complete the labels of the real sets are. complete: everything that is not labelled is background. "
@@ -139,5 +137,5 @@ class TrainGeneralPickerOutputs(Outputs):
         "Metrics on simulated micrographs of held-out molecules, and the expected calibration error."
     )
     structures: int = output("Number of training structures.")
-    procedural: int = output("Number of artificial assemblies in the training.", former=("made_up",))
+    procedural: int = output("Number of artificial assemblies in the training.")
     real_sets: typing.List[str] = output("Names of the real sets in the training.")

@@ -160,4 +160,4 @@ def box_field(help: str) -> typing.Any:
 
 def stated_contrast_field(help: str) -> typing.Any:
     """Contrast of protein in the micrographs. help: the full text."""
-    return param(help, default="dark", label="Contrast", choices=PROTEIN, former=("protein",))
+    return param(help, default="dark", label="Contrast", choices=PROTEIN)

@@ -40,7 +40,6 @@ class SimulateMicrographsConfig:
         unit="diameters",
         minimum=0.2,
         maximum=100,
-        former=("closest",),
     )
     orientations: typing.Optional[str] = orientations_field()
     snr: float = snr_field(

@@ -105,8 +105,7 @@ class PickTemplatesOutputs(Outputs):
     picks: int = output("Total number of picks.")
     threshold: float = output("Threshold of the correlation coefficient.")
     expected_false_picks: int = output(
-        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles.",
-        former=("in_negative",),
+        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles."
     )
     particle_diameter: float = output("The given diameter, or the structure's.", unit="Å")
     pixel_size: float = output("Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px")

@@ -117,7 +117,6 @@ class SelectClassesConfig:
         minimum=1,
         maximum=10**7,
         expert=True,
-        former=("fewest",),
     )
     particles: typing.Optional[str] = particles_field(
         "Particles to choose from: particles.star of an earlier folder, if the classes are those of a later one that "

@@ -104,7 +104,7 @@ class SelectLatentOutputs(Outputs):
 
     particles: str = output("STAR file of the selected particles.", path="file")
     count: int = output("Number of selected particles.")
-    input_count: int = output("Number of input particles.", former=("of",))
+    input_count: int = output("Number of input particles.")
     pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", unit="Å/px", default=None)
 
 

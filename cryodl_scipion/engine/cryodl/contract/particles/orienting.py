@@ -142,7 +142,7 @@ class ReconstructOutputs(Outputs):
     box: int = output("Box size of the maps.", unit="px")
     reference: str = output("Structure that the angles were assigned with; empty if unknown.", default="")
     search_resolution: typing.Optional[float] = output(
-        "Resolution limit of the search that gave the angles.", unit="Å", default=None, former=("compared",)
+        "Resolution limit of the search that gave the angles.", unit="Å", default=None
     )
     noise_fsc: typing.Optional[typing.List[float]] = output(
         "FSC of the half-maps reconstructed from as many images of noise.", default=None
@@ -151,10 +151,7 @@ class ReconstructOutputs(Outputs):
         "Resolution at which the FSC of the noise half-maps falls below 0.143.", unit="Å", default=None
     )
     corrected_resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC, corrected for the FSC of noise, falls below 0.143.",
-        unit="Å",
-        default=None,
-        former=("own_resolution",),
+        "Resolution at which the FSC, corrected for the FSC of noise, falls below 0.143.", unit="Å", default=None
     )
     fsc_beyond: typing.Optional[float] = output(
         "Mean FSC beyond the resolution limit of the search that gave the angles.", default=None

@@ -59,7 +59,6 @@ class SimulateParticlesConfig:
         default=None,
         label="Missing chains",
         none_means="nothing",
-        former=("left_out",),
     )
     domain: typing.Optional[str] = param(
         "Chains or residues of the atomic model that rotate about a hinge, separated by commas.",

@@ -70,7 +70,6 @@ class TrainDenoiserConfig:
         maximum=1000,
         none_means="1 for cgan, 0 for the others",
         expert=True,
-        former=("adversarial",),
     )
     simulated_fraction: float = param(
         "Fraction of the training pairs that are simulated from the structure, with the CTFs and the noise spectrum "
@@ -79,7 +78,6 @@ class TrainDenoiserConfig:
         label="Simulated fraction",
         minimum=0,
         maximum=1,
-        former=("simulated",),
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the targets. Single images contain no finer detail.",

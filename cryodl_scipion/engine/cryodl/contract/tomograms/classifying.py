@@ -102,13 +102,11 @@ class ClassifySubtomogramsConfig:
         none_means="0.02; with few validation subtomograms, the smallest fraction that they resolve, at most 0.05",
         minimum=0,
         maximum=0.9,
-        former=("unknown",),
     )
     ground_truth: bool = param(
         "Use the input's rlnClassNumber as ground truth, and compute accuracy and confusion matrix.",
         default=False,
         label="Compare with the input's classes",
-        former=("truth",),
     )
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)

@@ -78,8 +78,7 @@ class ClusterSubtomogramsOutputs(Outputs):
     )
     p_value: float = output(
         "Fraction of random data sets without clusters, of the embedding's spread, that split into "
-        "clusters as tight as these. Above 0.05, no clusters were found.",
-        former=("chance",),
+        "clusters as tight as these. Above 0.05, no clusters were found."
     )
     embedding: str = output("Table of the embedding: name, class and components of each subtomogram.", path="file")
     pictures: typing.List[str] = output("Pictures.", path="file")

@@ -65,7 +65,6 @@ class DetectParticlesConfig:
         minimum=1,
         maximum=100000,
         none_means="0.7 times the diameter",
-        former=("distance",),
     )
     border: float = volume_border_field("Particles")
     diameter: typing.Optional[float] = param(
@@ -175,8 +174,7 @@ class DetectParticlesOutputs(Outputs):
     thresholds: typing.Dict[str, Numbers] = output("Score threshold of each tomogram and species.")
     expected_false_detections: typing.Dict[str, Numbers] = output(
         "Expected number of false detections: detections at the threshold in noise of the tomogram's spectrum, "
-        "scaled to the whole tomogram; empty without a control.",
-        former=("by_chance",),
+        "scaled to the whole tomogram; empty without a control."
     )
     diameters: Numbers = output("Diameter of each species.", unit="Å")
     pixel_size: typing.Optional[float] = output(

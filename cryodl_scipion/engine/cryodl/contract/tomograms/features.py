@@ -74,34 +74,6 @@ class MergeFeaturesOutputs(Outputs):
     scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
 
 
-# Names of metrics in features.json and evaluation.json of version 0.1.0, and their names now.
-_FORMER_METRICS = {
-    "pieces": "components",
-    "share_percent": "volume_percent",
-    "pieces_true": "components_true",
-    "pieces_detected": "components_detected",
-    "pieces_found": "components_found",
-    "pieces_right": "components_right",
-    "piece_recall": "component_recall",
-    "piece_precision": "component_precision",
-}
-
-
-def feature_metrics(values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
-    """Metrics of a feature by their present names.
-
-    Parameters
-    ----------
-    values : mapping
-        Of a feature in features.json or evaluation.json, also of version 0.1.0.
-
-    Returns
-    -------
-    dict
-    """
-    return {_FORMER_METRICS.get(name, name): value for name, value in values.items()}
-
-
 @dataclasses.dataclass(frozen=True)
 class PickFeaturesConfig:
     """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
@@ -153,7 +125,6 @@ class PickFeaturesConfig:
         minimum=0,
         maximum=1e12,
         none_means="no limit",
-        former=("largest",),
     )
     border: float = volume_border_field("Points")
     tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()

@@ -140,5 +140,4 @@ def minimum_size_field(default: float = 0.0, why: str = "") -> typing.Any:
         unit="nm³",
         minimum=0,
         maximum=1e12,
-        former=("smallest",),
     )

@@ -30,8 +30,8 @@ def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.
     path = round_folder(folder, number) / RECORD
     if not path.exists():
         return None
-    entry = json.loads(path.read_text(encoding="utf-8"))
-    return {"separation" if name == "figure" else name: value for name, value in entry.items()}  # as 0.1.0 called it
+    entry: dict[str, typing.Any] = json.loads(path.read_text(encoding="utf-8"))
+    return entry
 
 
 def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .former_generator import FormerGeneratorUNet
 from .generator import GeneratorUNet
 from .method import DenoiserMethod, DenoiserNetwork
 from .rotations import LEFT_RIGHT
@@ -33,9 +32,6 @@ class ConditionalGAN(DenoiserMethod):
 
     def build(self, box: int, molecules: int = 1) -> DenoiserNetwork:
         return GeneratorUNet(box)
-
-    def build_former(self, box: int, molecules: int = 1) -> DenoiserNetwork | None:
-        return FormerGeneratorUNet(box)
 
     def default_steps(self, particles: int) -> int:
         return EPOCHS * particles

@@ -74,10 +74,6 @@ class DenoiserMethod:
         """The network for (b, 1, box, box) images of so many structures, untrained."""
         raise NotImplementedError
 
-    def build_former(self, box: int, molecules: int = 1) -> DenoiserNetwork | None:
-        """The network of models that were trained before `build` changed, or None: such models are still read."""
-        return None
-
     def default_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: training ones."""
         raise NotImplementedError
@@ -107,13 +103,13 @@ def load_network(
 ) -> DenoiserNetwork:
     """A method's network with the weights of a model.
 
-    weights: {name: tensor}, also of a model of the method's former network. source: the model's folder, for the
+    weights: {name: tensor}. source: the model's folder, for the
     message. Raises ValueError if they are of another network.
     """
-    for network in (method.build(box, molecules), method.build_former(box, molecules)):
-        if network is not None and _fits(network, weights):
-            network.load_state_dict(weights)
-            return network
+    network = method.build(box, molecules)
+    if _fits(network, weights):
+        network.load_state_dict(weights)
+        return network
     raise ValueError(
         f"The weights of {source} do not fit the network {method.name} for a box of {box} px in this "
         "version of cryodl. Train the model again, or use the version that its card.json "

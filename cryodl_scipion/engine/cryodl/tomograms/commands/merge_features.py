@@ -15,7 +15,7 @@ import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
-from ...contract.tomograms.features import MergeFeaturesOutputs, feature_metrics
+from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
 from ...io.warn import warn
 from ..features.record import FolderRecord
@@ -64,8 +64,6 @@ def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> Fol
         "competitive": config.competitive,
     }
     record = FolderRecord(folder / INDEX, settings)
-    for item in record.items.values():
-        item["found"] = {name: feature_metrics(metrics) for name, metrics in item["found"].items()}
     record.write(
         labels={str(f.label): f.name for f in found.features}, features=[dataclasses.asdict(f) for f in found.features]
     )

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What version 0.1.0 called commands, options, outputs and protocols, and what they are called now.
+
+This is the only place that knows another version. Requests, results, command lines, saved workflows and projects of
+0.1.0 are read through it; a removed option is named in a warning and ignored.
+"""
+
+import typing
+
+VERSION = "0.1.0"
+# {name then: name now}; a command that is not listed keeps its name.
+COMMANDS: typing.Dict[str, str] = {}
+# {class then: class now} of protocols.
+PROTOCOLS: typing.Dict[str, str] = {}
+# {command now: {option then: option now}}, as field names: minimum_score.
+RENAMED: typing.Dict[str, typing.Dict[str, str]] = {}
+# {command now: options that are gone}.
+REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {}
+# {command now: {output then: output now}}.
+OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {}
+
+
+def present_options(
+    command: str, values: typing.Mapping[str, typing.Any]
+) -> typing.Tuple[typing.Dict[str, typing.Any], typing.List[str]]:
+    """Values by the present names of a command's options.
+
+    Parameters
+    ----------
+    command : str
+        Its present name.
+    values : mapping
+        By present names or those of 0.1.0.
+
+    Returns
+    -------
+    values : dict
+        Without those of removed options.
+    warnings : list of str
+        A sentence that names the removed options.
+
+    Raises
+    ------
+    ValueError
+        If a value is given under both names.
+    """
+    renamed, removed = RENAMED.get(command, {}), REMOVED.get(command, ())
+    twice = [(old, new) for old, new in renamed.items() if old in values and new in values]
+    if twice:
+        raise ValueError("{1} is given twice, also as {0}, its name in version 0.1.0. Leave {0} out.".format(*twice[0]))
+    gone = [name for name in values if name in removed]
+    present = {renamed.get(name, name): value for name, value in values.items() if name not in removed}
+    return present, removed_sentence(gone)
+
+
+def former_names(command: str) -> typing.Dict[str, typing.List[str]]:
+    """{option: names that it had in version 0.1.0} of a command, for fields of forms that Scipion reads by name."""
+    names: typing.Dict[str, typing.List[str]] = {}
+    for old, new in RENAMED.get(command, {}).items():
+        names.setdefault(new, []).append(old)
+    return names
+
+
+def removed_sentence(names: typing.Sequence[str]) -> typing.List[str]:
+    """A warning that names removed options, as a list of one sentence or none.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As field names.
+    """
+    if not names:
+        return []
+    flags = ", ".join("--" + name.replace("_", "-") for name in names)
+    return [f"{flags} {'is' if len(names) == 1 else 'are'} ignored: this version has no such option."]
+
+
+def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
+    """The words of a command line of 0.1.0 as they are now.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    words : list of str
+        Without removed options and their values.
+    warnings : list of str
+        A sentence that names the removed options.
+    """
+    if not words:
+        return [], []
+    command = COMMANDS.get(words[0], words[0])
+    renamed, removed = RENAMED.get(command, {}), REMOVED.get(command, ())
+    present: typing.List[str] = [command]
+    gone: typing.List[str] = []
+    dropping = False
+    for word in words[1:]:
+        flag, equals, value = word.partition("=")
+        name = flag[2:].replace("-", "_")
+        if flag.startswith("--"):
+            dropping = name in removed or name.startswith("no_") and name[3:] in removed
+            gone += [name] if dropping else []
+            word = "--" + renamed[name].replace("_", "-") + equals + value if name in renamed else word
+        present += [] if dropping else [word]
+    return present, removed_sentence(gone)
+
+
+def present_outputs(command: str, values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
+    """The outputs of a result of 0.1.0 by their present names."""
+    renamed = OUTPUTS.get(command, {})
+    return {renamed.get(name, name): value for name, value in values.items()}
