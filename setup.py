@@ -11,14 +11,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 TOP = os.path.dirname(os.path.abspath(__file__))
-SITE, PAGES = os.path.join(TOP, ".cryodl", "site"), os.path.join(TOP, "docs")
+SITE = os.path.join(TOP, ".cryodl", "site")
 
 
 class BuildWithDocs(build_py):
-    """Copies the documentation into the package.
-
-    The site if `scripts/docs` has built it, else the pages' texts.
-    """
+    """Copies the site into the package if `scripts/docs` has built it."""
 
     def run(self) -> None:
         build_py.run(self)
@@ -28,8 +25,6 @@ class BuildWithDocs(build_py):
         shutil.rmtree(target, ignore_errors=True)
         if os.path.isdir(SITE):
             shutil.copytree(SITE, target)
-        elif os.path.isdir(PAGES):
-            shutil.copytree(PAGES, target, ignore=shutil.ignore_patterns("images"))
 
 
 setup(cmdclass={"build_py": BuildWithDocs})

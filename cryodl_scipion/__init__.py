@@ -35,19 +35,16 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getUrl(cls, protClass: Optional[type] = None) -> str:
-        """Address of a protocol's page, which its form shows under Help; empty where the documentation is not there.
+        """Address of a protocol's page, which its form shows under Help beside the protocol's docstring.
 
-        An installed wheel holds the documentation. In a checkout the site is taken if `scripts/docs` has built it, else
-        the page's text.
+        An installed wheel holds the site; in a checkout `scripts/docs` (and so the demo) makes it. Empty without it.
         """
         if protClass is None:
             return cls._url
-        page, package = protClass.__module__.rsplit(".", 1)[-1], os.path.dirname(cls.getEngineFolder())
-        top = os.path.dirname(package)
-        for folder in (os.path.join(package, "docs"), os.path.join(top, ".cryodl", "site"), os.path.join(top, "docs")):
-            for name in (f"{page}.html", f"{page}.md"):
-                if os.path.exists(os.path.join(folder, name)):
-                    return "file://" + os.path.join(folder, name)
+        page, package = protClass.__module__.rsplit(".", 1)[-1] + ".html", os.path.dirname(cls.getEngineFolder())
+        for folder in (os.path.join(package, "docs"), os.path.join(os.path.dirname(package), ".cryodl", "site")):
+            if os.path.exists(os.path.join(folder, page)):
+                return "file://" + os.path.join(folder, page)
         return ""
 
     def getTemplates(self) -> List[Any]:

@@ -44,7 +44,7 @@ def understood(command, whole):
     try:
         options = parser().parse_args(words)
         if whole and "..." not in command:
-            cli._config(COMMANDS[words[0]], options)
+            cli._config(COMMANDS[words[0]], options, [])
     except (SystemExit, cli.UserError, ValueError, OSError) as error:
         return str(error) or "not understood"
     return None

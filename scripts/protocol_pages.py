@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages of the protocols, made of their docstrings, forms, outputs and pictures. Help of a form opens them.
+
+    python scripts/protocol_pages.py FOLDER          (Scipion's Python; scripts/docs runs it)
+
+FOLDER gets protocol_<name>.md for each module of protocols, protocols.md with all of them in tables, and
+protocols.json: {"labels": {label: page}, "menu": {wing: [pages]}}.
+"""
+
+import configparser
+import json
+import os
+import re
+import sys
+from typing import Any, Dict, Iterator, List, Tuple
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PICTURES = os.path.join(TOP, "docs", "images")
+WINGS = {"micrographs": "Micrographs", "particles": "Particles", "tomograms": "Tomograms", "maps": "Maps"}
+OTHERS = "Models and reports"
+_SCIPIONS = ("General", "Parallelization")  # tabs that are alike on every form
+
+
+def sentences(text: str) -> str:
+    """A help text or docstring as one paragraph of Markdown."""
+    return " ".join(str(text or "").split()).replace("<", "&lt;")
+
+
+def paragraphs(text: str) -> str:
+    """A docstring without the indentation of its lines; paragraphs stay apart."""
+    return "\n\n".join(sentences(part) for part in re.split(r"\n\s*\n", text or ""))
+
+
+def fields(protocol: Any) -> Iterator[Tuple[str, List[str]]]:
+    """(name of the tab, an item of a list for each of its fields)."""
+    for section in protocol.getDefinition().iterSections():
+        if section.getLabel() not in _SCIPIONS:
+            found = [line for name, param in section.iterParams() for line in items(protocol, name, param)]
+            if found:
+                yield section.getLabel(), found
+
+
+def items(protocol: Any, name: str, param: Any) -> Iterator[str]:
+    """The item of a field, or those of a group or line of fields."""
+    from pyworkflow.protocol.params import Group, LabelParam, Line
+
+    if isinstance(param, Line):
+        label, text = sentences(param.label.get()), sentences(param.help.get())
+        yield f"- **{label}**" + (f": {text}" if text else "")
+    elif isinstance(param, Group):
+        for inner, one in param.iterParams():
+            yield from items(protocol, inner, one)
+    elif not isinstance(param, LabelParam) and param.label.get():
+        told = [word for word in (default_of(param), "expert" if param.expertLevel.get() else "") if word]
+        more = f" ({', '.join(told)})" if told else ""
+        text = sentences(param.help.get())
+        yield f"- **{sentences(param.label.get())}**{more}" + (f": {text}" if text else "")
+
+
+def default_of(param: Any) -> str:
+    """What a field holds at first, in words; nothing where that is empty."""
+    from pyworkflow.protocol.params import BooleanParam, EnumParam, PointerParam
+
+    value = param.default.get()
+    if isinstance(param, PointerParam) or value in (None, ""):
+        return ""
+    if isinstance(param, EnumParam):
+        return f"default {param.choices[int(value)]}"
+    if isinstance(param, BooleanParam):
+        return "default yes" if value in (True, "True") else "default no"
+    return f"default {value}"
+
+
+def outputs(protocol: Any) -> List[str]:
+    """An item for each set or object that a run can make."""
+    made = protocol._possibleOutputs or {}
+    if not isinstance(made, dict):
+        made = {one.name: one.value for one in made}
+    kinds = {name: kind if isinstance(kind, type) else type(kind) for name, kind in made.items()}
+    return [f"- `{name}`: {kind.__name__}" for name, kind in kinds.items()]
+
+
+def pictures_of_form(protocol: Any) -> Iterator[str]:
+    """The form's tabs, as scripts/form_pictures.py took them."""
+    from form_pictures import pages
+
+    for number, (picture, tab) in enumerate(pages(protocol)):
+        if os.path.exists(os.path.join(PICTURES, "forms", picture + ".png")):
+            title = f"The tab {tab}" if number else "The form"
+            yield f"![{title}](images/forms/{picture}.png)"
+
+
+def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
+    """(name of the picture, title, sentence) of all windows that a protocol could have, the main one first."""
+    from pyworkflow.viewer import DESKTOP_TKINTER
+    from window_pictures import pageOf
+
+    page = pageOf(protocol)
+    yield page, "What Analyze results opens", ""
+    yield f"{page}_particle", "A particle, which a click on it enlarges", ""
+    for viewer in domain.findViewers(protocol, DESKTOP_TKINTER):
+        for panel in getattr(viewer, "_PANELS", ()):
+            yield f"{page}_{panel.name[len('show') :].lower()}", panel.label, panel.help
+    for field, param in protocol.getDefinition().iterParams():
+        yield f"{page}_wizard_{field.lower()}", f"The wizard of *{param.getLabel()}*", ""
+
+
+def windows(domain: Any, protocol: Any, there: Any) -> Iterator[str]:
+    """Each picture of a window with its caption."""
+    for name, title, sentence in captions(domain, protocol):
+        if name in there:
+            there.discard(name)
+            plain = title.replace("*", "")
+            told = f"{plain}: {continued(sentence)}" if sentence else plain
+            yield f"![{plain}](images/windows/{name}.png)\n\n*{told.rstrip('.').replace('*', '')}.*"
+
+
+def continued(sentence: str) -> str:
+    """A sentence as it goes on after a colon: in lower case, unless it begins with an abbreviation or a symbol."""
+    word = sentence.split(" ")[0]
+    ordinary = len(word) == 1 or (word[1:].isalpha() and word[1:].islower())
+    return sentence[:1].lower() + sentence[1:] if ordinary else sentence
+
+
+def places() -> Dict[str, List[str]]:
+    """{class: where it stands in Scipion's tree}."""
+    found: Dict[str, List[str]] = {}
+    trees = configparser.ConfigParser(interpolation=None)
+    trees.read(os.path.join(TOP, "cryodl_scipion", "protocols.conf"), encoding="utf-8")
+
+    def walk(nodes: List[Any], path: Tuple[str, ...]) -> None:
+        for node in nodes:
+            if node["tag"] == "protocol":
+                found.setdefault(node["value"], []).append(" > ".join(path))
+            walk(node.get("children", []), (*path, node["text"]))
+
+    for tree in trees["PROTOCOLS"].values():
+        walk(json.loads(tree), ())
+    return found
+
+
+def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: str) -> List[str]:
+    """What a page says of one protocol."""
+    from cryodl_scipion.engine.cryodl import contract
+
+    label = protocol.getClassLabel(prependPackageName=False)
+    lines = [f"{level} {label[:1].upper()}{label[1:]}", ""]
+    lines += [f"`cryodl - {label}`" + (f", in the tree under *{'* and *'.join(where)}*." if where else "."), ""]
+    lines += [paragraphs(type(protocol).__doc__), ""]
+    for picture in pictures_of_form(protocol):
+        lines += [picture, ""]
+    for tab, found in fields(protocol):
+        lines += [f"{level}# {tab}", "", *found, ""]
+    made = outputs(protocol)
+    if made:
+        lines += [f"{level}# Outputs", "", *made, ""]
+    commands = {command.config: name for name, command in contract.COMMANDS.items()}
+    if getattr(protocol, "_CONFIG", None) in commands:
+        lines += [f"On the command line: `cryodl {commands[protocol._CONFIG]}`.", ""]
+    shown = list(windows(domain, protocol, there))
+    return lines + ([f"{level}# Windows", "", "\n\n".join(shown), ""] if shown else [])
+
+
+def overview(rows: Dict[str, List[Tuple[str, str, str]]]) -> str:
+    """The page with all protocols. rows: {wing: [(label, page, docstring)]}."""
+    lines = [
+        "# Protocols",
+        "",
+        "What each one does. A page has every field of the form, the outputs and the windows.",
+        "",
+    ]
+    for wing, found in rows.items():
+        lines += [f"## {wing}", "", "| Protocol | What it does |", "|---|---|"]
+        lines += [f"| [{label}]({page}) | {sentences(text.split(chr(10) * 2)[0])} |" for label, page, text in found]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def main(folder: str) -> None:
+    """Write the pages and the menu."""
+    import pyworkflow as pw
+
+    pw.Config.setDomain("pwem")
+    domain = pw.Config.getDomain()
+    domain.getPlugins()
+    from cryodl_scipion import protocols
+
+    os.makedirs(folder, exist_ok=True)
+    where = places()
+    there = {name[: -len(".png")] for name in os.listdir(os.path.join(PICTURES, "windows"))}
+    made: Dict[str, List[Any]] = {}
+    for value in vars(protocols).values():
+        if isinstance(value, type) and value.__name__ in where:
+            made.setdefault(value.__module__, []).append(value())
+    rows: Dict[str, List[Tuple[str, str, str]]] = {wing: [] for wing in (*WINGS.values(), OTHERS)}
+    pages = {}
+    for module, ours in made.items():
+        page = module.rsplit(".", 1)[-1] + ".md"
+        lines: List[str] = []
+        for number, protocol in enumerate(ours):
+            label = protocol.getClassLabel(prependPackageName=False)
+            rows[WINGS.get(module.split(".")[-2], OTHERS)].append((label, page, type(protocol).__doc__))
+            lines += section_of(protocol, where[protocol.getClassName()], domain, there, "##" if number else "#")
+        pages[page] = "\n".join(lines)
+    if there:
+        raise SystemExit(f"No window is known of {', '.join(sorted(there))}.")
+    pages["protocols.md"] = overview(rows)
+    labels = {label: page for found in rows.values() for label, page, _ in found}
+    menu = {wing: list(dict.fromkeys(page for _, page, _ in found)) for wing, found in rows.items()}
+    pages["protocols.json"] = json.dumps(dict(labels=labels, menu=menu), indent=1)
+    for name, text in pages.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
